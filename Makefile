@@ -1,0 +1,82 @@
+# Postern: one plain Makefile. `make help` lists the targets.
+#
+#   make                       build/posternd, build/posternctl
+#   make CC=clang BUILD=build-clang
+#   make SANITIZE=address,undefined BUILD=build-asan
+#   make check                 installs what is missing, runs all tests
+#   make demo                  installs what is missing, shows a session
+
+BUILD   ?= build
+PREFIX  ?= /usr/local
+SBINDIR ?= $(PREFIX)/sbin
+BINDIR  ?= $(PREFIX)/bin
+MANDIR  ?= $(PREFIX)/share/man
+DOCDIR  ?= $(PREFIX)/share/doc/postern
+SYSCONFDIR ?= /etc/postern
+INSTALL ?= install
+
+VERSION := 0.1
+PKGS    := libpq libsodium libconfig libevent_core libcrypt libidn2
+WARN    := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wwrite-strings -Wvla -Wformat=2
+OPT     ?= -O2 -g
+HARDEN  := -fstack-protector-strong -fstack-clash-protection -fPIE -fno-strict-overflow
+LDHARDEN := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--as-needed
+
+ifdef SANITIZE
+# _FORTIFY_SOURCE hides what the sanitizer would see.
+HARDEN  := -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=undefined -fPIE
+LDHARDEN := -fsanitize=$(SANITIZE) -pie
+else
+HARDEN  += -D_FORTIFY_SOURCE=3
+endif
+
+# Libraries are looked up when something is compiled: `make deps` must work without them.
+PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
+PKG_LIBS   = $(shell pkg-config --libs $(PKGS))
+
+ALL_CPPFLAGS = -I. -D_GNU_SOURCE -DPOSTERN_VERSION='"$(VERSION)"' -DPOSTERN_SYSCONFDIR='"$(SYSCONFDIR)"' $(CPPFLAGS)
+ALL_CFLAGS   = -std=c11 $(WARN) $(OPT) $(HARDEN) $(CFLAGS)
+ALL_LDFLAGS  = $(LDHARDEN) $(LDFLAGS)
+
+SQL      := $(sort $(wildcard sql/[0-9][0-9][0-9][0-9]_*.sql))
+LIB_SRC  := $(wildcard daemon/base/*.c daemon/net/*.c daemon/pop3/*.c storage/*.c auth/*.c)
+LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/storage/migrations.o
+POSTERND_OBJ   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard daemon/*.c))
+POSTERNCTL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard admin/*.c))
+UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+
+all: $(BUILD)/posternd $(BUILD)/posternctl
+
+$(BUILD)/posternd: $(POSTERND_OBJ) $(BUILD)/libpostern.a
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) $(LIBS)
+
+$(BUILD)/posternctl: $(POSTERNCTL_OBJ) $(BUILD)/libpostern.a
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) $(LIBS)
+
+# Everything but the two programs' own files: the unit tests link it too.
+$(BUILD)/libpostern.a: $(LIB_OBJ)
+	rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CPPFLAGS) $(PKG_CFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# The migrations are built in, so that posternctl and its schema cannot be of two versions.
+$(BUILD)/storage/migrations.c: sql/embed.sh $(SQL)
+	@mkdir -p $(@D)
+	sh sql/embed.sh $(SQL) >$@.tmp
+	mv $@.tmp $@
+
+$(BUILD)/storage/migrations.o: $(BUILD)/storage/migrations.c storage/schema.h
+	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
+
+$(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libpostern.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CPPFLAGS) $(PKG_CFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP -MF $@.d -o $@ $< $(BUILD)/libpostern.a $(shell pkg-config --cflags --libs cmocka) $(PKG_LIBS) $(LIBS)
+
+unit: $(UNIT)
+
+-include $(LIB_OBJ:.o=.d) $(POSTERND_OBJ:.o=.d) $(POSTERNCTL_OBJ:.o=.d) $(UNIT:=.d)
+
+.PHONY: all unit
