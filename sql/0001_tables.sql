@@ -1,0 +1,183 @@
+-- Roles, tables and the version table of Postern.
+--
+-- Applied by `posternctl schema init`, in one transaction, by a role that may
+-- create roles and schemas. The number of hash partitions of content and
+-- content_part is taken from the setting postern.partitions, which
+-- `posternctl schema init --partitions N` makes for this transaction; 0 or
+-- unset means plain tables (partition pruning costs a poll a third of its
+-- speed on PostgreSQL 15, so it is an operator's choice).
+--
+-- Forward only: a migration that was released is never edited.
+
+create schema postern;
+comment on schema postern is 'Postern: POP3 maildrops. Use the functions, not the tables: see sql/README';
+
+-- Roles belong to the cluster, so another database may have made them.
+do $$
+declare
+    r text;
+begin
+    foreach r in array array['postern_auth', 'postern_mail', 'postern_lmtp', 'postern_admin'] loop
+        if not exists (select from pg_catalog.pg_roles where rolname = r) then
+            execute format('create role %I login', r);
+        end if;
+    end loop;
+end
+$$;
+
+revoke all on schema postern from public;
+grant usage on schema postern to postern_auth, postern_mail, postern_lmtp, postern_admin;
+-- A function of ours is nobody's until a grant names him: each migration that
+-- makes functions ends by revoking them from public.
+
+create table postern.schema_version (
+    version     integer     not null primary key,
+    name        text        not null,
+    applied_at  timestamptz not null default now()
+);
+comment on table postern.schema_version is 'one row for each migration that was applied';
+
+-- ------------------------------------------------------------ who has mail
+
+create table postern.tenant (
+    tenant      bigint      generated always as identity primary key,
+    name        text        not null unique check (name ~ '^[a-z0-9][a-z0-9._-]{0,62}$'),
+    enabled     boolean     not null default true,
+    quota       bigint      check (quota >= 0),
+    created_at  timestamptz not null default now()
+);
+comment on table  postern.tenant is 'who pays: owns domains';
+comment on column postern.tenant.quota is 'octets that all its mailboxes may hold together; null is no limit';
+
+create table postern.domain (
+    domain      bigint      generated always as identity primary key,
+    tenant      bigint      not null references postern.tenant,
+    -- An A-label in lower case; what else is a name is decided by the programs (libidn2).
+    name        text        not null unique check (name = lower(name) and length(name) between 1 and 253 and name !~ '[@[:space:]]'),
+    alias_of    bigint      references postern.domain,
+    enabled     boolean     not null default true,
+    quota       bigint      check (quota >= 0),
+    created_at  timestamptz not null default now(),
+    check (alias_of <> domain)
+);
+create index domain_tenant on postern.domain (tenant);
+create index domain_alias_of on postern.domain (alias_of) where alias_of is not null;
+comment on column postern.domain.alias_of is 'every address here means the same local part there; one step only';
+comment on column postern.domain.quota is 'octets that all its mailboxes may hold together; null is no limit';
+
+create table postern.mailbox (
+    mailbox     bigint      generated always as identity (maxvalue 281474976710655) primary key,
+    domain      bigint      not null references postern.domain,
+    address     text        not null unique check (length(address) between 3 and 320 and position('@' in address) > 1),
+    enabled     boolean     not null default true,
+    -- 48 random bits: a mailbox that is dropped and made again never repeats a
+    -- UIDL, and the number tells nobody how many mailboxes there are.
+    uidvalidity bigint      not null default (('x' || left(replace(gen_random_uuid()::text, '-', ''), 12))::bit(48)::bigint),
+    next_uid    bigint      not null default 1 check (next_uid > 0),
+    expunges    bigint      not null default 0,
+    messages    bigint      not null default 0 check (messages >= 0),
+    octets      bigint      not null default 0 check (octets >= 0),
+    quota       bigint      check (quota >= 0),
+    created_at  timestamptz not null default now()
+) with (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.2);
+create index mailbox_domain on postern.mailbox (domain);
+comment on column postern.mailbox.next_uid is 'the uid of the next message; raised inside the delivering transaction, so uids commit in order and are never used again';
+comment on column postern.mailbox.expunges is 'transactions that removed messages: with next_uid and uidvalidity it says whether a listing is still true';
+comment on column postern.mailbox.messages is 'how many messages; kept by the transactions that change it';
+comment on column postern.mailbox.octets is 'sum of message.octets; kept by the transactions that change it';
+
+create table postern.credential (
+    credential  bigint      generated always as identity primary key,
+    mailbox     bigint      not null references postern.mailbox on delete cascade,
+    kind        text        not null check (kind in ('password', 'scram-sha-256', 'shared-secret')),
+    label       text        not null default '',
+    secret      text        not null,
+    changed_at  timestamptz not null default now(),
+    unique (mailbox, kind, label)
+);
+comment on table postern.credential is 'stored secrets: only postern.credentials() shows them, and only to postern_auth';
+
+create table postern.alias (
+    alias       bigint      generated always as identity primary key,
+    domain      bigint      not null references postern.domain,
+    -- 'local@domain', or '@domain' for the catch-all.
+    address     text        not null check (length(address) <= 320 and position('@' in address) > 0),
+    mailbox     bigint      not null references postern.mailbox on delete cascade,
+    enabled     boolean     not null default true,
+    created_at  timestamptz not null default now(),
+    unique (address, mailbox)
+);
+create index alias_domain on postern.alias (domain);
+create index alias_mailbox on postern.alias (mailbox);
+comment on table postern.alias is 'an address that means one or many mailboxes; it names mailboxes, not addresses, so it cannot loop';
+
+-- Sums by domain, kept by the transactions that change mailboxes. Sixteen rows
+-- a domain, chosen by the mailbox: with one row, every delivery to a domain
+-- would wait for the commit of the one before it.
+create table postern.usage (
+    domain      bigint      not null references postern.domain on delete cascade,
+    slot        smallint    not null check (slot between 0 and 15),
+    messages    bigint      not null default 0,
+    octets      bigint      not null default 0,
+    primary key (domain, slot)
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
+comment on table postern.usage is 'messages and octets of a domain, in 16 slots; a tenant''s are the sum over its domains';
+
+-- ---------------------------------------------------------------- the mail
+
+create table postern.message (
+    mailbox     bigint      not null references postern.mailbox,
+    uid         bigint      not null check (uid > 0),
+    content     bigint      not null,
+    octets      bigint      not null check (octets >= 0),
+    received_at timestamptz not null default now(),
+    delivered_to text       check (delivered_to !~ '[\r\n]'),
+    -- Only where a message brought one along: others are uidvalidity.uid.
+    uidl        text        check (uidl ~ '^[!-~]{1,70}$'),
+    primary key (mailbox, uid)
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
+        autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
+create unique index message_uidl on postern.message (mailbox, uidl) where uidl is not null;
+create index message_content on postern.message (content);
+comment on table  postern.message is 'narrow, so that a listing reads few pages';
+comment on column postern.message.octets is 'what LIST says and RETR sends: the content and the Delivered-To line, where there is one';
+comment on column postern.message.delivered_to is 'sent as one Delivered-To: line in front of the content';
+comment on column postern.message.uidl is 'the UIDL of an imported message, as the old server had it';
+
+-- message.content has no foreign key: every reference is counted in
+-- content.refs by the function that makes or drops it, `posternctl check`
+-- recounts, and a key would look the content up a second time at each delivery.
+do $$
+declare
+    parts   integer := coalesce(nullif(current_setting('postern.partitions', true), ''), '0')::integer;
+    churn   text := 'autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, '
+                    'autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05';
+    t       text;
+begin
+    if parts < 0 or parts > 1024 then
+        raise exception 'postern.partitions is %, it must be between 0 and 1024', parts;
+    end if;
+    execute 'create table postern.content (
+        content     bigint      generated by default as identity primary key,
+        refs        integer     not null check (refs > 0),
+        octets      bigint      not null check (octets >= 0),
+        digest      bytea       not null check (length(digest) = 32)
+    )' || case when parts > 0 then ' partition by hash (content)'
+               else ' with (fillfactor = 90, ' || churn || ')' end;
+    execute 'create table postern.content_part (
+        content     bigint      not null,
+        part        integer     not null check (part >= 0),
+        data        bytea       not null,
+        primary key (content, part)
+    )' || case when parts > 0 then ' partition by hash (content)'
+               else ' with (' || churn || ')' end;
+    -- Before the partitions are made, which take it over.
+    alter table postern.content_part alter column data set storage plain;
+    for i in 0 .. parts - 1 loop
+        foreach t in array array['content', 'content_part'] loop
+            execute format('create table postern.%I partition of postern.%I for values with (modulus %s, remainder %s) with (%s)',
+                           t || '_' || i, t, parts, i, churn);
+        end loop;
+    end loop;
+end
+$$;
