@@ -1,0 +1,27 @@
+/*
+ * helper.h - the auth helper: the only process that sees a stored secret.
+ *
+ * Plain blocking code with an own user and an own SQL role: takes one request
+ * at a time from its worker, looks the credentials up, verifies, answers.
+ */
+#ifndef POSTERN_AUTH_HELPER_H
+#define POSTERN_AUTH_HELPER_H
+
+#include "daemon/base/options.h"
+
+struct auth_settings {
+#define OPTION(field, type, def, min, max, text) OPTION_C_##type field;
+#include "auth/options.def"
+#undef OPTION
+};
+extern const struct option_table auth_options;
+
+/*
+ * Runs until the worker's end of fd is closed; returns the exit status of the
+ * process. conninfo is a libpq connection string for the role postern_auth.
+ * Called after privileges were dropped. A database that is away is retried
+ * with each request (at most once a second): AUTH_UNAVAILABLE meanwhile.
+ */
+int auth_helper_run(int fd, const char *conninfo, const struct auth_settings *settings);
+
+#endif

@@ -1,0 +1,29 @@
+/*
+ * mem.h - allocate or die, sizes checked.
+ *
+ * Whatever a peer can make us allocate is bounded elsewhere, so that running
+ * out is the machine's trouble, not an input's: one log line, then abort() and
+ * the master replaces the process. None of these returns NULL.
+ */
+#ifndef POSTERN_BASE_MEM_H
+#define POSTERN_BASE_MEM_H
+
+#include <stddef.h>
+
+void *mem_alloc(size_t size) __attribute__((malloc, returns_nonnull));          /* not zeroed */
+void *mem_zalloc(size_t size) __attribute__((malloc, returns_nonnull));         /* zeroed */
+void *mem_array(size_t n, size_t size) __attribute__((malloc, returns_nonnull)); /* zeroed; n * size is checked */
+void *mem_resize(void *p, size_t n, size_t size) __attribute__((returns_nonnull)); /* n * size is checked */
+char *mem_str(const char *s) __attribute__((malloc, returns_nonnull));
+char *mem_strn(const char *s, size_t len) __attribute__((malloc, returns_nonnull)); /* len octets and a NUL */
+void mem_free(void *p);
+
+/*
+ * ASSERT: a promise of our own code, kept in release builds too. Never for
+ * what a stranger can cause, a less trusted process of ours included: those
+ * get an error and are dropped.
+ */
+_Noreturn void mem_assert_failed(const char *what, const char *file, int line);
+#define ASSERT(cond) ((cond) ? (void)0 : mem_assert_failed(#cond, __FILE__, __LINE__))
+
+#endif

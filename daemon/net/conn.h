@@ -1,0 +1,89 @@
+/*
+ * conn.h - one client's byte stream: input as it comes, output with two marks.
+ *
+ * Reads when the protocol is ready for more, hands over what it read, keeps
+ * what was not consumed (bounded), gathers output and writes it once per turn.
+ * Input and output may be one socket or two descriptors (a pipe, a file). Above
+ * this nobody knows whether there is TLS.
+ *
+ * Who owns what: the session owns the conn and ends it by conn_free() or
+ * conn_finish(); the conn owns its descriptors.
+ */
+#ifndef POSTERN_NET_CONN_H
+#define POSTERN_NET_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/base/span.h"
+
+struct loop;
+struct conn;
+
+enum conn_end {
+    CONN_EOF,       /* the client sends no more; everything before it was consumed. It may still read */
+    CONN_LOST,      /* reading or writing failed: nobody reads our answers */
+    CONN_TIMEOUT,   /* no octet went either way for the time that was set */
+};
+
+/*
+ * What a protocol gives. `input` gets all octets that are there and were not
+ * consumed and returns how many it consumed, at least those of every whole
+ * command, unless it paused the conn; it is not called while paused, nor with
+ * nothing. It may call conn_free(), and then returns 0.
+ * `drained`: the output fell under the low mark after conn_full() had said true.
+ * `end` comes once; the owner then calls conn_free() or conn_finish(), at once
+ * or later. After CONN_EOF it may still write. CONN_EOF is told only after all
+ * input before it was consumed, so a paused conn hears of it after its resume;
+ * an unfinished line at the end stays unconsumed and is dropped.
+ */
+struct conn_protocol {
+    size_t (*input)(void *owner, struct span in);
+    void (*drained)(void *owner);
+    void (*end)(void *owner, enum conn_end why);
+};
+
+enum { CONN_HIGH = 65536, CONN_LOW = 16384 };   /* octets of queued output */
+
+/*
+ * in and out may be the same descriptor; both belong to the conn from now on.
+ * They may be a socket, a pipe, a terminal or a regular file (always ready).
+ * Sets TCP_NODELAY on a TCP socket; a descriptor's O_NONBLOCK is put back at
+ * the end, as it may be shared (ssh, a shell).
+ */
+struct conn *conn_new(struct loop *loop, int in, int out, const struct conn_protocol *protocol, void *owner);
+/* At once; what is queued is lost. */
+void conn_free(struct conn **conn);
+/*
+ * Writes what is queued, then closes; the owner is done with it now and hears
+ * no more. Closes in a way that the client can still read the last reply (what
+ * the client sent meanwhile is read and thrown away, for a short time), and
+ * gives up after ms milliseconds without progress. done(arg), if not NULL, is
+ * called when the descriptors are closed.
+ */
+void conn_finish(struct conn **conn, uint64_t ms, void (*done)(void *arg), void *arg);
+
+/* Queues; the copy is made now. */
+void conn_write(struct conn *conn, const void *data, size_t len);
+/* Queues without a copy: data stays valid until free_cb(arg), which is called exactly once, also if the conn ends. */
+void conn_write_ref(struct conn *conn, const void *data, size_t len, void (*free_cb)(void *arg), void *arg);
+/* True while more than CONN_HIGH octets are queued: stop producing and wait for `drained`. */
+bool conn_full(const struct conn *conn);
+size_t conn_queued(const struct conn *conn);
+
+/* No input is delivered nor read between these. Resume delivers what was kept, at the end of this turn. */
+void conn_pause(struct conn *conn);
+void conn_resume(struct conn *conn);
+bool conn_paused(const struct conn *conn);
+
+/* CONN_TIMEOUT after ms without an octet read or written; 0 is never. Costs nothing per octet. */
+void conn_set_timeout(struct conn *conn, uint64_t ms);
+
+/* "192.0.2.1:4242", "[2001:db8::1]:4242", "unix", "stdin": of the client, and of our side. Owned by the conn. */
+const char *conn_peer(const struct conn *conn);
+const char *conn_local(const struct conn *conn);
+uint64_t conn_octets_in(const struct conn *conn);
+uint64_t conn_octets_out(const struct conn *conn);
+
+#endif

@@ -1,0 +1,55 @@
+/*
+ * pop3.h - POP3 (RFC 1939, 2449, 3206): all that others see of it.
+ */
+#ifndef POSTERN_POP3_H
+#define POSTERN_POP3_H
+
+#include <stddef.h>
+
+#include "daemon/base/options.h"
+
+struct loop;
+struct store;
+struct auth_client;
+struct recent;
+struct pop3_service;
+
+struct pop3_settings {
+#define OPTION(field, type, def, min, max, text) OPTION_C_##type field;
+#include "daemon/pop3/options.def"
+#undef OPTION
+};
+extern const struct option_table pop3_options;
+
+/* What depends on more than one option: problems are reported with line 0. Returns how many. */
+int pop3_settings_check(const struct pop3_settings *settings, options_problem *problem, void *arg, const char *file);
+
+struct pop3_host {
+    struct loop *loop;
+    struct store *store;
+    struct auth_client *auth;
+    struct recent *logins;              /* shared by all cells, for LOGIN-DELAY; NULL where that is off */
+    const struct pop3_settings *settings;
+    void (*session_ended)(void *arg);   /* after each one */
+    void *arg;
+};
+
+/* One for each worker. The host and what it points to outlive it. */
+struct pop3_service *pop3_service_new(const struct pop3_host *host);
+/* Ends every session without a deletion. */
+void pop3_service_free(struct pop3_service **service);
+
+/*
+ * A client is there: greets it and serves it until it ends. in and out (the
+ * same, or two) belong to the session from now on. default_domain is copied;
+ * empty where the listener has none.
+ */
+void pop3_session_start(struct pop3_service *service, int in, int out, const char *default_domain);
+size_t pop3_service_sessions(const struct pop3_service *service);
+/*
+ * Ends every session without a deletion: those in the middle of a command,
+ * a QUIT that is being committed among them, finish it first.
+ */
+void pop3_service_close_all(struct pop3_service *service);
+
+#endif

@@ -1,0 +1,16 @@
+/*
+ * conninfo.h - libpq connection strings, put together.
+ */
+#ifndef POSTERN_STORAGE_CONNINFO_H
+#define POSTERN_STORAGE_CONNINFO_H
+
+/*
+ * The words of `common` (a key=value string or a URI), those of `role` laid
+ * over them, and application_name. Returns a key=value string to mem_free(),
+ * or NULL with *error_r set to a text to mem_free(). connect_timeout (10 s),
+ * keepalives (idle 30 s, interval 10 s, count 3) and tcp_user_timeout (30 s) are
+ * added where neither says otherwise, so that a dead host is noticed.
+ */
+char *conninfo_merge(const char *common, const char *role, const char *application_name, char **error_r);
+
+#endif

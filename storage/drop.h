@@ -1,0 +1,92 @@
+/*
+ * drop.h - a maildrop that a session holds: lock, listing, pieces, commit.
+ *
+ * The listing is a snapshot of the moment of opening. Messages are counted
+ * from 0 here (the protocol counts from 1). All that asks the database answers
+ * by callback, later and from the loop, never from within the call; a drop
+ * that was given up hears no more.
+ *
+ * The fence: everything goes over the lane on which the lock was taken. Once
+ * that lane was lost, every question is DB_LOST, for ever: a session that lost
+ * its lock is unable to delete.
+ */
+#ifndef POSTERN_STORAGE_DROP_H
+#define POSTERN_STORAGE_DROP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "daemon/base/span.h"
+#include "storage/status.h"
+
+struct store;
+struct drop;
+
+/* Who holds it: shown to the operator by `posternctl sessions`. Copied. */
+struct drop_holder {
+    const char *session;    /* session id */
+    const char *peer;       /* "192.0.2.1:4242" */
+    const char *protocol;   /* "pop3" */
+    time_t since;
+};
+
+/* drop is the asker's from now on if status is DB_OK, else NULL. DB_NOT_FOUND: removed or disabled meanwhile. */
+typedef void drop_opened(void *owner, enum db_status status, struct drop *drop);
+
+/* One statement. Returns an id for drop_forget(), never 0. */
+uint64_t drop_open(struct store *store, int64_t mailbox, const struct drop_holder *holder, drop_opened *done, void *owner);
+/* The asker has gone: a lock that was taken is given back when the answer comes. An id that is over is allowed. */
+void drop_forget(struct store *store, uint64_t id);
+
+size_t drop_count(const struct drop *drop);
+uint64_t drop_octets(const struct drop *drop);                      /* the sum over all messages */
+uint64_t drop_message_octets(const struct drop *drop, size_t i);    /* as RETR sends it, before stuffing */
+enum { UIDL_MAX = 70 };
+size_t drop_message_uidl(const struct drop *drop, size_t i, char out[UIDL_MAX]); /* 1 to 70 octets of 0x21..0x7E */
+bool drop_lost(const struct drop *drop);
+
+/*
+ * Pieces of a message, in order. The spans point into the answer of the
+ * database; they hold until piece_release() of the last piece_hold(). The
+ * piece itself is passed by value.
+ */
+struct piece_ref;
+struct piece {
+    const struct span *spans;
+    size_t count;
+    bool last;                  /* the message ends with this one */
+    struct piece_ref *ref;      /* the receiver holds one reference */
+};
+void piece_hold(struct piece_ref *ref);
+void piece_release(struct piece_ref *ref);
+
+/*
+ * piece counts from 0; the first one begins with the Delivered-To line where
+ * there is one. A piece is at most 256 KiB (32 parts of 8,000 octets). DB_NOT_FOUND: the
+ * message was removed by somebody else. DB_BUG: what is stored does not have
+ * the octets that the listing says (logged): never send the end of it.
+ */
+typedef void drop_piece(void *owner, enum db_status status, struct piece piece);
+
+/*
+ * Returns 1 and the piece in *piece_r if it is at hand (read ahead), else 0
+ * and asks for it: one statement, and one callback. One question at a time for
+ * each drop. Messages asked for in rising order make it read the next small
+ * ones ahead, within the bounds of the settings.
+ */
+int drop_read(struct drop *drop, size_t i, uint32_t piece, struct piece *piece_r, drop_piece *done, void *owner);
+/* The answer that is on its way is not wanted any more. */
+void drop_read_forget(struct drop *drop);
+
+/*
+ * The end. marks has one octet for each message, non-zero for those to remove;
+ * NULL removes nothing. All of them or none, then the lock is given back, then
+ * done(owner, status): DB_OK only after the commit. Without marks nothing is
+ * asked but the unlocking. *drop is NULL afterwards. done may be NULL.
+ */
+typedef void drop_done(void *owner, enum db_status status);
+void drop_finish(struct drop **drop, const unsigned char *marks, drop_done *done, void *owner);
+
+#endif

@@ -1,0 +1,41 @@
+/*
+ * store.h - a worker's access to the database: its lanes and its memory of listings.
+ */
+#ifndef POSTERN_STORAGE_STORE_H
+#define POSTERN_STORAGE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "daemon/base/options.h"
+#include "storage/status.h"
+
+struct loop;
+struct store;
+
+struct storage_settings {
+#define OPTION(field, type, def, min, max, text) OPTION_C_##type field;
+#include "storage/options.def"
+#undef OPTION
+};
+extern const struct option_table storage_options;
+
+/*
+ * Starts to connect its lanes and returns at once. conninfo is complete
+ * (conninfo_merge()). A lane that is lost is connected again with back-off and
+ * jitter, for ever. A database whose schema version this program does not know
+ * is not used: wrong_schema(arg, text) is called, text says which command
+ * mends it; requests are answered DB_BUG until a lane finds the right one.
+ */
+struct store *store_new(struct loop *loop, const struct storage_settings *settings, const char *conninfo,
+                        void (*wrong_schema)(void *arg, const char *text), void *arg);
+void store_free(struct store **store);
+
+/* Lanes that answer, of how many. */
+size_t store_lanes_up(const struct store *store);
+/* Maildrops that this store holds the lock of. */
+size_t store_held(const struct store *store);
+/* Statements that were sent since the start, session by session work only (no set-up of lanes). */
+unsigned long long store_statements(const struct store *store);
+
+#endif
