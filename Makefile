@@ -4,7 +4,12 @@
 #   make CC=clang BUILD=build-clang
 #   make SANITIZE=address,undefined BUILD=build-asan
 #   make check                 installs what is missing, runs all tests
-#   make demo                  installs what is missing, shows a session
+#   make demo                  installs what is missing, shows a session (ONCE=1: and ends)
+#   make deps                  installs the packages of the file `packages`
+#   make bench                 figures (ROUNDS=5)
+#   make lint                  cppcheck, mandoc -T lint
+#   make install               PREFIX=/usr/local DESTDIR=
+#   make clean
 
 BUILD   ?= build
 PREFIX  ?= /usr/local
@@ -79,4 +84,43 @@ unit: $(UNIT)
 
 -include $(LIB_OBJ:.o=.d) $(POSTERND_OBJ:.o=.d) $(POSTERNCTL_OBJ:.o=.d) $(UNIT:=.d)
 
-.PHONY: all unit
+# ------------------------------------------------------------------ install
+
+MAN5 := $(wildcard daemon/*.5)
+MAN8 := $(wildcard daemon/*.8 admin/*.8)
+
+install: all
+	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(DOCDIR)/etc
+	$(INSTALL) $(BUILD)/posternd $(BUILD)/posternctl $(DESTDIR)$(SBINDIR)
+	$(INSTALL) -m 644 $(MAN5) $(DESTDIR)$(MANDIR)/man5
+	$(INSTALL) -m 644 $(MAN8) $(DESTDIR)$(MANDIR)/man8
+	$(INSTALL) -m 644 README INSTALL $(DESTDIR)$(DOCDIR)
+	$(INSTALL) -m 644 sql/README $(DESTDIR)$(DOCDIR)/README.sql
+	$(INSTALL) -m 644 $(wildcard etc/*) $(DESTDIR)$(DOCDIR)/etc
+
+# ------------------------------------------------- tests, demonstration, figures
+
+include tests/tests.mk
+
+ROUNDS ?= 5
+bench: all $(BUILD)/bench/popbench $(BUILD)/bench/nullpop
+	BUILD=$(BUILD) tests/bench/run --rounds $(ROUNDS)
+
+$(BUILD)/bench/%: tests/bench/%.c
+	@mkdir -p $(@D)
+	$(CC) -O2 -g -Wall -Wextra $(CFLAGS) -o $@ $< $(LDFLAGS) -lssl -lcrypto
+
+# ---------------------------------------------------------------------- checks
+
+lint:
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+	    -I. -D_GNU_SOURCE --suppress=missingIncludeSystem daemon storage auth admin
+	mandoc -T lint -W warning $(MAN5) $(MAN8)
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+clean:
+	rm -rf $(BUILD)
+
+.PHONY: all unit install bench lint help clean
