@@ -1,0 +1,78 @@
+/*
+ * mem.c - allocation that never fails, and the end of a process that broke a
+ * promise of its own. Must never be asked for a size that a stranger chose
+ * without a bound.
+ */
+#include "daemon/base/mem.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/base/log.h"
+
+static _Noreturn void out_of_memory(size_t n, size_t size)
+{
+    log_error(NULL, "out of memory, wanted %zu times %zu octets", n, size);
+    abort();
+}
+
+void *mem_alloc(size_t size)
+{
+    /* malloc(0) may be NULL, which would look like a failure. */
+    void *p = malloc(size > 0 ? size : 1);
+    if (p == NULL)
+        out_of_memory(1, size);
+    return p;
+}
+
+void *mem_zalloc(size_t size)
+{
+    return mem_array(1, size);
+}
+
+void *mem_array(size_t n, size_t size)
+{
+    void *p = calloc(n > 0 ? n : 1, size > 0 ? size : 1);   /* calloc checks the product */
+    if (p == NULL)
+        out_of_memory(n, size);
+    return p;
+}
+
+void *mem_resize(void *p, size_t n, size_t size)
+{
+    size_t total;
+    if (__builtin_mul_overflow(n, size, &total))
+        out_of_memory(n, size);
+    void *q = realloc(p, total > 0 ? total : 1);
+    if (q == NULL)
+        out_of_memory(n, size);
+    return q;
+}
+
+char *mem_str(const char *s)
+{
+    return mem_strn(s, strlen(s));
+}
+
+char *mem_strn(const char *s, size_t len)
+{
+    if (len == SIZE_MAX)
+        out_of_memory(len, 1);
+    char *copy = mem_alloc(len + 1);
+    if (len > 0)
+        memcpy(copy, s, len);
+    copy[len] = '\0';
+    return copy;
+}
+
+void mem_free(void *p)
+{
+    free(p);
+}
+
+_Noreturn void mem_assert_failed(const char *what, const char *file, int line)
+{
+    log_error(NULL, "broken promise at %s:%d: %s", file, line, what);
+    abort();
+}
