@@ -3,7 +3,8 @@
  *
  * One loop per process, one thread. Callbacks run one after the other; memory
  * that an event may still refer to is freed at the end of the turn, by
- * loop_defer().
+ * loop_defer(). A loop is made after the last fork: its epoll descriptor would
+ * be the child's too, and what one takes out of it is gone for the other.
  */
 #ifndef POSTERN_NET_LOOP_H
 #define POSTERN_NET_LOOP_H
@@ -17,6 +18,7 @@ struct timer;
 enum { LOOP_READ = 1, LOOP_WRITE = 2 };
 
 struct loop *loop_new(void);
+/* After all watches and timers; what is deferred is done first. */
 void loop_free(struct loop **loop);
 void loop_run(struct loop *loop);           /* until loop_stop() */
 void loop_stop(struct loop *loop);

@@ -1,0 +1,41 @@
+/*
+ * listener.h - where clients come in. Two halves: the master makes listening
+ * descriptors, a worker accepts from them. Every worker accepts from the same
+ * ones, so that a client that waits is taken by whoever is free, and none is
+ * lost when a worker ends.
+ */
+#ifndef POSTERN_NET_LISTENER_H
+#define POSTERN_NET_LISTENER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct loop;
+struct listener;
+
+enum { LISTENER_MAX_FDS = 2 };
+
+/*
+ * Binds an IPv4 or IPv6 address, "*" (all of both: two descriptors, or one
+ * where the machine has one family only), or the absolute path of a unix
+ * socket, which everybody may connect to; a socket that a dead process left
+ * there is removed. Returns how many descriptors were made, all close-on-exec;
+ * or -1 with prose to mem_free() in *error_r, and none is left open.
+ */
+int listener_bind(const char *address, uint16_t port, int backlog, int fds_r[LISTENER_MAX_FDS], char **error_r);
+
+/* fd belongs to the called from now on; index is that of the descriptor it came by. It may pause or free the listener. */
+typedef void listener_accept(void *arg, size_t index, int fd);
+
+/*
+ * Accepts from all of fds, which stay the caller's (bound here, or adopted from
+ * another program) and are closed after listener_free(). Out of descriptors it
+ * rests for a moment and says so in the log, at most once a minute.
+ */
+struct listener *listener_new(struct loop *loop, const int *fds, size_t count, listener_accept *accepted, void *arg);
+void listener_free(struct listener **listener);
+/* No client is accepted between these; they wait in the backlog. */
+void listener_pause(struct listener *listener);
+void listener_resume(struct listener *listener);
+
+#endif

@@ -1,0 +1,358 @@
+/* Binding and accepting: both families, unix sockets, pause, many workers, out of descriptors. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "daemon/base/mem.h"
+#include "daemon/base/span.h"
+#include "daemon/net/listener.h"
+#include "daemon/net/loop.h"
+
+static struct loop *loop;
+static struct listener *listener;
+static int taken, last_index;
+static bool pause_at_accept, free_at_accept;
+
+static int setup(void **state)
+{
+    (void)state;
+    taken = 0;
+    last_index = -1;
+    pause_at_accept = free_at_accept = false;
+    loop = loop_new();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    listener_free(&listener);
+    loop_free(&loop);
+    return 0;
+}
+
+static void stop(void *arg)
+{
+    loop_stop(arg);
+}
+
+static void turns(int n)
+{
+    while (n-- > 0) {
+        loop_defer(loop, stop, loop);
+        loop_run(loop);
+    }
+}
+
+static void accepted(void *arg, size_t index, int fd)
+{
+    assert_ptr_equal(arg, &taken);
+    assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+    assert_int_equal(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
+    taken++;
+    last_index = (int)index;
+    close(fd);
+    if (pause_at_accept)
+        listener_pause(listener);
+    if (free_at_accept)
+        listener_free(&listener);
+}
+
+/* A port that is free now in both families, and its sockets. */
+static uint16_t bind_free(const char *address, int fds[LISTENER_MAX_FDS], int *count_r)
+{
+    static uint16_t port = 0;
+    char *error = NULL;
+    if (port == 0)
+        port = (uint16_t)(20000 + getpid() % 10000);
+    for (int i = 0; i < 100; i++) {
+        port++;
+        *count_r = listener_bind(address, port, 16, fds, &error);
+        if (*count_r > 0)
+            return port;
+        mem_free(error);
+    }
+    fail();
+    return 0;
+}
+
+static int client(int family, uint16_t port)
+{
+    struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int result = family == AF_INET ? connect(fd, (struct sockaddr *)(void *)&in, sizeof in)
+                                   : connect(fd, (struct sockaddr *)(void *)&in6, sizeof in6);
+    if (result == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+static bool have_ipv6(void)
+{
+    int fds[LISTENER_MAX_FDS];
+    char *error = NULL;
+    int n = listener_bind("::1", (uint16_t)(30000 + getpid() % 1000), 1, fds, &error);
+    if (n == 1)
+        close(fds[0]);
+    else
+        mem_free(error);
+    return n == 1;
+}
+
+static void star_is_both(void **state)
+{
+    (void)state;
+    int fds[LISTENER_MAX_FDS], count;
+    uint16_t port = bind_free("*", fds, &count);
+    assert_int_equal(count, have_ipv6() ? 2 : 1);
+    assert_int_equal(fcntl(fds[0], F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+    listener = listener_new(loop, fds, (size_t)count, accepted, &taken);
+    int c = client(AF_INET, port);
+    assert_true(c >= 0);
+    turns(2);
+    assert_int_equal(taken, 1);
+    assert_int_equal(last_index, 0);
+    close(c);
+    if (count == 2) {
+        c = client(AF_INET6, port);
+        assert_true(c >= 0);
+        turns(2);
+        assert_int_equal(taken, 2);
+        assert_int_equal(last_index, 1);
+        close(c);
+    }
+    for (int i = 0; i < count; i++)
+        close(fds[i]);
+}
+
+/* "::" leaves IPv4 to a listener of its own. */
+static void v6_only(void **state)
+{
+    (void)state;
+    int v6[LISTENER_MAX_FDS], v4[LISTENER_MAX_FDS], count;
+    char *error = NULL;
+    if (!have_ipv6())
+        skip();
+    uint16_t port = bind_free("::", v6, &count);
+    assert_int_equal(count, 1);
+    assert_int_equal(client(AF_INET, port), -1);
+    assert_int_equal(listener_bind("0.0.0.0", port, 16, v4, &error), 1);
+    close(v4[0]);
+    close(v6[0]);
+}
+
+static void refusals(void **state)
+{
+    (void)state;
+    int fds[LISTENER_MAX_FDS], again[LISTENER_MAX_FDS], count;
+    char *error = NULL, expected[200];
+    uint16_t port = bind_free("127.0.0.1", fds, &count);
+    assert_int_equal(listener_bind("127.0.0.1", port, 16, again, &error), -1);
+    snprintf(expected, sizeof expected, "could not listen at 127.0.0.1 port %u: Address already in use", port);
+    assert_string_equal(error, expected);
+    mem_free(error);
+    assert_int_equal(listener_bind("*", port, 16, again, &error), -1);
+    snprintf(expected, sizeof expected, "could not listen at * port %u: Address already in use", port);
+    assert_string_equal(error, expected);
+    mem_free(error);
+    assert_int_equal(listener_bind("localhost", port, 16, again, &error), -1);
+    assert_string_equal(error, "could not listen at localhost: not an address");
+    mem_free(error);
+    assert_int_equal(listener_bind("192.0.2.1", port, 16, again, &error), -1);     /* not ours */
+    mem_free(error);
+    close(fds[0]);
+}
+
+static void unix_socket(void **state)
+{
+    (void)state;
+    char directory[] = "/tmp/test-listener-XXXXXX";
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int fds[LISTENER_MAX_FDS], again[LISTENER_MAX_FDS];
+    char *error = NULL;
+    struct stat st;
+    assert_non_null(mkdtemp(directory));
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/pop3", directory);
+
+    assert_int_equal(listener_bind(address.sun_path, 0, 16, fds, &error), 1);
+    assert_int_equal(stat(address.sun_path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0666);
+    assert_int_equal(listener_bind(address.sun_path, 0, 16, again, &error), -1);    /* somebody listens there */
+    assert_non_null(strstr(error, "Address already in use"));
+    mem_free(error);
+
+    listener = listener_new(loop, fds, 1, accepted, &taken);
+    int c = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(c, (struct sockaddr *)(void *)&address, sizeof address), 0);
+    turns(2);
+    assert_int_equal(taken, 1);
+    close(c);
+    close(fds[0]);
+
+    /* What a dead process left is removed, what is no socket is not. */
+    assert_int_equal(listener_bind(address.sun_path, 0, 16, again, &error), 1);
+    close(again[0]);
+    unlink(address.sun_path);
+    close(open(address.sun_path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    assert_int_equal(listener_bind(address.sun_path, 0, 16, again, &error), -1);
+    assert_non_null(strstr(error, "File exists"));
+    mem_free(error);
+    assert_int_equal(stat(address.sun_path, &st), 0);
+    unlink(address.sun_path);
+    rmdir(directory);
+}
+
+static void path_too_long(void **state)
+{
+    (void)state;
+    char path[200];
+    int fds[LISTENER_MAX_FDS];
+    char *error = NULL;
+    memset(path, 'x', sizeof path - 1);
+    path[0] = '/';
+    path[sizeof path - 1] = '\0';
+    assert_int_equal(listener_bind(path, 0, 16, fds, &error), -1);
+    assert_non_null(strstr(error, "too long"));
+    mem_free(error);
+}
+
+static void paused(void **state)
+{
+    (void)state;
+    int fds[LISTENER_MAX_FDS], count, clients[5];
+    uint16_t port = bind_free("127.0.0.1", fds, &count);
+    listener = listener_new(loop, fds, 1, accepted, &taken);
+    pause_at_accept = true;
+    for (int i = 0; i < 5; i++)
+        clients[i] = client(AF_INET, port);
+    turns(10);
+    assert_int_equal(taken, 1);             /* the others wait in the backlog */
+    listener_resume(listener);
+    turns(10);
+    assert_int_equal(taken, 2);
+    pause_at_accept = false;
+    listener_resume(listener);
+    turns(10);
+    assert_int_equal(taken, 5);
+    for (int i = 0; i < 5; i++)
+        close(clients[i]);
+    close(fds[0]);
+}
+
+static void freed_in_callback(void **state)
+{
+    (void)state;
+    int fds[LISTENER_MAX_FDS], count;
+    uint16_t port = bind_free("127.0.0.1", fds, &count);
+    listener = listener_new(loop, fds, 1, accepted, &taken);
+    free_at_accept = true;
+    int a = client(AF_INET, port), b = client(AF_INET, port);
+    turns(5);
+    assert_int_equal(taken, 1);
+    assert_null(listener);
+    close(a);
+    close(b);
+    close(fds[0]);
+}
+
+/* Out of descriptors: no busy loop, and the client is served once there are some again. */
+static void out_of_descriptors(void **state)
+{
+    (void)state;
+    int fds[LISTENER_MAX_FDS], count;
+    struct rlimit old, none;
+    uint16_t port = bind_free("127.0.0.1", fds, &count);
+    listener = listener_new(loop, fds, 1, accepted, &taken);
+    int c = client(AF_INET, port);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    none = old;
+    none.rlim_cur = 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    turns(3);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    assert_int_equal(taken, 0);
+    turns(3);
+    assert_int_equal(taken, 0);             /* rests, though it is ready and could be taken */
+    for (int i = 0; i < 1000 && taken == 0; i++) {
+        usleep(10000);
+        turns(1);
+    }
+    assert_int_equal(taken, 1);
+    close(c);
+    close(fds[0]);
+}
+
+static void worker_accepted(void *arg, size_t index, int fd)
+{
+    (void)arg;
+    (void)index;
+    if (write(fd, "x", 1) != 1)
+        _exit(1);
+    close(fd);
+}
+
+/* Several processes accept from one descriptor: each client is served once, those of one that died too. */
+static void many_workers(void **state)
+{
+    (void)state;
+    enum { WORKERS = 4, CLIENTS = 40 };
+    int fds[LISTENER_MAX_FDS], count;
+    pid_t pids[WORKERS];
+    uint16_t port = bind_free("127.0.0.1", fds, &count);
+    for (int i = 0; i < WORKERS; i++) {
+        pids[i] = fork();
+        if (pids[i] == 0) {
+            loop = loop_new();      /* the parent's is left alone: both have its epoll descriptor */
+            listener = listener_new(loop, fds, 1, worker_accepted, NULL);
+            loop_run(loop);
+            _exit(0);
+        }
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        char octet[2];
+        if (i == CLIENTS / 2) {
+            kill(pids[0], SIGKILL);
+            waitpid(pids[0], NULL, 0);
+        }
+        int c = client(AF_INET, port);
+        assert_int_equal(recv(c, octet, 2, MSG_WAITALL), 1);
+        close(c);
+    }
+    for (int i = 1; i < WORKERS; i++) {
+        kill(pids[i], SIGKILL);
+        waitpid(pids[i], NULL, 0);
+    }
+    close(fds[0]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(star_is_both, setup, teardown),
+        cmocka_unit_test_setup_teardown(v6_only, setup, teardown),
+        cmocka_unit_test_setup_teardown(refusals, setup, teardown),
+        cmocka_unit_test_setup_teardown(unix_socket, setup, teardown),
+        cmocka_unit_test_setup_teardown(path_too_long, setup, teardown),
+        cmocka_unit_test_setup_teardown(paused, setup, teardown),
+        cmocka_unit_test_setup_teardown(freed_in_callback, setup, teardown),
+        cmocka_unit_test_setup_teardown(out_of_descriptors, setup, teardown),
+        cmocka_unit_test_setup_teardown(many_workers, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
