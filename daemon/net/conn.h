@@ -36,7 +36,11 @@ enum conn_end {
  * `end` comes once; the owner then calls conn_free() or conn_finish(), at once
  * or later. After CONN_EOF it may still write. CONN_EOF is told only after all
  * input before it was consumed, so a paused conn hears of it after its resume;
- * an unfinished line at the end stays unconsumed and is dropped.
+ * an unfinished line at the end stays unconsumed and is dropped. If the client
+ * is lost, or lets the timeout pass, after CONN_EOF was told, what is written
+ * is dropped silently and `drained` comes as usual: nobody waits in vain.
+ *
+ * None of the three is ever called from within a call of the owner's.
  */
 struct conn_protocol {
     size_t (*input)(void *owner, struct span in);
@@ -69,7 +73,7 @@ void conn_write(struct conn *conn, const void *data, size_t len);
 /* Queues without a copy: data stays valid until free_cb(arg), which is called exactly once, also if the conn ends. */
 void conn_write_ref(struct conn *conn, const void *data, size_t len, void (*free_cb)(void *arg), void *arg);
 /* True while more than CONN_HIGH octets are queued: stop producing and wait for `drained`. */
-bool conn_full(const struct conn *conn);
+bool conn_full(struct conn *conn);
 size_t conn_queued(const struct conn *conn);
 
 /* No input is delivered nor read between these. Resume delivers what was kept, at the end of this turn. */
@@ -80,9 +84,9 @@ bool conn_paused(const struct conn *conn);
 /* CONN_TIMEOUT after ms without an octet read or written; 0 is never. Costs nothing per octet. */
 void conn_set_timeout(struct conn *conn, uint64_t ms);
 
-/* "192.0.2.1:4242", "[2001:db8::1]:4242", "unix", "stdin": of the client, and of our side. Owned by the conn. */
+/* "192.0.2.1:4242", "[2001:db8::1]:4242", "unix", or "stdin" and "stdout": of the client, and of our side. Owned by the conn. */
 const char *conn_peer(const struct conn *conn);
-const char *conn_local(const struct conn *conn);
+const char *conn_local(struct conn *conn);
 uint64_t conn_octets_in(const struct conn *conn);
 uint64_t conn_octets_out(const struct conn *conn);
 

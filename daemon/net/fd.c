@@ -1,0 +1,120 @@
+/*
+ * fd.c - the differences between kinds of descriptors. Must never change the
+ * mode of a socket: inetd's clients share it with others, so each call says
+ * itself that it will not wait.
+ */
+#include "daemon/net/fd.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "daemon/base/mem.h"
+
+struct fd fd_take(int fd)
+{
+    struct fd taken = { .fd = fd, .kind = FD_SOCKET };
+    const int on = 1;
+    struct stat st;
+
+    /* A reply is one write and must not wait for the client's ACK. Also tells whether it is a socket at all. */
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 || errno != ENOTSOCK)
+        return taken;
+    bool waits = fstat(fd, &st) == 0 && (S_ISFIFO(st.st_mode) || (S_ISCHR(st.st_mode) && isatty(fd)));
+    if (!waits) {
+        taken.kind = FD_FILE;
+        return taken;
+    }
+    taken.kind = FD_STREAM;
+    int flags = fcntl(fd, F_GETFL);
+    /* With standard input and output on one terminal the second finds it set, and leaves it to the first. */
+    if (flags >= 0 && !(flags & O_NONBLOCK))
+        taken.put_back = fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
+    return taken;
+}
+
+void fd_close(struct fd *fd)
+{
+    if (fd->fd < 0)
+        return;
+    if (fd->put_back) {
+        int flags = fcntl(fd->fd, F_GETFL);
+        if (flags >= 0)
+            fcntl(fd->fd, F_SETFL, flags & ~O_NONBLOCK);
+    }
+    close(fd->fd);
+    fd->fd = -1;
+}
+
+ssize_t fd_read(const struct fd *fd, void *data, size_t size)
+{
+    ssize_t n;
+    do
+        n = fd->kind == FD_SOCKET ? recv(fd->fd, data, size, MSG_DONTWAIT) : read(fd->fd, data, size);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
+ssize_t fd_write(const struct fd *fd, struct iovec *iov, size_t count)
+{
+    const struct msghdr msg = { .msg_iov = iov, .msg_iovlen = count };
+    ssize_t n;
+    do
+        n = fd->kind == FD_SOCKET ? sendmsg(fd->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) : writev(fd->fd, iov, (int)count);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
+static char *address_name(const struct sockaddr_storage *address)
+{
+    char host[INET6_ADDRSTRLEN], name[INET6_ADDRSTRLEN + sizeof "[]:65535"];
+
+    if (address->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)address;
+        inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
+        snprintf(name, sizeof name, "%s:%u", host, ntohs(in->sin_port));
+        return mem_str(name);
+    }
+    if (address->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)address;
+        bool mapped = IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr);
+        if (mapped)     /* an IPv4 client of a socket that takes both: shown as what it is */
+            inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], host, sizeof host);
+        else
+            inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
+        snprintf(name, sizeof name, mapped ? "%s:%u" : "[%s]:%u", host, ntohs(in6->sin6_port));
+        return mem_str(name);
+    }
+    return mem_str(address->ss_family == AF_UNIX ? "unix" : "unknown");
+}
+
+char *fd_peer_name(const struct fd *fd)
+{
+    struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
+    socklen_t len = sizeof address;
+
+    if (fd->kind != FD_SOCKET)
+        return mem_str("stdin");
+    if (getpeername(fd->fd, (struct sockaddr *)(void *)&address, &len) < 0)
+        return mem_str("unknown");
+    return address_name(&address);
+}
+
+char *fd_local_name(const struct fd *fd)
+{
+    struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
+    socklen_t len = sizeof address;
+
+    if (fd->kind != FD_SOCKET)
+        return mem_str("stdout");
+    if (getsockname(fd->fd, (struct sockaddr *)(void *)&address, &len) < 0)
+        return mem_str("unknown");
+    return address_name(&address);
+}

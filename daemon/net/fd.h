@@ -1,0 +1,41 @@
+/*
+ * fd.h - a descriptor that somebody handed to us: a socket, a pipe, a terminal
+ * or a regular file, read and written without ever waiting.
+ */
+#ifndef POSTERN_NET_FD_H
+#define POSTERN_NET_FD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+enum fd_kind {
+    FD_SOCKET,
+    FD_STREAM,      /* a pipe or a terminal */
+    FD_FILE,        /* always ready; epoll will not have it: a regular file, /dev/null */
+};
+
+struct fd {
+    int fd;
+    enum fd_kind kind;
+    bool put_back;  /* O_NONBLOCK was set by us */
+};
+
+/* Owns fd from now on. Sets TCP_NODELAY where it is TCP. */
+struct fd fd_take(int fd);
+/* Puts O_NONBLOCK back as it was, as others may share the descriptor, and closes. */
+void fd_close(struct fd *fd);
+
+/* As read() and writev(): EAGAIN instead of waiting, no SIGPIPE. */
+ssize_t fd_read(const struct fd *fd, void *data, size_t size);
+ssize_t fd_write(const struct fd *fd, struct iovec *iov, size_t count);
+
+/*
+ * "192.0.2.1:4242", "[2001:db8::1]:4242", "unix", or "stdin" and "stdout";
+ * "unknown" for a socket whose other end has gone. The caller frees it.
+ */
+char *fd_peer_name(const struct fd *fd);
+char *fd_local_name(const struct fd *fd);
+
+#endif
