@@ -1,0 +1,155 @@
+/*
+ * body.c - RETR and TOP: a message on its way from the database to the client.
+ *
+ * A producer that may stop anywhere: a piece is asked for when the one before
+ * has gone down to the low mark, so a session never holds more than a piece and
+ * the tail of another, whatever the message (Y20, Y21). The octets are lent by the storage and go
+ * out without a copy where that pays. Never changes them, and never sends the
+ * dot of a message that could not be read to its end (Y11).
+ */
+#include "daemon/pop3/session.h"
+
+#include "daemon/base/log.h"
+#include "daemon/base/mem.h"
+#include "daemon/base/num.h"
+#include "daemon/net/conn.h"
+#include "storage/drop.h"
+
+/* Below this a copy is cheaper than the bookkeeping of a reference. */
+enum { COPY_BELOW = 4096 };
+
+static void release(void *ref)
+{
+    piece_release(ref);
+}
+
+static void send_span(struct pop3_session *s, struct span part, struct piece_ref *ref)
+{
+    struct span rest = stuff_cut(&s->stuff, part);
+    struct stuff_run run;
+
+    while (stuff_next(&s->stuff, &rest, &run)) {
+        if (run.dot)
+            conn_write(s->conn, ".", 1);
+        if (run.bytes.len < COPY_BELOW) {
+            conn_write(s->conn, run.bytes.at, run.bytes.len);
+        } else {
+            piece_hold(ref);
+            conn_write_ref(s->conn, run.bytes.at, run.bytes.len, release, ref);
+        }
+    }
+}
+
+/* The message cannot be read, or not to its end. */
+static enum outcome unreadable(struct pop3_session *s, enum db_status status)
+{
+    if (s->replied) {
+        log_error(s->id, "message %zu could not be read to its end: status=%s sent=%llu of=%llu, closing",
+                  s->at + 1, db_status_name(status), (unsigned long long)s->stuff.octets,
+                  (unsigned long long)drop_message_octets(s->drop, s->at));
+        return P3_ABORT;
+    }
+    switch (status) {
+    case DB_NOT_FOUND:
+        return pop3_err(s, RC_NONE, "message %zu is no longer there", s->at + 1);
+    case DB_LOST:
+        return pop3_err(s, RC_SYS_TEMP, "the maildrop was lost, log in again");
+    case DB_RETRY:
+        return pop3_err(s, RC_SYS_TEMP, "message %zu cannot be read now, try again later", s->at + 1);
+    case DB_OK:
+    case DB_LOCKED:
+    case DB_BUG:
+        break;
+    }
+    log_error(s->id, "message %zu cannot be read: status=%s", s->at + 1, db_status_name(status));
+    return pop3_err(s, RC_SYS_PERM, "message %zu cannot be read, the operator has to look", s->at + 1);
+}
+
+/* Takes the piece, and gives its reference back. P3_WAIT: the next one is wanted. */
+static enum outcome send_piece(struct pop3_session *s, const struct piece *piece)
+{
+    struct tally *tally = s->stuff.top ? &s->top : &s->retr;
+    struct span end;
+
+    if (!s->replied) {
+        if (s->stuff.top)
+            pop3_ok(s, "%s", "");
+        else
+            pop3_ok(s, "%llu octets", (unsigned long long)drop_message_octets(s->drop, s->at));
+    }
+    for (size_t i = 0; i < piece->count && !s->stuff.enough; i++)
+        send_span(s, piece->spans[i], piece->ref);
+    piece_release(piece->ref);
+    s->piece++;
+    if (!piece->last && !s->stuff.enough)
+        return P3_WAIT;
+
+    end = stuff_end(&s->stuff);
+    conn_write(s->conn, end.at, end.len);
+    tally->messages++;
+    tally->octets += s->stuff.octets;
+    return P3_DONE;
+}
+
+static void on_piece(void *owner, enum db_status status, struct piece piece)
+{
+    struct pop3_session *s = owner;
+    enum outcome out;
+
+    s->asked = false;
+    out = status == DB_OK ? send_piece(s, &piece) : unreadable(s, status);
+    if (out == P3_WAIT)
+        out = pop3_body_step(s);
+    pop3_act(s, out);
+}
+
+enum outcome pop3_body_step(struct pop3_session *s)
+{
+    enum outcome out = P3_WAIT;
+
+    while (out == P3_WAIT && !conn_full(s->conn)) {
+        struct piece piece;
+
+        if (!drop_read(s->drop, s->at, s->piece, &piece, on_piece, s)) {
+            s->asked = true;
+            return P3_WAIT;
+        }
+        out = send_piece(s, &piece);
+    }
+    return out;
+}
+
+static enum outcome start(struct pop3_session *s, size_t i)
+{
+    if (drop_lost(s->drop))
+        return pop3_err(s, RC_SYS_TEMP, "the maildrop was lost, log in again");
+    s->at = i;
+    s->piece = 0;
+    return pop3_body_step(s);
+}
+
+enum outcome pop3_cmd_retr(struct pop3_session *s, const struct args *args)
+{
+    enum outcome out;
+    size_t i;
+
+    if (!pop3_pick(s, args->v[0], &i, &out))
+        return out;
+    stuff_whole(&s->stuff);
+    return start(s, i);
+}
+
+enum outcome pop3_cmd_top(struct pop3_session *s, const struct args *args)
+{
+    enum outcome out;
+    uint64_t lines;
+    size_t i;
+
+    /* More than a number can hold is more than any message has: all of it, never a wrap (Y16). */
+    if (num_parse(args->v[1], UINT64_MAX, &lines) == 0)
+        return pop3_bad(s, "a number of lines is decimal digits");
+    if (!pop3_pick(s, args->v[0], &i, &out))
+        return out;
+    stuff_top(&s->stuff, lines);
+    return start(s, i);
+}

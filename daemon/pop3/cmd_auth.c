@@ -1,0 +1,214 @@
+/*
+ * cmd_auth.c - the commands before the login: CAPA USER PASS QUIT.
+ *
+ * Owns the way from a name and a password to an open maildrop: helper, delay
+ * between logins, lock and listing, and only then +OK. Never keeps a password
+ * (it is lent out of the input) and never tells why a login was refused; the
+ * log does, as far as it is known here.
+ */
+#include "daemon/pop3/session.h"
+
+#include <time.h>
+
+#include "auth/client.h"
+#include "daemon/base/log.h"
+#include "daemon/base/mem.h"
+#include "daemon/base/recent.h"
+#include "daemon/net/conn.h"
+#include "daemon/net/loop.h"
+#include "storage/drop.h"
+
+void pop3_set_name(struct pop3_session *s, struct span name)
+{
+    char *copy = name.len > 0 ? mem_strn(name.at, name.len) : NULL;
+
+    mem_free(s->name);
+    s->name = copy;
+    s->name_len = name.len;
+}
+
+/* In both states, and the same in both. */
+enum outcome pop3_cmd_capa(struct pop3_session *s, const struct args *args)
+{
+    (void)args;
+    return pop3_ready_reply(s, s->service->capa, s->service->capa_len);
+}
+
+static enum outcome cmd_quit(struct pop3_session *s, const struct args *args)
+{
+    (void)args;
+    s->end = END_QUIT;
+    pop3_ok(s, "bye");
+    return P3_CLOSE;
+}
+
+/* The same answer for every name, known or not; a second USER replaces the first. */
+static enum outcome cmd_user(struct pop3_session *s, const struct args *args)
+{
+    pop3_set_name(s, args->v[0]);
+    return pop3_ok(s, "send PASS");
+}
+
+static void log_refused(const struct pop3_session *s, const char *reason)
+{
+    log_info(s->id, "login user=%s peer=%s result=refused reason=%s",
+             log_text((struct span){ s->name, s->name_len }).s, conn_peer(s->conn), reason);
+}
+
+/* A login that is refused for another reason than its credentials: no delay, the name is forgotten. */
+static enum outcome login_failed(struct pop3_session *s, const char *reason, enum code code, const char *text)
+{
+    log_refused(s, reason);
+    pop3_set_name(s, (struct span){ NULL, 0 });
+    return pop3_err(s, code, "%s", text);
+}
+
+/*
+ * The credentials do not hold, for whatever reason. It is said a fixed time
+ * after PASS came, so that the time tells nobody the reason (A10).
+ */
+static enum outcome refuse(struct pop3_session *s, const char *reason)
+{
+    log_refused(s, reason);
+    s->refuse_at = s->pass_at + (uint64_t)s->service->host.settings->pop3_failure_delay;
+    pop3_set_login_timer(s);
+    return P3_WAIT;
+}
+
+enum outcome pop3_say_refusal(struct pop3_session *s)
+{
+    pop3_set_name(s, (struct span){ NULL, 0 });
+    s->refused++;
+    pop3_err(s, RC_AUTH, "wrong name or password");
+    if (s->refused < s->service->host.settings->pop3_login_failures)
+        return P3_DONE;
+    s->end = END_REFUSED;
+    return P3_CLOSE;
+}
+
+static enum outcome logged_in(struct pop3_session *s, struct drop *drop)
+{
+    struct pop3_service *service = s->service;
+    size_t count = drop_count(drop);
+    unsigned long long octets = drop_octets(drop);
+
+    s->drop = drop;
+    pop3_enter(s, POP3_TRANSACTION);
+    mem_free(s->domain);
+    s->domain = NULL;
+    pop3_set_session_timer(s);
+    if (service->host.logins != NULL)
+        recent_set(service->host.logins, (uint64_t)s->mailbox, loop_now(service->host.loop));
+    log_info(s->id, "login user=%s peer=%s result=ok messages=%zu octets=%llu",
+             log_text((struct span){ s->name, s->name_len }).s, conn_peer(s->conn), count, octets);
+    return pop3_ok(s, "%zu message%s, %llu octets", count, count == 1 ? "" : "s", octets);
+}
+
+/* +OK means that the maildrop is locked and listed (A13). */
+static void on_opened(void *owner, enum db_status status, struct drop *drop)
+{
+    struct pop3_session *s = owner;
+    enum outcome out = P3_DONE;
+
+    s->open_id = 0;
+    switch (status) {
+    case DB_OK:
+        out = logged_in(s, drop);
+        break;
+    case DB_LOCKED:
+        out = login_failed(s, "in-use", RC_IN_USE, "another session has this maildrop open, try again later");
+        break;
+    case DB_NOT_FOUND:
+        out = refuse(s, "disabled");
+        break;
+    case DB_RETRY:
+    case DB_LOST:
+        out = login_failed(s, "database", RC_SYS_TEMP, "the maildrop cannot be opened now, try again later");
+        break;
+    case DB_BUG:
+        out = login_failed(s, "broken", RC_SYS_PERM, "the maildrop cannot be opened, the operator has to look");
+        break;
+    }
+    pop3_act(s, out);
+}
+
+/* RFC 2449 section 6.5: counted from the last login that was let in. 0 if there is nothing to wait for. */
+static uint64_t seconds_to_wait(const struct pop3_session *s)
+{
+    const struct pop3_host *host = &s->service->host;
+    uint64_t delay = (uint64_t)host->settings->pop3_login_delay;
+    uint64_t last, gone;
+
+    if (host->logins == NULL || delay == 0)
+        return 0;
+    last = recent_get(host->logins, (uint64_t)s->mailbox);
+    if (last == 0)
+        return 0;
+    /* Another worker's turn may have begun a little later than ours. */
+    gone = loop_now(host->loop) > last ? loop_now(host->loop) - last : 0;
+    return gone < delay ? (delay - gone + 999) / 1000 : 0;
+}
+
+static enum outcome open_drop(struct pop3_session *s)
+{
+    struct drop_holder holder = {
+        .session = s->id, .peer = conn_peer(s->conn), .protocol = "pop3", .since = time(NULL),
+    };
+    uint64_t wait = seconds_to_wait(s);
+
+    if (wait > 0) {
+        log_refused(s, "login-delay");
+        pop3_set_name(s, (struct span){ NULL, 0 });
+        return pop3_err(s, RC_LOGIN_DELAY, "wait %llu second%s", (unsigned long long)wait, wait == 1 ? "" : "s");
+    }
+    s->open_id = drop_open(s->service->host.store, s->mailbox, &holder, on_opened, s);
+    return P3_WAIT;
+}
+
+static void on_verdict(void *owner, const struct auth_result *result)
+{
+    struct pop3_session *s = owner;
+    enum outcome out = P3_DONE;
+
+    s->auth_id = 0;
+    switch (result->verdict) {
+    case AUTH_OK:
+        s->mailbox = result->mailbox;
+        pop3_set_name(s, result->address);
+        out = open_drop(s);
+        break;
+    case AUTH_REFUSED:
+        out = refuse(s, "password");
+        break;
+    case AUTH_UNAVAILABLE:
+        out = login_failed(s, "auth-unavailable", RC_SYS_TEMP, "the login cannot be checked now, try again later");
+        break;
+    case AUTH_BROKEN:
+        out = login_failed(s, "broken", RC_SYS_PERM, "the login cannot be checked, the operator has to look");
+        break;
+    }
+    pop3_act(s, out);
+}
+
+static enum outcome cmd_pass(struct pop3_session *s, const struct args *args)
+{
+    struct pop3_service *service = s->service;
+
+    if (s->name == NULL)
+        return pop3_err(s, RC_NONE, "say USER first");
+    s->pass_at = loop_now(service->host.loop);
+    /* Never a password, whatever is stored (A07). */
+    if (args->v[0].len == 0)
+        return refuse(s, "empty-password");
+    s->auth_id = auth_check_password(service->host.auth, (struct span){ s->name, s->name_len }, args->v[0],
+                                     span_str(s->domain), on_verdict, s);
+    return P3_WAIT;
+}
+
+static const struct command rows[] = {
+    { .verb = "CAPA", .keeps_name = true, .run = pop3_cmd_capa },
+    { .verb = "USER", .min = 1, .max = 1, .run = cmd_user },
+    { .verb = "PASS", .min = 1, .max = 1, .rest = true, .keeps_name = true, .run = cmd_pass },
+    { .verb = "QUIT", .run = cmd_quit },
+};
+const struct command_table pop3_auth_commands = { rows, sizeof rows / sizeof rows[0] };

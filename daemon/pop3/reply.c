@@ -1,0 +1,92 @@
+/*
+ * reply.c - the first line of every reply.
+ *
+ * Owns the form of +OK, -ERR and response codes: registered ones only, on
+ * -ERR only (RFC 2449 section 8, RFC 3206), 512 octets at most, nothing of
+ * what the client sent. Never decides what to answer.
+ */
+#include "daemon/pop3/session.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "daemon/base/mem.h"
+#include "daemon/net/conn.h"
+
+enum { REPLY_LIMIT = 512 };     /* RFC 2449 section 4, with its line end */
+
+static const char *const codes[] = {
+    [RC_NONE] = "",
+    [RC_AUTH] = "[AUTH] ",
+    [RC_IN_USE] = "[IN-USE] ",
+    [RC_LOGIN_DELAY] = "[LOGIN-DELAY] ",
+    [RC_SYS_TEMP] = "[SYS/TEMP] ",
+    [RC_SYS_PERM] = "[SYS/PERM] ",
+};
+
+static void __attribute__((format(printf, 3, 0)))
+reply(struct pop3_session *s, const char *status, const char *fmt, va_list args)
+{
+    char line[REPLY_LIMIT + 1];
+    size_t len = strlen(status);
+    int n;
+
+    ASSERT(!s->replied);    /* one reply to each command */
+    s->replied = true;
+    memcpy(line, status, len);
+    n = vsnprintf(line + len, sizeof line - len, fmt, args);
+    ASSERT(n >= 0 && len + (size_t)n <= REPLY_LIMIT - 2);
+    len += (size_t)n;
+    if (line[len - 1] == ' ')
+        len--;              /* "+OK" alone */
+    line[len++] = '\r';
+    line[len++] = '\n';
+    conn_write(s->conn, line, len);
+}
+
+enum outcome pop3_ok(struct pop3_session *s, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    reply(s, "+OK ", fmt, args);
+    va_end(args);
+    return P3_DONE;
+}
+
+enum outcome pop3_err(struct pop3_session *s, enum code code, const char *fmt, ...)
+{
+    char status[sizeof "-ERR [LOGIN-DELAY] "];
+    va_list args;
+
+    snprintf(status, sizeof status, "-ERR %s", codes[code]);
+    va_start(args, fmt);
+    reply(s, status, fmt, args);
+    va_end(args);
+    return P3_DONE;
+}
+
+enum outcome pop3_bad(struct pop3_session *s, const char *text)
+{
+    unsigned limit = (unsigned)s->service->host.settings->pop3_bad_commands;
+
+    if (s->state == POP3_AUTHORIZATION) {
+        /* Who is not logged in is more likely a scanner or speaks HTTP. */
+        limit /= 5;
+        if (limit < 3)
+            limit = 3;
+    }
+    if (++s->bad < limit)
+        return pop3_err(s, RC_NONE, "%s", text);
+    s->end = END_BAD_COMMANDS;
+    pop3_err(s, RC_NONE, "too many commands that are none, closing the connection");
+    return P3_CLOSE;
+}
+
+enum outcome pop3_ready_reply(struct pop3_session *s, const char *text, size_t len)
+{
+    ASSERT(!s->replied);
+    s->replied = true;
+    conn_write(s->conn, text, len);
+    return P3_DONE;
+}

@@ -1,0 +1,150 @@
+/*
+ * service.c - all POP3 sessions of a worker, and their settings.
+ *
+ * Owns the list of sessions and what they share: the reply to CAPA, session
+ * ids. Never touches a connection or the protocol: session.c does.
+ */
+#include "daemon/pop3/session.h"
+
+#include <stdio.h>
+
+#include <sodium.h>
+
+#include "daemon/base/buf.h"
+#include "daemon/base/mem.h"
+#include "daemon/base/num.h"
+
+static const struct option rows[] = {
+#define OPTION(field, type, def, min, max, text) \
+    { #field, OPTION_##type, def, min, max, text, offsetof(struct pop3_settings, field) },
+#include "daemon/pop3/options.def"
+#undef OPTION
+};
+const struct option_table pop3_options = { rows, sizeof rows / sizeof rows[0], sizeof(struct pop3_settings) };
+
+enum { STANDARD_IDLE = 600000, EXPIRE_MAX = 99999 };
+
+/* 1 a number of days, 0 "never", -1 neither. */
+static int parse_expire(const char *text, uint64_t *days_r)
+{
+    struct span expire = span_str(text);
+
+    if (span_is_nocase(expire, SPAN_OF("never")))
+        return 0;
+    return num_parse(expire, EXPIRE_MAX, days_r) == 1 ? 1 : -1;
+}
+
+int pop3_settings_check(const struct pop3_settings *settings, options_problem *problem, void *arg, const char *file)
+{
+    int problems = 0;
+    uint64_t days;
+
+    if (settings->pop3_idle < STANDARD_IDLE && !settings->pop3_idle_below_standard) {
+        problem(arg, file, 0, "pop3_idle is below the 10 minutes of RFC 1939; "
+                              "set pop3_idle_below_standard = true if that is meant");
+        problems++;
+    }
+    if (settings->pop3_expire[0] != '\0' && parse_expire(settings->pop3_expire, &days) < 0) {
+        problem(arg, file, 0, "pop3_expire must be empty, \"never\" or a number of days up to 99999");
+        problems++;
+    }
+    if (settings->pop3_login_delay % 1000 != 0) {
+        problem(arg, file, 0, "pop3_login_delay must be whole seconds, as clients are told it in seconds");
+        problems++;
+    }
+    return problems;
+}
+
+/* The same in both states (RFC 2449 section 5), and it costs a copy, no more (C16). */
+static void make_capa(struct pop3_service *service)
+{
+    const struct pop3_settings *settings = service->host.settings;
+    struct buf b = BUF_EMPTY;
+    struct span text;
+    uint64_t days = 0;
+
+    buf_add_str(&b, "+OK these are the capabilities\r\n"
+                    "TOP\r\nUIDL\r\nUSER\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n");
+    if (settings->pop3_expire[0] != '\0') {
+        if (parse_expire(settings->pop3_expire, &days) == 0)
+            buf_add_str(&b, "EXPIRE NEVER\r\n");
+        else
+            buf_addf(&b, "EXPIRE %llu\r\n", (unsigned long long)days);
+    }
+    if (service->host.logins != NULL && settings->pop3_login_delay > 0)
+        buf_addf(&b, "LOGIN-DELAY %lld\r\n", (long long)(settings->pop3_login_delay / 1000));
+    if (settings->pop3_implementation)
+        buf_add_str(&b, "IMPLEMENTATION Postern\r\n");
+    buf_add_str(&b, ".\r\n");
+    text = buf_span(&b);
+    service->capa = mem_strn(text.at, text.len);
+    service->capa_len = text.len;
+    buf_free(&b);
+}
+
+struct pop3_service *pop3_service_new(const struct pop3_host *host)
+{
+    struct pop3_service *service = mem_zalloc(sizeof *service);
+
+    service->host = *host;
+    randombytes_buf(&service->next_id, sizeof service->next_id);
+    make_capa(service);
+    return service;
+}
+
+/*
+ * A step by an odd number visits all of 2^48 ids before one comes again, and
+ * a random start keeps workers and hosts apart: unique without a system call
+ * for each session. An id is no secret.
+ */
+void pop3_next_id(struct pop3_service *service, char id_r[13])
+{
+    service->next_id += 0x9E3779B97F4BULL;
+    snprintf(id_r, 13, "%012llx", (unsigned long long)(service->next_id & 0xFFFFFFFFFFFFULL));
+}
+
+void pop3_session_gone(struct pop3_service *service)
+{
+    void (*ended)(void *arg) = service->host.session_ended;
+
+    service->count--;
+    if (!service->freed) {
+        ended(service->host.arg);
+    } else if (service->count == 0) {
+        mem_free(service->capa);
+        mem_free(service);
+    }
+}
+
+size_t pop3_service_sessions(const struct pop3_service *service)
+{
+    return service->count;
+}
+
+void pop3_service_close_all(struct pop3_service *service)
+{
+    struct pop3_session *s, *next;
+
+    service->closing = true;
+    /* session_ended() of the last one may free the service: the list is not looked at after it. */
+    for (s = service->sessions; s != NULL; s = next) {
+        next = s->next;
+        pop3_session_drain(s);
+    }
+}
+
+void pop3_service_free(struct pop3_service **service)
+{
+    struct pop3_service *svc = *service;
+    struct pop3_session *s, *next;
+
+    *service = NULL;
+    svc->freed = true;
+    /* A hold on the service while its sessions go: the last one out frees it. */
+    svc->count++;
+    for (s = svc->sessions; s != NULL; s = next) {
+        next = s->next;
+        pop3_session_over(s, END_DRAIN);
+    }
+    pop3_session_gone(svc);
+}

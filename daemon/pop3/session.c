@@ -1,0 +1,410 @@
+/*
+ * session.c - the life of a POP3 session: its states, its line loop, its end.
+ *
+ * Owns the connection, the timer and the order of commands: the next one is
+ * looked at only when the reply to the last is complete and the client takes
+ * its octets, so a client that sends a thousand commands and reads nothing
+ * costs what one costs (N04, N05). Never writes a reply but the greeting, and
+ * never removes a message: what ends here without a commit removes nothing.
+ */
+#include "daemon/pop3/session.h"
+
+#include <stdio.h>
+
+#include "auth/client.h"
+#include "daemon/base/log.h"
+#include "daemon/base/mem.h"
+#include "daemon/net/conn.h"
+#include "daemon/net/loop.h"
+#include "storage/drop.h"
+
+/* Looks at a client's output in one write time, so that it is closed between 1 and 1.25 of it. */
+enum { LOOKS = 4 };
+
+static const char *const end_names[] = {
+    [END_QUIT] = "quit", [END_EOF] = "eof", [END_TIMEOUT] = "timeout", [END_LOST] = "lost", [END_DRAIN] = "drain",
+    [END_BAD_COMMANDS] = "bad-commands", [END_REFUSED] = "refused", [END_ERROR] = "error",
+};
+
+static const char *const state_names[] = {
+    [POP3_AUTHORIZATION] = "authorization", [POP3_TRANSACTION] = "transaction", [POP3_UPDATE] = "update",
+};
+
+static size_t on_input(void *owner, struct span in);
+static void on_drained(void *owner);
+static void on_end(void *owner, enum conn_end why);
+
+static const struct conn_protocol protocol = { on_input, on_drained, on_end };
+
+/* RFC 1939 section 3: only forward, and QUIT before the login ends without UPDATE. */
+void pop3_enter(struct pop3_session *s, enum pop3_state to)
+{
+    ASSERT(to == s->state + 1);
+    log_debug(s->id, "state=%s was=%s", state_names[to], state_names[s->state]);
+    s->state = to;
+}
+
+/* ------------------------------------------------------------------ timers */
+
+static uint64_t login_by(const struct pop3_session *s)
+{
+    return s->started + (uint64_t)s->service->host.settings->pop3_login_time;
+}
+
+void pop3_set_login_timer(struct pop3_session *s)
+{
+    uint64_t now = loop_now(s->service->host.loop), due = login_by(s);
+
+    if (s->refuse_at != 0 && s->refuse_at < due)
+        due = s->refuse_at;
+    timer_set(s->timer, due > now ? due - now : 0);
+}
+
+static void look_later(struct pop3_session *s)
+{
+    timer_set(s->timer, (uint64_t)s->service->host.settings->pop3_write_time / LOOKS);
+}
+
+void pop3_set_session_timer(struct pop3_session *s)
+{
+    conn_set_timeout(s->conn, (uint64_t)s->service->host.settings->pop3_idle);
+    look_later(s);
+}
+
+/* A client that takes nothing for the write time is closed, though it may go on sending (Y20). */
+static void look_at_output(struct pop3_session *s)
+{
+    uint64_t out = conn_octets_out(s->conn);
+
+    if (conn_queued(s->conn) == 0 || out != s->out_seen) {
+        s->out_seen = out;
+        s->stalled = 0;
+    } else if (++s->stalled >= LOOKS) {
+        pop3_session_over(s, END_TIMEOUT);
+        return;
+    }
+    look_later(s);
+}
+
+static void on_timer(void *arg)
+{
+    struct pop3_session *s = arg;
+    uint64_t now = loop_now(s->service->host.loop);
+
+    if (s->state != POP3_AUTHORIZATION) {
+        look_at_output(s);
+    } else if (now >= login_by(s)) {
+        pop3_session_over(s, END_TIMEOUT);
+    } else if (s->refuse_at != 0 && now >= s->refuse_at) {
+        s->refuse_at = 0;
+        pop3_set_login_timer(s);
+        pop3_act(s, pop3_say_refusal(s));
+    } else {
+        pop3_set_login_timer(s);
+    }
+}
+
+/* ------------------------------------------------------------ start and end */
+
+void pop3_session_start(struct pop3_service *service, int in, int out, const char *default_domain)
+{
+    struct pop3_session *s = mem_zalloc(sizeof *s);
+
+    s->service = service;
+    pop3_next_id(service, s->id);
+    s->started = loop_now(service->host.loop);
+    if (default_domain != NULL && default_domain[0] != '\0')
+        s->domain = mem_str(default_domain);
+    s->next = service->sessions;
+    if (s->next != NULL)
+        s->next->prev = s;
+    service->sessions = s;
+    service->count++;
+
+    s->conn = conn_new(service->host.loop, in, out, &protocol, s);
+    s->timer = timer_new(service->host.loop, on_timer, s);
+    pop3_set_login_timer(s);
+    log_debug(s->id, "start peer=%s", conn_peer(s->conn));
+    /* No `<`, which would announce APOP, and no `[`, which would be a response code (G02, G03). */
+    conn_write(s->conn, "+OK Postern ready\r\n", 19);
+}
+
+/* What probes and health checks do is of no interest; who logged in, or tried to, is. */
+static void log_end(const struct pop3_session *s)
+{
+    enum log_level level = s->state != POP3_AUTHORIZATION || s->refused > 0 || s->end == END_BAD_COMMANDS
+                               ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
+    uint64_t ms = loop_now(s->service->host.loop) - s->started;
+    char line[400];
+
+    if (!log_wants(level))
+        return;
+    snprintf(line, sizeof line, "peer=%s retr=%llu/%llu top=%llu/%llu dele=%zu left=%llu/%llu in=%llu out=%llu time=%llu.%03llu end=%s",
+             s->conn != NULL ? conn_peer(s->conn) : "gone",
+             (unsigned long long)s->retr.messages, (unsigned long long)s->retr.octets,
+             (unsigned long long)s->top.messages, (unsigned long long)s->top.octets,
+             s->removed, (unsigned long long)s->left.messages, (unsigned long long)s->left.octets,
+             (unsigned long long)s->in_seen, (unsigned long long)s->out_seen,
+             (unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000), end_names[s->end]);
+    if (s->state == POP3_AUTHORIZATION) {
+        if (level == LOG_LEVEL_INFO)
+            log_info(s->id, "session refused=%u %s", s->refused, line);
+        else
+            log_debug(s->id, "session refused=%u %s", s->refused, line);
+    } else {
+        log_info(s->id, "session user=%s %s", log_text((struct span){ s->name, s->name_len }).s, line);
+    }
+}
+
+static void session_closed(void *arg)
+{
+    pop3_session_gone(arg);
+}
+
+/* Frees the session; its connection is closed, at once or after the last reply was written. */
+static void session_free(struct pop3_session *s)
+{
+    struct pop3_service *service = s->service;
+    struct conn *conn = s->conn;
+    bool finish = conn != NULL && s->end != END_LOST && s->end != END_TIMEOUT;
+
+    if (s->auth_id != 0)
+        auth_forget(service->host.auth, s->auth_id);
+    if (s->open_id != 0)
+        drop_forget(service->host.store, s->open_id);
+    if (s->drop != NULL)
+        drop_finish(&s->drop, NULL, NULL, NULL);
+    if (s->timer != NULL)
+        timer_free(&s->timer);
+    if (s->prev != NULL)
+        s->prev->next = s->next;
+    else
+        service->sessions = s->next;
+    if (s->next != NULL)
+        s->next->prev = s->prev;
+    mem_free(s->name);
+    mem_free(s->domain);
+    mem_free(s->marks);
+    mem_free(s);
+
+    if (finish) {
+        conn_finish(&conn, (uint64_t)service->host.settings->pop3_write_time, session_closed, service);
+        return;
+    }
+    if (conn != NULL)
+        conn_free(&conn);
+    pop3_session_gone(service);
+}
+
+void pop3_session_over(struct pop3_session *s, enum pop3_end end)
+{
+    s->end = end;
+    if (s->conn != NULL) {
+        s->in_seen = conn_octets_in(s->conn);
+        s->out_seen = conn_octets_out(s->conn) + conn_queued(s->conn);
+    }
+    if (s->state == POP3_UPDATE && s->asked) {
+        /* The QUIT was whole, so it counts (Q06): its commit goes on, and the end comes with its result. */
+        if (s->conn != NULL) {
+            log_debug(s->id, "client has gone while its QUIT is being committed");
+            conn_free(&s->conn);
+        }
+        if (s->timer != NULL)
+            timer_free(&s->timer);
+        return;
+    }
+    /* No commit: the marks mean nothing, all messages are left. */
+    if (s->drop != NULL)
+        s->left = (struct tally){ drop_count(s->drop), drop_octets(s->drop) };
+    log_end(s);
+    session_free(s);
+}
+
+void pop3_session_drain(struct pop3_session *s)
+{
+    /* Nothing is said to a client that did not ask: an unsolicited line would be taken for the next reply. */
+    if (s->command == NULL)
+        pop3_session_over(s, END_DRAIN);
+}
+
+/* --------------------------------------------------------------- the loop */
+
+/* False: the session is gone. */
+static bool settle(struct pop3_session *s, enum outcome out)
+{
+    switch (out) {
+    case P3_DONE:
+        ASSERT(s->replied);
+        s->replied = false;
+        s->command = NULL;
+        if (!s->service->closing)
+            return true;
+        pop3_session_over(s, END_DRAIN);
+        return false;
+    case P3_WAIT:
+        if (!conn_paused(s->conn))
+            conn_pause(s->conn);
+        return true;
+    case P3_CLOSE:
+        pop3_session_over(s, s->end);
+        return false;
+    case P3_ABORT:
+        pop3_session_over(s, END_ERROR);
+        return false;
+    }
+    ASSERT(false);
+    return false;
+}
+
+bool pop3_act(struct pop3_session *s, enum outcome out)
+{
+    if (!settle(s, out))
+        return false;
+    /* Full: `drained` will resume. */
+    if (s->command == NULL && !conn_full(s->conn))
+        conn_resume(s->conn);
+    return true;
+}
+
+static const struct command *find(const struct command_table *table, const char verb[VERB_LEN])
+{
+    for (size_t i = 0; i < table->count; i++) {
+        if (memcmp(table->rows[i].verb, verb, VERB_LEN) == 0)
+            return &table->rows[i];
+    }
+    return NULL;
+}
+
+static bool right_args(const struct command *cmd, struct span rest, bool more, struct args *args)
+{
+    args->count = 0;
+    if (cmd->rest && more) {
+        args->v[args->count++] = rest;
+        return true;
+    }
+    if (more && !args_split(rest, args))
+        return false;
+    return args->count >= cmd->min && args->count <= cmd->max;
+}
+
+/* A line that is a command: 1. -1 if it is one of the other state, which is an error but no sign of a stranger. 0: none. */
+static int understand(struct pop3_session *s, struct span line, const struct command **cmd_r, struct args *args,
+                      const char **wrong_r)
+{
+    const struct command_table *mine = &pop3_auth_commands, *other = &pop3_drop_commands;
+    const struct command *cmd;
+    char verb[VERB_LEN];
+    struct span rest;
+    bool more;
+
+    *wrong_r = "unknown command";
+    if (!args_verb(line, verb, &rest, &more))
+        return 0;
+    if (s->state == POP3_TRANSACTION) {
+        mine = &pop3_drop_commands;
+        other = &pop3_auth_commands;
+    }
+    cmd = find(mine, verb);
+    if (cmd == NULL) {
+        if (find(other, verb) == NULL)
+            return 0;
+        *wrong_r = s->state == POP3_TRANSACTION ? "you are logged in already" : "log in first";
+        return -1;
+    }
+    if (!right_args(cmd, rest, more, args)) {
+        *wrong_r = "wrong arguments for this command";
+        return 0;
+    }
+    *cmd_r = cmd;
+    return 1;
+}
+
+static enum outcome one_line(struct pop3_session *s, enum line_kind kind, struct span line)
+{
+    const struct command *cmd = NULL;
+    const char *wrong = NULL;
+    struct args args;
+    unsigned bad = s->bad;
+    enum outcome out;
+    int known = 0;
+
+    switch (kind) {
+    case LINE_COMMAND:
+        known = understand(s, line, &cmd, &args, &wrong);
+        break;
+    case LINE_NUL:
+        wrong = "a command must not hold a NUL";
+        break;
+    case LINE_LONG:
+        wrong = "a command must not be longer than 255 octets";
+        break;
+    case LINE_ENDLESS:
+        s->end = END_BAD_COMMANDS;
+        pop3_err(s, RC_NONE, "no end of line in sight, closing the connection");
+        return P3_CLOSE;
+    case LINE_MORE:
+        ASSERT(kind != LINE_MORE);
+    }
+
+    /* RFC 1939 section 7: PASS only right after USER. CAPA in between is harmless and seen. */
+    if (s->state == POP3_AUTHORIZATION && (cmd == NULL || !cmd->keeps_name))
+        pop3_set_name(s, (struct span){ NULL, 0 });
+    if (known < 0) {
+        s->bad = 0;
+        return pop3_err(s, RC_NONE, "%s", wrong);
+    }
+    if (known == 0)
+        return pop3_bad(s, wrong);
+
+    s->command = cmd;
+    out = cmd->run(s, &args);
+    if (s->bad == bad)
+        s->bad = 0;
+    return out;
+}
+
+static size_t on_input(void *owner, struct span in)
+{
+    struct pop3_session *s = owner;
+    struct span rest = in, line = { NULL, 0 };
+
+    while (s->command == NULL) {
+        enum line_kind kind;
+
+        if (conn_full(s->conn)) {
+            conn_pause(s->conn);
+            break;
+        }
+        kind = line_next(&s->line, &rest, &line);
+        if (kind == LINE_MORE)
+            break;
+        if (!settle(s, one_line(s, kind, line)))
+            return 0;
+    }
+    return in.len - rest.len;
+}
+
+static void on_drained(void *owner)
+{
+    struct pop3_session *s = owner;
+
+    if (s->command == NULL)
+        conn_resume(s->conn);
+    else if (s->command->step != NULL && !s->asked)
+        pop3_act(s, s->command->step(s));
+}
+
+static void on_end(void *owner, enum conn_end why)
+{
+    switch (why) {
+    case CONN_EOF:
+        pop3_session_over(owner, END_EOF);
+        return;
+    case CONN_LOST:
+        pop3_session_over(owner, END_LOST);
+        return;
+    case CONN_TIMEOUT:
+        pop3_session_over(owner, END_TIMEOUT);
+        return;
+    }
+}

@@ -1,0 +1,159 @@
+/*
+ * session.h - one POP3 session, for the files of this folder only.
+ *
+ * A handler reads its arguments, writes exactly one reply (reply.c asserts
+ * that) and returns an outcome. Only session.c acts on outcomes: it alone
+ * pauses and resumes input, ends sessions and frees them. A handler never
+ * touches the session after it returned from pop3_act().
+ */
+#ifndef POSTERN_POP3_SESSION_H
+#define POSTERN_POP3_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/base/span.h"
+#include "daemon/pop3/args.h"
+#include "daemon/pop3/line.h"
+#include "daemon/pop3/pop3.h"
+#include "daemon/pop3/stuff.h"
+
+struct conn;
+struct timer;
+struct drop;
+struct pop3_session;
+
+enum outcome {
+    P3_DONE,        /* the reply is written: the next command may come */
+    P3_WAIT,        /* there is more to come, after an answer or when the output has drained */
+    P3_CLOSE,       /* the reply is written and was the last; session->end says why */
+    P3_ABORT,       /* the reply cannot be finished: cut it off */
+};
+
+enum pop3_state { POP3_AUTHORIZATION, POP3_TRANSACTION, POP3_UPDATE };
+
+/* Why a session ended; in the log line of its end. */
+enum pop3_end { END_QUIT, END_EOF, END_TIMEOUT, END_LOST, END_DRAIN, END_BAD_COMMANDS, END_REFUSED, END_ERROR };
+
+/* A row of a state's command table. */
+struct command {
+    char verb[VERB_LEN];        /* upper case, filled up with NULs */
+    unsigned char min, max;     /* arguments */
+    bool rest;                  /* the one argument is all that follows the first space */
+    bool keeps_name;            /* may stand between USER and PASS */
+    enum outcome (*run)(struct pop3_session *s, const struct args *args);
+    enum outcome (*step)(struct pop3_session *s);   /* goes on when the output has drained */
+};
+
+struct command_table {
+    const struct command *rows;
+    size_t count;
+};
+extern const struct command_table pop3_auth_commands;   /* cmd_auth.c */
+extern const struct command_table pop3_drop_commands;   /* cmd_drop.c */
+
+/* What was sent, for the log. */
+struct tally {
+    uint64_t messages, octets;
+};
+
+/* A worker holds thousands of these: what only some sessions need is allocated when they do. */
+struct pop3_session {
+    struct pop3_service *service;
+    struct pop3_session *next, *prev;
+    struct conn *conn;              /* NULL once the client has gone while its QUIT is being committed */
+    struct timer *timer;            /* before login: its deadline and the delay of a refusal; then: stalled output */
+    const struct command *command;  /* whose reply is not complete; NULL between commands */
+    char id[13];
+    enum pop3_state state;
+    enum pop3_end end;
+    bool replied;                   /* the first line of this command's reply is out */
+    bool asked;                     /* an answer of the database is on its way: `drained` is not for us */
+    struct line_reader line;
+    unsigned bad;                   /* commands in a row that were none */
+    uint64_t started;
+
+    /* AUTHORIZATION */
+    char *name;                     /* of USER; after the login the address of the mailbox */
+    size_t name_len;
+    char *domain;                   /* of the listener; freed at login */
+    uint64_t auth_id, open_id;      /* requests that wait for an answer, or 0 */
+    uint64_t pass_at;               /* when PASS came */
+    uint64_t refuse_at;             /* when the refusal is to be said, or 0 */
+    int64_t mailbox;
+    unsigned refused;
+
+    /* TRANSACTION */
+    struct drop *drop;
+    unsigned char *marks;           /* an octet for each message, non-zero: deleted. Made by the first DELE */
+    size_t deleted;                 /* how many are marked, and their octets */
+    uint64_t deleted_octets;
+    uint64_t in_seen, out_seen;     /* octets of the connection, when last looked at */
+    unsigned stalled;               /* times in a row that it saw no progress */
+    size_t at;                      /* LIST, UIDL: the next one; RETR, TOP: which */
+    struct stuff stuff;
+    uint32_t piece;                 /* RETR, TOP: the next piece */
+    struct tally retr, top;
+
+    /* UPDATE, and after it, for the log */
+    struct tally left;              /* in the maildrop */
+    size_t removed;
+};
+
+/* service.c */
+struct pop3_service {
+    struct pop3_host host;
+    struct pop3_session *sessions;  /* alive */
+    size_t count;                   /* these, and those whose descriptors are not closed yet */
+    bool closing;                   /* close_all() was called */
+    bool freed;                     /* free() was called: the last one out frees the service */
+    uint64_t next_id;
+    char *capa;                     /* the whole reply */
+    size_t capa_len;
+};
+void pop3_next_id(struct pop3_service *service, char id_r[13]);
+/* One session less; it is out of the list already. */
+void pop3_session_gone(struct pop3_service *service);
+
+/* session.c */
+/* Acts on what a handler returned, where it was not called by the line loop. False: the session is gone. */
+bool pop3_act(struct pop3_session *s, enum outcome out);
+/* The session is over, whatever it does, except a commit: that goes on without its client. */
+void pop3_session_over(struct pop3_session *s, enum pop3_end end);
+/* As the service closes: at once, or after the command that is being answered. */
+void pop3_session_drain(struct pop3_session *s);
+void pop3_enter(struct pop3_session *s, enum pop3_state to);
+/* Sets the timer for what is due next before the login. */
+void pop3_set_login_timer(struct pop3_session *s);
+/* Logged in: from the deadline of the login to the watch on idleness and on stalled output. */
+void pop3_set_session_timer(struct pop3_session *s);
+
+/* reply.c */
+enum code { RC_NONE, RC_AUTH, RC_IN_USE, RC_LOGIN_DELAY, RC_SYS_TEMP, RC_SYS_PERM };
+/* One line. The text is ours: nothing that the client sent is ever repeated (G17). */
+enum outcome pop3_ok(struct pop3_session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+enum outcome pop3_err(struct pop3_session *s, enum code code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* -ERR for what is no command; the last one that is tolerated closes. */
+enum outcome pop3_bad(struct pop3_session *s, const char *text);
+/* A whole reply that was made before. */
+enum outcome pop3_ready_reply(struct pop3_session *s, const char *text, size_t len);
+
+/* cmd_auth.c */
+void pop3_set_name(struct pop3_session *s, struct span name);
+enum outcome pop3_cmd_capa(struct pop3_session *s, const struct args *args);
+enum outcome pop3_say_refusal(struct pop3_session *s);      /* after its delay */
+
+/* cmd_drop.c */
+/*
+ * The message that an argument means, counted from 0; false if there is none
+ * that is not deleted: then *out_r is the outcome of the -ERR.
+ */
+bool pop3_pick(struct pop3_session *s, struct span number, size_t *i_r, enum outcome *out_r);
+
+/* body.c */
+enum outcome pop3_cmd_retr(struct pop3_session *s, const struct args *args);
+enum outcome pop3_cmd_top(struct pop3_session *s, const struct args *args);
+enum outcome pop3_body_step(struct pop3_session *s);
+
+#endif

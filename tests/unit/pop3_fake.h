@@ -1,0 +1,507 @@
+/*
+ * pop3_fake.h - a POP3 session without a database, for test_pop3_*.c: what
+ * storage/drop.h and auth/client.h declare, answered as a test says, and a
+ * client at the other end of a socketpair, all in one loop.
+ *
+ * The protocol is the point here: replies to failures that a real database
+ * gives only by luck. Where the database is the point, tests use a real one.
+ */
+#ifndef TESTS_POP3_FAKE_H
+#define TESTS_POP3_FAKE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "auth/client.h"
+#include "daemon/base/buf.h"
+#include "daemon/base/log.h"
+#include "daemon/base/mem.h"
+#include "daemon/base/recent.h"
+#include "daemon/base/secret.h"
+#include "daemon/net/conn.h"
+#include "daemon/net/loop.h"
+#include "daemon/pop3/pop3.h"
+#include "storage/drop.h"
+
+enum { FAKE_MESSAGES = 4, FAKE_PIECE = 262144, FAKE_PART = 8000, FAKE_PARTS = FAKE_PIECE / FAKE_PART + 1, PATIENCE_MS = 20000 };
+
+static struct fake {
+    struct loop *loop;
+    struct pop3_service *service;
+    struct pop3_settings settings;
+    struct recent *logins;
+
+    struct buf mail[FAKE_MESSAGES];     /* message i is mail[i % FAKE_MESSAGES] */
+    size_t count;
+    unsigned reads;
+
+    enum auth_verdict verdict;          /* of a right password, "secret" */
+    enum db_status open_status;
+    enum db_status read_status;         /* of the piece read_fails_at */
+    uint32_t read_fails_at;
+    enum db_status finish_status;
+    bool lost;
+    bool hold_auth, hold_finish;        /* the answer waits for fake_answer() */
+
+    auth_done *auth_done;
+    void *auth_owner;
+    enum auth_verdict auth_says;
+    drop_opened *open_done;
+    void *open_owner;
+    drop_piece *read_done;
+    void *read_owner;
+    size_t read_message;
+    uint32_t read_piece;
+    drop_done *finish_done;
+    void *finish_owner;
+
+    char asked_name[256], asked_domain[64], asked_password[256];
+    unsigned opens, finishes, checks;
+    size_t pieces, most_pieces;         /* lent and not given back */
+    bool marked[FAKE_MESSAGES];         /* what the last drop_finish() removed */
+    size_t ended;
+} fake;
+
+/* What names the answer that is on its way, for the loop. */
+struct drop {
+    int unused;
+};
+static struct drop the_drop;
+
+/* ------------------------------------------------------------------- auth */
+
+static void answer_auth(void *arg)
+{
+    struct auth_result result = { fake.auth_says, 42, SPAN_OF("anna@example.org") };
+    auth_done *done = fake.auth_done;
+
+    (void)arg;
+    fake.auth_done = NULL;
+    if (done != NULL)
+        done(fake.auth_owner, &result);
+}
+
+static void copy_span(char *to, size_t size, struct span from)
+{
+    assert_true(from.len < size);
+    memcpy(to, from.at, from.len);
+    to[from.len] = '\0';
+}
+
+uint64_t auth_check_password(struct auth_client *client, struct span name, struct span password,
+                             struct span default_domain, auth_done *done, void *owner)
+{
+    (void)client;
+    assert_null(fake.auth_done);
+    fake.checks++;
+    copy_span(fake.asked_name, sizeof fake.asked_name, name);
+    copy_span(fake.asked_password, sizeof fake.asked_password, password);
+    copy_span(fake.asked_domain, sizeof fake.asked_domain, default_domain);
+    fake.auth_says = span_is(password, SPAN_OF("secret")) ? fake.verdict : AUTH_REFUSED;
+    fake.auth_done = done;
+    fake.auth_owner = owner;
+    if (!fake.hold_auth)
+        loop_defer(fake.loop, answer_auth, NULL);
+    return 7;
+}
+
+void auth_forget(struct auth_client *client, uint64_t id)
+{
+    (void)client;
+    assert_int_equal(id, 7);
+    fake.auth_done = NULL;
+}
+
+/* ------------------------------------------------------------------- drop */
+
+static void answer_open(void *arg)
+{
+    drop_opened *done = fake.open_done;
+
+    (void)arg;
+    fake.open_done = NULL;
+    if (done != NULL)
+        done(fake.open_owner, fake.open_status, fake.open_status == DB_OK ? &the_drop : NULL);
+}
+
+uint64_t drop_open(struct store *store, int64_t mailbox, const struct drop_holder *holder, drop_opened *done, void *owner)
+{
+    (void)store;
+    assert_int_equal(mailbox, 42);
+    assert_string_equal(holder->protocol, "pop3");
+    fake.opens++;
+    fake.open_done = done;
+    fake.open_owner = owner;
+    loop_defer(fake.loop, answer_open, NULL);
+    return 9;
+}
+
+void drop_forget(struct store *store, uint64_t id)
+{
+    (void)store;
+    assert_int_equal(id, 9);
+    fake.open_done = NULL;
+}
+
+size_t drop_count(const struct drop *drop)
+{
+    (void)drop;
+    return fake.count;
+}
+
+uint64_t drop_message_octets(const struct drop *drop, size_t i)
+{
+    (void)drop;
+    assert_true(i < fake.count);
+    return buf_left(&fake.mail[i % FAKE_MESSAGES]);
+}
+
+uint64_t drop_octets(const struct drop *drop)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < fake.count; i++)
+        sum += drop_message_octets(drop, i);
+    return sum;
+}
+
+size_t drop_message_uidl(const struct drop *drop, size_t i, char out[UIDL_MAX])
+{
+    char text[UIDL_MAX + 1];
+
+    (void)drop;
+    assert_true(i < fake.count);
+    snprintf(text, sizeof text, "uid.%zu", i + 1);
+    memcpy(out, text, strlen(text));
+    return strlen(text);
+}
+
+bool drop_lost(const struct drop *drop)
+{
+    (void)drop;
+    return fake.lost;
+}
+
+/* A piece owns a copy of its octets, so that a use after its release is seen by the sanitizer. */
+struct piece_ref {
+    unsigned refs;
+    struct span spans[FAKE_PARTS];
+    char data[FAKE_PIECE];
+};
+
+void piece_hold(struct piece_ref *ref)
+{
+    ref->refs++;
+}
+
+void piece_release(struct piece_ref *ref)
+{
+    assert_true(ref->refs > 0);
+    if (--ref->refs == 0) {
+        fake.pieces--;
+        free(ref);
+    }
+}
+
+static void answer_read(void *arg)
+{
+    struct span message = buf_span(&fake.mail[fake.read_message % FAKE_MESSAGES]);
+    drop_piece *done = fake.read_done;
+    struct piece piece = { 0 };
+    size_t from = (size_t)fake.read_piece * FAKE_PIECE, len;
+
+    (void)arg;
+    fake.read_done = NULL;
+    if (done == NULL)
+        return;
+    if (fake.read_status != DB_OK && fake.read_piece == fake.read_fails_at) {
+        if (fake.read_status == DB_LOST)
+            fake.lost = true;
+        done(fake.read_owner, fake.read_status, piece);
+        return;
+    }
+    assert_true(from <= message.len);
+    len = message.len - from < FAKE_PIECE ? message.len - from : FAKE_PIECE;
+    piece.ref = malloc(sizeof *piece.ref);
+    assert_non_null(piece.ref);
+    piece.ref->refs = 1;
+    memcpy(piece.ref->data, message.at + from, len);
+    for (size_t at = 0; at < len; at += FAKE_PART)
+        piece.ref->spans[piece.count++] = (struct span){ piece.ref->data + at, len - at < FAKE_PART ? len - at : FAKE_PART };
+    piece.spans = piece.ref->spans;
+    piece.last = from + len == message.len;
+    if (++fake.pieces > fake.most_pieces)
+        fake.most_pieces = fake.pieces;
+    done(fake.read_owner, DB_OK, piece);
+}
+
+int drop_read(struct drop *drop, size_t i, uint32_t piece, struct piece *piece_r, drop_piece *done, void *owner)
+{
+    (void)piece_r;
+    assert_ptr_equal(drop, &the_drop);
+    assert_null(fake.read_done);
+    fake.read_done = done;
+    fake.read_owner = owner;
+    fake.read_message = i;
+    fake.read_piece = piece;
+    fake.reads++;
+    loop_defer(fake.loop, answer_read, NULL);
+    return 0;
+}
+
+static void answer_finish(void *arg)
+{
+    drop_done *done = fake.finish_done;
+
+    (void)arg;
+    fake.finish_done = NULL;
+    if (done != NULL)
+        done(fake.finish_owner, fake.finish_status);
+}
+
+void drop_finish(struct drop **drop, const unsigned char *marks, drop_done *done, void *owner)
+{
+    assert_ptr_equal(*drop, &the_drop);
+    *drop = NULL;
+    fake.finishes++;
+    fake.read_done = NULL;
+    for (size_t i = 0; i < fake.count && i < FAKE_MESSAGES; i++)
+        fake.marked[i] = marks != NULL && marks[i] != 0;
+    if (done == NULL)
+        return;
+    assert_null(fake.finish_done);
+    fake.finish_done = done;
+    fake.finish_owner = owner;
+    if (!fake.hold_finish)
+        loop_defer(fake.loop, answer_finish, NULL);
+}
+
+/* ------------------------------------------------------------ the client */
+
+struct client {
+    int fd;
+    struct watch *watch;
+    struct buf in;
+    size_t want;            /* stop the loop when so many octets are there */
+    bool eof, deaf;         /* deaf: reads nothing */
+};
+
+static void client_readable(void *arg, int fd, unsigned events)
+{
+    struct client *c = arg;
+    ssize_t n = recv(fd, buf_reserve(&c->in, 65536), 65536, MSG_DONTWAIT);
+
+    (void)events;
+    if (n > 0) {
+        buf_commit(&c->in, (size_t)n);
+    } else if (n == 0 || errno != EAGAIN) {
+        c->eof = true;
+        watch_set(c->watch, 0);
+    }
+    if (c->eof || buf_left(&c->in) >= c->want)
+        loop_stop(fake.loop);
+}
+
+static void too_late(void *arg)
+{
+    *(bool *)arg = true;
+    loop_stop(fake.loop);
+}
+
+static void stop_loop(void *arg)
+{
+    (void)arg;
+    loop_stop(fake.loop);
+}
+
+/* Runs the loop until somebody stops it. Only a test that fails waits for the timer. */
+static void run_loop(void)
+{
+    bool late = false;
+    struct timer *timer = timer_new(fake.loop, too_late, &late);
+
+    timer_set(timer, PATIENCE_MS);
+    loop_run(fake.loop);
+    timer_free(&timer);
+    assert_false(late);
+}
+
+/* A few turns, so that what is on its way happens. */
+static void run_a_while(uint64_t ms)
+{
+    struct timer *timer = timer_new(fake.loop, stop_loop, NULL);
+
+    timer_set(timer, ms);
+    loop_run(fake.loop);
+    timer_free(&timer);
+}
+
+static struct client *client_new(const char *domain)
+{
+    struct client *c = mem_zalloc(sizeof *c);
+    int pair[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    c->fd = pair[1];
+    pop3_session_start(fake.service, pair[0], pair[0], domain);
+    c->watch = watch_new(fake.loop, c->fd, client_readable, c);
+    watch_set(c->watch, LOOP_READ);
+    return c;
+}
+
+static void client_close(struct client *c)
+{
+    watch_free(&c->watch);
+    close(c->fd);
+    buf_free(&c->in);
+    mem_free(c);
+}
+
+static void say_span(struct client *c, struct span text)
+{
+    assert_int_equal(send(c->fd, text.at, text.len, MSG_NOSIGNAL), (ssize_t)text.len);
+}
+
+static void say(struct client *c, const char *text)
+{
+    say_span(c, span_str(text));
+}
+
+static void hear(struct client *c, size_t octets)
+{
+    c->want = octets;
+    while (!c->eof && buf_left(&c->in) < octets)
+        run_loop();
+}
+
+/* The next octets are exactly these. */
+static void expect(struct client *c, const char *text)
+{
+    size_t len = strlen(text);
+    char got[2048];
+    struct span in;
+
+    hear(c, len);
+    in = buf_span(&c->in);
+    snprintf(got, sizeof got, "%.*s", (int)(in.len < len ? in.len : len), in.at);
+    assert_string_equal(got, text);
+    buf_consume(&c->in, len);
+}
+
+static void ask(struct client *c, const char *command, const char *reply)
+{
+    say(c, command);
+    expect(c, reply);
+}
+
+/* Nothing more, and the end. */
+static void expect_eof(struct client *c)
+{
+    hear(c, SIZE_MAX);
+    assert_int_equal(buf_left(&c->in), 0);
+    client_close(c);
+}
+
+static void until_ended(size_t sessions)
+{
+    while (fake.ended < sessions)
+        run_loop();
+}
+
+static struct client *login(void)
+{
+    struct client *c = client_new("");
+
+    expect(c, "+OK Postern ready\r\n");
+    ask(c, "USER anna@example.org\r\n", "+OK send PASS\r\n");
+    say(c, "PASS secret\r\n");
+    hear(c, 4);
+    assert_memory_equal(buf_span(&c->in).at, "+OK ", 4);
+    while (memchr(buf_span(&c->in).at, '\n', buf_left(&c->in)) == NULL)
+        hear(c, buf_left(&c->in) + 1);
+    buf_clear(&c->in);
+    return c;
+}
+
+/* --------------------------------------------------------- set up, tear down */
+
+static void fake_ended(void *arg)
+{
+    (void)arg;
+    fake.ended++;
+    loop_stop(fake.loop);
+}
+
+static void fake_mail(size_t i, const char *text)
+{
+    buf_clear(&fake.mail[i]);
+    buf_add_str(&fake.mail[i], text);
+    if (fake.count <= i)
+        fake.count = i + 1;
+}
+
+/* Again after settings were changed: they are read when the service is made. */
+static void fake_service(void)
+{
+    struct pop3_host host = {
+        .loop = fake.loop, .logins = fake.logins, .settings = &fake.settings, .session_ended = fake_ended,
+    };
+
+    if (fake.service != NULL)
+        pop3_service_free(&fake.service);
+    fake.service = pop3_service_new(&host);
+}
+
+static void no_problem(void *arg, const char *file, int line, const char *text)
+{
+    (void)arg;
+    fail_msg("%s:%d: %s", file != NULL ? file : "defaults", line, text);
+}
+
+static int fake_setup(void **state)
+{
+    struct option_target target = { &pop3_options, &fake.settings };
+
+    (void)state;
+    memset(&fake, 0, sizeof fake);
+    secret_init();
+    log_set_level(LOG_LEVEL_ERROR);
+    assert_int_equal(options_load(NULL, &target, 1, NULL, false, no_problem, NULL), 0);
+    fake.settings.pop3_failure_delay = 1;
+    fake.loop = loop_new();
+    fake_mail(0, "Subject: one\r\n\r\nfirst\r\n");
+    fake_mail(1, "Subject: two\r\n\r\n.dot\r\n..\r\nsecond\r\n");
+    fake_mail(2, "Subject: three\r\n");
+    fake_service();
+    return 0;
+}
+
+static int fake_teardown(void **state)
+{
+    (void)state;
+    pop3_service_free(&fake.service);
+    run_a_while(1);
+    assert_int_equal(fake.pieces, 0);
+    if (fake.logins != NULL)
+        recent_free(&fake.logins);
+    options_free(&pop3_options, &fake.settings);
+    for (size_t i = 0; i < FAKE_MESSAGES; i++)
+        buf_free(&fake.mail[i]);
+    loop_free(&fake.loop);
+    return 0;
+}
+
+#define FAKE_TEST(f) cmocka_unit_test_setup_teardown(f, fake_setup, fake_teardown)
+
+#endif
