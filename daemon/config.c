@@ -1,0 +1,395 @@
+/*
+ * config.c - composes the option tables of all modules into one file's worth,
+ * and checks what depends on more than one option or on this host.
+ *
+ * It must never act on what it reads: nothing is opened, bound or created here,
+ * so that --check can be run beside a running server.
+ */
+#include "daemon/config.h"
+
+#include <arpa/inet.h>
+#include <libconfig.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "daemon/base/mem.h"
+#include "daemon/base/secret.h"
+#include "storage/conninfo.h"
+
+static const struct option daemon_rows[] = {
+#define OPTION(field, type, def, min, max, text) \
+    { #field, OPTION_##type, def, min, max, text, offsetof(struct daemon_settings, field) },
+#include "daemon/options.def"
+#undef OPTION
+};
+const struct option_table daemon_options = {
+    daemon_rows, sizeof daemon_rows / sizeof daemon_rows[0], sizeof(struct daemon_settings)
+};
+
+static const struct option listener_rows[] = {
+#define OPTION(field, type, def, min, max, text) \
+    { #field, OPTION_##type, def, min, max, text, offsetof(struct listener_settings, field) },
+#include "daemon/listener.def"
+#undef OPTION
+};
+const struct option_table listener_options = {
+    listener_rows, sizeof listener_rows / sizeof listener_rows[0], sizeof(struct listener_settings)
+};
+
+/* The sections of the file, in the order of the sample and of the manual. */
+static const struct section {
+    const char *title;
+    const struct option_table *table;
+    size_t offset;              /* of its settings in struct config */
+} sections[] = {
+    { "Processes and log", &daemon_options, offsetof(struct config, daemon) },
+    { "Database", &storage_options, offsetof(struct config, storage) },
+    { "Authentication", &auth_options, offsetof(struct config, auth) },
+    { "POP3", &pop3_options, offsetof(struct config, pop3) },
+};
+enum { SECTIONS = sizeof sections / sizeof sections[0] };
+
+/* ------------------------------------------------------- telling problems */
+
+/* Collects the problems of one load: counts them, and finds the lines that a check of more than one option cannot know. */
+struct report {
+    const char *file;
+    options_problem *problem;
+    void *arg;
+    int count;
+    config_t tree;              /* the file once more, for its line numbers */
+    bool have_tree;
+};
+
+static void report_open(struct report *r, const char *file, options_problem *problem, void *arg)
+{
+    struct stat st;
+
+    *r = (struct report){ .file = file, .problem = problem, .arg = arg };
+    config_init(&r->tree);
+    /* A pipe cannot be read twice: its problems of this kind go without a line. */
+    if (file != NULL && stat(file, &st) == 0 && S_ISREG(st.st_mode))
+        r->have_tree = config_read_file(&r->tree, file) == CONFIG_TRUE;
+}
+
+static void report_close(struct report *r)
+{
+    config_destroy(&r->tree);
+}
+
+/* The line of the option that a text begins with, 0 if it is not in the file. */
+static int report_line(const struct report *r, const char *text)
+{
+    char name[64];
+    size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_");
+    const config_setting_t *setting;
+
+    if (!r->have_tree || len == 0 || len >= sizeof name)
+        return 0;
+    memcpy(name, text, len);
+    name[len] = '\0';
+    setting = config_lookup(&r->tree, name);
+    return setting != NULL ? (int)config_setting_source_line(setting) : 0;
+}
+
+/* An options_problem: passes on, with a line where the teller had none. */
+static void report_problem(void *arg, const char *file, int line, const char *text)
+{
+    struct report *r = arg;
+
+    r->count++;
+    r->problem(r->arg, file, line > 0 ? line : report_line(r, text), text);
+}
+
+__attribute__((format(printf, 3, 4)))
+static void problemf(struct report *r, int line, const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    report_problem(r, r->file, line, text);
+}
+
+void config_print_problem(void *arg, const char *file, int line, const char *text)
+{
+    FILE *out = arg;
+
+    if (line > 0)
+        fprintf(out, "%s:%d: %s\n", file, line, text);
+    else
+        fprintf(out, "%s: %s\n", file, text);
+}
+
+void config_log_problem(void *arg, const char *file, int line, const char *text)
+{
+    (void)arg;
+    if (line > 0)
+        log_error(NULL, "%s:%d: %s", file, line, text);
+    else
+        log_error(NULL, "%s: %s", file, text);
+}
+
+/* ----------------------------------------------------------------- checks */
+
+static void check_log(struct config *c, unsigned flags, struct report *r)
+{
+    static const char *const levels[] = {
+        [LOG_LEVEL_ERROR] = "error", [LOG_LEVEL_WARNING] = "warning",
+        [LOG_LEVEL_INFO] = "info", [LOG_LEVEL_DEBUG] = "debug",
+    };
+    const char *target = c->daemon.log;
+    size_t i;
+
+    if (strcmp(target, "stderr") == 0) {
+        if (flags & CONFIG_DETACHED)
+            problemf(r, 0, "log: \"stderr\" goes with posternd --foreground only");
+    } else if (strcmp(target, "syslog") != 0 && target[0] != '/') {
+        problemf(r, 0, "log: \"%s\" is not \"syslog\", \"stderr\" or an absolute path", target);
+    }
+
+    c->log_level = LOG_LEVEL_INFO;
+    for (i = 0; i < sizeof levels / sizeof levels[0]; i++) {
+        if (strcmp(c->daemon.log_level, levels[i]) == 0) {
+            c->log_level = (enum log_level)i;
+            break;
+        }
+    }
+    if (i == sizeof levels / sizeof levels[0])
+        problemf(r, 0, "log_level: \"%s\" is not \"error\", \"warning\", \"info\" or \"debug\"", c->daemon.log_level);
+
+    if (c->daemon.pid_file[0] != '\0' && c->daemon.pid_file[0] != '/')
+        problemf(r, 0, "pid_file: \"%s\" is not an absolute path", c->daemon.pid_file);
+}
+
+/* Returns the user's id, or -1 after a problem. */
+static long check_user(struct report *r, const char *option, const char *name)
+{
+    const struct passwd *pw = getpwnam(name);
+
+    if (pw == NULL) {
+        problemf(r, 0, "%s: there is no user \"%s\" on this host", option, name);
+        return -1;
+    }
+    if (pw->pw_uid == 0) {
+        problemf(r, 0, "%s: \"%s\" has all rights; a user without any is needed", option, name);
+        return -1;
+    }
+    return (long)pw->pw_uid;
+}
+
+static void check_users(const struct config *c, struct report *r)
+{
+    long user, auth_user;
+
+    if (geteuid() != 0)
+        return;                 /* who is not root stays who he is */
+    user = check_user(r, "user", c->daemon.user);
+    auth_user = check_user(r, "auth_user", c->daemon.auth_user);
+    if (user >= 0 && user == auth_user)
+        problemf(r, 0, "auth_user: is the same as user: a worker could look into a helper");
+}
+
+static void check_address(const struct listener_settings *l, int line, struct report *r)
+{
+    unsigned char ip[sizeof(struct in6_addr)];
+    const char *a = l->address;
+
+    if (a[0] == '\0') {
+        problemf(r, line, "listeners: address is missing");
+    } else if (a[0] == '/') {
+        if (strlen(a) >= sizeof ((struct sockaddr_un *)NULL)->sun_path)
+            problemf(r, line, "listeners: address: the path of a unix socket has at most %zu octets",
+                     sizeof ((struct sockaddr_un *)NULL)->sun_path - 1);
+    } else if (strcmp(a, "*") != 0 && inet_pton(AF_INET, a, ip) != 1 && inet_pton(AF_INET6, a, ip) != 1) {
+        problemf(r, line, "listeners: address: \"%s\" is not an IPv4 or IPv6 address, \"*\" or an absolute path", a);
+    }
+}
+
+/* Two sockets in one place: bind() would say so too, but only when the server is started. */
+static bool same_place(const struct listener_settings *a, const struct listener_settings *b)
+{
+    return strcmp(a->address, b->address) == 0 && (a->address[0] == '/' || a->port == b->port);
+}
+
+static void check_listeners(const struct config *c, unsigned flags, struct report *r)
+{
+    if (c->listeners.count == 0 && (flags & CONFIG_LISTENERS))
+        problemf(r, 0, "listeners: there is none; for example: listeners = ( { address = \"*\"; } );");
+    for (size_t i = 0; i < c->listeners.count; i++) {
+        const struct listener_settings *l = config_listener(c, i);
+        int line = c->listeners.lines[i];
+
+        check_address(l, line, r);
+        if (strcmp(l->protocol, "pop3") != 0)
+            problemf(r, line, "listeners: protocol: \"%s\" is not \"pop3\"", l->protocol);
+        if (strpbrk(l->default_domain, "@ \t\r\n") != NULL)
+            problemf(r, line, "listeners: default_domain: \"%s\" is not a domain", l->default_domain);
+        for (size_t k = 0; k < i; k++) {
+            if (l->address[0] != '\0' && same_place(l, config_listener(c, k))) {
+                problemf(r, line, "listeners: the same address and port as in line %d", c->listeners.lines[k]);
+                break;
+            }
+        }
+    }
+}
+
+static char *check_conninfo(const struct config *c, const char *option, const char *role, const char *name, struct report *r)
+{
+    char *error = NULL;
+    char *conninfo = conninfo_merge(c->storage.database, role, name, &error);
+
+    if (conninfo == NULL) {
+        problemf(r, 0, "%s: %s", option, error != NULL ? error : "is not a connection string");
+        mem_free(error);
+    }
+    return conninfo;
+}
+
+static void check_database(struct config *c, struct report *r)
+{
+    char *error = NULL;
+    char *common = conninfo_merge(c->storage.database, "", "posternd", &error);
+    char *admin;
+
+    /* A fault of what is common would be told three times. */
+    if (common == NULL) {
+        problemf(r, 0, "database: %s", error != NULL ? error : "is not a connection string");
+        mem_free(error);
+        return;
+    }
+    secret_wipe(common, strlen(common));
+    mem_free(common);
+    c->conninfo_mail = check_conninfo(c, "database_mail", c->storage.database_mail, "posternd", r);
+    c->conninfo_auth = check_conninfo(c, "database_auth", c->storage.database_auth, "posternd auth", r);
+    admin = check_conninfo(c, "database_admin", c->storage.database_admin, "posternctl", r);
+    if (admin != NULL)
+        secret_wipe(admin, strlen(admin));
+    mem_free(admin);
+}
+
+/* ------------------------------------------------------- life of a config */
+
+struct config *config_load(const char *file, unsigned flags, options_problem *problem, void *arg, int *problems_r)
+{
+    struct config *c = mem_zalloc(sizeof *c);
+    struct option_target targets[SECTIONS];
+    struct report r;
+
+    for (size_t i = 0; i < SECTIONS; i++)
+        targets[i] = (struct option_target){ sections[i].table, (char *)c + sections[i].offset };
+    c->listeners.name = "listeners";
+    c->listeners.table = &listener_options;
+
+    report_open(&r, file, problem, arg);
+    options_load(file, targets, SECTIONS, &c->listeners, false, report_problem, &r);
+    /* What cannot be read at all would only be told again, as a listener that is missing. */
+    if (r.have_tree || r.count == 0)
+        check_listeners(c, flags, &r);
+    check_log(c, flags, &r);
+    check_users(c, &r);
+    check_database(c, &r);
+    pop3_settings_check(&c->pop3, report_problem, &r, file);
+    report_close(&r);
+    *problems_r = r.count;
+    return c;
+}
+
+static void forget(char *s)
+{
+    if (s != NULL)
+        secret_wipe(s, strlen(s));
+}
+
+void config_forget_auth(struct config *c)
+{
+    forget(c->conninfo_auth);
+    forget(c->storage.database_auth);
+    forget(c->storage.database_admin);
+}
+
+void config_forget_mail(struct config *c)
+{
+    forget(c->conninfo_mail);
+    forget(c->storage.database_mail);
+    forget(c->storage.database_admin);
+}
+
+void config_free(struct config **config)
+{
+    struct config *c = *config;
+
+    if (c == NULL)
+        return;
+    *config = NULL;
+    config_forget_auth(c);
+    config_forget_mail(c);
+    for (size_t i = 0; i < SECTIONS; i++)
+        options_free(sections[i].table, (char *)c + sections[i].offset);
+    options_free_list(&c->listeners);
+    mem_free(c->conninfo_mail);
+    mem_free(c->conninfo_auth);
+    mem_free(c);
+}
+
+const struct listener_settings *config_listener(const struct config *c, size_t i)
+{
+    ASSERT(i < c->listeners.count);
+    return (const struct listener_settings *)c->listeners.items + i;
+}
+
+const char *config_default_domain(const struct config *c, size_t i)
+{
+    return i < c->listeners.count ? config_listener(c, i)->default_domain : "";
+}
+
+/* ------------------------------------------------------ sample and manual */
+
+void config_sample(FILE *out)
+{
+    fputs("# postern.conf - the configuration of posternd and posternctl.\n"
+          "#\n"
+          "# Every option is shown, commented out at its default. postern.conf(5) is the\n"
+          "# manual; `posternd --check` tells what is wrong with a file.\n", out);
+    for (size_t i = 0; i < SECTIONS; i++) {
+        fprintf(out, "\n# ---- %s\n\n", sections[i].title);
+        options_sample(out, sections[i].table, false);
+        if (sections[i].table != &daemon_options)
+            continue;
+        fputs("\n# ---- Listeners\n"
+              "#\n"
+              "# One group for each place to listen at. There is no TLS yet: stay on loopback,\n"
+              "# behind a TLS proxy.\n\n"
+              "listeners = ( {\n"
+              "    address = \"127.0.0.1\";\n\n", out);
+        options_sample(out, &listener_options, true);
+        fputs("} );\n", out);
+    }
+}
+
+static void manual_rows(FILE *out, const struct option_table *table)
+{
+    fputs(".Bl -tag -width Ds\n", out);
+    options_manual(out, table);
+    fputs(".El\n", out);
+}
+
+void config_manual(FILE *out)
+{
+    for (size_t i = 0; i < SECTIONS; i++) {
+        fprintf(out, ".Ss %s\n", sections[i].title);
+        manual_rows(out, sections[i].table);
+        if (sections[i].table != &daemon_options)
+            continue;
+        fputs(".Ss Listeners\n"
+              ".Ic listeners\n"
+              "is a list of groups, one for each place to listen at, with these options:\n", out);
+        manual_rows(out, &listener_options);
+    }
+}

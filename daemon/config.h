@@ -1,0 +1,74 @@
+/*
+ * config.h - the whole configuration of posternd: every module's options and
+ * the listeners, read from one file, checked one by one and together.
+ */
+#ifndef POSTERN_CONFIG_H
+#define POSTERN_CONFIG_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "auth/helper.h"
+#include "daemon/base/log.h"
+#include "daemon/base/options.h"
+#include "daemon/pop3/pop3.h"
+#include "storage/store.h"
+
+struct daemon_settings {
+#define OPTION(field, type, def, min, max, text) OPTION_C_##type field;
+#include "daemon/options.def"
+#undef OPTION
+};
+
+struct listener_settings {
+#define OPTION(field, type, def, min, max, text) OPTION_C_##type field;
+#include "daemon/listener.def"
+#undef OPTION
+};
+
+extern const struct option_table daemon_options;
+extern const struct option_table listener_options;
+
+struct config {
+    struct daemon_settings daemon;
+    struct storage_settings storage;
+    struct auth_settings auth;
+    struct pop3_settings pop3;
+    struct option_list listeners;
+    enum log_level log_level;
+    char *conninfo_mail, *conninfo_auth;    /* complete; NULL where they could not be made */
+};
+
+/* What the way of starting asks of the file. */
+enum {
+    CONFIG_LISTENERS = 1,   /* there must be one: sockets are ours to make */
+    CONFIG_DETACHED = 2,    /* there will be no standard error to log to */
+};
+
+/*
+ * Reads and checks; tells every problem, and how many there were in
+ * *problems_r. The result is never NULL and complete enough to open the log
+ * by, but with problems it is good for nothing else.
+ */
+struct config *config_load(const char *file, unsigned flags, options_problem *problem, void *arg, int *problems_r);
+void config_free(struct config **config);
+
+/* An options_problem: "FILE:LINE: text" on the stdio stream arg. */
+void config_print_problem(void *arg, const char *file, int line, const char *text);
+/* The same to the log. */
+void config_log_problem(void *arg, const char *file, int line, const char *text);
+
+const struct listener_settings *config_listener(const struct config *config, size_t i);
+/* Of the i-th listener; empty where there is none. */
+const char *config_default_domain(const struct config *config, size_t i);
+
+/* Overwrites how to become the auth role, or the mail role, at the database: for a process that is not to know. */
+void config_forget_auth(struct config *config);
+void config_forget_mail(struct config *config);
+
+/* The sample configuration; the rows of postern.conf(5). */
+void config_sample(FILE *out);
+void config_manual(FILE *out);
+
+#endif

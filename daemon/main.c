@@ -1,0 +1,136 @@
+/*
+ * main.c - chooses what this process is to be: master, one session, or a few
+ * lines of text.
+ *
+ * Until that is known nothing is written to descriptors 0 to 2: behind them
+ * may be a client.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/base/log.h"
+#include "daemon/config.h"
+#include "daemon/flags.h"
+#include "daemon/inetd.h"
+#include "daemon/master.h"
+#include "daemon/sd.h"
+#include "daemon/stdio.h"
+
+enum { EXIT_USAGE = 2, SD_FIRST_FD = 3, SD_MOST_FDS = 256 };
+
+/* Whoever started us may have left signals ignored or blocked: both are inherited. */
+static void reset_signals(void)
+{
+    static const int ours[] = { SIGHUP, SIGINT, SIGTERM, SIGCHLD, SIGUSR1, SIGUSR2, SIGALRM };
+    sigset_t none;
+
+    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
+        signal(ours[i], SIG_DFL);
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* Text that was asked for and could not be written is an error (a full disk, a closed pipe). */
+static int printed(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return EXIT_SUCCESS;
+    fprintf(stderr, "posternd: could not write: %s\n", strerror(errno));
+    return EXIT_FAILURE;
+}
+
+static int check(const struct flags *f)
+{
+    int problems;
+    struct config *config = config_load(f->file, f->inetd ? 0 : CONFIG_LISTENERS, config_print_problem, stdout, &problems);
+
+    config_free(&config);
+    if (problems == 0)
+        printf("%s: ok\n", f->file);
+    return printed() == EXIT_SUCCESS && problems == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* A listening socket as descriptor 0: inetd's `wait`, xinetd's `wait = yes`, systemd's StandardInput=socket. */
+static int adopt_stdin(const struct flags *f)
+{
+    int fds[2];
+
+    close_range(3, ~0U, 0);
+    if (stdio_take(fds) < 0)
+        return EXIT_FAILURE;
+    close(fds[1]);              /* the same socket once more, under wait; nothing that we write to anyhow */
+    return master_run(&(struct master_start){
+        .file = f->file, .foreground = true, .adopted = fds, .adopted_count = 1, .no_stderr = true,
+    });
+}
+
+static int one_session(const struct flags *f)
+{
+    const char *why = NULL;
+    int fds[2];
+
+    if (stdio_take(fds) < 0)
+        return EXIT_FAILURE;
+    if (!f->wrong)
+        return inetd_run(f->file, fds[0], fds[1]);
+    log_open("syslog", LOG_LEVEL_INFO, "posternd", &why);
+    log_error(NULL, "unknown option, or too many arguments");
+    inetd_refuse(fds[1], "-ERR [SYS/PERM] this server is started in a wrong way\r\n");
+    return EXIT_USAGE;
+}
+
+static int daemon_or_foreground(const struct flags *f)
+{
+    int fds[SD_MOST_FDS];
+    const char *why = NULL;
+    size_t count;
+
+    if (!sd_listen_fds(&count, &why)) {
+        fprintf(stderr, "posternd: %s\n", why);
+        return EXIT_FAILURE;
+    }
+    /* Whatever else our caller had open would stay so for as long as we run. */
+    close_range(SD_FIRST_FD + (unsigned)count, ~0U, 0);
+    for (size_t i = 0; i < count; i++)
+        fds[i] = SD_FIRST_FD + (int)i;
+    return master_run(&(struct master_start){
+        .file = f->file, .foreground = f->foreground || count > 0, .adopted = fds, .adopted_count = count,
+    });
+}
+
+int main(int argc, char **argv)
+{
+    struct flags f = flags_parse(argc, argv);
+
+    stdio_ensure();
+    reset_signals();
+    if (f.inetd && !f.check && !sd_is_listening(0))
+        return one_session(&f);
+    if (f.help) {
+        flags_help(stdout);
+        return printed();
+    }
+    if (f.wrong || (f.inetd && f.foreground)) {
+        flags_usage(stderr);
+        return EXIT_USAGE;
+    }
+    if (f.version) {
+        puts("posternd " POSTERN_VERSION);
+        return printed();
+    }
+    if (f.print_config || f.print_manual) {
+        (f.print_config ? config_sample : config_manual)(stdout);
+        return printed();
+    }
+    if (f.check)
+        return check(&f);
+    if (sd_is_listening(0))
+        return adopt_stdin(&f);
+    return daemon_or_foreground(&f);
+}
