@@ -1,0 +1,266 @@
+/*
+ * cell.c - forks the members of a cell, tells them apart, reports how they ended.
+ *
+ * It decides nothing: when a cell is made, replaced or ended is the master's.
+ * The rest of this file runs in the master, which reads no client byte; only
+ * what stands behind a fork here is worker or helper.
+ */
+#include "daemon/cell.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "auth/helper.h"
+#include "daemon/base/log.h"
+#include "daemon/base/mem.h"
+#include "daemon/net/peer.h"
+#include "daemon/privdrop.h"
+#include "daemon/sockets.h"
+#include "daemon/worker.h"
+#include "storage/schema.h"
+
+struct cell {
+    unsigned number;
+    uint64_t started;
+    pid_t worker;           /* 0: gone */
+    pid_t *helpers;         /* 0: gone */
+    size_t helper_count;
+    size_t alive;           /* members */
+    bool retiring;
+    bool wrong_schema;
+};
+
+/* ------------------------------------------------------------ the members */
+
+static void unblock_signals(void)
+{
+    sigset_t none;
+
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+pid_t cell_fork_helper(struct config *config, const char *number, int fd, int parent_signal)
+{
+    char ident[48], name[16];
+    pid_t parent = getpid();
+    pid_t pid = fork();
+
+    if (pid != 0)
+        return pid;
+    snprintf(ident, sizeof ident, "posternd auth %s", number);
+    snprintf(name, sizeof name, "posternd a%s", number);
+    process_become(&(struct process_role){
+        .ident = ident, .name = name, .user = config->daemon.auth_user, .level = config->log_level,
+        .keep = &fd, .keep_count = 1, .parent_signal = parent_signal, .parent = parent,
+    });
+    config_forget_mail(config);
+    /* A helper ends when its worker does: a signal to the whole group or service must not take it from sessions that drain. */
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGUSR1, SIG_IGN);
+    signal(SIGUSR2, SIG_IGN);
+    unblock_signals();
+    _exit(auth_helper_run(fd, config->conninfo_auth, &config->auth, schema_wanted()));
+}
+
+static pid_t fork_worker(unsigned number, const struct cell_plan *plan, const int *auth, size_t auth_count)
+{
+    char ident[48], name[16];
+    const struct sockets *sockets = plan->sockets;
+    pid_t parent = getpid();
+    pid_t pid = fork();
+    int *keep;
+
+    if (pid != 0)
+        return pid;
+    snprintf(ident, sizeof ident, "posternd worker %u", number);
+    snprintf(name, sizeof name, "posternd w%u", number);
+    keep = mem_array(sockets->count + auth_count, sizeof *keep);
+    if (sockets->count > 0)
+        memcpy(keep, sockets->fds, sockets->count * sizeof *keep);
+    memcpy(keep + sockets->count, auth, auth_count * sizeof *keep);
+    process_become(&(struct process_role){
+        .ident = ident, .name = name, .user = plan->config->daemon.user, .level = plan->config->log_level,
+        .keep = keep, .keep_count = sockets->count + auth_count,
+        /* A worker without a master drains: nobody else would ever tell it to. */
+        .parent_signal = WORKER_DRAIN, .parent = parent,
+    });
+    mem_free(keep);
+    config_forget_auth(plan->config);
+    _exit(worker_run(plan->config, sockets, auth, auth_count, plan->logins));
+}
+
+/* --------------------------------------------------------------- the cell */
+
+/* The helpers and our side of their sockets. Stops at the first that fails. */
+static bool fork_helpers(struct cell *c, const struct cell_plan *plan, int *ends)
+{
+    for (size_t i = 0; i < c->helper_count; i++) {
+        char number[32];
+        int pair[2];
+        pid_t pid;
+
+        if (peer_pair(pair) < 0)
+            return false;
+        ends[i] = pair[0];
+        snprintf(number, sizeof number, "%u.%zu", c->number, i + 1);
+        pid = cell_fork_helper(plan->config, number, pair[1], 0);
+        close(pair[1]);
+        if (pid < 0)
+            return false;
+        c->helpers[i] = pid;
+        c->alive++;
+    }
+    return true;
+}
+
+struct cell *cell_new(unsigned number, uint64_t now, const struct cell_plan *plan)
+{
+    struct cell *c = mem_zalloc(sizeof *c);
+    int *ends;
+
+    c->number = number;
+    c->started = now;
+    c->helper_count = (size_t)plan->config->auth.auth_helpers;
+    c->helpers = mem_array(c->helper_count, sizeof *c->helpers);
+    ends = mem_array(c->helper_count, sizeof *ends);
+    for (size_t i = 0; i < c->helper_count; i++)
+        ends[i] = -1;
+
+    if (fork_helpers(c, plan, ends)) {
+        pid_t pid = fork_worker(number, plan, ends, c->helper_count);
+
+        if (pid > 0) {
+            c->worker = pid;
+            c->alive++;
+        }
+    }
+    if (c->worker == 0)
+        log_error(NULL, "could not start worker %u and its auth helpers: %s", number, strerror(errno));
+    /* The worker has them; where there is none the helpers read an end of file and go. */
+    for (size_t i = 0; i < c->helper_count; i++) {
+        if (ends[i] >= 0)
+            close(ends[i]);
+    }
+    mem_free(ends);
+    return c;
+}
+
+void cell_free(struct cell **cell)
+{
+    struct cell *c = *cell;
+
+    if (c == NULL)
+        return;
+    ASSERT(c->alive == 0);
+    *cell = NULL;
+    mem_free(c->helpers);
+    mem_free(c);
+}
+
+bool cell_complete(const struct cell *c)
+{
+    return c->alive == c->helper_count + 1;
+}
+
+bool cell_empty(const struct cell *c)
+{
+    return c->alive == 0;
+}
+
+unsigned cell_number(const struct cell *c)
+{
+    return c->number;
+}
+
+uint64_t cell_started(const struct cell *c)
+{
+    return c->started;
+}
+
+bool cell_wrong_schema(const struct cell *c)
+{
+    return c->wrong_schema;
+}
+
+static void ask_worker(struct cell *c, int signo)
+{
+    c->retiring = true;
+    if (c->worker > 0)
+        kill(c->worker, signo);
+}
+
+void cell_retire(struct cell *c)
+{
+    ask_worker(c, WORKER_RETIRE);
+}
+
+void cell_drain(struct cell *c)
+{
+    ask_worker(c, WORKER_DRAIN);
+}
+
+void cell_close(struct cell *c)
+{
+    ask_worker(c, WORKER_CLOSE);
+}
+
+void cell_kill(struct cell *c)
+{
+    ask_worker(c, SIGKILL);
+    for (size_t i = 0; i < c->helper_count; i++) {
+        if (c->helpers[i] > 0)
+            kill(c->helpers[i], SIGKILL);
+    }
+}
+
+/* "exited with status 1", "was killed by signal 9 (Killed)" */
+static void describe(char *out, size_t size, int status)
+{
+    if (WIFSIGNALED(status))
+        snprintf(out, size, "was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+    else
+        snprintf(out, size, "exited with status %d", WEXITSTATUS(status));
+}
+
+static void report_end(const struct cell *c, const char *who, pid_t pid, int status)
+{
+    char how[96];
+
+    describe(how, sizeof how, status);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && c->retiring)
+        log_debug(NULL, "%s (pid %ld) has finished", who, (long)pid);
+    else if (c->wrong_schema)
+        log_warning(NULL, "%s (pid %ld) stopped: it does not know the schema of the database", who, (long)pid);
+    else
+        log_error(NULL, "%s (pid %ld) %s", who, (long)pid, how);
+}
+
+int cell_reap(struct cell *c, pid_t pid, int status)
+{
+    char who[64];
+
+    if (pid == c->worker) {
+        c->worker = 0;
+        c->wrong_schema = WIFEXITED(status) && WEXITSTATUS(status) == WORKER_WRONG_SCHEMA;
+        snprintf(who, sizeof who, "worker %u", c->number);
+        report_end(c, who, pid, status);
+        c->alive--;
+        return 1;
+    }
+    for (size_t i = 0; i < c->helper_count; i++) {
+        if (pid == c->helpers[i]) {
+            c->helpers[i] = 0;
+            snprintf(who, sizeof who, "auth helper %u.%zu", c->number, i + 1);
+            report_end(c, who, pid, status);
+            c->alive--;
+            return 1;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,56 @@
+/*
+ * cell.h - a worker and its auth helpers: forked together, and of no use
+ * without each other.
+ */
+#ifndef POSTERN_CELL_H
+#define POSTERN_CELL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "daemon/config.h"
+
+struct cell;
+struct recent;
+struct sockets;
+
+struct cell_plan {
+    struct config *config;
+    const struct sockets *sockets;
+    struct recent *logins;
+};
+
+/*
+ * Forks the members. Called with all signals blocked; the members unblock
+ * theirs when they are ready for them. Always a cell: where a fork failed
+ * (logged) cell_complete() is false.
+ */
+struct cell *cell_new(unsigned number, uint64_t now, const struct cell_plan *plan);
+/* Only a cell without a member left. */
+void cell_free(struct cell **cell);
+
+/* No member has gone. */
+bool cell_complete(const struct cell *cell);
+bool cell_empty(const struct cell *cell);
+unsigned cell_number(const struct cell *cell);
+uint64_t cell_started(const struct cell *cell);
+
+/* Its worker accepts no more, lets its sessions finish and exits; the helpers follow. */
+void cell_retire(struct cell *cell);
+/* The same with a deadline (drain_time); or without any time at all. */
+void cell_drain(struct cell *cell);
+void cell_close(struct cell *cell);
+/* SIGKILL to all that is left. */
+void cell_kill(struct cell *cell);
+
+/* This process has ended. 1 if it was a member (logged), 0 if not. */
+int cell_reap(struct cell *cell, pid_t pid, int status);
+/* Its worker ended because of a schema that this program does not know. */
+bool cell_wrong_schema(const struct cell *cell);
+
+/* Forks one auth helper that serves `fd`, as "posternd auth NUMBER". Its pid, or -1 with errno. */
+pid_t cell_fork_helper(struct config *config, const char *number, int fd, int parent_signal);
+
+#endif

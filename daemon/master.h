@@ -1,0 +1,21 @@
+/*
+ * master.h - the process that binds, forks, supervises and reloads.
+ */
+#ifndef POSTERN_MASTER_H
+#define POSTERN_MASTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct master_start {
+    const char *file;           /* the configuration */
+    bool foreground;
+    const int *adopted;         /* listening sockets that somebody else made, if any: then always in the foreground */
+    size_t adopted_count;
+    bool no_stderr;             /* standard error is not ours to write to */
+};
+
+/* Runs until SIGTERM or SIGINT; returns the exit status of the process. */
+int master_run(const struct master_start *start);
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * serve.c - puts together what a session needs, and takes it apart again.
+ *
+ * It runs with the rights of a worker: whatever needs more was done before.
+ */
+#include "daemon/serve.h"
+
+#include "auth/client.h"
+#include "daemon/base/log.h"
+#include "daemon/net/loop.h"
+#include "storage/store.h"
+
+/* The master sees the end of a helper too and replaces the cell: nothing is left to do here. */
+static void helper_lost(void *arg)
+{
+    (void)arg;
+    log_debug(NULL, "an auth helper has gone");
+}
+
+void serve_start(struct serve *s, const struct config *config, const int *auth, size_t auth_count,
+                 struct recent *logins, const struct serve_calls *calls)
+{
+    s->loop = loop_new();
+    s->store = store_new(s->loop, &config->storage, config->conninfo_mail, calls->wrong_schema, calls->arg);
+    s->auth = auth_client_new(s->loop, auth, auth_count, (uint64_t)config->auth.auth_deadline, helper_lost, NULL);
+    s->pop3 = pop3_service_new(&(struct pop3_host){
+        .loop = s->loop,
+        .store = s->store,
+        .auth = s->auth,
+        .logins = config->pop3.pop3_login_delay > 0 ? logins : NULL,
+        .settings = &config->pop3,
+        .session_ended = calls->session_ended,
+        .arg = calls->arg,
+    });
+}
+
+void serve_stop(struct serve *s)
+{
+    pop3_service_free(&s->pop3);
+    auth_client_free(&s->auth);
+    store_free(&s->store);
+    loop_free(&s->loop);
+}

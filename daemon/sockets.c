@@ -1,0 +1,140 @@
+/*
+ * sockets.c - makes the listening descriptors and keeps them over a reload.
+ *
+ * It never accepts: workers do, from the same descriptors. A descriptor that
+ * goes on with the next configuration is never closed and bound again, since
+ * what waits in it would be refused.
+ */
+#include "daemon/sockets.h"
+
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "daemon/base/log.h"
+#include "daemon/base/mem.h"
+#include "daemon/net/listener.h"
+
+/* Where one listener of the configuration is bound. */
+struct sockets_place {
+    char *address;
+    int64_t port;
+    int fds[LISTENER_MAX_FDS];
+    size_t count;
+};
+
+static const struct sockets_place *find_place(const struct sockets *s, const char *address, int64_t port)
+{
+    for (size_t i = 0; s != NULL && i < s->place_count; i++) {
+        const struct sockets_place *p = &s->places[i];
+
+        if (strcmp(p->address, address) == 0 && (address[0] == '/' || p->port == port))
+            return p;
+    }
+    return NULL;
+}
+
+static bool has_fd(const struct sockets *s, int fd)
+{
+    for (size_t i = 0; s != NULL && i < s->count; i++) {
+        if (s->fds[i] == fd)
+            return true;
+    }
+    return false;
+}
+
+static void add_fd(struct sockets *s, int fd, size_t listener)
+{
+    s->fds = mem_resize(s->fds, s->count + 1, sizeof *s->fds);
+    s->listener = mem_resize(s->listener, s->count + 1, sizeof *s->listener);
+    s->fds[s->count] = fd;
+    s->listener[s->count] = listener;
+    s->count++;
+}
+
+/* The same descriptors for the next configuration. */
+static void use_on(struct sockets_place *p, const struct sockets_place *old, int64_t backlog)
+{
+    memcpy(p->fds, old->fds, sizeof p->fds);
+    p->count = old->count;
+    for (size_t i = 0; i < p->count; i++)
+        (void)listen(p->fds[i], (int)backlog);      /* once more: it may have changed */
+}
+
+struct sockets *sockets_adopt(const int *fds, size_t count)
+{
+    struct sockets *s = mem_zalloc(sizeof *s);
+
+    for (size_t i = 0; i < count; i++)
+        add_fd(s, fds[i], i);
+    return s;
+}
+
+struct sockets *sockets_bind(const struct config *config, const struct sockets *old, char **error_r)
+{
+    struct sockets *s;
+
+    if (old != NULL && old->place_count == 0)
+        return sockets_adopt(old->fds, old->count);
+
+    s = mem_zalloc(sizeof *s);
+    s->places = mem_array(config->listeners.count, sizeof *s->places);
+    for (size_t i = 0; i < config->listeners.count; i++) {
+        const struct listener_settings *l = config_listener(config, i);
+        const struct sockets_place *before = find_place(old, l->address, l->port);
+        struct sockets_place *p = &s->places[s->place_count];
+        int made;
+
+        if (before != NULL) {
+            use_on(p, before, l->backlog);
+        } else {
+            made = listener_bind(l->address, (uint16_t)l->port, (int)l->backlog, p->fds, error_r);
+            if (made < 0) {
+                sockets_free(&s, old);
+                return NULL;
+            }
+            p->count = (size_t)made;
+        }
+        p->address = mem_str(l->address);
+        p->port = l->port;
+        s->place_count++;
+        for (size_t k = 0; k < p->count; k++)
+            add_fd(s, p->fds[k], i);
+        if (before == NULL && l->address[0] == '/')
+            log_info(NULL, "listening on %s", l->address);
+        else if (before == NULL)
+            log_info(NULL, "listening on %s port %lld", l->address, (long long)l->port);
+    }
+    return s;
+}
+
+void sockets_close(const struct sockets *s)
+{
+    for (size_t i = 0; i < s->count; i++)
+        close(s->fds[i]);
+}
+
+void sockets_free(struct sockets **sockets, const struct sockets *next)
+{
+    struct sockets *s = *sockets;
+
+    if (s == NULL)
+        return;
+    *sockets = NULL;
+    for (size_t i = 0; i < s->count; i++) {
+        if (!has_fd(next, s->fds[i]))
+            close(s->fds[i]);
+    }
+    for (size_t i = 0; i < s->place_count; i++) {
+        struct sockets_place *p = &s->places[i];
+
+        if (p->address[0] == '/' && find_place(next, p->address, p->port) == NULL)
+            unlink(p->address);
+        mem_free(p->address);
+    }
+    mem_free(s->places);
+    mem_free(s->fds);
+    mem_free(s->listener);
+    mem_free(s);
+}

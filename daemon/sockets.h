@@ -1,0 +1,36 @@
+/*
+ * sockets.h - the descriptors that clients come in by: the master's to make
+ * and to keep over a reload, the workers' to accept from.
+ */
+#ifndef POSTERN_SOCKETS_H
+#define POSTERN_SOCKETS_H
+
+#include <stddef.h>
+
+#include "daemon/config.h"
+
+struct sockets_place;
+
+struct sockets {
+    int *fds;
+    size_t *listener;               /* of each: which one of the configuration's listeners */
+    size_t count;
+    struct sockets_place *places;   /* by listener; NULL where the sockets were adopted */
+    size_t place_count;
+};
+
+/*
+ * Binds what the configuration lists. Where old (may be NULL) has the same
+ * address and port already its descriptors are used on, so that no connection
+ * that waits in them is refused; an adopted old is used on as it is. Returns
+ * NULL with a text to mem_free() in *error_r, and nothing has changed.
+ */
+struct sockets *sockets_bind(const struct config *config, const struct sockets *old, char **error_r);
+/* Sockets that somebody else has bound; the i-th one goes with the i-th listener of the configuration. */
+struct sockets *sockets_adopt(const int *fds, size_t count);
+/* Closes those that next (may be NULL) does not use, and removes the paths of theirs. The master's: workers have their own copies of the descriptors. */
+void sockets_free(struct sockets **sockets, const struct sockets *next);
+/* In a worker: closes its copies. */
+void sockets_close(const struct sockets *sockets);
+
+#endif

@@ -1,0 +1,135 @@
+/*
+ * worker.c - accepts clients and runs their sessions until told to end.
+ *
+ * It runs without any right but its SQL role's. It must never delete a message
+ * because it was told to end: sessions that are closed here close without.
+ */
+#include "daemon/worker.h"
+
+#include <stdlib.h>
+
+#include "daemon/base/log.h"
+#include "daemon/net/listener.h"
+#include "daemon/net/loop.h"
+#include "daemon/serve.h"
+#include "daemon/sockets.h"
+
+struct worker {
+    const struct config *config;
+    const struct sockets *sockets;
+    struct serve serve;
+    struct listener *listener;      /* NULL: accepts no more, ever */
+    bool full;
+    struct timer *deadline;         /* of those that drain */
+    int status;
+};
+
+/* --------------------------------------------------------------- sessions */
+
+static void accepted(void *arg, size_t index, int fd)
+{
+    struct worker *w = arg;
+
+    pop3_session_start(w->serve.pop3, fd, fd, config_default_domain(w->config, w->sockets->listener[index]));
+    if (w->listener != NULL && pop3_service_sessions(w->serve.pop3) >= (size_t)w->config->daemon.sessions_per_worker) {
+        w->full = true;
+        listener_pause(w->listener);
+    }
+}
+
+static void session_ended(void *arg)
+{
+    struct worker *w = arg;
+
+    if (w->listener == NULL) {
+        if (pop3_service_sessions(w->serve.pop3) == 0)
+            loop_stop(w->serve.loop);
+    } else if (w->full && pop3_service_sessions(w->serve.pop3) < (size_t)w->config->daemon.sessions_per_worker) {
+        w->full = false;
+        listener_resume(w->listener);
+    }
+}
+
+/* -------------------------------------------------------------------- end */
+
+/* No new sessions from here on; the end comes with the last one. */
+static void retire(void *arg)
+{
+    struct worker *w = arg;
+
+    if (w->listener == NULL)
+        return;
+    listener_free(&w->listener);
+    /* As long as one of us has them open, clients connect to sockets that nobody accepts from. */
+    sockets_close(w->sockets);
+    if (pop3_service_sessions(w->serve.pop3) == 0)
+        loop_stop(w->serve.loop);
+}
+
+static void close_all(void *arg)
+{
+    struct worker *w = arg;
+    size_t left = pop3_service_sessions(w->serve.pop3);
+
+    retire(w);
+    timer_stop(w->deadline);
+    if (left > 0) {
+        log_info(NULL, "closing %zu sessions that have not ended in time", left);
+        pop3_service_close_all(w->serve.pop3);
+    }
+}
+
+/* Told once by the master, and perhaps by a service manager, and by the kernel where the master died: the first one counts. */
+static void drain(void *arg)
+{
+    struct worker *w = arg;
+
+    retire(w);
+    if (w->deadline != NULL)
+        return;
+    w->deadline = timer_new(w->serve.loop, close_all, w);
+    timer_set(w->deadline, (uint64_t)w->config->daemon.drain_time);
+}
+
+static void close_now(void *arg)
+{
+    drain(arg);
+    close_all(arg);
+}
+
+/* Sessions on lanes that still answer may finish: an upgrade is under way, or was forgotten. */
+static void wrong_schema(void *arg, const char *text)
+{
+    struct worker *w = arg;
+
+    if (w->status == EXIT_SUCCESS)
+        log_error(NULL, "%s", text);
+    w->status = WORKER_WRONG_SCHEMA;
+    drain(w);
+}
+
+/* -------------------------------------------------------------------- run */
+
+int worker_run(const struct config *config, const struct sockets *sockets, const int *auth, size_t auth_count,
+               struct recent *logins)
+{
+    struct worker w = { .config = config, .sockets = sockets, .status = EXIT_SUCCESS };
+    sigset_t none;
+
+    serve_start(&w.serve, config, auth, auth_count, logins,
+                &(struct serve_calls){ .session_ended = session_ended, .wrong_schema = wrong_schema, .arg = &w });
+    w.listener = listener_new(w.serve.loop, sockets->fds, sockets->count, accepted, &w);
+    loop_signal(w.serve.loop, WORKER_RETIRE, retire, &w);
+    loop_signal(w.serve.loop, WORKER_DRAIN, drain, &w);
+    loop_signal(w.serve.loop, WORKER_CLOSE, close_now, &w);
+    /* What the master said since the fork has waited until now. */
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+
+    loop_run(w.serve.loop);
+
+    listener_free(&w.listener);
+    timer_free(&w.deadline);
+    serve_stop(&w.serve);
+    return w.status;
+}
