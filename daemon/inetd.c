@@ -1,0 +1,197 @@
+/*
+ * inetd.c - a session for inetd, xinetd, systemd (Accept=yes), ssh or a shell:
+ * the code of worker and helper, with one session.
+ *
+ * Whoever started us waits for this process, so the session runs in it and the
+ * helper is its child. Nothing but protocol may ever reach the client: before
+ * anything else was done here, 0, 1 and 2 have become /dev/null.
+ */
+#include "daemon/inetd.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon/base/log.h"
+#include "daemon/cell.h"
+#include "daemon/config.h"
+#include "daemon/net/loop.h"
+#include "daemon/net/peer.h"
+#include "daemon/privdrop.h"
+#include "daemon/serve.h"
+
+enum { HELPER_END_S = 2 };      /* for a helper to follow its worker; afterwards the kernel sees to it */
+
+/* ------------------------------------------------------------- the client */
+
+void inetd_refuse(int out, const char *reply)
+{
+    struct pollfd p = { .fd = out, .events = POLLOUT };
+
+    /* A client that does not take one line is not waited for. */
+    if (poll(&p, 1, 1000) == 1)
+        (void)!write(out, reply, strlen(reply));
+}
+
+static bool is_socket(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+/* A socket whose client has left and said nothing: not worth a connection to the database, nor a line in the log. */
+static bool is_gone(int fd)
+{
+    struct pollfd p = { .fd = fd };
+    char byte;
+
+    return is_socket(fd) && poll(&p, 1, 0) == 1 && (p.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0 &&
+           recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
+}
+
+/* Two numbers of one socket: one is enough, and tells what comes next that there is one end and not two. */
+static int same_socket(int in, int out)
+{
+    struct stat a, b;
+
+    if (!is_socket(in) || fstat(in, &a) < 0 || fstat(out, &b) < 0 || a.st_dev != b.st_dev || a.st_ino != b.st_ino)
+        return out;
+    close(out);
+    return in;
+}
+
+/* ------------------------------------------------------ the configuration */
+
+static void count_problem(void *arg, const char *file, int line, const char *text)
+{
+    (void)arg, (void)file, (void)line, (void)text;
+}
+
+/* The log first: where it goes stands in a file that may be wrong in other places. NULL, with the problems logged. */
+static struct config *load(const char *file)
+{
+    const char *why = NULL;
+    int problems;
+    struct config *config = config_load(file, 0, count_problem, NULL, &problems);
+    const char *target = strcmp(config->daemon.log, "stderr") != 0 ? config->daemon.log : "syslog";
+
+    log_open("syslog", config->log_level, "posternd", &why);
+    if (!log_open(target, config->log_level, "posternd", &why))
+        log_error(NULL, "could not open the log %s: %s", target, why);
+    if (problems > 0) {
+        config_free(&config);
+        config = config_load(file, 0, config_log_problem, NULL, &problems);
+        config_free(&config);
+        return NULL;
+    }
+    /* For one session: whatever is for many only costs time here. */
+    config->auth.auth_helpers = 1;
+    config->auth.auth_cache = 0;
+    config->storage.database_lanes = 1;
+    config->storage.listing_cache = 0;
+    /* Times of logins are shared by the processes of one master; there is none. */
+    config->pop3.pop3_login_delay = 0;
+    return config;
+}
+
+/* ------------------------------------------------------------ the session */
+
+struct inetd {
+    struct serve serve;
+};
+
+static void session_ended(void *arg)
+{
+    struct inetd *s = arg;
+
+    loop_stop(s->serve.loop);
+}
+
+/* Ends the session without a deletion; one that is being committed is finished first. */
+static void close_session(void *arg)
+{
+    struct inetd *s = arg;
+
+    pop3_service_close_all(s->serve.pop3);
+}
+
+static void wrong_schema(void *arg, const char *text)
+{
+    (void)arg;
+    log_error(NULL, "%s", text);
+}
+
+static void run_session(const struct config *config, int in, int out, int auth)
+{
+    struct inetd s;
+
+    serve_start(&s.serve, config, &auth, 1, NULL,
+                &(struct serve_calls){ .session_ended = session_ended, .wrong_schema = wrong_schema, .arg = &s });
+    loop_signal(s.serve.loop, SIGTERM, close_session, &s);
+    loop_signal(s.serve.loop, SIGINT, close_session, &s);
+    loop_signal(s.serve.loop, SIGHUP, close_session, &s);
+    pop3_session_start(s.serve.pop3, in, out, config_default_domain(config, 0));
+    loop_run(s.serve.loop);
+    serve_stop(&s.serve);
+}
+
+/* Its socket is closed, so it ends; one that is held up by the database gets SIGKILL with our own end. */
+static void await_helper(pid_t helper)
+{
+    struct timespec patience = { .tv_sec = HELPER_END_S };
+    sigset_t child;
+
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    if (waitpid(helper, NULL, WNOHANG) == 0)
+        sigtimedwait(&child, NULL, &patience);
+    waitpid(helper, NULL, WNOHANG);
+}
+
+int inetd_run(const char *file, int in, int out)
+{
+    struct config *config;
+    sigset_t child;
+    int pair[2], keep[3];
+    pid_t helper;
+
+    if (is_gone(in))
+        return EXIT_SUCCESS;
+    config = load(file);
+    if (config == NULL) {
+        inetd_refuse(out, "-ERR [SYS/PERM] the configuration of this server is broken\r\n");
+        return EXIT_FAILURE;
+    }
+
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &child, NULL);
+    if (peer_pair(pair) < 0 || (helper = cell_fork_helper(config, "1", pair[1], SIGKILL)) < 0) {
+        log_error(NULL, "could not start an auth helper: %s", strerror(errno));
+        inetd_refuse(out, "-ERR [SYS/TEMP] this server is short of resources, try again later\r\n");
+        return EXIT_FAILURE;
+    }
+    close(pair[1]);
+    out = same_socket(in, out);
+    keep[0] = in;
+    keep[1] = out;
+    keep[2] = pair[0];
+    process_become(&(struct process_role){
+        .ident = "posternd", .name = "posternd", .user = config->daemon.user, .level = config->log_level,
+        .keep = keep, .keep_count = 3,
+    });
+    config_forget_auth(config);
+    run_session(config, in, out, pair[0]);
+    await_helper(helper);
+    config_free(&config);
+    return EXIT_SUCCESS;
+}
