@@ -120,20 +120,31 @@ static void tell_end(struct conn *c, enum conn_end why)
     c->protocol->end(c->owner, why);
 }
 
-/* Nobody reads our answers. Told at once if the owner does not know of an end yet. */
-static void output_lost(struct conn *c)
+static void tell_lost(struct conn *c)
 {
-    c->out_lost = true;
-    c->blocked = false;
-    evbuffer_drain(c->queue, evbuffer_get_length(c->queue));
-    if (c->state != OPEN || c->told)
-        return;
-    /* What it sent before it went, while we still owed it octets, does not count. */
     c->in_over = true;
     c->in_why = CONN_LOST;
     c->due = false;
     buf_wipe(&c->kept);
     tell_end(c, CONN_LOST);
+}
+
+/* Nobody reads our answers. Told at once if the owner does not know of an end yet. */
+static void output_lost(struct conn *c)
+{
+    bool news = !c->out_lost;
+
+    c->out_lost = true;
+    c->blocked = false;
+    evbuffer_drain(c->queue, evbuffer_get_length(c->queue));
+    if (c->state != OPEN || c->told)
+        return;
+    if (c->protocol->unheard == NULL) {
+        tell_lost(c);
+    } else if (news) {
+        c->protocol->unheard(c->owner);
+        schedule(c);        /* the input that is left, or `drained`, comes as ever */
+    }
 }
 
 /* --- output --- */
@@ -256,10 +267,13 @@ static void tell_input_end(struct conn *c)
     if (c->state != OPEN || !c->in_over || c->told || c->paused || c->due)
         return;
     buf_wipe(&c->kept);
-    if (c->in_why == CONN_LOST)
-        output_lost(c);
-    else
+    if (c->in_why == CONN_LOST || c->out_lost) {
+        c->out_lost = true;
+        evbuffer_drain(c->queue, evbuffer_get_length(c->queue));
+        tell_lost(c);
+    } else {
         tell_end(c, c->in_why);
+    }
 }
 
 static void read_some(struct conn *c)

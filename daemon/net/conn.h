@@ -46,6 +46,14 @@ struct conn_protocol {
     size_t (*input)(void *owner, struct span in);
     void (*drained)(void *owner);
     void (*end)(void *owner, enum conn_end why);
+    /*
+     * May be NULL: then writing that failed is CONN_LOST at once, and what the
+     * client sent before it went is dropped. With it, this is told instead:
+     * what is queued, and all output from now on, goes nowhere, but input is
+     * delivered to its end; CONN_LOST comes then. conn_octets_out() is what was
+     * written. The owner may end the conn here.
+     */
+    void (*unheard)(void *owner);
 };
 
 enum { CONN_HIGH = 65536, CONN_LOW = 16384 };   /* octets of queued output */

@@ -86,6 +86,7 @@ static enum outcome send_piece(struct pop3_session *s, const struct piece *piece
 
     end = stuff_end(&s->stuff);
     conn_write(s->conn, end.at, end.len);
+    s->owed_until = conn_octets_out(s->conn) + conn_queued(s->conn);
     tally->messages++;
     tally->octets += s->stuff.octets;
     return P3_DONE;
@@ -121,6 +122,10 @@ enum outcome pop3_body_step(struct pop3_session *s)
 
 static enum outcome start(struct pop3_session *s, size_t i)
 {
+    if (s->unheard) {
+        s->end = END_LOST;
+        return P3_CLOSE;
+    }
     if (drop_lost(s->drop))
         return pop3_err(s, RC_SYS_TEMP, "the maildrop was lost, log in again");
     s->at = i;

@@ -34,7 +34,9 @@ static size_t on_input(void *owner, struct span in);
 static void on_drained(void *owner);
 static void on_end(void *owner, enum conn_end why);
 
-static const struct conn_protocol protocol = { on_input, on_drained, on_end };
+static void on_unheard(void *owner);
+
+static const struct conn_protocol protocol = { on_input, on_drained, on_end, on_unheard };
 
 /* RFC 1939 section 3: only forward, and QUIT before the login ends without UPDATE. */
 void pop3_enter(struct pop3_session *s, enum pop3_state to)
@@ -392,6 +394,21 @@ static void on_drained(void *owner)
         conn_resume(s->conn);
     else if (s->command->step != NULL && !s->asked)
         pop3_act(s, s->command->step(s));
+}
+
+/*
+ * The client has gone, or reads no more. A whole QUIT that it sent before still
+ * counts (Q06), and so does all that leads there, but not behind a message that
+ * it was sent and did not get: to delete that would lose it, and no mail lost
+ * comes before all else.
+ */
+static void on_unheard(void *owner)
+{
+    struct pop3_session *s = owner;
+
+    s->unheard = true;
+    if (conn_octets_out(s->conn) < s->owed_until || (s->command != NULL && s->command->step == pop3_body_step))
+        pop3_session_over(s, END_LOST);
 }
 
 static void on_end(void *owner, enum conn_end why)

@@ -69,6 +69,7 @@ struct pop3_session {
     enum pop3_state state;
     enum pop3_end end;
     bool replied;                   /* the first line of this command's reply is out */
+    bool unheard;                   /* the client reads no more, but what it sent before is still coming */
     bool asked;                     /* an answer of the database is on its way: `drained` is not for us */
     struct line_reader line;
     unsigned bad;                   /* commands in a row that were none */
@@ -89,6 +90,7 @@ struct pop3_session {
     unsigned char *marks;           /* an octet for each message, non-zero: deleted. Made by the first DELE */
     size_t deleted;                 /* how many are marked, and their octets */
     uint64_t deleted_octets;
+    uint64_t owed_until;            /* octets of output up to the end of the last message that was sent */
     uint64_t in_seen, out_seen;     /* octets of the connection, when last looked at */
     unsigned stalled;               /* times in a row that it saw no progress */
     size_t at;                      /* LIST, UIDL: the next one; RETR, TOP: which */

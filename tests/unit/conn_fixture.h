@@ -118,7 +118,7 @@ static inline void on_end(void *owner, enum conn_end why)
     }
 }
 
-static const struct conn_protocol protocol = { on_input, on_drained, on_end };
+static const struct conn_protocol protocol = { .input = on_input, .drained = on_drained, .end = on_end };
 
 static inline void stop(void *arg)
 {

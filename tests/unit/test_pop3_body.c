@@ -174,6 +174,21 @@ static void test_stalled_client(void **state)
     client_close(c);
 }
 
+/* It has gone without reading the message that it tells us to delete: the QUIT does not count. */
+static void test_gone_without_message(void **state)
+{
+    struct client *c;
+
+    (void)state;
+    big_mail(0, 6000000);
+    c = login();
+    say(c, "RETR 1\r\nDELE 1\r\nQUIT\r\n");
+    client_close(c);
+    until_ended(1);
+    assert_false(fake.marked[0]);
+    assert_int_equal(fake.pieces, 0);
+}
+
 /* Y11: the end is cut off, the dot never sent. */
 static void test_cut_off(void **state)
 {
@@ -302,7 +317,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FAKE_TEST(test_big), FAKE_TEST(test_top_reads_little), FAKE_TEST(test_deaf_client), FAKE_TEST(test_deaf_to_capa),
-        FAKE_TEST(test_stalled_client),
+        FAKE_TEST(test_stalled_client), FAKE_TEST(test_gone_without_message),
         FAKE_TEST(test_cut_off), FAKE_TEST(test_unreadable), FAKE_TEST(test_lost), FAKE_TEST(test_odd_messages),
         FAKE_TEST(test_long_listing),
     };

@@ -342,6 +342,27 @@ static void test_quit_and_go(void **state)
     until_ended(2);
 }
 
+/*
+ * Q06: the same where the client has gone before it could be greeted; but what
+ * it did not get of a message keeps that message.
+ */
+static void test_session_and_go(void **state)
+{
+    struct client *c = client_new("");
+
+    (void)state;
+    say(c, "USER anna@example.org\r\nPASS secret\r\nDELE 2\r\nQUIT\r\n");
+    client_close(c);
+    until_ended(1);
+    assert_true(fake.marked[1] && !fake.marked[0]);
+
+    c = client_new("");
+    say(c, "USER anna@example.org\r\nPASS secret\r\nRETR 1\r\nDELE 1\r\nQUIT\r\n");
+    client_close(c);
+    until_ended(2);
+    assert_false(fake.marked[0] || fake.marked[1]);
+}
+
 /* Q05, Q07: no whole QUIT line, no deletion. */
 static void test_no_quit(void **state)
 {
@@ -453,7 +474,7 @@ int main(void)
         FAKE_TEST(test_one_segment), FAKE_TEST(test_every_split), FAKE_TEST(test_wrong_state), FAKE_TEST(test_capa),
         FAKE_TEST(test_syntax), FAKE_TEST(test_empty), FAKE_TEST(test_bad_commands), FAKE_TEST(test_user_pass),
         FAKE_TEST(test_refusals), FAKE_TEST(test_login_failures), FAKE_TEST(test_gone_in_login),
-        FAKE_TEST(test_commit_fails), FAKE_TEST(test_quit_and_go), FAKE_TEST(test_no_quit), FAKE_TEST(test_half_close),
+        FAKE_TEST(test_commit_fails), FAKE_TEST(test_quit_and_go), FAKE_TEST(test_session_and_go), FAKE_TEST(test_no_quit), FAKE_TEST(test_half_close),
         FAKE_TEST(test_idle), FAKE_TEST(test_close_all), FAKE_TEST(test_settings),
     };
 
