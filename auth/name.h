@@ -1,0 +1,31 @@
+/*
+ * name.h - from what somebody typed to the one spelling of an address.
+ *
+ * Logins, posternctl and deliveries all come through here, so that a mailbox
+ * has one spelling in the database, and a lookup is an exact match.
+ */
+#ifndef POSTERN_AUTH_NAME_H
+#define POSTERN_AUTH_NAME_H
+
+#include "daemon/base/span.h"
+
+enum {
+    NAME_LOCAL_MAX = 64,        /* RFC 5321 section 4.5.3.1.1 */
+    NAME_DOMAIN_MAX = 253,      /* as A-labels */
+    NAME_ADDRESS_MAX = 320,     /* what postern.mailbox.address takes */
+    NAME_TYPED_MAX = 1280,      /* a domain in UTF-8 may be longer than its A-labels */
+};
+
+/*
+ * The canonical address of a name, with a NUL behind it: the local part (all
+ * before the last `@`) with ASCII letters in lower case, and as it is where it
+ * is quoted; the domain as name_domain() makes it. default_domain is added to
+ * a name without `@`; empty where there is none. Returns 1, or 0 with the
+ * reason in *error_r (static text; error_r may be NULL) and out empty.
+ */
+int name_canonical(struct span in, struct span default_domain, char out[NAME_ADDRESS_MAX + 1], const char **error_r);
+
+/* A domain as A-labels in lower case, without a trailing dot; the same way. */
+int name_domain(struct span in, char out[NAME_DOMAIN_MAX + 1], const char **error_r);
+
+#endif

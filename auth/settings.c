@@ -1,0 +1,14 @@
+/*
+ * settings.c - the options of authentication (options.def): for the helper, and
+ * for posternctl, which makes new passwords at the same cost.
+ */
+#include "auth/helper.h"
+
+static const struct option rows[] = {
+#define OPTION(field, type, def, min, max, text) \
+    { #field, OPTION_##type, def, min, max, text, offsetof(struct auth_settings, field) },
+#include "auth/options.def"
+#undef OPTION
+};
+
+const struct option_table auth_options = { rows, sizeof rows / sizeof rows[0], sizeof(struct auth_settings) };

@@ -1,0 +1,111 @@
+/*
+ * Proven passwords: found again only with the same stored secret and the same
+ * password, and never more of them than there is room for.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "auth/proven.h"
+#include "daemon/base/secret.h"
+
+static void test_pair(void **state)
+{
+    struct proven *p = proven_new(64);
+
+    (void)state;
+    assert_false(proven_has(p, SPAN_OF("hash"), SPAN_OF("secret")));
+    proven_add(p, SPAN_OF("hash"), SPAN_OF("secret"));
+    assert_true(proven_has(p, SPAN_OF("hash"), SPAN_OF("secret")));
+    assert_true(proven_has(p, SPAN_OF("hash"), SPAN_OF("secret")));
+    /* Another password; the password was changed, so there is another hash; the border is somewhere else. */
+    assert_false(proven_has(p, SPAN_OF("hash"), SPAN_OF("Secret")));
+    assert_false(proven_has(p, SPAN_OF("hash"), SPAN_OF("secret\0")));
+    assert_false(proven_has(p, SPAN_OF("hash"), SPAN_OF("")));
+    assert_false(proven_has(p, SPAN_OF("hash2"), SPAN_OF("secret")));
+    assert_false(proven_has(p, SPAN_OF("hashs"), SPAN_OF("ecret")));
+    assert_false(proven_has(p, SPAN_OF("has"), SPAN_OF("hsecret")));
+    proven_free(&p);
+    assert_null(p);
+    proven_free(&p);
+}
+
+/* Two processes' tables know nothing of each other. */
+static void test_own_key(void **state)
+{
+    struct proven *a = proven_new(64), *b = proven_new(64);
+
+    (void)state;
+    proven_add(a, SPAN_OF("hash"), SPAN_OF("secret"));
+    assert_false(proven_has(b, SPAN_OF("hash"), SPAN_OF("secret")));
+    proven_free(&a);
+    proven_free(&b);
+}
+
+static struct span numbered(char *out, size_t size, int i)
+{
+    return (struct span){ out, (size_t)snprintf(out, size, "hash %d", i) };
+}
+
+static void test_bound(void **state)
+{
+    enum { ROOM = 256, MANY = 20000 };
+    struct proven *p = proven_new(ROOM);
+    char hash[32];
+    int found = 0;
+
+    (void)state;
+    for (int i = 0; i < MANY; i++) {
+        proven_add(p, numbered(hash, sizeof hash, i), SPAN_OF("secret"));
+        assert_true(proven_has(p, numbered(hash, sizeof hash, i), SPAN_OF("secret")));
+    }
+    for (int i = 0; i < MANY; i++)
+        found += proven_has(p, numbered(hash, sizeof hash, i), SPAN_OF("secret"));
+    assert_int_equal(found, ROOM);
+    proven_free(&p);
+}
+
+/* One set: who was asked for stays, who was not goes. */
+static void test_least_recent_goes(void **state)
+{
+    struct proven *p = proven_new(4);
+
+    (void)state;
+    proven_add(p, SPAN_OF("a"), SPAN_OF("x"));
+    proven_add(p, SPAN_OF("b"), SPAN_OF("x"));
+    proven_add(p, SPAN_OF("c"), SPAN_OF("x"));
+    proven_add(p, SPAN_OF("d"), SPAN_OF("x"));
+    assert_true(proven_has(p, SPAN_OF("a"), SPAN_OF("x")));
+    proven_add(p, SPAN_OF("c"), SPAN_OF("x"));      /* again: no second place */
+    proven_add(p, SPAN_OF("e"), SPAN_OF("x"));
+    assert_false(proven_has(p, SPAN_OF("b"), SPAN_OF("x")));
+    assert_true(proven_has(p, SPAN_OF("a"), SPAN_OF("x")));
+    assert_true(proven_has(p, SPAN_OF("c"), SPAN_OF("x")));
+    assert_true(proven_has(p, SPAN_OF("d"), SPAN_OF("x")));
+    assert_true(proven_has(p, SPAN_OF("e"), SPAN_OF("x")));
+    proven_free(&p);
+}
+
+static void test_off(void **state)
+{
+    struct proven *p = proven_new(0);
+
+    (void)state;
+    proven_add(p, SPAN_OF("hash"), SPAN_OF("secret"));
+    assert_false(proven_has(p, SPAN_OF("hash"), SPAN_OF("secret")));
+    proven_free(&p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pair), cmocka_unit_test(test_own_key), cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_least_recent_goes), cmocka_unit_test(test_off),
+    };
+    secret_init();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
