@@ -27,14 +27,18 @@ enum auth_verdict {
 struct auth_result {
     enum auth_verdict verdict;
     int64_t mailbox;        /* AUTH_OK: which */
-    struct span address;    /* AUTH_OK: its address, as stored; else the name as it was understood. Valid in the callback */
+    struct span address;    /* AUTH_OK: its address, as stored; else the name as it was understood, or empty. Valid in the callback */
 };
 
 typedef void auth_done(void *owner, const struct auth_result *result);
 
-/* fds: one peer socket per helper; they belong to the client from now on. lost(arg) when a helper has gone. */
+/*
+ * fds: one peer socket per helper; they belong to the client from now on.
+ * lost(arg), which may be NULL, is called from the loop when a helper has gone.
+ */
 struct auth_client *auth_client_new(struct loop *loop, const int *fds, size_t count, uint64_t deadline_ms,
                                     void (*lost)(void *arg), void *arg);
+/* Nobody who still waits is told. Not from within a callback of this client. */
 void auth_client_free(struct auth_client **client);
 
 /*

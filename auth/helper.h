@@ -18,10 +18,12 @@ extern const struct option_table auth_options;
 
 /*
  * Runs until the worker's end of fd is closed; returns the exit status of the
- * process. conninfo is a libpq connection string for the role postern_auth.
- * Called after privileges were dropped. A database that is away is retried
- * with each request (at most once a second): AUTH_UNAVAILABLE meanwhile.
+ * process. conninfo is a libpq connection string for the role postern_auth;
+ * schema_version is what the database's schema has to be at (another one is
+ * AUTH_BROKEN). Called after privileges were dropped. A database that is away
+ * is retried with each request (at most once a second): AUTH_UNAVAILABLE
+ * meanwhile.
  */
-int auth_helper_run(int fd, const char *conninfo, const struct auth_settings *settings);
+int auth_helper_run(int fd, const char *conninfo, const struct auth_settings *settings, int schema_version);
 
 #endif

@@ -1,0 +1,160 @@
+/*
+ * account.c - is this the password of this name?
+ *
+ * Owns the decision, the decoy and the memory of proven passwords. A refusal
+ * must take the same path and time whatever its reason (A10), and only a
+ * password that was verified may be let in or remembered.
+ */
+#include "auth/account.h"
+
+#include "auth/credentials.h"
+#include "auth/helper.h"
+#include "auth/proven.h"
+#include "daemon/base/log.h"
+#include "daemon/base/mem.h"
+#include "daemon/base/secret.h"
+
+struct accounts {
+    const struct auth_settings *settings;
+    struct credentials_source *source;
+    struct proven *proven;
+    /* What is verified where there is nothing to verify. */
+    char decoy[SCHEME_TEXT_MAX];
+};
+
+struct accounts *accounts_new(const char *conninfo, const struct auth_settings *settings, int schema_version)
+{
+    struct accounts *a = mem_zalloc(sizeof *a);
+
+    a->settings = settings;
+    scheme_decoy(settings, a->decoy);
+    a->proven = proven_new((size_t)settings->auth_cache);
+    a->source = credentials_source_new(conninfo, schema_version, settings->auth_deadline);
+    credentials_source_connect(a->source);
+    return a;
+}
+
+void accounts_free(struct accounts **accounts)
+{
+    struct accounts *a = *accounts;
+
+    if (a == NULL)
+        return;
+    *accounts = NULL;
+    proven_free(&a->proven);
+    credentials_source_free(&a->source);
+    mem_free(a);
+}
+
+static void verify_decoy(struct accounts *a, struct span password)
+{
+    const char *error;
+    /* A password that no scheme takes would cost nothing. */
+    bool usable = password.len > 0 && memchr(password.at, '\0', password.len) == NULL;
+
+    scheme_verify(a->decoy, usable ? password : SPAN_OF("x"), &error);
+}
+
+/* AUTH_REFUSED where the reason is set, else AUTH_UNAVAILABLE or AUTH_BROKEN. */
+static void refuse(struct account_verdict *v, enum auth_verdict verdict, const char *reason)
+{
+    v->verdict = verdict;
+    v->reason = reason;
+}
+
+static void accept(struct account_verdict *v, const struct credentials *c, bool remembered)
+{
+    v->verdict = AUTH_OK;
+    v->mailbox = c->mailbox;
+    v->remembered = remembered;
+    memcpy(v->address, c->address, sizeof v->address);
+}
+
+/*
+ * Both spans came from the database just now, so a password that was changed
+ * is not remembered. Disabled ones are not looked up: a quick refusal would
+ * tell that the password was right.
+ */
+static bool is_remembered(struct accounts *a, const struct credentials *c, struct span password)
+{
+    for (size_t i = 0; c->active && i < c->count; i++)
+        if (proven_has(a->proven, span_str(c->secrets[i]), password))
+            return true;
+    return false;
+}
+
+static void check_secrets(struct accounts *a, const struct credentials *c, struct span password, struct account_verdict *v)
+{
+    bool matched = false, unavailable = false, broken = false, paid = false;
+    const char *error;
+
+    for (size_t i = 0; i < c->count && !matched; i++) {
+        switch (scheme_verify(c->secrets[i], password, &error)) {
+        case SCHEME_MATCHES:
+            matched = true;
+            if (c->active)
+                proven_add(a->proven, span_str(c->secrets[i]), password);
+            break;
+        case SCHEME_DIFFERS:
+            break;
+        case SCHEME_FAILED:
+            unavailable = true;
+            log_error(NULL, "could not verify the password of mailbox %lld: %s", (long long)c->mailbox, error);
+            break;
+        case SCHEME_UNKNOWN:
+            broken = true;
+            log_error(NULL, "a stored password of mailbox %lld cannot be used: %s", (long long)c->mailbox, error);
+            break;
+        }
+        paid = paid || scheme_costs_as_new(c->secrets[i], a->settings);
+    }
+    if (matched && c->active) {
+        accept(v, c, false);
+        return;
+    }
+    /* Another cost than that of an unknown name would tell that the name is known. */
+    if (!paid)
+        verify_decoy(a, password);
+    if (!c->active)
+        refuse(v, AUTH_REFUSED, "disabled");
+    else if (unavailable)
+        refuse(v, AUTH_UNAVAILABLE, NULL);
+    else if (broken)
+        refuse(v, AUTH_BROKEN, NULL);
+    else
+        refuse(v, AUTH_REFUSED, c->count > 0 ? "password" : "no-password");
+}
+
+void account_check(struct accounts *a, const struct auth_request *request, struct account_verdict *v)
+{
+    struct span password = request->password;
+    struct credentials c;
+
+    memset(v, 0, sizeof *v);
+    bool is_name = name_canonical(request->name, request->default_domain, v->address, NULL);
+    /* An empty one is nobody's (A07), and crypt(3) would end at a NUL. */
+    if (!is_name || password.len == 0 || memchr(password.at, '\0', password.len) != NULL) {
+        verify_decoy(a, password);
+        refuse(v, AUTH_REFUSED, is_name ? "password" : "unknown");
+        return;
+    }
+    switch (credentials_fetch(a->source, v->address, &c)) {
+    case CREDENTIALS_FOUND:
+        if (is_remembered(a, &c, password))
+            accept(v, &c, true);
+        else
+            check_secrets(a, &c, password, v);
+        secret_wipe(&c, sizeof c);
+        return;
+    case CREDENTIALS_NONE:
+        verify_decoy(a, password);
+        refuse(v, AUTH_REFUSED, "unknown");
+        return;
+    case CREDENTIALS_AWAY:
+        refuse(v, AUTH_UNAVAILABLE, NULL);
+        return;
+    case CREDENTIALS_BROKEN:
+        refuse(v, AUTH_BROKEN, NULL);
+        return;
+    }
+}

@@ -1,0 +1,32 @@
+/*
+ * account.h - is this the password of this name? The decision, for the helper.
+ */
+#ifndef POSTERN_AUTH_ACCOUNT_H
+#define POSTERN_AUTH_ACCOUNT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "auth/client.h"
+#include "auth/frame.h"
+#include "auth/name.h"
+
+struct auth_settings;
+struct accounts;
+
+struct account_verdict {
+    enum auth_verdict verdict;
+    int64_t mailbox;                /* AUTH_OK */
+    char address[NAME_ADDRESS_MAX + 1];     /* AUTH_OK: as stored; else the canonical name, empty where it has none */
+    const char *reason;             /* of a refusal, for the log and nobody else: "unknown", "disabled", "password", "no-password" */
+    bool remembered;                /* AUTH_OK: the password was proven before */
+};
+
+/* Connects to the database if it is there. */
+struct accounts *accounts_new(const char *conninfo, const struct auth_settings *settings, int schema_version);
+void accounts_free(struct accounts **accounts);
+
+/* Blocks as long as the database and the password scheme take. */
+void account_check(struct accounts *accounts, const struct auth_request *request, struct account_verdict *verdict_r);
+
+#endif

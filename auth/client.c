@@ -1,0 +1,379 @@
+/*
+ * client.c - the worker's side of authentication: who waits, and which helper
+ * has whose request.
+ *
+ * Owns the waiting requests, with their passwords until they are answered.
+ * Must never call an asker back from within a call of his, nor make a refusal
+ * out of a helper that is late, gone or talking nonsense.
+ */
+#include "auth/client.h"
+
+#include <sys/queue.h>
+
+#include "auth/frame.h"
+#include "daemon/base/idmap.h"
+#include "daemon/base/log.h"
+#include "daemon/base/mem.h"
+#include "daemon/base/secret.h"
+#include "daemon/net/loop.h"
+#include "daemon/net/peer.h"
+
+enum {
+    WAITING_MAX = 4096,     /* requests that no helper has yet */
+    /*
+     * Requests that a helper may have at once. It works on one; the others
+     * lie in its socket, so that it need not wait for a turn of our loop
+     * between two proven passwords, which take it a tenth of a millisecond.
+     */
+    HELPER_DEPTH = 8,
+};
+
+enum request_state {
+    REQUEST_WAITING,    /* in `waiting` */
+    REQUEST_SENT,       /* a helper has it */
+    REQUEST_SETTLED,    /* in `settled`: its verdict is there and will be told in the next turn */
+};
+
+struct helper {
+    struct auth_client *client;
+    struct peer *peer;      /* NULL: gone */
+    size_t load;            /* requests it has, forgotten ones too */
+};
+
+struct request {
+    uint64_t id;
+    enum request_state state;
+    bool retried;
+    enum auth_verdict verdict;      /* of one that is settled */
+    size_t helper;                  /* of one that was sent */
+    size_t home;                    /* the helper that is asked where several have as little to do */
+    uint64_t deadline;
+    auth_done *done;                /* NULL: nobody waits for it any more, and it is not in `asked` */
+    void *owner;
+    TAILQ_ENTRY(request) by_time, in_state;
+    size_t len;
+    unsigned char frame[];          /* holds the password */
+};
+
+TAILQ_HEAD(request_list, request);
+
+struct auth_client {
+    struct loop *loop;
+    uint64_t deadline_ms;
+    void (*lost)(void *arg);
+    void *arg;
+    struct idmap *requests;
+    struct request_list asked;      /* all that somebody waits for, the oldest first: so the next deadline is the first's */
+    struct request_list waiting, settled;
+    size_t waiting_count;
+    size_t untold;                  /* lost helpers that the owner was not told of */
+    struct timer *late, *soon;
+    size_t count;
+    struct helper helpers[];
+};
+
+static void request_free(struct auth_client *c, struct request *r)
+{
+    idmap_take(c->requests, r->id);
+    secret_wipe(r->frame, r->len);
+    mem_free(r);
+}
+
+/* Out of what it waits in. */
+static void unlink_state(struct auth_client *c, struct request *r)
+{
+    if (r->state == REQUEST_WAITING) {
+        TAILQ_REMOVE(&c->waiting, r, in_state);
+        c->waiting_count--;
+    } else if (r->state == REQUEST_SETTLED) {
+        TAILQ_REMOVE(&c->settled, r, in_state);
+    }
+}
+
+/* Nobody waits for it from here on. One that a helper has stays until that answers: it is still work that it does. */
+static void abandon(struct auth_client *c, struct request *r)
+{
+    TAILQ_REMOVE(&c->asked, r, by_time);
+    r->done = NULL;
+    if (r->state == REQUEST_SENT) {
+        secret_wipe(r->frame, r->len);
+        return;
+    }
+    unlink_state(c, r);
+    request_free(c, r);
+}
+
+/* Tells the asker a verdict that no helper gave; he may ask or forget others meanwhile. */
+static void answer(struct auth_client *c, struct request *r, enum auth_verdict verdict)
+{
+    auth_done *done = r->done;
+    void *owner = r->owner;
+
+    abandon(c, r);
+    done(owner, &(struct auth_result){ verdict, 0, SPAN_OF("") });
+}
+
+static void settle(struct auth_client *c, struct request *r, enum auth_verdict verdict)
+{
+    r->state = REQUEST_SETTLED;
+    r->verdict = verdict;
+    TAILQ_INSERT_TAIL(&c->settled, r, in_state);
+    timer_set(c->soon, 0);
+}
+
+static void arm_late(struct auth_client *c)
+{
+    const struct request *first = TAILQ_FIRST(&c->asked);
+
+    if (first == NULL) {
+        timer_stop(c->late);
+        return;
+    }
+    uint64_t now = loop_now(c->loop);
+    timer_set(c->late, first->deadline > now ? first->deadline - now : 0);
+}
+
+static void wait_in_line(struct auth_client *c, struct request *r, bool first)
+{
+    r->state = REQUEST_WAITING;
+    if (first)
+        TAILQ_INSERT_HEAD(&c->waiting, r, in_state);
+    else
+        TAILQ_INSERT_TAIL(&c->waiting, r, in_state);
+    c->waiting_count++;
+}
+
+struct leaving {
+    struct auth_client *client;
+    size_t helper;
+};
+
+/* What the lost helper had goes to another one, once: a request that ends helpers must not end them all. */
+static void leave_helper(void *p, void *arg)
+{
+    struct request *r = p;
+    const struct leaving *l = arg;
+
+    if (r->state != REQUEST_SENT || r->helper != l->helper)
+        return;
+    if (r->done == NULL) {
+        request_free(l->client, r);
+    } else if (r->retried) {
+        settle(l->client, r, AUTH_UNAVAILABLE);
+    } else {
+        r->retried = true;
+        wait_in_line(l->client, r, true);
+    }
+}
+
+/* May be called from within a call of an asker: tells nobody before the next turn. */
+static void helper_lost(struct helper *h, const char *why)
+{
+    struct auth_client *c = h->client;
+    struct leaving l = { c, (size_t)(h - c->helpers) };
+
+    peer_free(&h->peer);
+    h->load = 0;
+    idmap_each(c->requests, leave_helper, &l);
+    if (auth_client_alive(c) == 0) {
+        struct request *r;
+        while ((r = TAILQ_FIRST(&c->waiting)) != NULL) {
+            unlink_state(c, r);
+            settle(c, r, AUTH_UNAVAILABLE);
+        }
+    }
+    log_warning(NULL, "auth helper was lost: %s; helpers left: %zu of %zu", why, auth_client_alive(c), c->count);
+    c->untold++;
+    timer_set(c->soon, 0);
+}
+
+/* The one with the least to do; where that is several, the home of the name, whose cache may know the password. */
+static struct helper *least_loaded(struct auth_client *c, size_t home)
+{
+    struct helper *best = NULL;
+
+    for (size_t i = 0; i < c->count; i++) {
+        struct helper *h = &c->helpers[(home + i) % c->count];
+        if (h->peer != NULL && (best == NULL || h->load < best->load))
+            best = h;
+    }
+    return best != NULL && best->load < HELPER_DEPTH ? best : NULL;
+}
+
+static void send_waiting(struct auth_client *c)
+{
+    struct request *r;
+
+    while ((r = TAILQ_FIRST(&c->waiting)) != NULL) {
+        struct helper *h = least_loaded(c, r->home);
+        if (h == NULL)
+            return;
+        unlink_state(c, r);
+        r->state = REQUEST_SENT;
+        r->helper = (size_t)(h - c->helpers);
+        h->load++;
+        if (!peer_send(h->peer, r->frame, r->len))
+            helper_lost(h, "it takes no requests");
+    }
+}
+
+static void on_soon(void *arg)
+{
+    struct auth_client *c = arg;
+    struct request *r;
+
+    send_waiting(c);
+    while ((r = TAILQ_FIRST(&c->settled)) != NULL)
+        answer(c, r, r->verdict);
+    for (; c->untold > 0; c->untold--)
+        if (c->lost != NULL)
+            c->lost(c->arg);
+}
+
+static void on_late(void *arg)
+{
+    struct auth_client *c = arg;
+    struct request *r;
+
+    while ((r = TAILQ_FIRST(&c->asked)) != NULL && r->deadline <= loop_now(c->loop))
+        answer(c, r, AUTH_UNAVAILABLE);
+    arm_late(c);
+}
+
+static void on_message(void *arg, const unsigned char *data, size_t len)
+{
+    struct helper *h = arg;
+    struct auth_client *c = h->client;
+    struct auth_reply reply;
+
+    if (!frame_get_reply(data, len, &reply)) {
+        helper_lost(h, "it sent something that is no answer");
+        return;
+    }
+    struct request *r = idmap_get(c->requests, reply.id);
+    if (r == NULL || r->state != REQUEST_SENT || r->helper != (size_t)(h - c->helpers)) {
+        helper_lost(h, "it answered what it was not asked");
+        return;
+    }
+    auth_done *done = r->done;
+    void *owner = r->owner;
+    h->load--;
+    if (done != NULL)
+        TAILQ_REMOVE(&c->asked, r, by_time);
+    request_free(c, r);
+    send_waiting(c);
+    if (done != NULL)
+        done(owner, &(struct auth_result){ reply.verdict, reply.mailbox, reply.address });
+}
+
+static void on_gone(void *arg)
+{
+    helper_lost(arg, "its end of the socket is closed");
+}
+
+struct auth_client *auth_client_new(struct loop *loop, const int *fds, size_t count, uint64_t deadline_ms,
+                                    void (*lost)(void *arg), void *arg)
+{
+    ASSERT(count > 0 && count <= 1024);
+    struct auth_client *c = mem_zalloc(sizeof *c + count * sizeof c->helpers[0]);
+
+    c->loop = loop;
+    c->deadline_ms = deadline_ms;
+    c->lost = lost;
+    c->arg = arg;
+    c->requests = idmap_new();
+    TAILQ_INIT(&c->asked);
+    TAILQ_INIT(&c->waiting);
+    TAILQ_INIT(&c->settled);
+    c->late = timer_new(loop, on_late, c);
+    c->soon = timer_new(loop, on_soon, c);
+    c->count = count;
+    for (size_t i = 0; i < count; i++) {
+        c->helpers[i].client = c;
+        c->helpers[i].peer = peer_new(loop, fds[i], on_message, on_gone, &c->helpers[i]);
+    }
+    return c;
+}
+
+static void free_each(void *p, void *arg)
+{
+    request_free(arg, p);
+}
+
+void auth_client_free(struct auth_client **client)
+{
+    struct auth_client *c = *client;
+
+    if (c == NULL)
+        return;
+    *client = NULL;
+    for (size_t i = 0; i < c->count; i++)
+        peer_free(&c->helpers[i].peer);
+    timer_free(&c->late);
+    timer_free(&c->soon);
+    idmap_each(c->requests, free_each, c);
+    idmap_free(&c->requests);
+    mem_free(c);
+}
+
+/* FNV-1a: spreads names over helpers, no more. */
+static size_t spread(struct span text)
+{
+    uint32_t h = 2166136261u;
+
+    for (size_t i = 0; i < text.len; i++)
+        h = (h ^ (unsigned char)text.at[i]) * 16777619u;
+    return h;
+}
+
+uint64_t auth_check_password(struct auth_client *c, struct span name, struct span password,
+                             struct span default_domain, auth_done *done, void *owner)
+{
+    unsigned char frame[FRAME_REQUEST_MAX];
+    struct auth_request request = { 0, name, password, default_domain };
+
+    /* Put together twice: the id is known only once the request is in the map, and its size before that. */
+    size_t len = frame_put_request(frame, &request);
+    struct request *r = mem_zalloc(sizeof *r + len);
+    const uint64_t id = r->id = idmap_put(c->requests, r);
+    r->len = len;
+    r->home = spread(name) % c->count;
+    r->deadline = loop_now(c->loop) + c->deadline_ms;
+    r->done = done;
+    r->owner = owner;
+    TAILQ_INSERT_TAIL(&c->asked, r, by_time);
+    if (TAILQ_FIRST(&c->asked) == r)
+        arm_late(c);
+
+    if (len == 0) {
+        /* A name or a password that is too long for any is nobody's, whoever asks. */
+        settle(c, r, AUTH_REFUSED);
+    } else if (auth_client_alive(c) == 0 || c->waiting_count >= WAITING_MAX) {
+        settle(c, r, AUTH_UNAVAILABLE);
+    } else {
+        request.id = id;
+        frame_put_request(frame, &request);
+        memcpy(r->frame, frame, len);
+        wait_in_line(c, r, false);
+        send_waiting(c);
+    }
+    secret_wipe(frame, len);
+    return id;
+}
+
+void auth_forget(struct auth_client *c, uint64_t id)
+{
+    struct request *r = idmap_get(c->requests, id);
+
+    if (r != NULL && r->done != NULL)
+        abandon(c, r);
+}
+
+size_t auth_client_alive(const struct auth_client *c)
+{
+    size_t alive = 0;
+
+    for (size_t i = 0; i < c->count; i++)
+        alive += c->helpers[i].peer != NULL;
+    return alive;
+}

@@ -1,0 +1,321 @@
+/*
+ * credentials.c - the helper's connection to the database, as postern_auth.
+ *
+ * Owns the connection, its return after it was lost, and the one statement.
+ * Must never take "could not ask" for "no such address", nor let a stored
+ * secret live on in a result.
+ */
+#include "auth/credentials.h"
+
+#include <errno.h>
+#include <libpq-fe.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "daemon/base/log.h"
+#include "daemon/base/mem.h"
+#include "daemon/base/num.h"
+#include "daemon/base/secret.h"
+
+enum {
+    RECONNECT_MS = 1000,        /* least time between two attempts */
+    COMPLAIN_MS = 60000,        /* and between two lines about it */
+};
+
+#define STATEMENT "credentials"
+
+struct credentials_source {
+    char *conninfo;
+    int schema_version;
+    int64_t statement_ms;
+    PGconn *conn;               /* NULL: not connected. Else the schema was right and STATEMENT is prepared */
+    int64_t tried, complained;  /* when, 0 for never or no longer true */
+    bool broken;                /* why there is no connection: an operator has to act */
+};
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000 + 1;
+}
+
+static void disconnect(struct credentials_source *s)
+{
+    if (s->conn != NULL)
+        PQfinish(s->conn);
+    s->conn = NULL;
+}
+
+/* A database that is away for an hour is a line a minute, not one for each login. */
+static void complain(struct credentials_source *s, const char *what, const char *why)
+{
+    struct span line = { why, strcspn(why, "\n") };
+
+    if (s->complained != 0 && now_ms() - s->complained < COMPLAIN_MS) {
+        log_debug(NULL, "%s: %s", what, log_text(line).s);
+        return;
+    }
+    s->complained = now_ms();
+    log_error(NULL, "%s: %s", what, log_text(line).s);
+}
+
+/*
+ * The last result of what was sent; NULL if the connection is lost or too much
+ * time went by, and then it is closed. libpq itself would wait for ever.
+ */
+static PGresult *wait_result(struct credentials_source *s, int sent)
+{
+    const int64_t deadline = now_ms() + s->statement_ms;
+    PGresult *last = NULL, *next;
+
+    while (sent) {
+        while (!PQisBusy(s->conn)) {
+            next = PQgetResult(s->conn);
+            if (next == NULL)
+                return last;
+            PQclear(last);
+            last = next;
+        }
+        int64_t left = deadline - now_ms();
+        struct pollfd p = { PQsocket(s->conn), POLLIN, 0 };
+        int n = poll(&p, 1, left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n == 0) {
+            complain(s, "could not ask the database", "it does not answer in time");
+            break;
+        }
+        if (n < 0 || !PQconsumeInput(s->conn))
+            sent = 0;
+    }
+    if (!sent)
+        complain(s, "could not ask the database", PQerrorMessage(s->conn));
+    PQclear(last);
+    disconnect(s);
+    return NULL;
+}
+
+static const char *sqlstate(const PGresult *result)
+{
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+    return state != NULL ? state : "";
+}
+
+/* What waiting does not mend: a schema, function, column or right that is not there. */
+static bool is_broken(const char *state)
+{
+    return strncmp(state, "42", 2) == 0 || strncmp(state, "3F", 2) == 0;
+}
+
+static enum credentials_answer failed(struct credentials_source *s, const char *what, const PGresult *result)
+{
+    s->broken = is_broken(sqlstate(result));
+    complain(s, what, PQresultErrorMessage(result));
+    disconnect(s);
+    return s->broken ? CREDENTIALS_BROKEN : CREDENTIALS_AWAY;
+}
+
+/* The schema is of the right version; and no statement of ours outlives those who wait for it. */
+static enum credentials_answer check_schema(struct credentials_source *s)
+{
+    char timeout[24], text[160];
+    const char *values[] = { timeout };
+    uint64_t version = 0;
+    enum credentials_answer answer = CREDENTIALS_FOUND;
+
+    snprintf(timeout, sizeof timeout, "%lld", (long long)s->statement_ms);
+    PGresult *result = wait_result(s, PQsendQueryParams(s->conn,
+        "select postern.schema_version(), set_config('statement_timeout', $1, false)", 1, NULL, values, NULL, NULL, 0));
+    if (result == NULL)
+        return CREDENTIALS_AWAY;
+    if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1) {
+        answer = failed(s, "could not read the version of the database's schema", result);
+    } else if (num_parse(span_str(PQgetvalue(result, 0, 0)), INT_MAX, &version) != 1 ||
+               version != (uint64_t)s->schema_version) {
+        snprintf(text, sizeof text, "it is %s, this program needs %d; see posternctl schema status",
+                 PQgetisnull(result, 0, 0) ? "empty" : PQgetvalue(result, 0, 0), s->schema_version);
+        complain(s, "the version of the database's schema is wrong", text);
+        disconnect(s);
+        s->broken = true;
+        answer = CREDENTIALS_BROKEN;
+    }
+    PQclear(result);
+    return answer;
+}
+
+static enum credentials_answer prepare(struct credentials_source *s)
+{
+    enum credentials_answer answer = CREDENTIALS_FOUND;
+
+    PGresult *result = wait_result(s, PQsendPrepare(s->conn, STATEMENT,
+        "select mailbox, address, active, kind, secret from postern.credentials($1)", 1, NULL));
+    if (result == NULL)
+        return CREDENTIALS_AWAY;
+    if (PQresultStatus(result) != PGRES_COMMAND_OK)
+        answer = failed(s, "could not prepare the statement for credentials", result);
+    PQclear(result);
+    return answer;
+}
+
+static void on_notice(void *arg, const char *text)
+{
+    (void)arg;
+    log_debug(NULL, "notice of the database: %s", log_text(span_str(text)).s);
+}
+
+static enum credentials_answer source_connect(struct credentials_source *s)
+{
+    const char *const words[] = { "dbname", "client_encoding", NULL };
+    const char *const values[] = { s->conninfo, "UTF8", NULL };
+
+    if (s->tried != 0 && now_ms() - s->tried < RECONNECT_MS)
+        return s->broken ? CREDENTIALS_BROKEN : CREDENTIALS_AWAY;
+    s->broken = false;
+    s->conn = PQconnectdbParams(words, values, 1);
+    s->tried = now_ms();
+    if (PQstatus(s->conn) != CONNECTION_OK) {
+        complain(s, "could not connect to the database", PQerrorMessage(s->conn));
+        disconnect(s);
+        return CREDENTIALS_AWAY;
+    }
+    PQsetNoticeProcessor(s->conn, on_notice, NULL);
+    enum credentials_answer answer = check_schema(s);
+    if (answer == CREDENTIALS_FOUND)
+        answer = prepare(s);
+    if (answer == CREDENTIALS_FOUND) {
+        if (s->complained != 0)
+            log_info(NULL, "connected to the database again");
+        s->complained = 0;
+    }
+    return answer;
+}
+
+struct credentials_source *credentials_source_new(const char *conninfo, int schema_version, int64_t statement_ms)
+{
+    struct credentials_source *s = mem_zalloc(sizeof *s);
+
+    s->conninfo = mem_str(conninfo);
+    s->schema_version = schema_version;
+    s->statement_ms = statement_ms;
+    return s;
+}
+
+void credentials_source_free(struct credentials_source **source)
+{
+    struct credentials_source *s = *source;
+
+    if (s == NULL)
+        return;
+    *source = NULL;
+    disconnect(s);
+    /* It may hold a password of the database's. */
+    secret_wipe(s->conninfo, strlen(s->conninfo));
+    mem_free(s->conninfo);
+    mem_free(s);
+}
+
+void credentials_source_connect(struct credentials_source *s)
+{
+    if (s->conn == NULL)
+        source_connect(s);
+}
+
+enum { COL_MAILBOX, COL_ADDRESS, COL_ACTIVE, COL_KIND, COL_SECRET, COLS };
+
+static struct span column(const PGresult *result, int row, int col)
+{
+    return (struct span){ PQgetvalue(result, row, col), (size_t)PQgetlength(result, row, col) };
+}
+
+/* The rows of one mailbox; false if they are not what postern.credentials() promises. */
+static bool read_rows(const PGresult *result, struct credentials *out)
+{
+    int rows = PQntuples(result);
+    uint64_t mailbox;
+    struct span address = column(result, 0, COL_ADDRESS);
+
+    if (num_parse(column(result, 0, COL_MAILBOX), INT64_MAX, &mailbox) != 1 || mailbox == 0 ||
+        address.len == 0 || address.len > NAME_ADDRESS_MAX || PQgetisnull(result, 0, COL_ACTIVE))
+        return false;
+    out->mailbox = (int64_t)mailbox;
+    out->active = span_is(column(result, 0, COL_ACTIVE), SPAN_OF("t"));
+    memcpy(out->address, address.at, address.len);
+    out->address[address.len] = '\0';
+    out->count = 0;
+    for (int row = 0; row < rows; row++) {
+        /* Two mailboxes for one address: whose password is it? */
+        if (!span_is(column(result, row, COL_MAILBOX), column(result, 0, COL_MAILBOX)))
+            return false;
+        struct span secret = column(result, row, COL_SECRET);
+        if (!span_is(column(result, row, COL_KIND), SPAN_OF("password")) || PQgetisnull(result, row, COL_SECRET))
+            continue;
+        if (out->count == CREDENTIALS_SECRETS_MAX) {
+            log_warning(NULL, "mailbox %lld has more than %d passwords, the others are passed over",
+                        (long long)mailbox, CREDENTIALS_SECRETS_MAX);
+            break;
+        }
+        char *copy = out->secrets[out->count++];
+        size_t len = secret.len < SCHEME_TEXT_MAX ? secret.len : 0;
+        memcpy(copy, secret.at, len);
+        copy[len] = '\0';
+    }
+    return true;
+}
+
+static void wipe_rows(PGresult *result)
+{
+    for (int row = 0; row < PQntuples(result); row++)
+        secret_wipe(PQgetvalue(result, row, COL_SECRET), (size_t)PQgetlength(result, row, COL_SECRET));
+}
+
+static enum credentials_answer ask(struct credentials_source *s, const char *address, struct credentials *out)
+{
+    const char *values[] = { address };
+    enum credentials_answer answer = CREDENTIALS_NONE;
+
+    PGresult *result = wait_result(s, PQsendQueryPrepared(s->conn, STATEMENT, 1, values, NULL, NULL, 0));
+    if (result == NULL)
+        return CREDENTIALS_AWAY;
+    if (PQresultStatus(result) != PGRES_TUPLES_OK) {
+        /*
+         * Class 22: a character that the database's encoding has not, so no
+         * address has it. What a stranger types must not cost the connection.
+         */
+        if (strncmp(sqlstate(result), "22", 2) != 0)
+            answer = failed(s, "could not ask the database for credentials", result);
+    } else if (PQntuples(result) > 0) {
+        answer = read_rows(result, out) ? CREDENTIALS_FOUND : CREDENTIALS_BROKEN;
+        if (answer == CREDENTIALS_BROKEN)
+            log_error(NULL, "postern.credentials() gave rows that are not those of one mailbox for %s",
+                      log_text(span_str(address)).s);
+        wipe_rows(result);
+    }
+    PQclear(result);
+    return answer;
+}
+
+enum credentials_answer credentials_fetch(struct credentials_source *s, const char *address, struct credentials *out)
+{
+    const int64_t asked = now_ms();
+
+    for (;;) {
+        bool fresh = s->conn == NULL;
+        enum credentials_answer answer = fresh ? source_connect(s) : CREDENTIALS_FOUND;
+        if (answer != CREDENTIALS_FOUND)
+            return answer;
+        answer = ask(s, address, out);
+        /*
+         * A connection that was lost since the last question, or whose
+         * statement was overtaken by a change of the function, is noticed only
+         * now: ask once more on a new one. Not after a long wait: whoever
+         * asked has no time left.
+         */
+        if (answer >= 0 || s->conn != NULL || fresh || now_ms() - asked >= s->statement_ms)
+            return answer;
+    }
+}

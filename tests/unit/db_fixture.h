@@ -1,0 +1,347 @@
+/*
+ * db_fixture.h - for tests against a real PostgreSQL: mailboxes made by a
+ * superuser's connection, maildrops opened through a store, one after the other.
+ *
+ * POSTERN_TEST_DB is the connection string of a superuser to a database with
+ * the schema; without it the tests are skipped, and say so.
+ */
+#ifndef POSTERN_TESTS_DB_FIXTURE_H
+#define POSTERN_TESTS_DB_FIXTURE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <libpq-fe.h>
+
+#include "daemon/base/buf.h"
+#include "daemon/base/log.h"
+#include "daemon/base/mem.h"
+#include "daemon/base/secret.h"
+#include "daemon/net/loop.h"
+#include "storage/conninfo.h"
+#include "storage/drop.h"
+#include "storage/store.h"
+
+#define UNUSED_OK __attribute__((unused))
+
+static struct loop *loop;
+static PGconn *admin;
+static int64_t test_domain;
+
+/* ---- SQL as the superuser */
+
+static void admin_broken(const char *sql)
+{
+    print_error("%s\n%s\n", sql, PQerrorMessage(admin));
+    fail();
+}
+
+UNUSED_OK static void admin_do(const char *fmt, ...)
+{
+    char sql[2000];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(sql, sizeof sql, fmt, ap);
+    va_end(ap);
+    PGresult *res = PQexec(admin, sql);
+    if (PQresultStatus(res) != PGRES_COMMAND_OK && PQresultStatus(res) != PGRES_TUPLES_OK)
+        admin_broken(sql);
+    PQclear(res);
+}
+
+UNUSED_OK static int64_t admin_number(const char *fmt, ...)
+{
+    char sql[2000];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(sql, sizeof sql, fmt, ap);
+    va_end(ap);
+    PGresult *res = PQexec(admin, sql);
+    if (PQresultStatus(res) != PGRES_TUPLES_OK || PQntuples(res) != 1)
+        admin_broken(sql);
+    int64_t v = strtoll(PQgetvalue(res, 0, 0), NULL, 10);
+    PQclear(res);
+    return v;
+}
+
+/* ---- mailboxes and messages */
+
+UNUSED_OK static int64_t mailbox_new(void)
+{
+    static int n;
+    return admin_number("insert into postern.mailbox (domain, address) values (%lld, 'm%d@t%ld.test') returning mailbox",
+                        (long long)test_domain, ++n, (long)getpid());
+}
+
+/* Octets that differ from message to message and from place to place. */
+UNUSED_OK static char *body_new(unsigned seed, size_t len)
+{
+    char *body = mem_alloc(len + 1);
+    for (size_t i = 0; i < len; i++) {
+        seed = seed * 1103515245u + 12345u;
+        body[i] = (char)(seed >> 16);
+    }
+    return body;
+}
+
+/* As LMTP and the importer will store it; delivered_to and uidl may be NULL. */
+UNUSED_OK static void message_add(int64_t mailbox, const char *body, size_t len, const char *delivered_to, const char *uidl)
+{
+    char box[24], size[24];
+    const char *values[] = { box, body, delivered_to, uidl, size };
+    const int lengths[] = { 0, (int)len, 0, 0, 0 }, formats[] = { 0, 1, 0, 0, 0 };
+    static const Oid types[] = { 20, 17, 25, 25, 20 };
+
+    snprintf(box, sizeof box, "%lld", (long long)mailbox);
+    snprintf(size, sizeof size, "%zu", len + (delivered_to != NULL ? strlen(delivered_to) + strlen("Delivered-To: \r\n") : 0));
+    PGresult *res = PQexecParams(admin,
+        "with c as (insert into postern.content (refs, octets, digest) values (1, length($2), sha256($2)) returning content),"
+        " p as (insert into postern.content_part select c.content, n, substr($2, n * 8000 + 1, 8000)"
+        "        from c, generate_series(0, (length($2) - 1) / 8000) n where length($2) > 0),"
+        " b as (update postern.mailbox set next_uid = next_uid + 1, messages = messages + 1, octets = octets + $5"
+        "        where mailbox = $1 returning next_uid - 1 as uid)"
+        " insert into postern.message (mailbox, uid, content, octets, delivered_to, uidl)"
+        " select $1, b.uid, c.content, $5, $3, $4 from b, c",
+        5, types, values, lengths, formats, 0);
+    if (PQresultStatus(res) != PGRES_COMMAND_OK)
+        admin_broken("message_add");
+    PQclear(res);
+}
+
+UNUSED_OK static void messages_add(int64_t mailbox, unsigned n, size_t len)
+{
+    char *body = body_new((unsigned)mailbox, len);
+    for (unsigned i = 0; i < n; i++)
+        message_add(mailbox, body, len, NULL, NULL);
+    mem_free(body);
+}
+
+UNUSED_OK static int64_t messages_in(int64_t mailbox)
+{
+    return admin_number("select count(*) from postern.message where mailbox = %lld", (long long)mailbox);
+}
+
+/* ---- stores */
+
+static char *wrong_schema_text;
+
+static void wrong_schema(void *arg, const char *text)
+{
+    (void)arg;
+    mem_free(wrong_schema_text);
+    wrong_schema_text = mem_str(text);
+}
+
+static const struct storage_settings test_settings = {
+    .database_lanes = 2, .database_statement_timeout = 30000, .database_retry = 200,
+    .listing_cache = 1 << 20, .read_ahead = 256 * 1024, .read_ahead_total = 64 << 20,
+};
+
+UNUSED_OK static struct store *store_at(const char *common, const struct storage_settings *settings)
+{
+    char *error = NULL;
+    char *conninfo = conninfo_merge(common, "user=postern_mail", "postern test", &error);
+    if (conninfo == NULL)
+        print_error("%s\n", error);
+    assert_non_null(conninfo);
+    struct store *store = store_new(loop, settings, conninfo, wrong_schema, NULL);
+    mem_free(conninfo);
+    return store;
+}
+
+UNUSED_OK static struct store *test_store(const struct storage_settings *settings)
+{
+    return store_at(getenv("POSTERN_TEST_DB"), settings);
+}
+
+/* ---- waiting */
+
+static void gave_up(void *arg)
+{
+    (void)arg;
+    print_error("no answer in 60 s\n");
+    abort();
+}
+
+/* Runs the loop until somebody stops it. */
+UNUSED_OK static void wait_for_answer(void)
+{
+    struct timer *t = timer_new(loop, gave_up, NULL);
+    timer_set(t, 60000);
+    loop_run(loop);
+    timer_free(&t);
+}
+
+static void stop_loop(void *arg)
+{
+    (void)arg;
+    loop_stop(loop);
+}
+
+/* Lets the loop run for a while. */
+UNUSED_OK static void turn_for(uint64_t ms)
+{
+    struct timer *t = timer_new(loop, stop_loop, NULL);
+    timer_set(t, ms);
+    wait_for_answer();
+    timer_free(&t);
+}
+
+UNUSED_OK static void wait_for_lanes(struct store *store, size_t n)
+{
+    for (int i = 0; i < 2000 && store_lanes_up(store) != n; i++)
+        turn_for(5);
+    assert_int_equal(store_lanes_up(store), n);
+}
+
+struct opened {
+    bool answered;
+    enum db_status status;
+    struct drop *drop;
+};
+
+static void opened(void *owner, enum db_status status, struct drop *drop)
+{
+    *(struct opened *)owner = (struct opened){ true, status, drop };
+    loop_stop(loop);
+}
+
+static const struct drop_holder test_holder = { "0123abcd", "192.0.2.1:4242", "pop3", 1700000000 };
+
+UNUSED_OK static struct opened open_drop(struct store *store, int64_t mailbox)
+{
+    struct opened o = { 0 };
+    assert_true(drop_open(store, mailbox, &test_holder, opened, &o) != 0);
+    assert_false(o.answered);
+    while (!o.answered)
+        wait_for_answer();
+    assert_true((o.status == DB_OK) == (o.drop != NULL));
+    return o;
+}
+
+UNUSED_OK static struct drop *must_open(struct store *store, int64_t mailbox)
+{
+    struct opened o = open_drop(store, mailbox);
+    assert_string_equal(db_status_name(o.status), "ok");
+    return o.drop;
+}
+
+struct finished {
+    bool answered;
+    enum db_status status;
+};
+
+static void finished(void *owner, enum db_status status)
+{
+    *(struct finished *)owner = (struct finished){ true, status };
+    loop_stop(loop);
+}
+
+UNUSED_OK static enum db_status finish(struct drop *drop, const unsigned char *marks)
+{
+    struct finished f = { 0 };
+    drop_finish(&drop, marks, finished, &f);
+    assert_null(drop);
+    assert_false(f.answered);
+    while (!f.answered)
+        wait_for_answer();
+    return f.status;
+}
+
+struct got {
+    bool answered;
+    enum db_status status;
+    struct piece piece;
+};
+
+static void got_piece(void *owner, enum db_status status, struct piece piece)
+{
+    *(struct got *)owner = (struct got){ true, status, piece };
+    loop_stop(loop);
+}
+
+UNUSED_OK static struct got read_piece(struct drop *drop, size_t i, uint32_t number)
+{
+    struct got g = { 0 };
+    if (drop_read(drop, i, number, &g.piece, got_piece, &g) == 1)
+        return (struct got){ true, DB_OK, g.piece };
+    assert_false(g.answered);
+    while (!g.answered)
+        wait_for_answer();
+    return g;
+}
+
+/* The whole message, appended; the last piece says that it is. */
+UNUSED_OK static enum db_status read_message(struct drop *drop, size_t i, struct buf *out)
+{
+    for (uint32_t number = 0;; number++) {
+        struct got g = read_piece(drop, i, number);
+        size_t octets = 0;
+        if (g.status != DB_OK)
+            return g.status;
+        for (size_t k = 0; k < g.piece.count; k++) {
+            buf_add(out, g.piece.spans[k].at, g.piece.spans[k].len);
+            octets += g.piece.spans[k].len;
+        }
+        assert_true(octets <= 256 * 1024);
+        piece_release(g.piece.ref);
+        if (g.piece.last)
+            return DB_OK;
+    }
+}
+
+/* ---- group set-up */
+
+UNUSED_OK static int database_setup(void **state)
+{
+    (void)state;
+    secret_init();
+    log_set_level(getenv("VERBOSE") != NULL ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
+    loop = loop_new();
+    admin = PQconnectdb(getenv("POSTERN_TEST_DB"));
+    if (PQstatus(admin) != CONNECTION_OK) {
+        print_error("%s\n", PQerrorMessage(admin));
+        return -1;
+    }
+    admin_do("set client_min_messages = error");
+    int64_t tenant = admin_number("insert into postern.tenant (name) values ('t%ld') returning tenant", (long)getpid());
+    test_domain = admin_number("insert into postern.domain (tenant, name) values (%lld, 't%ld.test') returning domain",
+                               (long long)tenant, (long)getpid());
+    return 0;
+}
+
+UNUSED_OK static int database_teardown(void **state)
+{
+    (void)state;
+    admin_do("delete from postern.content_part where content in (select content from postern.message join postern.mailbox"
+             " using (mailbox) where domain = %lld)", (long long)test_domain);
+    admin_do("delete from postern.content where content in (select content from postern.message join postern.mailbox"
+             " using (mailbox) where domain = %lld)", (long long)test_domain);
+    admin_do("delete from postern.message where mailbox in (select mailbox from postern.mailbox where domain = %lld)",
+             (long long)test_domain);
+    admin_do("delete from postern.mailbox where domain = %lld", (long long)test_domain);
+    admin_do("delete from postern.domain where domain = %lld", (long long)test_domain);
+    admin_do("delete from postern.tenant where name = 't%ld'", (long)getpid());
+    PQfinish(admin);
+    loop_free(&loop);
+    mem_free(wrong_schema_text);
+    return 0;
+}
+
+/* Says that nothing was tested, where there is no database. */
+UNUSED_OK static bool without_database(const char *name)
+{
+    if (getenv("POSTERN_TEST_DB") != NULL)
+        return false;
+    print_message("[  SKIPPED ] %s: POSTERN_TEST_DB is not set, NOTHING WAS TESTED\n", name);
+    return true;
+}
+
+#endif

@@ -1,0 +1,559 @@
+/*
+ * The worker's side of authentication against helpers that the test plays:
+ * they answer late, wrong, or not at all, and go away.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "auth/client.h"
+#include "auth/frame.h"
+#include "daemon/base/log.h"
+#include "daemon/base/secret.h"
+#include "daemon/net/loop.h"
+#include "daemon/net/peer.h"
+
+enum { HELPERS_MAX = 3, NEVER = 3600000 };
+
+static struct fixture {
+    struct loop *loop;
+    struct auth_client *client;
+    int helper[HELPERS_MAX];    /* the helpers' ends, -1 when closed */
+    size_t count;
+    int lost;
+    int answers, wanted;
+    struct timer *watchdog;
+} f;
+
+struct asker {
+    int calls;
+    enum auth_verdict verdict;
+    int64_t mailbox;
+    char address[NAME_ADDRESS_MAX + 1];
+};
+
+static void on_lost(void *arg)
+{
+    (void)arg;
+    f.lost++;
+}
+
+static void on_watchdog(void *arg)
+{
+    (void)arg;
+    fail_msg("nothing came");
+}
+
+static void begin(size_t helpers, uint64_t deadline_ms)
+{
+    int ends[HELPERS_MAX];
+    const struct timeval patience = { 10, 0 };
+
+    memset(&f, 0, sizeof f);
+    f.loop = loop_new();
+    f.count = helpers;
+    for (size_t i = 0; i < helpers; i++) {
+        int pair[2];
+        assert_int_equal(peer_pair(pair), 0);
+        ends[i] = pair[0];
+        f.helper[i] = pair[1];
+        assert_int_equal(setsockopt(pair[1], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
+    }
+    f.client = auth_client_new(f.loop, ends, helpers, deadline_ms, on_lost, &f);
+    f.watchdog = timer_new(f.loop, on_watchdog, &f);
+    assert_int_equal(auth_client_alive(f.client), helpers);
+}
+
+static void hang_up(size_t i)
+{
+    close(f.helper[i]);
+    f.helper[i] = -1;
+}
+
+static void end(void)
+{
+    auth_client_free(&f.client);
+    assert_null(f.client);
+    for (size_t i = 0; i < f.count; i++)
+        if (f.helper[i] >= 0)
+            hang_up(i);
+    timer_free(&f.watchdog);
+    loop_free(&f.loop);
+}
+
+static void on_done(void *owner, const struct auth_result *result)
+{
+    struct asker *a = owner;
+
+    a->calls++;
+    a->verdict = result->verdict;
+    a->mailbox = result->mailbox;
+    snprintf(a->address, sizeof a->address, "%.*s", (int)result->address.len, result->address.at);
+    if (++f.answers == f.wanted)
+        loop_stop(f.loop);
+}
+
+static uint64_t ask(struct asker *a, const char *name)
+{
+    int before = f.answers;
+    uint64_t id = auth_check_password(f.client, span_str(name), SPAN_OF("secret"), SPAN_OF("example.org"), on_done, a);
+
+    assert_int_equal(f.answers, before);    /* never from within */
+    assert_true(id != 0);
+    return id;
+}
+
+/* Runs the loop until so many more were answered. */
+static void run_until(int more)
+{
+    f.wanted = f.answers + more;
+    timer_set(f.watchdog, 20000);
+    loop_run(f.loop);
+    timer_stop(f.watchdog);
+    assert_int_equal(f.answers, f.wanted);
+}
+
+static void stop(void *arg)
+{
+    loop_stop(arg);
+}
+
+/* Everything that is ready now, and what follows from it; nobody is answered. */
+static void run_idle(void)
+{
+    int before = f.answers;
+
+    for (int i = 0; i < 5; i++) {
+        struct timer *t = timer_new(f.loop, stop, f.loop);
+        timer_set(t, 1);
+        loop_run(f.loop);
+        timer_free(&t);
+    }
+    assert_int_equal(f.answers, before);
+}
+
+/* The next request that helper i got. The spans hold until the next call. */
+static struct auth_request take(size_t i)
+{
+    static unsigned char data[PEER_MAX];
+    struct auth_request r;
+
+    long len = peer_receive_blocking(f.helper[i], data, sizeof data);
+    assert_true(len > 0);
+    assert_true(frame_get_request(data, (size_t)len, &r));
+    return r;
+}
+
+static bool has_request(size_t i)
+{
+    char c;
+    return recv(f.helper[i], &c, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+static void give(size_t i, uint64_t id, enum auth_verdict verdict)
+{
+    unsigned char out[FRAME_REPLY_MAX];
+    const struct auth_reply reply = { id, verdict, verdict == AUTH_OK ? 42 : 0, SPAN_OF("anna@example.org") };
+
+    assert_true(peer_send_blocking(f.helper[i], out, frame_put_reply(out, &reply)));
+}
+
+static void test_answers(void **state)
+{
+    struct asker a = { 0 }, b = { 0 };
+
+    (void)state;
+    begin(1, NEVER);
+    uint64_t id = ask(&a, "Anna");
+    uint64_t other = ask(&b, "bert");
+    assert_true(id != other);
+    struct auth_request r = take(0);
+    assert_true(r.id == id);
+    assert_true(span_is(r.name, SPAN_OF("Anna")) && span_is(r.password, SPAN_OF("secret")) &&
+                span_is(r.default_domain, SPAN_OF("example.org")));
+    assert_true(take(0).id == other);
+    give(0, other, AUTH_REFUSED);
+    run_until(1);
+    assert_int_equal(a.calls, 0);
+    assert_int_equal(b.verdict, AUTH_REFUSED);
+    assert_int_equal(b.mailbox, 0);
+    give(0, id, AUTH_OK);
+    run_until(1);
+    assert_int_equal(a.calls, 1);
+    assert_int_equal(a.verdict, AUTH_OK);
+    assert_int_equal(a.mailbox, 42);
+    assert_string_equal(a.address, "anna@example.org");
+    assert_int_equal(b.calls, 1);
+    end();
+}
+
+/* The one with less to do; where both have as little, always the same for one name. */
+static void test_choice(void **state)
+{
+    struct asker a = { 0 };
+
+    (void)state;
+    begin(2, NEVER);
+    ask(&a, "anna");
+    ask(&a, "anna");
+    assert_true(has_request(0) && has_request(1));
+    give(0, take(0).id, AUTH_REFUSED);
+    give(1, take(1).id, AUTH_REFUSED);
+    run_until(2);
+    ask(&a, "anna");
+    size_t home = has_request(0) ? 0 : 1;
+    for (int i = 0; i < 10; i++) {
+        give(home, take(home).id, AUTH_REFUSED);
+        run_until(1);
+        ask(&a, "anna");
+    }
+    end();
+}
+
+/* A helper gets a few at once; the rest waits here, where it can be forgotten. */
+static void test_depth(void **state)
+{
+    struct asker a[20] = { { 0 } };
+    uint64_t ids[20], last = 0;
+    int depth = 0;
+
+    (void)state;
+    begin(1, NEVER);
+    for (int i = 0; i < 20; i++)
+        ids[i] = ask(&a[i], "anna");
+    for (; has_request(0); depth++)
+        last = take(0).id;
+    assert_true(depth > 1 && depth < 20);
+    assert_true(last == ids[depth - 1]);
+    auth_forget(f.client, ids[depth]);
+    give(0, ids[0], AUTH_OK);
+    run_until(1);
+    assert_true(take(0).id == ids[depth + 1]);
+    assert_false(has_request(0));
+    for (int i = 1; i < 20; i++) {
+        if (i == depth)
+            continue;
+        while (has_request(0))
+            take(0);
+        give(0, ids[i], AUTH_REFUSED);
+        run_until(1);
+    }
+    assert_int_equal(a[depth].calls, 0);
+    end();
+}
+
+static void test_queue_is_bounded(void **state)
+{
+    static struct asker a;
+    int asked = 0, answered = f.answers;
+
+    (void)state;
+    begin(1, NEVER);
+    answered = f.answers;
+    /* Until one is told at once that there is no room. */
+    while (f.answers == answered && asked < 100000) {
+        for (int i = 0; i < 1000; i++, asked++)
+            ask(&a, "anna");
+        struct timer *t = timer_new(f.loop, stop, f.loop);
+        timer_set(t, 1);
+        loop_run(f.loop);
+        timer_free(&t);
+    }
+    assert_true(asked >= 4096 && asked <= 6000);
+    assert_int_equal(a.verdict, AUTH_UNAVAILABLE);
+    assert_int_equal(a.calls, asked - 4096 - 8);
+    end();
+}
+
+/* Time runs out: nobody is refused for that; the late answer is nobody's, and the helper goes on. */
+static void test_deadline(void **state)
+{
+    struct asker a[12] = { { 0 } }, b = { 0 };
+    uint64_t ids[12];
+
+    (void)state;
+    begin(1, 20);
+    for (int i = 0; i < 12; i++)
+        ids[i] = ask(&a[i], "anna");
+    run_until(12);
+    for (int i = 0; i < 12; i++) {
+        assert_int_equal(a[i].calls, 1);
+        assert_int_equal(a[i].verdict, AUTH_UNAVAILABLE);
+    }
+    int got = 0;
+    for (; has_request(0); got++)
+        give(0, take(0).id, AUTH_OK);
+    assert_int_equal(got, 8);
+    run_idle();
+    assert_false(has_request(0));           /* those that waited are not worked on any more */
+    uint64_t id = ask(&b, "bert");
+    assert_true(take(0).id == id);
+    give(0, id, AUTH_OK);
+    run_until(1);
+    assert_int_equal(b.verdict, AUTH_OK);
+    auth_forget(f.client, ids[0]);
+    assert_int_equal(f.lost, 0);
+    end();
+}
+
+/* S31: its requests go to another one, and no one is refused. */
+static void test_lost_helper(void **state)
+{
+    struct asker a = { 0 };
+
+    (void)state;
+    begin(2, NEVER);
+    uint64_t id = ask(&a, "anna");
+    size_t first = has_request(0) ? 0 : 1;
+    take(first);
+    hang_up(first);
+    run_idle();
+    assert_int_equal(f.lost, 1);
+    assert_int_equal(auth_client_alive(f.client), 1);
+    struct auth_request r = take(1 - first);
+    assert_true(r.id == id);
+    assert_true(span_is(r.password, SPAN_OF("secret")));
+    give(1 - first, id, AUTH_OK);
+    run_until(1);
+    assert_int_equal(a.verdict, AUTH_OK);
+    assert_int_equal(a.calls, 1);
+    end();
+}
+
+/* A request that ends two helpers does not end a third. */
+static void test_retried_once(void **state)
+{
+    struct asker a = { 0 };
+
+    (void)state;
+    begin(3, NEVER);
+    ask(&a, "anna");
+    for (int round = 0; round < 2; round++)
+        for (size_t i = 0; i < 3; i++)
+            if (f.helper[i] >= 0 && has_request(i)) {
+                hang_up(i);
+                if (round == 0)
+                    run_idle();
+                else
+                    run_until(1);
+                break;
+            }
+    assert_int_equal(a.verdict, AUTH_UNAVAILABLE);
+    assert_int_equal(auth_client_alive(f.client), 1);
+    run_idle();
+    assert_int_equal(f.lost, 2);
+    for (size_t i = 0; i < 3; i++)
+        assert_true(f.helper[i] < 0 || !has_request(i));
+    end();
+}
+
+static void test_none_left(void **state)
+{
+    struct asker a[12] = { { 0 } }, b = { 0 };
+
+    (void)state;
+    begin(1, NEVER);
+    for (int i = 0; i < 12; i++)
+        ask(&a[i], "anna");
+    hang_up(0);
+    run_until(12);
+    for (int i = 0; i < 12; i++)
+        assert_int_equal(a[i].verdict, AUTH_UNAVAILABLE);
+    ask(&b, "bert");
+    run_until(1);
+    assert_int_equal(b.verdict, AUTH_UNAVAILABLE);
+    assert_int_equal(auth_client_alive(f.client), 0);
+    assert_int_equal(f.lost, 1);
+    end();
+}
+
+/* Gone, but our loop has not seen it yet when somebody asks. */
+static void test_lost_unseen(void **state)
+{
+    struct asker a = { 0 };
+
+    (void)state;
+    begin(1, NEVER);
+    hang_up(0);
+    ask(&a, "anna");
+    assert_int_equal(f.lost, 0);            /* told later, as all is */
+    run_until(1);
+    assert_int_equal(a.verdict, AUTH_UNAVAILABLE);
+    run_idle();
+    assert_int_equal(f.lost, 1);
+    end();
+}
+
+/* A helper that sends what makes no sense is dropped, and lets nobody in. */
+static void test_nonsense(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 5; kind++) {
+        struct asker a = { 0 }, b = { 0 };
+        begin(2, NEVER);
+        uint64_t id = ask(&a, "anna");
+        size_t h = has_request(0) ? 0 : 1;
+        take(h);
+        switch (kind) {
+        case 0:     /* no frame */
+            assert_true(peer_send_blocking(f.helper[h], "\x02garbage", 8));
+            break;
+        case 1:     /* nobody's id */
+            give(h, id + 1, AUTH_OK);
+            break;
+        case 2:     /* id 0 */
+            give(h, 0, AUTH_OK);
+            break;
+        case 3:     /* what the other one was asked */
+            give(1 - h, id, AUTH_OK);
+            h = 1 - h;
+            break;
+        case 4:     /* twice */
+            give(h, id, AUTH_REFUSED);
+            run_until(1);
+            give(h, id, AUTH_OK);
+            break;
+        }
+        run_idle();
+        assert_int_equal(a.calls, kind == 4);
+        assert_int_equal(f.lost, 1);
+        assert_int_equal(auth_client_alive(f.client), 1);
+        assert_int_equal(recv(f.helper[h], &(char){ 0 }, 1, 0), 0);     /* it sees its end */
+        uint64_t other = ask(&b, "bert");
+        if (kind != 4) {
+            assert_true(kind == 3 || take(1 - h).id == id);
+            give(1 - h, id, AUTH_REFUSED);
+            run_until(1);
+            assert_int_equal(a.verdict, AUTH_REFUSED);
+        }
+        assert_true(take(1 - h).id == other);
+        give(1 - h, other, AUTH_OK);
+        run_until(1);
+        assert_int_equal(b.verdict, AUTH_OK);
+        end();
+    }
+}
+
+static void test_forget(void **state)
+{
+    struct asker a = { 0 }, b = { 0 };
+
+    (void)state;
+    begin(1, NEVER);
+    uint64_t id = ask(&a, "anna");
+    auth_forget(f.client, id);
+    auth_forget(f.client, id);
+    auth_forget(f.client, 0);
+    auth_forget(f.client, id + 1);
+    give(0, take(0).id, AUTH_OK);
+    run_idle();
+    assert_int_equal(f.lost, 0);            /* that was an answer to what it was asked */
+    /* One whose verdict is there, but was not told yet. */
+    static const char lengthy[PASSWORD_MAX + 1];
+    id = auth_check_password(f.client, SPAN_OF("anna"), (struct span){ lengthy, sizeof lengthy }, SPAN_OF(""), on_done, &a);
+    auth_forget(f.client, id);
+    run_idle();
+    assert_int_equal(a.calls, 0);
+    /* Forgotten by both, and the helper is lost: nobody is asked again. */
+    id = ask(&b, "bert");
+    auth_forget(f.client, id);
+    hang_up(0);
+    run_idle();
+    assert_int_equal(b.calls, 0);
+    end();
+}
+
+/* A password that is too long is wrong, for whatever name; 4096 octets are taken. */
+static void test_too_long(void **state)
+{
+    static char lengthy[PASSWORD_MAX + 1];
+    struct asker a = { 0 };
+
+    (void)state;
+    memset(lengthy, 'x', sizeof lengthy);
+    begin(1, NEVER);
+    auth_check_password(f.client, SPAN_OF("anna"), (struct span){ lengthy, PASSWORD_MAX + 1 }, SPAN_OF(""), on_done, &a);
+    assert_int_equal(a.calls, 0);
+    run_until(1);
+    assert_int_equal(a.verdict, AUTH_REFUSED);
+    assert_false(has_request(0));
+    auth_check_password(f.client, SPAN_OF("anna"), (struct span){ lengthy, PASSWORD_MAX }, SPAN_OF(""), on_done, &a);
+    struct auth_request r = take(0);
+    assert_int_equal(r.password.len, PASSWORD_MAX);
+    give(0, r.id, AUTH_OK);
+    run_until(1);
+    assert_int_equal(a.verdict, AUTH_OK);
+    end();
+}
+
+static struct asker again;
+static uint64_t to_forget;
+
+static void on_done_asks(void *owner, const struct auth_result *result)
+{
+    auth_forget(f.client, to_forget);
+    ask(&again, "bert");
+    on_done(owner, result);
+}
+
+/* An answer makes its asker ask for another, and forget a third. */
+static void test_asks_in_callback(void **state)
+{
+    struct asker a = { 0 }, c = { 0 };
+
+    (void)state;
+    memset(&again, 0, sizeof again);
+    begin(1, NEVER);
+    auth_check_password(f.client, SPAN_OF("anna"), SPAN_OF("x"), SPAN_OF(""), on_done_asks, &a);
+    to_forget = ask(&c, "carl");
+    give(0, take(0).id, AUTH_REFUSED);
+    run_until(1);
+    assert_true(take(0).id == to_forget);
+    give(0, take(0).id, AUTH_OK);
+    run_until(1);
+    assert_int_equal(again.verdict, AUTH_OK);
+    assert_int_equal(c.calls, 0);
+    /* The same where nobody can answer. */
+    auth_check_password(f.client, SPAN_OF("anna"), SPAN_OF("x"), SPAN_OF(""), on_done_asks, &a);
+    hang_up(0);
+    run_until(2);
+    assert_int_equal(a.verdict, AUTH_UNAVAILABLE);
+    assert_int_equal(again.verdict, AUTH_UNAVAILABLE);
+    end();
+}
+
+/* The client ends with requests in every state; a sanitizer looks. */
+static void test_end(void **state)
+{
+    struct asker a = { 0 };
+
+    (void)state;
+    begin(2, NEVER);
+    for (int i = 0; i < 30; i++)
+        ask(&a, "anna");
+    auth_forget(f.client, ask(&a, "anna"));
+    end();
+    assert_int_equal(a.calls, 0);
+    auth_client_free(&f.client);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_answers),      cmocka_unit_test(test_choice),     cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_queue_is_bounded), cmocka_unit_test(test_deadline), cmocka_unit_test(test_lost_helper),
+        cmocka_unit_test(test_retried_once), cmocka_unit_test(test_none_left),  cmocka_unit_test(test_lost_unseen),
+        cmocka_unit_test(test_nonsense),     cmocka_unit_test(test_forget),     cmocka_unit_test(test_too_long),
+        cmocka_unit_test(test_asks_in_callback), cmocka_unit_test(test_end),
+    };
+    secret_init();
+    log_set_level(LOG_LEVEL_ERROR);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

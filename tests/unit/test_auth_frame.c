@@ -1,0 +1,159 @@
+/*
+ * The frames between worker and helper: whatever is not exactly one is refused,
+ * and none is read past its end.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "auth/frame.h"
+
+/* A copy that ends where its memory ends, so that a sanitizer sees one octet too many. */
+static unsigned char *exact(const unsigned char *data, size_t len)
+{
+    unsigned char *copy = malloc(len > 0 ? len : 1);
+
+    assert_non_null(copy);
+    memcpy(copy, data, len);
+    return copy;
+}
+
+static bool request_in(const unsigned char *data, size_t len)
+{
+    struct auth_request r;
+    unsigned char *copy = exact(data, len);
+    bool ok = frame_get_request(copy, len, &r);
+
+    free(copy);
+    return ok;
+}
+
+static bool reply_in(const unsigned char *data, size_t len)
+{
+    struct auth_reply r;
+    unsigned char *copy = exact(data, len);
+    bool ok = frame_get_reply(copy, len, &r);
+
+    free(copy);
+    return ok;
+}
+
+static void test_request(void **state)
+{
+    unsigned char out[FRAME_REQUEST_MAX];
+    struct auth_request r, in = { UINT64_C(0x8070605040302010), SPAN_OF("anna\0x"), SPAN_OF(" a  b "), SPAN_OF("example.org") };
+
+    (void)state;
+    size_t len = frame_put_request(out, &in);
+    assert_true(len > 0);
+    assert_true(frame_get_request(out, len, &r));
+    assert_true(r.id == in.id);
+    assert_true(span_is(r.name, in.name) && span_is(r.password, in.password) && span_is(r.default_domain, in.default_domain));
+    for (size_t cut = 0; cut < len; cut++)
+        assert_false(request_in(out, cut));
+    out[len] = 0;
+    assert_false(request_in(out, len + 1));
+    assert_false(reply_in(out, len));
+
+    in = (struct auth_request){ 1, { NULL, 0 }, { NULL, 0 }, { NULL, 0 } };
+    len = frame_put_request(out, &in);
+    assert_true(frame_get_request(out, len, &r));
+    assert_int_equal(r.name.len + r.password.len + r.default_domain.len, 0);
+}
+
+static void test_request_bounds(void **state)
+{
+    static const char text[PASSWORD_MAX + 1];
+    unsigned char out[FRAME_REQUEST_MAX];
+    struct auth_request r;
+
+    (void)state;
+    r = (struct auth_request){ 1, { text, NAME_TYPED_MAX }, { text, PASSWORD_MAX }, { text, NAME_TYPED_MAX } };
+    assert_int_equal(frame_put_request(out, &r), FRAME_REQUEST_MAX);
+    assert_true(request_in(out, FRAME_REQUEST_MAX));
+    r.password.len++;
+    assert_int_equal(frame_put_request(out, &r), 0);
+    r.password.len = 0;
+    r.name.len++;
+    assert_int_equal(frame_put_request(out, &r), 0);
+    r.name.len = 0;
+    r.default_domain.len++;
+    assert_int_equal(frame_put_request(out, &r), 0);
+
+    /* A length that is larger than a name may be, all of it there. */
+    r = (struct auth_request){ 1, { text, 5 }, { text, NAME_TYPED_MAX + 1 }, { NULL, 0 } };
+    size_t len = frame_put_request(out, &r);
+    memmove(out + 9, out + 9 + 2 + 5, len - 16);    /* the name's place is taken by the password */
+    assert_false(request_in(out, len - 7));
+}
+
+static void test_reply(void **state)
+{
+    unsigned char out[FRAME_REPLY_MAX];
+    struct auth_reply r, in = { 7, AUTH_OK, INT64_C(281474976710655), SPAN_OF("anna@example.org") };
+
+    (void)state;
+    size_t len = frame_put_reply(out, &in);
+    assert_true(frame_get_reply(out, len, &r));
+    assert_true(r.id == 7 && r.verdict == AUTH_OK && r.mailbox == in.mailbox && span_is(r.address, in.address));
+    for (size_t cut = 0; cut < len; cut++)
+        assert_false(reply_in(out, cut));
+    out[len] = 0;
+    assert_false(reply_in(out, len + 1));
+    assert_false(request_in(out, len));
+    for (unsigned v = 0; v < 256; v++) {
+        out[9] = (unsigned char)v;
+        assert_int_equal(reply_in(out, len), v == AUTH_OK);
+    }
+    in = (struct auth_reply){ 7, AUTH_REFUSED, 0, SPAN_OF("") };
+    len = frame_put_reply(out, &in);
+    for (unsigned v = 0; v < 256; v++) {
+        out[9] = (unsigned char)v;
+        assert_int_equal(reply_in(out, len), v > AUTH_OK && v <= AUTH_BROKEN);
+    }
+}
+
+/* Verdicts that contradict themselves. */
+static void test_reply_sense(void **state)
+{
+    static const char text[NAME_ADDRESS_MAX + 1];
+    unsigned char out[FRAME_REPLY_MAX];
+    const struct auth_reply bad[] = {
+        { 7, AUTH_OK, 0, SPAN_OF("a@x") },  { 7, AUTH_OK, -1, SPAN_OF("a@x") }, { 7, AUTH_OK, INT64_MIN, SPAN_OF("a@x") },
+        { 7, AUTH_OK, 5, SPAN_OF("") },     { 7, AUTH_REFUSED, 5, SPAN_OF("a@x") },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_false(reply_in(out, frame_put_reply(out, &bad[i])));
+    assert_int_equal(frame_put_reply(out, &(struct auth_reply){ 7, AUTH_REFUSED, 0, { text, NAME_ADDRESS_MAX + 1 } }), 0);
+}
+
+/* Noise: an answer, never a crash. */
+static void test_noise(void **state)
+{
+    unsigned char data[64];
+
+    (void)state;
+    srand(1);
+    for (int i = 0; i < 200000; i++) {
+        size_t len = (size_t)(rand() % (int)(sizeof data + 1));
+        for (size_t k = 0; k < len; k++)
+            data[k] = (unsigned char)(rand() % 4 == 0 ? rand() : rand() % 4);
+        request_in(data, len);
+        reply_in(data, len);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_request),     cmocka_unit_test(test_request_bounds), cmocka_unit_test(test_reply),
+        cmocka_unit_test(test_reply_sense), cmocka_unit_test(test_noise),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,506 @@
+/*
+ * The auth helper as it runs, a process of its own, against a real PostgreSQL:
+ * POSTERN_TEST_DB is a key=value connection string of a superuser on a database
+ * that has the schema. Makes domains of its own and removes them.
+ */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include <libpq-fe.h>
+
+#include "auth/frame.h"
+#include "auth/helper.h"
+#include "auth/scheme.h"
+#include "daemon/base/log.h"
+#include "daemon/base/mem.h"
+#include "daemon/base/secret.h"
+#include "daemon/net/peer.h"
+
+static struct auth_settings settings = {
+    .auth_helpers = 1, .auth_argon2_memory = 8388608, .auth_argon2_passes = 1, .auth_cache = 64, .auth_deadline = 20000,
+};
+static PGconn *db, *other_db;       /* the second to "postgres", to shut the first one's database */
+static char *conninfo;      /* the helper's: of the role postern_auth */
+static int version;
+static char log_path[] = "/tmp/postern-test-auth-XXXXXX";
+
+/* A helper, and our end of its socket. */
+static int helper_fd = -1;
+static pid_t helper_pid;
+
+static void helper_start(const char *info, int schema_version)
+{
+    int pair[2];
+    const char *error;
+
+    assert_int_equal(peer_pair(pair), 0);
+    helper_pid = fork();
+    assert_true(helper_pid >= 0);
+    if (helper_pid == 0) {
+        close(pair[0]);
+        signal(SIGSEGV, SIG_DFL);       /* cmocka's would go on with the next test */
+        signal(SIGABRT, SIG_DFL);
+        log_open(log_path, LOG_LEVEL_DEBUG, "auth helper", &error);
+        _exit(auth_helper_run(pair[1], info, &settings, schema_version));
+    }
+    close(pair[1]);
+    helper_fd = pair[0];
+}
+
+static int helper_status(void)
+{
+    int status;
+
+    assert_int_equal(waitpid(helper_pid, &status, 0), helper_pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void helper_end(void)
+{
+    close(helper_fd);
+    assert_int_equal(helper_status(), 0);
+}
+
+static struct auth_reply last;
+static char last_address[NAME_ADDRESS_MAX + 1];
+
+static enum auth_verdict login_at(struct span name, struct span password, const char *default_domain)
+{
+    static uint64_t id;
+    unsigned char data[PEER_MAX];
+    struct auth_request r = { ++id, name, password, span_str(default_domain) };
+
+    assert_true(peer_send_blocking(helper_fd, data, frame_put_request(data, &r)));
+    long len = peer_receive_blocking(helper_fd, data, sizeof data);
+    assert_true(len > 0);
+    assert_true(frame_get_reply(data, (size_t)len, &last));
+    assert_true(last.id == id);
+    snprintf(last_address, sizeof last_address, "%.*s", (int)last.address.len, last.address.at);
+    return last.verdict;
+}
+
+static enum auth_verdict login(const char *name, const char *password)
+{
+    return login_at(span_str(name), span_str(password), "");
+}
+
+/* One value, or "" where there is none. Valid until the next call. */
+static const char *sql_on(PGconn *conn, const char *text, const char *a, const char *b)
+{
+    static char value[SCHEME_TEXT_MAX];
+    const char *values[] = { a, b };
+    int params = (a != NULL) + (b != NULL);
+
+    PGresult *result = PQexecParams(conn, text, params, NULL, values, NULL, NULL, 0);
+    if (PQresultStatus(result) != PGRES_COMMAND_OK && PQresultStatus(result) != PGRES_TUPLES_OK)
+        fail_msg("%s: %s", text, PQerrorMessage(conn));
+    snprintf(value, sizeof value, "%s", PQntuples(result) > 0 ? PQgetvalue(result, 0, 0) : "");
+    PQclear(result);
+    return value;
+}
+
+static const char *sql(const char *text, const char *a, const char *b)
+{
+    return sql_on(db, text, a, b);
+}
+
+static void allow_connections(const char *yes)
+{
+    char text[200];
+
+    snprintf(text, sizeof text, "alter database \"%s\" allow_connections %s", PQdb(db), yes);
+    sql_on(other_db, text, NULL, NULL);
+}
+
+static const char *hash_of(const char *password)
+{
+    static char out[SCHEME_TEXT_MAX];
+    const char *error = "-";
+
+    if (scheme_hash("argon2id", span_str(password), &settings, out, &error) < 0)
+        fail_msg("%s", error);
+    return out;
+}
+
+static void set_secret(const char *address, const char *secret)
+{
+    sql("insert into postern.credential (mailbox, kind, secret) select mailbox, 'password', $2 from postern.mailbox"
+        " where address = $1 on conflict (mailbox, kind, label) do update set secret = excluded.secret", address, secret);
+}
+
+static void mailbox_add(const char *address, const char *secret)
+{
+    sql("insert into postern.mailbox (domain, address) select domain, $1 from postern.domain"
+        " where name = split_part($1, '@', -1)", address, NULL);
+    if (secret != NULL)
+        set_secret(address, secret);
+}
+
+/* Also after a run that failed half-way. */
+static void clean(void)
+{
+    allow_connections("true");
+    sql("grant execute on function postern.credentials(text) to postern_auth", NULL, NULL);
+    sql("delete from postern.mailbox where address like '%auth-test.example'", NULL, NULL);
+    sql("delete from postern.domain where alias_of is not null and name like '%auth-test.example'", NULL, NULL);
+    sql("delete from postern.domain where name like '%auth-test.example'", NULL, NULL);
+    sql("delete from postern.tenant where name like 'auth-test%'", NULL, NULL);
+}
+
+static int setup(void **state)
+{
+    char info[1024];
+
+    (void)state;
+    snprintf(info, sizeof info, "%s options='-c role=postern_auth'", getenv("POSTERN_TEST_DB"));
+    conninfo = mem_str(info);
+    db = PQconnectdb(getenv("POSTERN_TEST_DB"));
+    if (PQstatus(db) != CONNECTION_OK) {
+        fprintf(stderr, "%s", PQerrorMessage(db));
+        return -1;
+    }
+    snprintf(info, sizeof info, "%s dbname=postgres", getenv("POSTERN_TEST_DB"));
+    other_db = PQconnectdb(info);
+    version = atoi(sql("select postern.schema_version()", NULL, NULL));
+    clean();
+    sql("insert into postern.tenant (name) values ('auth-test'), ('auth-test-2')", NULL, NULL);
+    sql("insert into postern.domain (tenant, name) select tenant, d from postern.tenant,"
+        " unnest(array['auth-test.example', 'xn--bcher-kva.auth-test.example', 'off.auth-test.example']) d"
+        " where tenant.name = 'auth-test'", NULL, NULL);
+    sql("insert into postern.domain (tenant, name) select tenant, 'two.auth-test.example' from postern.tenant"
+        " where name = 'auth-test-2'", NULL, NULL);
+    sql("insert into postern.domain (tenant, name, alias_of) select tenant, 'alias.auth-test.example', domain"
+        " from postern.domain where name = 'auth-test.example'", NULL, NULL);
+    mailbox_add("anna@auth-test.example", hash_of("secret"));
+    mailbox_add("bert@auth-test.example", hash_of("secret"));
+    mailbox_add("nopass@auth-test.example", NULL);
+    mailbox_add("anna@off.auth-test.example", hash_of("secret"));
+    mailbox_add("anna@two.auth-test.example", hash_of("secret"));
+    mailbox_add("anna@xn--bcher-kva.auth-test.example", hash_of("secret"));
+    close(mkstemp(log_path));
+    helper_start(conninfo, version);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    close(helper_fd);
+    waitpid(helper_pid, NULL, 0);
+    clean();
+    PQfinish(db);
+    PQfinish(other_db);
+    mem_free(conninfo);
+    unlink(log_path);
+    return 0;
+}
+
+/* Does any line of the helpers' log have this? */
+static bool logged(const char *text)
+{
+    char line[1024];
+    bool found = false;
+    FILE *in = fopen(log_path, "r");
+
+    assert_non_null(in);
+    while (!found && fgets(line, sizeof line, in) != NULL)
+        found = strstr(line, text) != NULL;
+    fclose(in);
+    return found;
+}
+
+static void test_right_and_wrong(void **state)
+{
+    (void)state;
+    /* Twice each: the second time it is remembered. */
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(login("anna@auth-test.example", "secret"), AUTH_OK);
+        assert_true(last.mailbox == atoll(sql("select mailbox from postern.mailbox where address = 'anna@auth-test.example'", NULL, NULL)));
+        assert_string_equal(last_address, "anna@auth-test.example");
+        assert_int_equal(login("anna@auth-test.example", "Secret"), AUTH_REFUSED);
+        assert_true(last.mailbox == 0);
+        assert_string_equal(last_address, "anna@auth-test.example");
+        assert_int_equal(login("anna@auth-test.example", "secret "), AUTH_REFUSED);      /* A06 */
+        assert_int_equal(login("nobody@auth-test.example", "secret"), AUTH_REFUSED);
+        assert_int_equal(login("anna@nowhere.example", "secret"), AUTH_REFUSED);
+    }
+    assert_true(logged("auth name=\"anna@auth-test.example\" result=ok remembered=yes"));
+    assert_true(logged("auth name=\"anna@auth-test.example\" result=refused reason=password"));
+    assert_true(logged("auth name=\"nobody@auth-test.example\" result=refused reason=unknown"));
+    assert_false(logged("secret"));
+    assert_false(logged("Secret"));
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    assert_int_equal(login("ANNA@Auth-Test.EXAMPLE.", "secret"), AUTH_OK);
+    assert_int_equal(login_at(SPAN_OF("anna"), SPAN_OF("secret"), "auth-test.example"), AUTH_OK);
+    assert_int_equal(login_at(SPAN_OF("anna"), SPAN_OF("secret"), ""), AUTH_REFUSED);
+    assert_int_equal(login("anna@b\xC3\xBC" "cher.auth-test.example", "secret"), AUTH_OK);
+    assert_string_equal(last_address, "anna@xn--bcher-kva.auth-test.example");
+    assert_int_equal(login("", "secret"), AUTH_REFUSED);
+    assert_int_equal(login("@", "secret"), AUTH_REFUSED);
+    assert_int_equal(login("an\xFFna@auth-test.example", "secret"), AUTH_REFUSED);
+    assert_int_equal(login_at(SPAN_OF("anna@auth-test.example\0"), SPAN_OF("secret"), ""), AUTH_REFUSED);
+    assert_int_equal(login("' or true --@auth-test.example", "secret"), AUTH_REFUSED);
+    assert_int_equal(login("%@auth-test.example", "secret"), AUTH_REFUSED);
+    assert_int_equal(login("\"anna\"@auth-test.example", "secret"), AUTH_REFUSED);
+}
+
+/* L07: another name of the domain is the same maildrop. */
+static void test_domain_alias(void **state)
+{
+    (void)state;
+    assert_int_equal(login("anna@alias.auth-test.example", "secret"), AUTH_OK);
+    assert_string_equal(last_address, "anna@auth-test.example");
+    assert_int_equal(login("anna@alias.auth-test.example", "wrong"), AUTH_REFUSED);
+    assert_string_equal(last_address, "anna@alias.auth-test.example");
+    assert_int_equal(login("nobody@alias.auth-test.example", "secret"), AUTH_REFUSED);
+    sql("update postern.domain set enabled = false where name = 'alias.auth-test.example'", NULL, NULL);
+    assert_int_equal(login("anna@alias.auth-test.example", "secret"), AUTH_REFUSED);
+    assert_int_equal(login("anna@auth-test.example", "secret"), AUTH_OK);
+    sql("update postern.domain set enabled = true where name = 'alias.auth-test.example'", NULL, NULL);
+    assert_int_equal(login("anna@alias.auth-test.example", "secret"), AUTH_OK);
+}
+
+/* Mailbox, domain and tenant; each was proven before, so the memory must not help. */
+static void test_disabled(void **state)
+{
+    static const struct {
+        const char *name, *off, *on;
+    } cases[] = {
+        { "bert@auth-test.example", "update postern.mailbox set enabled = false where address = 'bert@auth-test.example'",
+          "update postern.mailbox set enabled = true where address = 'bert@auth-test.example'" },
+        { "anna@off.auth-test.example", "update postern.domain set enabled = false where name = 'off.auth-test.example'",
+          "update postern.domain set enabled = true where name = 'off.auth-test.example'" },
+        { "anna@two.auth-test.example", "update postern.tenant set enabled = false where name = 'auth-test-2'",
+          "update postern.tenant set enabled = true where name = 'auth-test-2'" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char line[200];
+        assert_int_equal(login(cases[i].name, "secret"), AUTH_OK);
+        sql(cases[i].off, NULL, NULL);
+        assert_int_equal(login(cases[i].name, "secret"), AUTH_REFUSED);
+        assert_int_equal(login(cases[i].name, "wrong"), AUTH_REFUSED);
+        snprintf(line, sizeof line, "name=\"%s\" result=refused reason=disabled", cases[i].name);
+        assert_true(logged(line));
+        sql(cases[i].on, NULL, NULL);
+        assert_int_equal(login(cases[i].name, "secret"), AUTH_OK);
+    }
+}
+
+static void test_changed_password(void **state)
+{
+    (void)state;
+    assert_int_equal(login("bert@auth-test.example", "secret"), AUTH_OK);
+    assert_int_equal(login("bert@auth-test.example", "secret"), AUTH_OK);
+    set_secret("bert@auth-test.example", hash_of("other"));
+    assert_int_equal(login("bert@auth-test.example", "secret"), AUTH_REFUSED);
+    assert_int_equal(login("bert@auth-test.example", "other"), AUTH_OK);
+    /* The same password again, with another salt. */
+    set_secret("bert@auth-test.example", hash_of("other"));
+    assert_int_equal(login("bert@auth-test.example", "other"), AUTH_OK);
+    /* No password any more; no mailbox any more. */
+    sql("delete from postern.credential c using postern.mailbox m where m.mailbox = c.mailbox and m.address = $1",
+        "bert@auth-test.example", NULL);
+    assert_int_equal(login("bert@auth-test.example", "other"), AUTH_REFUSED);
+    sql("delete from postern.mailbox where address = $1", "bert@auth-test.example", NULL);
+    assert_int_equal(login("bert@auth-test.example", "other"), AUTH_REFUSED);
+    mailbox_add("bert@auth-test.example", hash_of("secret"));
+    assert_int_equal(login("bert@auth-test.example", "secret"), AUTH_OK);
+}
+
+/* A07, P07: empty, NUL, too long; no secret, an empty one, one of another kind. */
+static void test_no_password(void **state)
+{
+    static char lengthy[PASSWORD_MAX];
+
+    (void)state;
+    memset(lengthy, 'x', sizeof lengthy);
+    assert_int_equal(login("anna@auth-test.example", ""), AUTH_REFUSED);
+    assert_int_equal(login("nobody@auth-test.example", ""), AUTH_REFUSED);
+    assert_int_equal(login_at(SPAN_OF("anna@auth-test.example"), SPAN_OF("secret\0"), ""), AUTH_REFUSED);
+    assert_int_equal(login_at(SPAN_OF("anna@auth-test.example"), SPAN_OF("\0"), ""), AUTH_REFUSED);
+    assert_int_equal(login_at(SPAN_OF("anna@auth-test.example"), (struct span){ lengthy, sizeof lengthy }, ""), AUTH_REFUSED);
+    assert_int_equal(login("nopass@auth-test.example", ""), AUTH_REFUSED);
+    assert_int_equal(login("nopass@auth-test.example", "secret"), AUTH_REFUSED);
+    assert_true(logged("name=\"nopass@auth-test.example\" result=refused reason=no-password"));
+    sql("insert into postern.credential (mailbox, kind, secret) select mailbox, 'shared-secret', 'secret'"
+        " from postern.mailbox where address = 'nopass@auth-test.example'", NULL, NULL);
+    assert_int_equal(login("nopass@auth-test.example", "secret"), AUTH_REFUSED);
+    set_secret("nopass@auth-test.example", "");
+    assert_int_equal(login("nopass@auth-test.example", ""), AUTH_REFUSED);
+    assert_int_equal(login("nopass@auth-test.example", "secret"), AUTH_BROKEN);
+    sql("delete from postern.credential c using postern.mailbox m where m.mailbox = c.mailbox and m.address = $1",
+        "nopass@auth-test.example", NULL);
+}
+
+/* A stored secret that nobody can verify is an operator's trouble: told with the mailbox, never shown. */
+static void test_broken_secret(void **state)
+{
+    char line[100];
+
+    (void)state;
+    mailbox_add("odd@auth-test.example", "{PLAIN}opensesame");
+    assert_int_equal(login("odd@auth-test.example", "opensesame"), AUTH_BROKEN);
+    assert_true(last.mailbox == 0);
+    snprintf(line, sizeof line, "mailbox %s cannot be used",
+             sql("select mailbox from postern.mailbox where address = 'odd@auth-test.example'", NULL, NULL));
+    assert_true(logged(line));
+    assert_false(logged("opensesame"));
+    sql("update postern.credential set secret = repeat('$6$', 1000) where secret = '{PLAIN}opensesame'", NULL, NULL);
+    assert_int_equal(login("odd@auth-test.example", "opensesame"), AUTH_BROKEN);
+    /* A good one beside it still opens. */
+    sql("insert into postern.credential (mailbox, kind, label, secret) select mailbox, 'password', 'phone', $1"
+        " from postern.mailbox where address = 'odd@auth-test.example'", hash_of("phone"), NULL);
+    assert_int_equal(login("odd@auth-test.example", "phone"), AUTH_OK);
+    assert_int_equal(login("odd@auth-test.example", "phone"), AUTH_OK);
+    assert_int_equal(login("odd@auth-test.example", "opensesame"), AUTH_BROKEN);
+}
+
+/* Accounts of other servers. */
+static void test_foreign_hash(void **state)
+{
+    (void)state;
+    mailbox_add("carl@auth-test.example",
+                "{SHA512-CRYPT}$6$saltsalt$rD9fW1BwIrjB90WCgCTdIQc3phTBhf04I6Iw/XlgKD9E9aEbzqGZipjiFxGo/4wWXDA6jV6/vZO.kKdDSfUJb0");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(login("carl@auth-test.example", "pencil"), AUTH_OK);
+        assert_int_equal(login("carl@auth-test.example", "pencix"), AUTH_REFUSED);
+    }
+    set_secret("carl@auth-test.example", "abJ32bJMdTsnY");
+    assert_int_equal(login("carl@auth-test.example", "pencil"), AUTH_OK);
+    assert_int_equal(login("carl@auth-test.example", "pencix"), AUTH_REFUSED);
+}
+
+/* More logins than there is room to remember. */
+static void test_many(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "u%d@auth-test.example", i);
+        mailbox_add(name, "abJ32bJMdTsnY");
+    }
+    for (int i = 0; i < 300; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "u%d@auth-test.example", i % 100);
+        assert_int_equal(login(name, "pencil"), AUTH_OK);
+        assert_string_equal(last_address, name);
+        assert_int_equal(login(name, "pen"), AUTH_REFUSED);
+    }
+}
+
+static void kill_helper_backends(void)
+{
+    sql("select pg_terminate_backend(pid, 5000) from pg_stat_activity where pid <> pg_backend_pid()"
+        " and query like '%postern.credentials%'", NULL, NULL);
+}
+
+/* A connection that was lost between two logins costs nobody a login. */
+static void test_connection_lost(void **state)
+{
+    (void)state;
+    sleep(1);       /* it reconnects once a second at most */
+    assert_int_equal(login("anna@auth-test.example", "secret"), AUTH_OK);
+    kill_helper_backends();
+    assert_int_equal(login("anna@auth-test.example", "secret"), AUTH_OK);
+}
+
+/* A11, S31: a database that cannot be asked refuses nobody. */
+static void test_database_away(void **state)
+{
+    enum auth_verdict verdict = AUTH_UNAVAILABLE;
+
+    (void)state;
+    allow_connections("false");
+    kill_helper_backends();
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(login("anna@auth-test.example", "secret"), AUTH_UNAVAILABLE);
+        assert_int_equal(login("nobody@auth-test.example", "secret"), AUTH_UNAVAILABLE);
+    }
+    allow_connections("true");
+    for (int i = 0; i < 100 && verdict == AUTH_UNAVAILABLE; i++) {
+        usleep(100000);
+        verdict = login("anna@auth-test.example", "secret");
+    }
+    assert_int_equal(verdict, AUTH_OK);
+    assert_true(logged("connected to the database again"));
+}
+
+/* What only an operator can mend: a right that is missing, and the wrong schema. */
+static void test_operator_has_to_act(void **state)
+{
+    (void)state;
+    sleep(1);
+    sql("revoke execute on function postern.credentials(text) from postern_auth", NULL, NULL);
+    assert_int_equal(login("anna@auth-test.example", "secret"), AUTH_BROKEN);
+    assert_int_equal(login("nobody@auth-test.example", "secret"), AUTH_BROKEN);
+    sql("grant execute on function postern.credentials(text) to postern_auth", NULL, NULL);
+    enum auth_verdict verdict = AUTH_BROKEN;
+    for (int i = 0; i < 100 && verdict == AUTH_BROKEN; i++) {
+        usleep(100000);
+        verdict = login("anna@auth-test.example", "secret");
+    }
+    assert_int_equal(verdict, AUTH_OK);
+    helper_end();
+
+    helper_start(conninfo, version + 1);
+    assert_int_equal(login("anna@auth-test.example", "secret"), AUTH_BROKEN);
+    assert_int_equal(login("nobody@auth-test.example", "secret"), AUTH_BROKEN);
+    assert_true(logged("version of the database's schema is wrong"));
+    helper_end();
+    helper_start(conninfo, version);
+}
+
+static void test_never_there(void **state)
+{
+    (void)state;
+    helper_end();
+    helper_start("host=/nonexistent dbname=x", version);
+    assert_int_equal(login("anna@auth-test.example", "secret"), AUTH_UNAVAILABLE);
+    assert_int_equal(login("anna@auth-test.example", ""), AUTH_REFUSED);
+    helper_end();
+    helper_start(conninfo, version);
+}
+
+/* Its worker talks nonsense: it ends, and says so. */
+static void test_nonsense(void **state)
+{
+    (void)state;
+    assert_int_equal(login("anna@auth-test.example", "secret"), AUTH_OK);
+    assert_true(peer_send_blocking(helper_fd, "nonsense", 8));
+    assert_int_equal(helper_status(), 1);
+    close(helper_fd);
+    helper_start(conninfo, version);
+    assert_int_equal(login("anna@auth-test.example", "secret"), AUTH_OK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_right_and_wrong), cmocka_unit_test(test_names),          cmocka_unit_test(test_domain_alias),
+        cmocka_unit_test(test_disabled),        cmocka_unit_test(test_changed_password), cmocka_unit_test(test_no_password),
+        cmocka_unit_test(test_broken_secret),   cmocka_unit_test(test_foreign_hash),   cmocka_unit_test(test_many),
+        cmocka_unit_test(test_connection_lost), cmocka_unit_test(test_database_away),  cmocka_unit_test(test_operator_has_to_act),
+        cmocka_unit_test(test_never_there),     cmocka_unit_test(test_nonsense),
+    };
+    if (getenv("POSTERN_TEST_DB") == NULL) {
+        fputs("test_auth_helper: SKIPPED, as POSTERN_TEST_DB is not set (a superuser's connection string)\n", stderr);
+        return 0;
+    }
+    secret_init();
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
