@@ -327,10 +327,10 @@ static size_t spread(struct span text)
 }
 
 uint64_t auth_check_password(struct auth_client *c, struct span name, struct span password,
-                             struct span default_domain, auth_done *done, void *owner)
+                             struct span default_domain, const char *session, auth_done *done, void *owner)
 {
     unsigned char frame[FRAME_REQUEST_MAX];
-    struct auth_request request = { 0, name, password, default_domain };
+    struct auth_request request = { 0, name, password, default_domain, span_str(session) };
 
     /* Put together twice: the id is known only once the request is in the map, and its size before that. */
     size_t len = frame_put_request(frame, &request);

@@ -43,12 +43,13 @@ void auth_client_free(struct auth_client **client);
 
 /*
  * Is this the password of this name? default_domain is added to a name without
- * `@`; empty where there is none. done comes later, never from within, unless
+ * `@`; empty where there is none. session is the id that the log shows (hex
+ * digits, at most 16). done comes later, never from within, unless
  * auth_forget() was called. Copies of the password are wiped. Returns the id
  * of the request, never 0.
  */
 uint64_t auth_check_password(struct auth_client *client, struct span name, struct span password,
-                             struct span default_domain, auth_done *done, void *owner);
+                             struct span default_domain, const char *session, auth_done *done, void *owner);
 /* The asker has gone: its answer is thrown away. An id that is over is allowed. */
 void auth_forget(struct auth_client *client, uint64_t id);
 /* How many helpers are there, of how many. */

@@ -67,13 +67,14 @@ size_t frame_put_request(unsigned char out[FRAME_REQUEST_MAX], const struct auth
     unsigned char *at = out;
 
     if (request->name.len > NAME_TYPED_MAX || request->password.len > PASSWORD_MAX ||
-        request->default_domain.len > NAME_TYPED_MAX)
+        request->default_domain.len > NAME_TYPED_MAX || request->session.len > FRAME_SESSION_MAX)
         return 0;
     put_number(&at, KIND_CHECK_PASSWORD, 1);
     put_number(&at, request->id, 8);
     put_text(&at, request->name);
     put_text(&at, request->password);
     put_text(&at, request->default_domain);
+    put_text(&at, request->session);
     return (size_t)(at - out);
 }
 
@@ -87,6 +88,10 @@ bool frame_get_request(const unsigned char *data, size_t len, struct auth_reques
     request_r->name = get_text(&r, NAME_TYPED_MAX);
     request_r->password = get_text(&r, PASSWORD_MAX);
     request_r->default_domain = get_text(&r, NAME_TYPED_MAX);
+    request_r->session = get_text(&r, FRAME_SESSION_MAX);
+    /* It goes into the log as it is. */
+    for (size_t i = 0; i < request_r->session.len; i++)
+        r.bad = r.bad || strchr("0123456789abcdef", request_r->session.at[i]) == NULL || request_r->session.at[i] == '\0';
     return !r.bad && r.left == 0;
 }
 

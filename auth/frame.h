@@ -19,6 +19,7 @@
 struct auth_request {
     uint64_t id;
     struct span name, password, default_domain;
+    struct span session;    /* its id, for the log: lower-case hex digits, or nothing */
 };
 
 struct auth_reply {
@@ -29,7 +30,8 @@ struct auth_reply {
 };
 
 enum {
-    FRAME_REQUEST_MAX = 1 + 8 + 3 * 2 + 2 * NAME_TYPED_MAX + PASSWORD_MAX,
+    FRAME_SESSION_MAX = 16,
+    FRAME_REQUEST_MAX = 1 + 8 + 4 * 2 + 2 * NAME_TYPED_MAX + PASSWORD_MAX + FRAME_SESSION_MAX,
     FRAME_REPLY_MAX = 1 + 8 + 1 + 8 + 2 + NAME_ADDRESS_MAX,
 };
 

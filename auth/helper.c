@@ -22,12 +22,14 @@ static const char *const verdict_names[] = {
 /* The worker is not told the reason, so that no client can be. */
 static void log_verdict(const struct auth_request *request, const struct account_verdict *v)
 {
+    char session[FRAME_SESSION_MAX + 1] = "";
     struct span name = v->address[0] != '\0' ? span_str(v->address) : request->name;
 
+    memcpy(session, request->session.at, request->session.len);
     if (v->verdict == AUTH_REFUSED)
-        log_info(NULL, "auth name=%s result=refused reason=%s", log_text(name).s, v->reason);
+        log_info(session[0] != '\0' ? session : NULL, "auth name=%s result=refused reason=%s", log_text(name).s, v->reason);
     else
-        log_debug(NULL, "auth name=%s result=%s%s", log_text(name).s, verdict_names[v->verdict],
+        log_debug(session[0] != '\0' ? session : NULL, "auth name=%s result=%s%s", log_text(name).s, verdict_names[v->verdict],
                   v->remembered ? " remembered=yes" : "");
 }
 

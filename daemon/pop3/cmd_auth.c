@@ -201,7 +201,7 @@ static enum outcome cmd_pass(struct pop3_session *s, const struct args *args)
     if (args->v[0].len == 0)
         return refuse(s, "empty-password");
     s->auth_id = auth_check_password(service->host.auth, (struct span){ s->name, s->name_len }, args->v[0],
-                                     span_str(s->domain), on_verdict, s);
+                                     span_str(s->domain), s->id, on_verdict, s);
     return P3_WAIT;
 }
 

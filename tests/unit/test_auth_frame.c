@@ -45,21 +45,21 @@ static bool reply_in(const unsigned char *data, size_t len)
 static void test_request(void **state)
 {
     unsigned char out[FRAME_REQUEST_MAX];
-    struct auth_request r, in = { UINT64_C(0x8070605040302010), SPAN_OF("anna\0x"), SPAN_OF(" a  b "), SPAN_OF("example.org") };
+    struct auth_request r, in = { UINT64_C(0x8070605040302010), SPAN_OF("anna\0x"), SPAN_OF(" a  b "), SPAN_OF("example.org"), SPAN_OF("09af") };
 
     (void)state;
     size_t len = frame_put_request(out, &in);
     assert_true(len > 0);
     assert_true(frame_get_request(out, len, &r));
     assert_true(r.id == in.id);
-    assert_true(span_is(r.name, in.name) && span_is(r.password, in.password) && span_is(r.default_domain, in.default_domain));
+    assert_true(span_is(r.name, in.name) && span_is(r.password, in.password) && span_is(r.default_domain, in.default_domain) && span_is(r.session, in.session));
     for (size_t cut = 0; cut < len; cut++)
         assert_false(request_in(out, cut));
     out[len] = 0;
     assert_false(request_in(out, len + 1));
     assert_false(reply_in(out, len));
 
-    in = (struct auth_request){ 1, { NULL, 0 }, { NULL, 0 }, { NULL, 0 } };
+    in = (struct auth_request){ 1, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 } };
     len = frame_put_request(out, &in);
     assert_true(frame_get_request(out, len, &r));
     assert_int_equal(r.name.len + r.password.len + r.default_domain.len, 0);
@@ -72,7 +72,7 @@ static void test_request_bounds(void **state)
     struct auth_request r;
 
     (void)state;
-    r = (struct auth_request){ 1, { text, NAME_TYPED_MAX }, { text, PASSWORD_MAX }, { text, NAME_TYPED_MAX } };
+    r = (struct auth_request){ 1, { text, NAME_TYPED_MAX }, { text, PASSWORD_MAX }, { text, NAME_TYPED_MAX }, SPAN_OF("0123456789abcdef") };
     assert_int_equal(frame_put_request(out, &r), FRAME_REQUEST_MAX);
     assert_true(request_in(out, FRAME_REQUEST_MAX));
     r.password.len++;
@@ -83,9 +83,14 @@ static void test_request_bounds(void **state)
     r.name.len = 0;
     r.default_domain.len++;
     assert_int_equal(frame_put_request(out, &r), 0);
+    r.default_domain.len = 0;
+    r.session = SPAN_OF("0123456789abcdef0");
+    assert_int_equal(frame_put_request(out, &r), 0);
+    r.session = SPAN_OF("1\n2");       /* nothing that could forge a log line */
+    assert_false(request_in(out, frame_put_request(out, &r)));
 
     /* A length that is larger than a name may be, all of it there. */
-    r = (struct auth_request){ 1, { text, 5 }, { text, NAME_TYPED_MAX + 1 }, { NULL, 0 } };
+    r = (struct auth_request){ 1, { text, 5 }, { text, NAME_TYPED_MAX + 1 }, { NULL, 0 }, { NULL, 0 } };
     size_t len = frame_put_request(out, &r);
     memmove(out + 9, out + 9 + 2 + 5, len - 16);    /* the name's place is taken by the password */
     assert_false(request_in(out, len - 7));

@@ -77,7 +77,7 @@ static enum auth_verdict login_at(struct span name, struct span password, const 
 {
     static uint64_t id;
     unsigned char data[PEER_MAX];
-    struct auth_request r = { ++id, name, password, span_str(default_domain) };
+    struct auth_request r = { ++id, name, password, span_str(default_domain), SPAN_OF("") };
 
     assert_true(peer_send_blocking(helper_fd, data, frame_put_request(data, &r)));
     long len = peer_receive_blocking(helper_fd, data, sizeof data);
