@@ -1,0 +1,394 @@
+/*
+ * accounts.c - tenant, domain, mailbox, alias: each verb is one function of the schema.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "admin/ctl.h"
+#include "admin/db.h"
+#include "admin/out.h"
+
+/* A change: one call without an answer that matters. */
+static enum ctl_exit change(struct ctl *c, const char *what, const char *sql, const struct args *a)
+{
+    PGresult *res = db_ask(c, what, sql, a);
+
+    if (res == NULL)
+        return db_end(c);
+    PQclear(res);
+    return CTL_DONE;
+}
+
+static enum ctl_exit show(struct ctl *c, const char *what, const char *sql, const struct args *a, bool one)
+{
+    PGresult *res = db_ask(c, what, sql, a);
+
+    if (res == NULL)
+        return db_end(c);
+    if (one)
+        out_row(c, res);
+    else
+        out_rows(c, res);
+    PQclear(res);
+    return CTL_DONE;
+}
+
+/* The option --quota: null where it is not given. False after a message. */
+static bool args_quota(struct ctl *c, struct args *a)
+{
+    int64_t octets;
+
+    if (c->opt[OPT_QUOTA] == NULL) {
+        args_null(a);
+        return true;
+    }
+    if (!ctl_quota(c->opt[OPT_QUOTA], &octets))
+        return false;
+    args_int(a, octets);
+    return true;
+}
+
+static enum ctl_exit nothing_to_set(void)
+{
+    return ctl_error(CTL_USAGE, "there is nothing to set: give an option, see --help");
+}
+
+/*
+ * Before something goes that holds mail or mailboxes: says how much that is,
+ * unless --yes was given. CTL_DONE: go on.
+ */
+static enum ctl_exit consent(struct ctl *c, const char *kind, const char *name)
+{
+    struct args a = ARGS_NONE;
+    PGresult *res;
+    enum ctl_exit end = CTL_DONE;
+    const char *domains, *mailboxes, *messages, *octets;
+
+    args_text(&a, kind);
+    args_text(&a, name);
+    res = db_ask(c, "count what would be removed", "select * from postern.holdings($1, $2)", &a);
+    if (res == NULL)
+        return db_end(c);
+    domains = PQgetvalue(res, 0, 0);
+    mailboxes = PQgetvalue(res, 0, 1);
+    messages = PQgetvalue(res, 0, 2);
+    octets = PQgetvalue(res, 0, 3);
+    if (c->opt[OPT_YES] == NULL) {
+        if (strcmp(kind, "tenant") == 0 && strcmp(domains, "0") != 0)
+            end = ctl_error(CTL_FAILED, "tenant %s has %s domain(s) with %s mailbox(es), %s message(s), %s octets: --yes removes all of it",
+                            name, domains, mailboxes, messages, octets);
+        else if (strcmp(kind, "domain") == 0 && strcmp(mailboxes, "0") != 0)
+            end = ctl_error(CTL_FAILED, "domain %s has %s mailbox(es) with %s message(s), %s octets: --yes removes all of it", name,
+                            mailboxes, messages, octets);
+        else if (strcmp(kind, "mailbox") == 0 && strcmp(messages, "0") != 0)
+            end = ctl_error(CTL_FAILED, "mailbox %s has %s message(s), %s octets: --yes removes all of it", name, messages, octets);
+    }
+    PQclear(res);
+    return end;
+}
+
+/* ------------------------------------------------------------------ tenant */
+
+enum ctl_exit run_tenant_add(struct ctl *c)
+{
+    struct args a = ARGS_NONE;
+    enum ctl_exit end;
+
+    args_text(&a, c->args[0]);
+    if (!args_quota(c, &a))
+        return CTL_USAGE;
+    end = change(c, "add the tenant", "select postern.add_tenant($1, $2)", &a);
+    if (end == CTL_DONE)
+        ctl_say(c, "tenant %s added", c->args[0]);
+    return end;
+}
+
+static enum ctl_exit tenants(struct ctl *c, const char *name)
+{
+    struct args a = ARGS_NONE;
+
+    args_text(&a, name);
+    return show(c, "list tenants", "select * from postern.list_tenants($1)", &a, name != NULL);
+}
+
+enum ctl_exit run_tenant_show(struct ctl *c) { return tenants(c, c->args[0]); }
+enum ctl_exit run_tenant_list(struct ctl *c) { return tenants(c, NULL); }
+
+enum ctl_exit run_tenant_set(struct ctl *c)
+{
+    struct args a = ARGS_NONE;
+    enum ctl_exit end;
+
+    if (c->opt[OPT_NAME] == NULL && c->opt[OPT_QUOTA] == NULL)
+        return nothing_to_set();
+    args_text(&a, c->args[0]);
+    args_text(&a, c->opt[OPT_NAME]);
+    args_null(&a);
+    if (!args_quota(c, &a))
+        return CTL_USAGE;
+    end = change(c, "change the tenant", "select postern.set_tenant($1, $2, $3, $4)", &a);
+    if (end == CTL_DONE)
+        ctl_say(c, "tenant %s changed", c->args[0]);
+    return end;
+}
+
+static enum ctl_exit tenant_switch(struct ctl *c, bool enabled)
+{
+    struct args a = ARGS_NONE;
+    enum ctl_exit end;
+
+    args_text(&a, c->args[0]);
+    args_null(&a);
+    args_bool(&a, enabled);
+    args_null(&a);
+    end = change(c, "change the tenant", "select postern.set_tenant($1, $2, $3, $4)", &a);
+    if (end == CTL_DONE)
+        ctl_say(c, "tenant %s %s", c->args[0], enabled ? "enabled" : "disabled");
+    return end;
+}
+
+enum ctl_exit run_tenant_enable(struct ctl *c) { return tenant_switch(c, true); }
+enum ctl_exit run_tenant_disable(struct ctl *c) { return tenant_switch(c, false); }
+
+/* ------------------------------------------------------------------ domain */
+
+enum ctl_exit run_domain_add(struct ctl *c)
+{
+    struct args a = ARGS_NONE;
+    char name[CTL_DOMAIN_SIZE], home[CTL_DOMAIN_SIZE];
+    enum ctl_exit end;
+
+    if (c->opt[OPT_TENANT] == NULL && c->opt[OPT_ALIAS_OF] == NULL)
+        return ctl_error(CTL_USAGE, "which tenant has it? Give --tenant, or --alias-of");
+    if (!ctl_domain(c->args[0], name) || (c->opt[OPT_ALIAS_OF] != NULL && !ctl_domain(c->opt[OPT_ALIAS_OF], home)))
+        return CTL_FAILED;
+    args_text(&a, name);
+    args_text(&a, c->opt[OPT_TENANT]);
+    args_text(&a, c->opt[OPT_ALIAS_OF] != NULL ? home : NULL);
+    if (!args_quota(c, &a))
+        return CTL_USAGE;
+    end = change(c, "add the domain", "select postern.add_domain($1, $2, $3, $4)", &a);
+    if (end == CTL_DONE)
+        ctl_say(c, "domain %s added", name);
+    return end;
+}
+
+enum ctl_exit run_domain_show(struct ctl *c)
+{
+    struct args a = ARGS_NONE;
+    char name[CTL_DOMAIN_SIZE];
+
+    if (!ctl_domain(c->args[0], name))
+        return CTL_FAILED;
+    args_null(&a);
+    args_text(&a, name);
+    return show(c, "show the domain", "select * from postern.list_domains($1, $2)", &a, true);
+}
+
+enum ctl_exit run_domain_list(struct ctl *c)
+{
+    struct args a = ARGS_NONE;
+
+    args_text(&a, c->opt[OPT_TENANT]);
+    args_null(&a);
+    return show(c, "list domains", "select * from postern.list_domains($1, $2)", &a, false);
+}
+
+enum ctl_exit run_domain_set(struct ctl *c)
+{
+    struct args a = ARGS_NONE;
+    char name[CTL_DOMAIN_SIZE], new_name[CTL_DOMAIN_SIZE];
+    enum ctl_exit end;
+
+    if (c->opt[OPT_NAME] == NULL && c->opt[OPT_TENANT] == NULL && c->opt[OPT_QUOTA] == NULL)
+        return nothing_to_set();
+    if (!ctl_domain(c->args[0], name) || (c->opt[OPT_NAME] != NULL && !ctl_domain(c->opt[OPT_NAME], new_name)))
+        return CTL_FAILED;
+    args_text(&a, name);
+    args_text(&a, c->opt[OPT_NAME] != NULL ? new_name : NULL);
+    args_text(&a, c->opt[OPT_TENANT]);
+    args_null(&a);
+    if (!args_quota(c, &a))
+        return CTL_USAGE;
+    end = change(c, "change the domain", "select postern.set_domain($1, $2, $3, $4, $5)", &a);
+    if (end == CTL_DONE)
+        ctl_say(c, "domain %s changed", name);
+    return end;
+}
+
+static enum ctl_exit domain_switch(struct ctl *c, bool enabled)
+{
+    struct args a = ARGS_NONE;
+    char name[CTL_DOMAIN_SIZE];
+    enum ctl_exit end;
+
+    if (!ctl_domain(c->args[0], name))
+        return CTL_FAILED;
+    args_text(&a, name);
+    args_null(&a);
+    args_null(&a);
+    args_bool(&a, enabled);
+    args_null(&a);
+    end = change(c, "change the domain", "select postern.set_domain($1, $2, $3, $4, $5)", &a);
+    if (end == CTL_DONE)
+        ctl_say(c, "domain %s %s", name, enabled ? "enabled" : "disabled");
+    return end;
+}
+
+enum ctl_exit run_domain_enable(struct ctl *c) { return domain_switch(c, true); }
+enum ctl_exit run_domain_disable(struct ctl *c) { return domain_switch(c, false); }
+
+/* ----------------------------------------------------------------- mailbox */
+
+enum ctl_exit run_mailbox_add(struct ctl *c)
+{
+    struct args a = ARGS_NONE;
+    char address[CTL_ADDRESS_SIZE];
+    enum ctl_exit end;
+
+    if (!ctl_address(c->args[0], false, address))
+        return CTL_FAILED;
+    args_text(&a, address);
+    if (!args_quota(c, &a))
+        return CTL_USAGE;
+    end = change(c, "add the mailbox", "select postern.add_mailbox($1, $2)", &a);
+    if (end == CTL_DONE)
+        ctl_say(c, "mailbox %s added", address);
+    return end;
+}
+
+enum ctl_exit run_mailbox_show(struct ctl *c)
+{
+    struct args a = ARGS_NONE;
+    char address[CTL_ADDRESS_SIZE];
+
+    if (!ctl_address(c->args[0], false, address))
+        return CTL_FAILED;
+    args_text(&a, address);
+    return show(c, "show the mailbox", "select * from postern.show_mailbox($1)", &a, true);
+}
+
+enum ctl_exit run_mailbox_list(struct ctl *c)
+{
+    struct args a = ARGS_NONE;
+    char domain[CTL_DOMAIN_SIZE];
+
+    if (c->nargs > 0 && !ctl_domain(c->args[0], domain))
+        return CTL_FAILED;
+    args_text(&a, c->nargs > 0 ? domain : NULL);
+    return show(c, "list mailboxes", "select * from postern.list_mailboxes($1)", &a, false);
+}
+
+enum ctl_exit run_mailbox_set(struct ctl *c)
+{
+    struct args a = ARGS_NONE;
+    char address[CTL_ADDRESS_SIZE], new_address[CTL_ADDRESS_SIZE];
+    enum ctl_exit end;
+
+    if (c->opt[OPT_NAME] == NULL && c->opt[OPT_QUOTA] == NULL)
+        return nothing_to_set();
+    if (!ctl_address(c->args[0], false, address) || (c->opt[OPT_NAME] != NULL && !ctl_address(c->opt[OPT_NAME], false, new_address)))
+        return CTL_FAILED;
+    args_text(&a, address);
+    args_text(&a, c->opt[OPT_NAME] != NULL ? new_address : NULL);
+    args_null(&a);
+    if (!args_quota(c, &a))
+        return CTL_USAGE;
+    end = change(c, "change the mailbox", "select postern.set_mailbox($1, $2, $3, $4)", &a);
+    if (end == CTL_DONE)
+        ctl_say(c, "mailbox %s changed", address);
+    return end;
+}
+
+static enum ctl_exit mailbox_switch(struct ctl *c, bool enabled)
+{
+    struct args a = ARGS_NONE;
+    char address[CTL_ADDRESS_SIZE];
+    enum ctl_exit end;
+
+    if (!ctl_address(c->args[0], false, address))
+        return CTL_FAILED;
+    args_text(&a, address);
+    args_null(&a);
+    args_bool(&a, enabled);
+    args_null(&a);
+    end = change(c, "change the mailbox", "select postern.set_mailbox($1, $2, $3, $4)", &a);
+    if (end == CTL_DONE)
+        ctl_say(c, "mailbox %s %s", address, enabled ? "enabled" : "disabled");
+    return end;
+}
+
+enum ctl_exit run_mailbox_enable(struct ctl *c) { return mailbox_switch(c, true); }
+enum ctl_exit run_mailbox_disable(struct ctl *c) { return mailbox_switch(c, false); }
+
+/* ----------------------------------------------------------------- removal */
+
+static enum ctl_exit drop_mailbox(struct ctl *c, const char *address)
+{
+    struct args a = ARGS_NONE;
+
+    args_text(&a, address);
+    args_bool(&a, c->opt[OPT_FORCE] != NULL);
+    return change(c, "remove the mailbox", "select postern.remove_mailbox($1, $2)", &a);
+}
+
+/* A mailbox at a time, each in its own transaction: what was interrupted can be asked for again. */
+static enum ctl_exit drop_domain(struct ctl *c, const char *name)
+{
+    struct args a = ARGS_NONE;
+    PGresult *res;
+    enum ctl_exit end = CTL_DONE;
+
+    args_text(&a, name);
+    res = db_ask(c, "list the mailboxes", "select address from postern.list_mailboxes($1)", &a);
+    if (res == NULL)
+        return db_end(c);
+    for (int i = 0; i < PQntuples(res) && end == CTL_DONE; i++)
+        end = drop_mailbox(c, PQgetvalue(res, i, 0));
+    PQclear(res);
+    return end == CTL_DONE ? change(c, "remove the domain", "select postern.remove_domain($1)", &a) : end;
+}
+
+static enum ctl_exit drop_tenant(struct ctl *c, const char *name)
+{
+    struct args a = ARGS_NONE;
+    PGresult *res;
+    enum ctl_exit end = CTL_DONE;
+
+    args_text(&a, name);
+    /* Other names of a domain go before it. */
+    res = db_ask(c, "list the domains", "select name from postern.list_domains($1, null) order by alias_of is null, name", &a);
+    if (res == NULL)
+        return db_end(c);
+    for (int i = 0; i < PQntuples(res) && end == CTL_DONE; i++)
+        end = drop_domain(c, PQgetvalue(res, i, 0));
+    PQclear(res);
+    return end == CTL_DONE ? change(c, "remove the tenant", "select postern.remove_tenant($1)", &a) : end;
+}
+
+static enum ctl_exit remove_one(struct ctl *c, const char *kind, const char *name, enum ctl_exit (*drop)(struct ctl *, const char *))
+{
+    enum ctl_exit end = consent(c, kind, name);
+
+    if (end == CTL_DONE)
+        end = drop(c, name);
+    if (end == CTL_DONE)
+        ctl_say(c, "%s %s removed", kind, name);
+    return end;
+}
+
+enum ctl_exit run_tenant_remove(struct ctl *c) { return remove_one(c, "tenant", c->args[0], drop_tenant); }
+
+enum ctl_exit run_domain_remove(struct ctl *c)
+{
+    char name[CTL_DOMAIN_SIZE];
+
+    return ctl_domain(c->args[0], name) ? remove_one(c, "domain", name, drop_domain) : CTL_FAILED;
+}
+
+enum ctl_exit run_mailbox_remove(struct ctl *c)
+{
+    char address[CTL_ADDRESS_SIZE];
+
+    return ctl_address(c->args[0], false, address) ? remove_one(c, "mailbox", address, drop_mailbox) : CTL_FAILED;
+}

@@ -1,0 +1,226 @@
+/*
+ * db.c - the blocking connection of posternctl, and its questions.
+ *
+ * Must never put a value into the text of a statement.
+ */
+#include "admin/db.h"
+
+#include <arpa/inet.h>
+#include <endian.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/base/mem.h"
+#include "storage/conninfo.h"
+#include "storage/schema.h"
+
+/* Seconds from 1970 to 2000, where PostgreSQL counts from. */
+static const int64_t epoch_2000 = 946684800LL * 1000000;
+
+static void no_notice(void *arg, const PGresult *res)
+{
+    (void)arg;
+    (void)res;
+}
+
+enum ctl_exit db_connect(struct ctl *c)
+{
+    const char *role = c->opt[OPT_AS] != NULL ? c->opt[OPT_AS] : c->storage.database_admin;
+    enum ctl_exit end;
+    char *error = NULL, *conninfo = conninfo_merge(c->storage.database, role, "posternctl", &error);
+
+    if (conninfo == NULL) {
+        end = ctl_error(CTL_FAILED, "bad connection words: %s", error);
+        mem_free(error);
+        return end;
+    }
+    c->db = PQconnectdb(conninfo);
+    mem_free(conninfo);
+    if (PQstatus(c->db) != CONNECTION_OK)
+        return ctl_error(CTL_NO_DATABASE, "the database cannot be reached: %s", PQerrorMessage(c->db));
+    if (PQserverVersion(c->db) < 150000)
+        return ctl_error(CTL_FAILED, "the database is PostgreSQL %d, 15 or later is needed", PQserverVersion(c->db) / 10000);
+    PQsetNoticeReceiver(c->db, no_notice, NULL);
+    return db_do(c, "set up the connection", "set timezone = 'UTC'; set datestyle = 'ISO'; set statement_timeout = 0")
+        ? CTL_DONE : db_end(c);
+}
+
+void db_close(struct ctl *c)
+{
+    PQfinish(c->db);
+    c->db = NULL;
+}
+
+int db_schema_version(struct ctl *c)
+{
+    PGresult *res = PQexec(c->db, "select postern.schema_version()");
+    int version = -1;
+
+    if (PQresultStatus(res) == PGRES_TUPLES_OK && PQntuples(res) == 1)
+        version = PQgetisnull(res, 0, 0) ? 0 : atoi(PQgetvalue(res, 0, 0));
+    else if (schema_is_missing(PQresultErrorField(res, PG_DIAG_SQLSTATE)))
+        version = 0;
+    else
+        db_failed(c, "read the version of the schema", res);
+    PQclear(res);
+    return version;
+}
+
+enum ctl_exit db_need_schema(struct ctl *c)
+{
+    int found = db_schema_version(c);
+    const char *advice = found >= 0 ? schema_advice(found) : NULL;
+
+    if (found < 0)
+        return db_end(c);
+    return advice == NULL ? CTL_DONE : ctl_error(CTL_WRONG_SCHEMA, "%s", advice);
+}
+
+static int args_next(struct args *a, const char *value, int format, size_t len)
+{
+    ASSERT(a->n < ARGS_MAX && len <= INT32_MAX);
+    a->values[a->n] = value;
+    a->formats[a->n] = format;
+    a->lengths[a->n] = (int)len;
+    return a->n++;
+}
+
+void args_text(struct args *a, const char *text) { args_next(a, text, 0, 0); }
+void args_null(struct args *a) { args_next(a, NULL, 0, 0); }
+void args_bool(struct args *a, bool b) { args_next(a, b ? "t" : "f", 0, 0); }
+
+void args_int(struct args *a, int64_t n)
+{
+    int i = args_next(a, NULL, 0, 0);
+
+    snprintf(a->numbers[i], sizeof a->numbers[i], "%lld", (long long)n);
+    a->values[i] = a->numbers[i];
+}
+
+void args_binary(struct args *a, const struct buf *b)
+{
+    struct span s = buf_span(b);
+
+    args_next(a, s.at, 1, s.len);
+}
+
+enum ctl_exit db_end(const struct ctl *c)
+{
+    return PQstatus(c->db) == CONNECTION_OK ? CTL_FAILED : CTL_NO_DATABASE;
+}
+
+enum ctl_exit db_failed(struct ctl *c, const char *what, const PGresult *res)
+{
+    const char *state = res != NULL ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
+    const char *text = res != NULL ? PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+
+    if (text == NULL)
+        return ctl_error(db_end(c), "could not %s: %s", what, PQerrorMessage(c->db));
+    if (strncmp(state, "PN", 2) == 0)
+        return ctl_error(db_end(c), "%s", text);
+    return ctl_error(db_end(c), "could not %s: %s (SQLSTATE %s)", what, text, state);
+}
+
+static PGresult *ask(struct ctl *c, const char *what, const char *sql, const struct args *a, int format)
+{
+    PGresult *res = PQexecParams(c->db, sql, a->n, NULL, a->values, a->lengths, a->formats, format);
+
+    if (PQresultStatus(res) == PGRES_TUPLES_OK)
+        return res;
+    db_failed(c, what, res);
+    PQclear(res);
+    return NULL;
+}
+
+PGresult *db_ask(struct ctl *c, const char *what, const char *sql, const struct args *a) { return ask(c, what, sql, a, 0); }
+PGresult *db_ask_binary(struct ctl *c, const char *what, const char *sql, const struct args *a) { return ask(c, what, sql, a, 1); }
+
+bool db_do(struct ctl *c, const char *what, const char *sql)
+{
+    PGresult *res = PQexec(c->db, sql);
+    bool ok = PQresultStatus(res) == PGRES_COMMAND_OK;
+
+    if (!ok)
+        db_failed(c, what, res);
+    PQclear(res);
+    return ok;
+}
+
+struct span db_bytes(const PGresult *res, int row, int col)
+{
+    return (struct span){ PQgetvalue(res, row, col), (size_t)PQgetlength(res, row, col) };
+}
+
+int64_t db_int8(const PGresult *res, int row, int col)
+{
+    uint64_t n;
+
+    ASSERT(PQftype(res, col) != DB_OID_INT4 && PQgetlength(res, row, col) == sizeof n);
+    memcpy(&n, PQgetvalue(res, row, col), sizeof n);
+    return (int64_t)be64toh(n);
+}
+
+int32_t db_int4(const PGresult *res, int row, int col)
+{
+    uint32_t n;
+
+    ASSERT(PQgetlength(res, row, col) == sizeof n);
+    memcpy(&n, PQgetvalue(res, row, col), sizeof n);
+    return (int32_t)be32toh(n);
+}
+
+int64_t db_time(const PGresult *res, int row, int col)
+{
+    return db_int8(res, row, col) + epoch_2000;
+}
+
+static void put32(struct buf *b, uint32_t n)
+{
+    n = htobe32(n);
+    buf_add(b, &n, sizeof n);
+}
+
+/* One dimension, no nulls, first index 1; the count is filled in at the end. */
+void array_begin(struct buf *b, uint32_t element_type)
+{
+    buf_clear(b);
+    put32(b, 1);
+    put32(b, 0);
+    put32(b, element_type);
+    put32(b, 0);
+    put32(b, 1);
+}
+
+void array_int4(struct buf *b, int32_t n)
+{
+    put32(b, 4);
+    put32(b, (uint32_t)n);
+}
+
+void array_int8(struct buf *b, int64_t n)
+{
+    uint64_t be = htobe64((uint64_t)n);
+
+    put32(b, 8);
+    buf_add(b, &be, sizeof be);
+}
+
+void array_time(struct buf *b, int64_t microseconds)
+{
+    array_int8(b, microseconds - epoch_2000);
+}
+
+void array_bytes(struct buf *b, const void *at, size_t len)
+{
+    ASSERT(len <= INT32_MAX);
+    put32(b, (uint32_t)len);
+    buf_add(b, at, len);
+}
+
+void array_end(struct buf *b, uint32_t count)
+{
+    uint32_t be = htobe32(count);
+
+    memcpy(b->data + b->at + 12, &be, sizeof be);
+}

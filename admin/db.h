@@ -1,0 +1,68 @@
+/*
+ * db.h - the blocking connection of posternctl, and its questions.
+ *
+ * Values go as parameters only. Who is told NULL has had the reason printed,
+ * and returns db_end().
+ */
+#ifndef POSTERN_ADMIN_DB_H
+#define POSTERN_ADMIN_DB_H
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "admin/ctl.h"
+#include "daemon/base/buf.h"
+
+enum ctl_exit db_connect(struct ctl *c);
+void db_close(struct ctl *c);
+/* The version of the schema; 0 if there is none; -1 after a message. */
+int db_schema_version(struct ctl *c);
+/* CTL_DONE if it is the one that this program was made for. */
+enum ctl_exit db_need_schema(struct ctl *c);
+
+/* Parameters of one statement. What is lent must live until it was sent. */
+enum { ARGS_MAX = 6 };
+struct args {
+    int n;
+    const char *values[ARGS_MAX];
+    int lengths[ARGS_MAX];
+    int formats[ARGS_MAX];
+    char numbers[ARGS_MAX][24];
+};
+#define ARGS_NONE ((struct args){ .n = 0 })
+
+void args_text(struct args *a, const char *text);       /* lent; NULL is null */
+void args_int(struct args *a, int64_t n);
+void args_bool(struct args *a, bool b);
+void args_null(struct args *a);
+void args_binary(struct args *a, const struct buf *b);  /* lent */
+
+/* One statement. NULL after a message: "could not WHAT: ...", or the text of one of our own functions as it is. */
+PGresult *db_ask(struct ctl *c, const char *what, const char *sql, const struct args *a);
+/* The same, with the answer in binary format. */
+PGresult *db_ask_binary(struct ctl *c, const char *what, const char *sql, const struct args *a);
+/* Says why this answer is not what was asked for; returns how to end. */
+enum ctl_exit db_failed(struct ctl *c, const char *what, const PGresult *res);
+/* How to end after a question that failed: the connection may have gone. */
+enum ctl_exit db_end(const struct ctl *c);
+/* A statement without an answer (begin, commit). */
+bool db_do(struct ctl *c, const char *what, const char *sql);
+
+/* Columns of a binary answer; the caller knows their types. */
+int64_t db_int8(const PGresult *res, int row, int col);
+int32_t db_int4(const PGresult *res, int row, int col);
+struct span db_bytes(const PGresult *res, int row, int col);
+/* timestamptz is microseconds since 2000-01-01 on the wire, since 1970 here. */
+enum { DB_OID_BYTEA = 17, DB_OID_INT8 = 20, DB_OID_INT4 = 23, DB_OID_TEXT = 25, DB_OID_TIMESTAMPTZ = 1184, DB_OID_BOOL = 16 };
+int64_t db_time(const PGresult *res, int row, int col);
+
+/* One-dimensional arrays in binary format, for args_binary(). */
+void array_begin(struct buf *b, uint32_t element_type);
+void array_int4(struct buf *b, int32_t n);
+void array_int8(struct buf *b, int64_t n);
+void array_time(struct buf *b, int64_t microseconds);
+void array_bytes(struct buf *b, const void *at, size_t len);   /* text and bytea */
+void array_end(struct buf *b, uint32_t count);
+
+#endif

@@ -1,0 +1,23 @@
+/*
+ * out.h - answers of the database, for people and as JSON.
+ *
+ * The names of the columns are the headings, and the keys of the JSON.
+ */
+#ifndef POSTERN_ADMIN_OUT_H
+#define POSTERN_ADMIN_OUT_H
+
+#include <libpq-fe.h>
+
+#include "admin/ctl.h"
+#include "admin/json.h"
+
+/* Text format. All rows: aligned columns, or an array of objects. */
+void out_rows(const struct ctl *c, const PGresult *res);
+/* Row 0: a line for each column, or one object. */
+void out_row(const struct ctl *c, const PGresult *res);
+/* Row `row` as an object, its columns typed. */
+void out_json_row(struct json *j, const char *key, const PGresult *res, int row);
+/* Text for a terminal: control characters are shown as `?`. */
+void out_text(FILE *out, const char *text, int width);
+
+#endif

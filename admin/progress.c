@@ -1,0 +1,51 @@
+/*
+ * progress.c - one line on a terminal that tells how far a long job is.
+ */
+#include "admin/progress.h"
+
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+void progress_start(struct progress *p, const char *unit, int64_t total_octets)
+{
+    *p = (struct progress){ .shown = isatty(STDERR_FILENO) == 1, .unit = unit, .total = total_octets, .started = now_ms() };
+}
+
+double progress_seconds(const struct progress *p)
+{
+    return (double)(now_ms() - p->started) / 1000;
+}
+
+void progress_step(struct progress *p, uint64_t count, int64_t octets)
+{
+    int64_t now, ms;
+
+    if (!p->shown || (now = now_ms()) - p->last < 200)
+        return;
+    p->last = now;
+    ms = now - p->started > 0 ? now - p->started : 1;
+    fprintf(stderr, "\r%llu %s  %.1f MB  %.0f/s  %.1f MB/s", (unsigned long long)count, p->unit, (double)octets / 1e6,
+            (double)count * 1000 / (double)ms, (double)octets / 1e3 / (double)ms);
+    if (p->total > 0 && octets > 0 && octets <= p->total) {
+        int64_t left = (int64_t)((double)ms / 1000 * (double)(p->total - octets) / (double)octets);
+        fprintf(stderr, "  %d%%  %lld:%02lld left", (int)(octets * 100 / p->total), (long long)(left / 60), (long long)(left % 60));
+    }
+    fputs("\033[K", stderr);
+    p->drawn = true;
+}
+
+void progress_clear(struct progress *p)
+{
+    if (p->drawn)
+        fputs("\r\033[K", stderr);
+    p->drawn = false;
+}

@@ -1,0 +1,27 @@
+/*
+ * progress.h - one line on a terminal that tells how far a long job is.
+ * Silent where standard error is not a terminal.
+ */
+#ifndef POSTERN_ADMIN_PROGRESS_H
+#define POSTERN_ADMIN_PROGRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct progress {
+    bool shown;             /* there is a terminal */
+    bool drawn;             /* a line stands there */
+    const char *unit;       /* "messages" */
+    int64_t total;          /* octets */
+    int64_t started, last;  /* milliseconds */
+};
+
+void progress_start(struct progress *p, const char *unit, int64_t total_octets);
+/* Draws at most five times a second. */
+void progress_step(struct progress *p, uint64_t count, int64_t octets);
+/* Takes the line away: before anything else is printed, and at the end. */
+void progress_clear(struct progress *p);
+/* Seconds since the start. */
+double progress_seconds(const struct progress *p);
+
+#endif

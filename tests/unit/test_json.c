@@ -1,0 +1,99 @@
+/* The JSON that posternctl writes: escapes, octets that are not UTF-8, nesting. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "admin/json.c"
+
+static char *text;
+static size_t size;
+
+static struct json start(void)
+{
+    struct json j;
+
+    json_start(&j, open_memstream(&text, &size));
+    return j;
+}
+
+static void expect(struct json *j, const char *wanted)
+{
+    fclose(j->out);
+    assert_string_equal(text, wanted);
+    free(text);
+}
+
+static void test_nesting(void **state)
+{
+    struct json j = start();
+
+    (void)state;
+    json_object(&j, NULL);
+    json_int(&j, "min", INT64_MIN);
+    json_array(&j, "list");
+    json_bool(&j, NULL, true);
+    json_null(&j, NULL);
+    json_object(&j, NULL);
+    json_end(&j);
+    json_end(&j);
+    json_array(&j, "empty");
+    json_end(&j);
+    json_bool(&j, "no", false);
+    json_end(&j);
+    expect(&j, "{\"min\":-9223372036854775808,\"list\":[true,null,{}],\"empty\":[],\"no\":false}\n");
+}
+
+static void test_rows_have_lines(void **state)
+{
+    struct json j = start();
+
+    (void)state;
+    json_array(&j, NULL);
+    json_int(&j, NULL, 1);
+    json_int(&j, NULL, 2);
+    json_end(&j);
+    expect(&j, "[\n1,\n2]\n");
+}
+
+static void check(struct span in, const char *wanted)
+{
+    struct json j = start();
+
+    json_text(&j, NULL, in);
+    expect(&j, wanted);
+}
+
+static void test_text(void **state)
+{
+    (void)state;
+    check(SPAN_OF(""), "\"\"");
+    check(SPAN_OF("a\"b\\c/"), "\"a\\\"b\\\\c/\"");
+    check(SPAN_OF("\0\n\t\x1f\x7f"), "\"\\u0000\\u000a\\u0009\\u001f\\u007f\"");
+    check(SPAN_OF("\xc3\xa4\xe2\x82\xac\xf0\x9f\x93\xac"), "\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x93\xac\"");
+}
+
+static void test_not_utf8(void **state)
+{
+    (void)state;
+    check(SPAN_OF("a\xff" "b"), "\"a\\ufffdb\"");
+    check(SPAN_OF("\xc3"), "\"\\ufffd\"");                      /* cut */
+    check(SPAN_OF("\xc0\x80"), "\"\\ufffd\\ufffd\"");            /* not the shortest form */
+    check(SPAN_OF("\xed\xa0\x80"), "\"\\ufffd\\ufffd\\ufffd\""); /* a surrogate */
+    check(SPAN_OF("\xf4\x90\x80\x80"), "\"\\ufffd\\ufffd\\ufffd\\ufffd\"");
+    check(SPAN_OF("\xe2\x82" "x"), "\"\\ufffd\\ufffdx\"");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nesting),
+        cmocka_unit_test(test_rows_have_lines),
+        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_not_utf8),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
