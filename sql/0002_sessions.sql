@@ -101,11 +101,14 @@ begin
     end if;
     -- Below next_uid, so that a delivery that commits between these two
     -- statements is left to the next login.
-    select array_agg(m.uid order by m.uid), array_agg(m.octets order by m.uid),
-           case when count(m.uidl) > 0 then array_agg(m.uidl order by m.uid) end
+    -- In the order of the inner query, which an index gives: an order in each
+    -- aggregate would be a sort in each (PostgreSQL 15), four times the cost.
+    select array_agg(s.uid), array_agg(s.octets), case when count(s.uidl) > 0 then array_agg(s.uidl) end
       into uids, octets, uidls
-      from postern.message m
-     where m.mailbox = p_mailbox and m.uid >= v_from and m.uid < open_maildrop.next_uid;
+      from (select m.uid, m.octets, m.uidl
+              from postern.message m
+             where m.mailbox = p_mailbox and m.uid >= v_from and m.uid < open_maildrop.next_uid
+             order by m.uid) s;
 end
 $$;
 
@@ -119,21 +122,37 @@ end
 $$;
 
 -- fetch_parts: pieces p_first .. p_first + p_parts - 1 of these messages of the
--- mailbox, in the order of uid and piece. A message without any octets gives
--- one row with data null; one that is gone gives no row.
+-- mailbox, in the order of p_uids and of pieces. A message without any octets
+-- gives one row with data null; one that is gone gives no row.
+--
+-- Two lookups a message, by primary key, rather than one join: the plans are
+-- the same whatever the arguments, so PostgreSQL keeps them (the join was
+-- planned anew at each call, at four times the cost of running it), and the
+-- pieces come out of the index in order, without a sort.
 create function postern.fetch_parts(p_mailbox bigint, p_uids bigint[], p_first integer, p_parts integer)
 returns table (uid bigint, part integer, delivered_to text, data bytea)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+    v_uid bigint;
+    v_content bigint;
+    v_delivered_to text;
 begin
-    return query
-        select m.uid, coalesce(p.part, p_first), m.delivered_to, p.data
+    foreach v_uid in array p_uids loop
+        select m.content, m.delivered_to into v_content, v_delivered_to
           from postern.message m
-          left join postern.content_part p
-            on p.content = m.content and p.part >= p_first and p.part < p_first + p_parts
-         where m.mailbox = p_mailbox and m.uid = any (p_uids)
-         order by m.uid, p.part;
+         where m.mailbox = p_mailbox and m.uid = v_uid;
+        continue when not found;
+        return query
+            select v_uid, p.part, v_delivered_to, p.data
+              from postern.content_part p
+             where p.content = v_content and p.part >= p_first and p.part < p_first + p_parts
+             order by p.part;
+        if not found then
+            return query select v_uid, p_first, v_delivered_to, null::bytea;
+        end if;
+    end loop;
 end
 $$;
 
