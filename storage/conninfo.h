@@ -9,7 +9,8 @@
  * over them, and application_name. Returns a key=value string to mem_free(),
  * or NULL with *error_r set to a text to mem_free(). connect_timeout (10 s),
  * keepalives (idle 30 s, interval 10 s, count 3) and tcp_user_timeout (30 s) are
- * added where neither says otherwise, so that a dead host is noticed.
+ * added where neither says otherwise, so that a dead host is noticed; so is
+ * client_encoding, UTF8, as octets are counted in what the database sends.
  */
 char *conninfo_merge(const char *common, const char *role, const char *application_name, char **error_r);
 

@@ -4,6 +4,7 @@
 #ifndef POSTERN_STORAGE_SCHEMA_H
 #define POSTERN_STORAGE_SCHEMA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct migration {
@@ -19,9 +20,13 @@ int schema_wanted(void);
 
 /*
  * What to tell an operator who has `found` (0: no schema at all) instead of
- * schema_wanted(): one line that names the command. NULL if they are equal.
+ * schema_wanted(): one line that names the command, static, good until the
+ * next call. NULL if they are equal.
  */
 const char *schema_advice(int found);
+
+/* Does this SQLSTATE, of asking postern.schema_version(), mean that there is no schema at all? */
+bool schema_is_missing(const char *sqlstate);
 
 /*
  * Blocking: can this role reach the database, and does it have the right

@@ -1,0 +1,92 @@
+/*
+ * conninfo.c - connection strings, put together by libpq's own parser, so that
+ * whatever libpq takes (URIs, quoted values, lists of hosts) is taken here.
+ *
+ * Never prints what it handles: a connection string may hold a password.
+ */
+#include "storage/conninfo.h"
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+
+#include "daemon/base/buf.h"
+#include "daemon/base/mem.h"
+
+/* What holds where neither string says otherwise. */
+static const struct {
+    const char *keyword, *value;
+} fallbacks[] = {
+    { "client_encoding", "UTF8" },
+    { "connect_timeout", "10" },
+    /* A host that died without a word is noticed after a minute, not after two hours. */
+    { "keepalives_idle", "30" },
+    { "keepalives_interval", "10" },
+    { "keepalives_count", "3" },
+    { "tcp_user_timeout", "30000" },
+};
+
+static void add_word(struct buf *out, const char *keyword, const char *value)
+{
+    if (buf_left(out) > 0)
+        buf_add(out, " ", 1);
+    buf_add_str(out, keyword);
+    buf_add(out, "='", 2);
+    for (const char *p = value; *p != '\0'; p++) {
+        if (*p == '\'' || *p == '\\')
+            buf_add(out, "\\", 1);
+        buf_add(out, p, 1);
+    }
+    buf_add(out, "'", 1);
+}
+
+static const char *find(const PQconninfoOption *options, const char *keyword)
+{
+    for (; options->keyword != NULL; options++)
+        if (strcmp(options->keyword, keyword) == 0)
+            return options->val;
+    return NULL;
+}
+
+static PQconninfoOption *parse(const char *conninfo, char **error_r)
+{
+    char *why = NULL;
+    PQconninfoOption *options = PQconninfoParse(conninfo, &why);
+    if (options == NULL) {
+        size_t len = why != NULL ? strcspn(why, "\n") : 0;
+        *error_r = len > 0 ? mem_strn(why, len) : mem_str("connection string cannot be parsed");
+        PQfreemem(why);
+    }
+    return options;
+}
+
+char *conninfo_merge(const char *common, const char *role, const char *application_name, char **error_r)
+{
+    PQconninfoOption *under = parse(common, error_r);
+    if (under == NULL)
+        return NULL;
+    PQconninfoOption *over = parse(role, error_r);
+    if (over == NULL) {
+        PQconninfoFree(under);
+        return NULL;
+    }
+
+    /* Both lists have all keywords that libpq knows, in one order. */
+    struct buf out = BUF_EMPTY;
+    for (const PQconninfoOption *o = over; o->keyword != NULL; o++) {
+        const char *value = o->val != NULL ? o->val : find(under, o->keyword);
+        if (strcmp(o->keyword, "application_name") == 0)
+            value = application_name;
+        for (size_t i = 0; value == NULL && i < sizeof fallbacks / sizeof fallbacks[0]; i++)
+            if (strcmp(o->keyword, fallbacks[i].keyword) == 0)
+                value = fallbacks[i].value;
+        if (value != NULL)
+            add_word(&out, o->keyword, value);
+    }
+    PQconninfoFree(under);
+    PQconninfoFree(over);
+
+    struct span all = buf_span(&out);
+    char *text = mem_strn(all.at, all.len);
+    buf_wipe(&out);
+    return text;
+}
