@@ -43,7 +43,7 @@ static void admin_broken(const char *sql)
     fail();
 }
 
-UNUSED_OK static void admin_do(const char *fmt, ...)
+UNUSED_OK __attribute__((format(printf, 1, 2))) static void admin_do(const char *fmt, ...)
 {
     char sql[2000];
     va_list ap;
@@ -56,7 +56,7 @@ UNUSED_OK static void admin_do(const char *fmt, ...)
     PQclear(res);
 }
 
-UNUSED_OK static int64_t admin_number(const char *fmt, ...)
+UNUSED_OK __attribute__((format(printf, 1, 2))) static int64_t admin_number(const char *fmt, ...)
 {
     char sql[2000];
     va_list ap;

@@ -1,0 +1,272 @@
+/*
+ * pg.c - the lanes of a worker together: which is the least busy, what an
+ * error means, who hears notifications.
+ */
+#include "storage/pg.h"
+
+#include "daemon/base/log.h"
+#include "daemon/base/mem.h"
+#include "daemon/net/loop.h"
+#include "storage/pg_lane.h"
+#include "storage/schema.h"
+
+enum { ERRORS_LOGGED = 5, ERRORS_WINDOW_MS = 10000 };
+
+#define LIST(...) __VA_ARGS__
+#define STATEMENT(name, sql, args, columns) \
+    static const Oid args_of_##name[] = { args }; \
+    static const Oid columns_of_##name[] = { columns };
+#include "storage/statements.def"
+#undef STATEMENT
+
+const struct statement pg_statement_table[PG_STATEMENTS] = {
+#define STATEMENT(name, sql, args, columns) \
+    { #name, sql, args_of_##name, columns_of_##name, \
+      sizeof args_of_##name / sizeof(Oid), sizeof columns_of_##name / sizeof(Oid) },
+#include "storage/statements.def"
+#undef STATEMENT
+};
+
+/* ---- answers that need no question */
+
+static void answer_later(void *arg)
+{
+    struct pg *pg = arg;
+    struct later *batch = pg->later;
+    size_t count = pg->later_count;
+
+    /* What the answers ask for now comes in the next turn. */
+    pg->later = NULL;
+    pg->later_count = pg->later_cap = 0;
+    for (size_t i = 0; i < count; i++)
+        batch[i].answer(batch[i].arg, batch[i].status, NULL);
+    mem_free(batch);
+}
+
+void pg_later(struct pg *pg, enum db_status status, pg_answer *answer, void *arg)
+{
+    if (pg->later_count == pg->later_cap) {
+        pg->later_cap = pg->later_cap == 0 ? 16 : pg->later_cap * 2;
+        pg->later = mem_resize(pg->later, pg->later_cap, sizeof pg->later[0]);
+    }
+    pg->later[pg->later_count++] = (struct later){ answer, arg, status };
+    if (pg->later_count == 1)
+        timer_set(pg->later_timer, 0);
+}
+
+/* ---- questions */
+
+bool pg_alive(struct pg_ref ref)
+{
+    return ref.lane != NULL && ref.lane->state == LANE_UP && !ref.lane->broken && ref.lane->generation == ref.generation;
+}
+
+void pg_ask(struct pg *pg, struct pg_ref ref, enum pg_statement statement, const struct pg_args *args,
+            pg_answer *answer, void *arg)
+{
+    struct question q = { answer, arg, statement };
+
+    /* A lane that is about to be given up still takes questions, so that they are answered in the order of asking. */
+    if (ref.lane == NULL || ref.lane->state != LANE_UP || ref.lane->generation != ref.generation) {
+        pg_later(pg, DB_LOST, answer, arg);
+        return;
+    }
+    ASSERT(args->count == pg_statement_table[statement].arg_count);
+    if (statement != PG_ANSWER_WHO)
+        pg->statements++;
+    lane_send(ref.lane, &q, args);
+}
+
+void pg_break(struct pg_ref ref, const char *why)
+{
+    if (pg_alive(ref))
+        lane_break(ref.lane, why);
+}
+
+int pg_backend_pid(struct pg_ref ref)
+{
+    return pg_alive(ref) ? PQbackendPID(ref.lane->conn) : 0;
+}
+
+/* ---- binding */
+
+enum pg_bound pg_bind(struct pg *pg, struct pg_ref *ref_r)
+{
+    struct pg_lane *best = NULL;
+    bool undecided = true;
+
+    *ref_r = (struct pg_ref){ NULL, 0 };
+    for (size_t i = 0; i < pg->count; i++) {
+        struct pg_lane *lane = &pg->lanes[i];
+        if (lane->tried)
+            undecided = false;
+        if (lane->state != LANE_UP || lane->broken)
+            continue;
+        if (best == NULL || lane->bound < best->bound ||
+            (lane->bound == best->bound && lane->asked.count < best->asked.count))
+            best = lane;
+    }
+    if (best == NULL)
+        return pg->wrong_version >= 0 ? PG_WRONG : undecided ? PG_WAIT : PG_AWAY;
+    best->bound++;
+    *ref_r = (struct pg_ref){ best, best->generation };
+    return PG_BOUND;
+}
+
+void pg_unbind(struct pg_ref ref)
+{
+    if (ref.lane != NULL && ref.lane->generation == ref.generation)
+        ref.lane->bound--;
+}
+
+size_t pg_lanes_up(const struct pg *pg)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < pg->count; i++)
+        n += pg->lanes[i].state == LANE_UP && !pg->lanes[i].broken;
+    return n;
+}
+
+unsigned long long pg_statements(const struct pg *pg)
+{
+    return pg->statements;
+}
+
+/* ---- what lanes report */
+
+/* One lane that is up listens for `who`: each worker answers once. */
+static void choose_listener(struct pg *pg)
+{
+    struct pg_lane *first = NULL;
+
+    for (size_t i = 0; i < pg->count; i++) {
+        struct pg_lane *lane = &pg->lanes[i];
+        if (lane->state != LANE_UP || lane->broken)
+            continue;
+        if (lane->listens)
+            return;
+        if (first == NULL)
+            first = lane;
+    }
+    if (first != NULL)
+        lane_listen(first);
+}
+
+void pg_lane_up(struct pg_lane *lane)
+{
+    struct pg *pg = lane->pg;
+
+    pg->wrong_version = -1;
+    choose_listener(pg);
+    pg->events->decided(pg->owner);
+}
+
+void pg_lane_lost(struct pg_lane *lane)
+{
+    struct pg *pg = lane->pg;
+
+    if (pg->freeing)
+        return;
+    choose_listener(pg);
+    pg->events->lost(pg->owner);
+    pg->events->decided(pg->owner);
+}
+
+void pg_found_version(struct pg *pg, int version)
+{
+    if (pg->wrong_version == version)
+        return;
+    pg->wrong_version = version;
+    pg->events->wrong_schema(pg->owner, schema_advice(version));
+}
+
+/* ---- errors */
+
+static enum db_status meaning(const char *state)
+{
+    static const char *const not_now[] = {
+        "08",       /* connection */
+        "25006",    /* the database is read-only: a standby, or told so */
+        "40001",    /* serialization failure */
+        "40P01",    /* deadlock */
+        "53",       /* disk full, out of memory or lock slots, too many connections */
+        "55P03",    /* lock not available */
+        "57014",    /* statement_timeout, or an operator cancelled it */
+        "57P0",     /* shutdown, crash of another backend, starting up */
+        "58",       /* the system under it: input/output error */
+    };
+
+    if (strcmp(state, "PN423") == 0)    /* expunge(): this connection does not hold the maildrop */
+        return DB_LOST;
+    for (size_t i = 0; i < sizeof not_now / sizeof not_now[0]; i++)
+        if (strncmp(state, not_now[i], strlen(not_now[i])) == 0)
+            return DB_RETRY;
+    return DB_BUG;
+}
+
+enum db_status pg_error(struct pg *pg, const PGresult *res, const char *what)
+{
+    const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+    const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+    uint64_t now = loop_now(pg->loop);
+
+    if (state == NULL)
+        state = "";     /* made by libpq, not by the database */
+    if (message == NULL)
+        message = PQresultErrorMessage(res);
+    if (now - pg->errors_since > ERRORS_WINDOW_MS) {
+        if (pg->errors > ERRORS_LOGGED)
+            log_error(NULL, "database: %u more errors were not logged", pg->errors - ERRORS_LOGGED);
+        pg->errors_since = now;
+        pg->errors = 0;
+    }
+    enum db_status status = meaning(state);
+    if (++pg->errors <= ERRORS_LOGGED)
+        log_error(NULL, "database statement=%s result=%s sqlstate=%s message=%s", what, db_status_name(status), state,
+                  log_text(span_str(message)).s);
+    return status;
+}
+
+/* ---- life */
+
+struct pg *pg_new(struct loop *loop, const char *conninfo, size_t lanes, uint64_t statement_timeout, uint64_t retry,
+                  const struct pg_events *events, void *owner)
+{
+    struct pg *pg = mem_zalloc(sizeof *pg);
+
+    pg->loop = loop;
+    pg->conninfo = mem_str(conninfo);
+    pg->statement_timeout = statement_timeout;
+    pg->retry = retry;
+    pg->events = events;
+    pg->owner = owner;
+    pg->wrong_version = -1;
+    pg->later_timer = timer_new(loop, answer_later, pg);
+    pg->count = lanes;
+    pg->lanes = mem_array(lanes, sizeof pg->lanes[0]);
+    for (size_t i = 0; i < lanes; i++) {
+        pg->lanes[i].pg = pg;
+        pg->lanes[i].number = (unsigned)i + 1;
+        lane_start(&pg->lanes[i]);
+    }
+    return pg;
+}
+
+void pg_free(struct pg **pgp)
+{
+    struct pg *pg = *pgp;
+
+    *pgp = NULL;
+    if (pg == NULL)
+        return;
+    pg->freeing = true;
+    for (size_t i = 0; i < pg->count; i++)
+        lane_end(&pg->lanes[i]);
+    /* Last, as the answers of the lanes may have asked something of a lane that is no more. */
+    while (pg->later_count > 0)
+        answer_later(pg);
+    timer_free(&pg->later_timer);
+    mem_free(pg->lanes);
+    mem_free(pg->conninfo);
+    mem_free(pg);
+}

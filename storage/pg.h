@@ -1,0 +1,86 @@
+/*
+ * pg.h - questions to the database: a few asynchronous connections ("lanes")
+ * in libpq's pipeline mode.
+ *
+ * A session is bound to one lane and everything it asks goes over it, in
+ * order, each question with a Sync of its own, so that an error aborts only
+ * itself. A binding names one connection for its life: when that connection is
+ * lost, the binding is dead for ever, also after the lane was connected again.
+ *
+ * Nothing here knows what a maildrop is.
+ */
+#ifndef POSTERN_STORAGE_PG_H
+#define POSTERN_STORAGE_PG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "storage/pg_row.h"
+#include "storage/status.h"
+
+struct loop;
+struct pg;
+struct pg_lane;
+
+enum pg_statement {
+#define STATEMENT(name, sql, args, columns) PG_##name,
+#include "storage/statements.def"
+#undef STATEMENT
+    PG_STATEMENTS
+};
+
+struct pg_events {
+    /* A lane was lost: pg_alive() is false from now on for what was bound to it. Before its questions are answered. */
+    void (*lost)(void *owner);
+    /* What pg_bind() answers may have changed from PG_WAIT. */
+    void (*decided)(void *owner);
+    /* Somebody asks who holds what; answers go to this channel. */
+    void (*who)(void *owner, const char *channel);
+    void (*wrong_schema)(void *owner, const char *text);
+};
+
+/* Starts to connect and returns. conninfo is copied, events is not. Times in milliseconds. */
+struct pg *pg_new(struct loop *loop, const char *conninfo, size_t lanes, uint64_t statement_timeout, uint64_t retry,
+                  const struct pg_events *events, void *owner);
+/* Answers what is in flight with DB_LOST. Never from within an answer or an event. */
+void pg_free(struct pg **pg);
+
+size_t pg_lanes_up(const struct pg *pg);
+/* Questions that were asked, the set-up of lanes and the answers to `who` not counted. */
+unsigned long long pg_statements(const struct pg *pg);
+
+/* A binding; all zero is a dead one. */
+struct pg_ref {
+    struct pg_lane *lane;
+    uint64_t generation;
+};
+enum pg_bound {
+    PG_BOUND,   /* to the least busy lane */
+    PG_WAIT,    /* the first attempt to connect is still under way: `decided` will tell */
+    PG_AWAY,    /* no lane is up */
+    PG_WRONG,   /* the same, and the schema is not ours */
+};
+enum pg_bound pg_bind(struct pg *pg, struct pg_ref *ref_r);
+void pg_unbind(struct pg_ref ref);
+bool pg_alive(struct pg_ref ref);
+int pg_backend_pid(struct pg_ref ref);      /* 0 if it is dead */
+
+/*
+ * Called once for each question, from the loop, in the order of asking for one
+ * binding. res belongs to the callee (PQclear) and is not NULL if and only if
+ * status is DB_OK; it then has the declared columns, and the transaction is
+ * committed. Other values: DB_RETRY, DB_LOST (also: the lane was lost on the
+ * way, so that nobody knows whether it happened), DB_BUG; each is logged.
+ */
+typedef void pg_answer(void *arg, enum db_status status, PGresult *res);
+
+/* The values of args are copied before it returns. */
+void pg_ask(struct pg *pg, struct pg_ref ref, enum pg_statement statement, const struct pg_args *args,
+            pg_answer *answer, void *arg);
+/* Asks nothing; answers later from the loop, with this status and no result. */
+void pg_later(struct pg *pg, enum db_status status, pg_answer *answer, void *arg);
+/* Gives the connection up: what it holds in the database is released. */
+void pg_break(struct pg_ref ref, const char *why);
+
+#endif

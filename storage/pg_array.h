@@ -1,0 +1,35 @@
+/*
+ * pg_array.h - PostgreSQL's binary form of one-dimensional arrays.
+ *
+ * Reading trusts nothing: every length is checked against what is there, so
+ * that a fuzzer may feed it anything.
+ */
+#ifndef POSTERN_STORAGE_PG_ARRAY_H
+#define POSTERN_STORAGE_PG_ARRAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/base/buf.h"
+#include "daemon/base/span.h"
+
+struct pg_array {
+    struct span rest;       /* behind the element that was read last */
+    uint32_t count;         /* elements in all: never more than the octets could hold */
+    uint32_t left;          /* elements that were not read yet */
+};
+
+/* False: not an array of this element type with one dimension (an empty array has none). */
+bool pg_array_start(struct pg_array *a, struct span data, uint32_t element_type);
+/* The next element: 1 and its octets, 0 it is null, -1 there is none or it is broken. */
+int pg_array_next(struct pg_array *a, struct span *value_r);
+/* The next element of an int8[]; false if it is null, none or broken. */
+bool pg_array_int8(struct pg_array *a, int64_t *value_r);
+/* All elements were read, and nothing is behind them. */
+bool pg_array_ended(const struct pg_array *a);
+
+/* Writing an int8[]: the head, then `count` elements. */
+void pg_array_put_head(struct buf *out, uint32_t count);
+void pg_array_put_int8(struct buf *out, int64_t value);
+
+#endif

@@ -1,0 +1,97 @@
+/*
+ * pg_lane.h - what pg.c and pg_lane.c share, and nobody else sees.
+ */
+#ifndef POSTERN_STORAGE_PG_LANE_H
+#define POSTERN_STORAGE_PG_LANE_H
+
+#include "storage/pg.h"
+
+struct timer;
+struct watch;
+
+enum lane_state {
+    LANE_REST,      /* no connection; the timer says when to try again */
+    LANE_CONNECT,   /* libpq is at it */
+    LANE_SETUP,     /* connected: version, settings, statements are under way */
+    LANE_UP,
+};
+
+struct question {
+    pg_answer *answer;
+    void *arg;
+    enum pg_statement statement;
+};
+
+/* Those that were sent and not answered, oldest first. */
+struct question_ring {
+    struct question *at;
+    size_t first, count, cap;
+};
+
+struct pg_lane {
+    struct pg *pg;
+    unsigned number;            /* from 1, for the log */
+    enum lane_state state;
+    bool broken;                /* to be given up in the next turn */
+    bool tried;                 /* the first attempt to connect came to an end */
+    bool complained;            /* that it is away was logged */
+    bool listens;               /* for `who` */
+    uint64_t generation;        /* of the connection; raised when one is lost */
+    size_t bound;               /* sessions */
+    uint64_t pause;             /* before the last attempt */
+    char why[200];              /* it is broken */
+
+    PGconn *conn;
+    struct watch *watch;
+    struct timer *timer;        /* next attempt; deadline of an attempt; watchdog while up */
+
+    struct question_ring asked;
+    uint64_t answered;          /* questions in all */
+    uint64_t oldest_since;      /* since when the oldest question is the oldest */
+    PGresult *res;              /* of the oldest question, until its Sync is answered */
+    enum db_status status;
+    unsigned setup_step;
+};
+
+struct pg {
+    struct loop *loop;
+    char *conninfo;
+    uint64_t statement_timeout, retry;
+    const struct pg_events *events;
+    void *owner;
+
+    struct pg_lane *lanes;
+    size_t count;
+    bool freeing;
+    int wrong_version;          /* that was found last; -1 while it was never wrong */
+    unsigned long long statements;
+
+    struct later { pg_answer *answer; void *arg; enum db_status status; } *later;
+    size_t later_count, later_cap;
+    struct timer *later_timer;
+
+    uint64_t errors_since;      /* start of the time in which errors are counted */
+    unsigned errors;
+};
+
+/* pg_lane.c */
+void lane_start(struct pg_lane *lane);
+void lane_end(struct pg_lane *lane);        /* with pg->freeing set */
+void lane_send(struct pg_lane *lane, const struct question *q, const struct pg_args *args);
+void lane_listen(struct pg_lane *lane);
+void lane_break(struct pg_lane *lane, const char *why);
+
+/* pg.c: types of a statement, for preparing and checking. */
+struct statement {
+    const char *name, *sql;
+    const Oid *args, *columns;
+    int arg_count, column_count;
+};
+extern const struct statement pg_statement_table[PG_STATEMENTS];
+void pg_lane_up(struct pg_lane *lane);
+void pg_lane_lost(struct pg_lane *lane);
+void pg_found_version(struct pg *pg, int version);
+/* An error of the database: logged, not more than a few in ten seconds, and what it means for the asker. */
+enum db_status pg_error(struct pg *pg, const PGresult *res, const char *what);
+
+#endif
