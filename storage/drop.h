@@ -85,6 +85,11 @@ void drop_read_forget(struct drop *drop);
  * NULL removes nothing. All of them or none, then the lock is given back, then
  * done(owner, status): DB_OK only after the commit. Without marks nothing is
  * asked but the unlocking. *drop is NULL afterwards. done may be NULL.
+ *
+ * DB_RETRY and DB_BUG: nothing was removed, for certain. DB_LOST: the lane was
+ * lost before or while it was asked; if while, nobody can know whether it was
+ * removed. Whatever the status, a login after done() does not meet this lock
+ * (where the lane was lost: as soon as the database has noticed).
  */
 typedef void drop_done(void *owner, enum db_status status);
 void drop_finish(struct drop **drop, const unsigned char *marks, drop_done *done, void *owner);

@@ -29,6 +29,11 @@ extern const struct option_table storage_options;
  */
 struct store *store_new(struct loop *loop, const struct storage_settings *settings, const char *conninfo,
                         void (*wrong_schema)(void *arg, const char *text), void *arg);
+/*
+ * Closes the lanes. Not from within a callback. Every drop was finished before
+ * (or its asker will never touch it again); answers that are on their way are
+ * not told to anybody.
+ */
 void store_free(struct store **store);
 
 /* Lanes that answer, of how many. */

@@ -1,0 +1,251 @@
+/*
+ * drop_read.c - messages in pieces, and the next small ones ahead.
+ *
+ * Owns what was read ahead, within the bounds of the store. Never says that a
+ * piece is the last one unless the octets of the whole message are those that
+ * the listing says (promise P1).
+ */
+#include "daemon/base/log.h"
+#include "daemon/base/mem.h"
+#include "daemon/net/loop.h"
+#include "storage/listing.h"
+#include "storage/pg_array.h"
+#include "storage/piece.h"
+#include "storage/store_impl.h"
+
+enum {
+    PIECE_PARTS = 32,
+    SMALL_OCTETS = PIECE_PARTS * 8000,  /* a message that fits in one piece, parts being what they are */
+    WINDOW_GROWS = 4,
+    WINDOW_MAX = 512,
+    AHEAD_IDLE_MS = 5000,
+};
+
+/* One statement under way. The drop outlives it, as the lock is given back behind it on the same lane. */
+struct read_question {
+    struct drop *drop;
+    size_t first;
+    uint32_t count, piece;
+    uint64_t ahead_octets;      /* counted in the store until it is known what becomes of them */
+    drop_piece *done;
+    void *owner;
+};
+
+/* ---- what was read ahead */
+
+static void release_ahead(struct drop *drop)
+{
+    if (drop->ahead == NULL)
+        return;
+    piece_release(piece_set_ref(drop->ahead));
+    drop->ahead = NULL;
+    drop->store->ahead_octets -= drop->ahead_octets;
+    *drop->reader_link = drop->reader_next;
+    if (drop->reader_next != NULL)
+        drop->reader_next->reader_link = drop->reader_link;
+}
+
+/* The set's reference and the octets are the drop's from now on. */
+static void keep_ahead(struct drop *drop, struct piece_set *set, const struct read_question *q)
+{
+    struct store *store = drop->store;
+
+    drop->ahead = set;
+    drop->ahead_first = q->first;
+    drop->ahead_count = q->count;
+    drop->ahead_octets = q->ahead_octets;
+    drop->used_at = loop_now(store->loop);
+    if (store->readers == NULL)
+        timer_set(store->readers_timer, AHEAD_IDLE_MS);
+    drop->reader_next = store->readers;
+    drop->reader_link = &store->readers;
+    if (store->readers != NULL)
+        store->readers->reader_link = &drop->reader_next;
+    store->readers = drop;
+}
+
+void drop_forget_ahead(void *arg)
+{
+    struct store *store = arg;
+    uint64_t now = loop_now(store->loop);
+
+    for (struct drop *d = store->readers, *next; d != NULL; d = next) {
+        next = d->reader_next;
+        if (now - d->used_at >= AHEAD_IDLE_MS)
+            release_ahead(d);
+    }
+    if (store->readers != NULL)
+        timer_set(store->readers_timer, AHEAD_IDLE_MS);
+}
+
+/* ---- one piece */
+
+/* Moves the drop's place in the message; the piece has no reference yet. */
+static enum db_status take_piece(struct drop *drop, size_t i, uint32_t piece, const struct piece_set *set, size_t k,
+                                 struct piece *piece_r)
+{
+    const struct piece_part *part = piece_set_part(set, k);
+    uint64_t octets = drop->octets_so_far + part->octets;
+    uint64_t wanted = listing_message_octets(drop->listing, i);
+
+    if (!part->found)
+        return DB_NOT_FOUND;
+    if (part->broken || octets > wanted || (octets < wanted && part->rows < PIECE_PARTS)) {
+        log_error(drop->session, "mailbox=%lld uid=%lld result=bug: %s, %llu octets of %llu were found: run `posternctl check`",
+                  (long long)drop->mailbox, (long long)listing_uid(drop->listing, i),
+                  part->broken ? "a part is missing" : "it is not as long as it should be", (unsigned long long)octets,
+                  (unsigned long long)wanted);
+        return DB_BUG;
+    }
+    drop->octets_so_far = octets;
+    drop->next_piece = piece + 1;
+    *piece_r = (struct piece){ .spans = part->spans, .count = part->count, .last = octets == wanted };
+    return DB_OK;
+}
+
+/* 1 and the piece with a reference for the receiver, if message i was read ahead. */
+static int read_from_ahead(struct drop *drop, size_t i, struct piece *piece_r)
+{
+    if (drop->ahead == NULL || i < drop->ahead_first || i - drop->ahead_first >= drop->ahead_count)
+        return 0;
+    if (take_piece(drop, i, 0, drop->ahead, i - drop->ahead_first, piece_r) != DB_OK)
+        return 0;   /* asked for alone, and told then */
+    piece_r->ref = piece_set_ref(drop->ahead);
+    piece_hold(piece_r->ref);
+    drop->used_at = loop_now(drop->store->loop);
+    if (i == drop->ahead_first + drop->ahead_count - 1)
+        release_ahead(drop);
+    return 1;
+}
+
+/* ---- asking */
+
+/*
+ * How many messages to read with message i: a client that takes them in order
+ * gets 4 at once, then 16, and so on, so that one that takes a single message
+ * costs no more than that.
+ */
+static uint32_t choose_window(struct drop *drop, size_t i, uint64_t *ahead_octets_r)
+{
+    const struct store *store = drop->store;
+    uint64_t sum = listing_message_octets(drop->listing, i), more = 0;
+    size_t count = listing_count(drop->listing);
+    uint32_t n = 1;
+
+    *ahead_octets_r = 0;
+    if (i != drop->next_in_order || drop->window == 0)
+        drop->window = 1;
+    else if (drop->window < WINDOW_MAX)
+        drop->window *= WINDOW_GROWS;
+    if (sum > SMALL_OCTETS)
+        return 1;
+    while (n < drop->window && n < count - i) {
+        uint64_t next = listing_message_octets(drop->listing, i + n);
+        if (next > SMALL_OCTETS || sum + next > store->read_ahead ||
+            store->ahead_octets + more + next > store->read_ahead_total)
+            break;
+        sum += next;
+        more += next;
+        n++;
+    }
+    if (n > 1)
+        *ahead_octets_r = sum;
+    return n;
+}
+
+static void fetch_answered(void *arg, enum db_status status, PGresult *res)
+{
+    struct read_question *q = arg;
+    struct drop *drop = q->drop;
+    struct piece piece = { 0 };
+    struct piece_set *set = NULL;
+
+    if (drop->question != q) {      /* not wanted any more */
+        drop->store->ahead_octets -= q->ahead_octets;
+        PQclear(res);
+        mem_free(q);
+        return;
+    }
+    drop->question = NULL;
+    if (status == DB_OK) {
+        set = piece_set_new(res, drop->listing, q->first, q->count, q->piece * PIECE_PARTS);
+        if (set == NULL) {
+            log_error(drop->session, "database statement=FETCH mailbox=%lld result=bug: a message that was not asked for",
+                      (long long)drop->mailbox);
+            status = DB_BUG;
+        } else {
+            status = take_piece(drop, q->first, q->piece, set, 0, &piece);
+        }
+    }
+    if (set != NULL && status == DB_OK) {
+        piece.ref = piece_set_ref(set);
+        if (q->count > 1) {
+            piece_hold(piece.ref);
+            keep_ahead(drop, set, q);
+        }
+    } else {
+        if (set != NULL)
+            piece_release(piece_set_ref(set));
+        drop->store->ahead_octets -= q->ahead_octets;
+    }
+    drop_piece *done = q->done;
+    void *owner = q->owner;
+    mem_free(q);
+    done(owner, status, piece);
+}
+
+static void ask(struct drop *drop, size_t i, uint32_t piece, uint32_t count, uint64_t ahead_octets, drop_piece *done, void *owner)
+{
+    struct read_question *q = mem_alloc(sizeof *q);
+    struct pg_args args = PG_ARGS_EMPTY;
+    struct buf uids = BUF_EMPTY;
+
+    *q = (struct read_question){ drop, i, count, piece, ahead_octets, done, owner };
+    pg_array_put_head(&uids, count);
+    for (size_t k = 0; k < count; k++)
+        pg_array_put_int8(&uids, listing_uid(drop->listing, i + k));
+    pg_arg_int8(&args, drop->mailbox);
+    pg_arg_bytes(&args, buf_span(&uids));
+    pg_arg_int4(&args, (int32_t)(piece * PIECE_PARTS));
+    pg_arg_int4(&args, PIECE_PARTS);
+    drop->question = q;
+    drop->store->ahead_octets += ahead_octets;
+    pg_ask(drop->store->pg, drop->lane, PG_FETCH, &args, fetch_answered, q);
+    buf_free(&uids);
+}
+
+int drop_read(struct drop *drop, size_t i, uint32_t piece, struct piece *piece_r, drop_piece *done, void *owner)
+{
+    uint32_t count = 1;
+    uint64_t ahead_octets = 0;
+
+    ASSERT(drop->state == DROP_OPEN && drop->question == NULL);
+    ASSERT(i < listing_count(drop->listing) && piece <= INT32_MAX / PIECE_PARTS - 1);
+    ASSERT(piece == 0 || (i == drop->message && piece == drop->next_piece));
+    if (piece == 0) {
+        drop->message = i;
+        drop->next_piece = 0;
+        drop->octets_so_far = 0;
+        /* A lane that was lost took the lock along: nothing more is told, not even what is here. */
+        if (!drop_lost(drop) && read_from_ahead(drop, i, piece_r)) {
+            drop->next_in_order = i + 1;
+            return 1;
+        }
+        release_ahead(drop);
+        count = choose_window(drop, i, &ahead_octets);
+        drop->next_in_order = i + 1;
+    }
+    ask(drop, i, piece, count, ahead_octets, done, owner);
+    return 0;
+}
+
+void drop_read_forget(struct drop *drop)
+{
+    drop->question = NULL;
+}
+
+void drop_read_end(struct drop *drop)
+{
+    drop->question = NULL;
+    release_ahead(drop);
+}

@@ -1,0 +1,96 @@
+/*
+ * store.c - what all maildrops of a worker share: lanes, listings, bounds.
+ */
+#include "storage/store.h"
+
+#include <unistd.h>
+
+#include "daemon/base/idmap.h"
+#include "daemon/base/mem.h"
+#include "daemon/net/loop.h"
+#include "storage/listing_cache.h"
+#include "storage/store_impl.h"
+
+static const struct option rows[] = {
+#define OPTION(field, type, def, min, max, text) \
+    { #field, OPTION_##type, def, min, max, text, offsetof(struct storage_settings, field) },
+#include "storage/options.def"
+#undef OPTION
+};
+const struct option_table storage_options = { rows, sizeof rows / sizeof rows[0], sizeof(struct storage_settings) };
+
+static void lane_lost(void *owner)
+{
+    drop_lane_lost(owner);
+}
+
+static void decided(void *owner)
+{
+    drop_try_parked(owner);
+}
+
+static void who(void *owner, const char *channel)
+{
+    presence_answer(owner, channel);
+}
+
+static void wrong_schema(void *owner, const char *text)
+{
+    struct store *store = owner;
+    store->wrong_schema(store->arg, text);
+}
+
+static const struct pg_events events = { .lost = lane_lost, .decided = decided, .who = who, .wrong_schema = wrong_schema };
+
+struct store *store_new(struct loop *loop, const struct storage_settings *settings, const char *conninfo,
+                        void (*wrong)(void *arg, const char *text), void *arg)
+{
+    struct store *store = mem_zalloc(sizeof *store);
+
+    store->loop = loop;
+    store->wrong_schema = wrong;
+    store->arg = arg;
+    store->opens = idmap_new();
+    store->listings = listing_cache_new((size_t)settings->listing_cache);
+    store->read_ahead = (uint64_t)settings->read_ahead;
+    store->read_ahead_total = (uint64_t)settings->read_ahead_total;
+    store->readers_timer = timer_new(loop, drop_forget_ahead, store);
+    if (gethostname(store->host, sizeof store->host - 1) != 0)
+        store->host[0] = '\0';
+    store->pg = pg_new(loop, conninfo, (size_t)settings->database_lanes, (uint64_t)settings->database_statement_timeout,
+                       (uint64_t)settings->database_retry, &events, store);
+    return store;
+}
+
+void store_free(struct store **storep)
+{
+    struct store *store = *storep;
+
+    *storep = NULL;
+    if (store == NULL)
+        return;
+    /* Answers that were on their way end their drops without telling anybody. */
+    store->closing = true;
+    drop_try_parked(store);
+    pg_free(&store->pg);
+    timer_free(&store->readers_timer);
+    listing_cache_free(&store->listings);
+    held_free(&store->held);
+    idmap_free(&store->opens);
+    mem_free(store);
+}
+
+size_t store_lanes_up(const struct store *store)
+{
+    return pg_lanes_up(store->pg);
+}
+
+size_t store_held(const struct store *store)
+{
+    return store->open;
+}
+
+unsigned long long store_statements(const struct store *store)
+{
+    return pg_statements(store->pg);
+}

@@ -1,0 +1,109 @@
+/*
+ * store_impl.h - the insides of store and drop: for store.c, held.c, drop.c,
+ * drop_read.c and presence.c, and nobody else.
+ */
+#ifndef POSTERN_STORAGE_STORE_IMPL_H
+#define POSTERN_STORAGE_STORE_IMPL_H
+
+#include "storage/drop.h"
+#include "storage/pg.h"
+#include "storage/store.h"
+
+struct idmap;
+struct listing;
+struct listing_cache;
+struct piece_set;
+struct read_question;
+struct timer;
+
+/*
+ * The maildrops that this store holds, opens or gives back, by mailbox. Two
+ * sessions on one lane would both get the lock, as it belongs to the
+ * connection: so it is this set that keeps them apart. A maildrop leaves it
+ * only when the unlocking was answered, or its lane was lost.
+ */
+struct held {
+    struct drop **table;
+    size_t count, buckets;      /* buckets is a power of two, or 0 */
+};
+bool held_add(struct held *held, struct drop *drop);    /* false: it is there already */
+void held_remove(struct held *held, struct drop *drop); /* nothing happens if it is not there */
+/* each() may remove the drop it is called for. */
+void held_each(struct held *held, void (*each)(struct drop *drop, void *arg), void *arg);
+void held_free(struct held *held);
+
+struct store {
+    struct loop *loop;
+    struct pg *pg;
+    bool closing;                   /* store_free(): nobody hears answers any more */
+    void (*wrong_schema)(void *arg, const char *text);
+    void *arg;
+
+    struct idmap *opens;            /* the askers of drop_open() */
+    struct held held;
+    size_t open;                    /* of them with the lock taken */
+    struct drop *parked;            /* opened before the first attempt to connect came to an end, latest first */
+    struct listing_cache *listings;
+
+    uint64_t read_ahead, read_ahead_total;
+    uint64_t ahead_octets;          /* kept by, or under way to, all drops */
+    struct drop *readers;           /* those that keep something */
+    struct timer *readers_timer;
+    char host[64];
+};
+
+enum drop_state {
+    DROP_OPENING,   /* the lock is asked for */
+    DROP_OPEN,      /* the session has it */
+    DROP_CLOSING,   /* the lock is being given back: after QUIT, or because the opening came to nothing */
+};
+
+struct drop {
+    struct store *store;
+    int64_t mailbox;
+    struct pg_ref lane;
+    struct listing *listing;        /* while opening: the one that the cache has, or NULL */
+    struct drop *chain;             /* in store->held */
+    struct drop *next_parked;
+    unsigned char state;            /* enum drop_state */
+    bool held;                      /* in store->held */
+    unsigned char close_tries;
+
+    /* The one who waits: for the opening (opened) or the end (done). */
+    uint64_t open_id;
+    drop_opened *opened;
+    drop_done *done;
+    void *owner;
+    enum db_status status;          /* to tell him */
+    unsigned char *marks;           /* while the expunge is under way */
+    size_t marked;
+
+    /* Reading (drop_read.c). */
+    struct read_question *question; /* that is waited for */
+    size_t next_in_order;           /* message behind the one that was read last */
+    uint32_t window;                /* messages in one statement */
+    size_t message;                 /* that is being read, */
+    uint32_t next_piece;
+    uint64_t octets_so_far;
+    struct piece_set *ahead;        /* messages ahead_first .. + ahead_count - 1 */
+    size_t ahead_first;
+    uint32_t ahead_count;
+    uint64_t ahead_octets;
+    uint64_t used_at;
+    struct drop *reader_next, **reader_link;
+
+    /* Who holds it; the texts lie behind the struct. */
+    time_t since;
+    const char *session, *peer, *protocol;
+};
+
+/* drop.c */
+void drop_try_parked(struct store *store);
+void drop_lane_lost(struct store *store);
+/* drop_read.c */
+void drop_read_end(struct drop *drop);
+void drop_forget_ahead(void *store);            /* timer: what was read ahead and is not used */
+/* presence.c */
+void presence_answer(struct store *store, const char *channel);
+
+#endif

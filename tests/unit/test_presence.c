@@ -1,0 +1,143 @@
+/*
+ * Who holds what: the operator's question and the workers' answers.
+ */
+#include "tests/unit/db_fixture.h"
+
+static const char channel[] = "postern_reply_0123456789abcdef";
+
+/* Answers that came on the channel, one behind the other; how many in *count_r. */
+static void collect(struct buf *out, size_t *count_r)
+{
+    PGnotify *n;
+    *count_r = 0;
+    for (int i = 0; i < 100; i++) {
+        turn_for(5);
+        PQconsumeInput(admin);
+        while ((n = PQnotifies(admin)) != NULL) {
+            assert_string_equal(n->relname, channel);
+            assert_true(strlen(n->extra) <= 7000);
+            buf_add_str(out, n->extra);
+            buf_add(out, "\n", 1);
+            ++*count_r;
+            PQfreemem(n);
+        }
+    }
+}
+
+static void every_session_is_told_once(void **state)
+{
+    struct store *store = test_store(&test_settings), *idle = test_store(&test_settings);
+    const struct drop_holder odd = { "s\"1\\", "[2001:db8::1]:110", "pop3", 1700000000 };
+    struct opened o = { 0 };
+    struct buf out = BUF_EMPTY;
+    size_t count;
+    char words[200];
+
+    (void)state;
+    wait_for_lanes(store, 2);
+    wait_for_lanes(idle, 2);
+    struct drop *a = must_open(store, mailbox_new());
+    int64_t second = mailbox_new();
+    drop_open(store, second, &odd, opened, &o);
+    while (!o.answered)
+        wait_for_answer();
+    unsigned long long before = store_statements(store);
+    admin_do("listen %s", channel);
+    admin_do("select postern.ask_who('%s')", channel);
+    collect(&out, &count);
+    assert_int_equal(count, 1);     /* both lanes of a store, one answer; who holds nothing is silent */
+    /* PostgreSQL reads the JSON for us. */
+    char *quoted = PQescapeLiteral(admin, out.data, strlen(out.data));
+    char sql[3000];
+    snprintf(sql, sizeof sql, "select count(*) from jsonb_to_recordset(%s) as s(mailbox bigint, session text, peer text, protocol text,"
+             " since bigint, host text, pid int, lane_pid int) join postern.held_maildrops() h"
+             " on h.mailbox = s.mailbox and h.pid = s.lane_pid and h.application_name = 'postern test'"
+             " where protocol = 'pop3' and since = 1700000000 and length(host) > 0 and s.pid = %ld"
+             " and (s.mailbox <> %lld or session = 's\"1\\' and peer = '[2001:db8::1]:110')", quoted, (long)getpid(), (long long)second);
+    PQfreemem(quoted);
+    assert_int_equal(admin_number("%s", sql), 2);
+    assert_true(store_statements(store) == before);     /* not the sessions' work */
+    admin_do("unlisten *");
+    snprintf(words, sizeof words, "select count(*) from postern.held_maildrops() where mailbox = %lld", (long long)second);
+    assert_int_equal(admin_number("%s", words), 1);
+    assert_string_equal(db_status_name(finish(a, NULL)), "ok");
+    assert_string_equal(db_status_name(finish(o.drop, NULL)), "ok");
+    assert_int_equal(admin_number("%s", words), 0);
+    buf_free(&out);
+    store_free(&store);
+    store_free(&idle);
+}
+
+/* Many sessions are many answers, none too long for a notification; and after the loss of the lane that listened too. */
+static void many_sessions(void **state)
+{
+    enum { N = 150 };
+    struct store *store = test_store(&test_settings);
+    struct drop *drops[N];
+    struct buf out = BUF_EMPTY;
+    size_t count, found = 0;
+
+    (void)state;
+    wait_for_lanes(store, 2);
+    for (int lane = 0; lane < 2; lane++) {  /* whichever listened */
+        admin_do("select pg_terminate_backend(pid) from (select pid from pg_stat_activity where usename = 'postern_mail'"
+                 " and application_name = 'postern test' and datname = current_database() order by backend_start limit 1) oldest");
+        for (int i = 0; i < 1000 && store_lanes_up(store) == 2; i++)
+            turn_for(2);
+        wait_for_lanes(store, 2);
+    }
+    for (int i = 0; i < N; i++)
+        drops[i] = must_open(store, mailbox_new());
+    admin_do("listen %s", channel);
+    admin_do("select postern.ask_who('%s')", channel);
+    collect(&out, &count);
+    admin_do("unlisten *");
+    assert_in_range(count, 3, 8);
+    for (const char *p = out.data; (p = strstr(p, "\"mailbox\":")) != NULL; p++)
+        found++;
+    assert_int_equal(found, N);
+    for (int i = 0; i < N; i++)
+        assert_string_equal(db_status_name(finish(drops[i], NULL)), "ok");
+    buf_free(&out);
+    store_free(&store);
+}
+
+/* Anybody who may connect can notify: what is not a reply channel is not used as one. */
+static void only_reply_channels(void **state)
+{
+    static const char *const bad[] = { "", "x", "postern_who", "postern_reply_0123456789ABCDEF", "postern_reply_0123456789abcdef0",
+                                       "postern_reply_0123456789abcde", "postern_reply_0123456789abcdef\"; drop" };
+    struct store *store = test_store(&test_settings);
+    struct buf out = BUF_EMPTY;
+    size_t count;
+
+    (void)state;
+    struct drop *d = must_open(store, mailbox_new());
+    admin_do("listen %s", channel);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        admin_do("select pg_notify('postern_who', '%s')", bad[i]);
+        char sql[200];
+        snprintf(sql, sizeof sql, "select postern.ask_who('%s')", bad[i]);
+        PGresult *res = PQexec(admin, sql);
+        assert_string_equal(PQresultErrorField(res, PG_DIAG_SQLSTATE), "PN400");
+        PQclear(res);
+    }
+    collect(&out, &count);
+    assert_int_equal(count, 0);
+    admin_do("unlisten *");
+    assert_string_equal(db_status_name(finish(d, NULL)), "ok");
+    buf_free(&out);
+    store_free(&store);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_session_is_told_once),
+        cmocka_unit_test(many_sessions),
+        cmocka_unit_test(only_reply_channels),
+    };
+    if (without_database("presence"))
+        return 0;
+    return cmocka_run_group_tests_name("presence", tests, database_setup, database_teardown);
+}
