@@ -103,6 +103,7 @@ static bool uidl_is_sane(struct span uidl)
 
 static bool plan_message(struct plan *plan, int64_t uid, int64_t octets, struct span uidl, const char **error_r)
 {
+    /* cppcheck-suppress ctunullpointer ; walk() has a plan where it has no listing to fill */
     if (uid <= plan->last_uid) {
         *error_r = "the uids do not rise";
         return false;
@@ -152,7 +153,7 @@ static bool walk(struct span uids, struct span octets, struct span uidls, struct
             *error_r = "a UIDL is none";
             return false;
         }
-        if (plan == NULL)
+        if (fill != NULL)
             append(fill, uid, (uint64_t)size, uidl);
         else if (!plan_message(plan, uid, size, uidl, error_r))
             return false;
