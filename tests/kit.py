@@ -1,0 +1,487 @@
+"""What the tests in Python share: a lab to talk to, a POP3 client that hides nothing, psql.
+
+It must never repair what it sees: a wrong octet has to reach the test.
+"""
+import importlib.machinery
+import importlib.util
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+TESTS = pathlib.Path(__file__).resolve().parent
+TOP = TESTS.parent
+PASSWORD = "open sesame"
+
+
+def _load_lab():
+    loader = importlib.machinery.SourceFileLoader("lab", str(TESTS / "lab"))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("lab", loader))
+    loader.exec_module(module)
+    return module
+
+
+lab = _load_lab()
+wait_until, alive, ROOT = lab.wait_until, lab.alive, lab.ROOT
+
+def sanitized():
+    """Built with SANITIZE: what memory it takes says nothing then."""
+    return b"__asan_init" in (lab.build_dir() / "posternd").read_bytes()
+
+
+# Quick passwords: what they cost is not what these tests are about.
+QUICK = 'auth_argon2_memory = "8M"; auth_argon2_passes = 1; pop3_failure_delay = "100ms";\n'
+
+
+def canonical(data):
+    """The octets that POP3 has to send for a file: each line ends in CRLF, the last one too."""
+    data = re.sub(rb"\r\n|\r|\n", b"\r\n", data)
+    return data if data == b"" or data.endswith(b"\r\n") else data + b"\r\n"
+
+
+def unstuffed(lines):
+    return b"".join(line[1:] + b"\r\n" if line.startswith(b".") else line + b"\r\n" for line in lines)
+
+
+def samples():
+    return sorted((TESTS / "mail").glob("*.eml"), key=lambda p: os.fsencode(p.name))
+
+
+def letter(number, octets=400):
+    """A message of about that size; every line is different, so that a lost or doubled piece shows."""
+    head = (f"From: Test <test@example.org>\r\nTo: Somebody <somebody@example.org>\r\n"
+            f"Subject: letter {number}\r\nMessage-ID: <{number}@example.org>\r\n\r\n").encode()
+    lines, size, n = [head], len(head), 0
+    while size < octets:
+        line = b"%08d of letter %d: the quick brown fox jumps over the lazy dog\r\n" % (n, number)
+        lines.append(line)
+        size += len(line)
+        n += 1
+    return b"".join(lines)
+
+
+class Site:
+    """A lab, for as long as a test needs it."""
+
+    def __init__(self, prefix="postern-test-", conf=QUICK, pgconf=""):
+        base = os.environ.get("POSTERN_CHECK_DIR", "/tmp")
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix=prefix, dir=base))
+        self.conf_text, self.pgconf = conf, pgconf
+        self.lab = None
+
+    def up(self, conf=None):
+        if conf is not None:
+            self.conf_text = conf
+        done = subprocess.run([str(TESTS / "lab"), "up", str(self.dir), "--set", self.conf_text],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+                              env=dict(os.environ, POSTERN_LAB_PGCONF=self.pgconf))
+        if done.returncode != 0:
+            raise AssertionError("tests/lab up failed:\n" + done.stdout)
+        self.lab = lab.Lab(self.dir)
+        self.address = self.lab.address()
+        return self
+
+    def down(self):
+        place = self.lab or lab.Lab(self.dir)
+        place.down()
+        # Tests kill with signal 9; whatever else ended a process is a bug, seen by a client or not.
+        crashed = [line for line in self.log_text().splitlines()
+                   if re.search(r"was killed by signal (?!9 )|exited with status [1-9]|assertion", line)] if self.lab else []
+        if place.sockets != place.dir:
+            shutil.rmtree(place.sockets, ignore_errors=True)
+        shutil.rmtree(self.dir, ignore_errors=True)
+        if crashed:
+            raise AssertionError("processes of posternd crashed:\n" + "\n".join(crashed))
+
+    # -- accounts and mail
+
+    def account(self, address, letters=(), password=PASSWORD):
+        self.fill(address, letters)
+        self.password(address, password)
+
+    def fill(self, address, letters):
+        """letters: octets of each message, or paths. Returns what the lab refused."""
+        with tempfile.TemporaryDirectory(dir=self.dir) as folder:
+            for n, item in enumerate(letters, 1):
+                data = item if isinstance(item, bytes) else pathlib.Path(item).read_bytes()
+                pathlib.Path(folder, f"{n:06}.eml").write_bytes(data)
+            return self.lab.fill(address, folder)
+
+    def password(self, address, password=PASSWORD):
+        self.lab.password(address, input=(password + "\n").encode())
+
+    def deliver(self, address, letters):
+        """Adds to a mailbox, as mail that comes in during a session does."""
+        with tempfile.TemporaryDirectory(dir=self.dir) as folder:
+            for n, data in enumerate(letters, 1):
+                pathlib.Path(folder, f"{n:06}.eml").write_bytes(data)
+            self.ctl("import", "--format", "eml", "--any", address, folder)
+
+    def ctl(self, *args, check=True, stdin=None):
+        done = self.lab.ctl(*args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            **({"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}))
+        if check and done.returncode != 0:
+            raise AssertionError(f"posternctl {args} failed ({done.returncode}):\n{done.stdout.decode(errors='replace')}")
+        return done
+
+    # -- the database
+
+    def sql(self, text):
+        return self.lab.sql(text)
+
+    def psql(self):
+        return Psql(self.lab)
+
+    def mailbox(self, address):
+        return int(self.sql(f"select mailbox from postern.mailbox where address = '{address}'"))
+
+    def uid(self, address, number):
+        """Of the n-th message."""
+        return self.sql(f"""select m.uid from postern.message m join postern.mailbox b using (mailbox)
+            where b.address = '{address}' order by m.uid offset {number - 1} limit 1""")
+
+    def recount(self, address):
+        """After a test has changed rows of messages by hand: the sums, and word to listings that are remembered."""
+        self.sql(f"""
+            update postern.mailbox b set expunges = expunges + 1, messages = s.n, octets = s.o
+              from (select mailbox, count(*) as n, sum(octets) as o from postern.message group by mailbox) s
+             where s.mailbox = b.mailbox and b.address = '{address}';
+            update postern.usage u set messages = s.n, octets = s.o
+              from (select domain, mailbox % 16 as slot, sum(messages) as n, sum(octets) as o from postern.mailbox group by 1, 2) s
+             where s.domain = u.domain and s.slot = u.slot""")
+
+    def stored(self, address):
+        """uid, octets and a checksum of each message, by the tables alone."""
+        return self.sql(f"""
+            select m.uid, m.octets, (select md5(string_agg(p.data, ''::bytea order by p.part))
+                                       from postern.content_part p where p.content = m.content)
+              from postern.message m join postern.mailbox b using (mailbox)
+             where b.address = '{address}' order by m.uid""").splitlines()
+
+    def pg_restart(self, mode="fast"):
+        self.pg_stop(mode)
+        self.lab.pg_start()
+
+    def pg_stop(self, mode="fast"):
+        self.lab.as_pg(self.lab.pg_bin("pg_ctl"), "-D", self.lab.data, "-m", mode, "-w", "stop", what="stopping PostgreSQL")
+
+    def lane_pids(self):
+        return [int(n) for n in self.sql("select pid from pg_stat_activity where usename = 'postern_mail'").split()]
+
+    def wait_lanes(self, count=None):
+        """Until every worker has its lanes again, after it or the database was away."""
+        wanted = self.lab.lanes_wanted() if count is None else count
+
+        def there():
+            try:
+                return len(self.lane_pids()) >= wanted
+            except lab.LabError:
+                return False
+        if not wait_until(there, 15):
+            raise AssertionError(f"{wanted} lanes were wanted, there are {self.lane_pids()}{self.log_tail()}")
+
+    def checked(self):
+        """posternctl finds nothing wrong with what is stored."""
+        done = self.ctl("check", check=False)
+        if done.returncode != 0:
+            raise AssertionError("posternctl check:\n" + done.stdout.decode(errors="replace"))
+
+    # -- processes
+
+    def tree(self):
+        """The living ones: master, workers, helpers."""
+        master = self.lab.master_pid()
+        workers, helpers = [], []
+        for pid in self.lab.daemon_pids():
+            try:
+                name = pathlib.Path(f"/proc/{pid}/comm").read_text()
+            except OSError:
+                continue
+            if pid == master:
+                continue
+            (helpers if name.startswith("posternd a") else workers).append(pid)
+        return master, workers, helpers
+
+    def log_text(self):
+        return self.lab.log.read_text(errors="replace") if self.lab.log.exists() else ""
+
+    def log_tail(self):
+        return lab.tail(self.lab.log)
+
+    def second(self, conf=""):
+        """Another posternd on the same database, as on another host."""
+        return Second(self, conf)
+
+    # -- clients
+
+    def connect(self, greet=True, timeout=15):
+        return Pop(self.address, greet=greet, timeout=timeout)
+
+    def login(self, address, password=PASSWORD, timeout=15):
+        pop = self.connect(timeout=timeout)
+        pop.login(address, password)
+        return pop
+
+    def login_soon(self, address, seconds=10):
+        """After a crash: the login must work as soon as the daemon is there again."""
+        end = time.monotonic() + seconds
+        while True:
+            reply = None
+            try:
+                pop = self.connect()
+                pop.ok("USER " + address)
+                reply = pop.cmd("PASS " + PASSWORD)
+                if reply.startswith(b"+OK"):
+                    return pop
+                pop.close()
+            except (OSError, EOFError) as e:
+                reply = e
+            if time.monotonic() > end:
+                raise AssertionError(f"no login for {address} in {seconds} s: {reply}{self.log_tail()}")
+            time.sleep(0.05)
+
+    def fetched(self, address):
+        """Every message as a client gets it; the size that LIST says is compared on the way."""
+        with self.login(address) as pop:
+            sizes = [int(line.split()[1]) for line in pop.multi("LIST")]
+            found = []
+            for n, size in enumerate(sizes, 1):
+                data = pop.retr(n)
+                if len(data) != size:
+                    raise AssertionError(f"{address}: LIST says {size} octets of message {n}, RETR sent {len(data)}")
+                found.append(data)
+            pop.ok("QUIT")
+        return found
+
+
+class Second:
+    """posternd --foreground with a configuration of its own, beside the one of the lab."""
+
+    count = 0
+
+    def __init__(self, site, conf=""):
+        Second.count += 1
+        self.conf = site.dir / f"second{Second.count}.conf"
+        self.log = site.dir / f"second{Second.count}.log"
+        self.address = f"127.0.0.1:{lab.free_port()}"
+        more = site.conf_text + conf
+        names = lab.top_names(more)
+        lines = [line for line in site.lab.conf.read_text().splitlines()
+                 if line.split(" ")[0] in ("database", "user", "auth_user") and line.split(" ")[0] not in names]
+        for name, line in (("log", f'log = "{self.log}";'),
+                           ("listeners", 'listeners = ( {{ address = "{}"; port = {}; }} );'.format(*self.address.split(":")))):
+            if name not in names:
+                lines.append(line)
+        self.conf.write_text("\n".join(lines) + "\n" + more + "\n")
+        self.proc = None
+        self.site = site
+
+    def start(self, *args, wait=True, **kw):
+        self.proc = subprocess.Popen([str(self.site.lab.posternd), "-c", str(self.conf), *args],
+                                     env=kw.pop("env", lab.plain_env()), **kw)
+        if wait and not wait_until(self.greets, 15):
+            self.stop()
+            raise AssertionError(f"the second posternd does not answer{lab.tail(self.log)}")
+        return self
+
+    def greets(self):
+        try:
+            with Pop(self.address, timeout=5):
+                return True
+        except (OSError, EOFError):
+            return False
+
+    def pids(self):
+        """All of its processes, by the configuration that they were started with."""
+        place = lab.Lab(self.site.dir)
+        place.conf = self.conf
+        return place.daemon_pids()
+
+    def stop(self, signo=signal.SIGTERM, seconds=15):
+        """Its exit status."""
+        if self.proc is None:
+            return None
+        if self.proc.poll() is None:
+            self.proc.send_signal(signo)
+        try:
+            status = self.proc.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.proc.kill()
+            status = self.proc.wait()
+        lab.signal_all(self.pids(), signal.SIGKILL)
+        return status
+
+
+class Pop:
+    """One connection. Lines are octets without their CRLF."""
+
+    def __init__(self, address, greet=True, timeout=15, sock=None, rcvbuf=None):
+        if sock is None:
+            family = socket.AF_UNIX if address.startswith("/") else \
+                socket.AF_INET6 if address.startswith("[") else socket.AF_INET
+            sock = socket.socket(family)
+            if rcvbuf:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
+            sock.settimeout(timeout)
+            host, _, port = address.rpartition(":")
+            sock.connect(address if family == socket.AF_UNIX else (host.strip("[]"), int(port)))
+            if family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.settimeout(timeout)
+        self.sock = sock
+        self.buf = bytearray()
+        self.greeting = None
+        if greet:
+            self.greeting = self.line()
+            if not self.greeting.startswith(b"+OK"):
+                raise AssertionError(f"greeting: {self.greeting}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.sock.close()
+
+    def reset(self):
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self.sock.close()
+
+    def send(self, data):
+        self.sock.sendall(data)
+
+    def fill(self):
+        data = self.sock.recv(262144)
+        if not data:
+            raise EOFError(f"the server closed; unread: {bytes(self.buf)!r}")
+        self.buf += data
+
+    def line(self):
+        at = 0
+        while True:
+            end = self.buf.find(b"\r\n", at)
+            if end >= 0:
+                line = bytes(self.buf[:end])
+                del self.buf[:end + 2]
+                return line
+            at = max(0, len(self.buf) - 1)
+            self.fill()
+
+    def cmd(self, text):
+        self.send((text if isinstance(text, bytes) else text.encode()) + b"\r\n")
+        return self.line()
+
+    def ok(self, text):
+        reply = self.cmd(text)
+        if not reply.startswith(b"+OK"):
+            raise AssertionError(f"{text}: {reply}")
+        return reply
+
+    def err(self, text, code=None):
+        reply = self.cmd(text)
+        if not reply.startswith(b"-ERR" + (b" [" + code.encode() + b"]" if code else b"")):
+            raise AssertionError(f"{text}: {reply}, wanted -ERR {code or ''}")
+        return reply
+
+    def body(self):
+        """The lines before the dot line, as they came."""
+        at = 0
+        while True:
+            if self.buf.startswith(b".\r\n"):
+                del self.buf[:3]
+                return []
+            end = self.buf.find(b"\r\n.\r\n", at)
+            if end >= 0:
+                lines = bytes(self.buf[:end]).split(b"\r\n")
+                del self.buf[:end + 5]
+                return lines
+            at = max(0, len(self.buf) - 4)
+            self.fill()
+
+    def multi(self, text):
+        self.ok(text)
+        return self.body()
+
+    def retr(self, n):
+        return unstuffed(self.multi(f"RETR {n}"))
+
+    def stat(self):
+        return tuple(int(n) for n in self.ok("STAT").split()[1:3])
+
+    def uidl(self):
+        return [line.split()[1] for line in self.multi("UIDL")]
+
+    def login(self, address, password=PASSWORD):
+        self.ok("USER " + address)
+        return self.ok("PASS " + password)
+
+    def at_end(self, seconds=10):
+        """True if nothing more comes and the connection ends; a reset counts as an end."""
+        self.sock.settimeout(seconds)
+        try:
+            data = self.sock.recv(65536)
+        except ConnectionResetError:
+            data = b""
+        self.buf += data
+        return data == b"" and not self.buf
+
+
+class Psql:
+    """A session of its own with the database, as the superuser: to hold a row or a lock in it."""
+
+    def __init__(self, place):
+        self.proc = subprocess.Popen(["psql", "-XAtq", "-v", "ON_ERROR_STOP=0"], env=place.env(), text=True,
+                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        if self.proc.poll() is None:
+            self.proc.stdin.close()
+            self.proc.wait(20)
+        self.proc.stdout.close()
+
+    def ask(self, text):
+        self.proc.stdin.write(text.rstrip("; \n") + ";\n\\echo --end--\n")
+        self.proc.stdin.flush()
+        lines = []
+        for line in self.proc.stdout:
+            if line.rstrip("\n") == "--end--":
+                return "\n".join(lines)
+            lines.append(line.rstrip("\n"))
+        raise AssertionError("psql ended:\n" + "\n".join(lines))
+
+
+def rss(pid):
+    """Resident octets of a process."""
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def kill(pid, signo=signal.SIGKILL):
+    os.kill(pid, signo)
+    if signo == signal.SIGKILL:
+        wait_until(lambda: not alive(pid), 5)
+
+
+def fds(pid):
+    """How many descriptors a process has; -1 where we may not look (another user's, or one that hides)."""
+    try:
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    except PermissionError:
+        return -1
