@@ -1,0 +1,127 @@
+# Wherever a buffer may end, the rest of an over-long line does not run.
+ids: G10
+fill gen:2
+login
+C: NOOP \{A*248}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: NOOP \{A*249}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: NOOP \{A*250}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: NOOP \{A*251}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: NOOP \{A*252}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: NOOP \{A*505}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: NOOP \{A*506}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: NOOP \{A*507}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: NOOP \{A*508}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: NOOP \{A*509}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: NOOP \{A*1017}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: NOOP \{A*1018}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: NOOP \{A*1019}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: NOOP \{A*1020}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: NOOP \{A*1021}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: NOOP \{A*2041}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: NOOP \{A*2042}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: NOOP \{A*2043}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: NOOP \{A*2044}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: NOOP \{A*2045}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: NOOP \{A*4089}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: NOOP \{A*4090}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: NOOP \{A*4091}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: NOOP \{A*4092}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: NOOP \{A*4093}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: NOOP \{A*8185}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: NOOP \{A*8186}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: NOOP \{A*8187}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: NOOP \{A*8188}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: NOOP \{A*8189}DELE 1
+C: STAT
+S: -ERR*
+S: +OK 2 *
+C: QUIT
+S: +OK*
+expect-eof

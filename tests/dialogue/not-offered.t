@@ -1,0 +1,18 @@
+# What CAPA does not announce is refused before the login too.
+ids: C03 G12
+greet
+C: AUTH
+S: -ERR*
+C: AUTH PLAIN
+S: -ERR*
+C: APOP x c4c9334bac560ecc979e58001b3e22fb
+S: -ERR*
+C: STLS
+S: -ERR*
+C: UTF8
+S: -ERR*
+C: LANG
+S: -ERR*
+C: QUIT
+S: +OK*
+expect-eof

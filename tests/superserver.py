@@ -1,0 +1,107 @@
+"""A real xinetd or openbsd-inetd on a high port of the loopback, from the sample files in etc/.
+
+The two cannot be installed side by side: xinetd is installed, openbsd-inetd
+is unpacked from its package below the build folder (`make debs`).
+"""
+import os
+import pathlib
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+
+import kit
+
+ME = pwd.getpwuid(os.geteuid()).pw_name
+
+
+class SuperServer:
+    def __init__(self, argv, address, log):
+        self.address, self.log = address, log
+        with open(log, "ab") as out:
+            self.proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=kit.lab.plain_env())
+        if not kit.wait_until(self.listens, 10):
+            self.stop()
+            raise AssertionError(f"{argv} does not listen on {address}{kit.lab.tail(log)}")
+
+    def listens(self):
+        # By the kernel's table: a connection would already start a session.
+        port = f":{int(self.address.rpartition(':')[2]):04X}"
+        rows = pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]
+        return any(row.split()[1].endswith(port) and row.split()[3] == "0A" for row in rows)
+
+    def stop(self):
+        """The server, and what it started that is still there (its sessions, or a daemon it waits for)."""
+        children = [pid for pid in kit.lab.pids() if parent(pid) == self.proc.pid]
+        self.proc.send_signal(signal.SIGTERM)
+        try:
+            self.proc.wait(5)
+        except subprocess.TimeoutExpired:
+            self.proc.kill()
+            self.proc.wait()
+        kit.lab.signal_all(children, signal.SIGTERM)
+        kit.wait_until(lambda: not any(map(kit.alive, children)), 10)
+
+
+def parent(pid):
+    try:
+        text = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return int(text[text.rindex(")") + 2:].split()[1])
+
+
+def inetd_program():
+    found = shutil.which("inetd", path="/usr/sbin:" + os.environ.get("PATH", ""))
+    return found or str(kit.lab.build_dir() / "debs" / "openbsd-inetd" / "usr/sbin/inetd")
+
+
+def xinetd_conf(site, port, wait):
+    """The service of etc/xinetd.d-postern with this `wait`, moved to our port, user and files."""
+    sample = (kit.TOP / "etc" / "xinetd.d-postern").read_text()
+    plain = "\n".join(re.sub(r"^\s*#\s?", "", line) for line in sample.splitlines())
+    word = "yes" if wait else "no"
+    for body in re.findall(r"^service\s+\S+\s*\{(.*?)^\}", plain, re.S | re.M):
+        rows = dict(re.findall(r"^\s*(\w+)\s*\+?=\s*(.*?)\s*$", body, re.M))
+        if rows.get("wait") == word:
+            break
+    else:
+        raise AssertionError(f"etc/xinetd.d-postern has no service with wait = {word}")
+    rows.update({
+        "type": "UNLISTED", "bind": "127.0.0.1", "port": str(port), "disable": "no", "user": ME,
+        "server": str(site.lab.posternd), "instances": "UNLIMITED", "per_source": "UNLIMITED", "cps": "10000 1",
+        "server_args": re.sub(r"-c\s+\S+", "", rows.get("server_args", "")).strip() + f" -c {site.lab.conf}",
+    })
+    for name in ("group", "log_type", "log_on_success", "log_on_failure", "only_from", "id"):
+        rows.pop(name, None)
+    body = "".join(f"    {name} = {value}\n" for name, value in rows.items())
+    return f"service postern-test\n{{\n{body}}}\n"
+
+
+def inetd_conf(site, port, wait):
+    """The line of etc/inetd.conf-postern with this wait, moved to our port, user and files."""
+    for line in (kit.TOP / "etc" / "inetd.conf-postern").read_text().splitlines():
+        words = line.lstrip("#").split()
+        if len(words) > 6 and words[1] == "stream" and words[3].split(".")[0] == ("wait" if wait else "nowait"):
+            break
+    else:
+        raise AssertionError("etc/inetd.conf-postern has no such line")
+    args = words[6:]
+    if "-c" in args:
+        del args[args.index("-c"):args.index("-c") + 2]
+    return (f"127.0.0.1:{port} stream tcp {words[3]} {ME} {site.lab.posternd} "
+            f"{' '.join(args)} -c {site.lab.conf}\n")
+
+
+def start(kind, site, wait=False):
+    port = kit.lab.free_port()
+    conf = site.dir / f"{kind}{'-wait' if wait else ''}.conf"
+    log = site.dir / f"{kind}.log"
+    if kind == "xinetd":
+        conf.write_text(xinetd_conf(site, port, wait))
+        argv = ["/usr/sbin/xinetd", "-dontfork", "-f", str(conf), "-pidfile", str(site.dir / f"{kind}.pid")]
+    else:
+        conf.write_text(inetd_conf(site, port, wait))
+        argv = [inetd_program(), "-i", "-R", "100000", str(conf)]
+    return SuperServer(argv, f"127.0.0.1:{port}", log)
