@@ -296,7 +296,7 @@ enum ctl_exit run_import(struct ctl *c)
     if (!ctl_address(c->args[0], false, im.address))
         return CTL_FAILED;
     args_text(&a, im.address);
-    res = db_ask_binary(c, "find the mailbox", "select postern.find_mailbox($1)", &a);
+    res = db_ask_binary(c, "find the mailbox", "select postern.begin_import($1)", &a);
     if (res == NULL)
         return db_end(c);
     mailbox = db_int8(res, 0, 0);

@@ -498,6 +498,25 @@ begin
 end
 $$;
 
+-- The mailbox to import into, and the right to: one import at a time, held by the
+-- connection. The last batch of an import that was killed may still be on its
+-- way into the database; whoever resumes waits until that connection has ended,
+-- and only then compares.
+create function postern.begin_import(p_address text) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_mailbox constant bigint := postern.find_mailbox(p_address);
+    v_key constant bigint := (x'5049'::bigint << 48) | v_mailbox;
+begin
+    if not pg_try_advisory_lock(v_key) then
+        raise notice 'waiting for another import into %', p_address;
+        perform pg_advisory_lock(v_key);
+    end if;
+    return v_mailbox;
+end
+$$;
+
 -- What an interrupted import has stored already: digests in rising order, and how often.
 create function postern.list_digests(p_mailbox bigint)
 returns table (digest bytea, copies bigint)
@@ -733,7 +752,7 @@ grant execute on function
     postern.add_alias(text, text[]), postern.list_aliases(text, text), postern.set_alias(text, text[], boolean),
     postern.remove_alias(text, text[]),
     postern.list_messages(bigint, bigint, bigint), postern.show_message(text, bigint), postern.remove_mail(text, bigint[]),
-    postern.list_digests(bigint), postern.fetch_parts(bigint, bigint[], integer, integer),
+    postern.begin_import(text), postern.list_digests(bigint), postern.fetch_parts(bigint, bigint[], integer, integer),
     postern.find_problems(), postern.mend(text, bigint, integer),
     postern.scan_contents(bigint, integer, bigint, boolean), postern.content_owners(bigint)
     to postern_admin;

@@ -1058,7 +1058,7 @@ class Grants(Base):
             'find_mailbox', 'add_tenant', 'list_tenants', 'set_tenant', 'remove_tenant', 'add_domain', 'list_domains', 'set_domain',
             'remove_domain', 'add_mailbox', 'list_mailboxes', 'show_mailbox', 'set_mailbox', 'remove_mailbox', 'set_password',
             'holdings', 'add_alias', 'list_aliases', 'set_alias', 'remove_alias', 'list_messages', 'show_message', 'remove_mail',
-            'list_digests', 'find_problems', 'mend', 'scan_contents', 'content_owners'},
+            'begin_import', 'list_digests', 'find_problems', 'mend', 'scan_contents', 'content_owners'},
     }
 
     def test_functions(self):
