@@ -74,9 +74,11 @@ typedef void drop_piece(void *owner, enum db_status status, struct piece piece);
  * Returns 1 and the piece in *piece_r if it is at hand (read ahead), else 0
  * and asks for it: one statement, and one callback. One question at a time for
  * each drop. Messages asked for in rising order make it read the next small
- * ones ahead, within the bounds of the settings.
+ * ones ahead, within the bounds of the settings. With `beginning`, only the
+ * first lines are wanted, most likely: the first piece is a short one (8,000
+ * octets), and the beginnings of the next messages are read ahead, large ones too.
  */
-int drop_read(struct drop *drop, size_t i, uint32_t piece, struct piece *piece_r, drop_piece *done, void *owner);
+int drop_read(struct drop *drop, size_t i, uint32_t piece, bool beginning, struct piece *piece_r, drop_piece *done, void *owner);
 /* The answer that is on its way is not wanted any more. */
 void drop_read_forget(struct drop *drop);
 

@@ -15,7 +15,9 @@
 
 enum {
     PIECE_PARTS = 32,
-    SMALL_OCTETS = PIECE_PARTS * 8000,  /* a message that fits in one piece, parts being what they are */
+    BEGINNING_PARTS = 1,
+    PART_OCTETS = 8000,
+    SMALL_OCTETS = PIECE_PARTS * PART_OCTETS,  /* a message that fits in one piece, parts being what they are */
     WINDOW_GROWS = 4,
     WINDOW_MAX = 512,
     AHEAD_IDLE_MS = 5000,
@@ -25,7 +27,7 @@ enum {
 struct read_question {
     struct drop *drop;
     size_t first;
-    uint32_t count, piece;
+    uint32_t count, piece, parts;
     uint64_t ahead_octets;      /* counted in the store until it is known what becomes of them */
     drop_piece *done;
     void *owner;
@@ -53,6 +55,7 @@ static void keep_ahead(struct drop *drop, struct piece_set *set, const struct re
     drop->ahead = set;
     drop->ahead_first = q->first;
     drop->ahead_count = q->count;
+    drop->ahead_parts = q->parts;
     drop->ahead_octets = q->ahead_octets;
     drop->used_at = loop_now(store->loop);
     if (store->readers == NULL)
@@ -80,9 +83,9 @@ void drop_forget_ahead(void *arg)
 
 /* ---- one piece */
 
-/* Moves the drop's place in the message; the piece has no reference yet. */
+/* Message k of the set, of which `asked` parts were asked for. Moves the drop's place in it; the piece has no reference yet. */
 static enum db_status take_piece(struct drop *drop, size_t i, uint32_t piece, const struct piece_set *set, size_t k,
-                                 struct piece *piece_r)
+                                 uint32_t asked, struct piece *piece_r)
 {
     const struct piece_part *part = piece_set_part(set, k);
     uint64_t octets = drop->octets_so_far + part->octets;
@@ -90,7 +93,7 @@ static enum db_status take_piece(struct drop *drop, size_t i, uint32_t piece, co
 
     if (!part->found)
         return DB_NOT_FOUND;
-    if (part->broken || octets > wanted || (octets < wanted && part->rows < PIECE_PARTS)) {
+    if (part->broken || octets > wanted || (octets < wanted && part->rows < asked)) {
         log_error(drop->session, "mailbox=%lld uid=%lld result=bug: %s, %llu octets of %llu were found: run `posternctl check`",
                   (long long)drop->mailbox, (long long)listing_uid(drop->listing, i),
                   part->broken ? "a part is missing" : "it is not as long as it should be", (unsigned long long)octets,
@@ -99,6 +102,7 @@ static enum db_status take_piece(struct drop *drop, size_t i, uint32_t piece, co
     }
     drop->octets_so_far = octets;
     drop->next_piece = piece + 1;
+    drop->next_part += part->rows;
     *piece_r = (struct piece){ .spans = part->spans, .count = part->count, .last = octets == wanted };
     return DB_OK;
 }
@@ -108,7 +112,7 @@ static int read_from_ahead(struct drop *drop, size_t i, struct piece *piece_r)
 {
     if (drop->ahead == NULL || i < drop->ahead_first || i - drop->ahead_first >= drop->ahead_count)
         return 0;
-    if (take_piece(drop, i, 0, drop->ahead, i - drop->ahead_first, piece_r) != DB_OK)
+    if (take_piece(drop, i, 0, drop->ahead, i - drop->ahead_first, drop->ahead_parts, piece_r) != DB_OK)
         return 0;   /* asked for alone, and told then */
     piece_r->ref = piece_set_ref(drop->ahead);
     piece_hold(piece_r->ref);
@@ -120,15 +124,22 @@ static int read_from_ahead(struct drop *drop, size_t i, struct piece *piece_r)
 
 /* ---- asking */
 
+static uint64_t octets_to_read(const struct drop *drop, size_t i, bool beginning)
+{
+    uint64_t octets = listing_message_octets(drop->listing, i);
+
+    return beginning && octets > BEGINNING_PARTS * PART_OCTETS ? BEGINNING_PARTS * PART_OCTETS : octets;
+}
+
 /*
  * How many messages to read with message i: a client that takes them in order
  * gets 4 at once, then 16, and so on, so that one that takes a single message
  * costs no more than that.
  */
-static uint32_t choose_window(struct drop *drop, size_t i, uint64_t *ahead_octets_r)
+static uint32_t choose_window(struct drop *drop, size_t i, bool beginning, uint64_t *ahead_octets_r)
 {
     const struct store *store = drop->store;
-    uint64_t sum = listing_message_octets(drop->listing, i), more = 0;
+    uint64_t sum = octets_to_read(drop, i, beginning), more = 0;
     size_t count = listing_count(drop->listing);
     uint32_t n = 1;
 
@@ -140,7 +151,7 @@ static uint32_t choose_window(struct drop *drop, size_t i, uint64_t *ahead_octet
     if (sum > SMALL_OCTETS)
         return 1;
     while (n < drop->window && n < count - i) {
-        uint64_t next = listing_message_octets(drop->listing, i + n);
+        uint64_t next = octets_to_read(drop, i + n, beginning);
         if (next > SMALL_OCTETS || sum + next > store->read_ahead ||
             store->ahead_octets + more + next > store->read_ahead_total)
             break;
@@ -168,13 +179,13 @@ static void fetch_answered(void *arg, enum db_status status, PGresult *res)
     }
     drop->question = NULL;
     if (status == DB_OK) {
-        set = piece_set_new(res, drop->listing, q->first, q->count, q->piece * PIECE_PARTS);
+        set = piece_set_new(res, drop->listing, q->first, q->count, drop->next_part);
         if (set == NULL) {
             log_error(drop->session, "database statement=FETCH mailbox=%lld result=bug: a message that was not asked for",
                       (long long)drop->mailbox);
             status = DB_BUG;
         } else {
-            status = take_piece(drop, q->first, q->piece, set, 0, &piece);
+            status = take_piece(drop, q->first, q->piece, set, 0, q->parts, &piece);
         }
     }
     if (set != NULL && status == DB_OK) {
@@ -194,30 +205,29 @@ static void fetch_answered(void *arg, enum db_status status, PGresult *res)
     done(owner, status, piece);
 }
 
-static void ask(struct drop *drop, size_t i, uint32_t piece, uint32_t count, uint64_t ahead_octets, drop_piece *done, void *owner)
+static void ask(struct drop *drop, const struct read_question *question)
 {
     struct read_question *q = mem_alloc(sizeof *q);
     struct pg_args args = PG_ARGS_EMPTY;
     struct buf uids = BUF_EMPTY;
 
-    *q = (struct read_question){ drop, i, count, piece, ahead_octets, done, owner };
-    pg_array_put_head(&uids, count);
-    for (size_t k = 0; k < count; k++)
-        pg_array_put_int8(&uids, listing_uid(drop->listing, i + k));
+    *q = *question;
+    pg_array_put_head(&uids, q->count);
+    for (size_t k = 0; k < q->count; k++)
+        pg_array_put_int8(&uids, listing_uid(drop->listing, q->first + k));
     pg_arg_int8(&args, drop->mailbox);
     pg_arg_bytes(&args, buf_span(&uids));
-    pg_arg_int4(&args, (int32_t)(piece * PIECE_PARTS));
-    pg_arg_int4(&args, PIECE_PARTS);
+    pg_arg_int4(&args, (int32_t)drop->next_part);
+    pg_arg_int4(&args, (int32_t)q->parts);
     drop->question = q;
-    drop->store->ahead_octets += ahead_octets;
+    drop->store->ahead_octets += q->ahead_octets;
     pg_ask(drop->store->pg, drop->lane, PG_FETCH, &args, fetch_answered, q);
     buf_free(&uids);
 }
 
-int drop_read(struct drop *drop, size_t i, uint32_t piece, struct piece *piece_r, drop_piece *done, void *owner)
+int drop_read(struct drop *drop, size_t i, uint32_t piece, bool beginning, struct piece *piece_r, drop_piece *done, void *owner)
 {
-    uint32_t count = 1;
-    uint64_t ahead_octets = 0;
+    struct read_question q = { .drop = drop, .first = i, .count = 1, .piece = piece, .parts = PIECE_PARTS, .done = done, .owner = owner };
 
     ASSERT(drop->state == DROP_OPEN && drop->question == NULL);
     ASSERT(i < listing_count(drop->listing) && piece <= INT32_MAX / PIECE_PARTS - 1);
@@ -225,6 +235,7 @@ int drop_read(struct drop *drop, size_t i, uint32_t piece, struct piece *piece_r
     if (piece == 0) {
         drop->message = i;
         drop->next_piece = 0;
+        drop->next_part = 0;
         drop->octets_so_far = 0;
         /* A lane that was lost took the lock along: nothing more is told, not even what is here. */
         if (!drop_lost(drop) && read_from_ahead(drop, i, piece_r)) {
@@ -232,10 +243,12 @@ int drop_read(struct drop *drop, size_t i, uint32_t piece, struct piece *piece_r
             return 1;
         }
         release_ahead(drop);
-        count = choose_window(drop, i, &ahead_octets);
+        q.count = choose_window(drop, i, beginning, &q.ahead_octets);
+        if (beginning)
+            q.parts = BEGINNING_PARTS;
         drop->next_in_order = i + 1;
     }
-    ask(drop, i, piece, count, ahead_octets, done, owner);
+    ask(drop, &q);
     return 0;
 }
 

@@ -84,8 +84,10 @@ struct drop {
     uint32_t window;                /* messages in one statement */
     size_t message;                 /* that is being read, */
     uint32_t next_piece;
+    uint32_t next_part;             /* where that piece begins */
     uint64_t octets_so_far;
     struct piece_set *ahead;        /* messages ahead_first .. + ahead_count - 1 */
+    uint32_t ahead_parts;           /* of each message, at most */
     size_t ahead_first;
     uint32_t ahead_count;
     uint64_t ahead_octets;

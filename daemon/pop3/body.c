@@ -16,7 +16,7 @@
 #include "storage/drop.h"
 
 /* Below this a copy is cheaper than the bookkeeping of a reference. */
-enum { COPY_BELOW = 4096 };
+enum { COPY_BELOW = 4096, BEGINNING_LINES = 50 };
 
 static void release(void *ref)
 {
@@ -106,12 +106,14 @@ static void on_piece(void *owner, enum db_status status, struct piece piece)
 
 enum outcome pop3_body_step(struct pop3_session *s)
 {
+    /* TOP n 99999999 is how fetchmail fetches: that is no beginning. */
+    bool beginning = s->stuff.top && s->stuff.lines <= BEGINNING_LINES;
     enum outcome out = P3_WAIT;
 
     while (out == P3_WAIT && !conn_full(s->conn)) {
         struct piece piece;
 
-        if (!drop_read(s->drop, s->at, s->piece, &piece, on_piece, s)) {
+        if (!drop_read(s->drop, s->at, s->piece, beginning, &piece, on_piece, s)) {
             s->asked = true;
             return P3_WAIT;
         }

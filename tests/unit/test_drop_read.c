@@ -152,6 +152,40 @@ static void in_any_order(void **state)
     store_free(&store);
 }
 
+/* TOP: beginnings come ahead, of large messages too; whoever goes on gets the rest, and RETR in between is whole. */
+static void beginnings(void **state)
+{
+    struct store *store = test_store(&test_settings);
+    int64_t mailbox = mailbox_new();
+    struct many m;
+
+    (void)state;
+    srand(3);
+    many_add(&m, mailbox, 100, 600000);
+    struct drop *d = must_open(store, mailbox);
+    unsigned long long before = store_statements(store);
+    want_beginning = true;
+    for (size_t i = 0; i < m.n; i++) {
+        struct got g = read_piece(d, i, 0);
+        expect_status(g.status, DB_OK);
+        assert_int_equal(g.piece.last, m.sizes[i] <= 8000);
+        assert_true(g.piece.count == 0 || memcmp(g.piece.spans[0].at, m.bodies[i], g.piece.spans[0].len) == 0);
+        piece_release(g.piece.ref);
+    }
+    assert_in_range(store_statements(store) - before, 4, 8);    /* 1, 4, 16, then 32 of 8,000 octets */
+
+    for (int round = 0; round < 300; round++) {
+        static size_t i;
+        i = rand() % 4 == 0 ? (size_t)rand() % m.n : (i + 1) % m.n;
+        want_beginning = rand() % 2 == 0;
+        expect_message(d, i, "", m.bodies[i], m.sizes[i]);
+    }
+    want_beginning = false;
+    expect_status(finish(d, NULL), DB_OK);
+    many_free(&m);
+    store_free(&store);
+}
+
 static void read_ahead_has_bounds(void **state)
 {
     struct storage_settings off = test_settings, none_left = test_settings, small = test_settings;
@@ -196,14 +230,14 @@ static void not_wanted_any_more(void **state)
     expect_status(g.status, DB_OK);
     assert_false(g.piece.last);
     piece_release(g.piece.ref);
-    assert_int_equal(drop_read(d, 0, 1, &never.piece, got_piece, &never), 0);
+    assert_int_equal(drop_read(d, 0, 1, false, &never.piece, got_piece, &never), 0);
     drop_read_forget(d);
     expect_message(d, 1, "", body, 100);
-    assert_int_equal(drop_read(d, 0, 0, &never.piece, got_piece, &never), 0);
+    assert_int_equal(drop_read(d, 0, 0, false, &never.piece, got_piece, &never), 0);
     drop_read_forget(d);
     expect_message(d, 2, "", body, 200);
     expect_message(d, 0, "", body, 600000);
-    assert_int_equal(drop_read(d, 1, 0, &never.piece, got_piece, &never), 0);
+    assert_int_equal(drop_read(d, 1, 0, false, &never.piece, got_piece, &never), 0);
     expect_status(finish(d, NULL), DB_OK);
     assert_false(never.answered);
 
@@ -265,7 +299,7 @@ int main(void)
         cmocka_unit_test(sizes_at_the_edges),
         cmocka_unit_test(parts_of_another_size),
         cmocka_unit_test(in_order),
-        cmocka_unit_test(in_any_order),
+        cmocka_unit_test(in_any_order), cmocka_unit_test(beginnings),
         cmocka_unit_test(read_ahead_has_bounds),
         cmocka_unit_test(not_wanted_any_more),
         cmocka_unit_test(stored_wrong),
