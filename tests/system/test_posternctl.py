@@ -1052,7 +1052,7 @@ class Grants(Base):
     roles = {
         'postern_auth': {'schema_version', 'credentials'},
         'postern_mail': {'schema_version', 'lock_key', 'open_maildrop', 'close_maildrop', 'fetch_parts', 'expunge', 'answer_who'},
-        'postern_lmtp': {'schema_version', 'put_contents', 'put_parts', 'put_messages'},
+        'postern_lmtp': {'schema_version', 'resolve', 'deliver', 'put_contents', 'put_parts', 'put_messages'},
         'postern_admin': {
             'schema_version', 'lock_key', 'held_maildrops', 'ask_who', 'fetch_parts', 'put_contents', 'put_parts', 'put_messages',
             'find_mailbox', 'add_tenant', 'list_tenants', 'set_tenant', 'remove_tenant', 'add_domain', 'list_domains', 'set_domain',

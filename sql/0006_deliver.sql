@@ -1,0 +1,479 @@
+-- How mail is delivered: who is this recipient, and one transaction for a
+-- message to all of them; and the views that a mail server's tables read.
+--
+-- A large message is stored before it is delivered, in the same transaction:
+--
+--   begin
+--   put_contents, put_parts     its octets (see 0004_store)
+--   deliver                     with the content's number instead of data
+--   commit                      or rollback, where deliver stored nothing
+--
+-- Order of locks: mailboxes by number, then domains, then tenants, the last
+-- two only where they have a quota, then usage by domain and slot.
+
+-- What may keep an address, and a delivery, from a mailbox. Both functions
+-- speak in these numbers:
+--
+--   0 fine      1 no such mailbox or address      2 no such domain
+--   3 disabled  4 over quota, smaller may fit     5 larger than the whole quota
+--   6 a duplicate, which is there already (deliver only)
+
+-- room: would this many octets more fit into the mailbox, as it is now? A hint:
+-- deliver() decides. Not granted.
+create function postern.room(p_octets bigint, p_used bigint, p_quota bigint, p_domain bigint) returns integer
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+    r record;
+begin
+    if p_octets > p_quota then
+        return 5;
+    end if;
+    if p_used + p_octets > p_quota then
+        return 4;
+    end if;
+    select d.quota as domain_quota, t.quota as tenant_quota, d.tenant into r
+      from postern.domain d join postern.tenant t on t.tenant = d.tenant
+     where d.domain = p_domain and (d.quota is not null or t.quota is not null);
+    if not found then
+        return 0;
+    end if;
+    if p_octets > r.domain_quota or p_octets > r.tenant_quota then
+        return 5;
+    end if;
+    if r.domain_quota is not null
+       and p_octets + (select coalesce(sum(u.octets), 0) from postern.usage u where u.domain = p_domain) > r.domain_quota then
+        return 4;
+    end if;
+    if r.tenant_quota is not null
+       and p_octets + (select coalesce(sum(u.octets), 0) from postern.domain d join postern.usage u on u.domain = d.domain
+                        where d.tenant = r.tenant) > r.tenant_quota then
+        return 4;
+    end if;
+    return 0;
+end
+$$;
+
+-- resolve: who are these recipients? Canonical addresses, `postmaster` alone
+-- among them; p_bases are the same without their tag, null where there is none.
+-- p_octets is what the sender announced, 0 if nothing. p_postmaster gets the
+-- postmaster's mail of a domain that has no such address; null: the oldest
+-- mailbox of the domain.
+--
+-- An address is looked for as it is, then without its tag, then as the catch-all
+-- of its domain, each as a mailbox and as an alias; in a domain that is another
+-- name of one, there. An alias names mailboxes and a domain alias is one step, so
+-- that nothing can loop.
+--
+-- One row for each mailbox of each address, with verdict 0, in the order of the
+-- addresses (n counts from 1); or one row with the verdict and mailbox null. An
+-- address that means several mailboxes passes over those that are disabled, and
+-- is over quota if one of the others is: mail to it is stored in all or in none.
+--
+-- A provider who has his own user tables replaces this function.
+create function postern.resolve(p_addresses text[], p_bases text[], p_octets bigint, p_postmaster text)
+returns table (n integer, verdict integer, mailbox bigint)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_octets constant bigint := greatest(p_octets, 1);
+    v_address text;
+    v_base text;
+    v_try text;
+    v_found bigint[];
+    v_rows bigint;
+    d record;
+    m record;
+begin
+    for i in 1 .. coalesce(cardinality(p_addresses), 0) loop
+        n := i;
+        v_address := p_addresses[i];
+
+        -- Mostly it is the address of a mailbox.
+        select b.mailbox, b.octets, b.quota, b.domain, b.enabled and o.enabled and t.enabled as active into m
+          from postern.mailbox b
+          join postern.domain o on o.domain = b.domain
+          join postern.tenant t on t.tenant = o.tenant
+         where b.address = v_address;
+        if found then
+            verdict := case when m.active then postern.room(v_octets, m.octets, m.quota, m.domain) else 3 end;
+            mailbox := case when verdict = 0 then m.mailbox end;
+            return next;
+            continue;
+        end if;
+
+        mailbox := null;
+        if v_address = 'postmaster' then
+            -- RFC 5321 section 4.5.1: without a domain, too.
+            v_address := coalesce(p_postmaster, 'postmaster@' || (select o.name from postern.domain o
+                                                                   where o.alias_of is null and o.enabled
+                                                                   order by o.domain limit 1));
+        end if;
+        select o.name, h.domain as home, h.name as home_name, o.enabled and h.enabled and t.enabled as active into d
+          from postern.domain o
+          join postern.domain h on h.domain = coalesce(o.alias_of, o.domain)
+          join postern.tenant t on t.tenant = h.tenant
+         where o.name = split_part(v_address, '@', -1);
+        if not found or not d.active then
+            verdict := case when d.home is null then 2 else 3 end;
+            return next;
+            continue;
+        end if;
+        v_address := left(v_address, -length(d.name)) || d.home_name;
+        v_base := left(p_bases[i], -length(d.name)) || d.home_name;
+        foreach v_try in array array[v_address, v_base, '@' || d.home_name] loop
+            select array_agg(x.mailbox) filter (where x.enabled), count(*) into v_found, v_rows
+              from (select b.mailbox, true as enabled from postern.mailbox b where b.address = v_try
+                    union all
+                    select a.mailbox, a.enabled from postern.alias a where a.address = v_try) x;
+            exit when v_rows > 0;
+        end loop;
+        if v_rows = 0 and v_address = 'postmaster@' || d.home_name then
+            v_found := coalesce((select array[b.mailbox] from postern.mailbox b where b.address = p_postmaster),
+                                (select array[min(b.mailbox)] from postern.mailbox b where b.domain = d.home and b.enabled));
+        elsif v_rows = 0 then
+            verdict := 1;
+            return next;
+            continue;
+        end if;
+
+        verdict := 3;
+        for m in select b.mailbox, postern.room(v_octets, b.octets, b.quota, b.domain) as room
+                   from postern.mailbox b
+                   join postern.domain o on o.domain = b.domain
+                   join postern.tenant t on t.tenant = o.tenant
+                  where b.mailbox = any (v_found) and b.enabled and o.enabled and t.enabled
+        loop
+            verdict := case when verdict = 3 then m.room else greatest(verdict, m.room) end;
+        end loop;
+        if verdict <> 0 then
+            return next;
+            continue;
+        end if;
+        return query select i, 0, b.mailbox
+                       from postern.mailbox b
+                       join postern.domain o on o.domain = b.domain
+                       join postern.tenant t on t.tenant = o.tenant
+                      where b.mailbox = any (v_found) and b.enabled and o.enabled and t.enabled;
+    end loop;
+end
+$$;
+
+-- Deliveries that are not to be repeated; written only where a program gives keys.
+create table postern.delivery (
+    key         bytea       not null primary key check (length(key) = 16),
+    delivered_at timestamptz not null
+) with (autovacuum_vacuum_scale_factor = 0.05);
+create index delivery_delivered_at on postern.delivery (delivered_at);
+comment on table  postern.delivery is 'what was delivered a short time ago, where duplicates are suppressed';
+comment on column postern.delivery.key is 'a hash over Message-ID, sender and recipient';
+
+-- keep_content: the content of a delivery, for this many messages. p_data is all
+-- of it, or null where p_content was made before. Returns its number. Not granted.
+create function postern.keep_content(p_content bigint, p_refs bigint, p_octets bigint, p_digest bytea, p_data bytea)
+returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_content bigint := p_content;
+begin
+    if p_content is null then
+        v_content := nextval('postern.content_content_seq');
+        insert into postern.content (content, refs, octets, digest) values (v_content, p_refs, p_octets, p_digest);
+        insert into postern.content_part (content, part, data)
+            select v_content, i, substring(p_data from i * 8000 + 1 for 8000)
+              from generate_series(0, (length(p_data) - 1) / 8000) i
+             where length(p_data) > 0;
+    elsif p_refs > 1 then
+        update postern.content c set refs = p_refs where c.content = p_content;
+    end if;
+    return v_content;
+end
+$$;
+
+-- deliver: a message into the mailboxes of its recipients, in the transaction
+-- of the caller: the content once, a message row for each mailbox. A mailbox
+-- that several recipients name gets one, with the first one's Delivered-To.
+--
+--   p_octets, p_digest  of the content; p_data is all of it, or null, and then
+--   p_content           is its number, made by put_contents in this transaction
+--   p_mailboxes         of all recipients, one behind the other
+--   p_counts            how many of them each recipient has
+--   p_delivered_to      a line for each recipient
+--   p_keys, p_window    null, or what a delivery is known by, for each recipient
+--                       (null where unknown), and for how many milliseconds
+--
+-- verdicts and uids (of the first mailbox, null where nothing was stored) are
+-- in the order of the recipients; stored is the number of message rows. Each
+-- recipient stands for all its mailboxes that are still there and enabled, or
+-- for none. The mailboxes are locked here, so that uids commit in order and
+-- the quotas are exact.
+create function postern.deliver(p_octets bigint, p_digest bytea, p_data bytea, p_content bigint,
+    p_mailboxes bigint[], p_counts bigint[], p_delivered_to text[], p_keys bytea[], p_window bigint,
+    out stored bigint, out verdicts bigint[], out uids bigint[])
+-- Plans made for the arrays of each call would cost more than what they gain.
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+    v_recipients constant integer := coalesce(cardinality(p_counts), 0);
+    v_since constant timestamptz := clock_timestamp() - make_interval(secs => coalesce(p_window, 0) / 1000.0);
+    v_content bigint;
+    v_domain bigint;
+    v_uid bigint;
+    -- What is known of each mailbox, side by side, in the order of their numbers.
+    b_mailbox bigint[] := '{}';
+    b_active boolean[] := '{}';
+    b_used bigint[] := '{}';
+    b_quota bigint[] := '{}';
+    b_owner integer[] := '{}';      -- its domain, as an index into o_..., 0 where no quota is to be kept
+    b_for integer[];                -- the recipient whose copy it gets
+    b_at integer;
+    -- Domains and tenants with a quota: how much is left.
+    o_domain bigint[];
+    o_tenant bigint[];
+    o_left bigint[];
+    o_tenant_left bigint[];
+    o_quota bigint[];
+    v_before integer[];
+    v_left_before bigint[];
+    v_tenant_left_before bigint[];
+    v_domains bigint[] := '{}';
+    v_next integer := 1;
+    v_first bigint[];
+    v_size bigint;
+    v_verdict integer;
+    v_there boolean;
+    m record;
+begin
+    -- What is acknowledged is on disk, whatever the server's default; stronger settings stay.
+    if current_setting('synchronous_commit') = 'off' then
+        perform set_config('synchronous_commit', 'on', true);
+    end if;
+    if cardinality(p_delivered_to) is distinct from v_recipients or v_recipients = 0
+       or cardinality(p_mailboxes) is distinct from (select sum(c) from unnest(p_counts) c)
+       or coalesce(cardinality(p_keys), v_recipients) <> v_recipients
+       or (p_data is null) = (p_content is null) or (p_data is not null and length(p_data) <> p_octets) then
+        raise exception 'deliver: arrays that differ in number, or octets that do not' using errcode = 'PN400';
+    end if;
+    if p_content is not null and not postern.made_here(array[p_content]) then
+        raise exception 'deliver: a content that this transaction did not make' using errcode = 'PN400';
+    end if;
+
+    -- Mostly there is one mailbox, and room in it: one statement finds that out and takes the uid.
+    if cardinality(p_mailboxes) = 1 and v_recipients = 1 and p_keys is null then
+        v_size := p_octets + coalesce(octet_length(p_delivered_to[1]) + 16, 0);
+        update postern.mailbox b
+           set next_uid = b.next_uid + 1, messages = b.messages + 1, octets = b.octets + v_size
+          from postern.domain o, postern.tenant t
+         where b.mailbox = p_mailboxes[1] and (b.quota is null or b.octets + v_size <= b.quota) and b.enabled
+           and o.domain = b.domain and o.enabled and o.quota is null
+           and t.tenant = o.tenant and t.enabled and t.quota is null
+        returning b.next_uid - 1, b.domain into v_uid, v_domain;
+        if found then
+            v_content := postern.keep_content(p_content, 1, p_octets, p_digest, p_data);
+            insert into postern.message (mailbox, uid, content, octets, delivered_to)
+                values (p_mailboxes[1], v_uid, v_content, v_size, p_delivered_to[1]);
+            perform postern.add_usage(p_mailboxes[1], v_domain, 1, v_size);
+            stored := 1;
+            verdicts := '{0}';
+            uids := array[v_uid];
+            return;
+        end if;
+    end if;
+
+    for m in select b.mailbox, b.domain, b.octets, b.quota, b.enabled and o.enabled and t.enabled as active,
+                    o.quota is not null or t.quota is not null as owned
+               from postern.mailbox b
+               join postern.domain o on o.domain = b.domain
+               join postern.tenant t on t.tenant = o.tenant
+              where b.mailbox = any (p_mailboxes)
+              order by b.mailbox for no key update of b
+    loop
+        b_mailbox := b_mailbox || m.mailbox;
+        b_active := b_active || m.active;
+        b_used := b_used || m.octets;
+        b_quota := b_quota || m.quota;
+        if m.owned and not m.domain = any (v_domains) then
+            v_domains := v_domains || m.domain;
+        end if;
+        b_owner := b_owner || case when m.owned then array_position(v_domains, m.domain) else 0 end;
+    end loop;
+
+    if v_domains <> '{}' then
+        perform from postern.domain o where o.domain = any (v_domains) and o.quota is not null
+          order by o.domain for no key update;
+        perform from postern.tenant t
+          where t.tenant in (select o.tenant from postern.domain o where o.domain = any (v_domains)) and t.quota is not null
+          order by t.tenant for no key update;
+        select array_agg(o.domain order by v.i), array_agg(o.tenant order by v.i),
+               array_agg(o.quota - (select coalesce(sum(u.octets), 0) from postern.usage u where u.domain = o.domain) order by v.i),
+               array_agg(t.quota - (select coalesce(sum(u.octets), 0)
+                                      from postern.domain s join postern.usage u on u.domain = s.domain
+                                     where s.tenant = o.tenant) order by v.i),
+               array_agg(least(o.quota, t.quota) order by v.i)
+          into o_domain, o_tenant, o_left, o_tenant_left, o_quota
+          from unnest(v_domains) with ordinality v(domain, i)
+          join postern.domain o on o.domain = v.domain
+          join postern.tenant t on t.tenant = o.tenant;
+    end if;
+
+    b_for := array_fill(0, array[cardinality(b_mailbox)]);
+    for i in 1 .. v_recipients loop
+        v_size := p_octets + coalesce(octet_length(p_delivered_to[i]) + 16, 0);
+        v_before := b_for;
+        v_left_before := o_left;
+        v_tenant_left_before := o_tenant_left;
+        v_verdict := 1;
+        v_there := false;
+        for k in v_next .. v_next + p_counts[i]::integer - 1 loop
+            b_at := array_position(b_mailbox, p_mailboxes[k]);
+            continue when b_at is null;
+            if not b_active[b_at] then
+                v_verdict := greatest(v_verdict, 3);
+                continue;
+            end if;
+            v_there := true;
+            continue when b_for[b_at] <> 0;
+            b_for[b_at] := i;
+            if v_size > b_quota[b_at] then
+                v_verdict := greatest(v_verdict, 5);
+            elsif b_used[b_at] + v_size > b_quota[b_at] then
+                v_verdict := greatest(v_verdict, 4);
+            end if;
+            if b_owner[b_at] > 0 then
+                if v_size > o_quota[b_owner[b_at]] then
+                    v_verdict := greatest(v_verdict, 5);
+                end if;
+                o_left[b_owner[b_at]] := o_left[b_owner[b_at]] - v_size;
+                for j in 1 .. cardinality(o_tenant) loop
+                    if o_tenant[j] = o_tenant[b_owner[b_at]] then
+                        o_tenant_left[j] := o_tenant_left[j] - v_size;
+                    end if;
+                end loop;
+                if o_left[b_owner[b_at]] < 0 or o_tenant_left[b_owner[b_at]] < 0 then
+                    v_verdict := greatest(v_verdict, 4);
+                end if;
+            end if;
+        end loop;
+        if v_there and v_verdict <= 3 then
+            v_verdict := 0;
+        end if;
+        v_next := v_next + p_counts[i]::integer;
+
+        -- The mailboxes are locked: nobody else delivers to this recipient now.
+        if v_there and p_keys[i] is not null then
+            if exists (select from postern.delivery d where d.key = p_keys[i] and d.delivered_at > v_since) then
+                v_verdict := 6;
+            elsif v_verdict = 0 then
+                insert into postern.delivery as d (key, delivered_at) values (p_keys[i], clock_timestamp())
+                    on conflict (key) do update set delivered_at = excluded.delivered_at;
+            end if;
+        end if;
+        if v_verdict <> 0 then
+            b_for := v_before;
+            o_left := v_left_before;
+            o_tenant_left := v_tenant_left_before;
+        end if;
+        verdicts[i] := v_verdict;
+    end loop;
+
+    stored := (select count(*) from unnest(b_for) f where f > 0);
+    uids := array_fill(null::bigint, array[v_recipients]);
+    if stored = 0 then
+        return;
+    end if;
+
+    v_content := postern.keep_content(p_content, stored, p_octets, p_digest, p_data);
+    with n as (
+        select f.mailbox, p_delivered_to[f.recipient] as delivered_to,
+               p_octets + coalesce(octet_length(p_delivered_to[f.recipient]) + 16, 0) as octets
+          from unnest(b_mailbox, b_for) as f(mailbox, recipient) where f.recipient > 0
+    ), taken as (
+        update postern.mailbox b
+           set next_uid = b.next_uid + 1, messages = b.messages + 1, octets = b.octets + n.octets
+          from n where b.mailbox = n.mailbox
+        returning b.mailbox, b.next_uid - 1 as uid, n.octets, n.delivered_to
+    ), put as (
+        insert into postern.message (mailbox, uid, content, octets, delivered_to)
+            select taken.mailbox, taken.uid, v_content, taken.octets, taken.delivered_to from taken
+    )
+    select array_agg(taken.uid order by taken.mailbox) into v_first from taken;
+
+    -- The uids of what was stored, in the order of b_mailbox: to the recipients.
+    v_next := 0;
+    for k in 1 .. cardinality(b_mailbox) loop
+        if b_for[k] > 0 then
+            v_next := v_next + 1;
+            uids[b_for[k]] := coalesce(uids[b_for[k]], v_first[v_next]);
+        end if;
+    end loop;
+
+    for m in select b.domain, min(b.mailbox) as one, count(*) as n,
+                    sum(p_octets + coalesce(octet_length(p_delivered_to[f.recipient]) + 16, 0))::bigint as octets
+               from unnest(b_mailbox, b_for) as f(mailbox, recipient)
+               join postern.mailbox b on b.mailbox = f.mailbox
+              where f.recipient > 0
+              group by b.domain, b.mailbox % 16
+              order by b.domain, b.mailbox % 16
+    loop
+        perform postern.add_usage(m.one, m.domain, m.n, m.octets);
+    end loop;
+
+    -- A few of what is too old to matter, so that the table stays as small as the window is short.
+    if p_keys is not null then
+        delete from postern.delivery d
+         where d.key in (select x.key from postern.delivery x where x.delivered_at < v_since
+                          order by x.delivered_at limit 2 * v_recipients for update skip locked);
+    end if;
+end
+$$;
+
+revoke all on all functions in schema postern from public;
+grant execute on function postern.resolve(text[], text[], bigint, text) to postern_lmtp;
+grant execute on function postern.deliver(bigint, bytea, bytea, bigint, bigint[], bigint[], text[], bytea[], bigint) to postern_lmtp;
+
+-- ------------------------------------------------- tables of a mail server
+--
+-- Read-only, for Postfix's pgsql: maps and their like, with a role of its own.
+-- What is disabled is not shown, so that it is refused while the sender is
+-- still there.
+do $$
+begin
+    if not exists (select from pg_catalog.pg_roles where rolname = 'postern_maps') then
+        create role postern_maps login;
+    end if;
+end
+$$;
+
+create schema postern_maps;
+comment on schema postern_maps is 'Postern: read-only views for the tables of a mail server';
+revoke all on schema postern_maps from public;
+grant usage on schema postern_maps to postern_maps;
+
+create view postern_maps.domains as
+    select o.name, a.name as alias_of
+      from postern.domain o
+      left join postern.domain a on a.domain = o.alias_of
+      join postern.tenant t on t.tenant = coalesce(a.tenant, o.tenant)
+     where o.enabled and coalesce(a.enabled, true) and t.enabled;
+comment on view postern_maps.domains is 'domains that mail is taken for; alias_of is the domain that it is another name of';
+
+create view postern_maps.mailboxes as
+    select m.address, o.name as domain
+      from postern.mailbox m
+      join postern.domain o on o.domain = m.domain
+      join postern.tenant t on t.tenant = o.tenant
+     where m.enabled and o.enabled and t.enabled;
+comment on view postern_maps.mailboxes is 'addresses of mailboxes';
+
+create view postern_maps.aliases as
+    select a.address, o.name as domain, m.address as mailbox
+      from postern.alias a
+      join postern.domain o on o.domain = a.domain
+      join postern.tenant t on t.tenant = o.tenant
+      join postern.mailbox m on m.mailbox = a.mailbox
+     where a.enabled and o.enabled and t.enabled and m.enabled;
+comment on view postern_maps.aliases is 'addresses that mean mailboxes, a row for each; @domain is the catch-all';
+
+grant select on all tables in schema postern_maps to postern_maps;
