@@ -14,16 +14,18 @@ enum { ERRORS_LOGGED = 5, ERRORS_WINDOW_MS = 10000 };
 
 #define LIST(...) __VA_ARGS__
 #define STATEMENT(name, sql, args, columns) \
-    static const Oid args_of_##name[] = { args }; \
-    static const Oid columns_of_##name[] = { columns };
+    static const Oid args_of_##name[] = { 0, args }; \
+    static const Oid columns_of_##name[] = { 0, columns };   /* from 1, as there may be none */
 #include "storage/statements.def"
+#include "storage/deliver_statements.def"
 #undef STATEMENT
 
 const struct statement pg_statement_table[PG_STATEMENTS] = {
 #define STATEMENT(name, sql, args, columns) \
-    { #name, sql, args_of_##name, columns_of_##name, \
-      sizeof args_of_##name / sizeof(Oid), sizeof columns_of_##name / sizeof(Oid) },
+    [PG_##name] = { #name, sql, args_of_##name + 1, columns_of_##name + 1, \
+                    sizeof args_of_##name / sizeof(Oid) - 1, sizeof columns_of_##name / sizeof(Oid) - 1 },
 #include "storage/statements.def"
+#include "storage/deliver_statements.def"
 #undef STATEMENT
 };
 
@@ -38,6 +40,7 @@ static void answer_later(void *arg)
     /* What the answers ask for now comes in the next turn. */
     pg->later = NULL;
     pg->later_count = pg->later_cap = 0;
+    pg->sqlstate[0] = '\0';
     for (size_t i = 0; i < count; i++)
         batch[i].answer(batch[i].arg, batch[i].status, NULL);
     mem_free(batch);
@@ -93,7 +96,7 @@ int pg_backend_pid(struct pg_ref ref)
 enum pg_bound pg_bind(struct pg *pg, struct pg_ref *ref_r)
 {
     struct pg_lane *best = NULL;
-    bool undecided = true;
+    bool undecided = true, taken = false;
 
     *ref_r = (struct pg_ref){ NULL, 0 };
     for (size_t i = 0; i < pg->count; i++) {
@@ -102,12 +105,15 @@ enum pg_bound pg_bind(struct pg *pg, struct pg_ref *ref_r)
             undecided = false;
         if (lane->state != LANE_UP || lane->broken)
             continue;
+        taken = taken || lane->alone;
+        if (lane->alone)
+            continue;
         if (best == NULL || lane->bound < best->bound ||
             (lane->bound == best->bound && lane->asked.count < best->asked.count))
             best = lane;
     }
     if (best == NULL)
-        return pg->wrong_version >= 0 ? PG_WRONG : undecided ? PG_WAIT : PG_AWAY;
+        return taken ? PG_WAIT : pg->wrong_version >= 0 ? PG_WRONG : undecided ? PG_WAIT : PG_AWAY;
     best->bound++;
     *ref_r = (struct pg_ref){ best, best->generation };
     return PG_BOUND;
@@ -117,6 +123,30 @@ void pg_unbind(struct pg_ref ref)
 {
     if (ref.lane != NULL && ref.lane->generation == ref.generation)
         ref.lane->bound--;
+}
+
+bool pg_keep_alone(struct pg *pg, struct pg_ref ref)
+{
+    size_t others = 0;
+
+    if (!pg_alive(ref) || ref.lane->alone)
+        return false;
+    for (size_t i = 0; i < pg->count; i++)
+        others += &pg->lanes[i] != ref.lane && pg->lanes[i].state == LANE_UP && !pg->lanes[i].broken && !pg->lanes[i].alone;
+    /* Where there is only one at all, there is no other way. */
+    ref.lane->alone = others > 0 || pg->count == 1;
+    return ref.lane->alone;
+}
+
+void pg_share(struct pg_ref ref)
+{
+    if (ref.lane != NULL && ref.lane->generation == ref.generation)
+        ref.lane->alone = false;
+}
+
+const char *pg_sqlstate(const struct pg *pg)
+{
+    return pg->sqlstate;
 }
 
 size_t pg_lanes_up(const struct pg *pg)
@@ -139,6 +169,8 @@ static void choose_listener(struct pg *pg)
 {
     struct pg_lane *first = NULL;
 
+    if (pg->events->who == NULL)
+        return;
     for (size_t i = 0; i < pg->count; i++) {
         struct pg_lane *lane = &pg->lanes[i];
         if (lane->state != LANE_UP || lane->broken)
@@ -229,13 +261,14 @@ enum db_status pg_error(struct pg *pg, const PGresult *res, const char *what)
 
 /* ---- life */
 
-struct pg *pg_new(struct loop *loop, const char *conninfo, size_t lanes, uint64_t statement_timeout, uint64_t retry,
+struct pg *pg_new(struct loop *loop, const char *conninfo, enum pg_set set, size_t lanes, uint64_t statement_timeout, uint64_t retry,
                   const struct pg_events *events, void *owner)
 {
     struct pg *pg = mem_zalloc(sizeof *pg);
 
     pg->loop = loop;
     pg->conninfo = mem_str(conninfo);
+    pg->set = set;
     pg->statement_timeout = statement_timeout;
     pg->retry = retry;
     pg->events = events;

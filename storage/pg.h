@@ -26,22 +26,27 @@ struct pg_lane;
 enum pg_statement {
 #define STATEMENT(name, sql, args, columns) PG_##name,
 #include "storage/statements.def"
+    PG_MAILDROPS_END,
+    PG_DELIVERIES_START = PG_MAILDROPS_END - 1,     /* the next one is the first of these */
+#include "storage/deliver_statements.def"
 #undef STATEMENT
     PG_STATEMENTS
 };
+/* Which of them lanes prepare: each role has its own. */
+enum pg_set { PG_MAILDROPS, PG_DELIVERIES };
 
 struct pg_events {
     /* A lane was lost: pg_alive() is false from now on for what was bound to it. Before its questions are answered. */
     void (*lost)(void *owner);
     /* What pg_bind() answers may have changed from PG_WAIT. */
     void (*decided)(void *owner);
-    /* Somebody asks who holds what; answers go to this channel. */
+    /* Somebody asks who holds what; answers go to this channel. NULL: not listened for. */
     void (*who)(void *owner, const char *channel);
     void (*wrong_schema)(void *owner, const char *text);
 };
 
 /* Starts to connect and returns. conninfo is copied, events is not. Times in milliseconds. */
-struct pg *pg_new(struct loop *loop, const char *conninfo, size_t lanes, uint64_t statement_timeout, uint64_t retry,
+struct pg *pg_new(struct loop *loop, const char *conninfo, enum pg_set set, size_t lanes, uint64_t statement_timeout, uint64_t retry,
                   const struct pg_events *events, void *owner);
 /* Answers what is in flight with DB_LOST. Never from within an answer or an event. */
 void pg_free(struct pg **pg);
@@ -57,7 +62,7 @@ struct pg_ref {
 };
 enum pg_bound {
     PG_BOUND,   /* to the least busy lane */
-    PG_WAIT,    /* the first attempt to connect is still under way: `decided` will tell */
+    PG_WAIT,    /* the first attempt to connect is still under way: `decided` will tell; or all lanes are kept alone */
     PG_AWAY,    /* no lane is up */
     PG_WRONG,   /* the same, and the schema is not ours */
 };
@@ -65,6 +70,12 @@ enum pg_bound pg_bind(struct pg *pg, struct pg_ref *ref_r);
 void pg_unbind(struct pg_ref ref);
 bool pg_alive(struct pg_ref ref);
 int pg_backend_pid(struct pg_ref ref);      /* 0 if it is dead */
+/*
+ * For a transaction of several questions: until pg_share() this lane is given
+ * to nobody else. False where no lane would be left to the others.
+ */
+bool pg_keep_alone(struct pg *pg, struct pg_ref ref);
+void pg_share(struct pg_ref ref);
 
 /*
  * Called once for each question, from the loop, in the order of asking for one
@@ -74,6 +85,8 @@ int pg_backend_pid(struct pg_ref ref);      /* 0 if it is dead */
  * way, so that nobody knows whether it happened), DB_BUG; each is logged.
  */
 typedef void pg_answer(void *arg, enum db_status status, PGresult *res);
+/* In such a call: the SQLSTATE of the error that status stands for; empty where the database did not give one. */
+const char *pg_sqlstate(const struct pg *pg);
 
 /* The values of args are copied before it returns. */
 void pg_ask(struct pg *pg, struct pg_ref ref, enum pg_statement statement, const struct pg_args *args,

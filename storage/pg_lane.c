@@ -26,7 +26,7 @@ enum {
     READS_IN_A_TURN = 16,
 };
 
-static const int binary[PG_ARGS_MAX] = { 1, 1, 1, 1 };
+static const int binary[PG_ARGS_MAX] = { 1, 1, 1, 1, 1, 1, 1, 1, 1 };
 
 static void lane_event(void *arg, int fd, unsigned events);
 
@@ -99,12 +99,14 @@ static void lane_lose(struct pg_lane *lane, uint64_t pause)
     if (was_up) {
         lane->generation++;
         lane->bound = 0;
+        lane->alone = false;
     }
     close_connection(lane);
     /* Half of it by chance, so that workers do not come back all at once. */
     timer_set(lane->timer, pause / 2 + randombytes_uniform((uint32_t)(pause / 2 + 1)));
 
     pg_lane_lost(lane);
+    lane->pg->sqlstate[0] = '\0';
     while (asked.count > 0) {
         struct question q = ring_take(&asked);
         q.answer(q.arg, DB_LOST, NULL);
@@ -212,7 +214,7 @@ static void keep_result(struct pg_lane *lane, PGresult *res, ExecStatusType kind
         lane->res = res;
         return;
     }
-    if (kind == PGRES_COMMAND_OK && s == NULL) {
+    if (kind == PGRES_COMMAND_OK && (s == NULL || s->column_count == 0)) {
         lane->res = res;
         return;
     }
@@ -220,7 +222,9 @@ static void keep_result(struct pg_lane *lane, PGresult *res, ExecStatusType kind
         log_error(NULL, "database statement=%s result=bug: the columns are not those that this program knows", name);
         lane->status = DB_BUG;
     } else {
+        const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
         lane->status = pg_error(lane->pg, res, name);
+        snprintf(lane->sqlstate, sizeof lane->sqlstate, "%s", state != NULL ? state : "");
     }
     PQclear(res);
 }
@@ -232,6 +236,8 @@ static void give_answer(struct pg_lane *lane)
     enum db_status status = lane->status;
 
     lane->answered++;
+    memcpy(lane->pg->sqlstate, lane->sqlstate, sizeof lane->sqlstate);
+    lane->sqlstate[0] = '\0';
     lane->res = NULL;
     lane->status = DB_OK;
     lane->oldest_since = loop_now(lane->pg->loop);
@@ -314,7 +320,9 @@ static void lane_setup(struct pg_lane *lane)
     snprintf(timeout, sizeof timeout, "%llu", (unsigned long long)lane->pg->statement_timeout);
     sent = sent && PQsendQueryParams(lane->conn, "select set_config('statement_timeout', $1, false)", 1, NULL, settings, NULL, NULL, 0) &&
            PQsendQueryParams(lane->conn, "select postern.schema_version()", 0, NULL, NULL, NULL, NULL, 1);
-    for (int i = 0; sent && i < PG_STATEMENTS; i++) {
+    int from = lane->pg->set == PG_MAILDROPS ? 0 : PG_DELIVERIES_START + 1;
+    int end = lane->pg->set == PG_MAILDROPS ? PG_MAILDROPS_END : PG_STATEMENTS;
+    for (int i = from; sent && i < end; i++) {
         const struct statement *s = &pg_statement_table[i];
         sent = PQsendPrepare(lane->conn, s->name, s->sql, s->arg_count, s->args);
     }

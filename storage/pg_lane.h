@@ -36,6 +36,7 @@ struct pg_lane {
     bool tried;                 /* the first attempt to connect came to an end */
     bool complained;            /* that it is away was logged */
     bool listens;               /* for `who` */
+    bool alone;                 /* pg_keep_alone() */
     uint64_t generation;        /* of the connection; raised when one is lost */
     size_t bound;               /* sessions */
     uint64_t pause;             /* before the last attempt */
@@ -50,12 +51,15 @@ struct pg_lane {
     uint64_t oldest_since;      /* since when the oldest question is the oldest */
     PGresult *res;              /* of the oldest question, until its Sync is answered */
     enum db_status status;
+    char sqlstate[6];           /* of the error that status stands for */
     unsigned setup_step;
 };
 
 struct pg {
     struct loop *loop;
     char *conninfo;
+    enum pg_set set;
+    char sqlstate[6];           /* pg_sqlstate() */
     uint64_t statement_timeout, retry;
     const struct pg_events *events;
     void *owner;

@@ -16,8 +16,8 @@
 
 /* OIDs of PostgreSQL's own types: fixed for ever (pg_type.dat). */
 enum {
-    PG_BOOL = 16, PG_BYTEA = 17, PG_INT8 = 20, PG_INT4 = 23, PG_TEXT = 25, PG_TEXT_ARRAY = 1009, PG_INT8_ARRAY = 1016,
-    PG_VOID = 2278,
+    PG_BOOL = 16, PG_BYTEA = 17, PG_INT8 = 20, PG_INT4 = 23, PG_TEXT = 25, PG_BYTEA_ARRAY = 1001, PG_TEXT_ARRAY = 1009,
+    PG_INT8_ARRAY = 1016, PG_VOID = 2278,
 };
 
 /* False where the value is null or of another size. */
@@ -28,7 +28,7 @@ bool pg_get_int8(const PGresult *res, int row, int column, int64_t *value_r);
 bool pg_get_bytes(const PGresult *res, int row, int column, struct span *value_r);
 
 /* The parameters of one statement, in order. What is not a number is borrowed until it was sent. */
-enum { PG_ARGS_MAX = 4 };
+enum { PG_ARGS_MAX = 9 };
 struct pg_args {
     int count;
     const char *values[PG_ARGS_MAX];

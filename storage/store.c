@@ -57,7 +57,7 @@ struct store *store_new(struct loop *loop, const struct storage_settings *settin
     store->readers_timer = timer_new(loop, drop_forget_ahead, store);
     if (gethostname(store->host, sizeof store->host - 1) != 0)
         store->host[0] = '\0';
-    store->pg = pg_new(loop, conninfo, (size_t)settings->database_lanes, (uint64_t)settings->database_statement_timeout,
+    store->pg = pg_new(loop, conninfo, PG_MAILDROPS, (size_t)settings->database_lanes, (uint64_t)settings->database_statement_timeout,
                        (uint64_t)settings->database_retry, &events, store);
     return store;
 }
