@@ -1,0 +1,271 @@
+/*
+ * message.c - DATA and BDAT: a message comes in, is stored, and every
+ * recipient gets its reply.
+ *
+ * A message that is refused while it comes (too large, no room) is read to its
+ * end all the same, and kept no longer. Must never say 250 for what was not
+ * reported as committed, nor give one reply less or more than there are
+ * accepted recipients (RFC 2033 section 4.2).
+ */
+#include "daemon/lmtp/session.h"
+
+#include <sodium.h>
+#include <time.h>
+
+#include "daemon/base/log.h"
+#include "daemon/base/mem.h"
+#include "daemon/lmtp/trace.h"
+#include "daemon/net/conn.h"
+#include "storage/spool.h"
+
+enum { HEAD = 65536 };      /* octets in which the Message-ID is looked for */
+
+/* ----------------------------------------------------------------- coming in */
+
+static void refuse(struct lmtp_session *s, enum lmtp_reply_name why)
+{
+    if (s->refusal == REPLY_COUNT)
+        s->refusal = why;
+    spool_drop(s->spool);
+}
+
+static void store(void *arg, struct span out)
+{
+    struct lmtp_session *s = arg;
+
+    s->octets += out.len;
+    if (s->refusal != REPLY_COUNT)
+        return;
+    if (s->octets > (uint64_t)s->service->host.settings->lmtp_max_size)
+        refuse(s, REPLY_TOO_LARGE);
+    else if (!spool_add(s->spool, out))
+        refuse(s, REPLY_NO_SPACE);
+}
+
+/* Our lines come first (RFC 5321 section 4.4). */
+static void start_message(struct lmtp_session *s, bool is_data)
+{
+    struct lmtp_transaction_id id = lmtp_transaction_id(s);
+    struct buf trace = BUF_EMPTY;
+
+    s->decoder = DATA_START(is_data);
+    s->spool = spool_new(s->service->space);
+    s->octets = 0;
+    trace_put(&trace, &(struct trace){
+        .sender = s->sender, .lhlo = { s->lhlo, s->lhlo_len }, .peer = conn_peer(s->conn), .host = s->service->hostname,
+        .id = id.s, .recipient = s->recipient_count == 1 ? s->recipients[0].address : NULL, .utf8 = s->utf8, .when = time(NULL),
+    });
+    if (!spool_add(s->spool, buf_span(&trace)))
+        refuse(s, REPLY_NO_SPACE);
+    buf_free(&trace);
+}
+
+/* ----------------------------------------------------------------- the replies */
+
+struct told {
+    const char *message_id;
+    size_t message_id_len;
+    uint64_t octets, ms;
+};
+
+static void tell(struct lmtp_session *s, size_t i, enum lmtp_reply_name reply, int64_t uid, const struct told *told)
+{
+    const struct lmtp_recipient *r = &s->recipients[i];
+    struct lmtp_transaction_id id = lmtp_transaction_id(s);
+
+    log_info(id.s, "lmtp from=%s to=%s octets=%llu code=%s status=%s mailbox=%lld mailboxes=%zu uid=%lld db=%llums message-id=%s",
+             log_text(span_str(s->sender)).s, log_text(span_str(r->address)).s, (unsigned long long)told->octets,
+             lmtp_replies[reply].code, lmtp_replies[reply].enhanced, (long long)s->mailboxes[r->first], r->count,
+             (long long)uid, (unsigned long long)told->ms,
+             log_text((struct span){ told->message_id, told->message_id_len }).s);
+    if (lmtp_replies[reply].code[0] == '2')
+        s->deliveries++;
+    if (s->conn != NULL)
+        lmtp_say(s, reply, r->address, id.s);
+}
+
+static void tell_all(struct lmtp_session *s, enum lmtp_reply_name reply)
+{
+    struct told told = { .message_id = "", .octets = s->octets };
+
+    for (size_t i = 0; i < s->recipient_count; i++)
+        tell(s, i, reply, 0, &told);
+}
+
+/* ---------------------------------------------------------------------- storing */
+
+/* What the message is known by, for the time of its storing. */
+struct storing {
+    uint64_t octets;
+    size_t message_id_len;
+    char message_id[];
+};
+
+/* One allocation, owned by the session while the job runs. */
+static struct storing *storing_new(struct lmtp_session *s)
+{
+    char *head = NULL;
+    const char *memory = spool_memory(s->spool);
+    size_t len = spool_octets(s->spool) < HEAD ? (size_t)spool_octets(s->spool) : HEAD;
+
+    if (memory == NULL) {
+        head = mem_alloc(HEAD);
+        if (!spool_read(s->spool, 0, head, HEAD, &len))
+            len = 0;
+        memory = head;
+    }
+    struct span id = trace_message_id((struct span){ memory, len });
+    struct storing *storing = mem_alloc(sizeof *storing + id.len + 1);
+    storing->octets = spool_octets(s->spool);
+    storing->message_id_len = id.len;
+    memcpy(storing->message_id, id.at, id.len);
+    mem_free(head);
+    return storing;
+}
+
+/* The same Message-ID, sender and recipient. */
+static void make_key(const struct lmtp_session *s, const struct storing *storing, struct delivery_recipient *r)
+{
+    crypto_generichash_state hash;
+
+    crypto_generichash_init(&hash, NULL, 0, DELIVERY_KEY);
+    crypto_generichash_update(&hash, (const unsigned char *)storing->message_id, storing->message_id_len);
+    crypto_generichash_update(&hash, (const unsigned char *)"", 1);
+    crypto_generichash_update(&hash, (const unsigned char *)s->sender, strlen(s->sender) + 1);
+    crypto_generichash_update(&hash, (const unsigned char *)r->address, strlen(r->address) + 1);
+    crypto_generichash_final(&hash, r->key, DELIVERY_KEY);
+    r->has_key = true;
+}
+
+static enum lmtp_reply_name reply_for(const struct lmtp_session *s, const struct delivery_result *result, size_t i)
+{
+    if (result->status != DB_OK)
+        return result->disk_full ? REPLY_NO_SPACE : REPLY_TROUBLE;
+    if (result->recipients[i].verdict == RECIPIENT_OK)
+        return REPLY_STORED;
+    return lmtp_verdict_reply(s->service, result->recipients[i].verdict);
+}
+
+static void stored(void *owner, const struct delivery_result *result)
+{
+    struct lmtp_session *s = owner;
+    struct told told = { s->storing->message_id, s->storing->message_id_len, s->storing->octets, result->ms };
+
+    s->job = NULL;
+    s->messages++;
+    for (size_t i = 0; i < s->recipient_count; i++)
+        tell(s, i, reply_for(s, result, i), result->status == DB_OK ? result->recipients[i].uid : 0, &told);
+    lmtp_reset(s);
+    lmtp_go_on(s, LMTP_READY);
+}
+
+static void start_storing(struct lmtp_session *s)
+{
+    struct delivery_recipient *recipients = mem_array(s->recipient_count, sizeof recipients[0]);
+    int64_t window = s->service->host.settings->lmtp_duplicate_window;
+
+    s->storing = storing_new(s);
+    for (size_t i = 0; i < s->recipient_count; i++) {
+        const struct lmtp_recipient *r = &s->recipients[i];
+        recipients[i] = (struct delivery_recipient){ .address = r->address, .mailboxes = s->mailboxes + r->first, .count = r->count };
+        if (window > 0 && s->storing->message_id_len > 0)
+            make_key(s, s->storing, &recipients[i]);
+    }
+    s->job = deliver_message(s->service->host.deliver, &s->spool, recipients, s->recipient_count, (uint64_t)window, stored, s);
+    mem_free(recipients);
+    lmtp_rest(s, LMTP_STORING);
+}
+
+/* All octets are there. */
+static void message_whole(struct lmtp_session *s)
+{
+    if (s->refusal == REPLY_COUNT && s->decoder.nul && s->service->reject_nul)
+        refuse(s, REPLY_HAS_NUL);
+    if (s->refusal == REPLY_COUNT && s->decoder.bare && s->service->reject_bare)
+        refuse(s, REPLY_HAS_BARE);
+    if (s->refusal == REPLY_COUNT) {
+        start_storing(s);
+        return;
+    }
+    tell_all(s, s->refusal);
+    s->state = LMTP_MAIL;
+    lmtp_reset(s);
+}
+
+/* ---------------------------------------------------------------- DATA and BDAT */
+
+void lmtp_data(struct lmtp_session *s)
+{
+    start_message(s, true);
+    s->state = LMTP_DATA;
+    lmtp_say_text(s, "354 go on, end with a dot on a line\r\n");
+}
+
+/* The octets of a chunk were used up. */
+static void chunk_whole(struct lmtp_session *s)
+{
+    s->state = LMTP_MAIL;
+    if (!s->chunk_last) {
+        lmtp_say(s, s->refusal == REPLY_COUNT ? REPLY_CHUNK : s->refusal, NULL, NULL);
+        return;
+    }
+    data_finish(&s->decoder, store, s);
+    message_whole(s);
+}
+
+/* A chunk that belongs to nothing: it was thrown away. */
+static void void_chunk_whole(struct lmtp_session *s)
+{
+    if (s->sender == NULL) {
+        s->state = s->lhlo != NULL ? LMTP_READY : LMTP_START;
+        lmtp_say(s, REPLY_SEQUENCE, NULL, NULL);
+        return;
+    }
+    s->state = LMTP_MAIL;
+    /* RFC 2033 section 4.3: behind LAST one reply for each accepted recipient, so none where there is none. */
+    if (s->chunk_last)
+        lmtp_reset(s);
+    else
+        lmtp_say(s, REPLY_NO_RECIPIENT, NULL, NULL);
+}
+
+static void chunk_over(struct lmtp_session *s)
+{
+    if (s->chunk_void)
+        void_chunk_whole(s);
+    else
+        chunk_whole(s);
+}
+
+void lmtp_bdat(struct lmtp_session *s, uint64_t octets, bool last)
+{
+    s->chunk_left = octets;
+    s->chunk_last = last;
+    s->chunk_void = s->state != LMTP_MAIL || s->recipient_count == 0;
+    if (!s->chunk_void && !s->chunks) {
+        start_message(s, false);
+        s->chunks = true;
+    }
+    s->state = LMTP_CHUNK;
+    if (octets == 0)
+        chunk_over(s);
+}
+
+size_t lmtp_take(struct lmtp_session *s, struct span in)
+{
+    size_t used;
+
+    if (s->state == LMTP_DATA) {
+        used = data_decode(&s->decoder, in, store, s);
+        if (s->decoder.state == DATA_END)
+            message_whole(s);
+        return used;
+    }
+    used = s->chunk_left < in.len ? (size_t)s->chunk_left : in.len;
+    s->chunk_left -= used;
+    if (!s->chunk_void)
+        data_decode(&s->decoder, (struct span){ in.at, used }, store, s);
+    if (s->chunk_left == 0)
+        chunk_over(s);
+    return used;
+}

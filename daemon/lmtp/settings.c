@@ -1,0 +1,66 @@
+/*
+ * settings.c - the options of LMTP, and what a bound cannot say of them.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "auth/name.h"
+#include "daemon/lmtp/lmtp.h"
+
+static const struct option rows[] = {
+#define OPTION(field, type, def, min, max, text) \
+    { #field, OPTION_##type, def, min, max, text, offsetof(struct lmtp_settings, field) },
+#include "daemon/lmtp/options.def"
+#undef OPTION
+};
+const struct option_table lmtp_options = { rows, sizeof rows / sizeof rows[0], sizeof(struct lmtp_settings) };
+
+struct report {
+    options_problem *problem;
+    void *arg;
+    const char *file;
+    int count;
+};
+
+static void complain(struct report *r, const char *option, const char *value, const char *what)
+{
+    char text[512];
+
+    snprintf(text, sizeof text, "%s: \"%.200s\" %s", option, value, what);
+    r->problem(r->arg, r->file, 0, text);
+    r->count++;
+}
+
+static void check_word(struct report *r, const char *option, const char *value, const char *a, const char *b)
+{
+    char what[80];
+
+    if (strcmp(value, a) == 0 || strcmp(value, b) == 0)
+        return;
+    snprintf(what, sizeof what, "is neither \"%s\" nor \"%s\"", a, b);
+    complain(r, option, value, what);
+}
+
+int lmtp_settings_check(const struct lmtp_settings *s, options_problem *problem, void *arg, const char *file)
+{
+    struct report r = { problem, arg, file, 0 };
+    char address[NAME_ADDRESS_MAX + 1];
+    struct stat st;
+
+    check_word(&r, "lmtp_over_quota", s->lmtp_over_quota, "temporary", "permanent");
+    check_word(&r, "lmtp_disabled", s->lmtp_disabled, "temporary", "permanent");
+    check_word(&r, "bare_newline", s->bare_newline, "convert", "reject");
+    check_word(&r, "nul_octets", s->nul_octets, "reject", "store");
+    if (s->lmtp_hostname[strspn(s->lmtp_hostname, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-")] != '\0')
+        complain(&r, "lmtp_hostname", s->lmtp_hostname, "is not the name of a host");
+    if (strpbrk(s->lmtp_separator, "@\" \t") != NULL)
+        complain(&r, "lmtp_separator", s->lmtp_separator, "has a character that no tag can begin with");
+    if (s->lmtp_postmaster[0] != '\0' &&
+        (name_canonical(span_str(s->lmtp_postmaster), (struct span){ NULL, 0 }, address, NULL) != 1 ||
+         strcmp(address, s->lmtp_postmaster) != 0))
+        complain(&r, "lmtp_postmaster", s->lmtp_postmaster, "is not an address as posternctl mailbox list shows it");
+    if (stat(s->lmtp_spool_dir, &st) != 0 || !S_ISDIR(st.st_mode))
+        complain(&r, "lmtp_spool_dir", s->lmtp_spool_dir, "is not a directory; make it, for the user of the workers only");
+    return r.count;
+}

@@ -1,0 +1,25 @@
+/*
+ * trust.h - who may deliver: lists of networks and of users.
+ */
+#ifndef POSTERN_LMTP_TRUST_H
+#define POSTERN_LMTP_TRUST_H
+
+#include <stdbool.h>
+
+struct trust;
+
+/*
+ * allow is a list of words, parted by spaces or commas: addresses ("192.0.2.1",
+ * "::1"), networks ("10.0.0.0/8", "2001:db8::/32"), users of this host
+ * ("user:postfix", "user:1001") for unix sockets. Without a network in it only
+ * loopback addresses may connect by TCP; without a user in it the mode of the
+ * socket decides. NULL with the reason in *error_r (to mem_free()) if a word is
+ * none of these, or its user does not exist.
+ */
+struct trust *trust_new(const char *allow, char **error_r);
+void trust_free(struct trust **trust);
+
+/* May the one at the other end of fd deliver? What is not a socket (a pipe, a file) was handed to us by who started us: yes. */
+bool trust_allows(const struct trust *trust, int fd);
+
+#endif
