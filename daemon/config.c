@@ -8,6 +8,7 @@
 #include "daemon/config.h"
 
 #include <arpa/inet.h>
+#include <grp.h>
 #include <libconfig.h>
 #include <pwd.h>
 #include <stdarg.h>
@@ -50,6 +51,7 @@ static const struct section {
     { "Database", &storage_options, offsetof(struct config, storage) },
     { "Authentication", &auth_options, offsetof(struct config, auth) },
     { "POP3", &pop3_options, offsetof(struct config, pop3) },
+    { "LMTP", &lmtp_options, offsetof(struct config, lmtp) },
 };
 enum { SECTIONS = sizeof sections / sizeof sections[0] };
 
@@ -212,6 +214,32 @@ static void check_address(const struct listener_settings *l, int line, struct re
     }
 }
 
+static void check_lmtp_listener(const struct listener_settings *l, int line, struct report *r)
+{
+    char *error = NULL;
+    struct trust *trust = trust_new(l->allow, &error);
+
+    if (trust == NULL)
+        problemf(r, line, "listeners: allow: %s", error);
+    trust_free(&trust);
+    mem_free(error);
+    /* RFC 2033 section 5: never on the port of SMTP. LMTP has none of its own. */
+    if (l->address[0] != '/' && l->port == 25)
+        problemf(r, line, "listeners: port: LMTP must not be on port 25, which is that of SMTP");
+    else if (l->address[0] != '/' && l->port == 110)
+        problemf(r, line, "listeners: port: 110 is that of POP3; give one to LMTP, 24 is usual");
+}
+
+static void check_unix_listener(const struct listener_settings *l, int line, struct report *r)
+{
+    if (l->mode[strspn(l->mode, "01234567")] != '\0')
+        problemf(r, line, "listeners: mode: \"%s\" is not an octal number", l->mode);
+    if (l->group[0] != '\0' && getgrnam(l->group) == NULL)
+        problemf(r, line, "listeners: group: there is no group \"%s\" on this host", l->group);
+    if (l->address[0] != '/' && (l->mode[0] != '\0' || l->group[0] != '\0'))
+        problemf(r, line, "listeners: mode and group are for unix sockets");
+}
+
 /* Two sockets in one place: bind() would say so too, but only when the server is started. */
 static bool same_place(const struct listener_settings *a, const struct listener_settings *b)
 {
@@ -227,8 +255,13 @@ static void check_listeners(const struct config *c, unsigned flags, struct repor
         int line = c->listeners.lines[i];
 
         check_address(l, line, r);
-        if (strcmp(l->protocol, "pop3") != 0)
-            problemf(r, line, "listeners: protocol: \"%s\" is not \"pop3\"", l->protocol);
+        check_unix_listener(l, line, r);
+        if (config_is_lmtp(c, i))
+            check_lmtp_listener(l, line, r);
+        else if (strcmp(l->protocol, "pop3") != 0)
+            problemf(r, line, "listeners: protocol: \"%s\" is neither \"pop3\" nor \"lmtp\"", l->protocol);
+        else if (l->allow[0] != '\0')
+            problemf(r, line, "listeners: allow is for LMTP");
         if (strpbrk(l->default_domain, "@ \t\r\n") != NULL)
             problemf(r, line, "listeners: default_domain: \"%s\" is not a domain", l->default_domain);
         for (size_t k = 0; k < i; k++) {
@@ -268,6 +301,7 @@ static void check_database(struct config *c, struct report *r)
     mem_free(common);
     c->conninfo_mail = check_conninfo(c, "database_mail", c->storage.database_mail, "posternd", r);
     c->conninfo_auth = check_conninfo(c, "database_auth", c->storage.database_auth, "posternd auth", r);
+    c->conninfo_lmtp = check_conninfo(c, "database_lmtp", c->storage.database_lmtp, "posternd lmtp", r);
     admin = check_conninfo(c, "database_admin", c->storage.database_admin, "posternctl", r);
     if (admin != NULL)
         secret_wipe(admin, strlen(admin));
@@ -296,6 +330,8 @@ struct config *config_load(const char *file, unsigned flags, options_problem *pr
     check_users(c, &r);
     check_database(c, &r);
     pop3_settings_check(&c->pop3, report_problem, &r, file);
+    if (config_has_lmtp(c))
+        lmtp_settings_check(&c->lmtp, report_problem, &r, file);
     report_close(&r);
     *problems_r = r.count;
     return c;
@@ -317,7 +353,9 @@ void config_forget_auth(struct config *c)
 void config_forget_mail(struct config *c)
 {
     forget(c->conninfo_mail);
+    forget(c->conninfo_lmtp);
     forget(c->storage.database_mail);
+    forget(c->storage.database_lmtp);
     forget(c->storage.database_admin);
 }
 
@@ -335,6 +373,7 @@ void config_free(struct config **config)
     options_free_list(&c->listeners);
     mem_free(c->conninfo_mail);
     mem_free(c->conninfo_auth);
+    mem_free(c->conninfo_lmtp);
     mem_free(c);
 }
 
@@ -342,6 +381,32 @@ const struct listener_settings *config_listener(const struct config *c, size_t i
 {
     ASSERT(i < c->listeners.count);
     return (const struct listener_settings *)c->listeners.items + i;
+}
+
+bool config_is_lmtp(const struct config *c, size_t i)
+{
+    return i < c->listeners.count && strcmp(config_listener(c, i)->protocol, "lmtp") == 0;
+}
+
+static size_t first_lmtp(const struct config *c)
+{
+    size_t i = 0;
+
+    while (i < c->listeners.count && !config_is_lmtp(c, i))
+        i++;
+    return i;
+}
+
+bool config_has_lmtp(const struct config *c)
+{
+    return first_lmtp(c) < c->listeners.count;
+}
+
+const char *config_allow(const struct config *c, size_t i)
+{
+    if (i >= c->listeners.count)
+        i = first_lmtp(c);
+    return i < c->listeners.count ? config_listener(c, i)->allow : "";
 }
 
 const char *config_default_domain(const struct config *c, size_t i)

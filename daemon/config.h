@@ -5,6 +5,7 @@
 #ifndef POSTERN_CONFIG_H
 #define POSTERN_CONFIG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include "auth/helper.h"
 #include "daemon/base/log.h"
 #include "daemon/base/options.h"
+#include "daemon/lmtp/lmtp.h"
 #include "daemon/pop3/pop3.h"
 #include "storage/store.h"
 
@@ -35,9 +37,10 @@ struct config {
     struct storage_settings storage;
     struct auth_settings auth;
     struct pop3_settings pop3;
+    struct lmtp_settings lmtp;
     struct option_list listeners;
     enum log_level log_level;
-    char *conninfo_mail, *conninfo_auth;    /* complete; NULL where they could not be made */
+    char *conninfo_mail, *conninfo_auth, *conninfo_lmtp;    /* complete; NULL where they could not be made */
 };
 
 /* What the way of starting asks of the file. */
@@ -60,6 +63,11 @@ void config_print_problem(void *arg, const char *file, int line, const char *tex
 void config_log_problem(void *arg, const char *file, int line, const char *text);
 
 const struct listener_settings *config_listener(const struct config *config, size_t i);
+/* Does the i-th listener speak LMTP? Does any? */
+bool config_is_lmtp(const struct config *config, size_t i);
+bool config_has_lmtp(const struct config *config);
+/* Who may deliver at the i-th listener, or with i past the last one, at the first for LMTP; empty where none says. */
+const char *config_allow(const struct config *config, size_t i);
 /* Of the i-th listener; empty where there is none. */
 const char *config_default_domain(const struct config *config, size_t i);
 

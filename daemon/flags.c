@@ -5,6 +5,7 @@
 
 #include <getopt.h>
 #include <stddef.h>
+#include <string.h>
 
 struct flags flags_parse(int argc, char **argv)
 {
@@ -13,7 +14,7 @@ struct flags flags_parse(int argc, char **argv)
         { "config", required_argument, NULL, 'c' },
         { "foreground", no_argument, NULL, FOREGROUND },
         { "check", no_argument, NULL, CHECK },
-        { "inetd", no_argument, NULL, INETD },
+        { "inetd", optional_argument, NULL, INETD },
         { "print-config", no_argument, NULL, PRINT_CONFIG },
         { "print-manual", no_argument, NULL, PRINT_MANUAL },
         { "version", no_argument, NULL, VERSION },
@@ -29,7 +30,11 @@ struct flags flags_parse(int argc, char **argv)
         case 'c': f.file = optarg; break;
         case FOREGROUND: f.foreground = true; break;
         case CHECK: f.check = true; break;
-        case INETD: f.inetd = true; break;
+        case INETD:
+            f.inetd = true;
+            f.lmtp = optarg != NULL && strcmp(optarg, "lmtp") == 0;
+            f.wrong = f.wrong || (optarg != NULL && !f.lmtp && strcmp(optarg, "pop3") != 0);
+            break;
         case PRINT_CONFIG: f.print_config = true; break;
         case PRINT_MANUAL: f.print_manual = true; break;
         case VERSION: f.version = true; break;
@@ -44,7 +49,7 @@ struct flags flags_parse(int argc, char **argv)
 
 void flags_usage(FILE *out)
 {
-    fputs("usage: posternd [-c file] [--foreground | --inetd]\n"
+    fputs("usage: posternd [-c file] [--foreground | --inetd[=protocol]]\n"
           "       posternd [-c file] --check [--inetd]\n"
           "       posternd --print-config | --print-manual | --version | --help\n", out);
 }
@@ -56,7 +61,8 @@ void flags_help(FILE *out)
           "  -c, --config file   the configuration, in place of\n"
           "                      " POSTERN_SYSCONFDIR "/postern.conf\n"
           "  --foreground        stay in the foreground\n"
-          "  --inetd             serve one session on standard input and output, then exit\n"
+          "  --inetd[=protocol]  serve one session on standard input and output, then exit:\n"
+          "                      pop3, which is the default, or lmtp\n"
           "  --check             tell every problem of the configuration, and exit\n"
           "  --print-config      print a configuration with every option at its default\n"
           "  --print-manual      print the options as postern.conf(5) has them, in mdoc\n"

@@ -10,6 +10,7 @@
 struct flags {
     const char *file;           /* the configuration */
     bool foreground, check, inetd, print_config, print_manual, version, help;
+    bool lmtp;                  /* --inetd=lmtp */
     bool wrong;                 /* an option that there is not, or too many */
 };
 

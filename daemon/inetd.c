@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 #include <unistd.h>
 
 #include "daemon/base/log.h"
+#include "daemon/base/mem.h"
 #include "daemon/cell.h"
 #include "daemon/config.h"
 #include "daemon/net/loop.h"
@@ -97,6 +99,7 @@ static struct config *load(const char *file)
     config->auth.auth_helpers = 1;
     config->auth.auth_cache = 0;
     config->storage.database_lanes = 1;
+    config->storage.database_lmtp_lanes = 1;
     config->storage.listing_cache = 0;
     /* Times of logins are shared by the processes of one master; there is none. */
     config->pop3.pop3_login_delay = 0;
@@ -121,7 +124,10 @@ static void close_session(void *arg)
 {
     struct inetd *s = arg;
 
-    pop3_service_close_all(s->serve.pop3);
+    if (s->serve.pop3 != NULL)
+        pop3_service_close_all(s->serve.pop3);
+    if (s->serve.lmtp != NULL)
+        lmtp_service_close_all(s->serve.lmtp);
 }
 
 static void wrong_schema(void *arg, const char *text)
@@ -134,13 +140,46 @@ static void run_session(const struct config *config, int in, int out, int auth)
 {
     struct inetd s;
 
-    serve_start(&s.serve, config, &auth, 1, NULL,
+    serve_start(&s.serve, config, SERVE_POP3, &auth, 1, NULL,
                 &(struct serve_calls){ .session_ended = session_ended, .wrong_schema = wrong_schema, .arg = &s });
     loop_signal(s.serve.loop, SIGTERM, close_session, &s);
     loop_signal(s.serve.loop, SIGINT, close_session, &s);
     loop_signal(s.serve.loop, SIGHUP, close_session, &s);
     pop3_session_start(s.serve.pop3, in, out, config_default_domain(config, 0));
     loop_run(s.serve.loop);
+    serve_stop(&s.serve);
+}
+
+static void start_lmtp(struct inetd *s, const struct config *config, int in, int out)
+{
+    char *error = NULL;
+    struct trust *trust = trust_new(config_allow(config, SIZE_MAX), &error);
+
+    if (trust == NULL) {
+        log_error(NULL, "listeners: allow: %s", error);
+        mem_free(error);
+        inetd_refuse(out, "421 4.3.5 the configuration of this server is broken\r\n");
+        close(in);
+        if (out != in)
+            close(out);
+        return;
+    }
+    lmtp_session_start(s->serve.lmtp, in, out, trust);
+    trust_free(&trust);
+    loop_run(s->serve.loop);
+}
+
+/* No auth helper: nobody logs in. */
+static void run_delivery(const struct config *config, int in, int out)
+{
+    struct inetd s;
+
+    serve_start(&s.serve, config, SERVE_LMTP, NULL, 0, NULL,
+                &(struct serve_calls){ .session_ended = session_ended, .wrong_schema = wrong_schema, .arg = &s });
+    loop_signal(s.serve.loop, SIGTERM, close_session, &s);
+    loop_signal(s.serve.loop, SIGINT, close_session, &s);
+    loop_signal(s.serve.loop, SIGHUP, close_session, &s);
+    start_lmtp(&s, config, in, out);
     serve_stop(&s.serve);
 }
 
@@ -157,7 +196,24 @@ static void await_helper(pid_t helper)
     waitpid(helper, NULL, WNOHANG);
 }
 
-int inetd_run(const char *file, int in, int out)
+static int one_delivery(struct config *config, int in, int out)
+{
+    int keep[2];
+
+    out = same_socket(in, out);
+    keep[0] = in;
+    keep[1] = out;
+    process_become(&(struct process_role){
+        .ident = "posternd", .name = "posternd", .user = config->daemon.user, .level = config->log_level,
+        .keep = keep, .keep_count = 2,
+    });
+    config_forget_auth(config);
+    run_delivery(config, in, out);
+    config_free(&config);
+    return EXIT_SUCCESS;
+}
+
+int inetd_run(const char *file, bool lmtp, int in, int out)
 {
     struct config *config;
     sigset_t child;
@@ -168,9 +224,12 @@ int inetd_run(const char *file, int in, int out)
         return EXIT_SUCCESS;
     config = load(file);
     if (config == NULL) {
-        inetd_refuse(out, "-ERR [SYS/PERM] the configuration of this server is broken\r\n");
+        inetd_refuse(out, lmtp ? "421 4.3.5 the configuration of this server is broken\r\n"
+                               : "-ERR [SYS/PERM] the configuration of this server is broken\r\n");
         return EXIT_FAILURE;
     }
+    if (lmtp)
+        return one_delivery(config, in, out);
 
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);

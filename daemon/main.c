@@ -78,10 +78,11 @@ static int one_session(const struct flags *f)
     if (stdio_take(fds) < 0)
         return EXIT_FAILURE;
     if (!f->wrong)
-        return inetd_run(f->file, fds[0], fds[1]);
+        return inetd_run(f->file, f->lmtp, fds[0], fds[1]);
     log_open("syslog", LOG_LEVEL_INFO, "posternd", &why);
     log_error(NULL, "unknown option, or too many arguments");
-    inetd_refuse(fds[1], "-ERR [SYS/PERM] this server is started in a wrong way\r\n");
+    inetd_refuse(fds[1], f->lmtp ? "421 4.3.5 this server is started in a wrong way\r\n"
+                                 : "-ERR [SYS/PERM] this server is started in a wrong way\r\n");
     return EXIT_USAGE;
 }
 

@@ -8,6 +8,7 @@
 #include "auth/client.h"
 #include "daemon/base/log.h"
 #include "daemon/net/loop.h"
+#include "storage/deliver.h"
 #include "storage/store.h"
 
 /* The master sees the end of a helper too and replaces the cell: nothing is left to do here. */
@@ -17,10 +18,9 @@ static void helper_lost(void *arg)
     log_debug(NULL, "an auth helper has gone");
 }
 
-void serve_start(struct serve *s, const struct config *config, const int *auth, size_t auth_count,
+static void start_pop3(struct serve *s, const struct config *config, const int *auth, size_t auth_count,
                  struct recent *logins, const struct serve_calls *calls)
 {
-    s->loop = loop_new();
     s->store = store_new(s->loop, &config->storage, config->conninfo_mail, calls->wrong_schema, calls->arg);
     s->auth = auth_client_new(s->loop, auth, auth_count, (uint64_t)config->auth.auth_deadline, helper_lost, NULL);
     s->pop3 = pop3_service_new(&(struct pop3_host){
@@ -34,8 +34,41 @@ void serve_start(struct serve *s, const struct config *config, const int *auth, 
     });
 }
 
+static void start_lmtp(struct serve *s, const struct config *config, const struct serve_calls *calls)
+{
+    s->deliver = deliver_new(s->loop, &config->storage, config->conninfo_lmtp, calls->wrong_schema, calls->arg);
+    s->lmtp = lmtp_service_new(&(struct lmtp_host){
+        .loop = s->loop,
+        .deliver = s->deliver,
+        .settings = &config->lmtp,
+        .session_ended = calls->session_ended,
+        .arg = calls->arg,
+    });
+}
+
+void serve_start(struct serve *s, const struct config *config, unsigned what, const int *auth, size_t auth_count,
+                 struct recent *logins, const struct serve_calls *calls)
+{
+    *s = (struct serve){ .loop = loop_new() };
+    if (what & SERVE_POP3)
+        start_pop3(s, config, auth, auth_count, logins, calls);
+    if (what & SERVE_LMTP)
+        start_lmtp(s, config, calls);
+}
+
+size_t serve_sessions(const struct serve *s)
+{
+    return (s->pop3 != NULL ? pop3_service_sessions(s->pop3) : 0) + (s->lmtp != NULL ? lmtp_service_sessions(s->lmtp) : 0);
+}
+
 void serve_stop(struct serve *s)
 {
+    lmtp_service_free(&s->lmtp);
+    deliver_free(&s->deliver);
+    if (s->pop3 == NULL) {
+        loop_free(&s->loop);
+        return;
+    }
     pop3_service_free(&s->pop3);
     auth_client_free(&s->auth);
     store_free(&s->store);

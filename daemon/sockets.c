@@ -7,7 +7,9 @@
  */
 #include "daemon/sockets.h"
 
+#include <grp.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -62,6 +64,17 @@ static void use_on(struct sockets_place *p, const struct sockets_place *old, int
         (void)listen(p->fds[i], (int)backlog);      /* once more: it may have changed */
 }
 
+static int bind_listener(const struct listener_settings *l, int *fds_r, char **error_r)
+{
+    const struct group *group = l->group[0] != '\0' ? getgrnam(l->group) : NULL;
+    const char *mode = l->mode[0] != '\0' ? l->mode : strcmp(l->protocol, "lmtp") == 0 ? "0660" : "0666";
+
+    if (l->address[0] != '/')
+        return listener_bind(l->address, (uint16_t)l->port, (int)l->backlog, fds_r, error_r);
+    return listener_bind_path(l->address, (mode_t)strtoul(mode, NULL, 8), group != NULL ? group->gr_gid : (gid_t)-1,
+                              (int)l->backlog, fds_r, error_r);
+}
+
 struct sockets *sockets_adopt(const int *fds, size_t count)
 {
     struct sockets *s = mem_zalloc(sizeof *s);
@@ -89,7 +102,7 @@ struct sockets *sockets_bind(const struct config *config, const struct sockets *
         if (before != NULL) {
             use_on(p, before, l->backlog);
         } else {
-            made = listener_bind(l->address, (uint16_t)l->port, (int)l->backlog, p->fds, error_r);
+            made = bind_listener(l, p->fds, error_r);
             if (made < 0) {
                 sockets_free(&s, old);
                 return NULL;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "daemon/base/log.h"
+#include "daemon/base/mem.h"
 #include "daemon/net/listener.h"
 #include "daemon/net/loop.h"
 #include "daemon/serve.h"
@@ -18,6 +19,7 @@ struct worker {
     const struct config *config;
     const struct sockets *sockets;
     struct serve serve;
+    struct trust **trust;           /* of each socket; NULL: it is not for LMTP */
     struct listener *listener;      /* NULL: accepts no more, ever */
     bool full;
     struct timer *deadline;         /* of those that drain */
@@ -30,8 +32,11 @@ static void accepted(void *arg, size_t index, int fd)
 {
     struct worker *w = arg;
 
-    pop3_session_start(w->serve.pop3, fd, fd, config_default_domain(w->config, w->sockets->listener[index]));
-    if (w->listener != NULL && pop3_service_sessions(w->serve.pop3) >= (size_t)w->config->daemon.sessions_per_worker) {
+    if (w->trust[index] != NULL)
+        lmtp_session_start(w->serve.lmtp, fd, fd, w->trust[index]);
+    else
+        pop3_session_start(w->serve.pop3, fd, fd, config_default_domain(w->config, w->sockets->listener[index]));
+    if (w->listener != NULL && serve_sessions(&w->serve) >= (size_t)w->config->daemon.sessions_per_worker) {
         w->full = true;
         listener_pause(w->listener);
     }
@@ -42,15 +47,35 @@ static void session_ended(void *arg)
     struct worker *w = arg;
 
     if (w->listener == NULL) {
-        if (pop3_service_sessions(w->serve.pop3) == 0)
+        if (serve_sessions(&w->serve) == 0)
             loop_stop(w->serve.loop);
-    } else if (w->full && pop3_service_sessions(w->serve.pop3) < (size_t)w->config->daemon.sessions_per_worker) {
+    } else if (w->full && serve_sessions(&w->serve) < (size_t)w->config->daemon.sessions_per_worker) {
         w->full = false;
         listener_resume(w->listener);
     }
 }
 
 /* -------------------------------------------------------------------- end */
+
+/* Who may deliver, read once: names of users are looked up in files. */
+static void read_trust(struct worker *w)
+{
+    w->trust = mem_array(w->sockets->count, sizeof *w->trust);
+    for (size_t i = 0; i < w->sockets->count; i++) {
+        size_t listener = w->sockets->listener[i];
+        char *error = NULL;
+
+        if (!config_is_lmtp(w->config, listener))
+            continue;
+        w->trust[i] = trust_new(config_allow(w->config, listener), &error);
+        if (w->trust[i] == NULL) {
+            /* It was checked; a user has vanished since. Then only this host's own may come. */
+            log_error(NULL, "listeners: allow: %s", error);
+            mem_free(error);
+            w->trust[i] = trust_new("user:0", &error);
+        }
+    }
+}
 
 /* No new sessions from here on; the end comes with the last one. */
 static void retire(void *arg)
@@ -62,14 +87,17 @@ static void retire(void *arg)
     listener_free(&w->listener);
     /* As long as one of us has them open, clients connect to sockets that nobody accepts from. */
     sockets_close(w->sockets);
-    if (pop3_service_sessions(w->serve.pop3) == 0)
+    /* Mail servers keep a connection for the next message: they are told to come back. */
+    if (w->serve.lmtp != NULL)
+        lmtp_service_close_all(w->serve.lmtp);
+    if (serve_sessions(&w->serve) == 0)
         loop_stop(w->serve.loop);
 }
 
 static void close_all(void *arg)
 {
     struct worker *w = arg;
-    size_t left = pop3_service_sessions(w->serve.pop3);
+    size_t left = serve_sessions(&w->serve);
 
     retire(w);
     timer_stop(w->deadline);
@@ -116,7 +144,8 @@ int worker_run(const struct config *config, const struct sockets *sockets, const
     struct worker w = { .config = config, .sockets = sockets, .status = EXIT_SUCCESS };
     sigset_t none;
 
-    serve_start(&w.serve, config, auth, auth_count, logins,
+    read_trust(&w);
+    serve_start(&w.serve, config, SERVE_POP3 | (config_has_lmtp(config) ? SERVE_LMTP : 0), auth, auth_count, logins,
                 &(struct serve_calls){ .session_ended = session_ended, .wrong_schema = wrong_schema, .arg = &w });
     w.listener = listener_new(w.serve.loop, sockets->fds, sockets->count, accepted, &w);
     loop_signal(w.serve.loop, WORKER_RETIRE, retire, &w);
@@ -131,5 +160,8 @@ int worker_run(const struct config *config, const struct sockets *sockets, const
     listener_free(&w.listener);
     timer_free(&w.deadline);
     serve_stop(&w.serve);
+    for (size_t i = 0; i < sockets->count; i++)
+        trust_free(&w.trust[i]);
+    mem_free(w.trust);
     return w.status;
 }

@@ -92,7 +92,7 @@ static bool remove_stale(const union address *address, socklen_t len)
     return false;
 }
 
-static int bind_path(const char *path, int backlog, int *fd_r, char **error_r)
+int listener_bind_path(const char *path, mode_t mode, gid_t group, int backlog, int *fd_r, char **error_r)
 {
     union address address = { .un = { .sun_family = AF_UNIX } };
 
@@ -101,8 +101,11 @@ static int bind_path(const char *path, int backlog, int *fd_r, char **error_r)
         return -1;
     }
     strcpy(address.un.sun_path, path);
+    /* Nobody gets in before the mode is what it shall be. */
+    mode_t before = umask(0777);
     *fd_r = remove_stale(&address, sizeof address.un) ? listen_at(&address, sizeof address.un, backlog) : -1;
-    if (*fd_r >= 0 && chmod(path, 0666) == 0)
+    umask(before);
+    if (*fd_r >= 0 && (group == (gid_t)-1 || chown(path, (uid_t)-1, group) == 0) && chmod(path, mode) == 0)
         return 1;
     *error_r = prose("could not listen at %s: %s", path, strerror(errno));
     if (*fd_r >= 0)
@@ -148,7 +151,7 @@ int listener_bind(const char *address, uint16_t port, int backlog, int fds_r[LIS
     const union address *one = &v4;
 
     if (address[0] == '/')
-        return bind_path(address, backlog, fds_r, error_r);
+        return listener_bind_path(address, 0666, (gid_t)-1, backlog, fds_r, error_r);
     if (strcmp(address, "*") == 0)
         return bind_all(&v4, &v6, port, backlog, fds_r, error_r);
     if (inet_pton(AF_INET6, address, &v6.in6.sin6_addr) == 1) {

@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct loop;
 struct listener;
@@ -18,11 +19,14 @@ enum { LISTENER_MAX_FDS = 2 };
 /*
  * Binds an IPv4 or IPv6 address, "*" (all of both: two descriptors, or one
  * where the machine has one family only), or the absolute path of a unix
- * socket, which everybody may connect to; a socket that a dead process left
- * there is removed. Returns how many descriptors were made, all close-on-exec;
+ * socket, which everybody may connect to (see listener_bind_path()); a socket
+ * that a dead process left there is removed. Returns how many descriptors were made, all close-on-exec;
  * or -1 with prose to mem_free() in *error_r, and none is left open.
  */
 int listener_bind(const char *address, uint16_t port, int backlog, int fds_r[LISTENER_MAX_FDS], char **error_r);
+
+/* A unix socket with a mode and a group ((gid_t)-1: as it comes); it can be connected to only when it has both. Else as above. */
+int listener_bind_path(const char *path, mode_t mode, gid_t group, int backlog, int *fd_r, char **error_r);
 
 /* fd belongs to the called from now on; index is that of the descriptor it came by. It may pause or free the listener. */
 typedef void listener_accept(void *arg, size_t index, int fd);
