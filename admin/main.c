@@ -22,7 +22,7 @@
 
 #define BIT(option) (1u << (option))
 
-enum needs { NEEDS_DATABASE, NEEDS_SCHEMA };
+enum needs { NEEDS_NOTHING, NEEDS_DATABASE, NEEDS_SCHEMA };
 
 struct verb {
     const char *word, *action;      /* action is NULL for a verb of one word */
@@ -62,6 +62,8 @@ static const struct cmdline_option option_rows[OPT_COUNT] = {
     [OPT_RAW] = { "raw", NULL, "the message, as a client gets it", 0 },
     [OPT_REPAIR] = { "repair", NULL, "mend what can be mended without guessing", 0 },
     [OPT_RESUME] = { "resume", NULL, "pass over messages that the mailbox has already", 0 },
+    [OPT_SENDER] = { "sender", "ADDRESS", "the envelope sender; <> or nothing for a bounce", 'f' },
+    [OPT_SOCKET] = { "socket", "WHERE", "the LMTP listener of posternd: a path or IP:PORT (default /run/postern/lmtp)", 0 },
     [OPT_TENANT] = { "tenant", "TENANT", "the tenant who has the domain", 0 },
     [OPT_UIDLS] = { "uidls", "FILE", "one UIDL a line, in the order of the messages", 0 },
     [OPT_YES] = { "yes", NULL, "delete mail without more ado", 0 },
@@ -277,7 +279,9 @@ int main(int argc, char **argv)
         return (int)end;
 
     end = CTL_FAILED;
-    if (load_config(&c)) {
+    if (v->needs == NEEDS_NOTHING) {
+        end = v->run(&c);
+    } else if (load_config(&c)) {
         end = db_connect(&c);
         if (end == CTL_DONE && v->needs == NEEDS_SCHEMA)
             end = db_need_schema(&c);
