@@ -78,7 +78,7 @@ $$;
 -- check_quotas: is there room for that many octets more in the domain and its
 -- tenant? Their rows are locked only where a quota is set: then the deliveries
 -- to it come one after the other, and the sum is exact. Not granted; called
--- before the row of the mailbox is taken.
+-- behind the lock on the mailbox, as everywhere (sql/README: order of locks).
 create function postern.check_quotas(p_domain bigint, p_octets bigint) returns void
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -89,6 +89,15 @@ declare
     v_used bigint;
 begin
     select d.tenant into v_tenant from postern.domain d where d.domain = p_domain;
+    select d.name, d.quota into v_name, v_quota
+      from postern.domain d where d.domain = p_domain and d.quota is not null for no key update;
+    if found then
+        select coalesce(sum(u.octets), 0) into v_used from postern.usage u where u.domain = p_domain;
+        if v_used + p_octets > v_quota then
+            raise exception 'the quota of domain % is % octets, % are used, % more do not fit: % are missing',
+                v_name, v_quota, v_used, p_octets, v_used + p_octets - v_quota using errcode = 'PN507';
+        end if;
+    end if;
     select t.name, t.quota into v_name, v_quota
       from postern.tenant t where t.tenant = v_tenant and t.quota is not null for no key update;
     if found then
@@ -96,15 +105,6 @@ begin
           from postern.domain d join postern.usage u using (domain) where d.tenant = v_tenant;
         if v_used + p_octets > v_quota then
             raise exception 'the quota of tenant % is % octets, % are used, % more do not fit: % are missing',
-                v_name, v_quota, v_used, p_octets, v_used + p_octets - v_quota using errcode = 'PN507';
-        end if;
-    end if;
-    select d.name, d.quota into v_name, v_quota
-      from postern.domain d where d.domain = p_domain and d.quota is not null for no key update;
-    if found then
-        select coalesce(sum(u.octets), 0) into v_used from postern.usage u where u.domain = p_domain;
-        if v_used + p_octets > v_quota then
-            raise exception 'the quota of domain % is % octets, % are used, % more do not fit: % are missing',
                 v_name, v_quota, v_used, p_octets, v_used + p_octets - v_quota using errcode = 'PN507';
         end if;
     end if;
@@ -149,9 +149,11 @@ begin
         raise exception 'put_messages: a content that this transaction did not make' using errcode = 'PN400';
     end if;
 
-    perform postern.check_quotas(m.domain, v_sum) from postern.mailbox m where m.mailbox = p_mailbox;
-
     -- From here to the commit this mailbox is ours, so uids commit in order.
+    select m.domain into v_domain from postern.mailbox m where m.mailbox = p_mailbox for no key update;
+    if found then
+        perform postern.check_quotas(v_domain, v_sum);
+    end if;
     update postern.mailbox m
        set next_uid = m.next_uid + v_n, messages = m.messages + v_n, octets = m.octets + v_sum
      where m.mailbox = p_mailbox
