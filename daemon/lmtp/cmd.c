@@ -254,8 +254,6 @@ static enum lmtp_reply_name check_rcpt(struct lmtp_session *s, struct span args,
     } else if (name_canonical((struct span){ path.text, path.len }, (struct span){ NULL, 0 }, address, why) != 1) {
         return REPLY_BAD_RCPT_WHY;
     }
-    if (s->recipient_count + s->pending_count >= (size_t)s->service->host.settings->lmtp_max_recipients)
-        return REPLY_TOO_MANY;
     return REPLY_COUNT;
 }
 
@@ -290,10 +288,10 @@ static void add_mailbox(struct lmtp_session *s, int64_t mailbox)
     s->mailboxes[s->mailbox_count++] = mailbox;
 }
 
-/* Takes the address of the pending one over. False: too many mailboxes. */
+/* Takes the address of the pending one over. False: too many recipients, or mailboxes behind them. */
 static bool accept(struct lmtp_session *s, struct lmtp_pending *p, const struct resolved *rows, size_t count)
 {
-    if (count > LMTP_MAILBOXES - s->mailbox_count)
+    if (s->recipient_count >= (size_t)s->service->host.settings->lmtp_max_recipients || count > LMTP_MAILBOXES - s->mailbox_count)
         return false;
     if (s->recipient_count == s->recipient_size) {
         s->recipient_size = s->recipient_size == 0 ? 4 : s->recipient_size * 2;

@@ -208,7 +208,7 @@ static size_t one_line(struct lmtp_session *s, struct span in, bool *more_r)
         (result != LINE_WHOLE || !lmtp_is_rcpt(line) || s->pending_count == LMTP_BATCH)) {
         /* The replies to those before come first, perhaps from the database: then this line is left for later. */
         lmtp_answer_pending(s);
-        if (s->state == LMTP_RESOLVING) {
+        if (s->state == LMTP_RESOLVING || s->ending) {
             s->line = before;
             *more_r = false;
             return 0;

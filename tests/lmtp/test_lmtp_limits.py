@@ -43,6 +43,14 @@ class Limits(Case):
         c.expect("452 4.5.3", f"RCPT TO:<{U2}>")
         self.assertEqual(len(c.data(LETTER, 100)), 100)
 
+    def test_only_the_accepted_count(self):                     # LW09: those that come with unknown ones, too
+        c = self.connect()
+        c.ok("MAIL FROM:<s@x>")
+        c.send("".join(f"RCPT TO:<ghost{n}@{DOMAIN}>\r\nRCPT TO:<u1-{n}@{DOMAIN}>\r\n" for n in range(101)))
+        replies = [c.reply()[:3] for _ in range(202)]
+        self.assertEqual(set(replies[0::2]), {b"550"})
+        self.assertEqual(replies[1::2], [b"250"] * 100 + [b"452"])
+
     def test_idle(self):                                        # LM14
         c = self.connect()
         self.assertTrue(c.reply().startswith(b"421 4.4.2"))
