@@ -22,7 +22,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
-#include "daemon/net/fd.h"
+#include "daemon/net/conn_io.h"
 #include "daemon/net/loop.h"
 
 enum {
@@ -43,7 +43,6 @@ struct conn {
     enum conn_end in_why;       /* why in_over */
     enum conn_end told_why;
 
-    bool same;                  /* in and out are one descriptor */
     bool paused;
     bool parked;                /* octets came while paused: not watched until resume */
     bool due;                   /* resumed: what is kept is to be delivered */
@@ -55,7 +54,8 @@ struct conn {
     bool full_said;             /* `drained` is owed */
     bool scheduled;             /* at_turn_end() will be called */
 
-    struct fd in, out;
+    struct conn_io io;
+    struct tls_ctx *tls_next;   /* TLS begins when what is queued is written */
     struct watch *in_watch, *out_watch;
     struct buf kept;
     struct evbuffer *queue;
@@ -76,6 +76,31 @@ struct conn {
 static char scratch[READ_SIZE];
 
 static void at_turn_end(void *arg);
+
+/* --- without TLS --- */
+
+static ssize_t plain_read(struct conn_io *io, void *data, size_t size)
+{
+    return fd_read(&io->in, data, size);
+}
+
+static ssize_t plain_write(struct conn_io *io, struct iovec *iov, size_t count)
+{
+    return fd_write(&io->out, iov, count);
+}
+
+static bool plain_pending(const struct conn_io *io)
+{
+    return io->in.kind == FD_FILE;      /* always ready, and nothing tells of it */
+}
+
+static bool plain_bye(struct conn_io *io)
+{
+    (void)io;
+    return true;
+}
+
+static const struct conn_row plain_row = { plain_read, plain_write, plain_pending, plain_bye };
 
 static void schedule(struct conn *c)
 {
@@ -105,9 +130,10 @@ static void close_now(struct conn *c)
     watch_free(&c->out_watch);
     timer_free(&c->timer);
     evbuffer_free(c->queue);
-    fd_close(&c->in);
-    if (!c->same)
-        fd_close(&c->out);
+    conn_tls_free(&c->io);
+    fd_close(&c->io.in);
+    if (!c->io.same)
+        fd_close(&c->io.out);
     if (c->done != NULL)
         c->done(c->done_arg);
     loop_defer(c->loop, free_memory, c);
@@ -151,16 +177,16 @@ static void output_lost(struct conn *c)
 
 static void flush(struct conn *c)
 {
-    while (!c->blocked && !c->out_lost && evbuffer_get_length(c->queue) > 0) {
+    while (c->io.open && !c->blocked && !c->out_lost && evbuffer_get_length(c->queue) > 0) {
         struct evbuffer_iovec iov[WRITE_PIECES];
         int pieces = evbuffer_peek(c->queue, -1, NULL, iov, WRITE_PIECES);
         size_t count = pieces < WRITE_PIECES ? (size_t)pieces : WRITE_PIECES, total = 0;
         for (size_t i = 0; i < count; i++)
             total += iov[i].iov_len;
 
-        ssize_t n = fd_write(&c->out, iov, count);
+        ssize_t n = c->io.row->write(&c->io, iov, count);
         if (n < 0) {
-            if (errno == EAGAIN && c->out.kind != FD_FILE)
+            if (errno == EAGAIN && c->io.out.kind != FD_FILE)
                 c->blocked = true;
             else
                 output_lost(c);
@@ -170,13 +196,35 @@ static void flush(struct conn *c)
         c->active = loop_now(c->loop);
         evbuffer_drain(c->queue, (size_t)n);
         /* Less than we had is all that it takes: the next write would only say EAGAIN. */
-        if ((size_t)n < total && c->out.kind != FD_FILE)
+        if ((size_t)n < total && c->io.out.kind != FD_FILE)
             c->blocked = true;
     }
 }
 
+/* Nothing may follow in the clear, in either direction (RFC 2595 section 4). */
+static void begin_tls(struct conn *c)
+{
+    struct tls_ctx *ctx = c->tls_next;
+
+    c->tls_next = NULL;
+    /* What came in the clear behind the command that led here would be taken for what came by TLS (T02). */
+    ASSERT(buf_left(&c->kept) == 0);
+    conn_tls_start(&c->io, ctx);
+}
+
+void conn_start_tls(struct conn *c, struct tls_ctx *ctx)
+{
+    ASSERT(c->tls_next == NULL && c->io.tls == NULL);
+    c->tls_next = ctx;
+    if (evbuffer_get_length(c->queue) == 0 && buf_left(&c->kept) == 0)
+        begin_tls(c);
+    else
+        schedule(c);
+}
+
 void conn_write(struct conn *c, const void *data, size_t len)
 {
+    ASSERT(c->tls_next == NULL);
     if (c->out_lost || len == 0)
         return;
     evbuffer_add(c->queue, data, len);
@@ -199,6 +247,7 @@ static void reference_over(const void *data, size_t len, void *arg)
 
 void conn_write_ref(struct conn *c, const void *data, size_t len, void (*free_cb)(void *arg), void *arg)
 {
+    ASSERT(c->tls_next == NULL);
     if (c->out_lost || len == 0) {
         free_cb(arg);
         return;
@@ -231,13 +280,13 @@ static bool drained_due(const struct conn *c)
 
 static bool may_read(const struct conn *c)
 {
-    return c->state == OPEN && !c->paused && !c->in_over && !c->told;
+    return c->state == OPEN && !c->paused && !c->in_over && !c->told && c->tls_next == NULL;
 }
 
 /* Gives the owner what is kept and, behind it, the `fresh` octets in scratch. */
 static void hand_over(struct conn *c, size_t fresh)
 {
-    bool from_kept = buf_left(&c->kept) > 0;
+    bool from_kept = buf_left(&c->kept) > 0, clear = c->io.tls == NULL;
     if (from_kept)
         buf_add(&c->kept, scratch, fresh);
     const struct span in = from_kept ? buf_span(&c->kept) : (struct span){ scratch, fresh };
@@ -245,7 +294,7 @@ static void hand_over(struct conn *c, size_t fresh)
     c->due = false;
     size_t used = c->protocol->input(c->owner, in);
     if (c->state == OPEN) {
-        ASSERT(used <= in.len);
+        ASSERT(used <= in.len && (used == in.len || (c->tls_next == NULL && clear == (c->io.tls == NULL))));
         if (!from_kept)
             buf_add(&c->kept, scratch + used, fresh - used);
         else
@@ -278,8 +327,8 @@ static void tell_input_end(struct conn *c)
 
 static void read_some(struct conn *c)
 {
-    ssize_t n = fd_read(&c->in, scratch, sizeof scratch);
-    if (n < 0 && errno == EAGAIN && c->in.kind != FD_FILE)
+    ssize_t n = c->io.row->read(&c->io, scratch, sizeof scratch);
+    if (n < 0 && errno == EAGAIN && c->io.in.kind != FD_FILE)
         return;
     if (n <= 0) {
         /* What came before a reset the kernel has given us first, so nothing is lost by taking its word. */
@@ -350,16 +399,24 @@ void conn_set_timeout(struct conn *c, uint64_t ms)
  */
 static void finish_step(struct conn *c)
 {
-    flush(c);
-    if (conn_queued(c) > 0) {
-        keep_time(c);
-        return;
-    }
-    if (c->out_lost || c->in_over || c->in.kind != FD_SOCKET || c->out.kind != FD_SOCKET) {
+    /* In the middle of a handshake there is nobody to say anything to. */
+    if (!c->io.open) {
         close_now(c);
         return;
     }
-    ssize_t n = fd_read(&c->in, scratch, sizeof scratch);
+    flush(c);
+    if (conn_queued(c) == 0 && !c->out_lost && !c->io.row->bye(&c->io))
+        c->blocked = true;
+    if (conn_queued(c) > 0 || c->blocked) {
+        keep_time(c);
+        return;
+    }
+    if (c->out_lost || c->in_over || c->io.in.kind != FD_SOCKET || c->io.out.kind != FD_SOCKET) {
+        close_now(c);
+        return;
+    }
+    /* With TLS too as it comes: it is thrown away. */
+    ssize_t n = fd_read(&c->io.in, scratch, sizeof scratch);
     if (n > 0)
         secret_wipe(scratch, (size_t)n);
     c->lingered += n > 0 ? (size_t)n : 0;
@@ -371,7 +428,7 @@ static void finish_step(struct conn *c)
     }
     if (c->state == FINISHING) {
         c->state = LINGERING;
-        shutdown(c->out.fd, SHUT_WR);
+        shutdown(c->io.out.fd, SHUT_WR);
         c->timeout = LINGER_MS;
         c->active = loop_now(c->loop);
         keep_time(c);
@@ -404,17 +461,16 @@ void conn_free(struct conn **conn)
 
 static void update_watches(struct conn *c)
 {
-    bool reads = c->state == LINGERING || (c->state == OPEN && !c->parked && !c->in_over && !c->told);
-    unsigned in = reads ? LOOP_READ : 0, out = c->blocked ? LOOP_WRITE : 0;
+    unsigned wants = c->blocked ? c->io.write_wants : 0;
 
-    if (c->same) {
-        in |= out;
-        out = 0;
-    }
+    if (c->state == LINGERING)
+        wants |= LOOP_READ;
+    else if (c->state == OPEN && !c->parked && !c->in_over && !c->told && c->tls_next == NULL)
+        wants |= c->io.read_wants;
     if (c->in_watch != NULL)
-        watch_set(c->in_watch, in);
+        watch_set(c->in_watch, c->io.same ? wants : wants & LOOP_READ);
     if (c->out_watch != NULL)
-        watch_set(c->out_watch, out);
+        watch_set(c->out_watch, wants & LOOP_WRITE);
 }
 
 /* After whatever happened: write, tell what is to be told, close if that is next, wait for what is left. */
@@ -422,13 +478,15 @@ static void settle(struct conn *c)
 {
     if (c->state == OPEN)
         flush(c);
+    if (c->state == OPEN && c->tls_next != NULL && conn_queued(c) == 0)
+        begin_tls(c);
     if (c->state == OPEN)
         tell_input_end(c);
     if (c->state == FINISHING || c->state == LINGERING)
         finish_step(c);
     if (c->state == CLOSED)
         return;
-    if (drained_due(c) || (c->in.kind == FD_FILE && may_read(c)))
+    if (drained_due(c) || (may_read(c) && c->io.row->pending(&c->io)))
         schedule(c);
     update_watches(c);
 }
@@ -446,7 +504,7 @@ static void at_turn_end(void *arg)
         c->due = false;
         if (buf_left(&c->kept) > 0)
             hand_over(c, 0);
-    } else if (c->in.kind == FD_FILE && may_read(c)) {
+    } else if (may_read(c) && c->io.row->pending(&c->io)) {
         read_some(c);
     }
     settle(c);
@@ -457,9 +515,9 @@ static void on_event(void *arg, int fd, unsigned events)
     struct conn *c = arg;
     (void)fd;
 
-    if (events & LOOP_WRITE)
+    if (events & c->io.write_wants)
         c->blocked = false;
-    if (events & LOOP_READ && c->state == OPEN) {
+    if (events & c->io.read_wants && c->state == OPEN) {
         if (may_read(c))
             read_some(c);
         else
@@ -494,17 +552,21 @@ struct conn *conn_new(struct loop *loop, int in, int out, const struct conn_prot
     c->loop = loop;
     c->protocol = protocol;
     c->owner = owner;
-    c->same = in == out;
-    c->in = fd_take(in);
-    c->out = c->same ? c->in : fd_take(out);
+    c->io.same = in == out;
+    c->io.in = fd_take(in);
+    c->io.out = c->io.same ? c->io.in : fd_take(out);
+    c->io.open = true;
+    c->io.read_wants = LOOP_READ;
+    c->io.write_wants = LOOP_WRITE;
+    c->io.row = &plain_row;
     c->queue = evbuffer_new();
     c->active = loop_now(loop);
-    c->peer = fd_peer_name(&c->in);
-    if (c->in.kind != FD_FILE)
+    c->peer = fd_peer_name(&c->io.in);
+    if (c->io.in.kind != FD_FILE)
         c->in_watch = watch_new(loop, in, on_event, c);
-    if (!c->same && c->out.kind != FD_FILE)
+    if (!c->io.same && c->io.out.kind != FD_FILE)
         c->out_watch = watch_new(loop, out, on_event, c);
-    if (c->in.kind == FD_FILE)
+    if (c->io.in.kind == FD_FILE)
         schedule(c);
     update_watches(c);
     return c;
@@ -518,8 +580,28 @@ const char *conn_peer(const struct conn *c)
 const char *conn_local(struct conn *c)
 {
     if (c->local == NULL)       /* a system call that few ask for */
-        c->local = fd_local_name(&c->out);
+        c->local = fd_local_name(&c->io.out);
     return c->local;
+}
+
+bool conn_is_local(const struct conn *c)
+{
+    return fd_peer_is_local(&c->io.in);
+}
+
+const char *conn_tls_version(const struct conn *c)
+{
+    return conn_tls_get_version(&c->io);
+}
+
+const char *conn_tls_cipher(const struct conn *c)
+{
+    return conn_tls_get_cipher(&c->io);
+}
+
+const char *conn_tls_error(const struct conn *c)
+{
+    return conn_tls_get_error(&c->io);
 }
 
 uint64_t conn_octets_in(const struct conn *c)

@@ -20,6 +20,7 @@
 
 struct loop;
 struct conn;
+struct tls_ctx;
 
 enum conn_end {
     CONN_EOF,       /* the client sends no more; everything before it was consumed. It may still read */
@@ -89,12 +90,28 @@ void conn_pause(struct conn *conn);
 void conn_resume(struct conn *conn);
 bool conn_paused(const struct conn *conn);
 
+/*
+ * A TLS handshake begins as soon as what is queued is written; until then
+ * nothing may be written, and from now on no octet in the clear is read. Only
+ * with all input consumed. What is written after conn_start_tls() with nothing
+ * queued waits for the end of the handshake. One that fails is CONN_LOST. ctx
+ * outlives the conn.
+ */
+void conn_start_tls(struct conn *conn, struct tls_ctx *ctx);
+/* "TLSv1.3", and the cipher; NULL where there is no TLS, or its handshake is not complete. */
+const char *conn_tls_version(const struct conn *conn);
+const char *conn_tls_cipher(const struct conn *conn);
+/* What was wrong with what the client sent, after CONN_LOST, for the log; NULL where it simply went. */
+const char *conn_tls_error(const struct conn *conn);
+
 /* CONN_TIMEOUT after ms without an octet read or written; 0 is never. Costs nothing per octet. */
 void conn_set_timeout(struct conn *conn, uint64_t ms);
 
 /* "192.0.2.1:4242", "[2001:db8::1]:4242", "unix", or "stdin" and "stdout": of the client, and of our side. Owned by the conn. */
 const char *conn_peer(const struct conn *conn);
 const char *conn_local(struct conn *conn);
+/* Nobody can listen in between: loopback, a unix socket, a pipe, a terminal or a file. */
+bool conn_is_local(const struct conn *conn);
 uint64_t conn_octets_in(const struct conn *conn);
 uint64_t conn_octets_out(const struct conn *conn);
 

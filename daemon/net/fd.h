@@ -37,5 +37,7 @@ ssize_t fd_write(const struct fd *fd, struct iovec *iov, size_t count);
  */
 char *fd_peer_name(const struct fd *fd);
 char *fd_local_name(const struct fd *fd);
+/* The other end is on this host: loopback, a unix socket, or no socket at all. */
+bool fd_peer_is_local(const struct fd *fd);
 
 #endif

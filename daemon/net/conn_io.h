@@ -1,0 +1,48 @@
+/*
+ * conn_io.h - how octets of a client go through its descriptors: as they are,
+ * or by TLS. One table with two rows; for conn.c and conn_tls.c only.
+ */
+#ifndef POSTERN_NET_CONN_IO_H
+#define POSTERN_NET_CONN_IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "daemon/net/fd.h"
+
+struct conn_io;
+struct conn_tls;
+struct tls_ctx;
+
+struct conn_row {
+    /* As read() and writev(), EAGAIN instead of waiting: read_wants and write_wants say then what has to come first. */
+    ssize_t (*read)(struct conn_io *io, void *data, size_t size);
+    ssize_t (*write)(struct conn_io *io, struct iovec *iov, size_t count);
+    /* Octets have come that no event of the descriptor will tell of. */
+    bool (*pending)(const struct conn_io *io);
+    /* Says to the client that no more comes. False: it does not take that yet, so once more when write_wants comes. */
+    bool (*bye)(struct conn_io *io);
+};
+
+struct conn_io {
+    struct fd in, out;
+    bool same;                          /* in and out are one descriptor */
+    bool open;                          /* output may go; not before the end of a handshake */
+    unsigned read_wants, write_wants;   /* LOOP_READ or LOOP_WRITE */
+    const struct conn_row *row;
+    struct conn_tls *tls;               /* NULL: none */
+};
+
+extern const struct conn_row conn_tls_row;
+
+/* From the next octet on, in both directions. */
+void conn_tls_start(struct conn_io *io, struct tls_ctx *ctx);
+/* Says goodbye where that is possible at once. */
+void conn_tls_free(struct conn_io *io);
+/* NULL before the end of the handshake; static text. */
+const char *conn_tls_get_version(const struct conn_io *io);
+const char *conn_tls_get_cipher(const struct conn_io *io);
+/* What was wrong with what the client sent; NULL where nothing was. Static text. */
+const char *conn_tls_get_error(const struct conn_io *io);
+
+#endif

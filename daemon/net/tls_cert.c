@@ -1,0 +1,153 @@
+/*
+ * tls_cert.c - reads certificates and keys, checks that they belong together.
+ *
+ * Never leaves a copy of a key behind: what was read is overwritten. Never asks
+ * anybody for a passphrase.
+ */
+#include "daemon/net/tls_cert.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "daemon/base/buf.h"
+#include "daemon/base/log.h"
+
+enum { FILE_MAX = 1048576 };
+
+struct reader {
+    tls_problem *problem;
+    void *arg;
+};
+
+__attribute__((format(printf, 2, 3)))
+static bool tell(const struct reader *r, const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    r->problem(r->arg, text);
+    ERR_clear_error();
+    return false;
+}
+
+static const char *reason(void)
+{
+    const char *text = ERR_reason_error_string(ERR_peek_error());
+
+    return text != NULL ? text : "it is not PEM";
+}
+
+static bool read_file(const struct reader *r, const char *file, struct buf *text, struct stat *st)
+{
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    ssize_t n = 0;
+
+    if (fd < 0)
+        return tell(r, "could not open %s: %s", file, strerror(errno));
+    if (fstat(fd, st) < 0 || !S_ISREG(st->st_mode) || st->st_size > FILE_MAX) {
+        close(fd);
+        return tell(r, "%s is not a file of at most 1 MiB", file);
+    }
+    /* All of the room at once: a buffer that grows leaves copies behind. */
+    buf_reserve(text, FILE_MAX + 1);
+    while (buf_left(text) <= FILE_MAX && (n = read(fd, buf_reserve(text, 1), FILE_MAX + 1 - buf_left(text))) > 0)
+        buf_commit(text, (size_t)n);
+    close(fd);
+    return n == 0 ? true : tell(r, "could not read %s: %s", file, n < 0 ? strerror(errno) : "it is too long");
+}
+
+static int no_passphrase(char *out, int size, int writing, void *arg)
+{
+    (void)out, (void)size, (void)writing, (void)arg;
+    return -1;
+}
+
+static BIO *bio_of(const struct buf *text)
+{
+    struct span all = buf_span(text);
+
+    return BIO_new_mem_buf(all.at, (int)all.len);
+}
+
+static bool read_chain(const struct reader *r, struct tls_cert *cert, const struct buf *text, const char *file)
+{
+    BIO *bio = bio_of(text);
+    X509 *next;
+
+    cert->own = PEM_read_bio_X509_AUX(bio, NULL, no_passphrase, NULL);
+    cert->chain = sk_X509_new_null();
+    while (cert->own != NULL && (next = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL)) != NULL)
+        sk_X509_push(cert->chain, next);
+    BIO_free(bio);
+    if (cert->own == NULL)
+        return tell(r, "there is no certificate in %s: %s", file, reason());
+    if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+        return tell(r, "the chain in %s is broken: %s", file, reason());
+    ERR_clear_error();
+    return true;
+}
+
+static bool read_key(const struct reader *r, struct tls_cert *cert, const struct buf *text, const struct stat *st, const char *file)
+{
+    BIO *bio = bio_of(text);
+
+    cert->key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
+    BIO_free(bio);
+    if (cert->key == NULL && memmem(text->data, text->len, "ENCRYPTED", 9) != NULL)
+        return tell(r, "the key in %s has a passphrase, which nobody could give", file);
+    if (cert->key == NULL)
+        return tell(r, "there is no private key in %s: %s", file, reason());
+    if (st->st_mode & S_IROTH)
+        log_warning(NULL, "the private key in %s can be read by everybody", file);
+    return true;
+}
+
+static bool check_pair(const struct reader *r, const struct tls_cert *cert, const char *cert_file, const char *key_file)
+{
+    if (X509_check_private_key(cert->own, cert->key) != 1)
+        return tell(r, "the key in %s is not that of the certificate in %s", key_file, cert_file);
+    if (X509_cmp_current_time(X509_get0_notAfter(cert->own)) < 0)
+        log_warning(NULL, "the certificate in %s has expired", cert_file);
+    return true;
+}
+
+bool tls_cert_load(struct tls_cert *cert, const char *cert_file, const char *key_file, tls_problem *problem, void *arg)
+{
+    const struct reader r = { problem, arg };
+    struct buf text = BUF_EMPTY;
+    struct stat st;
+    bool good;
+
+    *cert = (struct tls_cert){ NULL, NULL, NULL };
+    ERR_clear_error();
+    good = read_file(&r, cert_file, &text, &st) && read_chain(&r, cert, &text, cert_file);
+    if (good && key_file[0] != '\0') {
+        buf_wipe(&text);
+        good = read_file(&r, key_file, &text, &st);
+    } else {
+        key_file = cert_file;
+    }
+    good = good && read_key(&r, cert, &text, &st, key_file) && check_pair(&r, cert, cert_file, key_file);
+    buf_wipe(&text);
+    if (!good)
+        tls_cert_free(cert);
+    return good;
+}
+
+void tls_cert_free(struct tls_cert *cert)
+{
+    X509_free(cert->own);
+    sk_X509_pop_free(cert->chain, X509_free);
+    EVP_PKEY_free(cert->key);
+    *cert = (struct tls_cert){ NULL, NULL, NULL };
+}

@@ -1,0 +1,362 @@
+/*
+ * tls_ctx.c - the rules of a handshake: versions, ciphers, ALPN, which
+ * certificate for which name, tickets.
+ *
+ * Decides nothing about POP3. A client's ClientHello is a stranger's: whatever
+ * it says ends in a certificate, in an alert, or is passed over.
+ */
+#include "daemon/net/tls_ctx.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <openssl/ssl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/base/log.h"
+#include "daemon/base/mem.h"
+#include "daemon/net/tls_cert.h"
+#include "daemon/net/tls_tickets.h"
+
+static const struct option rows[] = {
+#define OPTION(field, type, def, min, max, text) \
+    { #field, OPTION_##type, def, min, max, text, offsetof(struct tls_settings, field) },
+#include "daemon/net/tls.def"
+#undef OPTION
+};
+const struct option_table tls_options = { rows, sizeof rows / sizeof rows[0], sizeof(struct tls_settings) };
+
+enum { NAME_LEN = 255 };        /* of a host, in SNI and in the name of a file */
+
+/* The certificate of one name. */
+struct named {
+    char *name;                 /* lower case */
+    struct tls_cert cert;
+};
+
+struct tls_ctx {
+    unsigned holds;
+    SSL_CTX *ssl;
+    struct tls_tickets *tickets;
+    struct tls_cert cert;
+    struct named *names;        /* sorted */
+    size_t name_count;
+};
+
+/* --- versions --- */
+
+static const struct version {
+    const char *text;
+    int number;
+    const char *ciphers;        /* of TLS before 1.3 */
+} versions[] = {
+    /* SHA-1, without which these two cannot be spoken, the library takes at level 0 only. */
+    { "1.0", TLS1_VERSION, "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:kRSA+AES:@SECLEVEL=0" },
+    { "1.1", TLS1_1_VERSION, "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:kRSA+AES:@SECLEVEL=0" },
+    /* RFC 9325: forward secrecy always. CBC last, for systems that stopped in 2012. */
+    { "1.2", TLS1_2_VERSION, "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES" },
+    { "1.3", TLS1_3_VERSION, "ECDHE+AESGCM" },
+};
+
+static const struct version *version_named(const char *text)
+{
+    for (size_t i = 0; i < sizeof versions / sizeof versions[0]; i++) {
+        if (strcmp(versions[i].text, text) == 0)
+            return &versions[i];
+    }
+    return NULL;
+}
+
+bool tls_version_known(const char *text)
+{
+    return version_named(text) != NULL;
+}
+
+/* --- ALPN --- */
+
+/*
+ * A client that names protocols and not ours was sent here by somebody who
+ * would have it speak another one to us (RFC 7301 section 3.2; ALPACA).
+ */
+static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
+                           unsigned in_len, void *arg)
+{
+    static const unsigned char ours[] = "\4pop3";
+
+    (void)ssl;
+    (void)arg;
+    for (unsigned at = 0; at + 1 < in_len && at + 1 + in[at] <= in_len; at += 1u + in[at]) {
+        if (in[at] == ours[0] && memcmp(in + at + 1, ours + 1, ours[0]) == 0) {
+            *out = in + at + 1;
+            *out_len = in[at];
+            return SSL_TLSEXT_ERR_OK;
+        }
+    }
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+/* --- names --- */
+
+static int compare_names(const void *a, const void *b)
+{
+    const struct named *x = a, *y = b;
+
+    return strcmp(x->name, y->name);
+}
+
+/* False for what cannot be the name of a host. */
+static bool lower_name(const char *in, size_t len, char out[NAME_LEN + 1])
+{
+    if (len == 0 || len > NAME_LEN || in[0] == '.')
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)in[i];
+
+        if (!isalnum(c) && c != '-' && c != '.' && c != '_')
+            return false;
+        out[i] = (char)tolower(c);
+    }
+    out[len] = '\0';
+    return true;
+}
+
+/* SNI: the certificate of the name that the client asks for. A name that is not known is not an error (T12). */
+static int choose_certificate(SSL *ssl, void *arg)
+{
+    const struct tls_ctx *ctx = arg;
+    const char *asked = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    char name[NAME_LEN + 1];
+    struct named key = { .name = name };
+    const struct named *found;
+
+    if (asked == NULL || !lower_name(asked, strlen(asked), name))
+        return 1;
+    found = bsearch(&key, ctx->names, ctx->name_count, sizeof *ctx->names, compare_names);
+    if (found == NULL)
+        return 1;
+    /* First none at all: of two kinds of keys the client would choose, and might take the other name's. */
+    SSL_certs_clear(ssl);
+    return SSL_use_cert_and_key(ssl, found->cert.own, found->cert.key, found->cert.chain, 1);
+}
+
+struct telling {
+    tls_problem *problem;
+    void *arg;
+    unsigned count;
+};
+
+static void tell(struct telling *t, const char *text)
+{
+    t->count++;
+    t->problem(t->arg, text);
+}
+
+static void tell_cert(void *arg, const char *text)
+{
+    tell(arg, text);
+}
+
+static void add_name(struct tls_ctx *ctx, const char *directory, const char *file, struct telling *t)
+{
+    size_t len = strlen(file);
+    char name[NAME_LEN + 1], cert_file[4096 + NAME_LEN + 8], key_file[sizeof cert_file];
+    struct named *n;
+
+    if (len <= 4 || strcmp(file + len - 4, ".pem") != 0)
+        return;
+    len -= 4;
+    if (!lower_name(file, len, name)) {
+        log_warning(NULL, "%s/%s is passed over: it is not called like a host", directory, file);
+        return;
+    }
+    snprintf(cert_file, sizeof cert_file, "%s/%s", directory, file);
+    snprintf(key_file, sizeof key_file, "%s/%.*s.key", directory, (int)len, file);
+    if (access(key_file, F_OK) < 0)
+        key_file[0] = '\0';
+    ctx->names = mem_resize(ctx->names, ctx->name_count + 1, sizeof *ctx->names);
+    n = &ctx->names[ctx->name_count];
+    if (!tls_cert_load(&n->cert, cert_file, key_file, tell_cert, t))
+        return;
+    n->name = mem_str(name);
+    ctx->name_count++;
+}
+
+static void read_directory(struct tls_ctx *ctx, const char *path, struct telling *t)
+{
+    DIR *dir = opendir(path);
+    const struct dirent *entry;
+
+    if (dir == NULL) {
+        char text[4300];
+
+        snprintf(text, sizeof text, "could not open %s: %s", path, strerror(errno));
+        tell(t, text);
+        return;
+    }
+    while ((entry = readdir(dir)) != NULL)
+        add_name(ctx, path, entry->d_name, t);
+    closedir(dir);
+    if (ctx->name_count > 1)
+        qsort(ctx->names, ctx->name_count, sizeof *ctx->names, compare_names);
+}
+
+/* --- tickets --- */
+
+static int use_key(const struct ticket_key *key, const unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int sealing)
+{
+    /* OpenSSL takes no const here, and writes nowhere. */
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, (void *)(uintptr_t)key->mac, sizeof key->mac),
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)(uintptr_t)"sha256", 0),
+        OSSL_PARAM_construct_end(),
+    };
+
+    return EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, key->cipher, iv, sealing) == 1 &&
+           EVP_MAC_CTX_set_params(mac, params) == 1;
+}
+
+/* -1 failed, 0 not our ticket, 1 good, 2 good and to be replaced. */
+static int seal_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int sealing)
+{
+    struct tls_ctx *ctx = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    const struct ticket_key *key;
+    bool old;
+
+    if (sealing) {
+        key = tls_tickets_current(ctx->tickets, tls_tickets_clock());
+        if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) != 1)
+            return -1;
+        memcpy(name, key->name, TICKET_NAME);
+        return use_key(key, iv, cipher, mac, 1) ? 1 : -1;
+    }
+    key = tls_tickets_find(ctx->tickets, tls_tickets_clock(), name, &old);
+    if (key == NULL)
+        return 0;
+    if (!use_key(key, iv, cipher, mac, 0))
+        return -1;
+    return old ? 2 : 1;
+}
+
+static void set_tickets(SSL_CTX *ssl, struct tls_tickets *tickets)
+{
+    static const unsigned char id[] = "postern";
+
+    /* What is remembered is in the ticket: no process can look into another one's memory. */
+    SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+    if (tickets == NULL) {
+        SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET);
+        SSL_CTX_set_num_tickets(ssl, 0);
+        return;
+    }
+    SSL_CTX_set_session_id_context(ssl, id, sizeof id - 1);
+    SSL_CTX_set_timeout(ssl, (long)(tls_tickets_life(tickets) / 1000));
+    SSL_CTX_set_tlsext_ticket_key_evp_cb(ssl, seal_ticket);
+    /* POP3 clients have one connection at a time to an account. */
+    SSL_CTX_set_num_tickets(ssl, 1);
+}
+
+/* --- life --- */
+
+static bool set_rules(struct tls_ctx *ctx, const struct version *version)
+{
+    SSL_CTX *ssl = ctx->ssl;
+
+    SSL_CTX_set_app_data(ssl, ctx);
+    SSL_CTX_set_options(ssl, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+                             SSL_OP_PRIORITIZE_CHACHA | SSL_OP_CLEANSE_PLAINTEXT);
+    SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    /* One read of the socket for all that has come. */
+    SSL_CTX_set_read_ahead(ssl, 1);
+    SSL_CTX_set_max_early_data(ssl, 0);
+    SSL_CTX_set_alpn_select_cb(ssl, choose_protocol, NULL);
+    SSL_CTX_set_cert_cb(ssl, choose_certificate, ctx);
+    set_tickets(ssl, ctx->tickets);
+    return SSL_CTX_set_min_proto_version(ssl, version->number) == 1 && SSL_CTX_set_cipher_list(ssl, version->ciphers) == 1;
+}
+
+/* Is each of them good enough for the rules (a key of 512 bits is not)? */
+static void use_certificates(struct tls_ctx *ctx, const char *file, struct telling *t)
+{
+    char text[4300];
+    SSL *ssl;
+
+    if (SSL_CTX_use_cert_and_key(ctx->ssl, ctx->cert.own, ctx->cert.key, ctx->cert.chain, 1) != 1) {
+        snprintf(text, sizeof text, "the certificate in %s cannot be used: %s", file, ERR_reason_error_string(ERR_peek_error()));
+        tell(t, text);
+    }
+    ssl = SSL_new(ctx->ssl);
+    ASSERT(ssl != NULL);
+    for (size_t i = 0; i < ctx->name_count; i++) {
+        const struct tls_cert *cert = &ctx->names[i].cert;
+
+        ERR_clear_error();
+        SSL_certs_clear(ssl);
+        if (SSL_use_cert_and_key(ssl, cert->own, cert->key, cert->chain, 1) == 1)
+            continue;
+        snprintf(text, sizeof text, "the certificate for %s cannot be used: %s", ctx->names[i].name,
+                 ERR_reason_error_string(ERR_peek_error()));
+        tell(t, text);
+    }
+    SSL_free(ssl);
+    ERR_clear_error();
+}
+
+struct tls_ctx *tls_ctx_new(const struct tls_files *files, const char *min_version, struct tls_tickets *tickets,
+                            tls_problem *problem, void *arg)
+{
+    const struct version *version = version_named(min_version);
+    struct telling t = { .problem = problem, .arg = arg };
+    struct tls_ctx *ctx = mem_zalloc(sizeof *ctx);
+
+    ASSERT(version != NULL);
+    ctx->holds = 1;
+    ctx->tickets = tickets;
+    ctx->ssl = SSL_CTX_new(TLS_server_method());
+    ASSERT(ctx->ssl != NULL && set_rules(ctx, version));
+    if (files->sni_directory[0] != '\0')
+        read_directory(ctx, files->sni_directory, &t);
+    if (tls_cert_load(&ctx->cert, files->certificate, files->key, tell_cert, &t))
+        use_certificates(ctx, files->certificate, &t);
+    if (t.count > 0)
+        tls_ctx_free(&ctx);
+    return ctx;
+}
+
+struct tls_ctx *tls_ctx_hold(struct tls_ctx *ctx)
+{
+    ctx->holds++;
+    return ctx;
+}
+
+void tls_ctx_free(struct tls_ctx **ctx)
+{
+    struct tls_ctx *c = *ctx;
+
+    *ctx = NULL;
+    if (c == NULL || --c->holds > 0)
+        return;
+    SSL_CTX_free(c->ssl);
+    tls_cert_free(&c->cert);
+    for (size_t i = 0; i < c->name_count; i++) {
+        mem_free(c->names[i].name);
+        tls_cert_free(&c->names[i].cert);
+    }
+    mem_free(c->names);
+    mem_free(c);
+}
+
+SSL *tls_ctx_ssl(struct tls_ctx *ctx)
+{
+    SSL *ssl = SSL_new(ctx->ssl);
+
+    /* Memory that ran out, as in mem.h. */
+    ASSERT(ssl != NULL);
+    return ssl;
+}

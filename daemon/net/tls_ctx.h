@@ -1,0 +1,52 @@
+/*
+ * tls_ctx.h - what a listener needs for TLS: certificates with their keys, by
+ * name, and the rules by which handshakes are made.
+ *
+ * Made by a process that may read the keys, and inherited by those that may
+ * not. It never changes: other certificates are another one, in new processes.
+ */
+#ifndef POSTERN_NET_TLS_CTX_H
+#define POSTERN_NET_TLS_CTX_H
+
+#include <openssl/types.h>
+
+#include "daemon/base/options.h"
+
+struct tls_ctx;
+struct tls_tickets;
+
+struct tls_settings {
+#define OPTION(field, type, def, min, max, text) OPTION_C_##type field;
+#include "daemon/net/tls.def"
+#undef OPTION
+};
+extern const struct option_table tls_options;
+
+/* Empty: none. */
+struct tls_files {
+    const char *certificate, *key, *sni_directory;
+};
+
+/* Called for each problem: one line of text. */
+typedef void tls_problem(void *arg, const char *text);
+
+/* Is this one of the versions that tls_min takes? */
+bool tls_version_known(const char *text);
+
+/*
+ * Reads all of the files. Every problem is told, and then the result is NULL.
+ * What is only odd (a certificate that has expired, a key that everybody may
+ * read) is logged. tickets may be NULL, then no session is resumed; they
+ * outlive the result.
+ */
+struct tls_ctx *tls_ctx_new(const struct tls_files *files, const char *min_version, struct tls_tickets *tickets,
+                            tls_problem *problem, void *arg);
+/* The same once more: it is freed with the last one. */
+struct tls_ctx *tls_ctx_hold(struct tls_ctx *ctx);
+/* Keys are overwritten. */
+void tls_ctx_free(struct tls_ctx **ctx);
+
+/* A server's side of one connection; the caller frees it. */
+SSL *tls_ctx_ssl(struct tls_ctx *ctx);
+
+#endif
