@@ -19,6 +19,7 @@
 
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
+#include "daemon/net/tls_tickets.h"
 #include "storage/conninfo.h"
 
 static const struct option daemon_rows[] = {
@@ -50,6 +51,7 @@ static const struct section {
     { "Processes and log", &daemon_options, offsetof(struct config, daemon) },
     { "Database", &storage_options, offsetof(struct config, storage) },
     { "Authentication", &auth_options, offsetof(struct config, auth) },
+    { "TLS", &tls_options, offsetof(struct config, tls) },
     { "POP3", &pop3_options, offsetof(struct config, pop3) },
     { "LMTP", &lmtp_options, offsetof(struct config, lmtp) },
 };
@@ -223,6 +225,8 @@ static void check_lmtp_listener(const struct listener_settings *l, int line, str
         problemf(r, line, "listeners: allow: %s", error);
     trust_free(&trust);
     mem_free(error);
+    if (l->tls[0] != '\0' && strcmp(l->tls, "none") != 0)
+        problemf(r, line, "listeners: tls is for POP3: let the mail server come by loopback or a unix socket");
     /* RFC 2033 section 5: never on the port of SMTP. LMTP has none of its own. */
     if (l->address[0] != '/' && l->port == 25)
         problemf(r, line, "listeners: port: LMTP must not be on port 25, which is that of SMTP");
@@ -238,6 +242,48 @@ static void check_unix_listener(const struct listener_settings *l, int line, str
         problemf(r, line, "listeners: group: there is no group \"%s\" on this host", l->group);
     if (l->address[0] != '/' && (l->mode[0] != '\0' || l->group[0] != '\0'))
         problemf(r, line, "listeners: mode and group are for unix sockets");
+}
+
+static void check_cleartext(const struct listener_settings *l, int line, struct report *r)
+{
+    if (strcmp(l->cleartext_login, "never") != 0 && strcmp(l->cleartext_login, "local") != 0 &&
+        strcmp(l->cleartext_login, "always") != 0)
+        problemf(r, line, "listeners: cleartext_login: \"%s\" is not \"never\", \"local\" or \"always\"", l->cleartext_login);
+}
+
+static void check_listener_tls(const struct config *c, size_t i, int line, struct report *r)
+{
+    const struct listener_settings *l = config_listener(c, i);
+    bool wanted = strcmp(l->tls, "implicit") == 0 || strcmp(l->tls, "stls") == 0;
+
+    if (!wanted && l->tls[0] != '\0' && strcmp(l->tls, "none") != 0)
+        problemf(r, line, "listeners: tls: \"%s\" is not \"implicit\", \"stls\" or \"none\"", l->tls);
+    if (wanted && config_tls_files(c, i).certificate[0] == '\0')
+        problemf(r, line, "listeners: tls: \"%s\" needs a certificate here, or tls_certificate", l->tls);
+    if (l->certificate[0] == '\0' && (l->key[0] != '\0' || l->sni_directory[0] != '\0'))
+        problemf(r, line, "listeners: key and sni_directory go with a certificate of the same listener");
+}
+
+static void check_pop3_listener(const struct config *c, size_t i, int line, struct report *r)
+{
+    const struct listener_settings *l = config_listener(c, i);
+
+    if (l->allow[0] != '\0')
+        problemf(r, line, "listeners: allow is for LMTP");
+    check_cleartext(l, line, r);
+    check_listener_tls(c, i, line, r);
+}
+
+static void check_tls(const struct config *c, struct report *r)
+{
+    if (!tls_version_known(c->tls.tls_min))
+        problemf(r, 0, "tls_min: \"%s\" is not \"1.0\", \"1.1\", \"1.2\" or \"1.3\"", c->tls.tls_min);
+    if (c->tls.tls_certificate[0] == '\0' && c->tls.tls_key[0] != '\0')
+        problemf(r, 0, "tls_key: there is no tls_certificate for it");
+    if (c->tls.tls_certificate[0] == '\0' && c->tls.tls_sni_directory[0] != '\0')
+        problemf(r, 0, "tls_sni_directory: there is no tls_certificate for clients that ask for no name");
+    if (c->tls.tls_ticket_life > 0 && c->tls.tls_ticket_life < 1000)
+        problemf(r, 0, "tls_ticket_life: less than a second is of no use; 0 turns it off");
 }
 
 /* Two sockets in one place: bind() would say so too, but only when the server is started. */
@@ -258,10 +304,10 @@ static void check_listeners(const struct config *c, unsigned flags, struct repor
         check_unix_listener(l, line, r);
         if (config_is_lmtp(c, i))
             check_lmtp_listener(l, line, r);
-        else if (strcmp(l->protocol, "pop3") != 0)
+        else if (strcmp(l->protocol, "pop3") == 0)
+            check_pop3_listener(c, i, line, r);
+        else
             problemf(r, line, "listeners: protocol: \"%s\" is neither \"pop3\" nor \"lmtp\"", l->protocol);
-        else if (l->allow[0] != '\0')
-            problemf(r, line, "listeners: allow is for LMTP");
         if (strpbrk(l->default_domain, "@ \t\r\n") != NULL)
             problemf(r, line, "listeners: default_domain: \"%s\" is not a domain", l->default_domain);
         for (size_t k = 0; k < i; k++) {
@@ -323,12 +369,14 @@ struct config *config_load(const char *file, unsigned flags, options_problem *pr
 
     report_open(&r, file, problem, arg);
     options_load(file, targets, SECTIONS, &c->listeners, false, report_problem, &r);
+    options_load(NULL, &(struct option_target){ &listener_options, &c->unlisted }, 1, NULL, false, report_problem, &r);
     /* What cannot be read at all would only be told again, as a listener that is missing. */
     if (r.have_tree || r.count == 0)
         check_listeners(c, flags, &r);
     check_log(c, flags, &r);
     check_users(c, &r);
     check_database(c, &r);
+    check_tls(c, &r);
     pop3_settings_check(&c->pop3, report_problem, &r, file);
     if (config_has_lmtp(c))
         lmtp_settings_check(&c->lmtp, report_problem, &r, file);
@@ -350,8 +398,18 @@ void config_forget_auth(struct config *c)
     forget(c->storage.database_admin);
 }
 
+static void forget_certificates(struct config *c)
+{
+    for (size_t i = 0; c->certificates != NULL && i <= c->listeners.count; i++)
+        tls_ctx_free(&c->certificates[i]);
+    mem_free(c->certificates);
+    c->certificates = NULL;
+    tls_tickets_free(&c->tickets);
+}
+
 void config_forget_mail(struct config *c)
 {
+    forget_certificates(c);
     forget(c->conninfo_mail);
     forget(c->conninfo_lmtp);
     forget(c->storage.database_mail);
@@ -371,6 +429,7 @@ void config_free(struct config **config)
     for (size_t i = 0; i < SECTIONS; i++)
         options_free(sections[i].table, (char *)c + sections[i].offset);
     options_free_list(&c->listeners);
+    options_free(&listener_options, &c->unlisted);
     mem_free(c->conninfo_mail);
     mem_free(c->conninfo_auth);
     mem_free(c->conninfo_lmtp);
@@ -379,13 +438,21 @@ void config_free(struct config **config)
 
 const struct listener_settings *config_listener(const struct config *c, size_t i)
 {
-    ASSERT(i < c->listeners.count);
-    return (const struct listener_settings *)c->listeners.items + i;
+    return i < c->listeners.count ? (const struct listener_settings *)c->listeners.items + i : &c->unlisted;
 }
 
 bool config_is_lmtp(const struct config *c, size_t i)
 {
     return i < c->listeners.count && strcmp(config_listener(c, i)->protocol, "lmtp") == 0;
+}
+
+size_t config_first_pop3(const struct config *c)
+{
+    size_t i = 0;
+
+    while (config_is_lmtp(c, i))
+        i++;
+    return i;
 }
 
 static size_t first_lmtp(const struct config *c)
@@ -409,9 +476,29 @@ const char *config_allow(const struct config *c, size_t i)
     return i < c->listeners.count ? config_listener(c, i)->allow : "";
 }
 
-const char *config_default_domain(const struct config *c, size_t i)
+struct tls_files config_tls_files(const struct config *c, size_t i)
 {
-    return i < c->listeners.count ? config_listener(c, i)->default_domain : "";
+    const struct listener_settings *l = config_listener(c, i);
+
+    if (l->certificate[0] != '\0')
+        return (struct tls_files){ l->certificate, l->key, l->sni_directory };
+    return (struct tls_files){ c->tls.tls_certificate, c->tls.tls_key, c->tls.tls_sni_directory };
+}
+
+struct pop3_entry config_entry(const struct config *c, size_t i)
+{
+    const struct listener_settings *l = config_listener(c, i);
+    size_t k = i < c->listeners.count ? i : c->listeners.count;
+    struct pop3_entry entry = {
+        .default_domain = l->default_domain,
+        .tls = c->certificates != NULL ? c->certificates[k] : NULL,
+        .implicit_tls = strcmp(l->tls, "implicit") == 0,
+        .cleartext = POP3_CLEARTEXT_LOCAL,
+    };
+
+    if (strcmp(l->cleartext_login, "local") != 0)
+        entry.cleartext = strcmp(l->cleartext_login, "always") == 0 ? POP3_CLEARTEXT_ALWAYS : POP3_CLEARTEXT_NEVER;
+    return entry;
 }
 
 /* ------------------------------------------------------ sample and manual */
@@ -429,8 +516,10 @@ void config_sample(FILE *out)
             continue;
         fputs("\n# ---- Listeners\n"
               "#\n"
-              "# One group for each place to listen at. There is no TLS yet: stay on loopback,\n"
-              "# behind a TLS proxy.\n\n"
+              "# One group for each place to listen at. To be open to the world set\n"
+              "# tls_certificate (below), the address \"*\", and add for pop3s\n"
+              "#\n"
+              "#     , { address = \"*\"; port = 995; tls = \"implicit\"; }\n\n"
               "listeners = ( {\n"
               "    address = \"127.0.0.1\";\n\n", out);
         options_sample(out, &listener_options, true);

@@ -14,6 +14,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/options.h"
 #include "daemon/lmtp/lmtp.h"
+#include "daemon/net/tls_ctx.h"
 #include "daemon/pop3/pop3.h"
 #include "storage/store.h"
 
@@ -36,9 +37,13 @@ struct config {
     struct daemon_settings daemon;
     struct storage_settings storage;
     struct auth_settings auth;
+    struct tls_settings tls;
     struct pop3_settings pop3;
     struct lmtp_settings lmtp;
     struct option_list listeners;
+    struct listener_settings unlisted;  /* of a socket that no listener of the file is for: all defaults */
+    struct tls_ctx **certificates;      /* by listener, the last one of `unlisted`; NULL before certs_load() */
+    struct tls_tickets *tickets;        /* of all of them; NULL where no TLS session is resumed */
     enum log_level log_level;
     char *conninfo_mail, *conninfo_auth, *conninfo_lmtp;    /* complete; NULL where they could not be made */
 };
@@ -62,16 +67,24 @@ void config_print_problem(void *arg, const char *file, int line, const char *tex
 /* The same to the log. */
 void config_log_problem(void *arg, const char *file, int line, const char *text);
 
+/* The i-th listener, or `unlisted` where the file has fewer. */
 const struct listener_settings *config_listener(const struct config *config, size_t i);
+/* The first listener for POP3; the number of listeners where there is none. */
+size_t config_first_pop3(const struct config *config);
 /* Does the i-th listener speak LMTP? Does any? */
 bool config_is_lmtp(const struct config *config, size_t i);
 bool config_has_lmtp(const struct config *config);
 /* Who may deliver at the i-th listener, or with i past the last one, at the first for LMTP; empty where none says. */
 const char *config_allow(const struct config *config, size_t i);
-/* Of the i-th listener; empty where there is none. */
-const char *config_default_domain(const struct config *config, size_t i);
+/* The files of its certificate; that one's name is empty where it has none. */
+struct tls_files config_tls_files(const struct config *config, size_t i);
+/* What a client that comes in there may do. It may have TLS once certs_load() has been called. */
+struct pop3_entry config_entry(const struct config *config, size_t i);
 
-/* Overwrites how to become the auth role, or the mail role, at the database: for a process that is not to know. */
+/*
+ * Overwrites how to become the auth role, or the mail role, at the database,
+ * and with the latter the keys of certificates: for a process that is not to know.
+ */
 void config_forget_auth(struct config *config);
 void config_forget_mail(struct config *config);
 

@@ -9,12 +9,13 @@
 
 struct flags flags_parse(int argc, char **argv)
 {
-    enum { FOREGROUND = 256, CHECK, INETD, PRINT_CONFIG, PRINT_MANUAL, VERSION, HELP };
+    enum { FOREGROUND = 256, CHECK, INETD, TLS, PRINT_CONFIG, PRINT_MANUAL, VERSION, HELP };
     static const struct option names[] = {
         { "config", required_argument, NULL, 'c' },
         { "foreground", no_argument, NULL, FOREGROUND },
         { "check", no_argument, NULL, CHECK },
         { "inetd", optional_argument, NULL, INETD },
+        { "tls", no_argument, NULL, TLS },
         { "print-config", no_argument, NULL, PRINT_CONFIG },
         { "print-manual", no_argument, NULL, PRINT_MANUAL },
         { "version", no_argument, NULL, VERSION },
@@ -35,6 +36,7 @@ struct flags flags_parse(int argc, char **argv)
             f.lmtp = optarg != NULL && strcmp(optarg, "lmtp") == 0;
             f.wrong = f.wrong || (optarg != NULL && !f.lmtp && strcmp(optarg, "pop3") != 0);
             break;
+        case TLS: f.tls = true; break;
         case PRINT_CONFIG: f.print_config = true; break;
         case PRINT_MANUAL: f.print_manual = true; break;
         case VERSION: f.version = true; break;
@@ -49,7 +51,7 @@ struct flags flags_parse(int argc, char **argv)
 
 void flags_usage(FILE *out)
 {
-    fputs("usage: posternd [-c file] [--foreground | --inetd[=protocol]]\n"
+    fputs("usage: posternd [-c file] [--foreground | --inetd[=protocol] [--tls]]\n"
           "       posternd [-c file] --check [--inetd]\n"
           "       posternd --print-config | --print-manual | --version | --help\n", out);
 }
@@ -63,6 +65,7 @@ void flags_help(FILE *out)
           "  --foreground        stay in the foreground\n"
           "  --inetd[=protocol]  serve one session on standard input and output, then exit:\n"
           "                      pop3, which is the default, or lmtp\n"
+          "  --tls               with --inetd: TLS from the first octet, as on port 995\n"
           "  --check             tell every problem of the configuration, and exit\n"
           "  --print-config      print a configuration with every option at its default\n"
           "  --print-manual      print the options as postern.conf(5) has them, in mdoc\n"

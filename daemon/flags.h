@@ -9,7 +9,7 @@
 
 struct flags {
     const char *file;           /* the configuration */
-    bool foreground, check, inetd, print_config, print_manual, version, help;
+    bool foreground, check, inetd, tls, print_config, print_manual, version, help;
     bool lmtp;                  /* --inetd=lmtp */
     bool wrong;                 /* an option that there is not, or too many */
 };

@@ -24,6 +24,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/cell.h"
+#include "daemon/certs.h"
 #include "daemon/config.h"
 #include "daemon/net/loop.h"
 #include "daemon/net/peer.h"
@@ -103,6 +104,8 @@ static struct config *load(const char *file)
     config->storage.listing_cache = 0;
     /* Times of logins are shared by the processes of one master; there is none. */
     config->pop3.pop3_login_delay = 0;
+    /* Nor is anybody left to resume a TLS session with. */
+    config->tls.tls_ticket_life = 0;
     return config;
 }
 
@@ -136,16 +139,20 @@ static void wrong_schema(void *arg, const char *text)
     log_error(NULL, "%s", text);
 }
 
-static void run_session(const struct config *config, int in, int out, int auth)
+static void run_session(const struct config *config, int in, int out, int auth, bool tls)
 {
     struct inetd s;
+    struct pop3_entry entry = config_entry(config, config_first_pop3(config));
+
+    /* Which of the listeners somebody else has opened for us, only he knows: what he says holds. */
+    entry.implicit_tls = tls;
 
     serve_start(&s.serve, config, SERVE_POP3, &auth, 1, NULL,
                 &(struct serve_calls){ .session_ended = session_ended, .wrong_schema = wrong_schema, .arg = &s });
     loop_signal(s.serve.loop, SIGTERM, close_session, &s);
     loop_signal(s.serve.loop, SIGINT, close_session, &s);
     loop_signal(s.serve.loop, SIGHUP, close_session, &s);
-    pop3_session_start(s.serve.pop3, in, out, config_default_domain(config, 0));
+    pop3_session_start(s.serve.pop3, in, out, &entry);
     loop_run(s.serve.loop);
     serve_stop(&s.serve);
 }
@@ -213,8 +220,29 @@ static int one_delivery(struct config *config, int in, int out)
     return EXIT_SUCCESS;
 }
 
-int inetd_run(const char *file, bool lmtp, int in, int out)
+/* Certificates and keys, with the rights that we were started with. */
+static bool load_certificates(struct config *config, const char *file, bool tls)
 {
+    if (certs_load(config, file, NULL, config_log_problem, NULL) > 0)
+        return false;
+    if (tls && config_entry(config, config_first_pop3(config)).tls == NULL) {
+        log_error(NULL, "%s: --tls needs a tls_certificate", file);
+        return false;
+    }
+    return true;
+}
+
+static int refuse(int out, bool tls, const char *reply)
+{
+    /* To one who waits for a handshake there is nothing to be said. */
+    if (!tls)
+        inetd_refuse(out, reply);
+    return EXIT_FAILURE;
+}
+
+int inetd_run(const char *file, bool lmtp, int in, int out, bool tls)
+{
+    static const char broken[] = "-ERR [SYS/PERM] the configuration of this server is broken\r\n";
     struct config *config;
     sigset_t child;
     int pair[2], keep[3];
@@ -223,11 +251,8 @@ int inetd_run(const char *file, bool lmtp, int in, int out)
     if (is_gone(in))
         return EXIT_SUCCESS;
     config = load(file);
-    if (config == NULL) {
-        inetd_refuse(out, lmtp ? "421 4.3.5 the configuration of this server is broken\r\n"
-                               : "-ERR [SYS/PERM] the configuration of this server is broken\r\n");
-        return EXIT_FAILURE;
-    }
+    if (config == NULL)
+        return refuse(out, tls, lmtp ? "421 4.3.5 the configuration of this server is broken\r\n" : broken);
     if (lmtp)
         return one_delivery(config, in, out);
 
@@ -236,10 +261,12 @@ int inetd_run(const char *file, bool lmtp, int in, int out)
     sigprocmask(SIG_BLOCK, &child, NULL);
     if (peer_pair(pair) < 0 || (helper = cell_fork_helper(config, "1", pair[1], SIGKILL)) < 0) {
         log_error(NULL, "could not start an auth helper: %s", strerror(errno));
-        inetd_refuse(out, "-ERR [SYS/TEMP] this server is short of resources, try again later\r\n");
-        return EXIT_FAILURE;
+        return refuse(out, tls, "-ERR [SYS/TEMP] this server is short of resources, try again later\r\n");
     }
     close(pair[1]);
+    /* Behind the fork: keys are none of the helper's business. */
+    if (!load_certificates(config, file, tls))
+        return refuse(out, tls, broken);
     out = same_socket(in, out);
     keep[0] = in;
     keep[1] = out;
@@ -249,7 +276,7 @@ int inetd_run(const char *file, bool lmtp, int in, int out)
         .keep = keep, .keep_count = 3,
     });
     config_forget_auth(config);
-    run_session(config, in, out, pair[0]);
+    run_session(config, in, out, pair[0], tls);
     await_helper(helper);
     config_free(&config);
     return EXIT_SUCCESS;

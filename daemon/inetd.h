@@ -7,10 +7,11 @@
 #include <stdbool.h>
 
 /*
- * in and out are what 0 and 1 were (stdio_take()). Returns the exit status of
- * the process: 0 whenever there was a session.
+ * in and out are what 0 and 1 were (stdio_take()); with tls the first octet is
+ * one of a handshake. Returns the exit status of the process: 0 whenever there
+ * was a session.
  */
-int inetd_run(const char *file, bool lmtp, int in, int out);
+int inetd_run(const char *file, bool lmtp, int in, int out, bool tls);
 /* Tells the client that there is no session to be had, in the place of the greeting. */
 void inetd_refuse(int out, const char *reply);
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "daemon/base/log.h"
+#include "daemon/certs.h"
 #include "daemon/config.h"
 #include "daemon/flags.h"
 #include "daemon/inetd.h"
@@ -50,6 +51,8 @@ static int check(const struct flags *f)
     int problems;
     struct config *config = config_load(f->file, f->inetd ? 0 : CONFIG_LISTENERS, config_print_problem, stdout, &problems);
 
+    if (problems == 0)
+        problems = certs_load(config, f->file, NULL, config_print_problem, stdout);
     config_free(&config);
     if (problems == 0)
         printf("%s: ok\n", f->file);
@@ -78,11 +81,12 @@ static int one_session(const struct flags *f)
     if (stdio_take(fds) < 0)
         return EXIT_FAILURE;
     if (!f->wrong)
-        return inetd_run(f->file, f->lmtp, fds[0], fds[1]);
+        return inetd_run(f->file, f->lmtp, fds[0], fds[1], f->tls);
     log_open("syslog", LOG_LEVEL_INFO, "posternd", &why);
     log_error(NULL, "unknown option, or too many arguments");
-    inetd_refuse(fds[1], f->lmtp ? "421 4.3.5 this server is started in a wrong way\r\n"
-                                 : "-ERR [SYS/PERM] this server is started in a wrong way\r\n");
+    if (!f->tls)
+        inetd_refuse(fds[1], f->lmtp ? "421 4.3.5 this server is started in a wrong way\r\n"
+                                     : "-ERR [SYS/PERM] this server is started in a wrong way\r\n");
     return EXIT_USAGE;
 }
 
@@ -117,7 +121,7 @@ int main(int argc, char **argv)
         flags_help(stdout);
         return printed();
     }
-    if (f.wrong || (f.inetd && f.foreground)) {
+    if (f.wrong || (f.inetd && f.foreground) || (f.tls && !f.inetd)) {
         flags_usage(stderr);
         return EXIT_USAGE;
     }

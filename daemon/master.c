@@ -3,7 +3,8 @@
  *
  * It has all the rights there are and therefore looks at nothing that a
  * stranger has sent: no client's octet, no answer of the database, no message
- * of a worker; only its file, signals and how processes ended.
+ * of a worker; only its file, the certificates and keys that it names, signals
+ * and how processes ended.
  *
  * No signal handler anywhere: all signals are blocked for as long as it runs
  * and taken one at a time by sigtimedwait(), so that nothing happens in
@@ -29,8 +30,10 @@
 #include "daemon/base/mem.h"
 #include "daemon/base/recent.h"
 #include "daemon/cell.h"
+#include "daemon/certs.h"
 #include "daemon/config.h"
 #include "daemon/detach.h"
+#include "daemon/net/tls_tickets.h"
 #include "daemon/privdrop.h"
 #include "daemon/probe.h"
 #include "daemon/sd.h"
@@ -134,6 +137,9 @@ static void start_cells(struct master *m, uint64_t now)
 {
     struct cell_plan plan = plan_of(m);
 
+    /* A new cell gets the keys of now and knows none of before. */
+    if (m->config->tickets != NULL)
+        tls_tickets_turn(m->config->tickets, tls_tickets_clock());
     for (unsigned i = 0; i < m->slot_count; i++) {
         struct slot *slot = &m->slots[i];
 
@@ -229,8 +235,10 @@ static bool reload_config(struct master *m)
     struct config *config = config_load(m->file, config_flags(m->start), config_log_problem, NULL, &problems);
     struct sockets *sockets;
 
+    if (problems == 0)
+        problems = certs_load(config, m->file, m->config, config_log_problem, NULL);
     if (problems > 0) {
-        log_error(NULL, "reload: %d problems, the old configuration stays", problems);
+        log_error(NULL, "reload: %d problems, the old configuration and its certificates stay", problems);
         config_free(&config);
         return false;
     }
@@ -256,6 +264,7 @@ static bool reload_config(struct master *m)
     m->sockets = sockets;
     config_free(&m->config);
     m->config = config;
+    certs_warn(m->config);
     return true;
 }
 
@@ -393,11 +402,11 @@ static void tell(const struct master *m, bool is_error, const char *fmt, ...)
 static bool first_config(struct master *m)
 {
     const char *why = NULL;
+    options_problem *problem = m->start->no_stderr ? config_log_problem : config_print_problem;
     int problems;
 
-    m->config = config_load(m->start->file, config_flags(m->start),
-                            m->start->no_stderr ? config_log_problem : config_print_problem, stderr, &problems);
-    if (problems > 0)
+    m->config = config_load(m->start->file, config_flags(m->start), problem, stderr, &problems);
+    if (problems > 0 || certs_load(m->config, m->start->file, NULL, problem, stderr) > 0)
         return false;
     if (!open_log(m->start, m->config, &why)) {
         tell(m, true, "could not open the log %s: %s", m->config->daemon.log, why);
@@ -513,6 +522,7 @@ int master_run(const struct master_start *start)
     good = prepare(&m);
     if (good) {
         log_start(&m);
+        certs_warn(m.config);
         raise_limits(m.config);
         supervise(&m);
         log_info(NULL, "posternd has stopped");

@@ -31,11 +31,12 @@ struct worker {
 static void accepted(void *arg, size_t index, int fd)
 {
     struct worker *w = arg;
+    struct pop3_entry entry = config_entry(w->config, w->sockets->listener[index]);
 
     if (w->trust[index] != NULL)
         lmtp_session_start(w->serve.lmtp, fd, fd, w->trust[index]);
     else
-        pop3_session_start(w->serve.pop3, fd, fd, config_default_domain(w->config, w->sockets->listener[index]));
+        pop3_session_start(w->serve.pop3, fd, fd, &entry);
     if (w->listener != NULL && serve_sessions(&w->serve) >= (size_t)w->config->daemon.sessions_per_worker) {
         w->full = true;
         listener_pause(w->listener);

@@ -70,18 +70,20 @@ def letter(number, octets=400):
 class Site:
     """A lab, for as long as a test needs it."""
 
-    def __init__(self, prefix="postern-test-", conf=QUICK, pgconf="", lmtp=False):
+    def __init__(self, prefix="postern-test-", conf=QUICK, pgconf="", lmtp=False, pop3s=False):
         base = os.environ.get("POSTERN_CHECK_DIR", "/tmp")
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix=prefix, dir=base))
         self.conf_text, self.pgconf = conf, pgconf
+        self.pop3s = lab.free_port() if pop3s else None
         self.lab = None
         self.lmtp = lab.free_port() if lmtp else None
 
     def up(self, conf=None):
         if conf is not None:
             self.conf_text = conf
-        done = subprocess.run([str(TESTS / "lab"), "up", str(self.dir), "--set", self.conf_text]
-                              + (["--lmtp", str(self.lmtp)] if self.lmtp else []),
+        done = subprocess.run([str(TESTS / "lab"), "up", str(self.dir), "--set", self.conf_text,
+                               *(["--pop3s", str(self.pop3s)] if self.pop3s else []),
+                               *(["--lmtp", str(self.lmtp)] if self.lmtp else [])],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
                               env=dict(os.environ, POSTERN_LAB_PGCONF=self.pgconf))
         if done.returncode != 0:

@@ -1,5 +1,5 @@
 /*
- * cmd_auth.c - the commands before the login: CAPA USER PASS QUIT.
+ * cmd_auth.c - the commands before the login: CAPA STLS USER PASS QUIT.
  *
  * Owns the way from a name and a password to an open maildrop: helper, delay
  * between logins, lock and listing, and only then +OK. Never keeps a password
@@ -27,11 +27,39 @@ void pop3_set_name(struct pop3_session *s, struct span name)
     s->name_len = name.len;
 }
 
-/* In both states, and the same in both. */
+/* In both states, and the same in both, but for STLS: that means "now" (RFC 2595 section 4; C06). */
 enum outcome pop3_cmd_capa(struct pop3_session *s, const struct args *args)
 {
+    const struct capa *capa = &s->service->capa[(s->may_login ? CAPA_USER : 0u) | (s->tls != NULL ? CAPA_STLS : 0u)];
+
     (void)args;
-    return pop3_ready_reply(s, s->service->capa, s->service->capa_len);
+    return pop3_ready_reply(s, capa->text, capa->len);
+}
+
+/*
+ * What was said in the clear may have been said by somebody else: the name is
+ * forgotten (as for every command here), and octets behind the line are never
+ * used (T02, T03). The refusals are not: they count against guessing.
+ */
+static enum outcome cmd_stls(struct pop3_session *s, const struct args *args)
+{
+    struct tls_ctx *tls = s->tls;
+
+    (void)args;
+    if (conn_tls_version(s->conn) != NULL)
+        return pop3_err(s, RC_NONE, "there is TLS already");
+    if (tls == NULL)
+        return pop3_bad(s, "there is no TLS here");
+    if (s->more) {
+        s->end = END_BAD_COMMANDS;
+        pop3_err(s, RC_NONE, "nothing may follow STLS in the clear, closing the connection");
+        return P3_CLOSE;
+    }
+    s->tls = NULL;
+    s->may_login = true;
+    pop3_ok(s, "begin TLS now");
+    conn_start_tls(s->conn, tls);
+    return P3_DONE;
 }
 
 static enum outcome cmd_quit(struct pop3_session *s, const struct args *args)
@@ -42,17 +70,34 @@ static enum outcome cmd_quit(struct pop3_session *s, const struct args *args)
     return P3_CLOSE;
 }
 
+static void log_refused(const struct pop3_session *s, const char *reason)
+{
+    char tls[TLS_TEXT_SIZE];
+
+    log_info(s->id, "login user=%s peer=%s%s result=refused reason=%s",
+             log_text((struct span){ s->name, s->name_len }).s, conn_peer(s->conn), pop3_tls_text(s, tls), reason);
+}
+
+/* RFC 2595 section 2.3, RFC 8314 section 4.1: a password is not to be read by others. It was sent all the same; it is not looked at. */
+static enum outcome refuse_cleartext(struct pop3_session *s)
+{
+    if (s->tls != NULL)
+        return pop3_err(s, RC_NONE, "no login without TLS: use STLS, or TLS on port 995");
+    return pop3_err(s, RC_NONE, "no login without TLS: use TLS on port 995");
+}
+
 /* The same answer for every name, known or not; a second USER replaces the first. */
 static enum outcome cmd_user(struct pop3_session *s, const struct args *args)
 {
     pop3_set_name(s, args->v[0]);
-    return pop3_ok(s, "send PASS");
-}
-
-static void log_refused(const struct pop3_session *s, const char *reason)
-{
-    log_info(s->id, "login user=%s peer=%s result=refused reason=%s",
-             log_text((struct span){ s->name, s->name_len }).s, conn_peer(s->conn), reason);
+    if (s->may_login)
+        return pop3_ok(s, "send PASS");
+    /* Whose client is to be set up in another way? */
+    if (!s->refusal_logged)
+        log_refused(s, "cleartext");
+    s->refusal_logged = true;
+    pop3_set_name(s, (struct span){ NULL, 0 });
+    return refuse_cleartext(s);
 }
 
 /* A login that is refused for another reason than its credentials: no delay, the name is forgotten. */
@@ -91,16 +136,18 @@ static enum outcome logged_in(struct pop3_session *s, struct drop *drop)
     struct pop3_service *service = s->service;
     size_t count = drop_count(drop);
     unsigned long long octets = drop_octets(drop);
+    char tls[TLS_TEXT_SIZE];
 
     s->drop = drop;
+    s->tls = NULL;
     pop3_enter(s, POP3_TRANSACTION);
     mem_free(s->domain);
     s->domain = NULL;
     pop3_set_session_timer(s);
     if (service->host.logins != NULL)
         recent_set(service->host.logins, (uint64_t)s->mailbox, loop_now(service->host.loop));
-    log_info(s->id, "login user=%s peer=%s result=ok messages=%zu octets=%llu",
-             log_text((struct span){ s->name, s->name_len }).s, conn_peer(s->conn), count, octets);
+    log_info(s->id, "login user=%s peer=%s%s result=ok messages=%zu octets=%llu",
+             log_text((struct span){ s->name, s->name_len }).s, conn_peer(s->conn), pop3_tls_text(s, tls), count, octets);
     return pop3_ok(s, "%zu message%s, %llu octets", count, count == 1 ? "" : "s", octets);
 }
 
@@ -194,6 +241,8 @@ static enum outcome cmd_pass(struct pop3_session *s, const struct args *args)
 {
     struct pop3_service *service = s->service;
 
+    if (!s->may_login)
+        return refuse_cleartext(s);
     if (s->name == NULL)
         return pop3_err(s, RC_NONE, "say USER first");
     s->pass_at = loop_now(service->host.loop);
@@ -207,6 +256,7 @@ static enum outcome cmd_pass(struct pop3_session *s, const struct args *args)
 
 static const struct command rows[] = {
     { .verb = "CAPA", .keeps_name = true, .run = pop3_cmd_capa },
+    { .verb = "STLS", .run = cmd_stls },
     { .verb = "USER", .min = 1, .max = 1, .run = cmd_user },
     { .verb = "PASS", .min = 1, .max = 1, .rest = true, .keeps_name = true, .run = cmd_pass },
     { .verb = "QUIT", .run = cmd_quit },

@@ -4,6 +4,7 @@
 #ifndef POSTERN_POP3_H
 #define POSTERN_POP3_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "daemon/base/options.h"
@@ -12,6 +13,7 @@ struct loop;
 struct store;
 struct auth_client;
 struct recent;
+struct tls_ctx;
 struct pop3_service;
 
 struct pop3_settings {
@@ -39,12 +41,22 @@ struct pop3_service *pop3_service_new(const struct pop3_host *host);
 /* Ends every session without a deletion. */
 void pop3_service_free(struct pop3_service **service);
 
+/* Who may log in without TLS. */
+enum pop3_cleartext { POP3_CLEARTEXT_NEVER, POP3_CLEARTEXT_LOCAL, POP3_CLEARTEXT_ALWAYS };
+
+/* Where a client came in. */
+struct pop3_entry {
+    const char *default_domain;     /* empty where there is none */
+    struct tls_ctx *tls;            /* NULL: there is no TLS; outlives the service */
+    bool implicit_tls;              /* from the first octet; otherwise by STLS */
+    enum pop3_cleartext cleartext;
+};
+
 /*
  * A client is there: greets it and serves it until it ends. in and out (the
- * same, or two) belong to the session from now on. default_domain is copied;
- * empty where the listener has none.
+ * same, or two) belong to the session from now on; the entry is copied.
  */
-void pop3_session_start(struct pop3_service *service, int in, int out, const char *default_domain);
+void pop3_session_start(struct pop3_service *service, int in, int out, const struct pop3_entry *entry);
 size_t pop3_service_sessions(const struct pop3_service *service);
 /*
  * Ends every session without a deletion: those in the middle of a command,

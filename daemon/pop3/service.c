@@ -55,8 +55,8 @@ int pop3_settings_check(const struct pop3_settings *settings, options_problem *p
     return problems;
 }
 
-/* The same in both states (RFC 2449 section 5), and it costs a copy, no more (C16). */
-static void make_capa(struct pop3_service *service)
+/* It costs a copy, no more (C16). */
+static void make_capa(struct pop3_service *service, unsigned kind)
 {
     const struct pop3_settings *settings = service->host.settings;
     struct buf b = BUF_EMPTY;
@@ -64,7 +64,11 @@ static void make_capa(struct pop3_service *service)
     uint64_t days = 0;
 
     buf_add_str(&b, "+OK these are the capabilities\r\n"
-                    "TOP\r\nUIDL\r\nUSER\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n");
+                    "TOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n");
+    if (kind & CAPA_USER)
+        buf_add_str(&b, "USER\r\n");
+    if (kind & CAPA_STLS)
+        buf_add_str(&b, "STLS\r\n");
     if (settings->pop3_expire[0] != '\0') {
         if (parse_expire(settings->pop3_expire, &days) == 0)
             buf_add_str(&b, "EXPIRE NEVER\r\n");
@@ -77,8 +81,7 @@ static void make_capa(struct pop3_service *service)
         buf_add_str(&b, "IMPLEMENTATION Postern\r\n");
     buf_add_str(&b, ".\r\n");
     text = buf_span(&b);
-    service->capa = mem_strn(text.at, text.len);
-    service->capa_len = text.len;
+    service->capa[kind] = (struct capa){ mem_strn(text.at, text.len), text.len };
     buf_free(&b);
 }
 
@@ -88,7 +91,8 @@ struct pop3_service *pop3_service_new(const struct pop3_host *host)
 
     service->host = *host;
     randombytes_buf(&service->next_id, sizeof service->next_id);
-    make_capa(service);
+    for (unsigned kind = 0; kind < CAPA_KINDS; kind++)
+        make_capa(service, kind);
     return service;
 }
 
@@ -111,7 +115,8 @@ void pop3_session_gone(struct pop3_service *service)
     if (!service->freed) {
         ended(service->host.arg);
     } else if (service->count == 0) {
-        mem_free(service->capa);
+        for (unsigned kind = 0; kind < CAPA_KINDS; kind++)
+            mem_free(service->capa[kind].text);
         mem_free(service);
     }
 }

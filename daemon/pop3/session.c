@@ -108,15 +108,25 @@ static void on_timer(void *arg)
 
 /* ------------------------------------------------------------ start and end */
 
-void pop3_session_start(struct pop3_service *service, int in, int out, const char *default_domain)
+const char *pop3_tls_text(const struct pop3_session *s, char out[TLS_TEXT_SIZE])
+{
+    const char *version = s->conn != NULL ? conn_tls_version(s->conn) : NULL;
+
+    out[0] = '\0';
+    if (version != NULL)
+        snprintf(out, TLS_TEXT_SIZE, " tls=%s cipher=%s", version, conn_tls_cipher(s->conn));
+    return out;
+}
+
+void pop3_session_start(struct pop3_service *service, int in, int out, const struct pop3_entry *entry)
 {
     struct pop3_session *s = mem_zalloc(sizeof *s);
 
     s->service = service;
     pop3_next_id(service, s->id);
     s->started = loop_now(service->host.loop);
-    if (default_domain != NULL && default_domain[0] != '\0')
-        s->domain = mem_str(default_domain);
+    if (entry->default_domain[0] != '\0')
+        s->domain = mem_str(entry->default_domain);
     s->next = service->sessions;
     if (s->next != NULL)
         s->next->prev = s;
@@ -127,6 +137,15 @@ void pop3_session_start(struct pop3_service *service, int in, int out, const cha
     s->timer = timer_new(service->host.loop, on_timer, s);
     pop3_set_login_timer(s);
     log_debug(s->id, "start peer=%s", conn_peer(s->conn));
+    s->may_login = entry->cleartext == POP3_CLEARTEXT_ALWAYS ||
+                   (entry->cleartext == POP3_CLEARTEXT_LOCAL && conn_is_local(s->conn));
+    if (entry->implicit_tls) {
+        ASSERT(entry->tls != NULL);
+        s->may_login = true;
+        conn_start_tls(s->conn, entry->tls);        /* the greeting waits for its end (T10) */
+    } else {
+        s->tls = entry->tls;
+    }
     /* No `<`, which would announce APOP, and no `[`, which would be a response code (G02, G03). */
     conn_write(s->conn, "+OK Postern ready\r\n", 19);
 }
@@ -134,20 +153,22 @@ void pop3_session_start(struct pop3_service *service, int in, int out, const cha
 /* What probes and health checks do is of no interest; who logged in, or tried to, is. */
 static void log_end(const struct pop3_session *s)
 {
-    enum log_level level = s->state != POP3_AUTHORIZATION || s->refused > 0 || s->end == END_BAD_COMMANDS
+    const char *wrong = s->conn != NULL ? conn_tls_error(s->conn) : NULL;
+    enum log_level level = s->state != POP3_AUTHORIZATION || s->refused > 0 || s->end == END_BAD_COMMANDS || wrong != NULL
                                ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
     uint64_t ms = loop_now(s->service->host.loop) - s->started;
-    char line[400];
+    char line[640], tls[TLS_TEXT_SIZE];
 
     if (!log_wants(level))
         return;
-    snprintf(line, sizeof line, "peer=%s retr=%llu/%llu top=%llu/%llu dele=%zu left=%llu/%llu in=%llu out=%llu time=%llu.%03llu end=%s",
-             s->conn != NULL ? conn_peer(s->conn) : "gone",
+    snprintf(line, sizeof line, "peer=%s%s retr=%llu/%llu top=%llu/%llu dele=%zu left=%llu/%llu in=%llu out=%llu time=%llu.%03llu end=%s%s%s%s",
+             s->conn != NULL ? conn_peer(s->conn) : "gone", pop3_tls_text(s, tls),
              (unsigned long long)s->retr.messages, (unsigned long long)s->retr.octets,
              (unsigned long long)s->top.messages, (unsigned long long)s->top.octets,
              s->removed, (unsigned long long)s->left.messages, (unsigned long long)s->left.octets,
              (unsigned long long)s->in_seen, (unsigned long long)s->out_seen,
-             (unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000), end_names[s->end]);
+             (unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000), end_names[s->end],
+             wrong != NULL ? " tls-error=\"" : "", wrong != NULL ? wrong : "", wrong != NULL ? "\"" : "");
     if (s->state == POP3_AUTHORIZATION) {
         if (level == LOG_LEVEL_INFO)
             log_info(s->id, "session refused=%u %s", s->refused, line);
@@ -380,6 +401,7 @@ static size_t on_input(void *owner, struct span in)
         kind = line_next(&s->line, &rest, &line);
         if (kind == LINE_MORE)
             break;
+        s->more = rest.len > 0;
         if (!settle(s, one_line(s, kind, line)))
             return 0;
     }

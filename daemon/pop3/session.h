@@ -79,6 +79,10 @@ struct pop3_session {
     char *name;                     /* of USER; after the login the address of the mailbox */
     size_t name_len;
     char *domain;                   /* of the listener; freed at login */
+    struct tls_ctx *tls;            /* what STLS may use; NULL where it may not be used, or not again */
+    bool may_login;                 /* what is said here nobody else can read, or somebody has allowed it */
+    bool more;                      /* octets came behind the line that is looked at */
+    bool refusal_logged;            /* of a login in the clear: once is enough */
     uint64_t auth_id, open_id;      /* requests that wait for an answer, or 0 */
     uint64_t pass_at;               /* when PASS came */
     uint64_t refuse_at;             /* when the refusal is to be said, or 0 */
@@ -104,6 +108,9 @@ struct pop3_session {
 };
 
 /* service.c */
+/* What CAPA says depends on what may be done now (RFC 2449 section 5, RFC 5034 section 3). */
+enum { CAPA_USER = 1, CAPA_STLS = 2, CAPA_KINDS = 4 };
+
 struct pop3_service {
     struct pop3_host host;
     struct pop3_session *sessions;  /* alive */
@@ -111,8 +118,10 @@ struct pop3_service {
     bool closing;                   /* close_all() was called */
     bool freed;                     /* free() was called: the last one out frees the service */
     uint64_t next_id;
-    char *capa;                     /* the whole reply */
-    size_t capa_len;
+    struct capa {
+        char *text;                 /* the whole reply */
+        size_t len;
+    } capa[CAPA_KINDS];
 };
 void pop3_next_id(struct pop3_service *service, char id_r[13]);
 /* One session less; it is out of the list already. */
@@ -126,6 +135,9 @@ void pop3_session_over(struct pop3_session *s, enum pop3_end end);
 /* As the service closes: at once, or after the command that is being answered. */
 void pop3_session_drain(struct pop3_session *s);
 void pop3_enter(struct pop3_session *s, enum pop3_state to);
+/* " tls=TLSv1.3 cipher=...", or nothing: for the log. */
+enum { TLS_TEXT_SIZE = 128 };
+const char *pop3_tls_text(const struct pop3_session *s, char out[TLS_TEXT_SIZE]);
 /* Sets the timer for what is due next before the login. */
 void pop3_set_login_timer(struct pop3_session *s);
 /* Logged in: from the deadline of the login to the watch on idleness and on stalled output. */

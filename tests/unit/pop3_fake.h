@@ -356,7 +356,9 @@ static struct client *client_new(const char *domain)
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     c->fd = pair[1];
-    pop3_session_start(fake.service, pair[0], pair[0], domain);
+    pop3_session_start(fake.service, pair[0], pair[0], &(struct pop3_entry){
+        .default_domain = domain, .cleartext = POP3_CLEARTEXT_LOCAL,
+    });
     c->watch = watch_new(fake.loop, c->fd, client_readable, c);
     watch_set(c->watch, LOOP_READ);
     return c;
