@@ -136,7 +136,7 @@ static int choose_certificate(SSL *ssl, void *arg)
     struct named key = { .name = name };
     const struct named *found;
 
-    if (asked == NULL || !lower_name(asked, strlen(asked), name))
+    if (ctx->name_count == 0 || asked == NULL || !lower_name(asked, strlen(asked), name))
         return 1;
     found = bsearch(&key, ctx->names, ctx->name_count, sizeof *ctx->names, compare_names);
     if (found == NULL)

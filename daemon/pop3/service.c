@@ -64,9 +64,10 @@ static void make_capa(struct pop3_service *service, unsigned kind)
     uint64_t days = 0;
 
     buf_add_str(&b, "+OK these are the capabilities\r\n"
-                    "TOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n");
+                    "TOP\r\nUIDL\r\n");
     if (kind & CAPA_USER)
         buf_add_str(&b, "USER\r\n");
+    buf_add_str(&b, "RESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n");
     if (kind & CAPA_STLS)
         buf_add_str(&b, "STLS\r\n");
     if (settings->pop3_expire[0] != '\0') {

@@ -52,6 +52,7 @@ static struct fake {
     uint32_t read_fails_at;
     enum db_status finish_status;
     bool lost;
+    enum pop3_cleartext cleartext;
     bool hold_auth, hold_finish;        /* the answer waits for fake_answer() */
 
     auth_done *auth_done;
@@ -357,7 +358,7 @@ static struct client *client_new(const char *domain)
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     c->fd = pair[1];
     pop3_session_start(fake.service, pair[0], pair[0], &(struct pop3_entry){
-        .default_domain = domain, .cleartext = POP3_CLEARTEXT_LOCAL,
+        .default_domain = domain, .cleartext = fake.cleartext,
     });
     c->watch = watch_new(fake.loop, c->fd, client_readable, c);
     watch_set(c->watch, LOOP_READ);
@@ -483,6 +484,7 @@ static int fake_setup(void **state)
     log_set_level(LOG_LEVEL_ERROR);
     assert_int_equal(options_load(NULL, &target, 1, NULL, false, no_problem, NULL), 0);
     fake.settings.pop3_failure_delay = 1;
+    fake.cleartext = POP3_CLEARTEXT_LOCAL;
     fake.loop = loop_new();
     fake_mail(0, "Subject: one\r\n\r\nfirst\r\n");
     fake_mail(1, "Subject: two\r\n\r\n.dot\r\n..\r\nsecond\r\n");

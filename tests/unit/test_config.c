@@ -85,7 +85,10 @@ static void test_defaults(void **state)
     assert_non_null(strstr(c->conninfo_mail, "postern_mail"));
     assert_null(strstr(c->conninfo_mail, "postern_auth"));
     assert_non_null(strstr(c->conninfo_auth, "postern_auth"));
-    assert_string_equal(config_default_domain(c, 0), "");
+    /* Of a socket that no listener of the file is for. */
+    assert_string_equal(config_listener(c, 0)->default_domain, "");
+    assert_int_equal(config_entry(c, 0).cleartext, POP3_CLEARTEXT_LOCAL);
+    assert_null(config_entry(c, 0).tls);
     config_free(&c);
     assert_null(c);
 }
@@ -105,8 +108,8 @@ static void test_listeners(void **state)
     assert_int_equal(count, 0);
     assert_int_equal(c->listeners.count, 3);
     assert_int_equal(config_listener(c, 0)->port, 110);
-    assert_string_equal(config_default_domain(c, 0), "");
-    assert_string_equal(config_default_domain(c, 1), "example.org");
+    assert_string_equal(config_entry(c, 0).default_domain, "");
+    assert_string_equal(config_entry(c, 1).default_domain, "example.org");
     assert_int_equal(config_listener(c, 2)->backlog, 5);
     config_free(&c);
 }
@@ -125,6 +128,43 @@ static void test_listeners_wrong(void **state)
     /* A path has no port. */
     assert_problem(USERS "listeners = ( { address = \"/a\"; },\n { address = \"/a\"; port = 1110; } );\n",
                    CONFIG_LISTENERS, 3, "line 2");
+}
+
+static void test_tls(void **state)
+{
+    int count;
+    struct config *c = load(USERS
+        "tls_certificate = \"/c/all.pem\"; tls_key = \"/c/all.key\"; tls_sni_directory = \"/c/sni\";\n"
+        "listeners = (\n"
+        "  { address = \"*\"; },\n"
+        "  { address = \"*\"; port = 995; tls = \"implicit\"; certificate = \"/c/own.pem\"; cleartext_login = \"never\"; },\n"
+        "  { address = \"/run/pop3\"; tls = \"none\"; cleartext_login = \"always\"; }\n"
+        ");\n", CONFIG_LISTENERS, &count);
+
+    (void)state;
+    assert_string_equal(problems, "");
+    assert_string_equal(config_tls_files(c, 0).certificate, "/c/all.pem");
+    assert_string_equal(config_tls_files(c, 0).sni_directory, "/c/sni");
+    /* The key and the names of another certificate are not its own. */
+    assert_string_equal(config_tls_files(c, 1).certificate, "/c/own.pem");
+    assert_string_equal(config_tls_files(c, 1).key, "");
+    assert_string_equal(config_tls_files(c, 1).sni_directory, "");
+    assert_false(config_entry(c, 0).implicit_tls);
+    assert_true(config_entry(c, 1).implicit_tls);
+    assert_int_equal(config_entry(c, 1).cleartext, POP3_CLEARTEXT_NEVER);
+    assert_int_equal(config_entry(c, 2).cleartext, POP3_CLEARTEXT_ALWAYS);
+    assert_string_equal(config_tls_files(c, 7).certificate, "/c/all.pem");
+    config_free(&c);
+
+    assert_problem(USERS "listeners = ( { address = \"*\"; tls = \"yes\"; } );\n", CONFIG_LISTENERS, 2, "yes");
+    assert_problem(USERS "listeners = ( { address = \"*\"; tls = \"stls\"; } );\n", CONFIG_LISTENERS, 2, "needs a certificate");
+    assert_problem(USERS "listeners = ( { address = \"*\"; tls = \"implicit\"; } );\n", CONFIG_LISTENERS, 2, "needs a certificate");
+    assert_problem(USERS "listeners = ( { address = \"*\"; key = \"/k\"; } );\n", CONFIG_LISTENERS, 2, "go with a certificate");
+    assert_problem(USERS "listeners = ( { address = \"*\"; cleartext_login = \"maybe\"; } );\n", CONFIG_LISTENERS, 2, "maybe");
+    assert_problem(USERS "tls_min = \"1.4\";\n", 0, 2, "tls_min");
+    assert_problem(USERS "tls_key = \"/k\";\n", 0, 2, "tls_key");
+    assert_problem(USERS "\ntls_sni_directory = \"/k\";\n", 0, 3, "tls_sni_directory");
+    assert_problem(USERS "tls_ticket_life = \"1ms\";\n", 0, 2, "tls_ticket_life");
 }
 
 static void test_log(void **state)
@@ -303,6 +343,7 @@ int main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_listeners),
         cmocka_unit_test(test_listeners_wrong),
+        cmocka_unit_test(test_tls),
         cmocka_unit_test(test_log),
         cmocka_unit_test(test_users),
         cmocka_unit_test(test_database),

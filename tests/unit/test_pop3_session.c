@@ -72,7 +72,8 @@ static void test_wrong_state(void **state)
         expect(c, "-ERR log in first\r\n");
     ask(c, LOGIN, LOGGED_IN);
     ask(c, "USER x\r\nPASS x\r\n", "-ERR you are logged in already\r\n-ERR you are logged in already\r\n");
-    say(c, "APOP x y\r\nAUTH PLAIN\r\nAUTH\r\nSTLS\r\nUTF8\r\nLANG\r\nLAST\r\nXTND XLST\r\n");
+    ask(c, "STLS\r\n", "-ERR you are logged in already\r\n");      /* T05 */
+    say(c, "APOP x y\r\nAUTH PLAIN\r\nAUTH\r\nSTLSX\r\nUTF8\r\nLANG\r\nLAST\r\nXTND XLST\r\n");
     for (int i = 0; i < 8; i++)
         expect(c, "-ERR unknown command\r\n");
     ask(c, "QUIT\r\n", "+OK bye, 3 messages left\r\n");
@@ -468,6 +469,26 @@ static void test_settings(void **state)
     assert_int_equal(problems("x", 1, false, 1), 3);
 }
 
+/* A14 C07: without TLS, where that is asked for, a password is not even looked at. */
+static void test_no_cleartext(void **state)
+{
+    struct client *c;
+
+    (void)state;
+    fake.cleartext = POP3_CLEARTEXT_NEVER;
+    c = client_new("");
+    expect(c, "+OK Postern ready\r\n");
+    ask(c, "CAPA\r\n", "+OK these are the capabilities\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n"
+                       "IMPLEMENTATION Postern\r\n.\r\n");
+    ask(c, "USER anna@example.org\r\n", "-ERR no login without TLS: use TLS on port 995\r\n");
+    ask(c, "PASS secret\r\n", "-ERR no login without TLS: use TLS on port 995\r\n");
+    ask(c, "STLS\r\n", "-ERR there is no TLS here\r\n");
+    ask(c, "QUIT\r\n", "+OK bye\r\n");
+    expect_eof(c);
+    assert_int_equal(fake.checks, 0);
+    until_ended(1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -476,6 +497,7 @@ int main(void)
         FAKE_TEST(test_refusals), FAKE_TEST(test_login_failures), FAKE_TEST(test_gone_in_login),
         FAKE_TEST(test_commit_fails), FAKE_TEST(test_quit_and_go), FAKE_TEST(test_session_and_go), FAKE_TEST(test_no_quit), FAKE_TEST(test_half_close),
         FAKE_TEST(test_idle), FAKE_TEST(test_close_all), FAKE_TEST(test_settings),
+        FAKE_TEST(test_no_cleartext),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
