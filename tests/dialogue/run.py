@@ -4,7 +4,7 @@
   tests/dialogue/run.py [--mode MODE]... [--lab DIR] [SCRIPT.t]...
 
 Modes: tcp (the daemon), segment (the daemon, all that the client says in one
-segment), socket, pipe, file (posternd --inetd on a socket pair, on two pipes,
+segment), tls (the daemon, TLS from the first octet), socket, pipe, file (posternd --inetd on a socket pair, on two pipes,
 with a file as its input), xinetd, inetd (the same below the real super
 servers, nowait). README here says how a script is written.
 
@@ -19,6 +19,7 @@ import re
 import select
 import shlex
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -32,7 +33,7 @@ sys.dont_write_bytecode = True
 import kit                      # noqa: E402
 import superserver              # noqa: E402
 
-MODES = ["tcp", "segment", "socket", "pipe", "file", "xinetd", "inetd"]
+MODES = ["tcp", "segment", "tls", "socket", "pipe", "file", "xinetd", "inetd"]
 UP_FRONT = {"segment", "file"}      # everything is sent before anything is read
 CODES = {b"IN-USE", b"LOGIN-DELAY", b"SYS/TEMP", b"SYS/PERM", b"AUTH", b"UTF8"}
 WAIT = 20                           # seconds for a line that should come: a failure, not a measurement
@@ -94,6 +95,8 @@ class Script:
         live = any(s.op in ONLY_LIVE or s.conn for s in self.steps)
         if mode in ("socket", "pipe", "file", "segment") and any(s.conn for s in self.steps):
             return mode == "socket" or mode == "pipe"
+        if mode == "tls" and any(s.op == "shutdown-write" for s in self.steps):
+            return False            # Python's TLS ends both directions or none
         if mode not in UP_FRONT:
             # A pipe has no reset, and its two ends close one by one.
             return not (mode == "pipe" and any(s.op == "reset" for s in self.steps))
@@ -194,6 +197,25 @@ class Wire:
             raise Failure(f"posternd --inetd ended with status {status}")
 
 
+class TlsWire(Wire):
+    def __init__(self, sock):
+        super().__init__(sock.fileno(), [sock])
+
+    def recv(self, seconds):
+        if not self.sock.pending() and not select.select([self.sock], [], [], seconds)[0]:
+            return None
+        # A record of the protocol's own, a ticket for one, brings nothing: the next one is waited for.
+        self.sock.settimeout(seconds or 0.1)
+        try:
+            return self.sock.recv(65536)
+        except TimeoutError:
+            return None
+        except (ssl.SSLEOFError, ConnectionResetError) as e:
+            if isinstance(e, ssl.SSLEOFError):
+                raise Failure("the server ended without close_notify") from None
+            return b""
+
+
 class Reach:
     """How a mode gets a connection."""
 
@@ -205,7 +227,11 @@ class Reach:
             host, _, port = self.address.rpartition(":")
             s = socket.create_connection((host, int(port)), timeout=WAIT)
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            wire = Wire(s.fileno(), [s])
+            if self.mode == "tls":
+                trust = ssl.create_default_context(cafile=self.site.lab.tls / "ca.pem")
+                wire = TlsWire(trust.wrap_socket(s, server_hostname="localhost"))
+            else:
+                wire = Wire(s.fileno(), [s])
         elif self.mode == "socket":
             ours, theirs = socket.socketpair()
             with theirs:
@@ -576,7 +602,12 @@ def main():
     scripts = [Script(p) for p in args.script or sorted(HERE.glob("*.t"))]
     modes = args.mode or MODES
 
-    site = kit.Site("dialogue-", conf=(HERE / "dialogue.conf").read_text())
+    site = kit.Site("dialogue-", pop3s=True)
+    # The scripts say what is so without TLS; STLS has tests of its own.
+    site.conf_text = (HERE / "dialogue.conf").read_text() + f"""
+listeners = ( {{ address = "127.0.0.1"; port = {kit.lab.free_port()}; tls = "none"; }},
+  {{ address = "127.0.0.1"; port = {site.pop3s}; tls = "implicit"; }} );
+"""
     servers = []
     passed = failed = 0
     try:
@@ -588,6 +619,8 @@ def main():
         jobs = []
         for mode in modes:
             address = site.address if mode in ("tcp", "segment") else None
+            if mode == "tls":
+                address = f"127.0.0.1:{site.lab.pop3s}"
             if mode in ("xinetd", "inetd"):
                 server = superserver.start(mode, site)
                 servers.append(server)
