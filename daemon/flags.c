@@ -44,7 +44,8 @@ struct flags flags_parse(int argc, char **argv)
         default: f.wrong = true;
         }
     }
-    if (optind < argc)
+    /* LMTP has no TLS: a mail server comes by loopback or a unix socket. */
+    if (optind < argc || (f.tls && (!f.inetd || f.lmtp)))
         f.wrong = true;
     return f;
 }

@@ -5,6 +5,7 @@ import pathlib
 import poplib
 import re
 import shutil
+import ssl
 import subprocess
 import tempfile
 import unittest
@@ -22,10 +23,11 @@ def with_lf(data):
 class Clients(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.site = kit.Site("clients-")
+        cls.site = kit.Site("clients-", pop3s=True)
         cls.addClassCleanup(cls.site.down)
         cls.site.up()
         cls.host, _, cls.port = cls.site.address.rpartition(":")
+        cls.ca = cls.site.lab.tls / "ca.pem"
         # A large one, made here; and one that is all dots.
         cls.letters = [p.read_bytes() for p in kit.samples()]
         cls.letters.append(kit.letter(9, 3_000_000))
@@ -125,6 +127,63 @@ class Clients(unittest.TestCase):
         rc.write_text(re.sub("keep on", "keep off", rc.read_text()))
         self.run_client("mpop", "--file", rc, "--quiet")
         self.assertEqual(self.left(), 0)
+
+
+    # -- the same with TLS: at once, and by STLS
+
+    def test_poplib_tls(self):
+        trust = ssl.create_default_context(cafile=self.ca)
+        poplib._MAXLINE = 1 << 20
+        for way in ("implicit", "stls"):
+            if way == "implicit":
+                pop = poplib.POP3_SSL("localhost", self.site.pop3s, timeout=30, context=trust)
+            else:
+                pop = poplib.POP3("localhost", int(self.port), timeout=30)
+                pop.stls(trust)
+            self.assertNotIn("STLS", pop.capa())
+            pop.user(WHO)
+            pop.pass_(kit.PASSWORD)
+            for n, want in enumerate(self.want, 1):
+                self.assertEqual(b"".join(line + b"\r\n" for line in pop.retr(n)[1]), want, f"message {n}")
+            pop.quit()
+
+    def test_curl_tls(self):
+        login = ("--silent", "--show-error", "--cacert", self.ca, "--user", f"{WHO}:{kit.PASSWORD}")
+        for way in ((f"pop3s://localhost:{self.site.pop3s}/",), (f"pop3://localhost:{self.port}/", "--ssl-reqd")):
+            url, *more = way
+            for n, want in enumerate(self.want, 1):
+                self.assertEqual(self.run_client("curl", *login, *more, f"{url}{n}").stdout, want, f"message {n}")
+        # 60: a client that does not trust the authority takes nothing.
+        self.run_client("curl", "--silent", "--user", f"{WHO}:{kit.PASSWORD}", f"pop3s://localhost:{self.site.pop3s}/", ok=(60,))
+        for version, ok in (("--tls-max", (35,)), ("--tlsv1.3", (0,))):
+            more = (version, "1.1") if version == "--tls-max" else (version,)
+            self.run_client("curl", *login, *more, f"pop3s://localhost:{self.site.pop3s}/", ok=ok)
+
+    def test_mpop_tls(self):
+        for starttls, port in (("on", self.port), ("off", self.site.pop3s)):
+            maildir = self.tmp / f"Maildir{starttls}"
+            for name in ("cur", "new", "tmp"):
+                (maildir / name).mkdir(parents=True)
+            rc = self.tmp / "mpoprc"
+            rc.write_text(f"account default\nhost localhost\nport {port}\nuser {WHO}\npassword {kit.PASSWORD}\nauth user\n"
+                          f"tls on\ntls_starttls {starttls}\ntls_trust_file {self.ca}\nkeep on\nreceived_header off\n"
+                          f"delivery maildir {maildir}\nuidls_file {self.tmp}/uidls{starttls}\n")
+            rc.chmod(0o600)
+            self.run_client("mpop", "--file", rc, "--quiet")
+            box = mailbox.Maildir(maildir)
+            self.assertEqual(sorted(box.get_bytes(key) for key in box.keys()), sorted(with_lf(w) for w in self.want))
+
+    def test_fetchmail_tls(self):
+        for port, ssl_words in ((self.site.pop3s, "ssl"), (self.port, "sslproto tls1.2+")):
+            self.site.account(WHO, self.letters[:3])
+            rc = self.tmp / "fetchmailrc"
+            rc.write_text(f'poll localhost service {port} protocol pop3 user "{WHO}" password "{kit.PASSWORD}" '
+                          f'{ssl_words} sslcertck sslcertfile "{self.ca}" fetchall nokeep mda "cat >> {self.tmp}/{port}.got"\n')
+            rc.chmod(0o600)
+            self.run_client("fetchmail", "--fetchmailrc", rc, "--pidfile", self.tmp / "pid", "--invisible", "--nosyslog", "--silent")
+            self.assertEqual(self.left(), 0)
+            self.assertTrue((self.tmp / f"{port}.got").stat().st_size > 0)
+        self.assertRegex(self.site.log_text(), f'login user="{WHO}" peer=\\S+ tls=TLSv1.[23] cipher=\\S+ result=ok')
 
 
 if __name__ == "__main__":
