@@ -119,7 +119,7 @@ static struct shaken shake(struct tls_ctx *ctx, const char *name, const char *al
     SSL_set_connect_state(client);
     SSL_set_accept_state(server);
     if (name != NULL)
-        SSL_set_tlsext_host_name(client, name);
+        SSL_ctrl(client, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, (void *)(uintptr_t)name);
     if (alpn != NULL)
         assert_int_equal(SSL_set_alpn_protos(client, (const unsigned char *)alpn, (unsigned)strlen(alpn)), 0);
     for (int i = 0; i < 10 && s.result != 1; i++) {
