@@ -44,10 +44,9 @@ class LabScript(unittest.TestCase):
 
     def test_life(self):
         port = kit.lab.free_port()
-        self.at, said = self.up("--pop3", port, "--pop3s", 995, "--lmtp", 24, "--set", "cells = 1;")
-        self.assertIn("--pop3s is ignored", said.stderr)
+        self.at, _ = self.up("--pop3", port, "--pop3s", kit.lab.free_port(), "--lmtp", kit.lab.free_port(), "--set", "cells = 1;")
         self.assertEqual(self.at["POP3"], f"127.0.0.1:{port}")
-        for name in ("CONF", "PGHOST", "PGPORT", "PGDATABASE", "LOG"):
+        for name in ("CONF", "PGHOST", "PGPORT", "PGDATABASE", "LOG", "POP3S", "CAFILE", "LMTP"):
             self.assertIn(name, self.at)
         self.assertIn("cells = 1;", pathlib.Path(self.at["CONF"]).read_text())
 
