@@ -77,31 +77,6 @@ static char scratch[READ_SIZE];
 
 static void at_turn_end(void *arg);
 
-/* --- without TLS --- */
-
-static ssize_t plain_read(struct conn_io *io, void *data, size_t size)
-{
-    return fd_read(&io->in, data, size);
-}
-
-static ssize_t plain_write(struct conn_io *io, struct iovec *iov, size_t count)
-{
-    return fd_write(&io->out, iov, count);
-}
-
-static bool plain_pending(const struct conn_io *io)
-{
-    return io->in.kind == FD_FILE;      /* always ready, and nothing tells of it */
-}
-
-static bool plain_bye(struct conn_io *io)
-{
-    (void)io;
-    return true;
-}
-
-static const struct conn_row plain_row = { plain_read, plain_write, plain_pending, plain_bye };
-
 static void schedule(struct conn *c)
 {
     if (c->scheduled || c->state == CLOSED)
@@ -558,7 +533,7 @@ struct conn *conn_new(struct loop *loop, int in, int out, const struct conn_prot
     c->io.open = true;
     c->io.read_wants = LOOP_READ;
     c->io.write_wants = LOOP_WRITE;
-    c->io.row = &plain_row;
+    c->io.row = &conn_plain_row;
     c->queue = evbuffer_new();
     c->active = loop_now(loop);
     c->peer = fd_peer_name(&c->io.in);

@@ -1,6 +1,6 @@
 /*
  * conn_io.h - how octets of a client go through its descriptors: as they are,
- * or by TLS. One table with two rows; for conn.c and conn_tls.c only.
+ * or by TLS. One table with two rows; for conn.c and the two of them only.
  */
 #ifndef POSTERN_NET_CONN_IO_H
 #define POSTERN_NET_CONN_IO_H
@@ -33,7 +33,7 @@ struct conn_io {
     struct conn_tls *tls;               /* NULL: none */
 };
 
-extern const struct conn_row conn_tls_row;
+extern const struct conn_row conn_plain_row, conn_tls_row;
 
 /* From the next octet on, in both directions. */
 void conn_tls_start(struct conn_io *io, struct tls_ctx *ctx);
