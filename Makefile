@@ -103,7 +103,7 @@ install: all
 include tests/tests.mk
 
 ROUNDS ?= 5
-bench: all $(BUILD)/bench/popbench $(BUILD)/bench/nullpop
+bench: all $(BUILD)/bench/popbench $(BUILD)/bench/lmtpbench $(BUILD)/bench/nullpop
 	BUILD=$(BUILD) tests/bench/run --rounds $(ROUNDS)
 
 $(BUILD)/bench/%: tests/bench/%.c

@@ -15,7 +15,7 @@ CONFIG = """
 base_dir = {dir}/run
 state_dir = {dir}/state
 log_path = {dir}/log
-protocols = pop3
+protocols = pop3{lmtp_protocol}
 listen = 127.0.0.1
 ssl = no
 disable_plaintext_auth = no
@@ -46,13 +46,32 @@ service pop3 {{
   client_limit = 1000
   process_min_avail = 2
 }}
-service anvil {{
+{lmtp_service}service anvil {{
   client_limit = 10000
 }}
 service auth {{
   client_limit = 10000
 }}
 """
+
+
+LMTP_SERVICE = """service lmtp {{
+  inet_listener lmtp {{
+    port = {lmtp}
+  }}
+  process_min_avail = 4
+  service_count = 0
+}}
+protocol lmtp {{
+  postmaster_address = postmaster@bench.example
+}}
+"""
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
 
 
 def installed():
@@ -65,10 +84,12 @@ class Dovecot:
         for name in ("mail", "state"):
             (self.dir / name).mkdir(parents=True)
         (self.dir / "users").write_text("")
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
-        (self.dir / "dovecot.conf").write_text(CONFIG.format(dir=self.dir, port=self.port))
+        self.port = free_port()
+        # By LMTP into the same Maildirs, durable: fsync is its default there.
+        self.lmtp = free_port() if os.path.exists("/usr/lib/dovecot/lmtp") else None
+        (self.dir / "dovecot.conf").write_text(CONFIG.format(
+            dir=self.dir, port=self.port, lmtp_protocol=" lmtp" if self.lmtp else "",
+            lmtp_service=LMTP_SERVICE.format(lmtp=self.lmtp) if self.lmtp else ""))
         self.root, self.db_root = None, None
 
     def fill(self, group, users, messages):
