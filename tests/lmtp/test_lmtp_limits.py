@@ -101,13 +101,13 @@ class Limits(Case):
         self.assertTrue([r[:3] for r in self.connect().deliver(big, U1)] == [b"250"])
 
     def test_no_spool_directory(self):                          # LE08
-        self.site.lab.spool.rename(self.site.dir / "gone")
+        self.site.lab.spool.rename(self.site.lab.spool.with_name("gone"))
         try:
             c = self.connect()
             self.assertEqual([r[:9] for r in c.deliver(b"x" * 900000, U1, U2)], [b"452 4.3.1"] * 2)
             self.assertEqual([r[:3] for r in c.deliver(LETTER, U1)], [b"250"])
         finally:
-            (self.site.dir / "gone").rename(self.site.lab.spool)
+            self.site.lab.spool.with_name("gone").rename(self.site.lab.spool)
 
     def test_separator(self):                                   # LW13
         c = self.connect()
