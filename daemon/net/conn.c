@@ -43,6 +43,7 @@ struct conn {
     enum conn_end in_why;       /* why in_over */
     enum conn_end told_why;
 
+    bool local_peer;            /* on this host */
     bool paused;
     bool parked;                /* octets came while paused: not watched until resume */
     bool due;                   /* resumed: what is kept is to be delivered */
@@ -536,7 +537,7 @@ struct conn *conn_new(struct loop *loop, int in, int out, const struct conn_prot
     c->io.row = &conn_plain_row;
     c->queue = evbuffer_new();
     c->active = loop_now(loop);
-    c->peer = fd_peer_name(&c->io.in);
+    c->peer = fd_peer_name(&c->io.in, &c->local_peer);
     if (c->io.in.kind != FD_FILE)
         c->in_watch = watch_new(loop, in, on_event, c);
     if (!c->io.same && c->io.out.kind != FD_FILE)
@@ -561,7 +562,7 @@ const char *conn_local(struct conn *c)
 
 bool conn_is_local(const struct conn *c)
 {
-    return fd_peer_is_local(&c->io.in);
+    return c->local_peer;
 }
 
 const char *conn_tls_version(const struct conn *c)

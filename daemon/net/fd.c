@@ -95,15 +95,29 @@ static char *address_name(const struct sockaddr_storage *address)
     return mem_str(address->ss_family == AF_UNIX ? "unix" : "unknown");
 }
 
-char *fd_peer_name(const struct fd *fd)
+static bool is_local(const struct sockaddr_storage *address)
+{
+    if (address->ss_family == AF_INET)
+        return ntohl(((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr) >> 24 == 127;
+    if (address->ss_family == AF_INET6) {
+        const struct in6_addr *in6 = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
+
+        return IN6_IS_ADDR_LOOPBACK(in6) || (IN6_IS_ADDR_V4MAPPED(in6) && in6->s6_addr[12] == 127);
+    }
+    return address->ss_family == AF_UNIX;
+}
+
+char *fd_peer_name(const struct fd *fd, bool *local_r)
 {
     struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
     socklen_t len = sizeof address;
 
+    *local_r = fd->kind != FD_SOCKET;
     if (fd->kind != FD_SOCKET)
         return mem_str("stdin");
     if (getpeername(fd->fd, (struct sockaddr *)(void *)&address, &len) < 0)
         return mem_str("unknown");
+    *local_r = is_local(&address);
     return address_name(&address);
 }
 
@@ -117,23 +131,4 @@ char *fd_local_name(const struct fd *fd)
     if (getsockname(fd->fd, (struct sockaddr *)(void *)&address, &len) < 0)
         return mem_str("unknown");
     return address_name(&address);
-}
-
-bool fd_peer_is_local(const struct fd *fd)
-{
-    struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
-    socklen_t len = sizeof address;
-
-    if (fd->kind != FD_SOCKET)
-        return true;
-    if (getpeername(fd->fd, (struct sockaddr *)(void *)&address, &len) < 0)
-        return false;
-    if (address.ss_family == AF_INET)
-        return ntohl(((const struct sockaddr_in *)(const void *)&address)->sin_addr.s_addr) >> 24 == 127;
-    if (address.ss_family == AF_INET6) {
-        const struct in6_addr *in6 = &((const struct sockaddr_in6 *)(const void *)&address)->sin6_addr;
-
-        return IN6_IS_ADDR_LOOPBACK(in6) || (IN6_IS_ADDR_V4MAPPED(in6) && in6->s6_addr[12] == 127);
-    }
-    return address.ss_family == AF_UNIX;
 }

@@ -34,10 +34,9 @@ ssize_t fd_write(const struct fd *fd, struct iovec *iov, size_t count);
 /*
  * "192.0.2.1:4242", "[2001:db8::1]:4242", "unix", or "stdin" and "stdout";
  * "unknown" for a socket whose other end has gone. The caller frees it.
+ * *local_r: it is on this host: loopback, a unix socket, or no socket at all.
  */
-char *fd_peer_name(const struct fd *fd);
+char *fd_peer_name(const struct fd *fd, bool *local_r);
 char *fd_local_name(const struct fd *fd);
-/* The other end is on this host: loopback, a unix socket, or no socket at all. */
-bool fd_peer_is_local(const struct fd *fd);
 
 #endif
