@@ -589,3 +589,9 @@ uint64_t conn_octets_out(const struct conn *c)
 {
     return c->octets_out;
 }
+
+const char *conn_client_identity(const struct conn *conn)
+{
+    (void)conn;
+    return NULL;
+}

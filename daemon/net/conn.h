@@ -107,6 +107,9 @@ const char *conn_tls_error(const struct conn *conn);
 /* CONN_TIMEOUT after ms without an octet read or written; 0 is never. Costs nothing per octet. */
 void conn_set_timeout(struct conn *conn, uint64_t ms);
 
+/* The address that the client's certificate proves (TLS, verified), or NULL. Owned by the conn. */
+const char *conn_client_identity(const struct conn *conn);
+
 /* "192.0.2.1:4242", "[2001:db8::1]:4242", "unix", or "stdin" and "stdout": of the client, and of our side. Owned by the conn. */
 const char *conn_peer(const struct conn *conn);
 const char *conn_local(struct conn *conn);
