@@ -70,6 +70,11 @@ static void accept(struct account_verdict *v, const struct credentials *c, bool 
     memcpy(v->address, c->address, sizeof v->address);
 }
 
+static bool is_password(const struct credentials *c, size_t i)
+{
+    return c->secrets[i].kind == CREDENTIAL_PASSWORD || c->secrets[i].kind == CREDENTIAL_APP_PASSWORD;
+}
+
 /*
  * Both spans came from the database just now, so a password that was changed
  * is not remembered. Disabled ones are not looked up: a quick refusal would
@@ -78,22 +83,27 @@ static void accept(struct account_verdict *v, const struct credentials *c, bool 
 static bool is_remembered(struct accounts *a, const struct credentials *c, struct span password)
 {
     for (size_t i = 0; c->active && i < c->count; i++)
-        if (proven_has(a->proven, span_str(c->secrets[i]), password))
+        if (is_password(c, i) && proven_has(a->proven, span_str(c->secrets[i].text), password))
             return true;
     return false;
 }
 
 static void check_secrets(struct accounts *a, const struct credentials *c, struct span password, struct account_verdict *v)
 {
-    bool matched = false, unavailable = false, broken = false, paid = false;
+    bool matched = false, unavailable = false, broken = false, paid = false, any = false;
     const char *error;
 
     for (size_t i = 0; i < c->count && !matched; i++) {
-        switch (scheme_verify(c->secrets[i], password, &error)) {
+        const char *stored = c->secrets[i].text;
+
+        if (!is_password(c, i))
+            continue;
+        any = true;
+        switch (scheme_verify(stored, password, &error)) {
         case SCHEME_MATCHES:
             matched = true;
             if (c->active)
-                proven_add(a->proven, span_str(c->secrets[i]), password);
+                proven_add(a->proven, span_str(stored), password);
             break;
         case SCHEME_DIFFERS:
             break;
@@ -106,7 +116,7 @@ static void check_secrets(struct accounts *a, const struct credentials *c, struc
             log_error(NULL, "a stored password of mailbox %lld cannot be used: %s", (long long)c->mailbox, error);
             break;
         }
-        paid = paid || scheme_costs_as_new(c->secrets[i], a->settings);
+        paid = paid || scheme_costs_as_new(stored, a->settings);
     }
     if (matched && c->active) {
         accept(v, c, false);
@@ -122,7 +132,7 @@ static void check_secrets(struct accounts *a, const struct credentials *c, struc
     else if (broken)
         refuse(v, AUTH_BROKEN, NULL);
     else
-        refuse(v, AUTH_REFUSED, c->count > 0 ? "password" : "no-password");
+        refuse(v, AUTH_REFUSED, any ? "password" : "no-password");
 }
 
 void account_check(struct accounts *a, const struct auth_request *request, struct account_verdict *v)

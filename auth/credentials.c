@@ -232,6 +232,23 @@ static struct span column(const PGresult *result, int row, int col)
     return (struct span){ PQgetvalue(result, row, col), (size_t)PQgetlength(result, row, col) };
 }
 
+/* False if it is none of those that prove anything here. */
+static bool read_kind(struct span text, char *kind_r)
+{
+    static const char *const kinds[] = {
+        [CREDENTIAL_PASSWORD] = "password", [CREDENTIAL_APP_PASSWORD] = "app-password",
+        [CREDENTIAL_SCRAM_SHA_256] = "scram-sha-256", [CREDENTIAL_SCRAM_SHA_1] = "scram-sha-1",
+        [CREDENTIAL_SHARED_SECRET] = "shared-secret",
+    };
+
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (span_is(text, span_str(kinds[i]))) {
+            *kind_r = (char)i;
+            return true;
+        }
+    return false;
+}
+
 /* The rows of one mailbox; false if they are not what postern.credentials() promises. */
 static bool read_rows(const PGresult *result, struct credentials *out)
 {
@@ -252,14 +269,16 @@ static bool read_rows(const PGresult *result, struct credentials *out)
         if (!span_is(column(result, row, COL_MAILBOX), column(result, 0, COL_MAILBOX)))
             return false;
         struct span secret = column(result, row, COL_SECRET);
-        if (!span_is(column(result, row, COL_KIND), SPAN_OF("password")) || PQgetisnull(result, row, COL_SECRET))
+        char kind;
+        if (!read_kind(column(result, row, COL_KIND), &kind) || PQgetisnull(result, row, COL_SECRET))
             continue;
         if (out->count == CREDENTIALS_SECRETS_MAX) {
-            log_warning(NULL, "mailbox %lld has more than %d passwords, the others are passed over",
+            log_warning(NULL, "mailbox %lld has more than %d secrets, the others are passed over",
                         (long long)mailbox, CREDENTIALS_SECRETS_MAX);
             break;
         }
-        char *copy = out->secrets[out->count++];
+        out->secrets[out->count].kind = kind;
+        char *copy = out->secrets[out->count++].text;
         size_t len = secret.len < SCHEME_TEXT_MAX ? secret.len : 0;
         memcpy(copy, secret.at, len);
         copy[len] = '\0';

@@ -14,14 +14,24 @@
 
 struct credentials_source;
 
-enum { CREDENTIALS_SECRETS_MAX = 8 };   /* passwords of one mailbox: each wrong login verifies them all */
+enum { CREDENTIALS_SECRETS_MAX = 8 };   /* of one mailbox: each wrong login verifies all its passwords */
+
+/* What a stored secret is good for; postern.credential.kind. */
+enum credential_kind {
+    CREDENTIAL_PASSWORD, CREDENTIAL_APP_PASSWORD,       /* scheme.h: a password can be verified against it */
+    CREDENTIAL_SCRAM_SHA_256, CREDENTIAL_SCRAM_SHA_1,   /* "SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>" */
+    CREDENTIAL_SHARED_SECRET,                           /* the secret itself */
+};
 
 struct credentials {
     int64_t mailbox;
     bool active;                        /* the mailbox, its domain and its tenant are enabled */
     char address[NAME_ADDRESS_MAX + 1];         /* as stored */
-    size_t count;                       /* of passwords; other kinds of secrets are passed over */
-    char secrets[CREDENTIALS_SECRETS_MAX][SCHEME_TEXT_MAX];     /* empty: one that is too long for any scheme */
+    size_t count;                       /* of secrets; of other kinds than these they are passed over */
+    struct {
+        char kind;                      /* enum credential_kind */
+        char text[SCHEME_TEXT_MAX];     /* empty: one that is too long for any scheme */
+    } secrets[CREDENTIALS_SECRETS_MAX];
 };
 
 enum credentials_answer {
