@@ -590,6 +590,11 @@ uint64_t conn_octets_out(const struct conn *c)
     return c->octets_out;
 }
 
+size_t conn_channel_binding(const struct conn *c, enum conn_binding type, unsigned char out[CONN_BINDING_MAX])
+{
+    return conn_tls_binding(&c->io, type == CONN_TLS_UNIQUE, out, CONN_BINDING_MAX);
+}
+
 const char *conn_client_identity(const struct conn *conn)
 {
     (void)conn;

@@ -104,6 +104,18 @@ const char *conn_tls_cipher(const struct conn *conn);
 /* What was wrong with what the client sent, after CONN_LOST, for the log; NULL where it simply went. */
 const char *conn_tls_error(const struct conn *conn);
 
+/*
+ * What ties a login to this very TLS connection, so that it cannot be passed on
+ * over another one: RFC 9266 and RFC 5929 section 3. out has room for
+ * CONN_BINDING_MAX octets. Returns how many; 0 where there is none: without TLS,
+ * before the end of its handshake, and below TLS 1.3 where the client has no
+ * extended master secret (RFC 7627), as then two connections may have the same;
+ * tls-unique is not defined for TLS 1.3.
+ */
+enum conn_binding { CONN_TLS_EXPORTER, CONN_TLS_UNIQUE };
+enum { CONN_BINDING_MAX = 64 };
+size_t conn_channel_binding(const struct conn *conn, enum conn_binding type, unsigned char out[CONN_BINDING_MAX]);
+
 /* CONN_TIMEOUT after ms without an octet read or written; 0 is never. Costs nothing per octet. */
 void conn_set_timeout(struct conn *conn, uint64_t ms);
 

@@ -301,3 +301,35 @@ const char *conn_tls_get_error(const struct conn_io *io)
 {
     return io->tls != NULL ? io->tls->error : NULL;
 }
+
+/* The first Finished message of the handshake: the client's, or of a session that was resumed the server's. */
+static size_t tls_unique(SSL *ssl, unsigned char *out, size_t size)
+{
+    size_t len = SSL_session_reused(ssl) ? SSL_get_finished(ssl, out, size) : SSL_get_peer_finished(ssl, out, size);
+
+    return len <= size ? len : 0;
+}
+
+size_t conn_tls_binding(const struct conn_io *io, bool unique, unsigned char *out, size_t size)
+{
+    static const char label[] = "EXPORTER-Channel-Binding";
+    enum { EXPORTED = 32 };
+    SSL *ssl;
+    bool new_enough;
+
+    if (io->tls == NULL || !io->open)
+        return 0;
+    ssl = io->tls->ssl;
+    new_enough = SSL_version(ssl) >= TLS1_3_VERSION;
+    if (!new_enough && SSL_get_extms_support(ssl) != 1)
+        return 0;
+    if (unique)
+        return new_enough ? 0 : tls_unique(ssl, out, size);
+    /* RFC 9266 section 2: an empty context, not none. */
+    if (size < EXPORTED ||
+        SSL_export_keying_material(ssl, out, EXPORTED, label, sizeof label - 1, (const unsigned char *)"", 0, 1) != 1) {
+        ERR_clear_error();
+        return 0;
+    }
+    return EXPORTED;
+}

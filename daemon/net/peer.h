@@ -14,7 +14,7 @@
 struct loop;
 struct peer;
 
-enum { PEER_MAX = 8192 };
+enum { PEER_MAX = 16384 };
 
 typedef void peer_message(void *arg, const unsigned char *data, size_t len);
 typedef void peer_gone(void *arg);
