@@ -135,36 +135,49 @@ static void check_secrets(struct accounts *a, const struct credentials *c, struc
         refuse(v, AUTH_REFUSED, any ? "password" : "no-password");
 }
 
+int account_find(struct accounts *a, struct span name, struct span default_domain,
+                 struct credentials *out, struct account_verdict *v)
+{
+    memset(v, 0, sizeof *v);
+    refuse(v, AUTH_REFUSED, "unknown");
+    if (!name_canonical(name, default_domain, v->address, NULL))
+        return 0;
+    switch (credentials_fetch(a->source, v->address, out)) {
+    case CREDENTIALS_FOUND:
+        return 1;
+    case CREDENTIALS_NONE:
+        return 0;
+    case CREDENTIALS_AWAY:
+        refuse(v, AUTH_UNAVAILABLE, NULL);
+        return -1;
+    case CREDENTIALS_BROKEN:
+        break;
+    }
+    refuse(v, AUTH_BROKEN, NULL);
+    return -1;
+}
+
 void account_check(struct accounts *a, const struct auth_request *request, struct account_verdict *v)
 {
     struct span password = request->password;
     struct credentials c;
 
-    memset(v, 0, sizeof *v);
-    bool is_name = name_canonical(request->name, request->default_domain, v->address, NULL);
     /* An empty one is nobody's (A07), and crypt(3) would end at a NUL. */
-    if (!is_name || password.len == 0 || memchr(password.at, '\0', password.len) != NULL) {
+    if (password.len == 0 || memchr(password.at, '\0', password.len) != NULL) {
+        memset(v, 0, sizeof *v);
+        bool is_name = name_canonical(request->name, request->default_domain, v->address, NULL);
         verify_decoy(a, password);
         refuse(v, AUTH_REFUSED, is_name ? "password" : "unknown");
         return;
     }
-    switch (credentials_fetch(a->source, v->address, &c)) {
-    case CREDENTIALS_FOUND:
-        if (is_remembered(a, &c, password))
-            accept(v, &c, true);
-        else
-            check_secrets(a, &c, password, v);
-        secret_wipe(&c, sizeof c);
-        return;
-    case CREDENTIALS_NONE:
+    int found = account_find(a, request->name, request->default_domain, &c, v);
+    if (found == 0)
         verify_decoy(a, password);
-        refuse(v, AUTH_REFUSED, "unknown");
+    if (found <= 0)
         return;
-    case CREDENTIALS_AWAY:
-        refuse(v, AUTH_UNAVAILABLE, NULL);
-        return;
-    case CREDENTIALS_BROKEN:
-        refuse(v, AUTH_BROKEN, NULL);
-        return;
-    }
+    if (is_remembered(a, &c, password))
+        accept(v, &c, true);
+    else
+        check_secrets(a, &c, password, v);
+    secret_wipe(&c, sizeof c);
 }

@@ -2,9 +2,10 @@
  * client.c - the worker's side of authentication: who waits, and which helper
  * has whose request.
  *
- * Owns the waiting requests, with their passwords until they are answered.
- * Must never call an asker back from within a call of his, nor make a refusal
- * out of a helper that is late, gone or talking nonsense.
+ * Owns the waiting requests, with their passwords until they are answered, and
+ * knows which helper has which exchange. Must never call an asker back from
+ * within a call of his, nor make a refusal out of a helper that is late, gone
+ * or talking nonsense.
  */
 #include "auth/client.h"
 
@@ -32,30 +33,37 @@ enum request_state {
     REQUEST_WAITING,    /* in `waiting` */
     REQUEST_SENT,       /* a helper has it */
     REQUEST_SETTLED,    /* in `settled`: its verdict is there and will be told in the next turn */
+    /* Of an exchange: */
+    REQUEST_CHALLENGED, /* the asker has the word, and nobody waits */
+    REQUEST_PINNED,     /* in its helper's `pinned`: what goes on with an exchange no other can take */
+    REQUEST_ORPHANED,   /* as REQUEST_CHALLENGED, but the helper has gone */
 };
+
+TAILQ_HEAD(request_list, request);
 
 struct helper {
     struct auth_client *client;
     struct peer *peer;      /* NULL: gone */
     size_t load;            /* requests it has, forgotten ones too */
+    struct request_list pinned;
 };
 
 struct request {
     uint64_t id;
     enum request_state state;
     bool retried;
+    bool may_challenge;             /* it is an exchange */
     enum auth_verdict verdict;      /* of one that is settled */
     size_t helper;                  /* of one that was sent */
+    uint64_t exchange;              /* the helper's name for it; 0 before the first challenge */
     size_t home;                    /* the helper that is asked where several have as little to do */
     uint64_t deadline;
     auth_done *done;                /* NULL: nobody waits for it any more, and it is not in `asked` */
     void *owner;
     TAILQ_ENTRY(request) by_time, in_state;
     size_t len;
-    unsigned char frame[];          /* holds the password */
+    unsigned char *frame;           /* holds the password */
 };
-
-TAILQ_HEAD(request_list, request);
 
 struct auth_client {
     struct loop *loop;
@@ -72,10 +80,27 @@ struct auth_client {
     struct helper helpers[];
 };
 
+static void drop_frame(struct request *r)
+{
+    if (r->frame != NULL)
+        secret_wipe(r->frame, r->len);
+    mem_free(r->frame);
+    r->frame = NULL;
+    r->len = 0;
+}
+
+static void set_frame(struct request *r, const unsigned char *frame, size_t len)
+{
+    drop_frame(r);
+    r->frame = mem_alloc(len);
+    memcpy(r->frame, frame, len);
+    r->len = len;
+}
+
 static void request_free(struct auth_client *c, struct request *r)
 {
     idmap_take(c->requests, r->id);
-    secret_wipe(r->frame, r->len);
+    drop_frame(r);
     mem_free(r);
 }
 
@@ -87,20 +112,43 @@ static void unlink_state(struct auth_client *c, struct request *r)
         c->waiting_count--;
     } else if (r->state == REQUEST_SETTLED) {
         TAILQ_REMOVE(&c->settled, r, in_state);
+    } else if (r->state == REQUEST_PINNED) {
+        TAILQ_REMOVE(&c->helpers[r->helper].pinned, r, in_state);
     }
+}
+
+static void pin(struct auth_client *c, struct request *r)
+{
+    r->state = REQUEST_PINNED;
+    TAILQ_INSERT_TAIL(&c->helpers[r->helper].pinned, r, in_state);
+}
+
+/* The helper is to forget the exchange. It answers that too, so that all it is sent is counted alike. */
+static void pin_abort(struct auth_client *c, struct request *r)
+{
+    unsigned char frame[FRAME_STEP_MAX];
+
+    size_t len = frame_put_step(frame, FRAME_ABORT, &(struct auth_step){ r->id, r->exchange, SPAN_OF("") });
+    set_frame(r, frame, len);
+    pin(c, r);
+    timer_set(c->soon, 0);
 }
 
 /* Nobody waits for it from here on. One that a helper has stays until that answers: it is still work that it does. */
 static void abandon(struct auth_client *c, struct request *r)
 {
-    TAILQ_REMOVE(&c->asked, r, by_time);
+    if (r->state != REQUEST_CHALLENGED && r->state != REQUEST_ORPHANED)
+        TAILQ_REMOVE(&c->asked, r, by_time);
     r->done = NULL;
     if (r->state == REQUEST_SENT) {
-        secret_wipe(r->frame, r->len);
+        drop_frame(r);
         return;
     }
     unlink_state(c, r);
-    request_free(c, r);
+    if (r->state == REQUEST_CHALLENGED || r->state == REQUEST_PINNED)
+        pin_abort(c, r);
+    else
+        request_free(c, r);
 }
 
 /* Tells the asker a verdict that no helper gave; he may ask or forget others meanwhile. */
@@ -110,7 +158,7 @@ static void answer(struct auth_client *c, struct request *r, enum auth_verdict v
     void *owner = r->owner;
 
     abandon(c, r);
-    done(owner, &(struct auth_result){ verdict, 0, SPAN_OF("") });
+    done(owner, &(struct auth_result){ .verdict = verdict });
 }
 
 static void settle(struct auth_client *c, struct request *r, enum auth_verdict verdict)
@@ -148,17 +196,27 @@ struct leaving {
     size_t helper;
 };
 
-/* What the lost helper had goes to another one, once: a request that ends helpers must not end them all. */
+/*
+ * What the lost helper had goes to another one, once: a request that ends
+ * helpers must not end them all. An exchange that had begun is over.
+ */
 static void leave_helper(void *p, void *arg)
 {
     struct request *r = p;
     const struct leaving *l = arg;
 
-    if (r->state != REQUEST_SENT || r->helper != l->helper)
+    if (r->helper != l->helper || r->state == REQUEST_WAITING || r->state == REQUEST_SETTLED)
         return;
+    if (r->state == REQUEST_CHALLENGED) {
+        r->state = REQUEST_ORPHANED;
+        return;
+    }
+    if (r->state == REQUEST_ORPHANED)
+        return;
+    unlink_state(l->client, r);
     if (r->done == NULL) {
         request_free(l->client, r);
-    } else if (r->retried) {
+    } else if (r->retried || r->exchange != 0) {
         settle(l->client, r, AUTH_UNAVAILABLE);
     } else {
         r->retried = true;
@@ -200,20 +258,38 @@ static struct helper *least_loaded(struct auth_client *c, size_t home)
     return best != NULL && best->load < HELPER_DEPTH ? best : NULL;
 }
 
+static void send_to(struct auth_client *c, struct request *r, struct helper *h)
+{
+    unlink_state(c, r);
+    r->state = REQUEST_SENT;
+    r->helper = (size_t)(h - c->helpers);
+    h->load++;
+    if (!peer_send(h->peer, r->frame, r->len))
+        helper_lost(h, "it takes no requests");
+}
+
+/* What was begun goes first: its client has waited longer, and its end frees what it holds. */
+static void send_pinned(struct auth_client *c)
+{
+    struct request *r;
+
+    for (size_t i = 0; i < c->count; i++) {
+        struct helper *h = &c->helpers[i];
+        while (h->peer != NULL && h->load < HELPER_DEPTH && (r = TAILQ_FIRST(&h->pinned)) != NULL)
+            send_to(c, r, h);
+    }
+}
+
 static void send_waiting(struct auth_client *c)
 {
     struct request *r;
 
+    send_pinned(c);
     while ((r = TAILQ_FIRST(&c->waiting)) != NULL) {
         struct helper *h = least_loaded(c, r->home);
         if (h == NULL)
             return;
-        unlink_state(c, r);
-        r->state = REQUEST_SENT;
-        r->helper = (size_t)(h - c->helpers);
-        h->load++;
-        if (!peer_send(h->peer, r->frame, r->len))
-            helper_lost(h, "it takes no requests");
+        send_to(c, r, h);
     }
 }
 
@@ -240,18 +316,60 @@ static void on_late(void *arg)
     arm_late(c);
 }
 
+/* The request that this helper was sent and has not answered yet; NULL if that is not so. */
+static struct request *asked_of(const struct helper *h, uint64_t id)
+{
+    struct request *r = idmap_get(h->client->requests, id);
+
+    return r != NULL && r->state == REQUEST_SENT && r->helper == (size_t)(h - h->client->helpers) ? r : NULL;
+}
+
+static void on_challenge(struct helper *h, const unsigned char *data, size_t len)
+{
+    struct auth_client *c = h->client;
+    struct auth_challenge challenge;
+    struct request *r;
+
+    if (!frame_get_challenge(data, len, &challenge)) {
+        helper_lost(h, "it sent something that is no challenge");
+        return;
+    }
+    r = asked_of(h, challenge.id);
+    if (r == NULL || !r->may_challenge || (r->exchange != 0 && r->exchange != challenge.exchange)) {
+        helper_lost(h, "it asked back where there is nothing to ask");
+        return;
+    }
+    h->load--;
+    r->exchange = challenge.exchange;
+    drop_frame(r);
+    if (r->done == NULL) {      /* forgotten meanwhile */
+        pin_abort(c, r);
+        return;
+    }
+    TAILQ_REMOVE(&c->asked, r, by_time);
+    r->state = REQUEST_CHALLENGED;
+    auth_done *done = r->done;
+    void *owner = r->owner;
+    send_waiting(c);
+    done(owner, &(struct auth_result){ .verdict = AUTH_CHALLENGE, .challenge = challenge.text });
+}
+
 static void on_message(void *arg, const unsigned char *data, size_t len)
 {
     struct helper *h = arg;
     struct auth_client *c = h->client;
     struct auth_reply reply;
 
+    if (frame_kind(data, len) == FRAME_CHALLENGE) {
+        on_challenge(h, data, len);
+        return;
+    }
     if (!frame_get_reply(data, len, &reply)) {
         helper_lost(h, "it sent something that is no answer");
         return;
     }
-    struct request *r = idmap_get(c->requests, reply.id);
-    if (r == NULL || r->state != REQUEST_SENT || r->helper != (size_t)(h - c->helpers)) {
+    struct request *r = asked_of(h, reply.id);
+    if (r == NULL) {
         helper_lost(h, "it answered what it was not asked");
         return;
     }
@@ -263,7 +381,7 @@ static void on_message(void *arg, const unsigned char *data, size_t len)
     request_free(c, r);
     send_waiting(c);
     if (done != NULL)
-        done(owner, &(struct auth_result){ reply.verdict, reply.mailbox, reply.address });
+        done(owner, &(struct auth_result){ .verdict = reply.verdict, .mailbox = reply.mailbox, .address = reply.address });
 }
 
 static void on_gone(void *arg)
@@ -290,6 +408,7 @@ struct auth_client *auth_client_new(struct loop *loop, const int *fds, size_t co
     c->count = count;
     for (size_t i = 0; i < count; i++) {
         c->helpers[i].client = c;
+        TAILQ_INIT(&c->helpers[i].pinned);
         c->helpers[i].peer = peer_new(loop, fds[i], on_message, on_gone, &c->helpers[i]);
     }
     return c;
@@ -326,39 +445,83 @@ static size_t spread(struct span text)
     return h;
 }
 
-uint64_t auth_check_password(struct auth_client *c, struct span name, struct span password,
-                             struct span default_domain, const char *session, auth_done *done, void *owner)
+/* Somebody waits for it, from now. */
+static void wait_for(struct auth_client *c, struct request *r)
 {
-    unsigned char frame[FRAME_REQUEST_MAX];
-    struct auth_request request = { 0, name, password, default_domain, span_str(session) };
-
-    /* Put together twice: the id is known only once the request is in the map, and its size before that. */
-    size_t len = frame_put_request(frame, &request);
-    struct request *r = mem_zalloc(sizeof *r + len);
-    const uint64_t id = r->id = idmap_put(c->requests, r);
-    r->len = len;
-    r->home = spread(name) % c->count;
     r->deadline = loop_now(c->loop) + c->deadline_ms;
-    r->done = done;
-    r->owner = owner;
     TAILQ_INSERT_TAIL(&c->asked, r, by_time);
     if (TAILQ_FIRST(&c->asked) == r)
         arm_late(c);
+}
 
+static struct request *request_new(struct auth_client *c, struct span home, auth_done *done, void *owner)
+{
+    struct request *r = mem_zalloc(sizeof *r);
+
+    r->id = idmap_put(c->requests, r);
+    r->home = spread(home) % c->count;
+    r->done = done;
+    r->owner = owner;
+    wait_for(c, r);
+    return r;
+}
+
+/* len: of the frame, 0 if it could not be made. */
+static void request_send(struct auth_client *c, struct request *r, unsigned char *frame, size_t len)
+{
     if (len == 0) {
         /* A name or a password that is too long for any is nobody's, whoever asks. */
         settle(c, r, AUTH_REFUSED);
     } else if (auth_client_alive(c) == 0 || c->waiting_count >= WAITING_MAX) {
         settle(c, r, AUTH_UNAVAILABLE);
     } else {
-        request.id = id;
-        frame_put_request(frame, &request);
-        memcpy(r->frame, frame, len);
+        set_frame(r, frame, len);
         wait_in_line(c, r, false);
         send_waiting(c);
     }
     secret_wipe(frame, len);
+}
+
+uint64_t auth_check_password(struct auth_client *c, struct span name, struct span password,
+                             struct span default_domain, const char *session, auth_done *done, void *owner)
+{
+    unsigned char frame[FRAME_REQUEST_MAX];
+    struct request *r = request_new(c, name, done, owner);
+    const uint64_t id = r->id;
+    struct auth_request request = { id, name, password, default_domain, span_str(session) };
+
+    request_send(c, r, frame, frame_put_request(frame, &request));
     return id;
+}
+
+uint64_t auth_start(struct auth_client *c, const struct auth_opening *opening, auth_done *done, void *owner)
+{
+    unsigned char frame[FRAME_START_MAX];
+    /* The same message of PLAIN goes to the same helper, whose cache may know the password. */
+    struct request *r = request_new(c, opening->initial, done, owner);
+    const uint64_t id = r->id;
+
+    r->may_challenge = true;
+    request_send(c, r, frame, frame_put_start(frame, id, opening));
+    return id;
+}
+
+void auth_respond(struct auth_client *c, uint64_t id, struct span response)
+{
+    unsigned char frame[FRAME_STEP_MAX];
+    struct request *r = idmap_get(c->requests, id);
+    size_t len = frame_put_step(frame, FRAME_RESPOND, &(struct auth_step){ id, r != NULL ? r->exchange : 0, response });
+
+    ASSERT(len > 0 && r != NULL && (r->state == REQUEST_CHALLENGED || r->state == REQUEST_ORPHANED));
+    wait_for(c, r);
+    if (r->state == REQUEST_ORPHANED) {
+        settle(c, r, AUTH_UNAVAILABLE);
+    } else {
+        set_frame(r, frame, len);
+        pin(c, r);
+        send_pinned(c);
+    }
+    secret_wipe(frame, len);
 }
 
 void auth_forget(struct auth_client *c, uint64_t id)

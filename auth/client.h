@@ -2,8 +2,9 @@
  * client.h - the worker's side of authentication: ask a helper, by id.
  *
  * The worker never sees what is stored: it hands over what the client sent and
- * gets a verdict. A helper that is gone or late is AUTH_UNAVAILABLE, never a
- * refusal.
+ * gets a verdict, or a challenge that the client has to answer first: an
+ * exchange, which stays with its helper to the end. A helper that is gone or
+ * late is AUTH_UNAVAILABLE, never a refusal.
  */
 #ifndef POSTERN_AUTH_CLIENT_H
 #define POSTERN_AUTH_CLIENT_H
@@ -12,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "auth/mechanism.h"
 #include "daemon/base/span.h"
 
 struct loop;
@@ -22,12 +24,32 @@ enum auth_verdict {
     AUTH_REFUSED,       /* unknown, disabled or wrong: nobody is told which */
     AUTH_UNAVAILABLE,   /* cannot tell now: database or helper gone, time ran out, queue full */
     AUTH_BROKEN,        /* an operator has to act: a stored secret that no scheme knows, a wrong schema */
+    AUTH_CHALLENGE,     /* of an exchange: send it to the client, then auth_respond() or auth_forget() */
+};
+
+enum {
+    AUTH_MESSAGE_MAX = 9216,    /* octets of a client's message in an exchange: 12,288 in base64 (RFC 5034 section 4) */
+    AUTH_CHALLENGE_MAX = 4096,
 };
 
 struct auth_result {
     enum auth_verdict verdict;
     int64_t mailbox;        /* AUTH_OK: which */
-    struct span address;    /* AUTH_OK: its address, as stored; else the name as it was understood, or empty. Valid in the callback */
+    /* Valid in the callback: */
+    struct span address;    /* AUTH_OK: its address, as stored; else the name as it was understood, or empty */
+    struct span challenge;  /* AUTH_CHALLENGE: the octets, not in base64 */
+};
+
+/* What an exchange begins with. Empty spans for what is not there; all is copied. */
+struct auth_opening {
+    enum mechanism mechanism;
+    bool has_initial;           /* the client sent a first message already, though it may be empty */
+    struct span initial;        /* AUTH_MESSAGE_MAX; for APOP the name, a space and the digest */
+    struct span default_domain;
+    struct span session;        /* its id, for the log: hex digits, at most 16 */
+    struct span exporter, unique;   /* TLS channel bindings (RFC 9266, RFC 5929) where a mechanism that uses them was offered */
+    struct span identity;       /* EXTERNAL: the address that the client's certificate proves */
+    struct span timestamp;      /* APOP: of the greeting */
 };
 
 typedef void auth_done(void *owner, const struct auth_result *result);
@@ -50,7 +72,15 @@ void auth_client_free(struct auth_client **client);
  */
 uint64_t auth_check_password(struct auth_client *client, struct span name, struct span password,
                              struct span default_domain, const char *session, auth_done *done, void *owner);
-/* The asker has gone: its answer is thrown away. An id that is over is allowed. */
+/*
+ * A SASL exchange, or APOP. done comes later, never from within; after
+ * AUTH_CHALLENGE it comes once more for each auth_respond(). Returns the id,
+ * which holds until a verdict was told.
+ */
+uint64_t auth_start(struct auth_client *client, const struct auth_opening *opening, auth_done *done, void *owner);
+/* The client's answer, of AUTH_MESSAGE_MAX octets at most, to the challenge that was told for this id. */
+void auth_respond(struct auth_client *client, uint64_t id, struct span response);
+/* The asker has gone, or the client gave an exchange up: its answer is thrown away. An id that is over is allowed. */
 void auth_forget(struct auth_client *client, uint64_t id);
 /* How many helpers are there, of how many. */
 size_t auth_client_alive(const struct auth_client *client);

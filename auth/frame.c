@@ -9,9 +9,9 @@
 
 #include "daemon/net/peer.h"
 
-enum { KIND_CHECK_PASSWORD = 1, KIND_VERDICT = 2 };
-
-_Static_assert((int)FRAME_REQUEST_MAX <= (int)PEER_MAX && (int)FRAME_REPLY_MAX <= (int)PEER_MAX, "a frame is one message");
+_Static_assert((int)FRAME_REQUEST_MAX <= (int)PEER_MAX && (int)FRAME_START_MAX <= (int)PEER_MAX &&
+               (int)FRAME_STEP_MAX <= (int)PEER_MAX && (int)FRAME_REPLY_MAX <= (int)PEER_MAX &&
+               (int)FRAME_CHALLENGE_MAX <= (int)PEER_MAX, "a frame is one message");
 
 struct reader {
     const unsigned char *at;
@@ -62,6 +62,21 @@ static struct span get_text(struct reader *r, size_t max)
     return text;
 }
 
+/* It goes into the log as it is: lower-case hex digits. */
+static struct span get_session(struct reader *r)
+{
+    struct span session = get_text(r, FRAME_SESSION_MAX);
+
+    for (size_t i = 0; i < session.len; i++)
+        r->bad = r->bad || strchr("0123456789abcdef", session.at[i]) == NULL || session.at[i] == '\0';
+    return session;
+}
+
+unsigned frame_kind(const unsigned char *data, size_t len)
+{
+    return len > 0 ? data[0] : 0;
+}
+
 size_t frame_put_request(unsigned char out[FRAME_REQUEST_MAX], const struct auth_request *request)
 {
     unsigned char *at = out;
@@ -69,7 +84,7 @@ size_t frame_put_request(unsigned char out[FRAME_REQUEST_MAX], const struct auth
     if (request->name.len > NAME_TYPED_MAX || request->password.len > PASSWORD_MAX ||
         request->default_domain.len > NAME_TYPED_MAX || request->session.len > FRAME_SESSION_MAX)
         return 0;
-    put_number(&at, KIND_CHECK_PASSWORD, 1);
+    put_number(&at, FRAME_CHECK_PASSWORD, 1);
     put_number(&at, request->id, 8);
     put_text(&at, request->name);
     put_text(&at, request->password);
@@ -82,16 +97,13 @@ bool frame_get_request(const unsigned char *data, size_t len, struct auth_reques
 {
     struct reader r = { data, len, false };
 
-    if (get_number(&r, 1) != KIND_CHECK_PASSWORD)
+    if (get_number(&r, 1) != FRAME_CHECK_PASSWORD)
         return false;
     request_r->id = get_number(&r, 8);
     request_r->name = get_text(&r, NAME_TYPED_MAX);
     request_r->password = get_text(&r, PASSWORD_MAX);
     request_r->default_domain = get_text(&r, NAME_TYPED_MAX);
-    request_r->session = get_text(&r, FRAME_SESSION_MAX);
-    /* It goes into the log as it is. */
-    for (size_t i = 0; i < request_r->session.len; i++)
-        r.bad = r.bad || strchr("0123456789abcdef", request_r->session.at[i]) == NULL || request_r->session.at[i] == '\0';
+    request_r->session = get_session(&r);
     return !r.bad && r.left == 0;
 }
 
@@ -101,7 +113,7 @@ size_t frame_put_reply(unsigned char out[FRAME_REPLY_MAX], const struct auth_rep
 
     if (reply->address.len > NAME_ADDRESS_MAX)
         return 0;
-    put_number(&at, KIND_VERDICT, 1);
+    put_number(&at, FRAME_VERDICT, 1);
     put_number(&at, reply->id, 8);
     put_number(&at, (uint64_t)reply->verdict, 1);
     put_number(&at, (uint64_t)reply->mailbox, 8);
@@ -113,7 +125,7 @@ bool frame_get_reply(const unsigned char *data, size_t len, struct auth_reply *r
 {
     struct reader r = { data, len, false };
 
-    if (get_number(&r, 1) != KIND_VERDICT)
+    if (get_number(&r, 1) != FRAME_VERDICT)
         return false;
     reply_r->id = get_number(&r, 8);
     uint64_t verdict = get_number(&r, 1);
@@ -125,4 +137,99 @@ bool frame_get_reply(const unsigned char *data, size_t len, struct auth_reply *r
     reply_r->mailbox = (int64_t)mailbox;
     /* A verdict that contradicts itself would open somebody's maildrop, or nobody's. */
     return verdict == AUTH_OK ? mailbox > 0 && reply_r->address.len > 0 : mailbox == 0;
+}
+
+size_t frame_put_start(unsigned char out[FRAME_START_MAX], uint64_t id, const struct auth_opening *o)
+{
+    unsigned char *at = out;
+
+    if (o->initial.len > AUTH_MESSAGE_MAX || o->default_domain.len > NAME_TYPED_MAX || o->session.len > FRAME_SESSION_MAX ||
+        o->exporter.len > FRAME_BINDING_MAX || o->unique.len > FRAME_BINDING_MAX ||
+        o->identity.len > NAME_ADDRESS_MAX || o->timestamp.len > FRAME_TIMESTAMP_MAX)
+        return 0;
+    put_number(&at, FRAME_START, 1);
+    put_number(&at, id, 8);
+    put_number(&at, o->mechanism, 1);
+    put_number(&at, o->has_initial, 1);
+    put_text(&at, o->initial);
+    put_text(&at, o->default_domain);
+    put_text(&at, o->session);
+    put_text(&at, o->exporter);
+    put_text(&at, o->unique);
+    put_text(&at, o->identity);
+    put_text(&at, o->timestamp);
+    return (size_t)(at - out);
+}
+
+bool frame_get_start(const unsigned char *data, size_t len, uint64_t *id_r, struct auth_opening *opening_r)
+{
+    struct reader r = { data, len, false };
+
+    if (get_number(&r, 1) != FRAME_START)
+        return false;
+    *id_r = get_number(&r, 8);
+    uint64_t mechanism = get_number(&r, 1);
+    uint64_t has_initial = get_number(&r, 1);
+    if (r.bad || mechanism >= MECHANISMS || has_initial > 1)
+        return false;
+    opening_r->mechanism = (enum mechanism)mechanism;
+    opening_r->has_initial = has_initial == 1;
+    opening_r->initial = get_text(&r, AUTH_MESSAGE_MAX);
+    opening_r->default_domain = get_text(&r, NAME_TYPED_MAX);
+    opening_r->session = get_session(&r);
+    opening_r->exporter = get_text(&r, FRAME_BINDING_MAX);
+    opening_r->unique = get_text(&r, FRAME_BINDING_MAX);
+    opening_r->identity = get_text(&r, NAME_ADDRESS_MAX);
+    opening_r->timestamp = get_text(&r, FRAME_TIMESTAMP_MAX);
+    return !r.bad && r.left == 0 && (opening_r->has_initial || opening_r->initial.len == 0);
+}
+
+size_t frame_put_step(unsigned char out[FRAME_STEP_MAX], enum frame_kind kind, const struct auth_step *step)
+{
+    unsigned char *at = out;
+
+    if (step->response.len > AUTH_MESSAGE_MAX)
+        return 0;
+    put_number(&at, kind, 1);
+    put_number(&at, step->id, 8);
+    put_number(&at, step->exchange, 8);
+    put_text(&at, step->response);
+    return (size_t)(at - out);
+}
+
+bool frame_get_step(const unsigned char *data, size_t len, enum frame_kind kind, struct auth_step *step_r)
+{
+    struct reader r = { data, len, false };
+
+    if (get_number(&r, 1) != kind)
+        return false;
+    step_r->id = get_number(&r, 8);
+    step_r->exchange = get_number(&r, 8);
+    step_r->response = get_text(&r, kind == FRAME_RESPOND ? AUTH_MESSAGE_MAX : 0);
+    return !r.bad && r.left == 0;
+}
+
+size_t frame_put_challenge(unsigned char out[FRAME_CHALLENGE_MAX], const struct auth_challenge *challenge)
+{
+    unsigned char *at = out;
+
+    if (challenge->text.len > AUTH_CHALLENGE_MAX)
+        return 0;
+    put_number(&at, FRAME_CHALLENGE, 1);
+    put_number(&at, challenge->id, 8);
+    put_number(&at, challenge->exchange, 8);
+    put_text(&at, challenge->text);
+    return (size_t)(at - out);
+}
+
+bool frame_get_challenge(const unsigned char *data, size_t len, struct auth_challenge *challenge_r)
+{
+    struct reader r = { data, len, false };
+
+    if (get_number(&r, 1) != FRAME_CHALLENGE)
+        return false;
+    challenge_r->id = get_number(&r, 8);
+    challenge_r->exchange = get_number(&r, 8);
+    challenge_r->text = get_text(&r, AUTH_CHALLENGE_MAX);
+    return !r.bad && r.left == 0 && challenge_r->exchange != 0;
 }

@@ -22,6 +22,19 @@ struct auth_request {
     struct span session;    /* its id, for the log: lower-case hex digits, or nothing */
 };
 
+/* Goes on with an exchange, or ends one that nobody waits for any more. */
+struct auth_step {
+    uint64_t id;
+    uint64_t exchange;      /* as the challenge named it */
+    struct span response;   /* empty where it is ended */
+};
+
+struct auth_challenge {
+    uint64_t id;
+    uint64_t exchange;      /* the helper's name for it, never 0 */
+    struct span text;
+};
+
 struct auth_reply {
     uint64_t id;
     enum auth_verdict verdict;
@@ -32,8 +45,21 @@ struct auth_reply {
 enum {
     FRAME_SESSION_MAX = 16,
     FRAME_REQUEST_MAX = 1 + 8 + 4 * 2 + 2 * NAME_TYPED_MAX + PASSWORD_MAX + FRAME_SESSION_MAX,
+    FRAME_BINDING_MAX = 64,
+    FRAME_TIMESTAMP_MAX = 512,
+    FRAME_START_MAX = 1 + 8 + 2 + 7 * 2 + AUTH_MESSAGE_MAX + NAME_TYPED_MAX + FRAME_SESSION_MAX + 2 * FRAME_BINDING_MAX +
+                      NAME_ADDRESS_MAX + FRAME_TIMESTAMP_MAX,
+    FRAME_STEP_MAX = 1 + 8 + 8 + 2 + AUTH_MESSAGE_MAX,
     FRAME_REPLY_MAX = 1 + 8 + 1 + 8 + 2 + NAME_ADDRESS_MAX,
+    FRAME_CHALLENGE_MAX = 1 + 8 + 8 + 2 + AUTH_CHALLENGE_MAX,
 };
+
+/* What a message says it is; whether it is one, the frame_get_ function of that kind tells. */
+enum frame_kind {
+    FRAME_CHECK_PASSWORD = 1, FRAME_VERDICT = 2, FRAME_START = 3, FRAME_RESPOND = 4, FRAME_ABORT = 5, FRAME_CHALLENGE = 6,
+};
+/* 0 for an empty one. */
+unsigned frame_kind(const unsigned char *data, size_t len);
 
 /* Octets written; 0 if a part is longer than a frame has room for. */
 size_t frame_put_request(unsigned char out[FRAME_REQUEST_MAX], const struct auth_request *request);
@@ -42,5 +68,14 @@ size_t frame_put_reply(unsigned char out[FRAME_REPLY_MAX], const struct auth_rep
 /* False if data is not one whole message of that kind. The spans point into data. */
 bool frame_get_request(const unsigned char *data, size_t len, struct auth_request *request_r);
 bool frame_get_reply(const unsigned char *data, size_t len, struct auth_reply *reply_r);
+
+/* The same for exchanges. */
+size_t frame_put_start(unsigned char out[FRAME_START_MAX], uint64_t id, const struct auth_opening *opening);
+bool frame_get_start(const unsigned char *data, size_t len, uint64_t *id_r, struct auth_opening *opening_r);
+/* kind: FRAME_RESPOND or FRAME_ABORT. */
+size_t frame_put_step(unsigned char out[FRAME_STEP_MAX], enum frame_kind kind, const struct auth_step *step);
+bool frame_get_step(const unsigned char *data, size_t len, enum frame_kind kind, struct auth_step *step_r);
+size_t frame_put_challenge(unsigned char out[FRAME_CHALLENGE_MAX], const struct auth_challenge *challenge);
+bool frame_get_challenge(const unsigned char *data, size_t len, struct auth_challenge *challenge_r);
 
 #endif

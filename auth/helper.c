@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include "auth/account.h"
+#include "auth/decoy.h"
+#include "auth/exchange.h"
 #include "auth/frame.h"
 #include "daemon/base/log.h"
 #include "daemon/base/secret.h"
@@ -20,55 +22,98 @@ static const char *const verdict_names[] = {
 };
 
 /* The worker is not told the reason, so that no client can be. */
-static void log_verdict(const struct auth_request *request, const struct account_verdict *v)
+static void log_verdict(const char *session, const char *mechanism, struct span typed, const struct account_verdict *v)
 {
-    char session[FRAME_SESSION_MAX + 1] = "";
-    struct span name = v->address[0] != '\0' ? span_str(v->address) : request->name;
+    struct span name = v->address[0] != '\0' ? span_str(v->address) : typed;
+    const char *by = mechanism != NULL ? " mechanism=" : "";
 
-    memcpy(session, request->session.at, request->session.len);
+    if (mechanism == NULL)
+        mechanism = "";
+    if (session[0] == '\0')
+        session = NULL;
     if (v->verdict == AUTH_REFUSED)
-        log_info(session[0] != '\0' ? session : NULL, "auth name=%s result=refused reason=%s", log_text(name).s, v->reason);
+        log_info(session, "auth name=%s%s%s result=refused reason=%s", log_text(name).s, by, mechanism, v->reason);
     else
-        log_debug(session[0] != '\0' ? session : NULL, "auth name=%s result=%s%s", log_text(name).s, verdict_names[v->verdict],
+        log_debug(session, "auth name=%s%s%s result=%s%s", log_text(name).s, by, mechanism, verdict_names[v->verdict],
                   v->remembered ? " remembered=yes" : "");
 }
 
-/* False if it is no request. */
-static bool serve(int fd, struct accounts *accounts, const unsigned char *data, size_t len)
+/* That the worker has gone is seen when the next request is read. */
+static void send_verdict(int fd, uint64_t id, const struct account_verdict *v)
+{
+    unsigned char out[FRAME_REPLY_MAX];
+    struct auth_reply reply = { id, v->verdict, v->verdict == AUTH_OK ? v->mailbox : 0, span_str(v->address) };
+
+    peer_send_blocking(fd, out, frame_put_reply(out, &reply));
+}
+
+static bool serve_password(int fd, struct accounts *accounts, const unsigned char *data, size_t len)
 {
     struct auth_request request;
     struct account_verdict v;
-    unsigned char out[FRAME_REPLY_MAX];
+    char session[FRAME_SESSION_MAX + 1] = "";
 
     if (!frame_get_request(data, len, &request))
         return false;
     account_check(accounts, &request, &v);
-    log_verdict(&request, &v);
-    struct auth_reply reply = { request.id, v.verdict, v.mailbox, span_str(v.address) };
-    /* That the worker has gone is seen when the next request is read. */
-    peer_send_blocking(fd, out, frame_put_reply(out, &reply));
+    memcpy(session, request.session.at, request.session.len);
+    log_verdict(session, NULL, request.name, &v);
+    send_verdict(fd, request.id, &v);
+    return true;
+}
+
+static bool serve_exchange(int fd, struct exchanges *exchanges, const unsigned char *data, size_t len)
+{
+    struct auth_opening opening;
+    struct auth_step step;
+    struct exchange_answer answer;
+    unsigned char out[FRAME_CHALLENGE_MAX];
+    unsigned kind = frame_kind(data, len);
+
+    if (kind == FRAME_START && frame_get_start(data, len, &step.id, &opening))
+        exchange_start(exchanges, step.id, &opening, &answer);
+    else if (kind == FRAME_RESPOND && frame_get_step(data, len, FRAME_RESPOND, &step))
+        exchange_respond(exchanges, &step, &answer);
+    else if (kind == FRAME_ABORT && frame_get_step(data, len, FRAME_ABORT, &step))
+        exchange_abort(exchanges, &step, &answer);
+    else
+        return false;
+    if (answer.exchange != 0) {
+        struct auth_challenge challenge = { step.id, answer.exchange, { answer.challenge, answer.len } };
+        peer_send_blocking(fd, out, frame_put_challenge(out, &challenge));
+        return true;
+    }
+    log_verdict(answer.session, answer.mechanism < MECHANISMS ? mechanisms[answer.mechanism].name : "none", SPAN_OF(""),
+                &answer.verdict);
+    send_verdict(fd, step.id, &answer.verdict);
     return true;
 }
 
 int auth_helper_run(int fd, const char *conninfo, const struct auth_settings *settings, int schema_version)
 {
-    unsigned char data[FRAME_REQUEST_MAX];
+    unsigned char data[PEER_MAX];
     bool sane = true;
 
     secret_init();
     secret_no_core();
+    decoy_init();
     struct accounts *accounts = accounts_new(conninfo, settings, schema_version);
+    struct exchanges *exchanges = exchanges_new(accounts);
     while (sane) {
         long len = peer_receive_blocking(fd, data, sizeof data);
         if (len < 0 && errno == EINTR)
             continue;
         if (len <= 0)
             break;
-        sane = serve(fd, accounts, data, (size_t)len);
+        if (frame_kind(data, (size_t)len) == FRAME_CHECK_PASSWORD)
+            sane = serve_password(fd, accounts, data, (size_t)len);
+        else
+            sane = serve_exchange(fd, exchanges, data, (size_t)len);
         secret_wipe(data, (size_t)len);
     }
     if (!sane)
         log_error(NULL, "auth helper ends: its worker sent something that is no request");
+    exchanges_free(&exchanges);
     accounts_free(&accounts);
     return sane ? 0 : 1;
 }

@@ -53,6 +53,18 @@ static size_t utf8_char(const unsigned char *p, size_t left, uint32_t *code_r)
     return 0;
 }
 
+bool name_is_utf8(struct span text)
+{
+    for (size_t at = 0; at < text.len;) {
+        uint32_t code;
+        size_t n = utf8_char((const unsigned char *)text.at + at, text.len - at, &code);
+        if (n == 0)
+            return false;
+        at += n;
+    }
+    return true;
+}
+
 /* Valid UTF-8 without control characters; a NUL is one of those. */
 static bool text_ok(struct span text, const char **error_r)
 {

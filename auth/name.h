@@ -7,6 +7,8 @@
 #ifndef POSTERN_AUTH_NAME_H
 #define POSTERN_AUTH_NAME_H
 
+#include <stdbool.h>
+
 #include "daemon/base/span.h"
 
 enum {
@@ -27,5 +29,8 @@ int name_canonical(struct span in, struct span default_domain, char out[NAME_ADD
 
 /* A domain as A-labels in lower case, without a trailing dot; the same way. */
 int name_domain(struct span in, char out[NAME_DOMAIN_MAX + 1], const char **error_r);
+
+/* Is it valid UTF-8 (RFC 3629 section 4)? */
+bool name_is_utf8(struct span text);
 
 #endif

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "auth/decoy.h"
 #include "auth/helper.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
@@ -48,9 +49,10 @@ static void unblock_signals(void)
 pid_t cell_fork_helper(struct config *config, const char *number, int fd, int parent_signal)
 {
     char ident[48], name[16];
-    pid_t parent = getpid();
-    pid_t pid = fork();
+    pid_t parent = getpid(), pid;
 
+    decoy_init();           /* here, so that all helpers have the same */
+    pid = fork();
     if (pid != 0)
         return pid;
     snprintf(ident, sizeof ident, "posternd auth %s", number);

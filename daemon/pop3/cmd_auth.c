@@ -1,13 +1,16 @@
 /*
- * cmd_auth.c - the commands before the login: CAPA STLS USER PASS QUIT.
+ * cmd_auth.c - the commands before the login, but for AUTH and APOP: CAPA STLS
+ * USER PASS QUIT.
  *
- * Owns the way from a name and a password to an open maildrop: helper, delay
- * between logins, lock and listing, and only then +OK. Never keeps a password
+ * Owns the way from a name and its proof to an open maildrop, however the client
+ * logs in: helper, delay between logins, lock and listing, and only then +OK.
+ * Never keeps a password
  * (it is lent out of the input) and never tells why a login was refused; the
  * log does, as far as it is known here.
  */
 #include "daemon/pop3/session.h"
 
+#include <stdio.h>
 #include <time.h>
 
 #include "auth/client.h"
@@ -32,8 +35,15 @@ enum outcome pop3_cmd_capa(struct pop3_session *s, const struct args *args)
 {
     const struct capa *capa = &s->service->capa[(s->may_login ? CAPA_USER : 0u) | (s->tls != NULL ? CAPA_STLS : 0u)];
 
+    char list[SASL_LIST_SIZE], line[SASL_LIST_SIZE + sizeof "SASL\r\n.\r\n"];
+
     (void)args;
-    return pop3_ready_reply(s, capa->text, capa->len);
+    pop3_sasl_list(pop3_offered(s), list);
+    pop3_ready_reply(s, capa->text, capa->len);
+    /* No SASL line where there is no mechanism (C08). */
+    int len = snprintf(line, sizeof line, list[0] != '\0' ? "SASL%s\r\n.\r\n" : "%s.\r\n", list);
+    conn_write(s->conn, line, (size_t)len);
+    return P3_DONE;
 }
 
 /*
@@ -72,18 +82,27 @@ static enum outcome cmd_quit(struct pop3_session *s, const struct args *args)
 
 static void log_refused(const struct pop3_session *s, const char *reason)
 {
-    char tls[TLS_TEXT_SIZE];
+    char tls[TLS_TEXT_SIZE], mechanism[SASL_LIST_SIZE];
 
-    log_info(s->id, "login user=%s peer=%s%s result=refused reason=%s",
-             log_text((struct span){ s->name, s->name_len }).s, conn_peer(s->conn), pop3_tls_text(s, tls), reason);
+    log_info(s->id, "login user=%s%s peer=%s%s result=refused reason=%s",
+             log_text((struct span){ s->name, s->name_len }).s, pop3_mechanism_text(s, mechanism), conn_peer(s->conn),
+             pop3_tls_text(s, tls), reason);
 }
 
 /* RFC 2595 section 2.3, RFC 8314 section 4.1: a password is not to be read by others. It was sent all the same; it is not looked at. */
-static enum outcome refuse_cleartext(struct pop3_session *s)
+enum outcome pop3_refuse_cleartext(struct pop3_session *s)
 {
     if (s->tls != NULL)
         return pop3_err(s, RC_NONE, "no login without TLS: use STLS, or TLS on port 995");
     return pop3_err(s, RC_NONE, "no login without TLS: use TLS on port 995");
+}
+
+/* Whose client is to be set up in another way? */
+void pop3_log_cleartext(struct pop3_session *s)
+{
+    if (!s->refusal_logged)
+        log_refused(s, "cleartext");
+    s->refusal_logged = true;
 }
 
 /* The same answer for every name, known or not; a second USER replaces the first. */
@@ -92,12 +111,9 @@ static enum outcome cmd_user(struct pop3_session *s, const struct args *args)
     pop3_set_name(s, args->v[0]);
     if (s->may_login)
         return pop3_ok(s, "send PASS");
-    /* Whose client is to be set up in another way? */
-    if (!s->refusal_logged)
-        log_refused(s, "cleartext");
-    s->refusal_logged = true;
+    pop3_log_cleartext(s);
     pop3_set_name(s, (struct span){ NULL, 0 });
-    return refuse_cleartext(s);
+    return pop3_refuse_cleartext(s);
 }
 
 /* A login that is refused for another reason than its credentials: no delay, the name is forgotten. */
@@ -136,18 +152,21 @@ static enum outcome logged_in(struct pop3_session *s, struct drop *drop)
     struct pop3_service *service = s->service;
     size_t count = drop_count(drop);
     unsigned long long octets = drop_octets(drop);
-    char tls[TLS_TEXT_SIZE];
+    char tls[TLS_TEXT_SIZE], mechanism[SASL_LIST_SIZE];
 
     s->drop = drop;
     s->tls = NULL;
     pop3_enter(s, POP3_TRANSACTION);
     mem_free(s->domain);
     s->domain = NULL;
+    mem_free(s->timestamp);
+    s->timestamp = NULL;
     pop3_set_session_timer(s);
     if (service->host.logins != NULL)
         recent_set(service->host.logins, (uint64_t)s->mailbox, loop_now(service->host.loop));
-    log_info(s->id, "login user=%s peer=%s%s result=ok messages=%zu octets=%llu",
-             log_text((struct span){ s->name, s->name_len }).s, conn_peer(s->conn), pop3_tls_text(s, tls), count, octets);
+    log_info(s->id, "login user=%s%s peer=%s%s result=ok messages=%zu octets=%llu",
+             log_text((struct span){ s->name, s->name_len }).s, pop3_mechanism_text(s, mechanism), conn_peer(s->conn),
+             pop3_tls_text(s, tls), count, octets);
     return pop3_ok(s, "%zu message%s, %llu octets", count, count == 1 ? "" : "s", octets);
 }
 
@@ -212,12 +231,19 @@ static enum outcome open_drop(struct pop3_session *s)
     return P3_WAIT;
 }
 
-static void on_verdict(void *owner, const struct auth_result *result)
+void pop3_on_verdict(void *owner, const struct auth_result *result)
 {
     struct pop3_session *s = owner;
     enum outcome out = P3_DONE;
 
+    if (result->verdict == AUTH_CHALLENGE) {
+        pop3_act(s, pop3_sasl_challenge(s, result->challenge));
+        return;
+    }
     s->auth_id = 0;
+    /* USER said it already; in an exchange only the helper knows. */
+    if (s->mechanism != MECHANISMS)
+        pop3_set_name(s, result->address);
     switch (result->verdict) {
     case AUTH_OK:
         s->mailbox = result->mailbox;
@@ -233,6 +259,8 @@ static void on_verdict(void *owner, const struct auth_result *result)
     case AUTH_BROKEN:
         out = login_failed(s, "broken", RC_SYS_PERM, "the login cannot be checked, the operator has to look");
         break;
+    case AUTH_CHALLENGE:
+        ASSERT(result->verdict != AUTH_CHALLENGE);
     }
     pop3_act(s, out);
 }
@@ -242,7 +270,7 @@ static enum outcome cmd_pass(struct pop3_session *s, const struct args *args)
     struct pop3_service *service = s->service;
 
     if (!s->may_login)
-        return refuse_cleartext(s);
+        return pop3_refuse_cleartext(s);
     if (s->name == NULL)
         return pop3_err(s, RC_NONE, "say USER first");
     s->pass_at = loop_now(service->host.loop);
@@ -250,7 +278,7 @@ static enum outcome cmd_pass(struct pop3_session *s, const struct args *args)
     if (args->v[0].len == 0)
         return refuse(s, "empty-password");
     s->auth_id = auth_check_password(service->host.auth, (struct span){ s->name, s->name_len }, args->v[0],
-                                     span_str(s->domain), s->id, on_verdict, s);
+                                     span_str(s->domain), s->id, pop3_on_verdict, s);
     return P3_WAIT;
 }
 
@@ -259,6 +287,8 @@ static const struct command rows[] = {
     { .verb = "STLS", .run = cmd_stls },
     { .verb = "USER", .min = 1, .max = 1, .run = cmd_user },
     { .verb = "PASS", .min = 1, .max = 1, .rest = true, .keeps_name = true, .run = cmd_pass },
+    { .verb = "AUTH", .rest = true, .run = pop3_cmd_auth },
+    { .verb = "APOP", .min = 2, .max = 2, .run = pop3_cmd_apop },
     { .verb = "QUIT", .run = cmd_quit },
 };
 const struct command_table pop3_auth_commands = { rows, sizeof rows / sizeof rows[0] };

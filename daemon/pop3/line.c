@@ -30,7 +30,7 @@ static enum line_kind discard(struct line_reader *reader, struct span *in)
     return reader->dropped == LINE_GIVE_UP ? LINE_ENDLESS : LINE_MORE;
 }
 
-enum line_kind line_next(struct line_reader *reader, struct span *in, struct span *line_r)
+enum line_kind line_next(struct line_reader *reader, size_t limit, struct span *in, struct span *line_r)
 {
     struct span line = *in;
     const char *end;
@@ -40,11 +40,11 @@ enum line_kind line_next(struct line_reader *reader, struct span *in, struct spa
     if (reader->dropped > 0)
         return discard(reader, in);
 
-    if (line.len > LINE_LIMIT)
-        line.len = LINE_LIMIT;
+    if (line.len > limit)
+        line.len = limit;
     end = memchr(line.at, '\n', line.len);
     if (end == NULL)
-        return line.len < LINE_LIMIT ? LINE_MORE : discard(reader, in);
+        return line.len < limit ? LINE_MORE : discard(reader, in);
 
     line.len = (size_t)(end - line.at);
     skip(in, line.len + 1);

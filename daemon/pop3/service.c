@@ -7,6 +7,7 @@
 #include "daemon/pop3/session.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include <sodium.h>
 
@@ -38,6 +39,8 @@ int pop3_settings_check(const struct pop3_settings *settings, options_problem *p
 {
     int problems = 0;
     uint64_t days;
+    unsigned set;
+    struct span wrong;
 
     if (settings->pop3_idle < STANDARD_IDLE && !settings->pop3_idle_below_standard) {
         problem(arg, file, 0, "pop3_idle is below the 10 minutes of RFC 1939; "
@@ -52,10 +55,22 @@ int pop3_settings_check(const struct pop3_settings *settings, options_problem *p
         problem(arg, file, 0, "pop3_login_delay must be whole seconds, as clients are told it in seconds");
         problems++;
     }
+    if (!mechanisms_parse(settings->sasl_mechanisms, &set, &wrong)) {
+        char text[128];
+        snprintf(text, sizeof text, "sasl_mechanisms: %.*s is no mechanism, or there twice", (int)(wrong.len < 64 ? wrong.len : 64), wrong.at);
+        problem(arg, file, 0, text);
+        problems++;
+    }
     return problems;
 }
 
-/* It costs a copy, no more (C16). */
+/* It goes into the greeting as it is. */
+static bool is_host_name(const char *name)
+{
+    return name[0] != '\0' && name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")] == '\0';
+}
+
+/* All but SASL, which depends on more. It costs a copy, no more (C16). */
 static void make_capa(struct pop3_service *service, unsigned kind)
 {
     const struct pop3_settings *settings = service->host.settings;
@@ -80,7 +95,6 @@ static void make_capa(struct pop3_service *service, unsigned kind)
         buf_addf(&b, "LOGIN-DELAY %lld\r\n", (long long)(settings->pop3_login_delay / 1000));
     if (settings->pop3_implementation)
         buf_add_str(&b, "IMPLEMENTATION Postern\r\n");
-    buf_add_str(&b, ".\r\n");
     text = buf_span(&b);
     service->capa[kind] = (struct capa){ mem_strn(text.at, text.len), text.len };
     buf_free(&b);
@@ -90,7 +104,13 @@ struct pop3_service *pop3_service_new(const struct pop3_host *host)
 {
     struct pop3_service *service = mem_zalloc(sizeof *service);
 
+    struct span wrong;
+
     service->host = *host;
+    /* What is wrong with it was told when the configuration was checked. */
+    (void)mechanisms_parse(host->settings->sasl_mechanisms, &service->mechanisms, &wrong);
+    if (gethostname(service->host_name, sizeof service->host_name) < 0 || !is_host_name(service->host_name))
+        snprintf(service->host_name, sizeof service->host_name, "localhost");
     randombytes_buf(&service->next_id, sizeof service->next_id);
     for (unsigned kind = 0; kind < CAPA_KINDS; kind++)
         make_capa(service, kind);

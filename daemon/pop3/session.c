@@ -118,6 +118,20 @@ const char *pop3_tls_text(const struct pop3_session *s, char out[TLS_TEXT_SIZE])
     return out;
 }
 
+/* No `<` but that of APOP's timestamp, which announces it, and no `[`, which would be a response code (G02, G03). */
+static void greet(struct pop3_session *s)
+{
+    static const char words[] = "+OK Postern ready";
+
+    conn_write(s->conn, words, sizeof words - 1);
+    pop3_make_timestamp(s);
+    if (s->timestamp != NULL) {
+        conn_write(s->conn, " ", 1);
+        conn_write(s->conn, s->timestamp, strlen(s->timestamp));
+    }
+    conn_write(s->conn, "\r\n", 2);
+}
+
 void pop3_session_start(struct pop3_service *service, int in, int out, const struct pop3_entry *entry)
 {
     struct pop3_session *s = mem_zalloc(sizeof *s);
@@ -146,8 +160,7 @@ void pop3_session_start(struct pop3_service *service, int in, int out, const str
     } else {
         s->tls = entry->tls;
     }
-    /* No `<`, which would announce APOP, and no `[`, which would be a response code (G02, G03). */
-    conn_write(s->conn, "+OK Postern ready\r\n", 19);
+    greet(s);
 }
 
 /* What probes and health checks do is of no interest; who logged in, or tried to, is. */
@@ -207,6 +220,7 @@ static void session_free(struct pop3_session *s)
         s->next->prev = s->prev;
     mem_free(s->name);
     mem_free(s->domain);
+    mem_free(s->timestamp);
     mem_free(s->marks);
     mem_free(s);
 
@@ -243,10 +257,16 @@ void pop3_session_over(struct pop3_session *s, enum pop3_end end)
     session_free(s);
 }
 
+/* It is the client's turn. */
+static bool takes_line(const struct pop3_session *s)
+{
+    return s->command == NULL || s->wants_line;
+}
+
 void pop3_session_drain(struct pop3_session *s)
 {
     /* Nothing is said to a client that did not ask: an unsolicited line would be taken for the next reply. */
-    if (s->command == NULL)
+    if (takes_line(s))
         pop3_session_over(s, END_DRAIN);
 }
 
@@ -268,6 +288,12 @@ static bool settle(struct pop3_session *s, enum outcome out)
         if (!conn_paused(s->conn))
             conn_pause(s->conn);
         return true;
+    case P3_ASK:
+        s->wants_line = true;
+        if (!s->service->closing)
+            return true;
+        pop3_session_over(s, END_DRAIN);
+        return false;
     case P3_CLOSE:
         pop3_session_over(s, s->end);
         return false;
@@ -284,7 +310,7 @@ bool pop3_act(struct pop3_session *s, enum outcome out)
     if (!settle(s, out))
         return false;
     /* Full: `drained` will resume. */
-    if (s->command == NULL && !conn_full(s->conn))
+    if (takes_line(s) && !conn_full(s->conn))
         conn_resume(s->conn);
     return true;
 }
@@ -380,10 +406,20 @@ static enum outcome one_line(struct pop3_session *s, enum line_kind kind, struct
         return pop3_bad(s, wrong);
 
     s->command = cmd;
+    s->mechanism = MECHANISMS;
     out = cmd->run(s, &args);
     if (s->bad == bad)
         s->bad = 0;
     return out;
+}
+
+/* A client that logs in by AUTH may say more in a line than others (S10, S11), also in that of the command. */
+static size_t line_limit(const struct pop3_session *s, struct span in)
+{
+    bool sasl = s->wants_line ||
+                (s->state == POP3_AUTHORIZATION && in.len > 5 && span_is_nocase((struct span){ in.at, 5 }, SPAN_OF("AUTH ")));
+
+    return sasl ? LINE_SASL_LIMIT : LINE_LIMIT;
 }
 
 static size_t on_input(void *owner, struct span in)
@@ -391,18 +427,18 @@ static size_t on_input(void *owner, struct span in)
     struct pop3_session *s = owner;
     struct span rest = in, line = { NULL, 0 };
 
-    while (s->command == NULL) {
+    while (takes_line(s)) {
         enum line_kind kind;
 
         if (conn_full(s->conn)) {
             conn_pause(s->conn);
             break;
         }
-        kind = line_next(&s->line, &rest, &line);
+        kind = line_next(&s->line, line_limit(s, rest), &rest, &line);
         if (kind == LINE_MORE)
             break;
         s->more = rest.len > 0;
-        if (!settle(s, one_line(s, kind, line)))
+        if (!settle(s, s->wants_line ? pop3_sasl_line(s, kind, line) : one_line(s, kind, line)))
             return 0;
     }
     return in.len - rest.len;
@@ -412,7 +448,7 @@ static void on_drained(void *owner)
 {
     struct pop3_session *s = owner;
 
-    if (s->command == NULL)
+    if (takes_line(s))
         conn_resume(s->conn);
     else if (s->command->step != NULL && !s->asked)
         pop3_act(s, s->command->step(s));

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "auth/mechanism.h"
 #include "daemon/base/span.h"
 #include "daemon/pop3/args.h"
 #include "daemon/pop3/line.h"
@@ -27,6 +28,7 @@ struct pop3_session;
 enum outcome {
     P3_DONE,        /* the reply is written: the next command may come */
     P3_WAIT,        /* there is more to come, after an answer or when the output has drained */
+    P3_ASK,         /* the client's next line belongs to this command: it goes to cmd_sasl.c */
     P3_CLOSE,       /* the reply is written and was the last; session->end says why */
     P3_ABORT,       /* the reply cannot be finished: cut it off */
 };
@@ -82,9 +84,12 @@ struct pop3_session {
     struct tls_ctx *tls;            /* what STLS may use; NULL where it may not be used, or not again */
     bool may_login;                 /* what is said here nobody else can read, or somebody has allowed it */
     bool more;                      /* octets came behind the line that is looked at */
+    bool wants_line;                /* the next line is not a command, but what AUTH asked for */
+    enum mechanism mechanism;       /* of it; MECHANISMS at a login with USER and PASS */
+    char *timestamp;                /* of the greeting, for APOP; NULL where that is not offered */
     bool refusal_logged;            /* of a login in the clear: once is enough */
     uint64_t auth_id, open_id;      /* requests that wait for an answer, or 0 */
-    uint64_t pass_at;               /* when PASS came */
+    uint64_t pass_at;               /* when PASS, or the client's last message of an exchange, came */
     uint64_t refuse_at;             /* when the refusal is to be said, or 0 */
     int64_t mailbox;
     unsigned refused;
@@ -118,8 +123,10 @@ struct pop3_service {
     bool closing;                   /* close_all() was called */
     bool freed;                     /* free() was called: the last one out frees the service */
     uint64_t next_id;
+    unsigned mechanisms;            /* that are configured */
+    char host_name[65];             /* of this host, for APOP's timestamps */
     struct capa {
-        char *text;                 /* the whole reply */
+        char *text;                 /* the reply but for SASL and its end */
         size_t len;
     } capa[CAPA_KINDS];
 };
@@ -153,7 +160,28 @@ enum outcome pop3_bad(struct pop3_session *s, const char *text);
 /* A whole reply that was made before. */
 enum outcome pop3_ready_reply(struct pop3_session *s, const char *text, size_t len);
 
+/* cmd_sasl.c */
+/* Those that can be used in this session now, as it is connected; the same after the login (RFC 5034 section 3). */
+unsigned pop3_offered(const struct pop3_session *s);
+enum { SASL_LIST_SIZE = 160 };
+/* " PLAIN LOGIN": SASL mechanisms only; or the empty string. */
+const char *pop3_sasl_list(unsigned offered, char out[SASL_LIST_SIZE]);
+/* What goes into the greeting, or NULL where APOP is not offered: s->timestamp. */
+void pop3_make_timestamp(struct pop3_session *s);
+enum outcome pop3_cmd_auth(struct pop3_session *s, const struct args *args);
+enum outcome pop3_cmd_apop(struct pop3_session *s, const struct args *args);
+/* The line that a handler has asked for by P3_ASK. */
+enum outcome pop3_sasl_line(struct pop3_session *s, enum line_kind kind, struct span line);
+enum outcome pop3_sasl_challenge(struct pop3_session *s, struct span challenge);
+/* " mechanism=PLAIN", or nothing: for the log. */
+const char *pop3_mechanism_text(const struct pop3_session *s, char out[SASL_LIST_SIZE]);
+
 /* cmd_auth.c */
+struct auth_result;
+/* An auth_done: the verdict of a helper, or its challenge. */
+void pop3_on_verdict(void *owner, const struct auth_result *result);
+enum outcome pop3_refuse_cleartext(struct pop3_session *s);
+void pop3_log_cleartext(struct pop3_session *s);
 void pop3_set_name(struct pop3_session *s, struct span name);
 enum outcome pop3_cmd_capa(struct pop3_session *s, const struct args *args);
 enum outcome pop3_say_refusal(struct pop3_session *s);      /* after its delay */

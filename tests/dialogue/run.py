@@ -12,6 +12,7 @@ Whatever a script asks, each stream of the server is also held against the
 rules that hold for all of them: G03 G05 G06 G07 G17 R01 R02 I04.
 """
 import argparse
+import base64
 import concurrent.futures
 import os
 import pathlib
@@ -48,7 +49,7 @@ class Failure(Exception):
 class Step:
     def __init__(self, number, text):
         self.number, self.text = number, text
-        match = re.match(r"(?:([A-Z])\.)?([a-zA-Z~-]+[!]?)(:?)(?:\s(.*))?$", text)
+        match = re.match(r"(?:([A-Z])\.)?([a-zA-Z~+-]+[!]?)(:?)(?:\s(.*))?$", text)
         if match is None:
             raise Failure(f"line {number}: {text!r} is not a step")
         self.conn = match.group(1) or ""
@@ -57,7 +58,7 @@ class Step:
 
 
 SENDS = {"C:", "C-raw:", "C-bytes:", "C-many:", "login"}
-READS = {"S:", "S~", "S-set:", "S-message:", "S-top:", "S-lines:", "greet", "expect-eof"}
+READS = {"S:", "S+:", "S~", "S-set:", "S-message:", "S-top:", "S-lines:", "greet", "expect-eof"}
 BEFORE = {"fill", "password", "mail", "ids:", "modes:"}
 AROUND = {"sql:", "sql-until:", "ctl", "ctl!"}
 ONLY_LIVE = {"sleep", "close", "reset", "shutdown-write", "S-nothing:", "connect"}
@@ -110,7 +111,7 @@ class Script:
 
 
 def octets(text):
-    """The escapes of a C: line: \\xNN \\0 \\r \\n \\t \\s (space) \\\\ and \\{text*N} for repetition."""
+    """The escapes of a C: line: \\xNN \\0 \\r \\n \\t \\s (space) \\\\ and \\{text*N} for repetition, \\b{text} for base64."""
     out, at = bytearray(), 0
     simple = {"0": 0, "r": 13, "n": 10, "t": 9, "s": 32, "\\": 92}
     while at < len(text):
@@ -125,6 +126,10 @@ def octets(text):
             end = text.index("}", at)
             what, _, times = text[at + 2:end].rpartition("*")
             out += octets(what) * int(times)
+            at = end + 1
+        elif text[at + 1] == "b":
+            end = at + 3 + re.match(r"(?:[^{}]|\{[^}]*\})*", text[at + 3:]).end()
+            out += base64.b64encode(octets(text[at + 3:end]))
             at = end + 1
         elif text[at + 1] in simple:
             out.append(simple[text[at + 1]])
@@ -416,7 +421,7 @@ class Talk:
     # -- the steps
 
     def step(self, s):
-        handler = getattr(self, "do_" + re.sub(r"\W", "", s.op.replace("-", "_").replace("~", "_re").replace("!", "_not")))
+        handler = getattr(self, "do_" + re.sub(r"\W", "", s.op.replace("-", "_").replace("~", "_re").replace("+", "_challenge").replace("!", "_not")))
         handler(s)
 
     def send(self, s, one_by_one=False):
@@ -466,6 +471,16 @@ class Talk:
             conn.to_dot()
         else:
             conn.expect(pattern(self.text(s.arg)))
+
+    def do_S_challenge(self, s):
+        """A line of a SASL exchange: base64 and nothing else (S12), which means this."""
+        line = self.conn(s.conn).line()
+        text = re.fullmatch(rb"\+ ((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)", line)
+        if text is None:
+            raise Failure(f"S12: this is no challenge: {line!r}")
+        got = base64.b64decode(text.group(1))
+        if pattern(self.text(s.arg)).fullmatch(got) is None:
+            raise Failure(f"got {got!r}")
 
     def do_S_re(self, s):
         self.conn(s.conn).expect(re.compile(self.text(s.arg).encode(), re.S))

@@ -67,7 +67,13 @@ static struct fake {
     drop_done *finish_done;
     void *finish_owner;
 
-    char asked_name[256], asked_domain[64], asked_password[256];
+    const char *challenges[4];          /* of an exchange, in this order; then comes the verdict */
+    size_t challenged, forgotten;
+    struct auth_opening opening;        /* the last one; its spans do not hold */
+    auth_done *sasl_done;
+    void *sasl_owner;
+
+    char asked_name[256], asked_domain[64], asked_password[10000];
     unsigned opens, finishes, checks;
     size_t pieces, most_pieces;         /* lent and not given back */
     bool marked[FAKE_MESSAGES];         /* what the last drop_finish() removed */
@@ -84,7 +90,7 @@ static struct drop the_drop;
 
 static void answer_auth(void *arg)
 {
-    struct auth_result result = { fake.auth_says, 42, SPAN_OF("anna@example.org") };
+    struct auth_result result = { .verdict = fake.auth_says, .mailbox = 42, .address = SPAN_OF("anna@example.org") };
     auth_done *done = fake.auth_done;
 
     (void)arg;
@@ -118,8 +124,50 @@ uint64_t auth_check_password(struct auth_client *client, struct span name, struc
     return 7;
 }
 
+/* An exchange: so many challenges as the test says, and the last message is right if it is "secret". */
+static void answer_challenge(void *arg)
+{
+    auth_done *done = fake.auth_done;
+
+    (void)arg;
+    fake.auth_done = NULL;
+    if (done != NULL)
+        done(fake.auth_owner, &(struct auth_result){ .verdict = AUTH_CHALLENGE, .challenge = span_str(fake.challenges[fake.challenged++]) });
+}
+
+static void fake_message(struct span message, bool more, auth_done *done, void *owner)
+{
+    assert_null(fake.auth_done);
+    copy_span(fake.asked_password, sizeof fake.asked_password, message);
+    fake.auth_says = span_is(message, SPAN_OF("secret")) ? fake.verdict : AUTH_REFUSED;
+    fake.auth_done = done;
+    fake.auth_owner = owner;
+    if (!fake.hold_auth)
+        loop_defer(fake.loop, more ? answer_challenge : answer_auth, NULL);
+}
+
+uint64_t auth_start(struct auth_client *client, const struct auth_opening *opening, auth_done *done, void *owner)
+{
+    (void)client;
+    fake.checks++;
+    fake.challenged = 0;
+    fake.opening = *opening;
+    fake.sasl_done = done;
+    fake.sasl_owner = owner;
+    fake_message(opening->initial, fake.challenges[0] != NULL, done, owner);
+    return 7;
+}
+
+void auth_respond(struct auth_client *client, uint64_t id, struct span response)
+{
+    (void)client;
+    assert_int_equal(id, 7);
+    fake_message(response, fake.challenges[fake.challenged] != NULL, fake.sasl_done, fake.sasl_owner);
+}
+
 void auth_forget(struct auth_client *client, uint64_t id)
 {
+    fake.forgotten++;
     (void)client;
     assert_int_equal(id, 7);
     fake.auth_done = NULL;

@@ -27,7 +27,7 @@ static void feed(struct span in, size_t chunk, struct buf *out)
         buf_add(&kept, in.at + at, n);
         at += n;
         rest = buf_span(&kept);
-        while ((kind = line_next(&reader, &rest, &line)) != LINE_MORE) {
+        while ((kind = line_next(&reader, LINE_LIMIT, &rest, &line)) != LINE_MORE) {
             switch (kind) {
             case LINE_COMMAND:
                 assert_true(line.len <= LINE_LIMIT - 1);

@@ -1,0 +1,226 @@
+/*
+ * exchange.c - the exchanges that are open in this helper.
+ *
+ * Owns their number, their age and their names. Must never let a worker reach
+ * an exchange by a guess of another request, nor keep one whose verdict was
+ * given.
+ */
+#include "auth/exchange.h"
+
+#include <time.h>
+
+#include "auth/exchange_impl.h"
+#include "daemon/base/idmap.h"
+#include "daemon/base/mem.h"
+#include "daemon/base/secret.h"
+
+enum {
+    EXCHANGES_MAX = 1024,
+    AGE_MAX_MS = 3600000,       /* no session may take longer to log in */
+};
+
+struct exchanges {
+    struct accounts *accounts;
+    Gsasl *gsasl;
+    struct idmap *open;
+    TAILQ_HEAD(exchange_list, exchange) by_age;     /* the oldest first */
+};
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+void exchange_refuse(struct account_verdict *v, const char *reason)
+{
+    v->verdict = AUTH_REFUSED;
+    v->mailbox = 0;
+    v->reason = reason;
+}
+
+bool exchange_prepare(struct span name, char out[NAME_TYPED_MAX + 1])
+{
+    char *prepared = NULL;
+    size_t i = 0;
+
+    if (name.len > NAME_TYPED_MAX || (name.len > 0 && memchr(name.at, '\0', name.len) != NULL))
+        return false;
+    if (name.len > 0)
+        memcpy(out, name.at, name.len);
+    out[name.len] = '\0';
+    while (i < name.len && (unsigned char)name.at[i] < 0x80)
+        i++;
+    if (i == name.len)
+        return true;
+    if (gsasl_saslprep(out, GSASL_ALLOW_UNASSIGNED, &prepared, NULL) != GSASL_OK)
+        return false;
+    size_t len = strlen(prepared);
+    if (len <= NAME_TYPED_MAX)
+        memcpy(out, prepared, len + 1);
+    gsasl_free(prepared);
+    return len <= NAME_TYPED_MAX;
+}
+
+void exchange_authorize(struct account_verdict *v, struct span authzid, struct span domain)
+{
+    char prepared[NAME_TYPED_MAX + 1], address[NAME_ADDRESS_MAX + 1];
+
+    if (v->verdict != AUTH_OK || authzid.len == 0)
+        return;
+    if (!exchange_prepare(authzid, prepared) || !name_canonical(span_str(prepared), domain, address, NULL) ||
+        strcmp(address, v->address) != 0)
+        exchange_refuse(v, "authzid");
+}
+
+/* ------------------------------------------------------------------ lives */
+
+struct exchanges *exchanges_new(struct accounts *accounts)
+{
+    struct exchanges *e = mem_zalloc(sizeof *e);
+
+    e->accounts = accounts;
+    e->gsasl = exchange_gsasl_new();
+    e->open = idmap_new();
+    TAILQ_INIT(&e->by_age);
+    return e;
+}
+
+static void exchange_close(struct exchanges *e, struct exchange *x)
+{
+    TAILQ_REMOVE(&e->by_age, x, by_age);
+    idmap_take(e->open, x->id);
+    exchange_gsasl_close(x);
+    mem_free(x->domain);
+    mem_free(x->name);
+    mem_free(x);
+}
+
+void exchanges_free(struct exchanges **exchanges)
+{
+    struct exchanges *e = *exchanges;
+    struct exchange *x;
+
+    if (e == NULL)
+        return;
+    *exchanges = NULL;
+    while ((x = TAILQ_FIRST(&e->by_age)) != NULL)
+        exchange_close(e, x);
+    idmap_free(&e->open);
+    gsasl_done(e->gsasl);
+    mem_free(e);
+}
+
+static void copy_session(char out[FRAME_SESSION_MAX + 1], struct span session)
+{
+    if (session.len > 0)
+        memcpy(out, session.at, session.len);
+    out[session.len] = '\0';
+}
+
+/* Whoever opens exchanges and leaves them is the first whom it hits when there are too many. */
+static struct exchange *exchange_open(struct exchanges *e, uint64_t request, const struct auth_opening *opening)
+{
+    struct exchange *x = mem_zalloc(sizeof *x), *oldest;
+    int64_t now = now_ms();
+
+    while ((oldest = TAILQ_FIRST(&e->by_age)) != NULL &&
+           (idmap_count(e->open) >= EXCHANGES_MAX || now - oldest->opened > AGE_MAX_MS))
+        exchange_close(e, oldest);
+    x->id = idmap_put(e->open, x);
+    x->accounts = e->accounts;
+    x->request = request;
+    x->opened = now;
+    x->mechanism = opening->mechanism;
+    copy_session(x->session, opening->session);
+    x->domain = mem_strn(opening->default_domain.at, opening->default_domain.len);
+    TAILQ_INSERT_TAIL(&e->by_age, x, by_age);
+    return x;
+}
+
+/* --------------------------------------------------------------- messages */
+
+static void begin_answer(struct exchange_answer *out)
+{
+    out->exchange = 0;
+    out->mechanism = MECHANISMS;
+    out->session[0] = '\0';
+    out->len = 0;
+    memset(&out->verdict, 0, sizeof out->verdict);
+    out->verdict.verdict = AUTH_UNAVAILABLE;
+}
+
+static void settle(struct exchanges *e, struct exchange *x, bool challenged, struct exchange_answer *out)
+{
+    memcpy(out->session, x->session, sizeof out->session);
+    out->mechanism = x->mechanism;
+    if (challenged)
+        out->exchange = x->id;
+    else
+        exchange_close(e, x);
+}
+
+void exchange_start(struct exchanges *e, uint64_t id, const struct auth_opening *opening, struct exchange_answer *out)
+{
+    struct exchange *x;
+    bool challenged = false;
+
+    begin_answer(out);
+    out->mechanism = opening->mechanism;
+    copy_session(out->session, opening->session);
+    switch (opening->mechanism) {
+    case MECH_PLAIN:
+        exchange_plain(e->accounts, opening, &out->verdict);
+        return;
+    case MECH_EXTERNAL:
+        exchange_external(e->accounts, opening, &out->verdict);
+        return;
+    case MECH_APOP:
+        exchange_apop(e->accounts, opening, &out->verdict);
+        return;
+    case MECH_LOGIN:
+        x = exchange_open(e, id, opening);
+        challenged = exchange_login(x, opening->initial, opening->has_initial, out);
+        break;
+    default:
+        x = exchange_open(e, id, opening);
+        if (exchange_gsasl_open(e->gsasl, x, opening))
+            challenged = exchange_gsasl_step(x, opening->initial, out);
+        break;
+    }
+    settle(e, x, challenged, out);
+}
+
+/* NULL where there is none, or it is another request's. */
+static struct exchange *find(struct exchanges *e, const struct auth_step *step)
+{
+    struct exchange *x = idmap_get(e->open, step->exchange);
+
+    return x != NULL && x->request == step->id ? x : NULL;
+}
+
+void exchange_respond(struct exchanges *e, const struct auth_step *step, struct exchange_answer *out)
+{
+    struct exchange *x = find(e, step);
+
+    begin_answer(out);
+    if (x == NULL)
+        return;
+    bool challenged = x->mechanism == MECH_LOGIN ? exchange_login(x, step->response, true, out)
+                                                 : exchange_gsasl_step(x, step->response, out);
+    settle(e, x, challenged, out);
+}
+
+void exchange_abort(struct exchanges *e, const struct auth_step *step, struct exchange_answer *out)
+{
+    struct exchange *x = find(e, step);
+
+    begin_answer(out);
+    if (x == NULL)
+        return;
+    memcpy(out->verdict.address, x->verdict.address, sizeof out->verdict.address);
+    exchange_refuse(&out->verdict, "aborted");
+    settle(e, x, false, out);
+}

@@ -1,0 +1,33 @@
+/*
+ * exchange.h - SASL exchanges (RFC 4422), and APOP, in the auth helper: from a
+ * client's messages to challenges and, at the end, a verdict.
+ *
+ * An exchange that waits for its client costs memory only, and that is bounded:
+ * when there are too many, the one that has waited longest is forgotten.
+ */
+#ifndef POSTERN_AUTH_EXCHANGE_H
+#define POSTERN_AUTH_EXCHANGE_H
+
+#include "auth/account.h"
+#include "auth/frame.h"
+
+struct exchanges;
+
+struct exchange_answer {
+    uint64_t exchange;              /* not 0: a challenge, and this is its name; else the verdict */
+    enum mechanism mechanism;
+    char session[FRAME_SESSION_MAX + 1];
+    struct account_verdict verdict;
+    size_t len;
+    char challenge[AUTH_CHALLENGE_MAX];
+};
+
+struct exchanges *exchanges_new(struct accounts *accounts);
+void exchanges_free(struct exchanges **exchanges);
+
+/* All three block as account_check() does. id is that of the worker's request; another one's exchange is not there. */
+void exchange_start(struct exchanges *exchanges, uint64_t id, const struct auth_opening *opening, struct exchange_answer *out);
+void exchange_respond(struct exchanges *exchanges, const struct auth_step *step, struct exchange_answer *out);
+void exchange_abort(struct exchanges *exchanges, const struct auth_step *step, struct exchange_answer *out);
+
+#endif

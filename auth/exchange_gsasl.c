@@ -1,0 +1,298 @@
+/*
+ * exchange_gsasl.c - SCRAM (RFC 5802, RFC 7677) and CRAM-MD5 (RFC 2195), by
+ * GNU SASL.
+ *
+ * Owns what the library is told of an account. A name that is not there, or
+ * has nothing stored that the mechanism could use, goes the whole way like any
+ * other and fails at its end. Stored secrets are wiped where the library lets
+ * us; what it copies lies in this process only.
+ */
+#include "auth/exchange_impl.h"
+
+#include <sodium.h>
+
+#include "auth/decoy.h"
+#include "auth/scram.h"
+#include "daemon/base/log.h"
+#include "daemon/base/mem.h"
+#include "daemon/base/secret.h"
+
+enum {
+    MESSAGE_MAX = 4096,     /* octets of a message: the library keeps several copies, and a name has 1280 at most */
+    BASE64 = sodium_base64_VARIANT_ORIGINAL,
+};
+
+static bool is_scram(enum mechanism m)
+{
+    return m != MECH_CRAM_MD5;
+}
+
+static bool is_sha1(enum mechanism m)
+{
+    return m == MECH_SCRAM_SHA_1 || m == MECH_SCRAM_SHA_1_PLUS;
+}
+
+/* Out of memory is the one way to fail; the exchange then lacks something, and does not end well. */
+static void set(Gsasl_session *gs, Gsasl_property property, const char *text)
+{
+    (void)gsasl_property_set(gs, property, text);
+}
+
+static void set_base64(Gsasl_session *gs, Gsasl_property property, const void *octets, size_t len)
+{
+    char text[sodium_base64_ENCODED_LEN(64, BASE64)];
+
+    if (len > 0 && len <= 64)
+        set(gs, property, sodium_bin2base64(text, sizeof text, octets, len, BASE64));
+    secret_wipe(text, sizeof text);
+}
+
+/* ------------------------------------------------- what an account has stored */
+
+static const char *find_secret(const struct credentials *c, enum credential_kind kind)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (c->secrets[i].kind == (char)kind && c->secrets[i].text[0] != '\0')
+            return c->secrets[i].text;
+    return NULL;
+}
+
+/* The same name has the same salt each time, as a real one has. */
+static void set_decoy_salt(struct exchange *x, struct span name)
+{
+    unsigned char salt[SCRAM_SALT];
+    char iterations[12];
+
+    decoy_octets(is_sha1(x->mechanism) ? "salt 1" : "salt 256", name, salt, sizeof salt);
+    set_base64(x->gsasl, GSASL_SCRAM_SALT, salt, sizeof salt);
+    snprintf(iterations, sizeof iterations, "%d", SCRAM_ITERATIONS);
+    set(x->gsasl, GSASL_SCRAM_ITER, iterations);
+}
+
+static void set_decoy(struct exchange *x, struct span name)
+{
+    unsigned char key[32];
+    const size_t len = is_sha1(x->mechanism) ? 20 : 32;
+
+    randombytes_buf(key, sizeof key);
+    if (is_scram(x->mechanism)) {
+        set_decoy_salt(x, name);
+        set_base64(x->gsasl, GSASL_SCRAM_STOREDKEY, key, len);
+        set_base64(x->gsasl, GSASL_SCRAM_SERVERKEY, key, len);
+    } else {
+        set_base64(x->gsasl, GSASL_PASSWORD, key, sizeof key);
+    }
+    secret_wipe(key, sizeof key);
+}
+
+/* 1 set, 0 there is nothing that could be used, -1 what is stored is no verifier. */
+static int set_secret(struct exchange *x, const struct credentials *c, struct span name)
+{
+    const char *verifier = NULL, *shared = find_secret(c, CREDENTIAL_SHARED_SECRET);
+    struct scram_verifier v;
+
+    if (is_scram(x->mechanism))
+        verifier = find_secret(c, is_sha1(x->mechanism) ? CREDENTIAL_SCRAM_SHA_1 : CREDENTIAL_SCRAM_SHA_256);
+    if (verifier != NULL) {
+        bool good = scram_parse(verifier, is_sha1(x->mechanism), &v);
+        if (good) {
+            set(x->gsasl, GSASL_SCRAM_ITER, v.iterations);
+            set(x->gsasl, GSASL_SCRAM_SALT, v.salt);
+            set(x->gsasl, GSASL_SCRAM_STOREDKEY, v.stored_key);
+            set(x->gsasl, GSASL_SCRAM_SERVERKEY, v.server_key);
+        }
+        secret_wipe(&v, sizeof v);
+        return good ? 1 : -1;
+    }
+    if (shared == NULL)
+        return 0;
+    if (is_scram(x->mechanism))
+        set_decoy_salt(x, name);
+    set(x->gsasl, GSASL_PASSWORD, shared);
+    return 1;
+}
+
+/* x->verdict becomes what the right proof is worth. */
+static void use_account(struct exchange *x, const struct credentials *c)
+{
+    switch (set_secret(x, c, span_str(x->verdict.address))) {
+    case 1:
+        if (!c->active) {
+            exchange_refuse(&x->verdict, "disabled");
+            return;
+        }
+        x->verdict.verdict = AUTH_OK;
+        x->verdict.reason = NULL;
+        x->verdict.mailbox = c->mailbox;
+        memcpy(x->verdict.address, c->address, sizeof x->verdict.address);
+        return;
+    case 0:
+        exchange_refuse(&x->verdict, c->active ? "no-secret" : "disabled");
+        set_decoy(x, span_str(x->verdict.address));
+        return;
+    default:
+        log_error(NULL, "a stored secret of mailbox %lld cannot be used: it is no %s verifier", (long long)c->mailbox,
+                  mechanisms[x->mechanism].name);
+        x->verdict.verdict = AUTH_BROKEN;
+        return;
+    }
+}
+
+/* Once in an exchange, as soon as the library has read the client's name. */
+static void look_up(struct exchange *x)
+{
+    const char *typed = gsasl_property_fast(x->gsasl, GSASL_AUTHID);
+    char name[NAME_TYPED_MAX + 1];
+    struct credentials c;
+
+    x->looked_up = true;
+    if (typed == NULL || !exchange_prepare(span_str(typed), name))
+        name[0] = '\0';
+    int found = account_find(x->accounts, span_str(name), span_str(x->domain), &c, &x->verdict);
+    if (found > 0) {
+        use_account(x, &c);
+        secret_wipe(&c, sizeof c);
+    } else if (found == 0) {
+        set_decoy(x, span_str(x->verdict.address[0] != '\0' ? x->verdict.address : name));
+    }
+}
+
+/* ------------------------------------------------------------- the library */
+
+static int on_property(Gsasl *library, Gsasl_session *gs, Gsasl_property property)
+{
+    struct exchange *x = gs != NULL ? gsasl_session_hook_get(gs) : NULL;
+
+    (void)library;
+    if (x == NULL || x->looked_up)
+        return GSASL_NO_CALLBACK;
+    switch (property) {
+    case GSASL_SCRAM_ITER:
+    case GSASL_PASSWORD:
+        look_up(x);
+        return GSASL_OK;
+    default:
+        return GSASL_NO_CALLBACK;
+    }
+}
+
+Gsasl *exchange_gsasl_new(void)
+{
+    Gsasl *library = NULL;
+
+    int rc = gsasl_init(&library);
+    if (rc != GSASL_OK)
+        log_error(NULL, "could not start GNU SASL: %s", gsasl_strerror(rc));
+    ASSERT(rc == GSASL_OK);
+    gsasl_callback_set(library, on_property);
+    return library;
+}
+
+bool exchange_gsasl_open(Gsasl *library, struct exchange *x, const struct auth_opening *opening)
+{
+    int rc = gsasl_server_start(library, mechanisms[x->mechanism].name, &x->gsasl);
+
+    if (rc != GSASL_OK) {
+        log_error(NULL, "could not start %s: %s", mechanisms[x->mechanism].name, gsasl_strerror(rc));
+        x->gsasl = NULL;
+        return false;
+    }
+    gsasl_session_hook_set(x->gsasl, x);
+    /* They are there for a mechanism without PLUS too, so that a client that was led to believe that there is no PLUS is refused. */
+    set_base64(x->gsasl, GSASL_CB_TLS_EXPORTER, opening->exporter.at, opening->exporter.len);
+    set_base64(x->gsasl, GSASL_CB_TLS_UNIQUE, opening->unique.at, opening->unique.len);
+    return true;
+}
+
+void exchange_gsasl_close(struct exchange *x)
+{
+    static const Gsasl_property secrets[] = {
+        GSASL_PASSWORD, GSASL_SCRAM_STOREDKEY, GSASL_SCRAM_SERVERKEY, GSASL_SCRAM_SALTED_PASSWORD,
+    };
+
+    if (x->gsasl == NULL)
+        return;
+    for (size_t i = 0; i < sizeof secrets / sizeof secrets[0]; i++) {
+        const char *text = gsasl_property_fast(x->gsasl, secrets[i]);
+        /* It is the library's copy, made for us alone. */
+        if (text != NULL)
+            secret_wipe((void *)(uintptr_t)text, strlen(text));
+    }
+    gsasl_finish(x->gsasl);
+    x->gsasl = NULL;
+}
+
+/* Not before the library has said that the proof is right. */
+static void accept(struct exchange *x)
+{
+    const char *authzid = gsasl_property_fast(x->gsasl, GSASL_AUTHZID);
+
+    exchange_authorize(&x->verdict, span_str(authzid), span_str(x->domain));
+}
+
+/* What a failure is called in the log. */
+static const char *reason_of(int rc)
+{
+    switch (rc) {
+    case GSASL_AUTHENTICATION_ERROR:
+        return "password";
+    case GSASL_NO_CB_TLS_EXPORTER:
+    case GSASL_NO_CB_TLS_UNIQUE:
+        return "binding";
+    default:
+        return "malformed";
+    }
+}
+
+/* The verdict is in x->verdict; or true, and the client has to send more. */
+static bool step(struct exchange *x, struct span message, struct exchange_answer *out)
+{
+    char *text = NULL;
+    size_t len = 0;
+    int rc = gsasl_step(x->gsasl, message.at, message.len, &text, &len);
+    bool more = rc == GSASL_NEEDS_MORE;
+
+    if (x->looked_up && (x->verdict.verdict == AUTH_UNAVAILABLE || x->verdict.verdict == AUTH_BROKEN)) {
+        more = false;
+    } else if (rc == GSASL_MALLOC_ERROR || rc == GSASL_CRYPTO_ERROR) {
+        x->verdict.verdict = AUTH_UNAVAILABLE;
+    } else if (rc == GSASL_OK) {
+        accept(x);
+        /* RFC 5034 section 4: what the server has to say at the end goes out as one more challenge. */
+        x->proven = more = x->verdict.verdict == AUTH_OK && len > 0;
+    } else if (!more && (!x->looked_up || x->verdict.verdict == AUTH_OK)) {
+        exchange_refuse(&x->verdict, reason_of(rc));
+    }
+    if (more && len > sizeof out->challenge) {
+        exchange_refuse(&x->verdict, "malformed");
+        more = false;
+    }
+    if (more && len > 0)
+        memcpy(out->challenge, text, len);
+    out->len = more ? len : 0;
+    gsasl_free(text);
+    return more;
+}
+
+bool exchange_gsasl_step(struct exchange *x, struct span message, struct exchange_answer *out)
+{
+    bool more = false;
+
+    /*
+     * The library takes messages for C strings here and there; neither mechanism
+     * has a NUL in any. To an empty one of SCRAM it would ask again, and it is
+     * lenient with the first.
+     */
+    if (message.len > MESSAGE_MAX || (message.len > 0 && memchr(message.at, '\0', message.len) != NULL) ||
+        (message.len == 0 && is_scram(x->mechanism) && !x->proven) ||
+        (is_scram(x->mechanism) && !x->looked_up && !scram_first_ok(message, (mechanisms[x->mechanism].flags & MECH_BINDS) != 0))) {
+        exchange_refuse(&x->verdict, "malformed");
+    } else if (x->proven) {
+        if (message.len > 0)
+            exchange_refuse(&x->verdict, "malformed");
+    } else {
+        more = step(x, message, out);
+    }
+    out->verdict = x->verdict;
+    return more;
+}

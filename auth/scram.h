@@ -1,0 +1,35 @@
+/*
+ * scram.h - a stored SCRAM verifier (RFC 5803, as PostgreSQL writes it too):
+ * "SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>", the last three
+ * in base64. Pure.
+ */
+#ifndef POSTERN_AUTH_SCRAM_H
+#define POSTERN_AUTH_SCRAM_H
+
+#include <stdbool.h>
+
+#include "daemon/base/span.h"
+
+enum {
+    SCRAM_ITERATIONS = 4096,    /* of a name that is not there, and where only the secret itself is stored; RFC 7677 section 4 asks for no less */
+    SCRAM_SALT = 16,            /* octets, in the same cases */
+    SCRAM_BASE64_MAX = 96,
+};
+
+struct scram_verifier {
+    char iterations[12];
+    char salt[SCRAM_BASE64_MAX], stored_key[SCRAM_BASE64_MAX], server_key[SCRAM_BASE64_MAX];    /* base64 */
+};
+
+/* False if it is not one of SCRAM-SHA-256, or of SCRAM-SHA-1. The caller wipes it. */
+bool scram_parse(const char *text, bool sha1, struct scram_verifier *verifier_r);
+
+/*
+ * Two things of a client's first message that RFC 5802 asks to be refused, and
+ * no more: a name with a `=` that begins neither "=2C" nor "=3D" (section 5.1),
+ * and "p=", the use of a channel binding, with a mechanism that has none
+ * (section 6).
+ */
+bool scram_first_ok(struct span message, bool binds);
+
+#endif

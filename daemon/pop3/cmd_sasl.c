@@ -1,0 +1,281 @@
+/*
+ * cmd_sasl.c - AUTH (RFC 5034) and APOP (RFC 1939 section 7): the dialogue on
+ * the wire.
+ *
+ * Owns which mechanisms are offered, lines and base64. What the messages mean
+ * only the auth helper knows: nothing of them is kept here, and the verdict
+ * goes the way of PASS (cmd_auth.c).
+ */
+#include "daemon/pop3/session.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "auth/client.h"
+#include "daemon/base/mem.h"
+#include "daemon/base/secret.h"
+#include "daemon/net/conn.h"
+#include "daemon/net/loop.h"
+
+_Static_assert(AUTH_MESSAGE_MAX >= LINE_SASL_LIMIT / 4 * 3, "what a line can hold, a helper takes");
+
+enum { BASE64 = sodium_base64_VARIANT_ORIGINAL };
+
+/* ---------------------------------------------------------------- the offer */
+
+unsigned pop3_offered(const struct pop3_session *s)
+{
+    const struct pop3_service *service = s->service;
+    unsigned char binding[CONN_BINDING_MAX];
+    unsigned offered = 0;
+
+    for (unsigned m = 0; m < MECHANISMS; m++) {
+        bool possible = s->may_login;
+
+        if ((service->mechanisms & MECH_BIT(m)) == 0)
+            continue;
+        if (m == MECH_EXTERNAL)
+            possible = conn_client_identity(s->conn) != NULL;
+        else if (m == MECH_APOP)
+            possible = s->timestamp != NULL;
+        else if (mechanisms[m].flags & MECH_BINDS)
+            possible = conn_channel_binding(s->conn, CONN_TLS_EXPORTER, binding) > 0;
+        else if (!(mechanisms[m].flags & MECH_SENDS_PASSWORD))
+            possible = s->may_login || service->host.settings->sasl_without_tls;
+        if (possible)
+            offered |= MECH_BIT(m);
+    }
+    return offered;
+}
+
+const char *pop3_sasl_list(unsigned offered, char out[SASL_LIST_SIZE])
+{
+    size_t len = 0;
+
+    out[0] = '\0';
+    for (unsigned m = 0; m < MECH_APOP; m++)
+        if (offered & MECH_BIT(m))
+            len += (size_t)snprintf(out + len, SASL_LIST_SIZE - len, " %s", mechanisms[m].name);
+    ASSERT(len < SASL_LIST_SIZE);
+    return out;
+}
+
+const char *pop3_mechanism_text(const struct pop3_session *s, char out[SASL_LIST_SIZE])
+{
+    out[0] = '\0';
+    if (s->mechanism != MECHANISMS)
+        snprintf(out, SASL_LIST_SIZE, " mechanism=%s", mechanisms[s->mechanism].name);
+    return out;
+}
+
+/* Another one for every connection, and none that somebody could guess (P02). */
+void pop3_make_timestamp(struct pop3_session *s)
+{
+    const struct pop3_service *service = s->service;
+    unsigned char random[16];
+    char hex[2 * sizeof random + 1], text[128];
+
+    if (!(service->mechanisms & MECH_BIT(MECH_APOP)) || !(s->may_login || service->host.settings->sasl_without_tls))
+        return;
+    randombytes_buf(random, sizeof random);
+    snprintf(text, sizeof text, "<%s.%lld@%s>", sodium_bin2hex(hex, sizeof hex, random, sizeof random),
+             (long long)time(NULL), service->host_name);
+    s->timestamp = mem_str(text);
+}
+
+/* -------------------------------------------------------------- the dialogue */
+
+/* The reply that ends an exchange before its verdict. No [AUTH]: nobody has to be asked for another password (R07). */
+static enum outcome give_up(struct pop3_session *s, const char *why)
+{
+    if (s->auth_id == 0)
+        return pop3_bad(s, why);
+    auth_forget(s->service->host.auth, s->auth_id);
+    s->auth_id = 0;
+    /* A helper was at work for it: that is not to be had without end (S30). */
+    pop3_err(s, RC_NONE, "%s", why);
+    if (++s->refused < s->service->host.settings->pop3_login_failures)
+        return P3_DONE;
+    s->end = END_REFUSED;
+    return P3_CLOSE;
+}
+
+static enum outcome challenge(struct pop3_session *s, struct span octets)
+{
+    char line[4 + sodium_base64_ENCODED_LEN(AUTH_CHALLENGE_MAX, BASE64)];
+
+    memcpy(line, "+ ", 2);
+    sodium_bin2base64(line + 2, sizeof line - 4, (const unsigned char *)octets.at, octets.len, BASE64);
+    size_t len = strlen(line);
+    memcpy(line + len, "\r\n", 2);
+    conn_write(s->conn, line, len + 2);
+    secret_wipe(line, len);
+    return P3_ASK;
+}
+
+enum outcome pop3_sasl_challenge(struct pop3_session *s, struct span octets)
+{
+    return challenge(s, octets);
+}
+
+static struct span binding(const struct pop3_session *s, enum conn_binding type, unsigned char out[CONN_BINDING_MAX])
+{
+    return (struct span){ (const char *)out, conn_channel_binding(s->conn, type, out) };
+}
+
+/* A client of SCRAM that can bind, and was not told that we can, was lied to: so the helper has to know where we told (RFC 5802 section 6). */
+static bool bindings_matter(const struct pop3_session *s)
+{
+    unsigned offered = pop3_offered(s);
+
+    switch (s->mechanism) {
+    case MECH_SCRAM_SHA_256: return (offered & MECH_BIT(MECH_SCRAM_SHA_256_PLUS)) != 0;
+    case MECH_SCRAM_SHA_1: return (offered & MECH_BIT(MECH_SCRAM_SHA_1_PLUS)) != 0;
+    default: return (mechanisms[s->mechanism].flags & MECH_BINDS) != 0;
+    }
+}
+
+/* initial.at is NULL where the client has said nothing yet. */
+static enum outcome start(struct pop3_session *s, struct span initial)
+{
+    unsigned char exporter[CONN_BINDING_MAX], unique[CONN_BINDING_MAX];
+    struct auth_opening opening = {
+        .mechanism = s->mechanism, .has_initial = initial.at != NULL, .initial = initial,
+        .default_domain = span_str(s->domain), .session = span_str(s->id),
+    };
+
+    if (s->mechanism == MECH_EXTERNAL)
+        opening.identity = span_str(conn_client_identity(s->conn));
+    if (s->mechanism == MECH_APOP)
+        opening.timestamp = span_str(s->timestamp);
+    if (bindings_matter(s)) {
+        opening.exporter = binding(s, CONN_TLS_EXPORTER, exporter);
+        opening.unique = binding(s, CONN_TLS_UNIQUE, unique);
+    }
+    s->pass_at = loop_now(s->service->host.loop);
+    s->auth_id = auth_start(s->service->host.auth, &opening, pop3_on_verdict, s);
+    return P3_WAIT;
+}
+
+/* RFC 4648 section 4, and nothing that only resembles it (S05). */
+static bool decode(struct span text, unsigned char out[AUTH_MESSAGE_MAX], size_t *len_r)
+{
+    const char *end = NULL;
+
+    *len_r = 0;
+    return text.len == 0 || (sodium_base642bin(out, AUTH_MESSAGE_MAX, text.at, text.len, NULL, len_r, &end, BASE64) == 0 &&
+                             end == text.at + text.len);
+}
+
+/* Begins an exchange, or goes on with the one that is open. */
+static enum outcome message(struct pop3_session *s, struct span text)
+{
+    unsigned char octets[AUTH_MESSAGE_MAX];
+    size_t len;
+    enum outcome out = P3_WAIT;
+
+    if (!decode(text, octets, &len)) {
+        out = give_up(s, "that is not base64");
+    } else if (s->auth_id == 0) {
+        out = start(s, (struct span){ (const char *)octets, len });
+    } else {
+        s->pass_at = loop_now(s->service->host.loop);
+        auth_respond(s->service->host.auth, s->auth_id, (struct span){ (const char *)octets, len });
+    }
+    secret_wipe(octets, sizeof octets);
+    return out;
+}
+
+enum outcome pop3_sasl_line(struct pop3_session *s, enum line_kind kind, struct span line)
+{
+    s->wants_line = false;
+    switch (kind) {
+    case LINE_COMMAND:
+        break;
+    case LINE_NUL:
+        return give_up(s, "that is not base64");
+    case LINE_LONG:
+        return give_up(s, "a line must not be longer than 12288 octets");
+    case LINE_ENDLESS:
+        s->end = END_BAD_COMMANDS;
+        pop3_err(s, RC_NONE, "no end of line in sight, closing the connection");
+        return P3_CLOSE;
+    case LINE_MORE:
+        ASSERT(kind != LINE_MORE);
+    }
+    if (span_is(line, SPAN_OF("*")))
+        return give_up(s, "the login was given up");
+    return message(s, line);
+}
+
+/* ---------------------------------------------------------------- the commands */
+
+/* What Outlook 5 asks instead of CAPA: a name a line (S29). */
+static enum outcome list(struct pop3_session *s)
+{
+    char names[SASL_LIST_SIZE], *save = NULL;
+
+    pop3_sasl_list(pop3_offered(s), names);
+    if (names[0] == '\0')
+        return pop3_err(s, RC_NONE, "there is no mechanism to log in by here");
+    pop3_ok(s, "these are the mechanisms");
+    for (char *name = strtok_r(names, " ", &save); name != NULL; name = strtok_r(NULL, " ", &save)) {
+        conn_write(s->conn, name, strlen(name));
+        conn_write(s->conn, "\r\n", 2);
+    }
+    conn_write(s->conn, ".\r\n", 3);
+    return P3_DONE;
+}
+
+/* A mechanism that is not offered: told why where TLS would help. */
+static enum outcome not_offered(struct pop3_session *s, enum mechanism m)
+{
+    bool configured = (s->service->mechanisms & MECH_BIT(m)) != 0;
+
+    if (!configured || s->may_login || m == MECH_APOP || m == MECH_EXTERNAL || (mechanisms[m].flags & MECH_BINDS))
+        return pop3_bad(s, "that mechanism is not offered here");
+    s->mechanism = m;
+    pop3_log_cleartext(s);
+    return pop3_refuse_cleartext(s);
+}
+
+enum outcome pop3_cmd_auth(struct pop3_session *s, const struct args *args)
+{
+    struct span rest = args->count > 0 ? args->v[0] : SPAN_OF("");
+    const char *space = rest.len > 0 ? memchr(rest.at, ' ', rest.len) : NULL;
+    struct span name = { rest.at, space != NULL ? (size_t)(space - rest.at) : rest.len };
+    enum mechanism m;
+
+    if (rest.len == 0)
+        return list(s);
+    if (!mechanism_find(name, &m) || m == MECH_APOP)
+        return pop3_bad(s, "that mechanism is not offered here");
+    if ((pop3_offered(s) & MECH_BIT(m)) == 0)
+        return not_offered(s, m);
+    s->mechanism = m;
+    if (space == NULL) {
+        if (mechanisms[m].flags & MECH_SERVER_FIRST)
+            return start(s, (struct span){ NULL, 0 });
+        /* It is the client's turn, so no helper is asked before it spoke. */
+        return challenge(s, SPAN_OF(""));
+    }
+    if (mechanisms[m].flags & MECH_NO_INITIAL)
+        return pop3_bad(s, "with this mechanism the server begins");
+    struct span initial = { space + 1, rest.len - name.len - 1 };
+    if (initial.len == 0)
+        return pop3_bad(s, "wrong arguments for this command");
+    /* Present, but empty (RFC 5034 section 4): not the same as none. */
+    return message(s, span_is(initial, SPAN_OF("=")) ? SPAN_OF("") : initial);
+}
+
+enum outcome pop3_cmd_apop(struct pop3_session *s, const struct args *args)
+{
+    struct span name = args->v[0], digest = args->v[1];
+
+    if (s->timestamp == NULL)
+        return pop3_bad(s, "there is no APOP here");
+    s->mechanism = MECH_APOP;
+    /* The two are next to each other in the line, with one space between them. */
+    return start(s, (struct span){ name.at, name.len + 1 + digest.len });
+}

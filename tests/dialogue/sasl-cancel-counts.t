@@ -1,0 +1,17 @@
+# An exchange that a helper was asked for is a try, though it is given up.
+ids: S30 P10
+connect
+greet
+C: AUTH CRAM-MD5
+S+: <*@*>
+C: *
+S: -ERR*
+C: AUTH LOGIN
+S+: Username:
+C: *
+S: -ERR*
+C: AUTH LOGIN
+S+: Username:
+C: *
+S: -ERR*
+expect-eof
