@@ -228,13 +228,13 @@ static enum outcome list(struct pop3_session *s)
     return P3_DONE;
 }
 
-/* A mechanism that is not offered: told why where TLS would help. */
+/* A mechanism that is not offered: told why where TLS would help. It is no bad command: some clients try one after the other. */
 static enum outcome not_offered(struct pop3_session *s, enum mechanism m)
 {
     bool configured = (s->service->mechanisms & MECH_BIT(m)) != 0;
 
     if (!configured || s->may_login || m == MECH_APOP || m == MECH_EXTERNAL || (mechanisms[m].flags & MECH_BINDS))
-        return pop3_bad(s, "that mechanism is not offered here");
+        return pop3_err(s, RC_NONE, "that mechanism is not offered here");
     s->mechanism = m;
     pop3_log_cleartext(s);
     return pop3_refuse_cleartext(s);
@@ -250,7 +250,7 @@ enum outcome pop3_cmd_auth(struct pop3_session *s, const struct args *args)
     if (rest.len == 0)
         return list(s);
     if (!mechanism_find(name, &m) || m == MECH_APOP)
-        return pop3_bad(s, "that mechanism is not offered here");
+        return pop3_err(s, RC_NONE, "that mechanism is not offered here");
     if ((pop3_offered(s) & MECH_BIT(m)) == 0)
         return not_offered(s, m);
     s->mechanism = m;

@@ -472,7 +472,7 @@ static void until_ended(size_t sessions)
         run_loop();
 }
 
-static struct client *login(void)
+static __attribute__((unused)) struct client *login(void)
 {
     struct client *c = client_new("");
 

@@ -138,6 +138,119 @@ static void test_reply_sense(void **state)
     assert_int_equal(frame_put_reply(out, &(struct auth_reply){ 7, AUTH_REFUSED, 0, { text, NAME_ADDRESS_MAX + 1 } }), 0);
 }
 
+static bool start_in(const unsigned char *data, size_t len)
+{
+    struct auth_opening o;
+    uint64_t id;
+    unsigned char *copy = exact(data, len);
+    bool ok = frame_get_start(copy, len, &id, &o);
+
+    free(copy);
+    return ok;
+}
+
+static bool step_in(const unsigned char *data, size_t len, enum frame_kind kind)
+{
+    struct auth_step s;
+    unsigned char *copy = exact(data, len);
+    bool ok = frame_get_step(copy, len, kind, &s);
+
+    free(copy);
+    return ok;
+}
+
+static bool challenge_in(const unsigned char *data, size_t len)
+{
+    struct auth_challenge c;
+    unsigned char *copy = exact(data, len);
+    bool ok = frame_get_challenge(copy, len, &c);
+
+    free(copy);
+    return ok;
+}
+
+static void test_start(void **state)
+{
+    static const char text[AUTH_MESSAGE_MAX + 1];
+    unsigned char out[FRAME_START_MAX + 1];
+    struct auth_opening o, in = {
+        .mechanism = MECH_SCRAM_SHA_256_PLUS, .has_initial = true, .initial = SPAN_OF("n,,n=\0"), .default_domain = SPAN_OF("example.org"),
+        .session = SPAN_OF("09af"), .exporter = SPAN_OF("e"), .unique = SPAN_OF("uu"), .identity = SPAN_OF("a@x"), .timestamp = SPAN_OF("<1@x>"),
+    };
+    uint64_t id;
+
+    (void)state;
+    size_t len = frame_put_start(out, UINT64_C(0x8070605040302010), &in);
+    assert_int_equal(frame_kind(out, len), FRAME_START);
+    assert_true(frame_get_start(out, len, &id, &o));
+    assert_true(id == UINT64_C(0x8070605040302010) && o.mechanism == in.mechanism && o.has_initial && span_is(o.initial, in.initial));
+    assert_true(span_is(o.default_domain, in.default_domain) && span_is(o.session, in.session) && span_is(o.exporter, in.exporter) &&
+                span_is(o.unique, in.unique) && span_is(o.identity, in.identity) && span_is(o.timestamp, in.timestamp));
+    for (size_t cut = 0; cut < len; cut++)
+        assert_false(start_in(out, cut));
+    out[len] = 0;
+    assert_false(start_in(out, len + 1));
+    assert_false(request_in(out, len) || reply_in(out, len) || challenge_in(out, len) || step_in(out, len, FRAME_RESPOND));
+    for (unsigned v = 0; v < 256; v++) {
+        out[9] = (unsigned char)v;
+        assert_int_equal(start_in(out, len), v < MECHANISMS);
+    }
+    out[9] = MECH_PLAIN;
+    out[10] = 2;
+    assert_false(start_in(out, len));
+    out[10] = 0;        /* none, and yet there is one */
+    assert_false(start_in(out, len));
+
+    in = (struct auth_opening){ .mechanism = MECH_LOGIN, .session = SPAN_OF("1\n2") };
+    assert_false(start_in(out, frame_put_start(out, 1, &in)));
+    in = (struct auth_opening){
+        .has_initial = true, .initial = { text, AUTH_MESSAGE_MAX }, .default_domain = { text, NAME_TYPED_MAX }, .session = SPAN_OF("0123456789abcdef"),
+        .exporter = { text, FRAME_BINDING_MAX }, .unique = { text, FRAME_BINDING_MAX }, .identity = { text, NAME_ADDRESS_MAX },
+        .timestamp = { text, FRAME_TIMESTAMP_MAX },
+    };
+    assert_int_equal(frame_put_start(out, 1, &in), FRAME_START_MAX);
+    assert_true(start_in(out, FRAME_START_MAX));
+    struct span *parts[] = { &in.initial, &in.default_domain, &in.exporter, &in.unique, &in.identity, &in.timestamp };
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        parts[i]->len++;
+        assert_int_equal(frame_put_start(out, 1, &in), 0);
+        parts[i]->len--;
+    }
+}
+
+static void test_steps(void **state)
+{
+    static const char text[AUTH_MESSAGE_MAX + 1];
+    unsigned char out[FRAME_STEP_MAX + 1];
+    struct auth_step s;
+    struct auth_challenge c;
+
+    (void)state;
+    size_t len = frame_put_step(out, FRAME_RESPOND, &(struct auth_step){ 5, 6, SPAN_OF("a\0b") });
+    assert_true(frame_get_step(out, len, FRAME_RESPOND, &s));
+    assert_true(s.id == 5 && s.exchange == 6 && span_is(s.response, SPAN_OF("a\0b")));
+    for (size_t cut = 0; cut < len; cut++)
+        assert_false(step_in(out, cut, FRAME_RESPOND));
+    assert_false(step_in(out, len, FRAME_ABORT));
+    out[0] = FRAME_ABORT;       /* which carries nothing */
+    assert_false(step_in(out, len, FRAME_ABORT));
+    len = frame_put_step(out, FRAME_ABORT, &(struct auth_step){ 5, 6, { NULL, 0 } });
+    assert_true(step_in(out, len, FRAME_ABORT));
+    assert_int_equal(frame_put_step(out, FRAME_RESPOND, &(struct auth_step){ 5, 6, { text, AUTH_MESSAGE_MAX } }), FRAME_STEP_MAX);
+    assert_int_equal(frame_put_step(out, FRAME_RESPOND, &(struct auth_step){ 5, 6, { text, AUTH_MESSAGE_MAX + 1 } }), 0);
+
+    len = frame_put_challenge(out, &(struct auth_challenge){ 5, 6, SPAN_OF("r=x") });
+    assert_true(frame_get_challenge(out, len, &c));
+    assert_true(c.id == 5 && c.exchange == 6 && span_is(c.text, SPAN_OF("r=x")));
+    for (size_t cut = 0; cut < len; cut++)
+        assert_false(challenge_in(out, cut));
+    out[len] = 0;
+    assert_false(challenge_in(out, len + 1));
+    assert_false(reply_in(out, len));
+    assert_false(challenge_in(out, frame_put_challenge(out, &(struct auth_challenge){ 5, 0, SPAN_OF("r=x") })));
+    assert_int_equal(frame_put_challenge(out, &(struct auth_challenge){ 5, 6, { text, AUTH_CHALLENGE_MAX + 1 } }), 0);
+}
+
 /* Noise: an answer, never a crash. */
 static void test_noise(void **state)
 {
@@ -151,6 +264,9 @@ static void test_noise(void **state)
             data[k] = (unsigned char)(rand() % 4 == 0 ? rand() : rand() % 4);
         request_in(data, len);
         reply_in(data, len);
+        start_in(data, len);
+        step_in(data, len, FRAME_RESPOND);
+        challenge_in(data, len);
     }
 }
 
@@ -158,7 +274,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_request),     cmocka_unit_test(test_request_bounds), cmocka_unit_test(test_reply),
-        cmocka_unit_test(test_reply_sense), cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_reply_sense), cmocka_unit_test(test_noise),          cmocka_unit_test(test_start),
+        cmocka_unit_test(test_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

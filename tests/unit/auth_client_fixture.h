@@ -1,0 +1,173 @@
+/*
+ * auth_client_fixture.h - the worker's side of authentication, with helpers
+ * that the test plays: for test_auth_client*.c.
+ */
+#ifndef TESTS_AUTH_CLIENT_FIXTURE_H
+#define TESTS_AUTH_CLIENT_FIXTURE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "auth/client.h"
+#include "auth/frame.h"
+#include "daemon/base/log.h"
+#include "daemon/base/secret.h"
+#include "daemon/net/loop.h"
+#include "daemon/net/peer.h"
+
+enum { HELPERS_MAX = 3, NEVER = 3600000 };
+
+static struct fixture {
+    struct loop *loop;
+    struct auth_client *client;
+    int helper[HELPERS_MAX];    /* the helpers' ends, -1 when closed */
+    size_t count;
+    int lost;
+    int answers, wanted;
+    struct timer *watchdog;
+} f;
+
+struct asker {
+    int calls;
+    enum auth_verdict verdict;
+    int64_t mailbox;
+    char address[NAME_ADDRESS_MAX + 1];
+    char challenge[64];
+};
+
+static void on_lost(void *arg)
+{
+    (void)arg;
+    f.lost++;
+}
+
+static void on_watchdog(void *arg)
+{
+    (void)arg;
+    fail_msg("nothing came");
+}
+
+static void begin(size_t helpers, uint64_t deadline_ms)
+{
+    int ends[HELPERS_MAX];
+    const struct timeval patience = { 10, 0 };
+
+    memset(&f, 0, sizeof f);
+    f.loop = loop_new();
+    f.count = helpers;
+    for (size_t i = 0; i < helpers; i++) {
+        int pair[2];
+        assert_int_equal(peer_pair(pair), 0);
+        ends[i] = pair[0];
+        f.helper[i] = pair[1];
+        assert_int_equal(setsockopt(pair[1], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
+    }
+    f.client = auth_client_new(f.loop, ends, helpers, deadline_ms, on_lost, &f);
+    f.watchdog = timer_new(f.loop, on_watchdog, &f);
+    assert_int_equal(auth_client_alive(f.client), helpers);
+}
+
+static void hang_up(size_t i)
+{
+    close(f.helper[i]);
+    f.helper[i] = -1;
+}
+
+static void end(void)
+{
+    auth_client_free(&f.client);
+    assert_null(f.client);
+    for (size_t i = 0; i < f.count; i++)
+        if (f.helper[i] >= 0)
+            hang_up(i);
+    timer_free(&f.watchdog);
+    loop_free(&f.loop);
+}
+
+static void on_done(void *owner, const struct auth_result *result)
+{
+    struct asker *a = owner;
+
+    a->calls++;
+    a->verdict = result->verdict;
+    a->mailbox = result->mailbox;
+    snprintf(a->address, sizeof a->address, "%.*s", (int)result->address.len, result->address.at);
+    snprintf(a->challenge, sizeof a->challenge, "%.*s", (int)result->challenge.len, result->challenge.at);
+    if (++f.answers == f.wanted)
+        loop_stop(f.loop);
+}
+
+static uint64_t ask(struct asker *a, const char *name)
+{
+    int before = f.answers;
+    uint64_t id = auth_check_password(f.client, span_str(name), SPAN_OF("secret"), SPAN_OF("example.org"), "0a1b2c", on_done, a);
+
+    assert_int_equal(f.answers, before);    /* never from within */
+    assert_true(id != 0);
+    return id;
+}
+
+/* Runs the loop until so many more were answered. */
+static void run_until(int more)
+{
+    f.wanted = f.answers + more;
+    timer_set(f.watchdog, 20000);
+    loop_run(f.loop);
+    timer_stop(f.watchdog);
+    assert_int_equal(f.answers, f.wanted);
+}
+
+static void stop(void *arg)
+{
+    loop_stop(arg);
+}
+
+/* Everything that is ready now, and what follows from it; nobody is answered. */
+static void run_idle(void)
+{
+    int before = f.answers;
+
+    for (int i = 0; i < 5; i++) {
+        struct timer *t = timer_new(f.loop, stop, f.loop);
+        timer_set(t, 1);
+        loop_run(f.loop);
+        timer_free(&t);
+    }
+    assert_int_equal(f.answers, before);
+}
+
+/* The next request that helper i got. The spans hold until the next call. */
+static struct auth_request take(size_t i)
+{
+    static unsigned char data[PEER_MAX];
+    struct auth_request r;
+
+    long len = peer_receive_blocking(f.helper[i], data, sizeof data);
+    assert_true(len > 0);
+    assert_true(frame_get_request(data, (size_t)len, &r));
+    return r;
+}
+
+static bool has_request(size_t i)
+{
+    char c;
+    return recv(f.helper[i], &c, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+static void give(size_t i, uint64_t id, enum auth_verdict verdict)
+{
+    unsigned char out[FRAME_REPLY_MAX];
+    const struct auth_reply reply = { id, verdict, verdict == AUTH_OK ? 42 : 0, SPAN_OF("anna@example.org") };
+
+    assert_true(peer_send_blocking(f.helper[i], out, frame_put_reply(out, &reply)));
+}
+
+#endif

@@ -1,0 +1,226 @@
+/*
+ * Exchanges in the helper against a real PostgreSQL (POSTERN_TEST_DB): what a
+ * hostile worker, or a client by way of an honest one, may send. Whether the
+ * right proof is let in, tests/system/test_sasl.py says.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include <libpq-fe.h>
+
+#include "auth/decoy.h"
+#include "auth/exchange.h"
+#include "auth/helper.h"
+#include "daemon/base/log.h"
+#include "daemon/base/secret.h"
+
+static struct auth_settings settings = {
+    .auth_helpers = 1, .auth_argon2_memory = 8388608, .auth_argon2_passes = 1, .auth_cache = 64, .auth_deadline = 20000,
+};
+static struct accounts *accounts;
+static struct exchanges *exchanges;
+static struct exchange_answer answer;
+
+static void start(enum mechanism m, const char *initial, uint64_t id)
+{
+    struct auth_opening o = { .mechanism = m, .session = SPAN_OF("0a"), .default_domain = SPAN_OF("example.org"), .timestamp = SPAN_OF("<1@x>") };
+
+    if (initial != NULL) {
+        o.has_initial = true;
+        o.initial = span_str(initial);
+    }
+    exchange_start(exchanges, id, &o, &answer);
+}
+
+static void respond(uint64_t id, uint64_t exchange, struct span response)
+{
+    exchange_respond(exchanges, &(struct auth_step){ id, exchange, response }, &answer);
+}
+
+static void refused(const char *reason)
+{
+    assert_true(answer.exchange == 0);
+    assert_int_equal(answer.verdict.verdict, AUTH_REFUSED);
+    assert_string_equal(answer.verdict.reason, reason);
+    assert_true(answer.verdict.mailbox == 0);
+}
+
+static bool says(const char *text)
+{
+    return answer.exchange != 0 && answer.len == strlen(text) && memcmp(answer.challenge, text, answer.len) == 0;
+}
+
+static void test_login(void **state)
+{
+    (void)state;
+    start(MECH_LOGIN, NULL, 1);
+    assert_true(says("Username:"));
+    respond(1, answer.exchange, SPAN_OF("ghost"));
+    assert_true(says("Password:"));
+    assert_string_equal(answer.session, "0a");
+    respond(1, answer.exchange, SPAN_OF("x"));
+    refused("unknown");
+    assert_string_equal(answer.verdict.address, "ghost@example.org");
+    start(MECH_LOGIN, "ghost", 1);
+    assert_true(says("Password:"));
+    respond(1, answer.exchange, SPAN_OF("a\0b"));
+    refused("password");
+    start(MECH_LOGIN, NULL, 1);
+    respond(1, answer.exchange, SPAN_OF("a\0b"));
+    refused("malformed");
+}
+
+/* An exchange belongs to one request, and is over with its verdict. */
+static void test_whose(void **state)
+{
+    (void)state;
+    start(MECH_LOGIN, NULL, 5);
+    uint64_t exchange = answer.exchange;
+    respond(6, exchange, SPAN_OF("ghost"));
+    assert_true(answer.exchange == 0 && answer.verdict.verdict == AUTH_UNAVAILABLE);
+    respond(5, exchange + 1, SPAN_OF("ghost"));
+    assert_true(answer.exchange == 0 && answer.verdict.verdict == AUTH_UNAVAILABLE);
+    exchange_abort(exchanges, &(struct auth_step){ 6, exchange, SPAN_OF("") }, &answer);
+    assert_int_equal(answer.verdict.verdict, AUTH_UNAVAILABLE);
+    respond(5, exchange, SPAN_OF("ghost"));
+    assert_true(says("Password:"));
+    exchange_abort(exchanges, &(struct auth_step){ 5, exchange, SPAN_OF("") }, &answer);
+    refused("aborted");
+    respond(5, exchange, SPAN_OF("ghost"));
+    assert_int_equal(answer.verdict.verdict, AUTH_UNAVAILABLE);
+}
+
+/* S30: too many: the oldest is forgotten, the latest is served. */
+static void test_bound(void **state)
+{
+    enum { MANY = 3000 };
+    uint64_t first, last = 0;
+
+    (void)state;
+    start(MECH_SCRAM_SHA_256, "n,,n=ghost,r=abc", 1);
+    first = answer.exchange;
+    assert_true(first != 0);
+    for (uint64_t i = 2; i <= MANY; i++) {
+        start(MECH_CRAM_MD5, NULL, i);
+        last = answer.exchange;
+        assert_true(last != 0);
+    }
+    respond(1, first, SPAN_OF("c=biws,r=abc,p=AAAA"));
+    assert_int_equal(answer.verdict.verdict, AUTH_UNAVAILABLE);
+    respond(MANY, last, SPAN_OF("ghost 00000000000000000000000000000000"));
+    refused("unknown");
+}
+
+/* S03, S15, S22, P07 */
+static void test_malformed(void **state)
+{
+    static const struct { enum mechanism m; const char *initial, *reason; } rows[] = {
+        { MECH_PLAIN, NULL, "malformed" },          { MECH_PLAIN, "", "malformed" },        { MECH_PLAIN, "abc", "malformed" },
+        { MECH_EXTERNAL, NULL, "certificate" },     { MECH_EXTERNAL, "a@x", "certificate" },
+        { MECH_APOP, NULL, "malformed" },           { MECH_APOP, "ghost", "malformed" },
+        { MECH_APOP, "ghost 00000000000000000000000000000000", "unknown" },
+        { MECH_SCRAM_SHA_256, NULL, "malformed" },  { MECH_SCRAM_SHA_256, "", "malformed" },
+        { MECH_SCRAM_SHA_256, "n,,n=,r=a", "malformed" },   { MECH_SCRAM_SHA_256, "n,,n=ghost", "malformed" },
+        { MECH_SCRAM_SHA_256_PLUS, "p=tls-exporter,,n=ghost,r=abc", "binding" },
+        { MECH_SCRAM_SHA_256_PLUS, "n,,n=ghost,r=abc", "password" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        start(rows[i].m, rows[i].initial, 1);
+        refused(rows[i].reason);
+    }
+    start(MECH_CRAM_MD5, NULL, 1);
+    respond(1, answer.exchange, SPAN_OF("ghost\0 00000000000000000000000000000000"));
+    refused("malformed");
+    start(MECH_SCRAM_SHA_256, "n,,n=ghost,r=abc", 1);
+    respond(1, answer.exchange, SPAN_OF(""));
+    refused("malformed");
+}
+
+/* P04: whatever the messages are; a sanitizer looks on. */
+static void test_noise(void **state)
+{
+    static const char *const seeds[] = {
+        "n,,n=ghost,r=abcdefgh", "c=biws,r=abcdefgh,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=", "y,a=x,m=1,n=a=2Cb,r=z,s=1",
+        "p=tls-unique,,n=ghost,r=abc", "ghost 0123456789abcdef0123456789abcdef", "p=,,=,=,,,", "n,,n=ghost,r=,c=,p=",
+    };
+    enum { SEEDS = sizeof seeds / sizeof seeds[0] };
+
+    (void)state;
+    srand(1);
+    for (int i = 0; i < 20000; i++) {
+        static const enum mechanism by[] = { MECH_SCRAM_SHA_256, MECH_SCRAM_SHA_256_PLUS, MECH_SCRAM_SHA_1, MECH_CRAM_MD5, MECH_PLAIN, MECH_APOP };
+        struct auth_opening o = { .mechanism = by[rand() % 6], .has_initial = true, .exporter = SPAN_OF("01234567890123456789012345678901"),
+                                  .timestamp = SPAN_OF("<1@x>") };
+        char text[200];
+
+        for (int step = 0; step < 3; step++) {
+            size_t len = (size_t)snprintf(text, sizeof text, "%s", seeds[rand() % SEEDS]);
+            for (int k = rand() % 4; k > 0; k--)
+                text[(size_t)rand() % len] = (char)rand();
+            if (rand() % 4 == 0)
+                len = (size_t)rand() % len;
+            /* Where its memory ends, it ends. */
+            char *copy = malloc(len > 0 ? len : 1);
+            assert_non_null(copy);
+            memcpy(copy, text, len);
+            o.initial = (struct span){ copy, len };
+            if (step == 0)
+                exchange_start(exchanges, 9, &o, &answer);
+            else
+                respond(9, answer.exchange, o.initial);
+            free(copy);
+            if (answer.exchange == 0)
+                break;
+        }
+        assert_true(answer.exchange != 0 || answer.verdict.verdict != AUTH_OK);
+    }
+}
+
+static int setup(void **state)
+{
+    char info[1024];
+    PGconn *db = PQconnectdb(getenv("POSTERN_TEST_DB"));
+
+    (void)state;
+    PGresult *result = PQexec(db, "select postern.schema_version()");
+    assert_int_equal(PQresultStatus(result), PGRES_TUPLES_OK);
+    int version = atoi(PQgetvalue(result, 0, 0));
+    PQclear(result);
+    PQfinish(db);
+    snprintf(info, sizeof info, "%s options='-c role=postern_auth'", getenv("POSTERN_TEST_DB"));
+    decoy_init();
+    accounts = accounts_new(info, &settings, version);
+    exchanges = exchanges_new(accounts);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    exchanges_free(&exchanges);
+    accounts_free(&accounts);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_login),     cmocka_unit_test(test_whose), cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_malformed), cmocka_unit_test(test_noise),
+    };
+    if (getenv("POSTERN_TEST_DB") == NULL) {
+        fputs("test_auth_exchange: SKIPPED, as POSTERN_TEST_DB is not set (a superuser's connection string)\n", stderr);
+        return 0;
+    }
+    log_set_level(LOG_LEVEL_ERROR);
+    secret_init();
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

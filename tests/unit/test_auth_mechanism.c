@@ -1,0 +1,122 @@
+/*
+ * Names of mechanisms, stored verifiers and the first message of SCRAM, and
+ * what is shown for names that are not there.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "auth/decoy.h"
+#include "auth/mechanism.h"
+#include "auth/scram.h"
+
+/* S13 */
+static void test_find(void **state)
+{
+    enum mechanism m;
+
+    (void)state;
+    for (unsigned i = 0; i < MECHANISMS; i++) {
+        assert_true(mechanism_find(span_str(mechanisms[i].name), &m));
+        assert_int_equal(m, i);
+    }
+    assert_true(mechanism_find(SPAN_OF("scram-Sha-256"), &m));
+    assert_int_equal(m, MECH_SCRAM_SHA_256);
+    assert_false(mechanism_find(SPAN_OF(""), &m));
+    assert_false(mechanism_find(SPAN_OF("PLAI"), &m));
+    assert_false(mechanism_find(SPAN_OF("PLAIN "), &m));
+}
+
+static void test_parse(void **state)
+{
+    struct span wrong;
+    unsigned set;
+
+    (void)state;
+    assert_true(mechanisms_parse("", &set, &wrong));
+    assert_int_equal(set, 0);
+    assert_true(mechanisms_parse("  plain   APOP ", &set, &wrong));
+    assert_int_equal(set, MECH_BIT(MECH_PLAIN) | MECH_BIT(MECH_APOP));
+    assert_false(mechanisms_parse("PLAIN GSSAPI LOGIN", &set, &wrong));
+    assert_true(span_is(wrong, SPAN_OF("GSSAPI")));
+    assert_false(mechanisms_parse("PLAIN LOGIN plain", &set, &wrong));
+    assert_true(span_is(wrong, SPAN_OF("plain")));
+    assert_false(mechanisms_parse("PLAIN,LOGIN", &set, &wrong));
+}
+
+/* The one of RFC 7677 section 3, by its salt and count; keys of the right and of the wrong size. */
+#define KEY256 "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY="
+#define KEY1 "6dlGYMOdZcOPutkcNY8U2g7vK9Y="
+
+static void test_verifier(void **state)
+{
+    static const char *const bad[] = {
+        "", "SCRAM-SHA-256", "SCRAM-SHA-256$", "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$" KEY256 ":",
+        "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$" KEY256,
+        "SCRAM-SHA-256$0:W22ZaJ0SNY7soEsUEjb6gQ==$" KEY256 ":" KEY256,
+        "SCRAM-SHA-256$-1:W22ZaJ0SNY7soEsUEjb6gQ==$" KEY256 ":" KEY256,
+        "SCRAM-SHA-256$99999999999:W22ZaJ0SNY7soEsUEjb6gQ==$" KEY256 ":" KEY256,
+        "SCRAM-SHA-256$4096:$" KEY256 ":" KEY256, "SCRAM-SHA-256$4096:W22Z,i=1$" KEY256 ":" KEY256,
+        "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$" KEY1 ":" KEY256,
+        "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$" KEY256 ":" KEY256 "x",
+        "SCRAM-SHA-1$4096:W22ZaJ0SNY7soEsUEjb6gQ==$" KEY1 ":" KEY1,
+    };
+    struct scram_verifier v;
+
+    (void)state;
+    assert_true(scram_parse("SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$" KEY256 ":" KEY256, false, &v));
+    assert_string_equal(v.iterations, "4096");
+    assert_string_equal(v.salt, "W22ZaJ0SNY7soEsUEjb6gQ==");
+    assert_string_equal(v.stored_key, KEY256);
+    assert_string_equal(v.server_key, KEY256);
+    assert_true(scram_parse("SCRAM-SHA-1$4096:QSXCR+Q6sek8bf92$" KEY1 ":" KEY1, true, &v));
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_false(scram_parse(bad[i], false, &v));
+}
+
+/* S24 S25 */
+static void test_first_message(void **state)
+{
+    static const char *const good[] = {
+        "n,,n=user,r=x", "y,,n=a=2Cb=3D,r=x", "n,a=a=2Cb,n=u,r=x=y", "", "n", "n,", "n,,", "n,,m=x,n=u", ",,,",
+    };
+    static const char *const bad[] = { "n,,n=a=41,r=x", "n,,n=a=,r=x", "n,,n==,r=x", "n,,n=a=2c,r=x", "n,a=x=4,n=u,r=x", "n,,n=a=2" };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+        assert_true(scram_first_ok(span_str(good[i]), false));
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_false(scram_first_ok(span_str(bad[i]), true));
+    assert_false(scram_first_ok(SPAN_OF("p=tls-exporter,,n=u,r=x"), false));
+    assert_true(scram_first_ok(SPAN_OF("p=tls-exporter,,n=u,r=x"), true));
+}
+
+/* S26 */
+static void test_decoy(void **state)
+{
+    unsigned char a[16], b[16];
+
+    (void)state;
+    decoy_init();
+    decoy_octets("salt", SPAN_OF("anna@example.org"), a, sizeof a);
+    decoy_init();
+    decoy_octets("salt", SPAN_OF("anna@example.org"), b, sizeof b);
+    assert_memory_equal(a, b, sizeof a);
+    decoy_octets("salt", SPAN_OF("anne@example.org"), b, sizeof b);
+    assert_memory_not_equal(a, b, sizeof a);
+    decoy_octets("other", SPAN_OF("anna@example.org"), b, sizeof b);
+    assert_memory_not_equal(a, b, sizeof a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_find),          cmocka_unit_test(test_parse), cmocka_unit_test(test_verifier),
+        cmocka_unit_test(test_first_message), cmocka_unit_test(test_decoy),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
