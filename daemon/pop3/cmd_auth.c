@@ -84,9 +84,9 @@ static void log_refused(const struct pop3_session *s, const char *reason)
 {
     char tls[TLS_TEXT_SIZE], mechanism[SASL_LIST_SIZE];
 
-    log_info(s->id, "login user=%s%s peer=%s%s result=refused reason=%s",
-             log_text((struct span){ s->name, s->name_len }).s, pop3_mechanism_text(s, mechanism), conn_peer(s->conn),
-             pop3_tls_text(s, tls), reason);
+    log_info(s->id, "login user=%s peer=%s%s%s result=refused reason=%s",
+             log_text((struct span){ s->name, s->name_len }).s, conn_peer(s->conn), pop3_tls_text(s, tls),
+             pop3_mechanism_text(s, mechanism), reason);
 }
 
 /* RFC 2595 section 2.3, RFC 8314 section 4.1: a password is not to be read by others. It was sent all the same; it is not looked at. */
@@ -164,9 +164,9 @@ static enum outcome logged_in(struct pop3_session *s, struct drop *drop)
     pop3_set_session_timer(s);
     if (service->host.logins != NULL)
         recent_set(service->host.logins, (uint64_t)s->mailbox, loop_now(service->host.loop));
-    log_info(s->id, "login user=%s%s peer=%s%s result=ok messages=%zu octets=%llu",
-             log_text((struct span){ s->name, s->name_len }).s, pop3_mechanism_text(s, mechanism), conn_peer(s->conn),
-             pop3_tls_text(s, tls), count, octets);
+    log_info(s->id, "login user=%s peer=%s%s%s result=ok messages=%zu octets=%llu",
+             log_text((struct span){ s->name, s->name_len }).s, conn_peer(s->conn), pop3_tls_text(s, tls),
+             pop3_mechanism_text(s, mechanism), count, octets);
     return pop3_ok(s, "%zu message%s, %llu octets", count, count == 1 ? "" : "s", octets);
 }
 

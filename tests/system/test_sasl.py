@@ -108,7 +108,7 @@ class Scram(SaslCase):
             self.assertIn(b"SASL SCRAM-SHA-256 SCRAM-SHA-1 CRAM-MD5 PLAIN LOGIN", pop.multi("CAPA"))
             pop.err("AUTH PLAIN")
             pop.ok("QUIT")
-        self.in_log(rf'login user="{WHO}" mechanism=SCRAM-SHA-256 peer=\S+ result=ok')
+        self.in_log(rf'login user="{WHO}" peer=\S+ mechanism=SCRAM-SHA-256 result=ok')
 
     def test_without_initial_response(self):
         with self.site.connect() as pop:
@@ -334,7 +334,7 @@ class SharedSecrets(SaslCase):
             self.assertTrue(cram_md5(pop, WHO.upper(), SECRET).startswith(b"+OK 2 messages"))
             pop.ok("QUIT")
         self.in_log(rf'auth name="{WHO}" mechanism=CRAM-MD5 result=refused reason=password')
-        self.in_log(rf'login user="{WHO}" mechanism=CRAM-MD5 peer=\S+ result=ok')
+        self.in_log(rf'login user="{WHO}" peer=\S+ mechanism=CRAM-MD5 result=ok')
 
     def test_apop(self):
         """P01 P02 P06 P09."""
@@ -353,7 +353,7 @@ class SharedSecrets(SaslCase):
             self.assertTrue(pop.cmd(f"APOP {WHO} {apop_digest(pop.greeting, SECRET)}").startswith(b"+OK 2 messages"))
             pop.err(f"APOP {WHO} x")
             pop.ok("QUIT")
-        self.in_log(rf'login user="{WHO}" mechanism=APOP peer=\S+ result=ok')
+        self.in_log(rf'login user="{WHO}" peer=\S+ mechanism=APOP result=ok')
 
     def test_apop_digests(self):
         """P04: 32 lower-case digits and nothing else."""

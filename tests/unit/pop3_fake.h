@@ -102,7 +102,8 @@ static void answer_auth(void *arg)
 static void copy_span(char *to, size_t size, struct span from)
 {
     assert_true(from.len < size);
-    memcpy(to, from.at, from.len);
+    if (from.len > 0)
+        memcpy(to, from.at, from.len);
     to[from.len] = '\0';
 }
 
