@@ -3,6 +3,7 @@
 P01-P09, C05, C07, C08, S03, S09, S19-S23, S25-S28, S30, S31.
 """
 import base64
+import contextlib
 import hashlib
 import hmac
 import os
@@ -440,7 +441,8 @@ class Failures(SaslCase):
             c = scram.Client(WHO, kit.PASSWORD)
             line = pop.cmd(f"AUTH SCRAM-SHA-256 {scram.b64(c.first())}")
             for pid in self.site.tree()[2]:
-                kit.kill(pid)
+                with contextlib.suppress(ProcessLookupError):       # a cell without sessions may have ended by itself meanwhile
+                    kit.kill(pid)
             final = c.final(challenge(line))
             self.in_log("auth helper was lost")
             self.assertTrue(say(pop, final).startswith(b"-ERR [SYS/TEMP]"))
