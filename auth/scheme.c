@@ -14,6 +14,8 @@
 #include "auth/helper.h"
 #include "daemon/base/secret.h"
 
+/* These know their secrets by the name in braces; those of the other table by what follows it. */
+static const struct scheme *const named[] = { &scheme_pbkdf2, &scheme_digest };
 static const struct scheme *const schemes[] = { &scheme_argon2, &scheme_crypt };
 
 /* As Dovecot and its relatives write them, in any case: what must follow, so that the two cannot disagree. */
@@ -22,7 +24,7 @@ static const struct {
 } prefixes[] = {
     { "{ARGON2ID}", "$argon2id$" }, { "{ARGON2I}", "$argon2i$" }, { "{BLF-CRYPT}", "$2" },
     { "{SHA512-CRYPT}", "$6$" },    { "{SHA256-CRYPT}", "$5$" },  { "{MD5-CRYPT}", "$1$" },
-    { "{CRYPT}", "" },
+    { "{MD5}", "$1$" },             { "{DES-CRYPT}", "" },        { "{CRYPT}", "" },
 };
 
 /* The secret without its prefix; NULL if there is one that we do not know. */
@@ -50,6 +52,11 @@ static const struct scheme *find(const char *stored, const char **secret_r, cons
         *error_r = "the secret is too long for any scheme";
         return NULL;
     }
+    for (size_t i = 0; i < sizeof named / sizeof named[0]; i++)
+        if (named[i]->takes(stored)) {
+            *secret_r = stored;
+            return named[i]->known(stored, error_r) ? named[i] : NULL;
+        }
     const char *secret = without_prefix(stored, error_r);
     if (secret == NULL)
         return NULL;
@@ -63,7 +70,7 @@ static const struct scheme *find(const char *stored, const char **secret_r, cons
 }
 
 /* An empty one authenticates nobody (A07); crypt(3) would end at a NUL and take what is before it. */
-static const char *password_problem(struct span password)
+const char *scheme_password_problem(struct span password)
 {
     if (password.len == 0)
         return "the password is empty";
@@ -72,6 +79,14 @@ static const char *password_problem(struct span password)
     if (memchr(password.at, '\0', password.len) != NULL)
         return "the password has a NUL in it";
     return NULL;
+}
+
+bool scheme_is_locked(const char *stored)
+{
+    const char *secret = strncasecmp(stored, "{CRYPT}", 7) == 0 ? stored + 7 : stored;
+
+    /* shadow(5). What crypt(3) makes never begins so. */
+    return secret[0] == '!' || secret[0] == '*';
 }
 
 int scheme_known(const char *stored, const char **error_r)
@@ -89,7 +104,7 @@ enum scheme_answer scheme_verify(const char *stored, struct span password, const
     const struct scheme *scheme = find(stored, &secret, error_r);
     if (scheme == NULL)
         return SCHEME_UNKNOWN;
-    if (password_problem(password) != NULL)
+    if (scheme_password_problem(password) != NULL)
         return SCHEME_DIFFERS;
     memcpy(copy, password.at, password.len);
     copy[password.len] = '\0';
@@ -108,7 +123,7 @@ int scheme_hash(const char *scheme, struct span password, const struct auth_sett
         *error_r = "new passwords are stored as \"argon2id\" only";
         return -1;
     }
-    *error_r = password_problem(password);
+    *error_r = scheme_password_problem(password);
     if (*error_r != NULL)
         return -1;
     if (crypto_pwhash_str_alg(out, password.at, password.len, (unsigned long long)settings->auth_argon2_passes,

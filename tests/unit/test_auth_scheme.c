@@ -51,6 +51,88 @@ static const char *const pencil[] = {
     "{ARGON2I}$argon2i$v=19$m=64,t=2,p=1$c29tZXNhbHQxMjM0NTY3OA$ib2/o0qkvMBvTJs5+SXjqQywnMCcMNwNPIH6+4ns/wM",
 };
 
+/* The same password, by doveadm pw and by Python's hashlib: known by the name in braces. */
+static const char *const pencil_named[] = {
+    "{SHA}0vxRJJChUDZGC1SJQBQ51tpUB/o=",
+    "{SHA1}0vxRJJChUDZGC1SJQBQ51tpUB/o=",
+    "{sha}d2fc512490a15036460b5489401439d6da5407fa",
+    "{SHA.HEX}d2fc512490a15036460b5489401439d6da5407fa",
+    "{SHA.B64}0vxRJJChUDZGC1SJQBQ51tpUB/o=",
+    "{SHA.BASE64}0vxRJJChUDZGC1SJQBQ51tpUB/o",
+    "{SHA256}E4CWaPtDY4Zwb2fcsFLtWEoEuhaowCoX1m00ww/O2iE=",
+    "{SHA512}Gd8Bqrgo+NUINrp1cJcTrtInM1344YZDkYXAbJF6Kn03cat24wfPo7a4nvGmaC1mgd3xGISHDl3hPnk/uVXu6w==",
+    "{SHA512.HEX}19df01aab828f8d50836ba75709713aed227335df8e186439185c06c917a2a7d3771ab76e307cfa3b6b89ef1a6682d6681ddf11884870e5de13e793fb955eeeb",
+    "{SSHA}tlLaN0ks7AeoDsWwpwYqQ5FFMotpTP3O",
+    "{SSHA256}/xF6rakxZymYItxrJRL6wQDY581NhAfzfmNwhwIrL83aU9la",
+    "{SSHA256.HEX}f6ec14674ac0bcae2543f9abf7b661838a96dd616fe07e076509e1baac7d7b87f90015c7",
+    "{SSHA512}xLiLMlIhGnHiPHXVLlqp/qmhklHKhmqwZo5F56jyfRVwqjs3ZSJe9NXLmn0FtwhdwwIwJIdllAzQcNXDAQs+GL2aA2M=",
+    "{SMD5}LK2LzHsW565qDpLWK6F23LqoeEw=",
+    "{LDAP-MD5}qPaDC855Copn/C6E4SCTug==",
+    "{MD5}qPaDC855Copn/C6E4SCTug==",
+    "{MD5}$1$Oce7VeET$T2TMv2Y1GibQTk8zBjQI11",
+    "{MD5RAW}a8f6830bce790a8a67fc2e84e12093ba",
+    "{PLAIN-MD5}a8f6830bce790a8a67fc2e84e12093ba",
+    "{DES-CRYPT}by4dXbyqVzvh2",
+    "{PBKDF2}$1$ZYxh3E.mXEhp4tfj$5000$ad0e04a424cbb3fade4b7dedb9ef49bf1b0cc535",
+    "{PBKDF2}1000$c2FsdHNhbHQxMjM0NTY3OA$Qy6N.54efqD3GWO6NulkL9.InT0",
+    "{PBKDF2-SHA1}1000$c2FsdHNhbHQxMjM0NTY3OA$Qy6N.54efqD3GWO6NulkL9.InT0",
+    "$pbkdf2$1000$c2FsdHNhbHQxMjM0NTY3OA$Qy6N.54efqD3GWO6NulkL9.InT0",
+    "{PBKDF2-SHA256}1000$c2FsdHNhbHQxMjM0NTY3OA$HdkkfObVgzug5o/v.HRDEAWuh2LRK03XTXHr9ibxtBk",
+    "$pbkdf2-sha256$1000$c2FsdHNhbHQxMjM0NTY3OA$HdkkfObVgzug5o/v.HRDEAWuh2LRK03XTXHr9ibxtBk",
+    "{PBKDF2-SHA512}1000$c2FsdHNhbHQxMjM0NTY3OA$b3HHw8gxZSBwVUyf.9Sm42GOO4/vW.3OWCTfL/hMjZxYGCO/K7insT7FoBmMlewDoGwaGi4fw.rHf2nRa0VIUw",
+    "$pbkdf2-sha512$1000$c2FsdHNhbHQxMjM0NTY3OA$b3HHw8gxZSBwVUyf.9Sm42GOO4/vW.3OWCTfL/hMjZxYGCO/K7insT7FoBmMlewDoGwaGi4fw.rHf2nRa0VIUw",
+    "{PLAIN}pencil",
+    "{CLEARTEXT}pencil",
+    "{clear}pencil",
+};
+
+/* Cut off, of another length than the digest, too costly, in a form that is none. */
+static const char *const named_damaged[] = {
+    "{SHA}0vxRJJChUDZGC1SJQBQ51tpUB/", "{SHA}", "{SSHA}0vxRJJChUDZGC1SJQBQ51tpUB/o=", "{SHA256}0vxRJJChUDZGC1SJQBQ51tpUB/o=",
+    "{PLAIN-MD5}a8f6830bce790a8a67fc2e84e12093b", "{PLAIN-MD5}a8f6830bce790a8a67fc2e84e12093bg", "{PLAIN}", "{PLAIN.HEX}70",
+    "{MD5}$1$Oce7VeET$", "{WHIRLPOOL}abc", "{SHA.ROT13}abc", "{SHA", "{PBKDF2}$1$ZYxh3E.mXEhp4tfj$5000$ad0e04a424cbb3fade4b7dedb9ef49bf1b0cc5",
+    "{PBKDF2}$1$salt$2000001$ad0e04a424cbb3fade4b7dedb9ef49bf1b0cc535", "{PBKDF2}$1$salt$0$ad0e04a424cbb3fade4b7dedb9ef49bf1b0cc535",
+    "{PBKDF2-SHA256}1000$c2Fs$", "{PBKDF2-SHA256}1000$$HdkkfObVgzug5o/v.HRDEAWuh2LRK03XTXHr9ibxtBk", "{PBKDF2-SHA384}1$a$b",
+    "$pbkdf2-sha256$1000$c2FsdHNhbHQxMjM0NTY3OA$HdkkfObVgzug5o/v.HRDEAWuh2LRK03XTXHr9ibxtB",
+};
+
+static void test_named(void **state)
+{
+    const char *error = "-";
+
+    (void)state;
+    for (size_t i = 0; i < sizeof pencil_named / sizeof pencil_named[0]; i++) {
+        if (!scheme_known(pencil_named[i], &error))
+            fail_msg("%s: %s", pencil_named[i], error);
+        if (scheme_verify(pencil_named[i], SPAN_OF("pencil"), &error) != SCHEME_MATCHES)
+            fail_msg("%s: does not match, %s", pencil_named[i], error);
+        assert_int_equal(scheme_verify(pencil_named[i], SPAN_OF("pencix"), &error), SCHEME_DIFFERS);
+        assert_int_equal(scheme_verify(pencil_named[i], SPAN_OF("pencils"), &error), SCHEME_DIFFERS);
+        assert_int_equal(scheme_verify(pencil_named[i], SPAN_OF("penci"), &error), SCHEME_DIFFERS);
+        assert_int_equal(scheme_verify(pencil_named[i], SPAN_OF(""), &error), SCHEME_DIFFERS);
+    }
+    for (size_t i = 0; i < sizeof named_damaged / sizeof named_damaged[0]; i++) {
+        error = NULL;
+        if (scheme_known(named_damaged[i], &error))
+            fail_msg("%s: is known", named_damaged[i]);
+        assert_non_null(error);
+        assert_int_equal(scheme_verify(named_damaged[i], SPAN_OF("pencil"), &error), SCHEME_UNKNOWN);
+    }
+}
+
+static void test_locked(void **state)
+{
+    (void)state;
+    assert_true(scheme_is_locked("!"));
+    assert_true(scheme_is_locked("*"));
+    assert_true(scheme_is_locked("!$6$saltsalt$rD9f"));
+    assert_true(scheme_is_locked("!!"));
+    assert_true(scheme_is_locked("{CRYPT}!$6$saltsalt$rD9f"));
+    assert_false(scheme_is_locked("$1$saltsalt$wCrc3hcrR95SV83Xh8Z.41"));
+    assert_false(scheme_is_locked(""));
+    assert_false(scheme_is_locked("{PLAIN}!"));
+}
+
 static void test_vectors(void **state)
 {
     (void)state;
@@ -96,7 +178,7 @@ static void test_cut_off(void **state)
 static void test_junk(void **state)
 {
     static const char *const junk[] = {
-        "", " ", "!", "*", "*0", "x", "!!", "pencil", "!abJ32bJMdTsnY", "{", "{}", "{PLAIN}pencil", "{CRYPT}", "{CRYPT",
+        "", " ", "!", "*", "*0", "x", "!!", "pencil", "!abJ32bJMdTsnY", "{", "{}", "{NTLM}pencil", "{CRYPT}", "{CRYPT",
         "{SSHA}fAWN1zsXmzzZmKX3u1O5", "$", "$$", "$9$saltsalt$wCrc3hcrR95SV83Xh8Z.41", "$6$", "$2b$",
         "{MD5-CRYPT}$6$rounds=1000$saltsalt$bbY.T.ZpN43KapLdmlSbP6MmxBlkMSbhrh.Y1rmY0fYaRO/t.4sKqUiU.Z8byKf8Oa1yagMn/0fncuHSYrb9h.",
         "{CRYPT}{CRYPT}abJ32bJMdTsnY",
@@ -267,7 +349,8 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vectors),     cmocka_unit_test(test_cut_off),     cmocka_unit_test(test_junk),
+        cmocka_unit_test(test_vectors), cmocka_unit_test(test_named), cmocka_unit_test(test_locked),
+        cmocka_unit_test(test_cut_off),     cmocka_unit_test(test_junk),
         cmocka_unit_test(test_cost_bounds), cmocka_unit_test(test_hash),        cmocka_unit_test(test_costs_as_new),
         cmocka_unit_test(test_decoy),
 #ifndef __SANITIZE_ADDRESS__
