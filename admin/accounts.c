@@ -194,16 +194,32 @@ enum ctl_exit run_domain_list(struct ctl *c)
     return show(c, "list domains", "select * from postern.list_domains($1, $2)", &a, false);
 }
 
+/* Beside the hash of a password; "none" is nothing. */
+static enum ctl_exit set_stores(struct ctl *c, const char *name)
+{
+    struct args a = ARGS_NONE;
+    bool none = strcmp(c->opt[OPT_STORE], "none") == 0;
+
+    args_text(&a, name);
+    args_text(&a, none ? "" : c->opt[OPT_STORE]);
+    return change(c, "change what the domain stores", "select postern.set_domain_stores($1, string_to_array($2, ','))", &a);
+}
+
 enum ctl_exit run_domain_set(struct ctl *c)
 {
     struct args a = ARGS_NONE;
     char name[CTL_DOMAIN_SIZE], new_name[CTL_DOMAIN_SIZE];
     enum ctl_exit end;
 
-    if (c->opt[OPT_NAME] == NULL && c->opt[OPT_TENANT] == NULL && c->opt[OPT_QUOTA] == NULL)
+    if (c->opt[OPT_NAME] == NULL && c->opt[OPT_TENANT] == NULL && c->opt[OPT_QUOTA] == NULL && c->opt[OPT_STORE] == NULL)
         return nothing_to_set();
     if (!ctl_domain(c->args[0], name) || (c->opt[OPT_NAME] != NULL && !ctl_domain(c->opt[OPT_NAME], new_name)))
         return CTL_FAILED;
+    if (c->opt[OPT_STORE] != NULL) {
+        end = set_stores(c, name);
+        if (end != CTL_DONE)
+            return end;
+    }
     args_text(&a, name);
     args_text(&a, c->opt[OPT_NAME] != NULL ? new_name : NULL);
     args_text(&a, c->opt[OPT_TENANT]);

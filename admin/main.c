@@ -20,7 +20,7 @@
 #include "daemon/base/num.h"
 #include "daemon/base/secret.h"
 
-#define BIT(option) (1u << (option))
+#define BIT(option) (UINT64_C(1) << (option))
 
 enum needs { NEEDS_NOTHING, NEEDS_DATABASE, NEEDS_SCHEMA };
 
@@ -30,7 +30,7 @@ struct verb {
     int fewest, most;
     enum needs needs;
     bool shows;                     /* --json is for those that show something */
-    unsigned options;
+    uint64_t options;
     const char *args, *help;
 };
 
@@ -61,9 +61,11 @@ static const struct cmdline_option option_rows[OPT_COUNT] = {
     [OPT_QUOTING] = { "quoting", "QUOTING", "how an mbox quotes lines that begin with From: rd (default), o or none", 0 },
     [OPT_RAW] = { "raw", NULL, "the message, as a client gets it", 0 },
     [OPT_REPAIR] = { "repair", NULL, "mend what can be mended without guessing", 0 },
+    [OPT_REMOVE] = { "remove", NULL, "no password any more: only app passwords, if there are any", 0 },
     [OPT_RESUME] = { "resume", NULL, "pass over messages that the mailbox has already", 0 },
     [OPT_SENDER] = { "sender", "ADDRESS", "the envelope sender; <> or nothing for a bounce", 'f' },
     [OPT_SOCKET] = { "socket", "WHERE", "the LMTP listener of posternd: a path or IP:PORT (default /run/postern/lmtp)", 0 },
+    [OPT_STORE] = { "store", "KINDS", "what is kept beside the hash of a password: scram-sha-256,scram-sha-1,shared-secret, or none", 0 },
     [OPT_TENANT] = { "tenant", "TENANT", "the tenant who has the domain", 0 },
     [OPT_UIDLS] = { "uidls", "FILE", "one UIDL a line, in the order of the messages", 0 },
     [OPT_YES] = { "yes", NULL, "delete mail without more ado", 0 },

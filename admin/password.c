@@ -1,16 +1,21 @@
 /*
- * password.c - setting a password: read from a terminal without echo, or as one
+ * password.c - setting a password, in all the forms that the domain stores, and
+ * app passwords. A password is read from a terminal without echo, or as one
  * line of standard input; never from the command line, where every user of the
  * host could see it.
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include "admin/ctl.h"
 #include "admin/db.h"
+#include "admin/keyring.h"
+#include "admin/out.h"
+#include "auth/make.h"
 #include "auth/scheme.h"
 #include "daemon/base/secret.h"
 
@@ -122,57 +127,228 @@ static bool ask(struct line *line, const char *address, bool hash)
     return same;
 }
 
-static bool make_secret(struct ctl *c, struct line *line, char secret[SCHEME_TEXT_MAX])
-{
-    const char *why;
+/* What is to be stored; freed by wipe_secrets(). */
+struct secrets {
+    struct buf kinds, texts;        /* arrays for the database */
+    uint32_t count;
+};
 
-    if (c->opt[OPT_HASH] == NULL) {
-        if (scheme_hash("argon2id", (struct span){ line->text, line->len }, &c->auth, secret, &why) == 0)
-            return true;
-        ctl_error(CTL_FAILED, "could not hash the password: %s", why);
+static bool put_secret(struct secrets *s, const struct keyring *keyring, int64_t mailbox, const char *kind, const char *text)
+{
+    const struct seal_row row = { mailbox, kind, SPAN_OF("") };
+    char sealed[SEAL_TEXT_MAX];
+
+    if (keyring != NULL && !seal_close(keyring, &row, text, sealed)) {
+        ctl_error(CTL_FAILED, "a secret is too long to be sealed");
         return false;
     }
+    array_bytes(&s->kinds, kind, strlen(kind));
+    array_bytes(&s->texts, keyring != NULL ? sealed : text, strlen(keyring != NULL ? sealed : text));
+    s->count++;
+    return true;
+}
+
+/* A hash of another server's is all that can be stored of its password. */
+static bool put_hash(struct secrets *s, const struct keyring *keyring, int64_t mailbox, const struct line *line)
+{
+    char text[SCHEME_TEXT_MAX];
+    const char *why;
+
     if (line->len >= SCHEME_TEXT_MAX) {
         ctl_error(CTL_FAILED, "a password hash is not longer than %d octets", SCHEME_TEXT_MAX - 1);
         return false;
     }
-    memcpy(secret, line->text, line->len);
-    secret[line->len] = '\0';
-    if (scheme_known(secret, &why) == 1)
-        return true;
-    ctl_error(CTL_FAILED, "this password hash cannot be used: %s", why);
+    memcpy(text, line->text, line->len);
+    text[line->len] = '\0';
+    if (scheme_is_locked(text))
+        ctl_error(CTL_FAILED, "this is the hash of an account that is locked: nothing was changed; see posternctl mailbox disable");
+    else if (scheme_known(text, &why) != 1)
+        ctl_error(CTL_FAILED, "this password hash cannot be used: %s", why);
+    else
+        return put_secret(s, keyring, mailbox, "password", text);
     return false;
+}
+
+static bool has_word(const char *words, const char *word)
+{
+    const char *at = strstr(words, word);
+
+    while (at != NULL && ((at > words && at[-1] != ' ') || (at[strlen(word)] != ' ' && at[strlen(word)] != '\0')))
+        at = strstr(at + 1, word);
+    return at != NULL;
+}
+
+static bool put_password(struct ctl *c, struct secrets *s, const struct keyring *keyring, int64_t mailbox, const char *stores,
+                         const struct line *line)
+{
+    char text[SCHEME_TEXT_MAX];
+    const char *why;
+    bool ok = true;
+
+    for (enum credential_kind kind = 0; ok && kind < CREDENTIAL_KINDS; kind++) {
+        const char *name = credential_kind_name(kind);
+
+        /* `stores` is the names of kinds, with blanks between them. */
+        if (kind == CREDENTIAL_APP_PASSWORD || (kind != CREDENTIAL_PASSWORD && !has_word(stores, name)))
+            continue;
+        ok = make_secret(kind, (struct span){ line->text, line->len }, &c->auth, text, &why) == 0;
+        if (!ok)
+            ctl_error(CTL_FAILED, "could not make the %s of the password: %s", name, why);
+        ok = ok && put_secret(s, keyring, mailbox, name, text);
+    }
+    secret_wipe(text, sizeof text);
+    return ok;
+}
+
+static void wipe_secrets(struct secrets *s)
+{
+    buf_wipe(&s->kinds);
+    buf_wipe(&s->texts);
+}
+
+static enum ctl_exit store(struct ctl *c, int64_t mailbox, struct secrets *s)
+{
+    struct args a = ARGS_NONE;
+    PGresult *res;
+
+    array_end(&s->kinds, s->count);
+    array_end(&s->texts, s->count);
+    args_int(&a, mailbox);
+    args_binary(&a, &s->kinds);
+    args_binary(&a, &s->texts);
+    res = db_ask(c, "set the password", "select postern.set_secrets($1, $2, $3)", &a);
+    if (res == NULL)
+        return db_end(c);
+    PQclear(res);
+    return CTL_DONE;
 }
 
 enum ctl_exit run_password(struct ctl *c)
 {
-    char address[CTL_ADDRESS_SIZE], secret[SCHEME_TEXT_MAX];
-    struct line line;
+    const bool hash = c->opt[OPT_HASH] != NULL, remove = c->opt[OPT_REMOVE] != NULL;
+    struct secrets s = { BUF_EMPTY, BUF_EMPTY, 0 };
+    struct keyring *keyring = NULL;
+    char address[CTL_ADDRESS_SIZE];
+    struct line line = { .len = 0 };
     struct args a = ARGS_NONE;
-    PGresult *res;
     enum ctl_exit end = CTL_FAILED;
+    bool ready;
 
-    if (!ctl_address(c->args[0], false, address))
+    if (hash && remove)
+        return ctl_error(CTL_USAGE, "--hash or --remove, not both");
+    if (!ctl_address(c->args[0], false, address) || !ctl_keyring(c, &keyring))
         return CTL_FAILED;
     secret_no_core();
     args_text(&a, address);
     /* Before anybody types a password for nothing. */
-    res = db_ask(c, "find the mailbox", "select postern.find_mailbox($1)", &a);
-    if (res == NULL)
+    PGresult *plan = db_ask(c, "find the mailbox", "select mailbox, array_to_string(stores, ' ') from postern.secret_plan($1)", &a);
+    if (plan == NULL) {
+        keyring_free(&keyring);
         return db_end(c);
-    PQclear(res);
+    }
+    const int64_t mailbox = strtoll(PQgetvalue(plan, 0, 0), NULL, 10);
+    array_begin(&s.kinds, DB_OID_TEXT);
+    array_begin(&s.texts, DB_OID_TEXT);
+    ready = remove || ask(&line, address, hash);
+    if (ready && hash)
+        ready = put_hash(&s, keyring, mailbox, &line);
+    else if (ready && !remove)
+        ready = put_password(c, &s, keyring, mailbox, PQgetvalue(plan, 0, 1), &line);
+    if (ready)
+        end = store(c, mailbox, &s);
+    if (end == CTL_DONE && !hash && line.len > POP3_PASSWORD_MAX)
+        fprintf(stderr, "posternctl: warning: a POP3 client can send at most about 240 octets of password, this one has %zu\n", line.len);
+    PQclear(plan);
+    wipe_secrets(&s);
+    secret_wipe(&line, sizeof line);
+    keyring_free(&keyring);
+    if (end == CTL_DONE)
+        ctl_say(c, "password of %s %s", address, remove ? "removed" : "set");
+    return end;
+}
 
-    if (ask(&line, address, c->opt[OPT_HASH] != NULL) && make_secret(c, &line, secret)) {
-        args_text(&a, secret);
-        res = db_ask(c, "set the password", "select postern.set_password($1, $2)", &a);
+/* ------------------------------------------------------------ app passwords */
+
+enum ctl_exit run_app_password_add(struct ctl *c)
+{
+    char address[CTL_ADDRESS_SIZE], password[APP_PASSWORD_MAX], text[SCHEME_TEXT_MAX], sealed[SEAL_TEXT_MAX];
+    struct keyring *keyring = NULL;
+    struct args a = ARGS_NONE, b = ARGS_NONE;
+    const char *why;
+    enum ctl_exit end = CTL_FAILED;
+
+    if (!ctl_address(c->args[0], false, address) || !ctl_keyring(c, &keyring))
+        return CTL_FAILED;
+    secret_no_core();
+    args_text(&a, address);
+    PGresult *plan = db_ask(c, "find the mailbox", "select mailbox from postern.secret_plan($1)", &a);
+    if (plan == NULL) {
+        keyring_free(&keyring);
+        return db_end(c);
+    }
+    const struct seal_row row = { strtoll(PQgetvalue(plan, 0, 0), NULL, 10), "app-password", span_str(c->args[1]) };
+    PQclear(plan);
+    make_app_password(password);
+    if (make_secret(CREDENTIAL_APP_PASSWORD, span_str(password), &c->auth, text, &why) != 0) {
+        ctl_error(CTL_FAILED, "could not make an app password: %s", why);
+    } else if (keyring != NULL && !seal_close(keyring, &row, text, sealed)) {
+        ctl_error(CTL_FAILED, "the name of an app password has 1 to %d octets", SEAL_LABEL_MAX);
+    } else {
+        args_int(&b, row.mailbox);
+        args_text(&b, c->args[1]);
+        args_text(&b, keyring != NULL ? sealed : text);
+        PGresult *res = db_ask(c, "add the app password", "select postern.add_app_password($1, $2, $3)", &b);
         end = res != NULL ? CTL_DONE : db_end(c);
         PQclear(res);
     }
-    if (end == CTL_DONE && c->opt[OPT_HASH] == NULL && line.len > POP3_PASSWORD_MAX)
-        fprintf(stderr, "posternctl: warning: a POP3 client can send at most about 240 octets of password, this one has %zu\n", line.len);
-    secret_wipe(&line, sizeof line);
-    secret_wipe(secret, sizeof secret);
-    if (end == CTL_DONE)
-        ctl_say(c, "password of %s set", address);
+    if (end == CTL_DONE && c->json) {
+        struct json j;
+        json_start(&j, stdout);
+        json_object(&j, NULL);
+        json_text(&j, "address", span_str(address));
+        json_text(&j, "name", span_str(c->args[1]));
+        json_text(&j, "password", span_str(password));
+        json_end(&j);
+    } else if (end == CTL_DONE) {
+        printf("%s\n", password);
+    }
+    secret_wipe(password, sizeof password);
+    secret_wipe(text, sizeof text);
+    keyring_free(&keyring);
     return end;
+}
+
+enum ctl_exit run_app_password_list(struct ctl *c)
+{
+    char address[CTL_ADDRESS_SIZE];
+    struct args a = ARGS_NONE;
+    PGresult *res;
+
+    if (!ctl_address(c->args[0], false, address))
+        return CTL_FAILED;
+    args_text(&a, address);
+    res = db_ask(c, "list the app passwords", "select * from postern.list_app_passwords($1)", &a);
+    if (res == NULL)
+        return db_end(c);
+    out_rows(c, res);
+    PQclear(res);
+    return CTL_DONE;
+}
+
+enum ctl_exit run_app_password_remove(struct ctl *c)
+{
+    char address[CTL_ADDRESS_SIZE];
+    struct args a = ARGS_NONE;
+    PGresult *res;
+
+    if (!ctl_address(c->args[0], false, address))
+        return CTL_FAILED;
+    args_text(&a, address);
+    args_text(&a, c->args[1]);
+    res = db_ask(c, "remove the app password", "select postern.remove_app_password($1, $2)", &a);
+    if (res == NULL)
+        return db_end(c);
+    PQclear(res);
+    ctl_say(c, "app password %s of %s removed", c->args[1], address);
+    return CTL_DONE;
 }

@@ -133,12 +133,20 @@ enum ctl_exit run_schema_upgrade(struct ctl *c)
 enum ctl_exit run_schema_status(struct ctl *c)
 {
     int found = db_schema_version(c);
-    const char *advice;
+    const char *advice, *replaced;
+    PGresult *res = NULL;
     struct json j;
 
     if (found < 0)
         return db_end(c);
     advice = schema_advice(found);
+    if (advice == NULL) {
+        res = db_ask(c, "look for functions that were replaced",
+                     "select coalesce(string_agg(r, ', '), '') from postern.list_replaced() as r", &ARGS_NONE);
+        if (res == NULL)
+            return db_end(c);
+    }
+    replaced = res != NULL ? PQgetvalue(res, 0, 0) : "";
     if (c->json) {
         json_start(&j, stdout);
         json_object(&j, NULL);
@@ -146,14 +154,18 @@ enum ctl_exit run_schema_status(struct ctl *c)
         json_int(&j, "wanted", schema_wanted());
         json_bool(&j, "usable", advice == NULL);
         json_text(&j, "advice", span_str(advice));
+        json_text(&j, "replaced", span_str(replaced));
         json_text(&j, "database", span_str(PQdb(c->db)));
         json_int(&j, "postgresql", PQserverVersion(c->db) / 10000);
         json_end(&j);
     } else {
         printf("database    %s\npostgresql  %d\nfound       %d\nwanted      %d\n", PQdb(c->db), PQserverVersion(c->db) / 10000, found,
                schema_wanted());
+        if (replaced[0] != '\0')
+            printf("replaced    %s\n", replaced);
         if (advice != NULL)
             printf("advice      %s\n", advice);
     }
+    PQclear(res);
     return advice == NULL ? CTL_DONE : CTL_WRONG_SCHEMA;
 }

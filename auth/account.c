@@ -9,7 +9,9 @@
 
 #include "auth/credentials.h"
 #include "auth/helper.h"
+#include "auth/make.h"
 #include "auth/proven.h"
+#include "auth/upkeep.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
@@ -17,10 +19,26 @@
 struct accounts {
     const struct auth_settings *settings;
     struct credentials_source *source;
+    struct keyring *keyring;    /* NULL: there is none, or it cannot be read (logged) */
+    struct upkeep *upkeep;
     struct proven *proven;
     /* What is verified where there is nothing to verify. */
     char decoy[SCHEME_TEXT_MAX];
 };
+
+/* Without its keys a helper still serves those whose secrets are not sealed. */
+static struct keyring *load_keys(const struct auth_settings *settings)
+{
+    char error[KEYRING_ERROR_MAX];
+    struct keyring *keyring;
+
+    if (settings->auth_key_file == NULL || settings->auth_key_file[0] == '\0')
+        return NULL;
+    keyring = keyring_load(settings->auth_key_file, error);
+    if (keyring == NULL)
+        log_error(NULL, "auth_key_file: %s: sealed secrets cannot be used; the file must be readable to auth_user, and to nobody else", error);
+    return keyring;
+}
 
 struct accounts *accounts_new(const char *conninfo, const struct auth_settings *settings, int schema_version)
 {
@@ -29,7 +47,9 @@ struct accounts *accounts_new(const char *conninfo, const struct auth_settings *
     a->settings = settings;
     scheme_decoy(settings, a->decoy);
     a->proven = proven_new((size_t)settings->auth_cache);
-    a->source = credentials_source_new(conninfo, schema_version, settings->auth_deadline);
+    a->keyring = load_keys(settings);
+    a->source = credentials_source_new(conninfo, schema_version, settings->auth_deadline, a->keyring);
+    a->upkeep = upkeep_new(a->source, settings, a->keyring);
     credentials_source_connect(a->source);
     return a;
 }
@@ -42,7 +62,9 @@ void accounts_free(struct accounts **accounts)
         return;
     *accounts = NULL;
     proven_free(&a->proven);
+    upkeep_free(&a->upkeep);
     credentials_source_free(&a->source);
+    keyring_free(&a->keyring);
     mem_free(a);
 }
 
@@ -83,9 +105,23 @@ static bool is_password(const struct credentials *c, size_t i)
 static bool is_remembered(struct accounts *a, const struct credentials *c, struct span password)
 {
     for (size_t i = 0; c->active && i < c->count; i++)
-        if (is_password(c, i) && proven_has(a->proven, span_str(c->secrets[i].text), password))
+        if (is_password(c, i) && proven_has(a->proven, span_str(c->secrets[i].text), password)) {
+            upkeep_note(a->upkeep, c, i, password, true);
             return true;
+        }
     return false;
+}
+
+/* An app password may be typed with or without what separates its groups. */
+static enum scheme_answer verify(const struct credentials *c, size_t i, struct span password, const char **error_r)
+{
+    char form[PASSWORD_MAX];
+
+    if (c->secrets[i].kind != CREDENTIAL_APP_PASSWORD || password.len > sizeof form)
+        return scheme_verify(c->secrets[i].text, password, error_r);
+    enum scheme_answer answer = scheme_verify(c->secrets[i].text, (struct span){ form, make_app_form(password, form) }, error_r);
+    secret_wipe(form, sizeof form);
+    return answer;
 }
 
 static void check_secrets(struct accounts *a, const struct credentials *c, struct span password, struct account_verdict *v)
@@ -96,14 +132,16 @@ static void check_secrets(struct accounts *a, const struct credentials *c, struc
     for (size_t i = 0; i < c->count && !matched; i++) {
         const char *stored = c->secrets[i].text;
 
-        if (!is_password(c, i))
+        if (!is_password(c, i) || scheme_is_locked(stored))
             continue;
         any = true;
-        switch (scheme_verify(stored, password, &error)) {
+        switch (verify(c, i, password, &error)) {
         case SCHEME_MATCHES:
             matched = true;
-            if (c->active)
+            if (c->active) {
                 proven_add(a->proven, span_str(stored), password);
+                upkeep_note(a->upkeep, c, i, password, false);
+            }
             break;
         case SCHEME_DIFFERS:
             break;
@@ -180,4 +218,9 @@ void account_check(struct accounts *a, const struct auth_request *request, struc
     else
         check_secrets(a, &c, password, v);
     secret_wipe(&c, sizeof c);
+}
+
+void account_upkeep(struct accounts *a)
+{
+    upkeep_write(a->upkeep);
 }

@@ -44,4 +44,7 @@ int account_find(struct accounts *accounts, struct span name, struct span defaul
 /* Blocks as long as the database and the password scheme take. */
 void account_check(struct accounts *accounts, const struct auth_request *request, struct account_verdict *verdict_r);
 
+/* When the client has its answer: what the last login leaves to write. Blocks for it; mostly there is nothing. */
+void account_upkeep(struct accounts *accounts);
+
 #endif

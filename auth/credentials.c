@@ -28,12 +28,24 @@ enum {
 
 struct credentials_source {
     char *conninfo;
+    const struct keyring *keyring;
     int schema_version;
     int64_t statement_ms;
     PGconn *conn;               /* NULL: not connected. Else the schema was right and STATEMENT is prepared */
     int64_t tried, complained;  /* when, 0 for never or no longer true */
     bool broken;                /* why there is no connection: an operator has to act */
 };
+
+const char *credential_kind_name(enum credential_kind kind)
+{
+    static const char *const names[] = {
+        [CREDENTIAL_PASSWORD] = "password", [CREDENTIAL_APP_PASSWORD] = "app-password",
+        [CREDENTIAL_SCRAM_SHA_256] = "scram-sha-256", [CREDENTIAL_SCRAM_SHA_1] = "scram-sha-1",
+        [CREDENTIAL_SHARED_SECRET] = "shared-secret",
+    };
+
+    return names[kind];
+}
 
 static int64_t now_ms(void)
 {
@@ -153,7 +165,7 @@ static enum credentials_answer prepare(struct credentials_source *s)
     enum credentials_answer answer = CREDENTIALS_FOUND;
 
     PGresult *result = wait_result(s, PQsendPrepare(s->conn, STATEMENT,
-        "select mailbox, address, active, kind, secret from postern.credentials($1)", 1, NULL));
+        "select mailbox, address, active, kind, label, secret from postern.credentials($1)", 1, NULL));
     if (result == NULL)
         return CREDENTIALS_AWAY;
     if (PQresultStatus(result) != PGRES_COMMAND_OK)
@@ -195,11 +207,13 @@ static enum credentials_answer source_connect(struct credentials_source *s)
     return answer;
 }
 
-struct credentials_source *credentials_source_new(const char *conninfo, int schema_version, int64_t statement_ms)
+struct credentials_source *credentials_source_new(const char *conninfo, int schema_version, int64_t statement_ms,
+                                                  const struct keyring *keyring)
 {
     struct credentials_source *s = mem_zalloc(sizeof *s);
 
     s->conninfo = mem_str(conninfo);
+    s->keyring = keyring;
     s->schema_version = schema_version;
     s->statement_ms = statement_ms;
     return s;
@@ -225,7 +239,7 @@ void credentials_source_connect(struct credentials_source *s)
         source_connect(s);
 }
 
-enum { COL_MAILBOX, COL_ADDRESS, COL_ACTIVE, COL_KIND, COL_SECRET, COLS };
+enum { COL_MAILBOX, COL_ADDRESS, COL_ACTIVE, COL_KIND, COL_LABEL, COL_SECRET, COLS };
 
 static struct span column(const PGresult *result, int row, int col)
 {
@@ -233,24 +247,46 @@ static struct span column(const PGresult *result, int row, int col)
 }
 
 /* False if it is none of those that prove anything here. */
-static bool read_kind(struct span text, char *kind_r)
+static bool read_kind(struct span text, enum credential_kind *kind_r)
 {
-    static const char *const kinds[] = {
-        [CREDENTIAL_PASSWORD] = "password", [CREDENTIAL_APP_PASSWORD] = "app-password",
-        [CREDENTIAL_SCRAM_SHA_256] = "scram-sha-256", [CREDENTIAL_SCRAM_SHA_1] = "scram-sha-1",
-        [CREDENTIAL_SHARED_SECRET] = "shared-secret",
-    };
-
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-        if (span_is(text, span_str(kinds[i]))) {
-            *kind_r = (char)i;
+    for (enum credential_kind kind = 0; kind < CREDENTIAL_KINDS; kind++)
+        if (span_is(text, span_str(credential_kind_name(kind)))) {
+            *kind_r = kind;
             return true;
         }
     return false;
 }
 
+/* One secret, its seal taken off. What cannot be opened proves nothing, and is told: a login that needs it is BROKEN. */
+static void read_secret(const struct credentials_source *s, struct credentials *out, enum credential_kind kind, struct span label,
+                        struct span stored)
+{
+    size_t n = out->count++;
+    const struct seal_row row = { out->mailbox, credential_kind_name(kind), label };
+    const char *why;
+    struct span id;
+
+    out->secrets[n].kind = (char)kind;
+    out->secrets[n].sealed = false;
+    out->secrets[n].label[0] = out->secrets[n].text[0] = out->secrets[n].stored[0] = '\0';
+    if (label.len > SEAL_LABEL_MAX || stored.len >= SEAL_TEXT_MAX || memchr(stored.at, '\0', stored.len) != NULL)
+        return;
+    memcpy(out->secrets[n].label, label.at, label.len);
+    out->secrets[n].label[label.len] = '\0';
+    memcpy(out->secrets[n].stored, stored.at, stored.len);
+    out->secrets[n].stored[stored.len] = '\0';
+    if (!seal_is(out->secrets[n].stored, &id)) {
+        if (stored.len < SCHEME_TEXT_MAX)
+            memcpy(out->secrets[n].text, out->secrets[n].stored, stored.len + 1);
+    } else if (seal_open(s->keyring, &row, out->secrets[n].stored, out->secrets[n].text, &why) != 0) {
+        log_error(NULL, "the stored %s of mailbox %lld cannot be used: %s", row.kind, (long long)out->mailbox, why);
+    } else {
+        out->secrets[n].sealed = span_is(id, span_str(keyring_first(s->keyring)));
+    }
+}
+
 /* The rows of one mailbox; false if they are not what postern.credentials() promises. */
-static bool read_rows(const PGresult *result, struct credentials *out)
+static bool read_rows(const struct credentials_source *s, const PGresult *result, struct credentials *out)
 {
     int rows = PQntuples(result);
     uint64_t mailbox;
@@ -269,7 +305,7 @@ static bool read_rows(const PGresult *result, struct credentials *out)
         if (!span_is(column(result, row, COL_MAILBOX), column(result, 0, COL_MAILBOX)))
             return false;
         struct span secret = column(result, row, COL_SECRET);
-        char kind;
+        enum credential_kind kind;
         if (!read_kind(column(result, row, COL_KIND), &kind) || PQgetisnull(result, row, COL_SECRET))
             continue;
         if (out->count == CREDENTIALS_SECRETS_MAX) {
@@ -277,11 +313,7 @@ static bool read_rows(const PGresult *result, struct credentials *out)
                         (long long)mailbox, CREDENTIALS_SECRETS_MAX);
             break;
         }
-        out->secrets[out->count].kind = kind;
-        char *copy = out->secrets[out->count++].text;
-        size_t len = secret.len < SCHEME_TEXT_MAX ? secret.len : 0;
-        memcpy(copy, secret.at, len);
-        copy[len] = '\0';
+        read_secret(s, out, kind, column(result, row, COL_LABEL), secret);
     }
     return true;
 }
@@ -308,7 +340,7 @@ static enum credentials_answer ask(struct credentials_source *s, const char *add
         if (strncmp(sqlstate(result), "22", 2) != 0)
             answer = failed(s, "could not ask the database for credentials", result);
     } else if (PQntuples(result) > 0) {
-        answer = read_rows(result, out) ? CREDENTIALS_FOUND : CREDENTIALS_BROKEN;
+        answer = read_rows(s, result, out) ? CREDENTIALS_FOUND : CREDENTIALS_BROKEN;
         if (answer == CREDENTIALS_BROKEN)
             log_error(NULL, "postern.credentials() gave rows that are not those of one mailbox for %s",
                       log_text(span_str(address)).s);
@@ -337,4 +369,69 @@ enum credentials_answer credentials_fetch(struct credentials_source *s, const ch
         if (answer >= 0 || s->conn != NULL || fresh || now_ms() - asked >= s->statement_ms)
             return answer;
     }
+}
+
+/* ------------------------------------------------------ what a login leaves */
+
+/* One call of a function; the first column of the first row in *answer_r, if not NULL, to PQclear(). */
+static void call(struct credentials_source *s, const char *what, const char *sql, int n, const char *const *values, PGresult **answer_r)
+{
+    PGresult *result = s->conn != NULL ? wait_result(s, PQsendQueryParams(s->conn, sql, n, NULL, values, NULL, NULL, 0)) : NULL;
+
+    if (answer_r != NULL)
+        *answer_r = NULL;
+    if (result == NULL)
+        return;
+    if (PQresultStatus(result) != PGRES_TUPLES_OK)
+        failed(s, what, result);
+    else if (answer_r != NULL) {
+        *answer_r = result;
+        return;
+    }
+    PQclear(result);
+}
+
+void credentials_upgrade(struct credentials_source *s, int64_t mailbox, enum credential_kind kind, const char *label,
+                         const char *old, const char *better)
+{
+    char number[24];
+    const char *values[] = { number, credential_kind_name(kind), label, old, better };
+
+    snprintf(number, sizeof number, "%lld", (long long)mailbox);
+    call(s, "could not store a better hash", "select postern.upgrade_secret($1, $2, $3, $4, $5)", 5, values, NULL);
+}
+
+void credentials_add(struct credentials_source *s, int64_t mailbox, const char *proof, enum credential_kind kind, const char *secret)
+{
+    char number[24];
+    const char *values[] = { number, proof, credential_kind_name(kind), secret };
+
+    snprintf(number, sizeof number, "%lld", (long long)mailbox);
+    call(s, "could not store a further secret", "select postern.add_secret($1, $2, $3, $4)", 4, values, NULL);
+}
+
+void credentials_app_used(struct credentials_source *s, int64_t mailbox, const char *label)
+{
+    char number[24];
+    const char *values[] = { number, label };
+
+    snprintf(number, sizeof number, "%lld", (long long)mailbox);
+    call(s, "could not write down that an app password was used", "select postern.use_app_password($1, $2)", 2, values, NULL);
+}
+
+unsigned credentials_missing(struct credentials_source *s, int64_t mailbox)
+{
+    char number[24];
+    const char *values[] = { number };
+    enum credential_kind kind;
+    unsigned missing = 0;
+    PGresult *answer;
+
+    snprintf(number, sizeof number, "%lld", (long long)mailbox);
+    call(s, "could not ask what is to be stored", "select postern.missing_secrets($1)", 1, values, &answer);
+    for (int row = 0; answer != NULL && row < PQntuples(answer); row++)
+        if (read_kind(column(answer, row, 0), &kind))
+            missing |= 1u << kind;
+    PQclear(answer);
+    return missing;
 }

@@ -11,17 +11,21 @@
 
 #include "auth/name.h"
 #include "auth/scheme.h"
+#include "auth/seal.h"
 
 struct credentials_source;
 
-enum { CREDENTIALS_SECRETS_MAX = 8 };   /* of one mailbox: each wrong login verifies all its passwords */
+enum { CREDENTIALS_SECRETS_MAX = 24 };  /* of one mailbox: a password, 16 app passwords, and what else is stored */
 
 /* What a stored secret is good for; postern.credential.kind. */
 enum credential_kind {
     CREDENTIAL_PASSWORD, CREDENTIAL_APP_PASSWORD,       /* scheme.h: a password can be verified against it */
     CREDENTIAL_SCRAM_SHA_256, CREDENTIAL_SCRAM_SHA_1,   /* "SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>" */
     CREDENTIAL_SHARED_SECRET,                           /* the secret itself */
+    CREDENTIAL_KINDS,                                   /* how many there are; none itself */
 };
+/* As the database calls it. */
+const char *credential_kind_name(enum credential_kind kind);
 
 struct credentials {
     int64_t mailbox;
@@ -30,7 +34,10 @@ struct credentials {
     size_t count;                       /* of secrets; of other kinds than these they are passed over */
     struct {
         char kind;                      /* enum credential_kind */
-        char text[SCHEME_TEXT_MAX];     /* empty: one that is too long for any scheme */
+        bool sealed;                    /* with the first key */
+        char label[SEAL_LABEL_MAX + 1];
+        char text[SCHEME_TEXT_MAX];     /* without its seal; empty: one that cannot be opened, or is too long for any scheme */
+        char stored[SEAL_TEXT_MAX];     /* as it stands in the database */
     } secrets[CREDENTIALS_SECRETS_MAX];
 };
 
@@ -41,8 +48,13 @@ enum credentials_answer {
     CREDENTIALS_BROKEN = -2,    /* an operator has to act: wrong schema, a function or a right that is missing */
 };
 
-/* conninfo is copied. A statement, and the wait for one, ends after statement_ms. Connects when first asked. */
-struct credentials_source *credentials_source_new(const char *conninfo, int schema_version, int64_t statement_ms);
+/*
+ * conninfo is copied. A statement, and the wait for one, ends after
+ * statement_ms. keyring, which may be NULL, opens seals and outlives the
+ * source. Connects when first asked.
+ */
+struct credentials_source *credentials_source_new(const char *conninfo, int schema_version, int64_t statement_ms,
+                                                  const struct keyring *keyring);
 void credentials_source_free(struct credentials_source **source);
 
 /* Connects if it is not, so that the first login need not wait for it; a database that is away is logged. */
@@ -50,5 +62,18 @@ void credentials_source_connect(struct credentials_source *source);
 
 /* Blocks. out is filled for CREDENTIALS_FOUND; the caller wipes it. Why it could not tell is logged. */
 enum credentials_answer credentials_fetch(struct credentials_source *source, const char *address, struct credentials *out);
+
+/*
+ * What the login of a moment ago leaves to write; each blocks for one
+ * statement, and what fails is logged. A better form of a stored secret, if it
+ * is still the same; a kind that was missing, if `proof` is still the password
+ * that is stored; that an app password was used.
+ */
+void credentials_upgrade(struct credentials_source *source, int64_t mailbox, enum credential_kind kind, const char *label,
+                         const char *old, const char *better);
+void credentials_add(struct credentials_source *source, int64_t mailbox, const char *proof, enum credential_kind kind, const char *secret);
+void credentials_app_used(struct credentials_source *source, int64_t mailbox, const char *label);
+/* A bit (1 << kind) for each that the mailbox's domain wants stored and that is not there. */
+unsigned credentials_missing(struct credentials_source *source, int64_t mailbox);
 
 #endif

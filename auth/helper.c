@@ -110,6 +110,7 @@ int auth_helper_run(int fd, const char *conninfo, const struct auth_settings *se
         else
             sane = serve_exchange(fd, exchanges, data, (size_t)len);
         secret_wipe(data, (size_t)len);
+        account_upkeep(accounts);
     }
     if (!sane)
         log_error(NULL, "auth helper ends: its worker sent something that is no request");

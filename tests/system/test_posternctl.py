@@ -116,7 +116,7 @@ class Base(unittest.TestCase):
 class CommandLine(Base):
     def test_help_of_each_verb(self):
         text = self.ctl('--help')
-        verbs = re.findall(r'^  ([a-z]+(?: (?:init|upgrade|status|add|show|list|set|enable|disable|remove))?)\b', text, re.M)
+        verbs = re.findall(r'^  ([a-z][a-z-]*(?: (?:init|upgrade|status|add|show|list|set|enable|disable|remove|new-key|seal|unseal))?)\b', text, re.M)
         self.assertGreater(len(verbs), 35)
         for verb in verbs:
             self.assertIn('usage: posternctl', self.ctl(*verb.split(), '--help'))
@@ -1050,13 +1050,14 @@ class Grants(Base):
     """The list is that of sql/README: each role can execute what is here, and nothing else."""
 
     roles = {
-        'postern_auth': {'schema_version', 'credentials'},
+        'postern_auth': {'schema_version', 'credentials', 'upgrade_secret', 'missing_secrets', 'add_secret', 'use_app_password'},
         'postern_mail': {'schema_version', 'lock_key', 'open_maildrop', 'close_maildrop', 'fetch_parts', 'expunge', 'answer_who'},
         'postern_lmtp': {'schema_version', 'resolve', 'deliver', 'put_contents', 'put_parts', 'put_messages'},
         'postern_admin': {
             'schema_version', 'lock_key', 'held_maildrops', 'ask_who', 'fetch_parts', 'put_contents', 'put_parts', 'put_messages',
             'find_mailbox', 'add_tenant', 'list_tenants', 'set_tenant', 'remove_tenant', 'add_domain', 'list_domains', 'set_domain',
-            'remove_domain', 'add_mailbox', 'list_mailboxes', 'show_mailbox', 'set_mailbox', 'remove_mailbox', 'set_password',
+            'remove_domain', 'add_mailbox', 'list_mailboxes', 'show_mailbox', 'set_mailbox', 'remove_mailbox', 'secret_plan',
+            'set_secrets', 'set_domain_stores', 'add_app_password', 'list_app_passwords', 'remove_app_password', 'list_replaced',
             'holdings', 'add_alias', 'list_aliases', 'set_alias', 'remove_alias', 'list_messages', 'show_message', 'remove_mail',
             'begin_import', 'list_digests', 'find_problems', 'mend', 'scan_contents', 'content_owners'},
     }

@@ -1,0 +1,30 @@
+/*
+ * upkeep.h - what a good login leaves to write: a better hash, kinds of secrets
+ * that were missing, that an app password was used.
+ *
+ * Noted when the password was proven, written when the client has its answer:
+ * nobody waits for it, and a failure costs nobody the login.
+ */
+#ifndef POSTERN_AUTH_UPKEEP_H
+#define POSTERN_AUTH_UPKEEP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "auth/credentials.h"
+
+struct auth_settings;
+struct upkeep;
+
+/* All of it outlives the upkeep; keyring may be NULL. */
+struct upkeep *upkeep_new(struct credentials_source *source, const struct auth_settings *settings, const struct keyring *keyring);
+void upkeep_free(struct upkeep **upkeep);
+/*
+ * This password is the secret i of c, found out just now, or remembered from
+ * before: then only its use is noted. Copies what it needs.
+ */
+void upkeep_note(struct upkeep *upkeep, const struct credentials *c, size_t i, struct span password, bool remembered);
+/* Blocks for the statements that are due: mostly none. Wipes what was noted. */
+void upkeep_write(struct upkeep *upkeep);
+
+#endif
