@@ -353,17 +353,17 @@ static void test_broken_secret(void **state)
     char line[100];
 
     (void)state;
-    mailbox_add("odd@auth-test.example", "{PLAIN}opensesame");
+    mailbox_add("odd@auth-test.example", "{NTLM}opensesame");
     assert_int_equal(login("odd@auth-test.example", "opensesame"), AUTH_BROKEN);
     assert_true(last.mailbox == 0);
     snprintf(line, sizeof line, "mailbox %s cannot be used",
              sql("select mailbox from postern.mailbox where address = 'odd@auth-test.example'", NULL, NULL));
     assert_true(logged(line));
     assert_false(logged("opensesame"));
-    sql("update postern.credential set secret = repeat('$6$', 1000) where secret = '{PLAIN}opensesame'", NULL, NULL);
+    sql("update postern.credential set secret = repeat('$6$', 1000) where secret = '{NTLM}opensesame'", NULL, NULL);
     assert_int_equal(login("odd@auth-test.example", "opensesame"), AUTH_BROKEN);
     /* A good one beside it still opens. */
-    sql("insert into postern.credential (mailbox, kind, label, secret) select mailbox, 'password', 'phone', $1"
+    sql("insert into postern.credential (mailbox, kind, label, secret) select mailbox, 'app-password', 'phone', $1"
         " from postern.mailbox where address = 'odd@auth-test.example'", hash_of("phone"), NULL);
     assert_int_equal(login("odd@auth-test.example", "phone"), AUTH_OK);
     assert_int_equal(login("odd@auth-test.example", "phone"), AUTH_OK);
