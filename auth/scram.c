@@ -5,10 +5,10 @@
  */
 #include "auth/scram.h"
 
-#include <sodium.h>
 #include <stdint.h>
 #include <string.h>
 
+#include "daemon/base/base64.h"
 #include "daemon/base/num.h"
 #include "daemon/base/secret.h"
 
@@ -28,10 +28,8 @@ static bool take(const char **text, char end, char *out, size_t size)
 static bool is_base64(const char *text, size_t least, size_t most)
 {
     unsigned char octets[SCRAM_BASE64_MAX];
-    const char *end;
     size_t len;
-    bool is = sodium_base642bin(octets, sizeof octets, text, strlen(text), NULL, &len, &end, sodium_base64_VARIANT_ORIGINAL) == 0 &&
-              *end == '\0' && len >= least && len <= most;
+    bool is = base64_decode(span_str(text), BASE64_PADDED, octets, sizeof octets, &len) && len >= least && len <= most;
 
     secret_wipe(octets, sizeof octets);
     return is;

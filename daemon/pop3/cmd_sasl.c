@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "auth/client.h"
+#include "daemon/base/base64.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
 #include "daemon/net/conn.h"
@@ -158,16 +159,6 @@ static enum outcome start(struct pop3_session *s, struct span initial)
     return P3_WAIT;
 }
 
-/* RFC 4648 section 4, and nothing that only resembles it (S05). */
-static bool decode(struct span text, unsigned char out[AUTH_MESSAGE_MAX], size_t *len_r)
-{
-    const char *end = NULL;
-
-    *len_r = 0;
-    return text.len == 0 || (sodium_base642bin(out, AUTH_MESSAGE_MAX, text.at, text.len, NULL, len_r, &end, BASE64) == 0 &&
-                             end == text.at + text.len);
-}
-
 /* Begins an exchange, or goes on with the one that is open. */
 static enum outcome message(struct pop3_session *s, struct span text)
 {
@@ -175,7 +166,7 @@ static enum outcome message(struct pop3_session *s, struct span text)
     size_t len;
     enum outcome out = P3_WAIT;
 
-    if (!decode(text, octets, &len)) {
+    if (!base64_decode(text, BASE64_PADDED, octets, sizeof octets, &len)) {
         out = give_up(s, "that is not base64");
     } else if (s->auth_id == 0) {
         out = start(s, (struct span){ (const char *)octets, len });
