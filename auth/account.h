@@ -22,7 +22,7 @@ struct account_verdict {
     /*
      * Of a refusal, for the log and nobody else: "unknown", "disabled",
      * "password", "no-password"; of an exchange also "no-secret", "malformed",
-     * "authzid", "binding", "certificate", "aborted".
+     * "authzid", "binding", "certificate", "aborted", "token-...".
      */
     const char *reason;
     bool remembered;                /* AUTH_OK: the password was proven before */

@@ -21,6 +21,7 @@ enum {
 
 struct exchanges {
     struct accounts *accounts;
+    const struct auth_settings *settings;
     Gsasl *gsasl;
     struct idmap *open;
     TAILQ_HEAD(exchange_list, exchange) by_age;     /* the oldest first */
@@ -75,13 +76,22 @@ void exchange_authorize(struct account_verdict *v, struct span authzid, struct s
         exchange_refuse(v, "authzid");
 }
 
+void exchange_accept(struct account_verdict *v, const struct credentials *c)
+{
+    v->verdict = AUTH_OK;
+    v->reason = NULL;
+    v->mailbox = c->mailbox;
+    memcpy(v->address, c->address, sizeof v->address);
+}
+
 /* ------------------------------------------------------------------ lives */
 
-struct exchanges *exchanges_new(struct accounts *accounts)
+struct exchanges *exchanges_new(struct accounts *accounts, const struct auth_settings *settings)
 {
     struct exchanges *e = mem_zalloc(sizeof *e);
 
     e->accounts = accounts;
+    e->settings = settings;
     e->gsasl = exchange_gsasl_new();
     e->open = idmap_new();
     TAILQ_INIT(&e->by_age);
@@ -131,6 +141,7 @@ static struct exchange *exchange_open(struct exchanges *e, uint64_t request, con
         exchange_close(e, oldest);
     x->id = idmap_put(e->open, x);
     x->accounts = e->accounts;
+    x->settings = e->settings;
     x->request = request;
     x->opened = now;
     x->mechanism = opening->mechanism;
@@ -184,6 +195,11 @@ void exchange_start(struct exchanges *e, uint64_t id, const struct auth_opening 
         x = exchange_open(e, id, opening);
         challenged = exchange_login(x, opening->initial, opening->has_initial, out);
         break;
+    case MECH_OAUTHBEARER:
+    case MECH_XOAUTH2:
+        x = exchange_open(e, id, opening);
+        challenged = exchange_oauth(x, opening->initial, out);
+        break;
     default:
         x = exchange_open(e, id, opening);
         if (exchange_gsasl_open(e->gsasl, x, opening))
@@ -201,6 +217,16 @@ static struct exchange *find(struct exchanges *e, const struct auth_step *step)
     return x != NULL && x->request == step->id ? x : NULL;
 }
 
+static bool go_on(struct exchange *x, struct span response, struct exchange_answer *out)
+{
+    switch (x->mechanism) {
+    case MECH_LOGIN: return exchange_login(x, response, true, out);
+    case MECH_OAUTHBEARER:
+    case MECH_XOAUTH2: return exchange_oauth(x, response, out);
+    default: return exchange_gsasl_step(x, response, out);
+    }
+}
+
 void exchange_respond(struct exchanges *e, const struct auth_step *step, struct exchange_answer *out)
 {
     struct exchange *x = find(e, step);
@@ -208,9 +234,7 @@ void exchange_respond(struct exchanges *e, const struct auth_step *step, struct 
     begin_answer(out);
     if (x == NULL)
         return;
-    bool challenged = x->mechanism == MECH_LOGIN ? exchange_login(x, step->response, true, out)
-                                                 : exchange_gsasl_step(x, step->response, out);
-    settle(e, x, challenged, out);
+    settle(e, x, go_on(x, step->response, out), out);
 }
 
 void exchange_abort(struct exchanges *e, const struct auth_step *step, struct exchange_answer *out)

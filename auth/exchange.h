@@ -22,7 +22,8 @@ struct exchange_answer {
     char challenge[AUTH_CHALLENGE_MAX];
 };
 
-struct exchanges *exchanges_new(struct accounts *accounts);
+/* Both outlive it. */
+struct exchanges *exchanges_new(struct accounts *accounts, const struct auth_settings *settings);
 void exchanges_free(struct exchanges **exchanges);
 
 /* All three block as account_check() does. id is that of the worker's request; another one's exchange is not there. */

@@ -121,10 +121,7 @@ static void use_account(struct exchange *x, const struct credentials *c)
             exchange_refuse(&x->verdict, "disabled");
             return;
         }
-        x->verdict.verdict = AUTH_OK;
-        x->verdict.reason = NULL;
-        x->verdict.mailbox = c->mailbox;
-        memcpy(x->verdict.address, c->address, sizeof x->verdict.address);
+        exchange_accept(&x->verdict, c);
         return;
     case 0:
         exchange_refuse(&x->verdict, c->active ? "no-secret" : "disabled");

@@ -15,6 +15,7 @@
 struct exchange {
     TAILQ_ENTRY(exchange) by_age;
     struct accounts *accounts;
+    const struct auth_settings *settings;
     uint64_t id;                        /* what the worker calls it by */
     uint64_t request;
     int64_t opened;                     /* when, ms */
@@ -23,13 +24,14 @@ struct exchange {
     char *domain;                       /* the default one */
     char *name;                         /* LOGIN: NULL before it was given */
     Gsasl_session *gsasl;               /* of those that the library does */
-    bool looked_up;                     /* and then `verdict` says what will be answered to the right proof */
+    bool looked_up;                     /* and then `verdict` says what will be answered, of SCRAM and CRAM-MD5 to the right proof */
     bool proven;                        /* only the client's last, empty message is to come (RFC 5034 section 4) */
     struct account_verdict verdict;
 };
 
 /* exchange.c */
 void exchange_refuse(struct account_verdict *v, const char *reason);
+void exchange_accept(struct account_verdict *v, const struct credentials *c);
 /* The name as SASLprep has it (RFC 4013); false if that forbids it. The same where it is ASCII. */
 bool exchange_prepare(struct span name, char out[NAME_TYPED_MAX + 1]);
 /* To log in as somebody else is allowed to nobody: an authorization identity is empty, or means the same mailbox. */
@@ -40,6 +42,9 @@ void exchange_plain(struct accounts *accounts, const struct auth_opening *openin
 void exchange_external(struct accounts *accounts, const struct auth_opening *opening, struct account_verdict *v);
 void exchange_apop(struct accounts *accounts, const struct auth_opening *opening, struct account_verdict *v);
 bool exchange_login(struct exchange *x, struct span message, bool has_message, struct exchange_answer *out);
+
+/* exchange_oauth.c */
+bool exchange_oauth(struct exchange *x, struct span message, struct exchange_answer *out);
 
 /* exchange_gsasl.c */
 Gsasl *exchange_gsasl_new(void);

@@ -75,14 +75,6 @@ bool exchange_login(struct exchange *x, struct span message, bool has_message, s
     return false;
 }
 
-static void accept(struct account_verdict *v, const struct credentials *c)
-{
-    v->verdict = AUTH_OK;
-    v->reason = NULL;
-    v->mailbox = c->mailbox;
-    memcpy(v->address, c->address, sizeof v->address);
-}
-
 void exchange_external(struct accounts *accounts, const struct auth_opening *o, struct account_verdict *v)
 {
     struct credentials c;
@@ -94,7 +86,7 @@ void exchange_external(struct accounts *accounts, const struct auth_opening *o, 
     if (account_find(accounts, o->identity, o->default_domain, &c, v) <= 0)
         return;
     if (c.active)
-        accept(v, &c);
+        exchange_accept(v, &c);
     else
         exchange_refuse(v, "disabled");
     secret_wipe(&c, sizeof c);
@@ -154,7 +146,7 @@ void exchange_apop(struct accounts *accounts, const struct auth_opening *o, stru
     } else {
         bool right = given.len == 32 && sodium_memcmp(given.at, want, 32) == 0;
         if (found > 0 && right && c.active && secret != decoy)
-            accept(v, &c);
+            exchange_accept(v, &c);
         else if (found > 0)
             exchange_refuse(v, !c.active ? "disabled" : secret == decoy ? "no-secret" : "password");
     }

@@ -98,7 +98,7 @@ int auth_helper_run(int fd, const char *conninfo, const struct auth_settings *se
     secret_no_core();
     decoy_init();
     struct accounts *accounts = accounts_new(conninfo, settings, schema_version);
-    struct exchanges *exchanges = exchanges_new(accounts);
+    struct exchanges *exchanges = exchanges_new(accounts, settings);
     while (sane) {
         long len = peer_receive_blocking(fd, data, sizeof data);
         if (len < 0 && errno == EINTR)

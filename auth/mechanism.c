@@ -13,6 +13,9 @@ const struct mechanism_info mechanisms[MECHANISMS] = {
     [MECH_SCRAM_SHA_1] = { "SCRAM-SHA-1", 0 },
     [MECH_EXTERNAL] = { "EXTERNAL", 0 },
     [MECH_CRAM_MD5] = { "CRAM-MD5", MECH_SERVER_FIRST | MECH_NO_INITIAL },
+    /* A token is as good as a password for whoever reads it. */
+    [MECH_OAUTHBEARER] = { "OAUTHBEARER", MECH_SENDS_PASSWORD },
+    [MECH_XOAUTH2] = { "XOAUTH2", MECH_SENDS_PASSWORD },
     [MECH_PLAIN] = { "PLAIN", MECH_SENDS_PASSWORD },
     /* No standard has it; Outlook and others send the name along with AUTH all the same. */
     [MECH_LOGIN] = { "LOGIN", MECH_SENDS_PASSWORD | MECH_SERVER_FIRST },

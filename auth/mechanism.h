@@ -13,7 +13,7 @@
 /* The strongest first: this is the order in which clients see them, and some take the first that they know. */
 enum mechanism {
     MECH_SCRAM_SHA_256_PLUS, MECH_SCRAM_SHA_256, MECH_SCRAM_SHA_1_PLUS, MECH_SCRAM_SHA_1,
-    MECH_EXTERNAL, MECH_CRAM_MD5, MECH_PLAIN, MECH_LOGIN,
+    MECH_EXTERNAL, MECH_CRAM_MD5, MECH_OAUTHBEARER, MECH_XOAUTH2, MECH_PLAIN, MECH_LOGIN,
     MECH_APOP,      /* no SASL mechanism, and in no list of them */
     MECHANISMS,
 };

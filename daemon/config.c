@@ -17,6 +17,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "auth/jwt.h"
+#include "auth/mechanism.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
 #include "daemon/net/tls_tickets.h"
@@ -286,6 +288,23 @@ static void check_tls(const struct config *c, struct report *r)
         problemf(r, 0, "tls_ticket_life: less than a second is of no use; 0 turns it off");
 }
 
+static void check_oauth(const struct config *c, struct report *r)
+{
+    const struct auth_settings *a = &c->auth;
+    const char *error = NULL;
+    struct span wrong;
+    unsigned set;
+
+    if (!mechanisms_parse(c->pop3.sasl_mechanisms, &set, &wrong) || !(set & (MECH_BIT(MECH_OAUTHBEARER) | MECH_BIT(MECH_XOAUTH2))))
+        return;
+    struct jwt_keys *keys = jwt_keys_new(a->oauth_keys, &error);
+    if (keys == NULL)
+        problemf(r, 0, "oauth_keys: %s: %s", a->oauth_keys, error);
+    jwt_keys_free(&keys);
+    if (a->oauth_issuer[0] == '\0' || a->oauth_audience[0] == '\0')
+        problemf(r, 0, "oauth_issuer and oauth_audience: OAUTHBEARER and XOAUTH2 need both");
+}
+
 /* Two sockets in one place: bind() would say so too, but only when the server is started. */
 static bool same_place(const struct listener_settings *a, const struct listener_settings *b)
 {
@@ -377,6 +396,7 @@ struct config *config_load(const char *file, unsigned flags, options_problem *pr
     check_users(c, &r);
     check_database(c, &r);
     check_tls(c, &r);
+    check_oauth(c, &r);
     pop3_settings_check(&c->pop3, report_problem, &r, file);
     if (config_has_lmtp(c))
         lmtp_settings_check(&c->lmtp, report_problem, &r, file);

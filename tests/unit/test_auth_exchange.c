@@ -198,7 +198,7 @@ static int setup(void **state)
     snprintf(info, sizeof info, "%s options='-c role=postern_auth'", getenv("POSTERN_TEST_DB"));
     decoy_init();
     accounts = accounts_new(info, &settings, version);
-    exchanges = exchanges_new(accounts);
+    exchanges = exchanges_new(accounts, &settings);
     return 0;
 }
 
