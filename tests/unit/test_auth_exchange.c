@@ -144,7 +144,32 @@ static void test_malformed(void **state)
     refused("malformed");
 }
 
-/* P04: whatever the messages are; a sanitizer looks on. */
+/* S28: the certificate's address is enough, and that of a mailbox that is enabled; not for somebody else's. */
+static void test_external(void **state)
+{
+    struct auth_opening o = { .mechanism = MECH_EXTERNAL, .has_initial = true, .identity = SPAN_OF("Anna@exchange-test.example") };
+
+    (void)state;
+    exchange_start(exchanges, 1, &o, &answer);
+    assert_int_equal(answer.verdict.verdict, AUTH_OK);
+    assert_true(answer.verdict.mailbox > 0);
+    assert_string_equal(answer.verdict.address, "anna@exchange-test.example");
+    o.initial = SPAN_OF("anna@exchange-test.example");
+    exchange_start(exchanges, 1, &o, &answer);
+    assert_int_equal(answer.verdict.verdict, AUTH_OK);
+    o.initial = SPAN_OF("off@exchange-test.example");
+    exchange_start(exchanges, 1, &o, &answer);
+    refused("authzid");
+    o.initial = SPAN_OF("");
+    o.identity = SPAN_OF("off@exchange-test.example");
+    exchange_start(exchanges, 1, &o, &answer);
+    refused("disabled");
+    o.identity = SPAN_OF("ghost@exchange-test.example");
+    exchange_start(exchanges, 1, &o, &answer);
+    refused("unknown");
+}
+
+/* P4: whatever the messages are; a sanitizer looks on. */
 static void test_noise(void **state)
 {
     static const char *const seeds[] = {
@@ -194,6 +219,17 @@ static int setup(void **state)
     assert_int_equal(PQresultStatus(result), PGRES_TUPLES_OK);
     int version = atoi(PQgetvalue(result, 0, 0));
     PQclear(result);
+    result = PQexec(db, "delete from postern.mailbox where address like '%exchange-test.example';"
+                        "delete from postern.domain where name = 'exchange-test.example';"
+                        "delete from postern.tenant where name = 'exchange-test';"
+                        "insert into postern.tenant (name) values ('exchange-test');"
+                        "insert into postern.domain (tenant, name) select tenant, 'exchange-test.example' from postern.tenant"
+                        " where name = 'exchange-test';"
+                        "insert into postern.mailbox (domain, address, enabled) select domain, a || name, a = 'anna@'"
+                        " from postern.domain, unnest(array['anna@', 'off@']) a where name = 'exchange-test.example'");
+    if (PQresultStatus(result) != PGRES_COMMAND_OK)
+        fail_msg("%s", PQerrorMessage(db));
+    PQclear(result);
     PQfinish(db);
     snprintf(info, sizeof info, "%s options='-c role=postern_auth'", getenv("POSTERN_TEST_DB"));
     decoy_init();
@@ -214,7 +250,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_login),     cmocka_unit_test(test_whose), cmocka_unit_test(test_bound),
-        cmocka_unit_test(test_malformed), cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_malformed), cmocka_unit_test(test_noise), cmocka_unit_test(test_external),
     };
     if (getenv("POSTERN_TEST_DB") == NULL) {
         fputs("test_auth_exchange: SKIPPED, as POSTERN_TEST_DB is not set (a superuser's connection string)\n", stderr);
