@@ -305,6 +305,20 @@ static void check_oauth(const struct config *c, struct report *r)
         problemf(r, 0, "oauth_issuer and oauth_audience: OAUTHBEARER and XOAUTH2 need both");
 }
 
+/* Colons are what stands between names that are passed. */
+static void check_name(const struct config *c, size_t i, struct report *r)
+{
+    const char *name = config_listener(c, i)->name;
+    int line = c->listeners.lines[i];
+
+    if (strpbrk(name, ": \t\r\n") != NULL)
+        problemf(r, line, "listeners: name: \"%s\" has a colon or a blank in it", name);
+    for (size_t k = 0; name[0] != '\0' && k < i; k++) {
+        if (strcmp(name, config_listener(c, k)->name) == 0)
+            problemf(r, line, "listeners: the same name as in line %d", c->listeners.lines[k]);
+    }
+}
+
 /* Two sockets in one place: bind() would say so too, but only when the server is started. */
 static bool same_place(const struct listener_settings *a, const struct listener_settings *b)
 {
@@ -321,6 +335,7 @@ static void check_listeners(const struct config *c, unsigned flags, struct repor
 
         check_address(l, line, r);
         check_unix_listener(l, line, r);
+        check_name(c, i, r);
         if (config_is_lmtp(c, i))
             check_lmtp_listener(l, line, r);
         else if (strcmp(l->protocol, "pop3") == 0)

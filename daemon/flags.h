@@ -11,6 +11,7 @@ struct flags {
     const char *file;           /* the configuration */
     bool foreground, check, inetd, tls, print_config, print_manual, version, help;
     bool lmtp;                  /* --inetd=lmtp */
+    int ready_fd;               /* --ready-fd; below zero: none */
     bool wrong;                 /* an option that there is not, or too many */
 };
 

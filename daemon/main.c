@@ -6,6 +6,7 @@
  * may be a client.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "daemon/base/log.h"
+#include "daemon/base/mem.h"
 #include "daemon/certs.h"
 #include "daemon/config.h"
 #include "daemon/flags.h"
@@ -69,7 +71,7 @@ static int adopt_stdin(const struct flags *f)
         return EXIT_FAILURE;
     close(fds[1]);              /* the same socket once more, under wait; nothing that we write to anyhow */
     return master_run(&(struct master_start){
-        .file = f->file, .foreground = true, .adopted = fds, .adopted_count = 1, .no_stderr = true,
+        .file = f->file, .foreground = true, .adopted = fds, .adopted_count = 1, .ready_fd = -1, .no_stderr = true,
     });
 }
 
@@ -90,23 +92,47 @@ static int one_session(const struct flags *f)
     return EXIT_USAGE;
 }
 
+/* Away from where sockets may be passed. Below zero: told. */
+static int take_ready_fd(int fd)
+{
+    int ready = fcntl(fd, F_DUPFD_CLOEXEC, SD_FIRST_FD + SD_MOST_FDS);
+
+    if (ready < 0)
+        fprintf(stderr, "posternd: --ready-fd=%d: %s\n", fd, strerror(errno));
+    else
+        close(fd);
+    return ready;
+}
+
 static int daemon_or_foreground(const struct flags *f)
 {
     int fds[SD_MOST_FDS];
     const char *why = NULL;
+    char *names;
     size_t count;
+    int status, ready = -1;
 
-    if (!sd_listen_fds(&count, &why)) {
+    if (f->ready_fd >= 0 && (ready = take_ready_fd(f->ready_fd)) < 0)
+        return EXIT_FAILURE;
+    if (!sd_listen_fds(&count, &names, &why)) {
         fprintf(stderr, "posternd: %s\n", why);
         return EXIT_FAILURE;
     }
     /* Whatever else our caller had open would stay so for as long as we run. */
-    close_range(SD_FIRST_FD + (unsigned)count, ~0U, 0);
+    if (ready >= 0) {
+        close_range(SD_FIRST_FD + (unsigned)count, (unsigned)ready - 1, 0);
+        close_range((unsigned)ready + 1, ~0U, 0);
+    } else {
+        close_range(SD_FIRST_FD + (unsigned)count, ~0U, 0);
+    }
     for (size_t i = 0; i < count; i++)
         fds[i] = SD_FIRST_FD + (int)i;
-    return master_run(&(struct master_start){
+    status = master_run(&(struct master_start){
         .file = f->file, .foreground = f->foreground || count > 0, .adopted = fds, .adopted_count = count,
+        .adopted_names = names, .ready_fd = ready,
     });
+    mem_free(names);
+    return status;
 }
 
 int main(int argc, char **argv)
@@ -121,7 +147,7 @@ int main(int argc, char **argv)
         flags_help(stdout);
         return printed();
     }
-    if (f.wrong || (f.inetd && f.foreground) || (f.tls && !f.inetd)) {
+    if (f.wrong || (f.inetd && f.foreground) || (f.ready_fd >= 0 && !f.foreground) || (f.tls && !f.inetd)) {
         flags_usage(stderr);
         return EXIT_USAGE;
     }

@@ -67,6 +67,8 @@ struct master {
     size_t old_count, old_size;
     bool stopping;
     uint64_t kill_at;
+    uint64_t watchdog;          /* how often the service manager is told that all is well; 0: never */
+    uint64_t ping_at;
 };
 
 static uint64_t now_ms(void)
@@ -330,10 +332,34 @@ static void master_signals(sigset_t *set)
     sigaddset(set, SIGCHLD);
 }
 
+/* Not if nobody accepts: cells that do not come up again may do so with a fresh master. */
+static void ping(struct master *m, uint64_t now)
+{
+    bool accepting = m->stopping;
+
+    if (now < m->ping_at)
+        return;
+    m->ping_at = now + m->watchdog;
+    for (unsigned i = 0; i < m->slot_count; i++)
+        accepting = accepting || m->slots[i].cell != NULL;
+    if (accepting)
+        sd_notify_state("WATCHDOG=1");
+}
+
+/* As s6 wants it, and simple enough for others: a newline, and the end. */
+static void tell_ready(int fd)
+{
+    sd_notify_state("READY=1");
+    if (fd < 0)
+        return;
+    (void)!write(fd, "\n", 1);
+    close(fd);
+}
+
 /* When there is something to do although no signal comes. */
 static uint64_t next_deadline(const struct master *m)
 {
-    uint64_t next = m->kill_at;
+    uint64_t next = m->ping_at < m->kill_at ? m->ping_at : m->kill_at;
 
     for (unsigned i = 0; i < m->slot_count; i++) {
         if (m->slots[i].cell == NULL && m->slots[i].start_at < next)
@@ -357,9 +383,11 @@ static int wait_until(uint64_t deadline)
 static void supervise(struct master *m)
 {
     m->kill_at = NEVER;
+    m->watchdog = sd_watchdog();
+    m->ping_at = m->watchdog > 0 ? now_ms() : NEVER;
     make_slots(m);
     start_cells(m, now_ms());
-    sd_notify_state("READY=1");
+    tell_ready(m->start->ready_fd);
     for (;;) {
         int signo = wait_until(next_deadline(m));
 
@@ -373,6 +401,7 @@ static void supervise(struct master *m)
         if (now_ms() >= m->kill_at)
             kill_rest(m);
         start_cells(m, now_ms());
+        ping(m, now_ms());
     }
 }
 
@@ -420,10 +449,10 @@ static bool first_sockets(struct master *m)
     char *error = NULL;
 
     if (m->start->adopted_count > 0) {
-        m->sockets = sockets_adopt(m->start->adopted, m->start->adopted_count);
-        return true;
+        m->sockets = sockets_adopt(m->config, m->start->adopted, m->start->adopted_count, m->start->adopted_names, &error);
+    } else {
+        m->sockets = sockets_bind(m->config, NULL, &error);
     }
-    m->sockets = sockets_bind(m->config, NULL, &error);
     if (m->sockets == NULL)
         tell(m, true, "%s", error);
     mem_free(error);

@@ -12,6 +12,8 @@ struct master_start {
     bool foreground;
     const int *adopted;         /* listening sockets that somebody else made, if any: then always in the foreground */
     size_t adopted_count;
+    const char *adopted_names;  /* of each, with colons in between; NULL: they have none */
+    int ready_fd;               /* gets a newline when all listens; below zero: nobody waits for it */
     bool no_stderr;             /* standard error is not ours to write to */
 };
 

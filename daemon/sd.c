@@ -13,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "daemon/base/mem.h"
 #include "daemon/base/num.h"
 
 enum { FIRST_FD = 3, MOST_FDS = 256 };
@@ -25,18 +26,28 @@ bool sd_is_listening(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) == 0 && on != 0;
 }
 
-bool sd_listen_fds(size_t *count_r, const char **error_r)
+/* True if the number in this variable is ours: what stands beside it is then for us, and not for who started us. */
+static bool names_us(const char *variable)
 {
-    uint64_t pid = 0, count = 0;
-    bool ours = num_parse(span_str(getenv("LISTEN_PID")), INT32_MAX, &pid) == 1 && pid == (uint64_t)getpid();
+    uint64_t pid = 0;
+
+    return num_parse(span_str(getenv(variable)), INT32_MAX, &pid) == 1 && pid == (uint64_t)getpid();
+}
+
+bool sd_listen_fds(size_t *count_r, char **names_r, const char **error_r)
+{
+    uint64_t count = 0;
+    bool ours = names_us("LISTEN_PID");
     bool good = num_parse(span_str(getenv("LISTEN_FDS")), MOST_FDS, &count) == 1;
+    const char *names = getenv("LISTEN_FDNAMES");
 
     *count_r = 0;
+    *names_r = ours && good && count > 0 && names != NULL ? mem_str(names) : NULL;
     unsetenv("LISTEN_PID");
     unsetenv("LISTEN_FDS");
     unsetenv("LISTEN_FDNAMES");
     if (!ours)
-        return true;            /* nothing, or meant for the process that started us */
+        return true;
     if (!good) {
         *error_r = "LISTEN_FDS is not a number from 0 to 256";
         return false;
@@ -44,12 +55,25 @@ bool sd_listen_fds(size_t *count_r, const char **error_r)
     for (int fd = FIRST_FD; fd < FIRST_FD + (int)count; fd++) {
         if (!sd_is_listening(fd)) {
             *error_r = "a descriptor in LISTEN_FDS is not a listening socket (with Accept=yes use --inetd)";
+            mem_free(*names_r);
+            *names_r = NULL;
             return false;
         }
         fcntl(fd, F_SETFD, FD_CLOEXEC);
     }
     *count_r = (size_t)count;
     return true;
+}
+
+uint64_t sd_watchdog(void)
+{
+    uint64_t us = 0;
+
+    if (getenv("WATCHDOG_PID") != NULL && !names_us("WATCHDOG_PID"))
+        return 0;
+    if (num_parse(span_str(getenv("WATCHDOG_USEC")), INT64_MAX, &us) != 1)
+        return 0;
+    return us / 2000;
 }
 
 void sd_notify_state(const char *state)

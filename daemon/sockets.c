@@ -9,6 +9,7 @@
 
 #include <grp.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -75,12 +76,59 @@ static int bind_listener(const struct listener_settings *l, int *fds_r, char **e
                               (int)l->backlog, fds_r, error_r);
 }
 
-struct sockets *sockets_adopt(const int *fds, size_t count)
+static bool has_names(const struct config *config)
+{
+    for (size_t i = 0; i < config->listeners.count; i++) {
+        if (config_listener(config, i)->name[0] != '\0')
+            return true;
+    }
+    return false;
+}
+
+/* Never by order where there are names: a manager passes sockets in an order of its own, and one of them may be for TLS. */
+static bool find_named(const struct config *config, const char *name, size_t len, size_t *listener_r)
+{
+    for (size_t i = 0; len > 0 && i < config->listeners.count; i++) {
+        const char *known = config_listener(config, i)->name;
+
+        if (strlen(known) == len && memcmp(known, name, len) == 0) {
+            *listener_r = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static char *no_such_name(const char *name, size_t len)
+{
+    char text[384];
+
+    snprintf(text, sizeof text, "a socket was passed under the name \"%.*s\": no listener has this name", (int)(len < 256 ? len : 256), name);
+    return mem_str(text);
+}
+
+struct sockets *sockets_adopt(const struct config *config, const int *fds, size_t count, const char *names, char **error_r)
 {
     struct sockets *s = mem_zalloc(sizeof *s);
+    bool by_name = names != NULL && has_names(config);
+    const char *name = names;
 
-    for (size_t i = 0; i < count; i++)
-        add_fd(s, fds[i], i);
+    for (size_t i = 0; i < count; i++) {
+        size_t listener = i;
+        size_t len = by_name ? strcspn(name, ":") : 0;
+
+        if (by_name && !find_named(config, name, len, &listener)) {
+            *error_r = no_such_name(name, len);
+            mem_free(s->fds);
+            mem_free(s->listener);
+            mem_free(s);
+            return NULL;
+        }
+        if (by_name)
+            name += len + (name[len] == ':');
+        add_fd(s, fds[i], listener);
+    }
+    s->names = names != NULL ? mem_str(names) : NULL;
     return s;
 }
 
@@ -89,7 +137,7 @@ struct sockets *sockets_bind(const struct config *config, const struct sockets *
     struct sockets *s;
 
     if (old != NULL && old->place_count == 0)
-        return sockets_adopt(old->fds, old->count);
+        return sockets_adopt(config, old->fds, old->count, old->names, error_r);
 
     s = mem_zalloc(sizeof *s);
     s->places = mem_array(config->listeners.count, sizeof *s->places);
@@ -146,6 +194,7 @@ void sockets_free(struct sockets **sockets, const struct sockets *next)
             unlink(p->address);
         mem_free(p->address);
     }
+    mem_free(s->names);
     mem_free(s->places);
     mem_free(s->fds);
     mem_free(s->listener);

@@ -15,6 +15,7 @@ struct sockets {
     int *fds;
     size_t *listener;               /* of each: which one of the configuration's listeners */
     size_t count;
+    char *names;                    /* of adopted ones, with colons in between, or NULL */
     struct sockets_place *places;   /* by listener; NULL where the sockets were adopted */
     size_t place_count;
 };
@@ -26,8 +27,13 @@ struct sockets {
  * NULL with a text to mem_free() in *error_r, and nothing has changed.
  */
 struct sockets *sockets_bind(const struct config *config, const struct sockets *old, char **error_r);
-/* Sockets that somebody else has bound; the i-th one goes with the i-th listener of the configuration. */
-struct sockets *sockets_adopt(const int *fds, size_t count);
+/*
+ * Sockets that somebody else has bound. Where the configuration names
+ * listeners and names (colons in between, or NULL) those of the sockets, each
+ * goes with the listener of its name; else the i-th one with the i-th listener.
+ * Returns NULL with a text to mem_free() in *error_r for a name that no listener has.
+ */
+struct sockets *sockets_adopt(const struct config *config, const int *fds, size_t count, const char *names, char **error_r);
 /* Closes those that next (may be NULL) does not use, and removes the paths of theirs. The master's: workers have their own copies of the descriptors. */
 void sockets_free(struct sockets **sockets, const struct sockets *next);
 /* In a worker: closes its copies. */

@@ -125,6 +125,9 @@ static void test_listeners_wrong(void **state)
     assert_problem(USERS "listeners = ( { address = \"*\"; default_domain = \"a@b\"; } );\n", CONFIG_LISTENERS, 2, "a@b");
     assert_problem(USERS "listeners = ( { address = \"*\"; },\n { address = \"*\"; port = 1110; },\n"
                    " { address = \"*\"; } );\n", CONFIG_LISTENERS, 4, "line 2");
+    assert_problem(USERS "listeners = ( { address = \"*\"; name = \"pop3\"; },\n"
+                   " { address = \"/a\"; name = \"pop3\"; } );\n", CONFIG_LISTENERS, 3, "line 2");
+    assert_problem(USERS "listeners = ( { address = \"*\"; name = \"a:b\"; } );\n", CONFIG_LISTENERS, 2, "a:b");
     /* A path has no port. */
     assert_problem(USERS "listeners = ( { address = \"/a\"; },\n { address = \"/a\"; port = 1110; } );\n",
                    CONFIG_LISTENERS, 3, "line 2");
