@@ -1,7 +1,7 @@
-"""A real xinetd or openbsd-inetd on a high port of the loopback, from the sample files in etc/.
+"""A real xinetd, openbsd-inetd, inetutils-inetd or tcpserver on a high port of the loopback, from the sample files in etc/.
 
-The two cannot be installed side by side: xinetd is installed, openbsd-inetd
-is unpacked from its package below the build folder (`make debs`).
+Not all can be installed side by side: xinetd and ucspi-tcp are installed, the
+two inetds are unpacked from their packages below the build folder (`make debs`).
 """
 import os
 import pathlib
@@ -52,26 +52,31 @@ def parent(pid):
     return int(text[text.rindex(")") + 2:].split()[1])
 
 
-def inetd_program():
+FLAGS = {"pop3": "--inetd", "pop3s": "--inetd --tls", "lmtp": "--inetd=lmtp"}
+
+
+def inetd_program(kind):
+    if kind == "inetutils":
+        return str(kit.lab.build_dir() / "debs" / "inetutils-inetd" / "usr/sbin/inetutils-inetd")
     found = shutil.which("inetd", path="/usr/sbin:" + os.environ.get("PATH", ""))
     return found or str(kit.lab.build_dir() / "debs" / "openbsd-inetd" / "usr/sbin/inetd")
 
 
-def xinetd_conf(site, port, wait):
-    """The service of etc/xinetd.d-postern with this `wait`, moved to our port, user and files."""
+def xinetd_conf(site, port, wait, flags):
+    """The service of etc/xinetd.d-postern with this `wait` and these flags, moved to our port, user and files."""
     sample = (kit.TOP / "etc" / "xinetd.d-postern").read_text()
     plain = "\n".join(re.sub(r"^\s*#\s?", "", line) for line in sample.splitlines())
     word = "yes" if wait else "no"
     for body in re.findall(r"^service\s+\S+\s*\{(.*?)^\}", plain, re.S | re.M):
         rows = dict(re.findall(r"^\s*(\w+)\s*\+?=\s*(.*?)\s*$", body, re.M))
-        if rows.get("wait") == word:
+        if rows.get("wait") == word and rows.get("server_args", "") == flags:
             break
     else:
-        raise AssertionError(f"etc/xinetd.d-postern has no service with wait = {word}")
+        raise AssertionError(f"etc/xinetd.d-postern has no service with wait = {word} and {flags}")
     rows.update({
         "type": "UNLISTED", "bind": "127.0.0.1", "port": str(port), "disable": "no", "user": ME,
         "server": str(site.lab.posternd), "instances": "UNLIMITED", "per_source": "UNLIMITED", "cps": "10000 1",
-        "server_args": re.sub(r"-c\s+\S+", "", rows.get("server_args", "")).strip() + f" -c {site.lab.conf}",
+        "server_args": f"{flags} -c {site.lab.conf}",
     })
     for name in ("group", "log_type", "log_on_success", "log_on_failure", "only_from", "id"):
         rows.pop(name, None)
@@ -79,29 +84,42 @@ def xinetd_conf(site, port, wait):
     return f"service postern-test\n{{\n{body}}}\n"
 
 
-def inetd_conf(site, port, wait):
-    """The line of etc/inetd.conf-postern with this wait, moved to our port, user and files."""
+def inetd_conf(site, port, wait, flags):
+    """The line of etc/inetd.conf-postern with this wait and these flags, moved to our port, user and files."""
     for line in (kit.TOP / "etc" / "inetd.conf-postern").read_text().splitlines():
         words = line.lstrip("#").split()
-        if len(words) > 6 and words[1] == "stream" and words[3].split(".")[0] == ("wait" if wait else "nowait"):
+        if len(words) > 6 and words[1] == "stream" and words[3].split(".")[0] == ("wait" if wait else "nowait") \
+                and " ".join(words[7:]) == flags:
             break
     else:
         raise AssertionError("etc/inetd.conf-postern has no such line")
-    args = words[6:]
-    if "-c" in args:
-        del args[args.index("-c"):args.index("-c") + 2]
     return (f"127.0.0.1:{port} stream tcp {words[3]} {ME} {site.lab.posternd} "
-            f"{' '.join(args)} -c {site.lab.conf}\n")
+            f"{' '.join(words[6:])} -c {site.lab.conf}\n")
 
 
-def start(kind, site, wait=False):
+def tcpserver_argv(site, port, protocol):
+    """The command of etc/tcpserver-postern for this protocol, moved to our port and files."""
+    text = (kit.TOP / "etc" / "tcpserver-postern").read_text()
+    words = re.search(rf"^{protocol}\)\s+exec (.*?) ;;", text, re.M).group(1).split()
+    at = next(n for n, word in enumerate(words) if word.isdigit() and words[n + 1].startswith("/"))
+    words[at - 1:at + 2] = ["127.0.0.1", str(port), str(site.lab.posternd)]
+    return words + ["-c", str(site.lab.conf)]
+
+
+def start(kind, site, wait=False, protocol="pop3"):
     port = kit.lab.free_port()
-    conf = site.dir / f"{kind}{'-wait' if wait else ''}.conf"
+    flags = "" if wait else FLAGS[protocol]
+    conf = site.dir / f"{kind}{'-wait' if wait else ''}-{protocol}.conf"
     log = site.dir / f"{kind}.log"
     if kind == "xinetd":
-        conf.write_text(xinetd_conf(site, port, wait))
+        conf.write_text(xinetd_conf(site, port, wait, flags))
         argv = ["/usr/sbin/xinetd", "-dontfork", "-f", str(conf), "-pidfile", str(site.dir / f"{kind}.pid")]
+    elif kind == "tcpserver":
+        argv = tcpserver_argv(site, port, protocol)
+    elif kind == "inetutils":
+        conf.write_text(inetd_conf(site, port, wait, flags))
+        argv = [inetd_program(kind), "--debug", "--rate=100000", str(conf)]
     else:
-        conf.write_text(inetd_conf(site, port, wait))
-        argv = [inetd_program(), "-i", "-R", "100000", str(conf)]
+        conf.write_text(inetd_conf(site, port, wait, flags))
+        argv = [inetd_program(kind), "-i", "-R", "100000", str(conf)]
     return SuperServer(argv, f"127.0.0.1:{port}", log)

@@ -14,14 +14,14 @@ deps:
 	$$sudo apt-get update -q && \
 	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing
 
-# It cannot be installed beside xinetd, but it can be unpacked.
-$(BUILD)/debs/openbsd-inetd:
+# They cannot be installed beside xinetd, but they can be unpacked.
+$(BUILD)/debs/%-inetd:
 	@mkdir -p $(BUILD)/debs
-	cd $(BUILD)/debs && { apt-get download -q openbsd-inetd || { apt-get update -q && apt-get download -q openbsd-inetd; }; }
-	dpkg -x $(BUILD)/debs/openbsd-inetd_*.deb $@.tmp
+	cd $(BUILD)/debs && { apt-get download -q $*-inetd || { apt-get update -q && apt-get download -q $*-inetd; }; }
+	dpkg -x $(BUILD)/debs/$*-inetd_*.deb $@.tmp
 	mv $@.tmp $@
 
-debs: $(BUILD)/debs/openbsd-inetd
+debs: $(BUILD)/debs/openbsd-inetd $(BUILD)/debs/inetutils-inetd
 
 # Each in a make of its own: what is built needs what `deps` installs.
 check: deps
@@ -36,6 +36,10 @@ system: deps
 	@$(MAKE) --no-print-directory all debs
 	@BUILD=$(BUILD) tests/run system
 
+service: deps
+	@$(MAKE) --no-print-directory all debs
+	@BUILD=$(BUILD) tests/run service
+
 clients: deps
 	@$(MAKE) --no-print-directory all
 	@BUILD=$(BUILD) tests/run clients
@@ -45,4 +49,4 @@ demo: deps
 	@$(MAKE) --no-print-directory all
 	@BUILD=$(BUILD) ONCE=$(ONCE) tests/demo
 
-.PHONY: deps debs check dialogue system clients demo
+.PHONY: deps debs check dialogue system service clients demo
