@@ -9,6 +9,8 @@
 #   make bench                 figures (ROUNDS=5)
 #   make lint                  cppcheck, mandoc -T lint
 #   make install               PREFIX=/usr/local DESTDIR=
+#   make deb                   build/deb/postern_*.deb
+#   make deb-check             installs it in a fresh Debian below build/, as root
 #   make clean
 
 BUILD   ?= build
@@ -18,6 +20,9 @@ BINDIR  ?= $(PREFIX)/bin
 MANDIR  ?= $(PREFIX)/share/man
 DOCDIR  ?= $(PREFIX)/share/doc/postern
 SYSCONFDIR ?= /etc/postern
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
 INSTALL ?= install
 
 VERSION := 0.1
@@ -89,14 +94,46 @@ unit: $(UNIT)
 MAN5 := $(wildcard daemon/*.5)
 MAN8 := $(wildcard daemon/*.8 admin/*.8)
 
+# Names a program by where it will be.
+PLACED := sed -e 's,/usr/local/sbin/,$(SBINDIR)/,g' -e 's,/etc/postern/,$(SYSCONFDIR)/,g'
+
 install: all
-	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(DOCDIR)/etc
+	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(DOCDIR) \
+	    $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSUSERSDIR) $(DESTDIR)$(TMPFILESDIR)
 	$(INSTALL) $(BUILD)/posternd $(BUILD)/posternctl $(DESTDIR)$(SBINDIR)
 	$(INSTALL) -m 644 $(MAN5) $(DESTDIR)$(MANDIR)/man5
 	$(INSTALL) -m 644 $(MAN8) $(DESTDIR)$(MANDIR)/man8
 	$(INSTALL) -m 644 README INSTALL $(DESTDIR)$(DOCDIR)
 	$(INSTALL) -m 644 sql/README $(DESTDIR)$(DOCDIR)/README.sql
-	$(INSTALL) -m 644 $(wildcard etc/*) $(DESTDIR)$(DOCDIR)/etc
+	$(INSTALL) -m 644 etc/sysusers.d/postern.conf $(DESTDIR)$(SYSUSERSDIR)
+	$(INSTALL) -m 644 etc/tmpfiles.d/postern.conf $(DESTDIR)$(TMPFILESDIR)
+	for unit in etc/systemd/postern*; do \
+	    $(PLACED) $$unit >$(DESTDIR)$(UNITDIR)/$${unit##*/} && chmod 644 $(DESTDIR)$(UNITDIR)/$${unit##*/} || exit 1; \
+	done
+	cd etc && find . -path ./debian -prune -o -path './*.d/*.conf' -prune -o -path './systemd/postern*' -prune -o -type f -print | \
+	while read -r f; do \
+	    $(INSTALL) -d $(DESTDIR)$(DOCDIR)/etc/$${f%/*} && $(PLACED) $$f >$(DESTDIR)$(DOCDIR)/etc/$$f && \
+	    chmod --reference=$$f $(DESTDIR)$(DOCDIR)/etc/$$f || exit 1; \
+	done
+
+# ------------------------------------------------------------- Debian package
+
+# Built in a copy, as the folder debian has to be at its top.
+DEB := $(BUILD)/deb
+DEB_DEPENDS := debhelper-compat (= 13)$(shell awk '$$1 == "build" && $$2 != "build-essential" { printf ", %s", $$2 }' packages)
+
+deb:
+	rm -rf $(DEB)
+	mkdir -p $(DEB)/postern
+	cp -a Makefile README INSTALL packages admin auth daemon etc sql storage tests $(DEB)/postern
+	mv $(DEB)/postern/etc/debian $(DEB)/postern/debian
+	sed -i 's/@BUILD_DEPENDS@/$(DEB_DEPENDS)/' $(DEB)/postern/debian/control
+	cd $(DEB)/postern && env -u MAKEFLAGS -u MAKELEVEL dpkg-buildpackage -b -us -uc
+	rm -rf $(DEB)/postern
+	lintian --fail-on error $(DEB)/*.changes
+
+deb-check: deb
+	tests/service/deb-check $(DEB) $(BUILD)/debian
 
 # ------------------------------------------------- tests, demonstration, figures
 
@@ -123,4 +160,4 @@ help:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all unit install bench lint help clean
+.PHONY: all unit install deb deb-check bench lint help clean
