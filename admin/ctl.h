@@ -26,7 +26,7 @@ enum ctl_exit {
 
 enum ctl_option {
     OPT_CONFIG, OPT_AS, OPT_JSON, OPT_HELP, OPT_VERSION, /* of the tool: allowed everywhere */
-    OPT_ALIAS_OF, OPT_ALL, OPT_ANY, OPT_FORCE, OPT_FORMAT, OPT_HASH, OPT_NAME, OPT_PARTITIONS, OPT_QUICK, OPT_QUOTA,
+    OPT_ALIAS_OF, OPT_ALL, OPT_ANY, OPT_DOMAIN, OPT_FORCE, OPT_FORMAT, OPT_HASH, OPT_MAILBOX, OPT_NAME, OPT_PARTITIONS, OPT_QUICK, OPT_QUOTA,
     OPT_QUOTING, OPT_RAW, OPT_REPAIR, OPT_REMOVE, OPT_RESUME, OPT_SENDER, OPT_SOCKET, OPT_STORE, OPT_TENANT, OPT_UIDLS, OPT_YES,
     OPT_COUNT,
 };
@@ -66,6 +66,7 @@ ctl_run run_mailbox_add, run_mailbox_show, run_mailbox_list, run_mailbox_set, ru
 ctl_run run_alias_add, run_alias_show, run_alias_list, run_alias_set, run_alias_enable, run_alias_disable, run_alias_remove;
 ctl_run run_app_password_add, run_app_password_list, run_app_password_remove;
 ctl_run run_secrets_new_key, run_secrets_status, run_secrets_seal, run_secrets_unseal;
+ctl_run run_policy_set, run_policy_show, run_policy_clear;
 ctl_run run_password, run_import, run_export, run_message_list, run_message_show, run_message_remove, run_sessions, run_check, run_deliver;
 
 #endif

@@ -7,6 +7,8 @@
  */
 #include "auth/account.h"
 
+#include <time.h>
+
 #include "auth/credentials.h"
 #include "auth/helper.h"
 #include "auth/make.h"
@@ -16,6 +18,8 @@
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
 
+enum { WRITES_A_SECOND = 20 };
+
 struct accounts {
     const struct auth_settings *settings;
     struct credentials_source *source;
@@ -24,6 +28,8 @@ struct accounts {
     struct proven *proven;
     /* What is verified where there is nothing to verify. */
     char decoy[SCHEME_TEXT_MAX];
+    time_t second;          /* in which these writes were made */
+    int writes;
 };
 
 /* Without its keys a helper still serves those whose secrets are not sealed. */
@@ -84,12 +90,15 @@ static void refuse(struct account_verdict *v, enum auth_verdict verdict, const c
     v->reason = reason;
 }
 
-static void accept(struct account_verdict *v, const struct credentials *c, bool remembered)
+void account_accept(struct account_verdict *v, const struct credentials *c)
 {
     v->verdict = AUTH_OK;
+    v->reason = NULL;
     v->mailbox = c->mailbox;
-    v->remembered = remembered;
+    v->unseen = !c->known_today;
     memcpy(v->address, c->address, sizeof v->address);
+    memcpy(v->maintenance, c->maintenance, sizeof v->maintenance);
+    v->policy = c->policy;
 }
 
 static bool is_password(const struct credentials *c, size_t i)
@@ -157,7 +166,7 @@ static void check_secrets(struct accounts *a, const struct credentials *c, struc
         paid = paid || scheme_costs_as_new(stored, a->settings);
     }
     if (matched && c->active) {
-        accept(v, c, false);
+        account_accept(v, c);
         return;
     }
     /* Another cost than that of an unknown name would tell that the name is known. */
@@ -173,14 +182,42 @@ static void check_secrets(struct accounts *a, const struct credentials *c, struc
         refuse(v, AUTH_REFUSED, any ? "password" : "no-password");
 }
 
-int account_find(struct accounts *a, struct span name, struct span default_domain,
+/* Failures that are not forgotten, where the last one will be in so many milliseconds. */
+static uint32_t failures(const struct accounts *a, int64_t guessed_ms)
+{
+    int64_t interval = a->settings->auth_failure_time;
+    int64_t n = guessed_ms > 0 ? (guessed_ms + interval - 1) / interval : 0;
+
+    return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+}
+
+/*
+ * Too many have guessed: the proof is not even looked at, right or wrong, but
+ * for one who was let in from there before. It costs no Argon2, and tells
+ * nothing: names that do not exist are guessed at as well, and the worker
+ * says every refusal after the same time.
+ */
+static bool is_guessing(const struct accounts *a, const struct auth_origin *origin, const struct account_verdict *v, bool known)
+{
+    if (origin->network.len == 0 || known || origin->good)
+        return false;
+    return origin->suspect || v->guesses >= (uint32_t)a->settings->auth_failures;
+}
+
+int account_find(struct accounts *a, struct span name, struct span default_domain, const struct auth_origin *origin,
                  struct credentials *out, struct account_verdict *v)
 {
+    int64_t guessed_ms;
+
     memset(v, 0, sizeof *v);
+    memcpy(v->network, origin->network.len > 0 ? origin->network.at : "", origin->network.len);
     refuse(v, AUTH_REFUSED, "unknown");
     if (!name_canonical(name, default_domain, v->address, NULL))
         return 0;
-    switch (credentials_fetch(a->source, v->address, out)) {
+    enum credentials_answer answer = credentials_fetch(a->source, v->address, v->network, out, &guessed_ms);
+    v->guesses = failures(a, guessed_ms);
+    v->barred = is_guessing(a, origin, v, answer == CREDENTIALS_FOUND && out->known);
+    switch (answer) {
     case CREDENTIALS_FOUND:
         return 1;
     case CREDENTIALS_NONE:
@@ -208,13 +245,18 @@ void account_check(struct accounts *a, const struct auth_request *request, struc
         refuse(v, AUTH_REFUSED, is_name ? "password" : "unknown");
         return;
     }
-    int found = account_find(a, request->name, request->default_domain, &c, v);
-    if (found == 0)
+    int found = account_find(a, request->name, request->default_domain, &request->origin, &c, v);
+    if (found == 0 && !v->barred)
         verify_decoy(a, password);
+    if (found == 0 && v->barred)
+        refuse(v, AUTH_REFUSED, "guessing");
     if (found <= 0)
         return;
-    if (is_remembered(a, &c, password))
-        accept(v, &c, true);
+    v->remembered = !v->barred && is_remembered(a, &c, password);
+    if (v->barred)
+        refuse(v, AUTH_REFUSED, "guessing");
+    else if (v->remembered)
+        account_accept(v, &c);
     else
         check_secrets(a, &c, password, v);
     secret_wipe(&c, sizeof c);
@@ -223,4 +265,24 @@ void account_check(struct accounts *a, const struct auth_request *request, struc
 void account_upkeep(struct accounts *a)
 {
     upkeep_write(a->upkeep);
+}
+
+void account_write_down(struct accounts *a, const struct account_verdict *v)
+{
+    time_t now = time(NULL);
+
+    if (v->network[0] == '\0' || v->address[0] == '\0')
+        return;
+    if (v->verdict != AUTH_REFUSED && !(v->verdict == AUTH_OK && v->unseen))
+        return;
+    if (now != a->second) {
+        a->second = now;
+        a->writes = 0;
+    }
+    if (++a->writes > WRITES_A_SECOND)
+        return;
+    if (v->verdict == AUTH_REFUSED)
+        credentials_count_failure(a->source, v->address, a->settings->auth_failure_time, 2 * a->settings->auth_failures);
+    else
+        credentials_remember(a->source, v->mailbox, v->network);
 }

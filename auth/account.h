@@ -21,11 +21,17 @@ struct account_verdict {
     char address[NAME_ADDRESS_MAX + 1];     /* AUTH_OK: as stored; else the canonical name, empty where it has none */
     /*
      * Of a refusal, for the log and nobody else: "unknown", "disabled",
-     * "password", "no-password"; of an exchange also "no-secret", "malformed",
+     * "password", "no-password", "guessing"; of an exchange also "no-secret", "malformed",
      * "authzid", "binding", "certificate", "aborted", "token-...".
      */
     const char *reason;
     bool remembered;                /* AUTH_OK: the password was proven before */
+    char network[FRAME_NETWORK_MAX + 1];    /* where the client is; empty where nobody counts */
+    bool barred;                    /* too many have guessed: refused as "guessing", whatever the proof */
+    bool unseen;                    /* AUTH_OK: that it was from there is not written down for today */
+    uint32_t guesses;               /* failures of this name before this one, on all hosts */
+    struct auth_policy policy;      /* AUTH_OK; its text is in `maintenance` */
+    char maintenance[AUTH_MAINTENANCE_MAX];
 };
 
 /* Connects to the database if it is there. */
@@ -36,15 +42,24 @@ void accounts_free(struct accounts **accounts);
  * Whose name is it? 1: credentials_r is filled, the caller wipes it. 0: nobody's,
  * and the verdict is that refusal. -1: cannot tell, and the verdict says so. Its
  * address is the canonical name, empty where there is none. Blocks as long as
- * the database takes.
+ * the database takes. Where the verdict is `barred` no proof is good enough:
+ * a password is not looked at, an exchange goes its way and fails at its end,
+ * as a change of its challenges would tell that the name is known.
  */
-int account_find(struct accounts *accounts, struct span name, struct span default_domain,
+int account_find(struct accounts *accounts, struct span name, struct span default_domain, const struct auth_origin *origin,
                  struct credentials *credentials_r, struct account_verdict *verdict_r);
+/* The proof was right: the verdict becomes AUTH_OK, with all that belongs to it. */
+void account_accept(struct account_verdict *verdict, const struct credentials *credentials);
 
 /* Blocks as long as the database and the password scheme take. */
 void account_check(struct accounts *accounts, const struct auth_request *request, struct account_verdict *verdict_r);
 
 /* When the client has its answer: what the last login leaves to write. Blocks for it; mostly there is nothing. */
 void account_upkeep(struct accounts *accounts);
+/*
+ * After the verdict was told, as nobody waits for it: writes down a failure
+ * that counts, or where a login came from. A flood of them is cut short.
+ */
+void account_write_down(struct accounts *accounts, const struct account_verdict *verdict);
 
 #endif

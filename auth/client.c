@@ -12,6 +12,7 @@
 #include <sys/queue.h>
 
 #include "auth/frame.h"
+#include "auth/queue.h"
 #include "daemon/base/idmap.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
@@ -30,7 +31,7 @@ enum {
 };
 
 enum request_state {
-    REQUEST_WAITING,    /* in `waiting` */
+    REQUEST_WAITING,    /* in the queue */
     REQUEST_SENT,       /* a helper has it */
     REQUEST_SETTLED,    /* in `settled`: its verdict is there and will be told in the next turn */
     /* Of an exchange: */
@@ -56,10 +57,12 @@ struct request {
     enum auth_verdict verdict;      /* of one that is settled */
     size_t helper;                  /* of one that was sent */
     uint64_t exchange;              /* the helper's name for it; 0 before the first challenge */
+    size_t spread;                  /* of the name */
     size_t home;                    /* the helper that is asked where several have as little to do */
     uint64_t deadline;
     auth_done *done;                /* NULL: nobody waits for it any more, and it is not in `asked` */
     void *owner;
+    struct queue_place place;
     TAILQ_ENTRY(request) by_time, in_state;
     size_t len;
     unsigned char *frame;           /* holds the password */
@@ -72,8 +75,8 @@ struct auth_client {
     void *arg;
     struct idmap *requests;
     struct request_list asked;      /* all that somebody waits for, the oldest first: so the next deadline is the first's */
-    struct request_list waiting, settled;
-    size_t waiting_count;
+    struct request_list settled;
+    struct queue *waiting;
     size_t untold;                  /* lost helpers that the owner was not told of */
     struct timer *late, *soon;
     size_t count;
@@ -108,8 +111,7 @@ static void request_free(struct auth_client *c, struct request *r)
 static void unlink_state(struct auth_client *c, struct request *r)
 {
     if (r->state == REQUEST_WAITING) {
-        TAILQ_REMOVE(&c->waiting, r, in_state);
-        c->waiting_count--;
+        queue_remove(c->waiting, &r->place);
     } else if (r->state == REQUEST_SETTLED) {
         TAILQ_REMOVE(&c->settled, r, in_state);
     } else if (r->state == REQUEST_PINNED) {
@@ -181,14 +183,21 @@ static void arm_late(struct auth_client *c)
     timer_set(c->late, first->deadline > now ? first->deadline - now : 0);
 }
 
-static void wait_in_line(struct auth_client *c, struct request *r, bool first)
+static struct request *request_of(struct queue_place *place)
 {
+    return (struct request *)(void *)((char *)place - offsetof(struct request, place));
+}
+
+/* Where nobody counts where he comes from, each name is in a line of its own. */
+static void wait_in_line(struct auth_client *c, struct request *r, const struct auth_origin *origin)
+{
+    uint64_t line = origin->line != 0 ? origin->line : r->spread;
+    enum queue_rank rank = origin->good ? QUEUE_GOOD : origin->failed ? QUEUE_FAILED : QUEUE_NEW;
+    struct queue_place *lost = queue_put(c->waiting, &r->place, line, rank);
+
     r->state = REQUEST_WAITING;
-    if (first)
-        TAILQ_INSERT_HEAD(&c->waiting, r, in_state);
-    else
-        TAILQ_INSERT_TAIL(&c->waiting, r, in_state);
-    c->waiting_count++;
+    if (lost != NULL)
+        settle(c, request_of(lost), AUTH_UNAVAILABLE);
 }
 
 struct leaving {
@@ -220,7 +229,8 @@ static void leave_helper(void *p, void *arg)
         settle(l->client, r, AUTH_UNAVAILABLE);
     } else {
         r->retried = true;
-        wait_in_line(l->client, r, true);
+        r->state = REQUEST_WAITING;
+        queue_put_first(l->client->waiting, &r->place);
     }
 }
 
@@ -234,15 +244,22 @@ static void helper_lost(struct helper *h, const char *why)
     h->load = 0;
     idmap_each(c->requests, leave_helper, &l);
     if (auth_client_alive(c) == 0) {
-        struct request *r;
-        while ((r = TAILQ_FIRST(&c->waiting)) != NULL) {
-            unlink_state(c, r);
-            settle(c, r, AUTH_UNAVAILABLE);
-        }
+        struct queue_place *place;
+        while ((place = queue_take(c->waiting)) != NULL)
+            settle(c, request_of(place), AUTH_UNAVAILABLE);
     }
     log_warning(NULL, "auth helper was lost: %s; helpers left: %zu of %zu", why, auth_client_alive(c), c->count);
     c->untold++;
     timer_set(c->soon, 0);
+}
+
+/* Can one take a request? Asked before one is taken out of the queue. */
+static bool is_any_free(const struct auth_client *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (c->helpers[i].peer != NULL && c->helpers[i].load < HELPER_DEPTH)
+            return true;
+    return false;
 }
 
 /* The one with the least to do; where that is several, the home of the name, whose cache may know the password. */
@@ -255,12 +272,11 @@ static struct helper *least_loaded(struct auth_client *c, size_t home)
         if (h->peer != NULL && (best == NULL || h->load < best->load))
             best = h;
     }
-    return best != NULL && best->load < HELPER_DEPTH ? best : NULL;
+    return best;
 }
 
 static void send_to(struct auth_client *c, struct request *r, struct helper *h)
 {
-    unlink_state(c, r);
     r->state = REQUEST_SENT;
     r->helper = (size_t)(h - c->helpers);
     h->load++;
@@ -275,21 +291,19 @@ static void send_pinned(struct auth_client *c)
 
     for (size_t i = 0; i < c->count; i++) {
         struct helper *h = &c->helpers[i];
-        while (h->peer != NULL && h->load < HELPER_DEPTH && (r = TAILQ_FIRST(&h->pinned)) != NULL)
+        while (h->peer != NULL && h->load < HELPER_DEPTH && (r = TAILQ_FIRST(&h->pinned)) != NULL) {
+            unlink_state(c, r);
             send_to(c, r, h);
+        }
     }
 }
 
 static void send_waiting(struct auth_client *c)
 {
-    struct request *r;
-
     send_pinned(c);
-    while ((r = TAILQ_FIRST(&c->waiting)) != NULL) {
-        struct helper *h = least_loaded(c, r->home);
-        if (h == NULL)
-            return;
-        send_to(c, r, h);
+    while (queue_count(c->waiting) > 0 && is_any_free(c)) {
+        struct request *r = request_of(queue_take(c->waiting));
+        send_to(c, r, least_loaded(c, r->home));
     }
 }
 
@@ -381,7 +395,10 @@ static void on_message(void *arg, const unsigned char *data, size_t len)
     request_free(c, r);
     send_waiting(c);
     if (done != NULL)
-        done(owner, &(struct auth_result){ .verdict = reply.verdict, .mailbox = reply.mailbox, .address = reply.address });
+        done(owner, &(struct auth_result){
+            .verdict = reply.verdict, .mailbox = reply.mailbox, .address = reply.address, .policy = reply.policy,
+            .guesses = reply.guesses,
+        });
 }
 
 static void on_gone(void *arg)
@@ -401,7 +418,7 @@ struct auth_client *auth_client_new(struct loop *loop, const int *fds, size_t co
     c->arg = arg;
     c->requests = idmap_new();
     TAILQ_INIT(&c->asked);
-    TAILQ_INIT(&c->waiting);
+    c->waiting = queue_new(WAITING_MAX);
     TAILQ_INIT(&c->settled);
     c->late = timer_new(loop, on_late, c);
     c->soon = timer_new(loop, on_soon, c);
@@ -432,6 +449,7 @@ void auth_client_free(struct auth_client **client)
     timer_free(&c->soon);
     idmap_each(c->requests, free_each, c);
     idmap_free(&c->requests);
+    queue_free(&c->waiting);
     mem_free(c);
 }
 
@@ -459,7 +477,8 @@ static struct request *request_new(struct auth_client *c, struct span home, auth
     struct request *r = mem_zalloc(sizeof *r);
 
     r->id = idmap_put(c->requests, r);
-    r->home = spread(home) % c->count;
+    r->spread = spread(home);
+    r->home = r->spread % c->count;
     r->done = done;
     r->owner = owner;
     wait_for(c, r);
@@ -467,30 +486,33 @@ static struct request *request_new(struct auth_client *c, struct span home, auth
 }
 
 /* len: of the frame, 0 if it could not be made. */
-static void request_send(struct auth_client *c, struct request *r, unsigned char *frame, size_t len)
+static void request_send(struct auth_client *c, struct request *r, const struct auth_origin *origin, unsigned char *frame, size_t len)
 {
     if (len == 0) {
         /* A name or a password that is too long for any is nobody's, whoever asks. */
         settle(c, r, AUTH_REFUSED);
-    } else if (auth_client_alive(c) == 0 || c->waiting_count >= WAITING_MAX) {
+    } else if (auth_client_alive(c) == 0) {
         settle(c, r, AUTH_UNAVAILABLE);
     } else {
         set_frame(r, frame, len);
-        wait_in_line(c, r, false);
+        wait_in_line(c, r, origin);
         send_waiting(c);
     }
     secret_wipe(frame, len);
 }
 
 uint64_t auth_check_password(struct auth_client *c, struct span name, struct span password,
-                             struct span default_domain, const char *session, auth_done *done, void *owner)
+                             struct span default_domain, const struct auth_origin *origin, const char *session,
+                             auth_done *done, void *owner)
 {
     unsigned char frame[FRAME_REQUEST_MAX];
     struct request *r = request_new(c, name, done, owner);
     const uint64_t id = r->id;
-    struct auth_request request = { id, name, password, default_domain, span_str(session) };
+    struct auth_request request = { id, name, password, default_domain, span_str(session), { .network = SPAN_OF("") } };
 
-    request_send(c, r, frame, frame_put_request(frame, &request));
+    if (origin != NULL)
+        request.origin = *origin;
+    request_send(c, r, &request.origin, frame, frame_put_request(frame, &request));
     return id;
 }
 
@@ -502,7 +524,7 @@ uint64_t auth_start(struct auth_client *c, const struct auth_opening *opening, a
     const uint64_t id = r->id;
 
     r->may_challenge = true;
-    request_send(c, r, frame, frame_put_start(frame, id, opening));
+    request_send(c, r, &opening->origin, frame, frame_put_start(frame, id, opening));
     return id;
 }
 

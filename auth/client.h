@@ -32,12 +32,38 @@ enum {
     AUTH_CHALLENGE_MAX = 4096,
 };
 
+/* What holds for the mailbox, as the operator has set it: tables postern.policy and guess (sql/0007, 0009). */
+enum { AUTH_UNSET = -1, AUTH_MAINTENANCE_MAX = 200 };
+
+struct auth_policy {
+    bool pop3;                  /* it may be logged in to */
+    bool tls_only;
+    bool replace_nul;           /* send NUL octets as 0x80 */
+    bool trace;                 /* log the dialogue */
+    struct span maintenance;    /* printable ASCII; empty: there is none */
+    int32_t login_delay;        /* seconds, or AUTH_UNSET */
+    int32_t expire;             /* days that a message is kept, or AUTH_UNSET */
+    int64_t domain, tenant;
+    int32_t domain_sessions, tenant_sessions;   /* how many at once, or AUTH_UNSET */
+};
+
+/* From where somebody asks. All zero: nobody counts what he does. */
+struct auth_origin {
+    struct span network;        /* "192.0.2.1", "2001:db8::/64": as postern.known_address has it. Empty: his failures are not counted */
+    bool suspect;               /* too many failures: only what logged in from this network before is let in */
+    uint64_t line;              /* stands for where he comes from, for the queue (auth/queue.h); 0: his name does */
+    bool failed;                /* he failed before */
+    bool good;                  /* this name logged in from there before, as far as the asker knows */
+};
+
 struct auth_result {
     enum auth_verdict verdict;
     int64_t mailbox;        /* AUTH_OK: which */
     /* Valid in the callback: */
     struct span address;    /* AUTH_OK: its address, as stored; else the name as it was understood, or empty */
     struct span challenge;  /* AUTH_CHALLENGE: the octets, not in base64 */
+    struct auth_policy policy;      /* AUTH_OK */
+    uint32_t guesses;       /* failures of this name on all hosts, before this one */
 };
 
 /* What an exchange begins with. Empty spans for what is not there; all is copied. */
@@ -50,6 +76,7 @@ struct auth_opening {
     struct span exporter, unique;   /* TLS channel bindings (RFC 9266, RFC 5929) where a mechanism that uses them was offered */
     struct span identity;       /* EXTERNAL: the address that the client's certificate proves */
     struct span timestamp;      /* APOP: of the greeting */
+    struct auth_origin origin;
 };
 
 typedef void auth_done(void *owner, const struct auth_result *result);
@@ -66,12 +93,13 @@ void auth_client_free(struct auth_client **client);
 /*
  * Is this the password of this name? default_domain is added to a name without
  * `@`; empty where there is none. session is the id that the log shows (hex
- * digits, at most 16). done comes later, never from within, unless
+ * digits, at most 16). origin may be NULL. done comes later, never from within, unless
  * auth_forget() was called. Copies of the password are wiped. Returns the id
  * of the request, never 0.
  */
 uint64_t auth_check_password(struct auth_client *client, struct span name, struct span password,
-                             struct span default_domain, const char *session, auth_done *done, void *owner);
+                             struct span default_domain, const struct auth_origin *origin, const char *session,
+                             auth_done *done, void *owner);
 /*
  * A SASL exchange, or APOP. done comes later, never from within; after
  * AUTH_CHALLENGE it comes once more for each auth_respond(). Returns the id,

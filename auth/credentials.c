@@ -165,7 +165,8 @@ static enum credentials_answer prepare(struct credentials_source *s)
     enum credentials_answer answer = CREDENTIALS_FOUND;
 
     PGresult *result = wait_result(s, PQsendPrepare(s->conn, STATEMENT,
-        "select mailbox, address, active, kind, label, secret from postern.credentials($1)", 1, NULL));
+        "select mailbox, address, active, kind, label, secret, domain, tenant, pop3, tls_only, maintenance, login_delay, replace_nul,"
+        " trace, expire, domain_sessions, tenant_sessions, guessed_ms, known, known_today from postern.login($1, $2)", 2, NULL));
     if (result == NULL)
         return CREDENTIALS_AWAY;
     if (PQresultStatus(result) != PGRES_COMMAND_OK)
@@ -239,7 +240,11 @@ void credentials_source_connect(struct credentials_source *s)
         source_connect(s);
 }
 
-enum { COL_MAILBOX, COL_ADDRESS, COL_ACTIVE, COL_KIND, COL_LABEL, COL_SECRET, COLS };
+enum {
+    COL_MAILBOX, COL_ADDRESS, COL_ACTIVE, COL_KIND, COL_LABEL, COL_SECRET, COL_DOMAIN, COL_TENANT, COL_POP3, COL_TLS_ONLY, COL_MAINTENANCE,
+    COL_LOGIN_DELAY, COL_REPLACE_NUL, COL_TRACE, COL_EXPIRE, COL_DOMAIN_SESSIONS, COL_TENANT_SESSIONS, COL_GUESSED_MS, COL_KNOWN,
+    COL_KNOWN_TODAY,
+};
 
 static struct span column(const PGresult *result, int row, int col)
 {
@@ -285,7 +290,53 @@ static void read_secret(const struct credentials_source *s, struct credentials *
     }
 }
 
-/* The rows of one mailbox; false if they are not what postern.credentials() promises. */
+static bool is_true(const PGresult *result, int col)
+{
+    return span_is(column(result, 0, col), SPAN_OF("t"));
+}
+
+/* A null, or what is none of ours, says nothing. */
+static int64_t number(const PGresult *result, int col, int64_t otherwise)
+{
+    uint64_t v;
+
+    return num_parse(column(result, 0, col), INT64_MAX, &v) == 1 ? (int64_t)v : otherwise;
+}
+
+static int32_t setting(const PGresult *result, int col)
+{
+    int64_t v = number(result, col, AUTH_UNSET);
+
+    return v <= INT32_MAX ? (int32_t)v : AUTH_UNSET;
+}
+
+/* What holds for the mailbox stands in each row; the first one will do. */
+static void read_policy(const PGresult *result, struct credentials *out)
+{
+    struct span maintenance = column(result, 0, COL_MAINTENANCE);
+
+    if (maintenance.len > AUTH_MAINTENANCE_MAX)
+        maintenance.len = AUTH_MAINTENANCE_MAX;
+    memcpy(out->maintenance, maintenance.at, maintenance.len);
+    out->policy = (struct auth_policy){
+        .pop3 = is_true(result, COL_POP3),
+        .tls_only = is_true(result, COL_TLS_ONLY),
+        .replace_nul = is_true(result, COL_REPLACE_NUL),
+        .trace = is_true(result, COL_TRACE),
+        .maintenance = { out->maintenance, maintenance.len },
+        .login_delay = setting(result, COL_LOGIN_DELAY),
+        .expire = setting(result, COL_EXPIRE),
+        .domain = number(result, COL_DOMAIN, 0),
+        .tenant = number(result, COL_TENANT, 0),
+        .domain_sessions = setting(result, COL_DOMAIN_SESSIONS),
+        .tenant_sessions = setting(result, COL_TENANT_SESSIONS),
+    };
+    out->known = is_true(result, COL_KNOWN);
+    out->known_today = is_true(result, COL_KNOWN_TODAY);
+}
+
+/* The rows of one mailbox; false if they are not what postern.login() promises. */
+/* The rows of one mailbox; false if they are not what postern.login() promises. */
 static bool read_rows(const struct credentials_source *s, const PGresult *result, struct credentials *out)
 {
     int rows = PQntuples(result);
@@ -300,6 +351,7 @@ static bool read_rows(const struct credentials_source *s, const PGresult *result
     memcpy(out->address, address.at, address.len);
     out->address[address.len] = '\0';
     out->count = 0;
+    read_policy(result, out);
     for (int row = 0; row < rows; row++) {
         /* Two mailboxes for one address: whose password is it? */
         if (!span_is(column(result, row, COL_MAILBOX), column(result, 0, COL_MAILBOX)))
@@ -324,12 +376,13 @@ static void wipe_rows(PGresult *result)
         secret_wipe(PQgetvalue(result, row, COL_SECRET), (size_t)PQgetlength(result, row, COL_SECRET));
 }
 
-static enum credentials_answer ask(struct credentials_source *s, const char *address, struct credentials *out)
+static enum credentials_answer ask(struct credentials_source *s, const char *address, const char *network,
+                                   struct credentials *out, int64_t *guessed_ms_r)
 {
-    const char *values[] = { address };
+    const char *values[] = { address, network[0] != '\0' ? network : NULL };
     enum credentials_answer answer = CREDENTIALS_NONE;
 
-    PGresult *result = wait_result(s, PQsendQueryPrepared(s->conn, STATEMENT, 1, values, NULL, NULL, 0));
+    PGresult *result = wait_result(s, PQsendQueryPrepared(s->conn, STATEMENT, 2, values, NULL, NULL, 0));
     if (result == NULL)
         return CREDENTIALS_AWAY;
     if (PQresultStatus(result) != PGRES_TUPLES_OK) {
@@ -340,9 +393,12 @@ static enum credentials_answer ask(struct credentials_source *s, const char *add
         if (strncmp(sqlstate(result), "22", 2) != 0)
             answer = failed(s, "could not ask the database for credentials", result);
     } else if (PQntuples(result) > 0) {
+        *guessed_ms_r = number(result, COL_GUESSED_MS, 0);
+    }
+    if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) > 0 && !PQgetisnull(result, 0, COL_MAILBOX)) {
         answer = read_rows(s, result, out) ? CREDENTIALS_FOUND : CREDENTIALS_BROKEN;
         if (answer == CREDENTIALS_BROKEN)
-            log_error(NULL, "postern.credentials() gave rows that are not those of one mailbox for %s",
+            log_error(NULL, "postern.login() gave rows that are not those of one mailbox for %s",
                       log_text(span_str(address)).s);
         wipe_rows(result);
     }
@@ -350,16 +406,18 @@ static enum credentials_answer ask(struct credentials_source *s, const char *add
     return answer;
 }
 
-enum credentials_answer credentials_fetch(struct credentials_source *s, const char *address, struct credentials *out)
+enum credentials_answer credentials_fetch(struct credentials_source *s, const char *address, const char *network,
+                                          struct credentials *out, int64_t *guessed_ms_r)
 {
     const int64_t asked = now_ms();
 
+    *guessed_ms_r = 0;
     for (;;) {
         bool fresh = s->conn == NULL;
         enum credentials_answer answer = fresh ? source_connect(s) : CREDENTIALS_FOUND;
         if (answer != CREDENTIALS_FOUND)
             return answer;
-        answer = ask(s, address, out);
+        answer = ask(s, address, network, out, guessed_ms_r);
         /*
          * A connection that was lost since the last question, or whose
          * statement was overtaken by a change of the function, is noticed only
@@ -434,4 +492,23 @@ unsigned credentials_missing(struct credentials_source *s, int64_t mailbox)
             missing |= 1u << kind;
     PQclear(answer);
     return missing;
+}
+
+void credentials_count_failure(struct credentials_source *s, const char *address, int64_t interval_ms, int64_t most)
+{
+    char interval[24], limit[24];
+    const char *const values[] = { address, interval, limit };
+
+    snprintf(interval, sizeof interval, "%lld", (long long)interval_ms);
+    snprintf(limit, sizeof limit, "%lld", (long long)most);
+    call(s, "could not count a refused login", "select postern.count_failure($1, $2, $3)", 3, values, NULL);
+}
+
+void credentials_remember(struct credentials_source *s, int64_t mailbox, const char *network)
+{
+    char id[24];
+    const char *const values[] = { id, network };
+
+    snprintf(id, sizeof id, "%lld", (long long)mailbox);
+    call(s, "could not remember where a login came from", "select postern.remember_address($1, $2)", 2, values, NULL);
 }

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "auth/client.h"
 #include "auth/name.h"
 #include "auth/scheme.h"
 #include "auth/seal.h"
@@ -31,6 +32,9 @@ struct credentials {
     int64_t mailbox;
     bool active;                        /* the mailbox, its domain and its tenant are enabled */
     char address[NAME_ADDRESS_MAX + 1];         /* as stored */
+    char maintenance[AUTH_MAINTENANCE_MAX + 1];
+    struct auth_policy policy;          /* its text is in `maintenance` */
+    bool known, known_today;            /* it was logged in to from this network; and that is written down for today */
     size_t count;                       /* of secrets; of other kinds than these they are passed over */
     struct {
         char kind;                      /* enum credential_kind */
@@ -60,8 +64,20 @@ void credentials_source_free(struct credentials_source **source);
 /* Connects if it is not, so that the first login need not wait for it; a database that is away is logged. */
 void credentials_source_connect(struct credentials_source *source);
 
-/* Blocks. out is filled for CREDENTIALS_FOUND; the caller wipes it. Why it could not tell is logged. */
-enum credentials_answer credentials_fetch(struct credentials_source *source, const char *address, struct credentials *out);
+/*
+ * Blocks. out is filled for CREDENTIALS_FOUND; the caller wipes it. Why it
+ * could not tell is logged. network (a text that is an inet to PostgreSQL) may
+ * be empty: then nobody asks for failures. *guessed_ms_r is the time until the
+ * last failure of this address is forgotten, 0 where there is none; it is told
+ * for an address that does not exist, too.
+ */
+enum credentials_answer credentials_fetch(struct credentials_source *source, const char *address, const char *network,
+                                          struct credentials *out, int64_t *guessed_ms_r);
+
+/* Blocks. Writes one failure more down; where the database is away nobody is told. */
+void credentials_count_failure(struct credentials_source *source, const char *address, int64_t interval_ms, int64_t most);
+/* The same for: this mailbox was logged in to from there. */
+void credentials_remember(struct credentials_source *source, int64_t mailbox, const char *network);
 
 /*
  * What the login of a moment ago leaves to write; each blocks for one

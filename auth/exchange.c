@@ -76,14 +76,6 @@ void exchange_authorize(struct account_verdict *v, struct span authzid, struct s
         exchange_refuse(v, "authzid");
 }
 
-void exchange_accept(struct account_verdict *v, const struct credentials *c)
-{
-    v->verdict = AUTH_OK;
-    v->reason = NULL;
-    v->mailbox = c->mailbox;
-    memcpy(v->address, c->address, sizeof v->address);
-}
-
 /* ------------------------------------------------------------------ lives */
 
 struct exchanges *exchanges_new(struct accounts *accounts, const struct auth_settings *settings)
@@ -147,6 +139,9 @@ static struct exchange *exchange_open(struct exchanges *e, uint64_t request, con
     x->mechanism = opening->mechanism;
     copy_session(x->session, opening->session);
     x->domain = mem_strn(opening->default_domain.at, opening->default_domain.len);
+    x->origin = opening->origin;
+    memcpy(x->network, x->origin.network.len > 0 ? x->origin.network.at : "", x->origin.network.len);
+    x->origin.network.at = x->network;
     TAILQ_INSERT_TAIL(&e->by_age, x, by_age);
     return x;
 }

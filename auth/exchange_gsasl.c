@@ -117,11 +117,11 @@ static void use_account(struct exchange *x, const struct credentials *c)
 {
     switch (set_secret(x, c, span_str(x->verdict.address))) {
     case 1:
-        if (!c->active) {
-            exchange_refuse(&x->verdict, "disabled");
+        if (!c->active || x->verdict.barred) {
+            exchange_refuse(&x->verdict, c->active ? "guessing" : "disabled");
             return;
         }
-        exchange_accept(&x->verdict, c);
+        account_accept(&x->verdict, c);
         return;
     case 0:
         exchange_refuse(&x->verdict, c->active ? "no-secret" : "disabled");
@@ -145,7 +145,7 @@ static void look_up(struct exchange *x)
     x->looked_up = true;
     if (typed == NULL || !exchange_prepare(span_str(typed), name))
         name[0] = '\0';
-    int found = account_find(x->accounts, span_str(name), span_str(x->domain), &c, &x->verdict);
+    int found = account_find(x->accounts, span_str(name), span_str(x->domain), &x->origin, &c, &x->verdict);
     if (found > 0) {
         use_account(x, &c);
         secret_wipe(&c, sizeof c);

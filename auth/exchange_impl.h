@@ -22,6 +22,8 @@ struct exchange {
     enum mechanism mechanism;
     char session[FRAME_SESSION_MAX + 1];
     char *domain;                       /* the default one */
+    char network[FRAME_NETWORK_MAX];
+    struct auth_origin origin;          /* its text is in `network` */
     char *name;                         /* LOGIN: NULL before it was given */
     Gsasl_session *gsasl;               /* of those that the library does */
     bool looked_up;                     /* and then `verdict` says what will be answered, of SCRAM and CRAM-MD5 to the right proof */
@@ -31,7 +33,6 @@ struct exchange {
 
 /* exchange.c */
 void exchange_refuse(struct account_verdict *v, const char *reason);
-void exchange_accept(struct account_verdict *v, const struct credentials *c);
 /* The name as SASLprep has it (RFC 4013); false if that forbids it. The same where it is ASCII. */
 bool exchange_prepare(struct span name, char out[NAME_TYPED_MAX + 1]);
 /* To log in as somebody else is allowed to nobody: an authorization identity is empty, or means the same mailbox. */

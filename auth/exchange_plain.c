@@ -29,10 +29,10 @@ static bool until_nul(struct span *rest, struct span *part_r)
 }
 
 static void check_password(struct accounts *accounts, struct span name, struct span password, struct span domain,
-                           struct account_verdict *v)
+                           const struct auth_origin *origin, struct account_verdict *v)
 {
     char prepared[NAME_TYPED_MAX + 1];
-    struct auth_request request = { .password = password, .default_domain = domain };
+    struct auth_request request = { .password = password, .default_domain = domain, .origin = *origin };
 
     /* A name that SASLprep forbids is nobody's, and takes as long (A10): so is the empty one. */
     if (exchange_prepare(name, prepared))
@@ -49,7 +49,7 @@ void exchange_plain(struct accounts *accounts, const struct auth_opening *o, str
         exchange_refuse(v, "malformed");
         return;
     }
-    check_password(accounts, name, password, o->default_domain, v);
+    check_password(accounts, name, password, o->default_domain, &o->origin, v);
     exchange_authorize(v, authzid, o->default_domain);
 }
 
@@ -71,7 +71,7 @@ bool exchange_login(struct exchange *x, struct span message, bool has_message, s
     if (x->name == NULL)
         exchange_refuse(&out->verdict, "malformed");
     else
-        check_password(x->accounts, span_str(x->name), message, span_str(x->domain), &out->verdict);
+        check_password(x->accounts, span_str(x->name), message, span_str(x->domain), &x->origin, &out->verdict);
     return false;
 }
 
@@ -83,10 +83,10 @@ void exchange_external(struct accounts *accounts, const struct auth_opening *o, 
         exchange_refuse(v, "certificate");
         return;
     }
-    if (account_find(accounts, o->identity, o->default_domain, &c, v) <= 0)
+    if (account_find(accounts, o->identity, o->default_domain, &o->origin, &c, v) <= 0)
         return;
     if (c.active)
-        exchange_accept(v, &c);
+        account_accept(v, &c);
     else
         exchange_refuse(v, "disabled");
     secret_wipe(&c, sizeof c);
@@ -136,7 +136,7 @@ void exchange_apop(struct accounts *accounts, const struct auth_opening *o, stru
     struct span name = { o->initial.at, (size_t)(space - o->initial.at) };
     struct span given = { space + 1, o->initial.len - name.len - 1 };
 
-    int found = account_find(accounts, name, o->default_domain, &c, v);
+    int found = account_find(accounts, name, o->default_domain, &o->origin, &c, v);
     if (found < 0)
         return;
     const char *secret = shared_secret(&c, found, name, decoy);
@@ -145,10 +145,10 @@ void exchange_apop(struct accounts *accounts, const struct auth_opening *o, stru
         v->verdict = AUTH_BROKEN;
     } else {
         bool right = given.len == 32 && sodium_memcmp(given.at, want, 32) == 0;
-        if (found > 0 && right && c.active && secret != decoy)
-            exchange_accept(v, &c);
+        if (found > 0 && right && c.active && secret != decoy && !v->barred)
+            account_accept(v, &c);
         else if (found > 0)
-            exchange_refuse(v, !c.active ? "disabled" : secret == decoy ? "no-secret" : "password");
+            exchange_refuse(v, !c.active ? "disabled" : v->barred ? "guessing" : secret == decoy ? "no-secret" : "password");
     }
     secret_wipe(want, sizeof want);
     secret_wipe(&c, sizeof c);

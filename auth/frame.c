@@ -72,6 +72,87 @@ static struct span get_session(struct reader *r)
     return session;
 }
 
+/* ------------------------------------------- parts of more than one frame */
+
+enum { ORIGIN_SUSPECT = 1, ORIGIN_GOOD = 2, ORIGIN_FLAGS = 3 };
+
+static void put_origin(unsigned char **at, const struct auth_origin *origin)
+{
+    put_text(at, origin->network);
+    put_number(at, (origin->suspect ? ORIGIN_SUSPECT : 0u) | (origin->good ? ORIGIN_GOOD : 0u), 1);
+}
+
+/* It becomes a parameter of PostgreSQL's, and may come into the log. */
+static void get_origin(struct reader *r, struct auth_origin *origin_r)
+{
+    origin_r->network = get_text(r, FRAME_NETWORK_MAX);
+    unsigned flags = (unsigned)get_number(r, 1);
+    r->bad = r->bad || flags > ORIGIN_FLAGS;
+    origin_r->suspect = flags & ORIGIN_SUSPECT;
+    origin_r->good = flags & ORIGIN_GOOD;
+    for (size_t i = 0; i < origin_r->network.len; i++)
+        r->bad = r->bad || origin_r->network.at[i] == '\0' || strchr("0123456789abcdef.:/", origin_r->network.at[i]) == NULL;
+}
+
+enum { POLICY_POP3 = 1, POLICY_TLS_ONLY = 2, POLICY_REPLACE_NUL = 4, POLICY_TRACE = 8, POLICY_FLAGS = 15 };
+
+static void put_policy(unsigned char **at, const struct auth_policy *p)
+{
+    unsigned flags = (p->pop3 ? POLICY_POP3 : 0u) | (p->tls_only ? POLICY_TLS_ONLY : 0u) |
+                     (p->replace_nul ? POLICY_REPLACE_NUL : 0u) | (p->trace ? POLICY_TRACE : 0u);
+
+    put_number(at, flags, 1);
+    put_text(at, p->maintenance);
+    put_number(at, (uint32_t)p->login_delay, 4);
+    put_number(at, (uint32_t)p->expire, 4);
+    put_number(at, (uint64_t)p->domain, 8);
+    put_number(at, (uint64_t)p->tenant, 8);
+    put_number(at, (uint32_t)p->domain_sessions, 4);
+    put_number(at, (uint32_t)p->tenant_sessions, 4);
+}
+
+/* A number, or AUTH_UNSET. */
+static int32_t get_setting(struct reader *r)
+{
+    uint64_t v = get_number(r, 4);
+
+    if (v == UINT32_MAX)
+        return AUTH_UNSET;
+    r->bad = r->bad || v > INT32_MAX;
+    return r->bad ? AUTH_UNSET : (int32_t)v;
+}
+
+static int64_t get_id(struct reader *r)
+{
+    uint64_t v = get_number(r, 8);
+
+    r->bad = r->bad || v > INT64_MAX;
+    return r->bad ? 0 : (int64_t)v;
+}
+
+static void get_policy(struct reader *r, struct auth_policy *p)
+{
+    unsigned flags = (unsigned)get_number(r, 1);
+
+    r->bad = r->bad || flags > POLICY_FLAGS;
+    p->pop3 = flags & POLICY_POP3;
+    p->tls_only = flags & POLICY_TLS_ONLY;
+    p->replace_nul = flags & POLICY_REPLACE_NUL;
+    p->trace = flags & POLICY_TRACE;
+    p->maintenance = get_text(r, AUTH_MAINTENANCE_MAX);
+    /* It is sent to clients as it is. */
+    for (size_t i = 0; i < p->maintenance.len; i++)
+        r->bad = r->bad || p->maintenance.at[i] < ' ' || p->maintenance.at[i] > '~';
+    p->login_delay = get_setting(r);
+    p->expire = get_setting(r);
+    p->domain = get_id(r);
+    p->tenant = get_id(r);
+    p->domain_sessions = get_setting(r);
+    p->tenant_sessions = get_setting(r);
+}
+
+/* ------------------------------------------------------------------ frames */
+
 unsigned frame_kind(const unsigned char *data, size_t len)
 {
     return len > 0 ? data[0] : 0;
@@ -82,7 +163,8 @@ size_t frame_put_request(unsigned char out[FRAME_REQUEST_MAX], const struct auth
     unsigned char *at = out;
 
     if (request->name.len > NAME_TYPED_MAX || request->password.len > PASSWORD_MAX ||
-        request->default_domain.len > NAME_TYPED_MAX || request->session.len > FRAME_SESSION_MAX)
+        request->default_domain.len > NAME_TYPED_MAX || request->session.len > FRAME_SESSION_MAX ||
+        request->origin.network.len > FRAME_NETWORK_MAX)
         return 0;
     put_number(&at, FRAME_CHECK_PASSWORD, 1);
     put_number(&at, request->id, 8);
@@ -90,6 +172,7 @@ size_t frame_put_request(unsigned char out[FRAME_REQUEST_MAX], const struct auth
     put_text(&at, request->password);
     put_text(&at, request->default_domain);
     put_text(&at, request->session);
+    put_origin(&at, &request->origin);
     return (size_t)(at - out);
 }
 
@@ -104,6 +187,7 @@ bool frame_get_request(const unsigned char *data, size_t len, struct auth_reques
     request_r->password = get_text(&r, PASSWORD_MAX);
     request_r->default_domain = get_text(&r, NAME_TYPED_MAX);
     request_r->session = get_session(&r);
+    get_origin(&r, &request_r->origin);
     return !r.bad && r.left == 0;
 }
 
@@ -111,13 +195,16 @@ size_t frame_put_reply(unsigned char out[FRAME_REPLY_MAX], const struct auth_rep
 {
     unsigned char *at = out;
 
-    if (reply->address.len > NAME_ADDRESS_MAX)
+    if (reply->address.len > NAME_ADDRESS_MAX || reply->policy.maintenance.len > AUTH_MAINTENANCE_MAX)
         return 0;
     put_number(&at, FRAME_VERDICT, 1);
     put_number(&at, reply->id, 8);
     put_number(&at, (uint64_t)reply->verdict, 1);
     put_number(&at, (uint64_t)reply->mailbox, 8);
     put_text(&at, reply->address);
+    put_number(&at, reply->guesses, 4);
+    if (reply->verdict == AUTH_OK)
+        put_policy(&at, &reply->policy);
     return (size_t)(at - out);
 }
 
@@ -131,6 +218,10 @@ bool frame_get_reply(const unsigned char *data, size_t len, struct auth_reply *r
     uint64_t verdict = get_number(&r, 1);
     uint64_t mailbox = get_number(&r, 8);
     reply_r->address = get_text(&r, NAME_ADDRESS_MAX);
+    reply_r->guesses = (uint32_t)get_number(&r, 4);
+    reply_r->policy = (struct auth_policy){ .maintenance = SPAN_OF("") };
+    if (verdict == AUTH_OK)
+        get_policy(&r, &reply_r->policy);
     if (r.bad || r.left != 0 || verdict > AUTH_BROKEN || mailbox > INT64_MAX)
         return false;
     reply_r->verdict = (enum auth_verdict)verdict;
@@ -145,7 +236,8 @@ size_t frame_put_start(unsigned char out[FRAME_START_MAX], uint64_t id, const st
 
     if (o->initial.len > AUTH_MESSAGE_MAX || o->default_domain.len > NAME_TYPED_MAX || o->session.len > FRAME_SESSION_MAX ||
         o->exporter.len > FRAME_BINDING_MAX || o->unique.len > FRAME_BINDING_MAX ||
-        o->identity.len > NAME_ADDRESS_MAX || o->timestamp.len > FRAME_TIMESTAMP_MAX)
+        o->identity.len > NAME_ADDRESS_MAX || o->timestamp.len > FRAME_TIMESTAMP_MAX ||
+        o->origin.network.len > FRAME_NETWORK_MAX)
         return 0;
     put_number(&at, FRAME_START, 1);
     put_number(&at, id, 8);
@@ -158,6 +250,7 @@ size_t frame_put_start(unsigned char out[FRAME_START_MAX], uint64_t id, const st
     put_text(&at, o->unique);
     put_text(&at, o->identity);
     put_text(&at, o->timestamp);
+    put_origin(&at, &o->origin);
     return (size_t)(at - out);
 }
 
@@ -181,6 +274,7 @@ bool frame_get_start(const unsigned char *data, size_t len, uint64_t *id_r, stru
     opening_r->unique = get_text(&r, FRAME_BINDING_MAX);
     opening_r->identity = get_text(&r, NAME_ADDRESS_MAX);
     opening_r->timestamp = get_text(&r, FRAME_TIMESTAMP_MAX);
+    get_origin(&r, &opening_r->origin);
     return !r.bad && r.left == 0 && (opening_r->has_initial || opening_r->initial.len == 0);
 }
 

@@ -20,6 +20,7 @@ struct auth_request {
     uint64_t id;
     struct span name, password, default_domain;
     struct span session;    /* its id, for the log: lower-case hex digits, or nothing */
+    struct auth_origin origin;      /* but for `line` and `failed`, which are the worker's own */
 };
 
 /* Goes on with an exchange, or ends one that nobody waits for any more. */
@@ -40,17 +41,22 @@ struct auth_reply {
     enum auth_verdict verdict;
     int64_t mailbox;        /* above zero for AUTH_OK, else 0 */
     struct span address;    /* not empty for AUTH_OK */
+    uint32_t guesses;
+    struct auth_policy policy;      /* of AUTH_OK; not sent else */
 };
 
 enum {
     FRAME_SESSION_MAX = 16,
-    FRAME_REQUEST_MAX = 1 + 8 + 4 * 2 + 2 * NAME_TYPED_MAX + PASSWORD_MAX + FRAME_SESSION_MAX,
+    FRAME_NETWORK_MAX = 64,
+    FRAME_ORIGIN_MAX = 2 + FRAME_NETWORK_MAX + 1,
+    FRAME_POLICY_MAX = 1 + 2 + AUTH_MAINTENANCE_MAX + 2 * 4 + 2 * 8 + 2 * 4,
+    FRAME_REQUEST_MAX = 1 + 8 + 4 * 2 + 2 * NAME_TYPED_MAX + PASSWORD_MAX + FRAME_SESSION_MAX + FRAME_ORIGIN_MAX,
     FRAME_BINDING_MAX = 64,
     FRAME_TIMESTAMP_MAX = 512,
     FRAME_START_MAX = 1 + 8 + 2 + 7 * 2 + AUTH_MESSAGE_MAX + NAME_TYPED_MAX + FRAME_SESSION_MAX + 2 * FRAME_BINDING_MAX +
-                      NAME_ADDRESS_MAX + FRAME_TIMESTAMP_MAX,
+                      NAME_ADDRESS_MAX + FRAME_TIMESTAMP_MAX + FRAME_ORIGIN_MAX,
     FRAME_STEP_MAX = 1 + 8 + 8 + 2 + AUTH_MESSAGE_MAX,
-    FRAME_REPLY_MAX = 1 + 8 + 1 + 8 + 2 + NAME_ADDRESS_MAX,
+    FRAME_REPLY_MAX = 1 + 8 + 1 + 8 + 2 + NAME_ADDRESS_MAX + 4 + FRAME_POLICY_MAX,
     FRAME_CHALLENGE_MAX = 1 + 8 + 8 + 2 + AUTH_CHALLENGE_MAX,
 };
 

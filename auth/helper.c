@@ -42,8 +42,11 @@ static void log_verdict(const char *session, const char *mechanism, struct span 
 static void send_verdict(int fd, uint64_t id, const struct account_verdict *v)
 {
     unsigned char out[FRAME_REPLY_MAX];
-    struct auth_reply reply = { id, v->verdict, v->verdict == AUTH_OK ? v->mailbox : 0, span_str(v->address) };
+    struct auth_reply reply = {
+        id, v->verdict, v->verdict == AUTH_OK ? v->mailbox : 0, span_str(v->address), v->guesses, v->policy,
+    };
 
+    reply.policy.maintenance.at = v->maintenance;
     peer_send_blocking(fd, out, frame_put_reply(out, &reply));
 }
 
@@ -59,10 +62,11 @@ static bool serve_password(int fd, struct accounts *accounts, const unsigned cha
     memcpy(session, request.session.at, request.session.len);
     log_verdict(session, NULL, request.name, &v);
     send_verdict(fd, request.id, &v);
+    account_write_down(accounts, &v);
     return true;
 }
 
-static bool serve_exchange(int fd, struct exchanges *exchanges, const unsigned char *data, size_t len)
+static bool serve_exchange(int fd, struct accounts *accounts, struct exchanges *exchanges, const unsigned char *data, size_t len)
 {
     struct auth_opening opening;
     struct auth_step step;
@@ -86,6 +90,7 @@ static bool serve_exchange(int fd, struct exchanges *exchanges, const unsigned c
     log_verdict(answer.session, answer.mechanism < MECHANISMS ? mechanisms[answer.mechanism].name : "none", SPAN_OF(""),
                 &answer.verdict);
     send_verdict(fd, step.id, &answer.verdict);
+    account_write_down(accounts, &answer.verdict);
     return true;
 }
 
@@ -108,7 +113,7 @@ int auth_helper_run(int fd, const char *conninfo, const struct auth_settings *se
         if (frame_kind(data, (size_t)len) == FRAME_CHECK_PASSWORD)
             sane = serve_password(fd, accounts, data, (size_t)len);
         else
-            sane = serve_exchange(fd, exchanges, data, (size_t)len);
+            sane = serve_exchange(fd, accounts, exchanges, data, (size_t)len);
         secret_wipe(data, (size_t)len);
         account_upkeep(accounts);
     }

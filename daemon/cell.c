@@ -17,10 +17,12 @@
 
 #include "auth/decoy.h"
 #include "auth/helper.h"
+#include "daemon/base/limit.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/net/peer.h"
 #include "daemon/privdrop.h"
+#include "daemon/serve.h"
 #include "daemon/sockets.h"
 #include "daemon/worker.h"
 #include "storage/schema.h"
@@ -34,6 +36,8 @@ struct cell {
     size_t alive;           /* members */
     bool retiring;
     bool wrong_schema;
+    struct limits *limits;
+    int limits_area;        /* the worker's */
 };
 
 /* ------------------------------------------------------------ the members */
@@ -70,13 +74,14 @@ pid_t cell_fork_helper(struct config *config, const char *number, int fd, int pa
     _exit(auth_helper_run(fd, config->conninfo_auth, &config->auth, schema_wanted()));
 }
 
-static pid_t fork_worker(unsigned number, const struct cell_plan *plan, const int *auth, size_t auth_count)
+static pid_t fork_worker(unsigned number, const struct cell_plan *plan, int limits_area, const int *auth, size_t auth_count)
 {
     char ident[48], name[16];
     const struct sockets *sockets = plan->sockets;
     pid_t parent = getpid();
     pid_t pid = fork();
     int *keep;
+    const struct serve_shared shared = { plan->logins, plan->limits, limits_area };
 
     if (pid != 0)
         return pid;
@@ -94,7 +99,7 @@ static pid_t fork_worker(unsigned number, const struct cell_plan *plan, const in
     });
     mem_free(keep);
     config_forget_auth(plan->config);
-    _exit(worker_run(plan->config, sockets, auth, auth_count, plan->logins));
+    _exit(worker_run(plan->config, sockets, auth, auth_count, &shared));
 }
 
 /* --------------------------------------------------------------- the cell */
@@ -134,8 +139,10 @@ struct cell *cell_new(unsigned number, uint64_t now, const struct cell_plan *pla
     for (size_t i = 0; i < c->helper_count; i++)
         ends[i] = -1;
 
+    c->limits = plan->limits;
+    c->limits_area = limit_area_take(c->limits->present);
     if (fork_helpers(c, plan, ends)) {
-        pid_t pid = fork_worker(number, plan, ends, c->helper_count);
+        pid_t pid = fork_worker(number, plan, c->limits_area, ends, c->helper_count);
 
         if (pid > 0) {
             c->worker = pid;
@@ -161,6 +168,7 @@ void cell_free(struct cell **cell)
         return;
     ASSERT(c->alive == 0);
     *cell = NULL;
+    limit_area_give(c->limits->present, c->limits_area);
     mem_free(c->helpers);
     mem_free(c);
 }
@@ -249,6 +257,9 @@ int cell_reap(struct cell *c, pid_t pid, int status)
 
     if (pid == c->worker) {
         c->worker = 0;
+        /* Whatever sessions it had are over. */
+        limit_area_give(c->limits->present, c->limits_area);
+        c->limits_area = -1;
         c->wrong_schema = WIFEXITED(status) && WEXITSTATUS(status) == WORKER_WRONG_SCHEMA;
         snprintf(who, sizeof who, "worker %u", c->number);
         report_end(c, who, pid, status);

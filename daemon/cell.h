@@ -13,6 +13,7 @@
 #include "daemon/config.h"
 
 struct cell;
+struct limits;
 struct recent;
 struct sockets;
 
@@ -20,6 +21,7 @@ struct cell_plan {
     struct config *config;
     const struct sockets *sockets;
     struct recent *logins;
+    struct limits *limits;
 };
 
 /*

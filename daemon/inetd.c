@@ -111,6 +111,8 @@ static struct config *load(const char *file)
 
 /* ------------------------------------------------------------ the session */
 
+static const struct serve_shared alone = { .limits_area = -1 };
+
 struct inetd {
     struct serve serve;
 };
@@ -147,7 +149,7 @@ static void run_session(const struct config *config, int in, int out, int auth, 
     /* Which of the listeners somebody else has opened for us, only he knows: what he says holds. */
     entry.implicit_tls = tls;
 
-    serve_start(&s.serve, config, SERVE_POP3, &auth, 1, NULL,
+    serve_start(&s.serve, config, SERVE_POP3, &auth, 1, &alone,
                 &(struct serve_calls){ .session_ended = session_ended, .wrong_schema = wrong_schema, .arg = &s });
     loop_signal(s.serve.loop, SIGTERM, close_session, &s);
     loop_signal(s.serve.loop, SIGINT, close_session, &s);
@@ -181,7 +183,7 @@ static void run_delivery(const struct config *config, int in, int out)
 {
     struct inetd s;
 
-    serve_start(&s.serve, config, SERVE_LMTP, NULL, 0, NULL,
+    serve_start(&s.serve, config, SERVE_LMTP, NULL, 0, &alone,
                 &(struct serve_calls){ .session_ended = session_ended, .wrong_schema = wrong_schema, .arg = &s });
     loop_signal(s.serve.loop, SIGTERM, close_session, &s);
     loop_signal(s.serve.loop, SIGINT, close_session, &s);

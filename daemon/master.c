@@ -26,6 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "daemon/base/limit.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/recent.h"
@@ -61,6 +62,7 @@ struct master {
     struct config *config;
     struct sockets *sockets;
     struct recent *logins;
+    struct limits *limits;
     struct slot *slots;
     unsigned slot_count;
     struct cell **old;          /* incomplete, or of an earlier configuration: they end by themselves */
@@ -83,7 +85,7 @@ static uint64_t now_ms(void)
 
 static struct cell_plan plan_of(const struct master *m)
 {
-    return (struct cell_plan){ .config = m->config, .sockets = m->sockets, .logins = m->logins };
+    return (struct cell_plan){ .config = m->config, .sockets = m->sockets, .logins = m->logins, .limits = m->limits };
 }
 
 static unsigned cells_wanted(const struct config *c)
@@ -491,7 +493,8 @@ static bool settle(struct master *m, int background)
     sigset_t set;
 
     m->logins = recent_new(LOGINS);
-    if (m->logins == NULL) {
+    m->limits = limits_new();
+    if (m->logins == NULL || m->limits == NULL) {
         tell(m, true, "could not share memory: %s", strerror(errno));
         return false;
     }
@@ -559,6 +562,7 @@ int master_run(const struct master_start *start)
     }
     sockets_free(&m.sockets, NULL);
     recent_free(&m.logins);
+    limits_free(&m.limits);
     config_free(&m.config);
     mem_free(m.old);
     mem_free(m.file);

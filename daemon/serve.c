@@ -19,7 +19,7 @@ static void helper_lost(void *arg)
 }
 
 static void start_pop3(struct serve *s, const struct config *config, const int *auth, size_t auth_count,
-                 struct recent *logins, const struct serve_calls *calls)
+                 const struct serve_shared *shared, const struct serve_calls *calls)
 {
     s->store = store_new(s->loop, &config->storage, config->conninfo_mail, calls->wrong_schema, calls->arg);
     s->auth = auth_client_new(s->loop, auth, auth_count, (uint64_t)config->auth.auth_deadline, helper_lost, NULL);
@@ -27,7 +27,11 @@ static void start_pop3(struct serve *s, const struct config *config, const int *
         .loop = s->loop,
         .store = s->store,
         .auth = s->auth,
-        .logins = config->pop3.pop3_login_delay > 0 ? logins : NULL,
+        .logins = shared->logins,
+        .limits = shared->limits,
+        .limits_area = shared->limits_area,
+        .account_failures = (uint32_t)config->auth.auth_failures,
+        .failure_time = (uint64_t)config->auth.auth_failure_time,
         .settings = &config->pop3,
         .session_ended = calls->session_ended,
         .arg = calls->arg,
@@ -47,11 +51,11 @@ static void start_lmtp(struct serve *s, const struct config *config, const struc
 }
 
 void serve_start(struct serve *s, const struct config *config, unsigned what, const int *auth, size_t auth_count,
-                 struct recent *logins, const struct serve_calls *calls)
+                 const struct serve_shared *shared, const struct serve_calls *calls)
 {
     *s = (struct serve){ .loop = loop_new() };
     if (what & SERVE_POP3)
-        start_pop3(s, config, auth, auth_count, logins, calls);
+        start_pop3(s, config, auth, auth_count, shared, calls);
     if (what & SERVE_LMTP)
         start_lmtp(s, config, calls);
 }

@@ -13,6 +13,7 @@ struct auth_client;
 struct deliver;
 struct loop;
 struct pop3_service;
+struct limits;
 struct recent;
 struct store;
 
@@ -33,9 +34,16 @@ struct serve_calls {
     void *arg;
 };
 
+/* What all cells share; NULL, NULL and -1 where there is one session only. */
+struct serve_shared {
+    struct recent *logins;
+    struct limits *limits;
+    int limits_area;        /* of this process */
+};
+
 /* what: SERVE_POP3, SERVE_LMTP or both. auth: the sockets of the helpers, which belong to it from now on. The configuration outlives it. */
 void serve_start(struct serve *serve, const struct config *config, unsigned what, const int *auth, size_t auth_count,
-                 struct recent *logins, const struct serve_calls *calls);
+                 const struct serve_shared *shared, const struct serve_calls *calls);
 /* Sessions that are left end without a deletion. */
 void serve_stop(struct serve *serve);
 /* Of both protocols. */

@@ -140,13 +140,13 @@ static void wrong_schema(void *arg, const char *text)
 /* -------------------------------------------------------------------- run */
 
 int worker_run(const struct config *config, const struct sockets *sockets, const int *auth, size_t auth_count,
-               struct recent *logins)
+               const struct serve_shared *shared)
 {
     struct worker w = { .config = config, .sockets = sockets, .status = EXIT_SUCCESS };
     sigset_t none;
 
     read_trust(&w);
-    serve_start(&w.serve, config, SERVE_POP3 | (config_has_lmtp(config) ? SERVE_LMTP : 0), auth, auth_count, logins,
+    serve_start(&w.serve, config, SERVE_POP3 | (config_has_lmtp(config) ? SERVE_LMTP : 0), auth, auth_count, shared,
                 &(struct serve_calls){ .session_ended = session_ended, .wrong_schema = wrong_schema, .arg = &w });
     w.listener = listener_new(w.serve.loop, sockets->fds, sockets->count, accepted, &w);
     loop_signal(w.serve.loop, WORKER_RETIRE, retire, &w);

@@ -9,7 +9,7 @@
 
 #include "daemon/config.h"
 
-struct recent;
+struct serve_shared;
 struct sockets;
 
 /* How the master asks a worker to end. Each one is final; a later one can only be harder. */
@@ -28,6 +28,6 @@ enum { WORKER_WRONG_SCHEMA = 3 };
  * sockets of its helpers.
  */
 int worker_run(const struct config *config, const struct sockets *sockets, const int *auth, size_t auth_count,
-               struct recent *logins);
+               const struct serve_shared *shared);
 
 #endif

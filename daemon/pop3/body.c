@@ -23,6 +23,17 @@ static void release(void *ref)
     piece_release(ref);
 }
 
+/* For clients to which a NUL is the end of all: another octet, one for one, so that LIST holds (P1). */
+static void send_without_nul(struct pop3_session *s, struct span bytes)
+{
+    char *copy = mem_strn(bytes.at, bytes.len);
+
+    for (char *nul = copy; (nul = memchr(nul, '\0', bytes.len - (size_t)(nul - copy))) != NULL;)
+        *nul = (char)0x80;
+    conn_write(s->conn, copy, bytes.len);
+    mem_free(copy);
+}
+
 static void send_span(struct pop3_session *s, struct span part, struct piece_ref *ref)
 {
     struct span rest = stuff_cut(&s->stuff, part);
@@ -31,7 +42,9 @@ static void send_span(struct pop3_session *s, struct span part, struct piece_ref
     while (stuff_next(&s->stuff, &rest, &run)) {
         if (run.dot)
             conn_write(s->conn, ".", 1);
-        if (run.bytes.len < COPY_BELOW) {
+        if (s->replace_nul && memchr(run.bytes.at, '\0', run.bytes.len) != NULL) {
+            send_without_nul(s, run.bytes);
+        } else if (run.bytes.len < COPY_BELOW) {
             conn_write(s->conn, run.bytes.at, run.bytes.len);
         } else {
             piece_hold(ref);

@@ -17,6 +17,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/recent.h"
+#include "daemon/net/network.h"
 #include "daemon/net/conn.h"
 #include "daemon/net/loop.h"
 #include "storage/drop.h"
@@ -33,13 +34,21 @@ void pop3_set_name(struct pop3_session *s, struct span name)
 /* In both states, and the same in both, but for STLS: that means "now" (RFC 2595 section 4; C06). */
 enum outcome pop3_cmd_capa(struct pop3_session *s, const struct args *args)
 {
-    const struct capa *capa = &s->service->capa[(s->may_login ? CAPA_USER : 0u) | (s->tls != NULL ? CAPA_STLS : 0u)];
-
+    unsigned kind = (s->may_login ? CAPA_USER : 0u) | (s->tls != NULL ? CAPA_STLS : 0u);
+    const struct capa *capa = &s->service->capa[kind];
     char list[SASL_LIST_SIZE], line[SASL_LIST_SIZE + sizeof "SASL\r\n.\r\n"];
 
     (void)args;
     pop3_sasl_list(pop3_offered(s), list);
-    pop3_ready_reply(s, capa->text, capa->len);
+    if (s->state == POP3_AUTHORIZATION) {
+        pop3_ready_reply(s, capa->text, capa->len);
+    } else {
+        size_t own_len;
+        char *own = pop3_own_capa(s, kind, &own_len);
+
+        pop3_ready_reply(s, own, own_len);
+        mem_free(own);
+    }
     /* No SASL line where there is no mechanism (C08). */
     int len = snprintf(line, sizeof line, list[0] != '\0' ? "SASL%s\r\n.\r\n" : "%s.\r\n", list);
     conn_write(s->conn, line, (size_t)len);
@@ -80,15 +89,6 @@ static enum outcome cmd_quit(struct pop3_session *s, const struct args *args)
     return P3_CLOSE;
 }
 
-static void log_refused(const struct pop3_session *s, const char *reason)
-{
-    char tls[TLS_TEXT_SIZE], mechanism[SASL_LIST_SIZE];
-
-    log_info(s->id, "login user=%s peer=%s%s%s result=refused reason=%s",
-             log_text((struct span){ s->name, s->name_len }).s, conn_peer(s->conn), pop3_tls_text(s, tls),
-             pop3_mechanism_text(s, mechanism), reason);
-}
-
 /* RFC 2595 section 2.3, RFC 8314 section 4.1: a password is not to be read by others. It was sent all the same; it is not looked at. */
 enum outcome pop3_refuse_cleartext(struct pop3_session *s)
 {
@@ -101,7 +101,7 @@ enum outcome pop3_refuse_cleartext(struct pop3_session *s)
 void pop3_log_cleartext(struct pop3_session *s)
 {
     if (!s->refusal_logged)
-        log_refused(s, "cleartext");
+        pop3_log_refused(s, "cleartext");
     s->refusal_logged = true;
 }
 
@@ -116,22 +116,16 @@ static enum outcome cmd_user(struct pop3_session *s, const struct args *args)
     return pop3_refuse_cleartext(s);
 }
 
-/* A login that is refused for another reason than its credentials: no delay, the name is forgotten. */
-static enum outcome login_failed(struct pop3_session *s, const char *reason, enum code code, const char *text)
-{
-    log_refused(s, reason);
-    pop3_set_name(s, (struct span){ NULL, 0 });
-    return pop3_err(s, code, "%s", text);
-}
-
 /*
- * The credentials do not hold, for whatever reason. It is said a fixed time
- * after PASS came, so that the time tells nobody the reason (A10).
+ * The credentials do not hold, for whatever reason. When it is said depends on
+ * when PASS came and on how often this address and this name were refused
+ * before, so that the time tells nobody the reason (A10).
  */
-static enum outcome refuse(struct pop3_session *s, const char *reason)
+static enum outcome refuse(struct pop3_session *s, const char *reason, uint32_t guesses)
 {
-    log_refused(s, reason);
-    s->refuse_at = s->pass_at + (uint64_t)s->service->host.settings->pop3_failure_delay;
+    pop3_log_refused(s, reason);
+    s->refuse_at = s->pass_at + guard_wrong(s->service->guard, &s->seat, (struct span){ s->name, s->name_len }, guesses,
+                                            loop_now(s->service->host.loop));
     pop3_set_login_timer(s);
     return P3_WAIT;
 }
@@ -182,37 +176,20 @@ static void on_opened(void *owner, enum db_status status, struct drop *drop)
         out = logged_in(s, drop);
         break;
     case DB_LOCKED:
-        out = login_failed(s, "in-use", RC_IN_USE, "another session has this maildrop open, try again later");
+        out = pop3_login_failed(s, "in-use", RC_IN_USE, "another session has this maildrop open, try again later");
         break;
     case DB_NOT_FOUND:
-        out = refuse(s, "disabled");
+        out = refuse(s, "disabled", 0);
         break;
     case DB_RETRY:
     case DB_LOST:
-        out = login_failed(s, "database", RC_SYS_TEMP, "the maildrop cannot be opened now, try again later");
+        out = pop3_login_failed(s, "database", RC_SYS_TEMP, "the maildrop cannot be opened now, try again later");
         break;
     case DB_BUG:
-        out = login_failed(s, "broken", RC_SYS_PERM, "the maildrop cannot be opened, the operator has to look");
+        out = pop3_login_failed(s, "broken", RC_SYS_PERM, "the maildrop cannot be opened, the operator has to look");
         break;
     }
     pop3_act(s, out);
-}
-
-/* RFC 2449 section 6.5: counted from the last login that was let in. 0 if there is nothing to wait for. */
-static uint64_t seconds_to_wait(const struct pop3_session *s)
-{
-    const struct pop3_host *host = &s->service->host;
-    uint64_t delay = (uint64_t)host->settings->pop3_login_delay;
-    uint64_t last, gone;
-
-    if (host->logins == NULL || delay == 0)
-        return 0;
-    last = recent_get(host->logins, (uint64_t)s->mailbox);
-    if (last == 0)
-        return 0;
-    /* Another worker's turn may have begun a little later than ours. */
-    gone = loop_now(host->loop) > last ? loop_now(host->loop) - last : 0;
-    return gone < delay ? (delay - gone + 999) / 1000 : 0;
 }
 
 static enum outcome open_drop(struct pop3_session *s)
@@ -220,13 +197,7 @@ static enum outcome open_drop(struct pop3_session *s)
     struct drop_holder holder = {
         .session = s->id, .peer = conn_peer(s->conn), .protocol = "pop3", .since = time(NULL),
     };
-    uint64_t wait = seconds_to_wait(s);
 
-    if (wait > 0) {
-        log_refused(s, "login-delay");
-        pop3_set_name(s, (struct span){ NULL, 0 });
-        return pop3_err(s, RC_LOGIN_DELAY, "wait %llu second%s", (unsigned long long)wait, wait == 1 ? "" : "s");
-    }
     s->open_id = drop_open(s->service->host.store, s->mailbox, &holder, on_opened, s);
     return P3_WAIT;
 }
@@ -248,16 +219,20 @@ void pop3_on_verdict(void *owner, const struct auth_result *result)
     case AUTH_OK:
         s->mailbox = result->mailbox;
         pop3_set_name(s, result->address);
-        out = open_drop(s);
+        guard_right(s->service->guard, &s->seat, result->address, loop_now(s->service->host.loop));
+        if (pop3_admit(s, &result->policy, &out))
+            out = open_drop(s);
         break;
     case AUTH_REFUSED:
-        out = refuse(s, "password");
+        out = refuse(s, "password", result->guesses);
         break;
     case AUTH_UNAVAILABLE:
-        out = login_failed(s, "auth-unavailable", RC_SYS_TEMP, "the login cannot be checked now, try again later");
+        guard_unknown(s->service->guard, &s->seat, loop_now(s->service->host.loop));
+        out = pop3_login_failed(s, "auth-unavailable", RC_SYS_TEMP, "the login cannot be checked now, try again later");
         break;
     case AUTH_BROKEN:
-        out = login_failed(s, "broken", RC_SYS_PERM, "the login cannot be checked, the operator has to look");
+        guard_unknown(s->service->guard, &s->seat, loop_now(s->service->host.loop));
+        out = pop3_login_failed(s, "broken", RC_SYS_PERM, "the login cannot be checked, the operator has to look");
         break;
     case AUTH_CHALLENGE:
         ASSERT(result->verdict != AUTH_CHALLENGE);
@@ -265,20 +240,30 @@ void pop3_on_verdict(void *owner, const struct auth_result *result)
     pop3_act(s, out);
 }
 
+bool pop3_may_try(struct pop3_session *s, struct span name, char network[NETWORK_TEXT_SIZE], struct auth_origin *origin_r)
+{
+    return guard_try(s->service->guard, &s->seat, conn_peer(s->conn), name, span_str(s->domain),
+                     loop_now(s->service->host.loop), network, origin_r);
+}
+
 static enum outcome cmd_pass(struct pop3_session *s, const struct args *args)
 {
     struct pop3_service *service = s->service;
+    struct span name = { s->name, s->name_len };
+    char network[NETWORK_TEXT_SIZE];
+    struct auth_origin origin;
 
     if (!s->may_login)
         return pop3_refuse_cleartext(s);
     if (s->name == NULL)
         return pop3_err(s, RC_NONE, "say USER first");
     s->pass_at = loop_now(service->host.loop);
+    if (!pop3_may_try(s, name, network, &origin))
+        return refuse(s, "guessing", 0);
     /* Never a password, whatever is stored (A07). */
     if (args->v[0].len == 0)
-        return refuse(s, "empty-password");
-    s->auth_id = auth_check_password(service->host.auth, (struct span){ s->name, s->name_len }, args->v[0],
-                                     span_str(s->domain), s->id, pop3_on_verdict, s);
+        return refuse(s, "empty-password", 0);
+    s->auth_id = auth_check_password(service->host.auth, name, args->v[0], span_str(s->domain), &origin, s->id, pop3_on_verdict, s);
     return P3_WAIT;
 }
 

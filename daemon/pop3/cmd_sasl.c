@@ -141,6 +141,7 @@ static bool bindings_matter(const struct pop3_session *s)
 static enum outcome start(struct pop3_session *s, struct span initial)
 {
     unsigned char exporter[CONN_BINDING_MAX], unique[CONN_BINDING_MAX];
+    char network[NETWORK_TEXT_SIZE];
     struct auth_opening opening = {
         .mechanism = s->mechanism, .has_initial = initial.at != NULL, .initial = initial,
         .default_domain = span_str(s->domain), .session = span_str(s->id),
@@ -155,6 +156,8 @@ static enum outcome start(struct pop3_session *s, struct span initial)
         opening.unique = binding(s, CONN_TLS_UNIQUE, unique);
     }
     s->pass_at = loop_now(s->service->host.loop);
+    /* Who it is only the helper will know: it refuses on its own where too many have guessed. */
+    (void)pop3_may_try(s, SPAN_OF(""), network, &opening.origin);
     s->auth_id = auth_start(s->service->host.auth, &opening, pop3_on_verdict, s);
     return P3_WAIT;
 }

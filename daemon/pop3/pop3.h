@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "daemon/base/options.h"
 
@@ -13,6 +14,7 @@ struct loop;
 struct store;
 struct auth_client;
 struct recent;
+struct limits;
 struct tls_ctx;
 struct pop3_service;
 
@@ -30,7 +32,11 @@ struct pop3_host {
     struct loop *loop;
     struct store *store;
     struct auth_client *auth;
-    struct recent *logins;              /* shared by all cells, for LOGIN-DELAY; NULL where that is off */
+    struct recent *logins;              /* shared by all cells, for LOGIN-DELAY; NULL where there is one session only */
+    struct limits *limits;              /* shared by all cells; NULL there, too */
+    int limits_area;                    /* of this process: limit_area_take() */
+    uint32_t account_failures;          /* auth_failures and auth_failure_time */
+    uint64_t failure_time;
     const struct pop3_settings *settings;
     void (*session_ended)(void *arg);   /* after each one */
     void *arg;

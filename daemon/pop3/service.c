@@ -14,6 +14,7 @@
 #include "daemon/base/buf.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/num.h"
+#include "daemon/net/network.h"
 
 static const struct option rows[] = {
 #define OPTION(field, type, def, min, max, text) \
@@ -26,10 +27,14 @@ const struct option_table pop3_options = { rows, sizeof rows / sizeof rows[0], s
 enum { STANDARD_IDLE = 600000, EXPIRE_MAX = 99999 };
 
 /* 1 a number of days, 0 "never", -1 neither. */
-static int parse_expire(const char *text, uint64_t *days_r)
+static int parse_expire(const char *text, uint64_t *days_r, bool *user_r)
 {
+    static const struct span user = { " user", 5 };
     struct span expire = span_str(text);
 
+    *user_r = expire.len > user.len && span_is_nocase((struct span){ expire.at + expire.len - user.len, user.len }, user);
+    if (*user_r)
+        expire.len -= user.len;
     if (span_is_nocase(expire, SPAN_OF("never")))
         return 0;
     return num_parse(expire, EXPIRE_MAX, days_r) == 1 ? 1 : -1;
@@ -38,7 +43,9 @@ static int parse_expire(const char *text, uint64_t *days_r)
 int pop3_settings_check(const struct pop3_settings *settings, options_problem *problem, void *arg, const char *file)
 {
     int problems = 0;
+    char *error = NULL;
     uint64_t days;
+    bool user;
     unsigned set;
     struct span wrong;
 
@@ -47,14 +54,24 @@ int pop3_settings_check(const struct pop3_settings *settings, options_problem *p
                               "set pop3_idle_below_standard = true if that is meant");
         problems++;
     }
-    if (settings->pop3_expire[0] != '\0' && parse_expire(settings->pop3_expire, &days) < 0) {
-        problem(arg, file, 0, "pop3_expire must be empty, \"never\" or a number of days up to 99999");
+    if (settings->pop3_expire[0] != '\0' && parse_expire(settings->pop3_expire, &days, &user) < 0) {
+        problem(arg, file, 0, "pop3_expire must be empty, \"never\" or a number of days up to 99999, with \" user\" behind it where mailboxes differ");
         problems++;
     }
-    if (settings->pop3_login_delay % 1000 != 0) {
-        problem(arg, file, 0, "pop3_login_delay must be whole seconds, as clients are told it in seconds");
+    if (settings->pop3_login_delay % 1000 != 0 || settings->pop3_login_delay_user % 1000 != 0) {
+        problem(arg, file, 0, "pop3_login_delay and pop3_login_delay_user must be whole seconds, as clients are told them in seconds");
         problems++;
     }
+    struct network_list *exempt = network_list_new(settings->pop3_limit_exempt, &error);
+    if (exempt == NULL) {
+        char text[256];
+
+        snprintf(text, sizeof text, "pop3_limit_exempt: %.200s", error);
+        problem(arg, file, 0, text);
+        problems++;
+        mem_free(error);
+    }
+    network_list_free(&exempt);
     if (!mechanisms_parse(settings->sasl_mechanisms, &set, &wrong)) {
         char text[128];
         snprintf(text, sizeof text, "sasl_mechanisms: %.*s is no mechanism, or there twice", (int)(wrong.len < 64 ? wrong.len : 64), wrong.at);
@@ -70,13 +87,40 @@ static bool is_host_name(const char *name)
     return name[0] != '\0' && name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")] == '\0';
 }
 
-/* All but SASL, which depends on more. It costs a copy, no more (C16). */
-static void make_capa(struct pop3_service *service, unsigned kind)
+/* RFC 2449 section 6.7: before the login the shortest that anybody has, and that it differs. */
+static void add_expire(struct buf *b, const char *expire, const struct pop3_session *s)
+{
+    uint64_t days = 0;
+    bool user = false;
+    int is_days = expire[0] != '\0' ? parse_expire(expire, &days, &user) : -1;
+
+    if (s != NULL && s->expire != AUTH_UNSET)
+        buf_addf(b, "EXPIRE %d\r\n", (int)s->expire);
+    else if (is_days == 0 || (s != NULL && user))
+        buf_add_str(b, "EXPIRE NEVER\r\n");
+    else if (is_days == 1)
+        buf_addf(b, "EXPIRE %llu%s\r\n", (unsigned long long)days, user ? " USER" : "");
+}
+
+/* RFC 2449 section 6.5: the longest, in the same way. */
+static void add_login_delay(struct buf *b, const struct pop3_settings *settings, const struct pop3_session *s)
+{
+    int64_t all = settings->pop3_login_delay / 1000, user = settings->pop3_login_delay_user / 1000;
+
+    if (s != NULL && s->login_delay != AUTH_UNSET)
+        all = s->login_delay;
+    if (s == NULL && user > 0)
+        buf_addf(b, "LOGIN-DELAY %lld USER\r\n", (long long)(user > all ? user : all));
+    else if (all > 0)
+        buf_addf(b, "LOGIN-DELAY %lld\r\n", (long long)all);
+}
+
+/* All but SASL, which depends on more. s is NULL before the login. */
+static char *make_capa(const struct pop3_service *service, unsigned kind, const struct pop3_session *s, size_t *len_r)
 {
     const struct pop3_settings *settings = service->host.settings;
     struct buf b = BUF_EMPTY;
     struct span text;
-    uint64_t days = 0;
 
     buf_add_str(&b, "+OK these are the capabilities\r\n"
                     "TOP\r\nUIDL\r\n");
@@ -85,19 +129,21 @@ static void make_capa(struct pop3_service *service, unsigned kind)
     buf_add_str(&b, "RESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n");
     if (kind & CAPA_STLS)
         buf_add_str(&b, "STLS\r\n");
-    if (settings->pop3_expire[0] != '\0') {
-        if (parse_expire(settings->pop3_expire, &days) == 0)
-            buf_add_str(&b, "EXPIRE NEVER\r\n");
-        else
-            buf_addf(&b, "EXPIRE %llu\r\n", (unsigned long long)days);
-    }
-    if (service->host.logins != NULL && settings->pop3_login_delay > 0)
-        buf_addf(&b, "LOGIN-DELAY %lld\r\n", (long long)(settings->pop3_login_delay / 1000));
+    add_expire(&b, settings->pop3_expire, s);
+    if (service->host.logins != NULL)
+        add_login_delay(&b, settings, s);
     if (settings->pop3_implementation)
         buf_add_str(&b, "IMPLEMENTATION Postern\r\n");
     text = buf_span(&b);
-    service->capa[kind] = (struct capa){ mem_strn(text.at, text.len), text.len };
+    char *made = mem_strn(text.at, text.len);
+    *len_r = text.len;
     buf_free(&b);
+    return made;
+}
+
+char *pop3_own_capa(const struct pop3_session *s, unsigned kind, size_t *len_r)
+{
+    return make_capa(s->service, kind, s, len_r);
 }
 
 struct pop3_service *pop3_service_new(const struct pop3_host *host)
@@ -113,7 +159,8 @@ struct pop3_service *pop3_service_new(const struct pop3_host *host)
         snprintf(service->host_name, sizeof service->host_name, "localhost");
     randombytes_buf(&service->next_id, sizeof service->next_id);
     for (unsigned kind = 0; kind < CAPA_KINDS; kind++)
-        make_capa(service, kind);
+        service->capa[kind].text = make_capa(service, kind, NULL, &service->capa[kind].len);
+    service->guard = guard_new(host->limits, host->limits_area, host->settings, host->account_failures, host->failure_time);
     return service;
 }
 
@@ -138,6 +185,7 @@ void pop3_session_gone(struct pop3_service *service)
     } else if (service->count == 0) {
         for (unsigned kind = 0; kind < CAPA_KINDS; kind++)
             mem_free(service->capa[kind].text);
+        guard_free(&service->guard);
         mem_free(service);
     }
 }

@@ -132,6 +132,36 @@ static void greet(struct pop3_session *s)
     conn_write(s->conn, "\r\n", 2);
 }
 
+/* A flood of them must not become a flood of lines. */
+static void log_turned_away(struct pop3_session *s, const char *why)
+{
+    enum { LINES_A_SECOND = 10, SECOND = 1000 };
+    struct pop3_service *service = s->service;
+    uint64_t second = loop_now(service->host.loop) / SECOND;
+
+    if (second != service->turned_second) {
+        service->turned_second = second;
+        service->turned = 0;
+    }
+    if (++service->turned <= LINES_A_SECOND)
+        log_info(s->id, "connection peer=%s result=refused reason=%s", conn_peer(s->conn), why);
+}
+
+/* Before anything is done for the client, a handshake above all. True: it may stay. */
+static bool let_in(struct pop3_session *s, bool implicit_tls)
+{
+    const char *why = guard_arrive(s->service->guard, &s->seat, conn_peer(s->conn), loop_now(s->service->host.loop));
+
+    if (why == NULL)
+        return true;
+    log_turned_away(s, why);
+    s->end = END_REFUSED;
+    if (!implicit_tls)
+        pop3_err(s, RC_SYS_TEMP, "too many %s from your address, try again later", why);
+    pop3_session_over(s, END_REFUSED);
+    return false;
+}
+
 void pop3_session_start(struct pop3_service *service, int in, int out, const struct pop3_entry *entry)
 {
     struct pop3_session *s = mem_zalloc(sizeof *s);
@@ -139,6 +169,7 @@ void pop3_session_start(struct pop3_service *service, int in, int out, const str
     s->service = service;
     pop3_next_id(service, s->id);
     s->started = loop_now(service->host.loop);
+    s->login_delay = s->expire = AUTH_UNSET;
     if (entry->default_domain[0] != '\0')
         s->domain = mem_str(entry->default_domain);
     s->next = service->sessions;
@@ -151,6 +182,8 @@ void pop3_session_start(struct pop3_service *service, int in, int out, const str
     s->timer = timer_new(service->host.loop, on_timer, s);
     pop3_set_login_timer(s);
     log_debug(s->id, "start peer=%s", conn_peer(s->conn));
+    if (!let_in(s, entry->implicit_tls))
+        return;
     s->may_login = entry->cleartext == POP3_CLEARTEXT_ALWAYS ||
                    (entry->cleartext == POP3_CLEARTEXT_LOCAL && conn_is_local(s->conn));
     if (entry->implicit_tls) {
@@ -210,6 +243,7 @@ static void session_free(struct pop3_session *s)
         drop_forget(service->host.store, s->open_id);
     if (s->drop != NULL)
         drop_finish(&s->drop, NULL, NULL, NULL);
+    guard_leave(service->guard, &s->seat);
     if (s->timer != NULL)
         timer_free(&s->timer);
     if (s->prev != NULL)

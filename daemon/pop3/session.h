@@ -16,6 +16,7 @@
 #include "auth/mechanism.h"
 #include "daemon/base/span.h"
 #include "daemon/pop3/args.h"
+#include "daemon/pop3/guard.h"
 #include "daemon/pop3/line.h"
 #include "daemon/pop3/pop3.h"
 #include "daemon/pop3/stuff.h"
@@ -93,6 +94,11 @@ struct pop3_session {
     uint64_t refuse_at;             /* when the refusal is to be said, or 0 */
     int64_t mailbox;
     unsigned refused;
+    struct guard_seat seat;
+
+    /* What the policy of the mailbox says. */
+    int32_t login_delay, expire;    /* seconds and days; AUTH_UNSET: nothing */
+    bool replace_nul, trace;
 
     /* TRANSACTION */
     struct drop *drop;
@@ -118,6 +124,9 @@ enum { CAPA_USER = 1, CAPA_STLS = 2, CAPA_KINDS = 4 };
 
 struct pop3_service {
     struct pop3_host host;
+    struct guard *guard;
+    uint64_t turned_second;         /* in which so many lines of clients that were turned away were logged */
+    unsigned turned;
     struct pop3_session *sessions;  /* alive */
     size_t count;                   /* these, and those whose descriptors are not closed yet */
     bool closing;                   /* close_all() was called */
@@ -130,6 +139,8 @@ struct pop3_service {
         size_t len;
     } capa[CAPA_KINDS];
 };
+/* What CAPA says where the mailbox has a policy of its own: a new text, to mem_free(). */
+char *pop3_own_capa(const struct pop3_session *s, unsigned kind, size_t *len_r);
 void pop3_next_id(struct pop3_service *service, char id_r[13]);
 /* One session less; it is out of the list already. */
 void pop3_session_gone(struct pop3_service *service);
@@ -182,9 +193,22 @@ struct auth_result;
 void pop3_on_verdict(void *owner, const struct auth_result *result);
 enum outcome pop3_refuse_cleartext(struct pop3_session *s);
 void pop3_log_cleartext(struct pop3_session *s);
+/* guard_try(), for whatever mechanism; the name may be empty. */
+bool pop3_may_try(struct pop3_session *s, struct span name, char network[NETWORK_TEXT_SIZE], struct auth_origin *origin_r);
 void pop3_set_name(struct pop3_session *s, struct span name);
 enum outcome pop3_cmd_capa(struct pop3_session *s, const struct args *args);
 enum outcome pop3_say_refusal(struct pop3_session *s);      /* after its delay */
+
+/* admit.c */
+/*
+ * The password was right: may this session be, by the policy of the mailbox, by
+ * the delay between logins, by the number of sessions? If not *out_r is the
+ * outcome of the -ERR.
+ */
+bool pop3_admit(struct pop3_session *s, const struct auth_policy *policy, enum outcome *out_r);
+/* Refused for another reason than its credentials: no delay, the name is forgotten. */
+enum outcome pop3_login_failed(struct pop3_session *s, const char *reason, enum code code, const char *text);
+void pop3_log_refused(const struct pop3_session *s, const char *reason);
 
 /* cmd_drop.c */
 /*

@@ -1050,7 +1050,8 @@ class Grants(Base):
     """The list is that of sql/README: each role can execute what is here, and nothing else."""
 
     roles = {
-        'postern_auth': {'schema_version', 'credentials', 'upgrade_secret', 'missing_secrets', 'add_secret', 'use_app_password'},
+        'postern_auth': {'schema_version', 'login', 'count_failure', 'remember_address', 'upgrade_secret', 'missing_secrets',
+                         'add_secret', 'use_app_password'},
         'postern_mail': {'schema_version', 'lock_key', 'open_maildrop', 'close_maildrop', 'fetch_parts', 'expunge', 'answer_who'},
         'postern_lmtp': {'schema_version', 'resolve', 'deliver', 'put_contents', 'put_parts', 'put_messages'},
         'postern_admin': {
@@ -1059,7 +1060,7 @@ class Grants(Base):
             'remove_domain', 'add_mailbox', 'list_mailboxes', 'show_mailbox', 'set_mailbox', 'remove_mailbox', 'secret_plan',
             'set_secrets', 'set_domain_stores', 'add_app_password', 'list_app_passwords', 'remove_app_password', 'list_replaced',
             'holdings', 'add_alias', 'list_aliases', 'set_alias', 'remove_alias', 'list_messages', 'show_message', 'remove_mail',
-            'begin_import', 'list_digests', 'find_problems', 'mend', 'scan_contents', 'content_owners'},
+            'begin_import', 'set_policy', 'clear_policy', 'list_policies', 'list_digests', 'find_problems', 'mend', 'scan_contents', 'content_owners'},
     }
 
     def test_functions(self):

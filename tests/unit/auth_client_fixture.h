@@ -108,7 +108,7 @@ static void on_done(void *owner, const struct auth_result *result)
 static uint64_t ask(struct asker *a, const char *name)
 {
     int before = f.answers;
-    uint64_t id = auth_check_password(f.client, span_str(name), SPAN_OF("secret"), SPAN_OF("example.org"), "0a1b2c", on_done, a);
+    uint64_t id = auth_check_password(f.client, span_str(name), SPAN_OF("secret"), SPAN_OF("example.org"), NULL, "0a1b2c", on_done, a);
 
     assert_int_equal(f.answers, before);    /* never from within */
     assert_true(id != 0);
@@ -165,7 +165,9 @@ static bool has_request(size_t i)
 static void give(size_t i, uint64_t id, enum auth_verdict verdict)
 {
     unsigned char out[FRAME_REPLY_MAX];
-    const struct auth_reply reply = { id, verdict, verdict == AUTH_OK ? 42 : 0, SPAN_OF("anna@example.org") };
+    const struct auth_reply reply = {
+        .id = id, .verdict = verdict, .mailbox = verdict == AUTH_OK ? 42 : 0, .address = SPAN_OF("anna@example.org"),
+    };
 
     assert_true(peer_send_blocking(f.helper[i], out, frame_put_reply(out, &reply)));
 }

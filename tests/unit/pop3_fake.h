@@ -53,6 +53,7 @@ static struct fake {
     enum db_status finish_status;
     bool lost;
     enum pop3_cleartext cleartext;
+    struct auth_policy policy;          /* of the mailbox */
     bool hold_auth, hold_finish;        /* the answer waits for fake_answer() */
 
     auth_done *auth_done;
@@ -90,7 +91,7 @@ static struct drop the_drop;
 
 static void answer_auth(void *arg)
 {
-    struct auth_result result = { .verdict = fake.auth_says, .mailbox = 42, .address = SPAN_OF("anna@example.org") };
+    struct auth_result result = { .verdict = fake.auth_says, .mailbox = 42, .address = SPAN_OF("anna@example.org"), .policy = fake.policy };
     auth_done *done = fake.auth_done;
 
     (void)arg;
@@ -108,9 +109,10 @@ static void copy_span(char *to, size_t size, struct span from)
 }
 
 uint64_t auth_check_password(struct auth_client *client, struct span name, struct span password,
-                             struct span default_domain, const char *session, auth_done *done, void *owner)
+                             struct span default_domain, const struct auth_origin *origin, const char *session,
+                             auth_done *done, void *owner)
 {
-    (void)client;
+    (void)client, (void)origin;
     assert_int_equal(strlen(session), 12);
     assert_null(fake.auth_done);
     fake.checks++;
@@ -534,6 +536,10 @@ static int fake_setup(void **state)
     assert_int_equal(options_load(NULL, &target, 1, NULL, false, no_problem, NULL), 0);
     fake.settings.pop3_failure_delay = 1;
     fake.cleartext = POP3_CLEARTEXT_LOCAL;
+    fake.policy = (struct auth_policy){
+        .pop3 = true, .maintenance = SPAN_OF(""), .login_delay = AUTH_UNSET, .expire = AUTH_UNSET,
+        .domain_sessions = AUTH_UNSET, .tenant_sessions = AUTH_UNSET,
+    };
     fake.loop = loop_new();
     fake_mail(0, "Subject: one\r\n\r\nfirst\r\n");
     fake_mail(1, "Subject: two\r\n\r\n.dot\r\n..\r\nsecond\r\n");

@@ -296,7 +296,7 @@ static void test_forget(void **state)
     assert_int_equal(f.lost, 0);            /* that was an answer to what it was asked */
     /* One whose verdict is there, but was not told yet. */
     static const char lengthy[PASSWORD_MAX + 1];
-    id = auth_check_password(f.client, SPAN_OF("anna"), (struct span){ lengthy, sizeof lengthy }, SPAN_OF(""), "0a1b2c", on_done, &a);
+    id = auth_check_password(f.client, SPAN_OF("anna"), (struct span){ lengthy, sizeof lengthy }, SPAN_OF(""), NULL, "0a1b2c", on_done, &a);
     auth_forget(f.client, id);
     run_idle();
     assert_int_equal(a.calls, 0);
@@ -318,12 +318,12 @@ static void test_too_long(void **state)
     (void)state;
     memset(lengthy, 'x', sizeof lengthy);
     begin(1, NEVER);
-    auth_check_password(f.client, SPAN_OF("anna"), (struct span){ lengthy, PASSWORD_MAX + 1 }, SPAN_OF(""), "0a1b2c", on_done, &a);
+    auth_check_password(f.client, SPAN_OF("anna"), (struct span){ lengthy, PASSWORD_MAX + 1 }, SPAN_OF(""), NULL, "0a1b2c", on_done, &a);
     assert_int_equal(a.calls, 0);
     run_until(1);
     assert_int_equal(a.verdict, AUTH_REFUSED);
     assert_false(has_request(0));
-    auth_check_password(f.client, SPAN_OF("anna"), (struct span){ lengthy, PASSWORD_MAX }, SPAN_OF(""), "0a1b2c", on_done, &a);
+    auth_check_password(f.client, SPAN_OF("anna"), (struct span){ lengthy, PASSWORD_MAX }, SPAN_OF(""), NULL, "0a1b2c", on_done, &a);
     struct auth_request r = take(0);
     assert_int_equal(r.password.len, PASSWORD_MAX);
     give(0, r.id, AUTH_OK);
@@ -350,7 +350,7 @@ static void test_asks_in_callback(void **state)
     (void)state;
     memset(&again, 0, sizeof again);
     begin(1, NEVER);
-    auth_check_password(f.client, SPAN_OF("anna"), SPAN_OF("x"), SPAN_OF(""), "0a1b2c", on_done_asks, &a);
+    auth_check_password(f.client, SPAN_OF("anna"), SPAN_OF("x"), SPAN_OF(""), NULL, "0a1b2c", on_done_asks, &a);
     to_forget = ask(&c, "carl");
     give(0, take(0).id, AUTH_REFUSED);
     run_until(1);
@@ -360,7 +360,7 @@ static void test_asks_in_callback(void **state)
     assert_int_equal(again.verdict, AUTH_OK);
     assert_int_equal(c.calls, 0);
     /* The same where nobody can answer. */
-    auth_check_password(f.client, SPAN_OF("anna"), SPAN_OF("x"), SPAN_OF(""), "0a1b2c", on_done_asks, &a);
+    auth_check_password(f.client, SPAN_OF("anna"), SPAN_OF("x"), SPAN_OF(""), NULL, "0a1b2c", on_done_asks, &a);
     hang_up(0);
     run_until(2);
     assert_int_equal(a.verdict, AUTH_UNAVAILABLE);

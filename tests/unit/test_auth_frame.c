@@ -45,7 +45,7 @@ static bool reply_in(const unsigned char *data, size_t len)
 static void test_request(void **state)
 {
     unsigned char out[FRAME_REQUEST_MAX];
-    struct auth_request r, in = { UINT64_C(0x8070605040302010), SPAN_OF("anna\0x"), SPAN_OF(" a  b "), SPAN_OF("example.org"), SPAN_OF("09af") };
+    struct auth_request r, in = { UINT64_C(0x8070605040302010), SPAN_OF("anna\0x"), SPAN_OF(" a  b "), SPAN_OF("example.org"), SPAN_OF("09af"), { .network = SPAN_OF("2001:db8::/64"), .suspect = true } };
 
     (void)state;
     size_t len = frame_put_request(out, &in);
@@ -53,13 +53,14 @@ static void test_request(void **state)
     assert_true(frame_get_request(out, len, &r));
     assert_true(r.id == in.id);
     assert_true(span_is(r.name, in.name) && span_is(r.password, in.password) && span_is(r.default_domain, in.default_domain) && span_is(r.session, in.session));
+    assert_true(span_is(r.origin.network, in.origin.network) && r.origin.suspect && !r.origin.good);
     for (size_t cut = 0; cut < len; cut++)
         assert_false(request_in(out, cut));
     out[len] = 0;
     assert_false(request_in(out, len + 1));
     assert_false(reply_in(out, len));
 
-    in = (struct auth_request){ 1, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 } };
+    in = (struct auth_request){ 1, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { .good = true } };
     len = frame_put_request(out, &in);
     assert_true(frame_get_request(out, len, &r));
     assert_int_equal(r.name.len + r.password.len + r.default_domain.len, 0);
@@ -69,10 +70,12 @@ static void test_request_bounds(void **state)
 {
     static const char text[PASSWORD_MAX + 1];
     unsigned char out[FRAME_REQUEST_MAX];
+    char network[FRAME_NETWORK_MAX + 1];
     struct auth_request r;
 
     (void)state;
-    r = (struct auth_request){ 1, { text, NAME_TYPED_MAX }, { text, PASSWORD_MAX }, { text, NAME_TYPED_MAX }, SPAN_OF("0123456789abcdef") };
+    memset(network, '1', sizeof network);
+    r = (struct auth_request){ 1, { text, NAME_TYPED_MAX }, { text, PASSWORD_MAX }, { text, NAME_TYPED_MAX }, SPAN_OF("0123456789abcdef"), { .network = { network, FRAME_NETWORK_MAX } } };
     assert_int_equal(frame_put_request(out, &r), FRAME_REQUEST_MAX);
     assert_true(request_in(out, FRAME_REQUEST_MAX));
     r.password.len++;
@@ -89,8 +92,14 @@ static void test_request_bounds(void **state)
     r.session = SPAN_OF("1\n2");       /* nothing that could forge a log line */
     assert_false(request_in(out, frame_put_request(out, &r)));
 
+    r.session = SPAN_OF("");
+    r.origin.network.len++;
+    assert_int_equal(frame_put_request(out, &r), 0);
+    r.origin.network = SPAN_OF("1.2.3.4 x");        /* nor one that is no address */
+    assert_false(request_in(out, frame_put_request(out, &r)));
+
     /* A length that is larger than a name may be, all of it there. */
-    r = (struct auth_request){ 1, { text, 5 }, { text, NAME_TYPED_MAX + 1 }, { NULL, 0 }, { NULL, 0 } };
+    r = (struct auth_request){ 1, { text, 5 }, { text, NAME_TYPED_MAX + 1 }, { NULL, 0 }, { NULL, 0 }, { .good = true } };
     size_t len = frame_put_request(out, &r);
     memmove(out + 9, out + 9 + 2 + 5, len - 16);    /* the name's place is taken by the password */
     assert_false(request_in(out, len - 7));
@@ -99,12 +108,18 @@ static void test_request_bounds(void **state)
 static void test_reply(void **state)
 {
     unsigned char out[FRAME_REPLY_MAX];
-    struct auth_reply r, in = { 7, AUTH_OK, INT64_C(281474976710655), SPAN_OF("anna@example.org") };
+    struct auth_reply r, in = {
+        7, AUTH_OK, INT64_C(281474976710655), SPAN_OF("anna@example.org"), 3,
+        { true, false, true, false, SPAN_OF("back at noon"), 600, AUTH_UNSET, 5, INT64_MAX, AUTH_UNSET, 20 },
+    };
 
     (void)state;
     size_t len = frame_put_reply(out, &in);
     assert_true(frame_get_reply(out, len, &r));
-    assert_true(r.id == 7 && r.verdict == AUTH_OK && r.mailbox == in.mailbox && span_is(r.address, in.address));
+    assert_true(r.id == 7 && r.verdict == AUTH_OK && r.mailbox == in.mailbox && span_is(r.address, in.address) && r.guesses == 3);
+    assert_true(r.policy.pop3 && !r.policy.tls_only && r.policy.replace_nul && !r.policy.trace);
+    assert_true(span_is(r.policy.maintenance, in.policy.maintenance) && r.policy.login_delay == 600 && r.policy.expire == AUTH_UNSET);
+    assert_true(r.policy.domain == 5 && r.policy.tenant == INT64_MAX && r.policy.domain_sessions == AUTH_UNSET && r.policy.tenant_sessions == 20);
     for (size_t cut = 0; cut < len; cut++)
         assert_false(reply_in(out, cut));
     out[len] = 0;
@@ -114,7 +129,7 @@ static void test_reply(void **state)
         out[9] = (unsigned char)v;
         assert_int_equal(reply_in(out, len), v == AUTH_OK);
     }
-    in = (struct auth_reply){ 7, AUTH_REFUSED, 0, SPAN_OF("") };
+    in = (struct auth_reply){ .id = 7, .verdict = AUTH_REFUSED, .address = SPAN_OF("") };
     len = frame_put_reply(out, &in);
     for (unsigned v = 0; v < 256; v++) {
         out[9] = (unsigned char)v;
@@ -128,14 +143,28 @@ static void test_reply_sense(void **state)
     static const char text[NAME_ADDRESS_MAX + 1];
     unsigned char out[FRAME_REPLY_MAX];
     const struct auth_reply bad[] = {
-        { 7, AUTH_OK, 0, SPAN_OF("a@x") },  { 7, AUTH_OK, -1, SPAN_OF("a@x") }, { 7, AUTH_OK, INT64_MIN, SPAN_OF("a@x") },
-        { 7, AUTH_OK, 5, SPAN_OF("") },     { 7, AUTH_REFUSED, 5, SPAN_OF("a@x") },
+#define REPLY(v, m, a) { .id = 7, .verdict = (v), .mailbox = (m), .address = SPAN_OF(a) }
+        REPLY(AUTH_OK, 0, "a@x"),  REPLY(AUTH_OK, -1, "a@x"), REPLY(AUTH_OK, INT64_MIN, "a@x"),
+        REPLY(AUTH_OK, 5, ""),     REPLY(AUTH_REFUSED, 5, "a@x"),
+#undef REPLY
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_false(reply_in(out, frame_put_reply(out, &bad[i])));
-    assert_int_equal(frame_put_reply(out, &(struct auth_reply){ 7, AUTH_REFUSED, 0, { text, NAME_ADDRESS_MAX + 1 } }), 0);
+    assert_int_equal(frame_put_reply(out, &(struct auth_reply){ .verdict = AUTH_REFUSED, .address = { text, NAME_ADDRESS_MAX + 1 } }), 0);
+
+    /* What a client would be sent, or obeyed. */
+    struct auth_reply ok = { .id = 7, .verdict = AUTH_OK, .mailbox = 5, .address = SPAN_OF("a@x"), .policy.maintenance = SPAN_OF("fine") };
+    assert_true(reply_in(out, frame_put_reply(out, &ok)));
+    ok.policy.maintenance = SPAN_OF("a\r\n+OK");
+    assert_false(reply_in(out, frame_put_reply(out, &ok)));
+    ok.policy.maintenance = SPAN_OF("");
+    ok.policy.login_delay = -2;
+    assert_false(reply_in(out, frame_put_reply(out, &ok)));
+    ok.policy.login_delay = AUTH_UNSET;
+    ok.policy.tenant = -1;
+    assert_false(reply_in(out, frame_put_reply(out, &ok)));
 }
 
 static bool start_in(const unsigned char *data, size_t len)

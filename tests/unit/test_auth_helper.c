@@ -27,6 +27,7 @@
 
 static struct auth_settings settings = {
     .auth_helpers = 1, .auth_argon2_memory = 8388608, .auth_argon2_passes = 1, .auth_cache = 64, .auth_deadline = 20000,
+    .auth_failures = 5, .auth_failure_time = 60000,
 };
 static PGconn *db, *other_db;       /* the second to "postgres", to shut the first one's database */
 static char *conninfo;      /* the helper's: of the role postern_auth */
@@ -71,13 +72,15 @@ static void helper_end(void)
 }
 
 static struct auth_reply last;
+static const char *network = "";        /* where the next login comes from */
+static bool suspect;
 static char last_address[NAME_ADDRESS_MAX + 1];
 
 static enum auth_verdict login_at(struct span name, struct span password, const char *default_domain)
 {
     static uint64_t id;
     unsigned char data[PEER_MAX];
-    struct auth_request r = { ++id, name, password, span_str(default_domain), SPAN_OF("") };
+    struct auth_request r = { ++id, name, password, span_str(default_domain), SPAN_OF(""), { .network = span_str(network), .suspect = suspect } };
 
     assert_true(peer_send_blocking(helper_fd, data, frame_put_request(data, &r)));
     long len = peer_receive_blocking(helper_fd, data, sizeof data);
@@ -149,7 +152,7 @@ static void mailbox_add(const char *address, const char *secret)
 static void clean(void)
 {
     allow_connections("true");
-    sql("grant execute on function postern.credentials(text) to postern_auth", NULL, NULL);
+    sql("grant execute on function postern.login(text, inet) to postern_auth", NULL, NULL);
     sql("delete from postern.mailbox where address like '%auth-test.example'", NULL, NULL);
     sql("delete from postern.domain where alias_of is not null and name like '%auth-test.example'", NULL, NULL);
     sql("delete from postern.domain where name like '%auth-test.example'", NULL, NULL);
@@ -403,10 +406,78 @@ static void test_many(void **state)
     }
 }
 
+/* Guessed at from elsewhere: its owner gets in from where he was before, and from nowhere else. */
+static void test_guessed(void **state)
+{
+    (void)state;
+    mailbox_add("guessed@auth-test.example", hash_of("secret"));
+    network = "192.0.2.1";
+    assert_int_equal(login("guessed@auth-test.example", "secret"), AUTH_OK);
+    assert_int_equal(last.guesses, 0);
+    network = "2001:db8::/64";
+    for (unsigned i = 0; i < 7; i++) {
+        assert_int_equal(login("guessed@auth-test.example", "wrong"), AUTH_REFUSED);
+        assert_int_equal(last.guesses, i);
+        assert_int_equal(login("guessed-nobody@auth-test.example", "wrong"), AUTH_REFUSED);
+        assert_int_equal(last.guesses, i);
+    }
+    assert_int_equal(login("guessed@auth-test.example", "secret"), AUTH_REFUSED);
+    assert_true(logged("name=\"guessed@auth-test.example\" result=refused reason=guessing"));
+    assert_true(logged("name=\"guessed-nobody@auth-test.example\" result=refused reason=guessing"));
+    network = "192.0.2.1";
+    suspect = true;
+    assert_int_equal(login("guessed@auth-test.example", "secret"), AUTH_OK);
+    assert_int_equal(login("guessed@auth-test.example", "wrong"), AUTH_REFUSED);
+    network = "192.0.2.2";
+    assert_int_equal(login("anna@auth-test.example", "secret"), AUTH_REFUSED);
+    suspect = false;
+    assert_int_equal(login("anna@auth-test.example", "secret"), AUTH_OK);
+    network = "";
+    assert_int_equal(login("guessed@auth-test.example", "secret"), AUTH_OK);
+    sql("delete from postern.guess", NULL, NULL);
+    network = "192.0.2.3";
+    assert_int_equal(login("guessed@auth-test.example", "secret"), AUTH_OK);
+    network = "";
+    assert_int_equal(login("guessed@auth-test.example", "secret"), AUTH_OK);
+    assert_string_equal(sql("select string_agg(host(network), ' ' order by network) from postern.known_address"
+                            " join postern.mailbox using (mailbox) where address = 'guessed@auth-test.example'", NULL, NULL),
+                        "192.0.2.1 192.0.2.3");
+}
+
+/* The narrowest that says something decides, switch by switch. */
+static void test_policy(void **state)
+{
+    (void)state;
+    assert_int_equal(login("anna@auth-test.example", "secret"), AUTH_OK);
+    assert_true(last.policy.pop3 && !last.policy.tls_only && !last.policy.trace && last.policy.maintenance.len == 0);
+    assert_int_equal(last.policy.login_delay, AUTH_UNSET);
+    assert_int_equal(last.policy.tenant_sessions, AUTH_UNSET);
+    sql("select postern.set_policy('auth-test', null, null, '{tls_only,login_delay,sessions,expire_delivered}', '{on,60,9,30}')", NULL, NULL);
+    sql("select postern.set_policy(null, 'auth-test.example', null, '{login_delay,sessions,expire_retrieved,trace}', '{120,7,14,1h}')", NULL, NULL);
+    sql("select postern.set_policy(null, null, 'anna@auth-test.example', '{tls_only,pop3}', '{off,off}')", NULL, NULL);
+    assert_int_equal(login("anna@auth-test.example", "secret"), AUTH_OK);
+    assert_true(!last.policy.pop3 && !last.policy.tls_only && last.policy.trace);
+    assert_true(last.policy.login_delay == 120 && last.policy.expire == 14);
+    assert_true(last.policy.tenant_sessions == 9 && last.policy.domain_sessions == 7);
+    assert_true(last.policy.tenant > 0 && last.policy.domain > 0);
+    assert_int_equal(login("bert@auth-test.example", "secret"), AUTH_OK);
+    assert_true(last.policy.pop3 && last.policy.tls_only);
+    assert_int_equal(login("anna@two.auth-test.example", "secret"), AUTH_OK);
+    assert_int_equal(last.policy.login_delay, AUTH_UNSET);
+    sql("select postern.set_policy(null, 'auth-test.example', null, '{trace,sessions}', '{0,null}')", NULL, NULL);
+    sql("select postern.set_policy('auth-test', null, null, '{maintenance}', array['back at noon'])", NULL, NULL);
+    assert_int_equal(login("bert@auth-test.example", "secret"), AUTH_OK);
+    assert_true(!last.policy.trace && last.policy.domain_sessions == AUTH_UNSET);
+    assert_true(span_is(last.policy.maintenance, SPAN_OF("back at noon")));
+    sql("select postern.clear_policy('auth-test', null, null), postern.clear_policy(null, 'auth-test.example', null),"
+        " postern.clear_policy(null, null, 'anna@auth-test.example')", NULL, NULL);
+    assert_string_equal(sql("select count(*) from postern.policy", NULL, NULL), "0");
+}
+
 static void kill_helper_backends(void)
 {
     sql("select pg_terminate_backend(pid, 5000) from pg_stat_activity where pid <> pg_backend_pid()"
-        " and query like '%postern.credentials%'", NULL, NULL);
+        " and query like '%postern.login%'", NULL, NULL);
 }
 
 /* A connection that was lost between two logins costs nobody a login. */
@@ -445,10 +516,10 @@ static void test_operator_has_to_act(void **state)
 {
     (void)state;
     sleep(1);
-    sql("revoke execute on function postern.credentials(text) from postern_auth", NULL, NULL);
+    sql("revoke execute on function postern.login(text, inet) from postern_auth", NULL, NULL);
     assert_int_equal(login("anna@auth-test.example", "secret"), AUTH_BROKEN);
     assert_int_equal(login("nobody@auth-test.example", "secret"), AUTH_BROKEN);
-    sql("grant execute on function postern.credentials(text) to postern_auth", NULL, NULL);
+    sql("grant execute on function postern.login(text, inet) to postern_auth", NULL, NULL);
     enum auth_verdict verdict = AUTH_BROKEN;
     for (int i = 0; i < 100 && verdict == AUTH_BROKEN; i++) {
         usleep(100000);
@@ -494,7 +565,7 @@ int main(void)
         cmocka_unit_test(test_right_and_wrong), cmocka_unit_test(test_names),          cmocka_unit_test(test_domain_alias),
         cmocka_unit_test(test_disabled),        cmocka_unit_test(test_changed_password), cmocka_unit_test(test_no_password),
         cmocka_unit_test(test_broken_secret),   cmocka_unit_test(test_foreign_hash),   cmocka_unit_test(test_many),
-        cmocka_unit_test(test_connection_lost), cmocka_unit_test(test_database_away),  cmocka_unit_test(test_operator_has_to_act),
+        cmocka_unit_test(test_guessed), cmocka_unit_test(test_policy), cmocka_unit_test(test_connection_lost), cmocka_unit_test(test_database_away),  cmocka_unit_test(test_operator_has_to_act),
         cmocka_unit_test(test_never_there),     cmocka_unit_test(test_nonsense),
     };
     if (getenv("POSTERN_TEST_DB") == NULL) {

@@ -1,0 +1,103 @@
+/*
+ * policy.c - `policy set`, `show` and `clear`: the switches of everybody, a
+ * tenant, a domain or a mailbox. What a switch may be is decided in SQL.
+ */
+#include <string.h>
+
+#include "admin/ctl.h"
+#include "admin/db.h"
+#include "admin/out.h"
+
+/* The three parameters that say whose it is; text is what to call it. False after a message. */
+struct scope {
+    char domain[CTL_DOMAIN_SIZE], mailbox[CTL_ADDRESS_SIZE];
+    const char *kind, *name;
+};
+
+static bool scope_args(struct ctl *c, struct args *a, struct scope *scope_r)
+{
+    const char *tenant = c->opt[OPT_TENANT], *domain = c->opt[OPT_DOMAIN], *mailbox = c->opt[OPT_MAILBOX];
+
+    if ((tenant != NULL) + (domain != NULL) + (mailbox != NULL) > 1) {
+        ctl_error(CTL_USAGE, "--tenant, --domain and --mailbox: one of them, or none for everybody");
+        return false;
+    }
+    if ((domain != NULL && !ctl_domain(domain, scope_r->domain)) || (mailbox != NULL && !ctl_address(mailbox, false, scope_r->mailbox)))
+        return false;
+    scope_r->kind = tenant != NULL ? "tenant " : domain != NULL ? "domain " : mailbox != NULL ? "mailbox " : "";
+    scope_r->name = tenant != NULL ? tenant : domain != NULL ? scope_r->domain : mailbox != NULL ? scope_r->mailbox : "everybody";
+    args_text(a, tenant);
+    args_text(a, domain != NULL ? scope_r->domain : NULL);
+    args_text(a, mailbox != NULL ? scope_r->mailbox : NULL);
+    return true;
+}
+
+enum ctl_exit run_policy_set(struct ctl *c)
+{
+    struct args a = ARGS_NONE;
+    struct buf names = BUF_EMPTY, values = BUF_EMPTY;
+    struct scope scope;
+    PGresult *res = NULL;
+    bool good = true;
+
+    if (!scope_args(c, &a, &scope))
+        return CTL_USAGE;
+    array_begin(&names, DB_OID_TEXT);
+    array_begin(&values, DB_OID_TEXT);
+    for (int i = 0; i < c->nargs && good; i++) {
+        const char *equals = strchr(c->args[i], '=');
+
+        good = equals != NULL;
+        if (!good) {
+            ctl_error(CTL_USAGE, "\"%s\" is not NAME=VALUE", c->args[i]);
+            break;
+        }
+        array_bytes(&names, c->args[i], (size_t)(equals - c->args[i]));
+        array_bytes(&values, equals + 1, strlen(equals + 1));
+    }
+    array_end(&names, (uint32_t)c->nargs);
+    array_end(&values, (uint32_t)c->nargs);
+    args_binary(&a, &names);
+    args_binary(&a, &values);
+    if (good)
+        res = db_ask(c, "set the policy", "select postern.set_policy($1, $2, $3, $4::text[], $5::text[])", &a);
+    buf_free(&names);
+    buf_free(&values);
+    if (res == NULL)
+        return good ? db_end(c) : CTL_USAGE;
+    PQclear(res);
+    ctl_say(c, "policy of %s%s changed", scope.kind, scope.name);
+    return CTL_DONE;
+}
+
+enum ctl_exit run_policy_clear(struct ctl *c)
+{
+    struct args a = ARGS_NONE;
+    struct scope scope;
+    PGresult *res;
+
+    if (!scope_args(c, &a, &scope))
+        return CTL_USAGE;
+    res = db_ask(c, "clear the policy", "select postern.clear_policy($1, $2, $3)", &a);
+    if (res == NULL)
+        return db_end(c);
+    PQclear(res);
+    ctl_say(c, "policy of %s%s cleared", scope.kind, scope.name);
+    return CTL_DONE;
+}
+
+enum ctl_exit run_policy_show(struct ctl *c)
+{
+    struct args a = ARGS_NONE;
+    struct scope scope;
+    PGresult *res;
+
+    if (!scope_args(c, &a, &scope))
+        return CTL_USAGE;
+    res = db_ask(c, "list policies", "select * from postern.list_policies($1, $2, $3)", &a);
+    if (res == NULL)
+        return db_end(c);
+    out_rows(c, res);
+    PQclear(res);
+    return CTL_DONE;
+}

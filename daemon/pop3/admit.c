@@ -1,0 +1,75 @@
+/*
+ * admit.c - the password was right: may there be a session?
+ *
+ * Owns what the operator's policy, the delay between logins and the number of
+ * sessions say about it. Only who has proven himself hears any of this; a
+ * stranger must not learn what is switched how for whom.
+ */
+#include "daemon/pop3/session.h"
+
+#include "auth/client.h"
+#include "daemon/base/log.h"
+#include "daemon/base/recent.h"
+#include "daemon/net/conn.h"
+#include "daemon/net/loop.h"
+
+void pop3_log_refused(const struct pop3_session *s, const char *reason)
+{
+    char tls[TLS_TEXT_SIZE], mechanism[SASL_LIST_SIZE];
+
+    log_info(s->id, "login user=%s peer=%s%s%s result=refused reason=%s",
+             log_text((struct span){ s->name, s->name_len }).s, conn_peer(s->conn), pop3_tls_text(s, tls),
+             pop3_mechanism_text(s, mechanism), reason);
+}
+
+enum outcome pop3_login_failed(struct pop3_session *s, const char *reason, enum code code, const char *text)
+{
+    pop3_log_refused(s, reason);
+    pop3_set_name(s, (struct span){ NULL, 0 });
+    return pop3_err(s, code, "%s", text);
+}
+
+/* RFC 2449 section 6.5: counted from the last login that was let in. 0 if there is nothing to wait for. */
+static uint64_t seconds_to_wait(const struct pop3_session *s)
+{
+    const struct pop3_host *host = &s->service->host;
+    uint64_t delay = s->login_delay != AUTH_UNSET ? (uint64_t)s->login_delay * 1000 : (uint64_t)host->settings->pop3_login_delay;
+    uint64_t last, gone;
+
+    if (host->logins == NULL || delay == 0)
+        return 0;
+    last = recent_get(host->logins, (uint64_t)s->mailbox);
+    if (last == 0)
+        return 0;
+    /* Another worker's turn may have begun a little later than ours. */
+    gone = loop_now(host->loop) > last ? loop_now(host->loop) - last : 0;
+    return gone < delay ? (delay - gone + 999) / 1000 : 0;
+}
+
+bool pop3_admit(struct pop3_session *s, const struct auth_policy *policy, enum outcome *out_r)
+{
+    uint64_t wait;
+
+    s->login_delay = policy->login_delay;
+    s->expire = policy->expire;
+    s->replace_nul = policy->replace_nul;
+    s->trace = policy->trace;
+    if (!policy->pop3) {
+        *out_r = pop3_login_failed(s, "pop3-off", RC_SYS_PERM, "POP3 is not enabled for this mailbox");
+    } else if (policy->tls_only && conn_tls_version(s->conn) == NULL) {
+        *out_r = pop3_login_failed(s, "tls-only", RC_NONE, "this mailbox can be opened over TLS only");
+    } else if (policy->maintenance.len > 0) {
+        pop3_log_refused(s, "maintenance");
+        pop3_set_name(s, (struct span){ NULL, 0 });
+        *out_r = pop3_err(s, RC_SYS_TEMP, "%.*s", (int)policy->maintenance.len, policy->maintenance.at);
+    } else if ((wait = seconds_to_wait(s)) > 0) {
+        pop3_log_refused(s, "login-delay");
+        pop3_set_name(s, (struct span){ NULL, 0 });
+        *out_r = pop3_err(s, RC_LOGIN_DELAY, "wait %llu second%s", (unsigned long long)wait, wait == 1 ? "" : "s");
+    } else if (!guard_admit(s->service->guard, &s->seat, policy)) {
+        *out_r = pop3_login_failed(s, "sessions", RC_SYS_TEMP, "too many sessions of this provider or domain, try again later");
+    } else {
+        return true;
+    }
+    return false;
+}

@@ -1,0 +1,113 @@
+-- What a login asks: the credentials, what holds for the mailbox, and who has
+-- been guessing. One statement, planned once, that writes nothing.
+--
+-- postern_auth calls login(), which calls credentials(): that one stays the
+-- function to replace by a provider's own.
+
+-- What is behind the failures of an account, and so that the hosts agree. The
+-- account is a hash of the name that was tried, whether it exists or not, so
+-- that nothing here tells which do. A row for each of 65,536 slots at most;
+-- after a crash they are forgotten, as is fitting for something that decays.
+create unlogged table postern.guess (
+    slot        integer     not null primary key,
+    account     bigint      not null,
+    until       timestamptz not null
+) with (fillfactor = 50);
+comment on table  postern.guess is 'accounts whose passwords are being guessed';
+comment on column postern.guess.account is 'hash of the address that was tried';
+comment on column postern.guess.until is 'when the last of the failures will be forgotten: each adds one interval';
+
+-- From where a mailbox was logged in to: its owner still gets in from there
+-- while others guess.
+create table postern.known_address (
+    mailbox     bigint      not null references postern.mailbox on delete cascade,
+    network     inet        not null,
+    seen        date        not null,
+    primary key (mailbox, network)
+);
+comment on table postern.known_address is 'networks that a mailbox was logged in from; at most 16 for each, at most one write a day';
+
+-- login: a row for each stored secret, as credentials() gives them, and beside
+-- the secrets, the same in each row, what holds for the mailbox. Always a row:
+-- of an unknown name it tells the failures only.
+-- p_network is where the client comes from, null where nobody counts.
+create function postern.login(p_address text, p_network inet)
+returns table (mailbox bigint, address text, active boolean, kind text, label text, secret text,
+               domain bigint, tenant bigint, pop3 boolean, tls_only boolean, maintenance text, login_delay integer,
+               replace_nul boolean, trace boolean, expire integer, domain_sessions integer, tenant_sessions integer,
+               guessed_ms bigint, known boolean, known_today boolean)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_account constant bigint := hashtextextended(p_address, 0);
+    -- Never null: PostgreSQL would plan the query anew at each call, as knowing that makes it cheaper.
+    v_network constant inet := coalesce(p_network, '0.0.0.0');
+begin
+    -- What is beside the credentials is looked up for each of their rows, by
+    -- index (offset 0 keeps it so): nobody knows how many rows another
+    -- credentials() will give. policy_of() is called only where there is a policy.
+    return query
+        select c.mailbox, c.address, c.active, c.kind, c.label, c.secret, d.domain, d.tenant,
+               coalesce(p.pop3, true), coalesce(p.tls_only, false), p.maintenance, p.login_delay,
+               coalesce(p.replace_nul, false), coalesce(p.trace_until > clock_timestamp(), false),
+               least(p.expire_delivered, p.expire_retrieved), p.domain_sessions, p.tenant_sessions,
+               (select (extract(epoch from g.until - clock_timestamp()) * 1000)::bigint
+                  from postern.guess g where g.slot = (v_account & 65535)::integer and g.account = v_account),
+               k.seen is not null, coalesce(k.seen >= current_date, false)
+          from (values (1)) one(one)
+          left join postern.credentials(p_address) c on true
+          left join lateral (
+                select m.domain, d.tenant from postern.mailbox m join postern.domain d on d.domain = m.domain
+                 where m.mailbox = c.mailbox offset 0) d on true
+          left join lateral (
+                select k.seen from postern.known_address k where k.mailbox = c.mailbox and k.network = v_network offset 0) k on true
+          left join lateral (
+                select x.* from postern.policy_of(c.mailbox, d.domain, d.tenant) x
+                 where exists (select from postern.policy y
+                                where y.mailbox = c.mailbox or y.domain = d.domain or y.tenant = d.tenant
+                                   or (y.mailbox is null and y.domain is null and y.tenant is null)) offset 0) p on true;
+end
+$$;
+
+-- count_failure: one failure more of this name, forgotten p_interval_ms later
+-- than the one before it. Where two names meet in a slot the one with more
+-- failures stays and loses one, so that a flood of names cannot clear it.
+create function postern.count_failure(p_address text, p_interval_ms integer, p_most integer) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_account constant bigint := hashtextextended(p_address, 0);
+    v_interval constant interval := p_interval_ms * interval '1 millisecond';
+    v_now constant timestamptz := clock_timestamp();
+begin
+    insert into postern.guess as g (slot, account, until)
+        values ((v_account & 65535)::integer, v_account, v_now + v_interval)
+        on conflict (slot) do update
+           set account = case when g.account <> v_account and g.until <= v_now + v_interval then v_account else g.account end,
+               until = case when g.account = v_account then least(greatest(g.until, v_now) + v_interval, v_now + p_most * v_interval)
+                            when g.until <= v_now + v_interval then v_now + v_interval
+                            else g.until - v_interval end;
+end
+$$;
+
+-- remember_address: this mailbox was logged in to from there.
+create function postern.remember_address(p_mailbox bigint, p_network inet) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into postern.known_address as k (mailbox, network, seen)
+        select m.mailbox, p_network, current_date from postern.mailbox m where m.mailbox = p_mailbox
+        on conflict (mailbox, network) do update set seen = current_date where k.seen < current_date;
+    delete from postern.known_address k
+     where k.mailbox = p_mailbox
+       and (k.seen < current_date - 60
+            or k.network in (select o.network from postern.known_address o
+                              where o.mailbox = p_mailbox order by o.seen desc, o.network offset 16));
+end
+$$;
+
+revoke all on all functions in schema postern from public;
+revoke execute on function postern.credentials(text) from postern_auth;
+grant execute on function postern.login(text, inet), postern.count_failure(text, integer, integer),
+    postern.remember_address(bigint, inet) to postern_auth;
