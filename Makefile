@@ -110,7 +110,7 @@ install: all
 	for unit in etc/systemd/postern*; do \
 	    $(PLACED) $$unit >$(DESTDIR)$(UNITDIR)/$${unit##*/} && chmod 644 $(DESTDIR)$(UNITDIR)/$${unit##*/} || exit 1; \
 	done
-	cd etc && find . -path ./debian -prune -o -path './*.d/*.conf' -prune -o -path './systemd/postern*' -prune -o -type f -print | \
+	cd etc && find . -path ./debian -prune -o -path ./sysusers.d -prune -o -path ./tmpfiles.d -prune -o -path './systemd/postern*' -prune -o -type f -print | \
 	while read -r f; do \
 	    $(INSTALL) -d $(DESTDIR)$(DOCDIR)/etc/$${f%/*} && $(PLACED) $$f >$(DESTDIR)$(DOCDIR)/etc/$$f && \
 	    chmod --reference=$$f $(DESTDIR)$(DOCDIR)/etc/$$f || exit 1; \

@@ -440,9 +440,11 @@ static void call(struct credentials_source *s, const char *what, const char *sql
         *answer_r = NULL;
     if (result == NULL)
         return;
-    if (PQresultStatus(result) != PGRES_TUPLES_OK)
-        failed(s, what, result);
-    else if (answer_r != NULL) {
+    if (PQresultStatus(result) != PGRES_TUPLES_OK) {
+        /* Class 22: see ask(). */
+        if (strncmp(sqlstate(result), "22", 2) != 0)
+            failed(s, what, result);
+    } else if (answer_r != NULL) {
         *answer_r = result;
         return;
     }

@@ -21,7 +21,14 @@ $(BUILD)/debs/%-inetd:
 	dpkg -x $(BUILD)/debs/$*-inetd_*.deb $@.tmp
 	mv $@.tmp $@
 
-debs: $(BUILD)/debs/openbsd-inetd $(BUILD)/debs/inetutils-inetd
+# Installed it would be a service that is started.
+$(BUILD)/debs/fail2ban:
+	@mkdir -p $(BUILD)/debs
+	cd $(BUILD)/debs && { apt-get download -q fail2ban || { apt-get update -q && apt-get download -q fail2ban; }; }
+	dpkg -x $(BUILD)/debs/fail2ban_*.deb $@.tmp
+	mv $@.tmp $@
+
+debs: $(BUILD)/debs/openbsd-inetd $(BUILD)/debs/inetutils-inetd $(BUILD)/debs/fail2ban
 
 # Each in a make of its own: what is built needs what `deps` installs.
 check: deps

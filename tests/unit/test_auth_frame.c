@@ -205,7 +205,9 @@ static void test_start(void **state)
     struct auth_opening o, in = {
         .mechanism = MECH_SCRAM_SHA_256_PLUS, .has_initial = true, .initial = SPAN_OF("n,,n=\0"), .default_domain = SPAN_OF("example.org"),
         .session = SPAN_OF("09af"), .exporter = SPAN_OF("e"), .unique = SPAN_OF("uu"), .identity = SPAN_OF("a@x"), .timestamp = SPAN_OF("<1@x>"),
+        .origin = { .network = SPAN_OF("192.0.2.1"), .good = true },
     };
+    char network[FRAME_NETWORK_MAX + 1];
     uint64_t id;
 
     (void)state;
@@ -215,6 +217,7 @@ static void test_start(void **state)
     assert_true(id == UINT64_C(0x8070605040302010) && o.mechanism == in.mechanism && o.has_initial && span_is(o.initial, in.initial));
     assert_true(span_is(o.default_domain, in.default_domain) && span_is(o.session, in.session) && span_is(o.exporter, in.exporter) &&
                 span_is(o.unique, in.unique) && span_is(o.identity, in.identity) && span_is(o.timestamp, in.timestamp));
+    assert_true(span_is(o.origin.network, in.origin.network) && o.origin.good && !o.origin.suspect);
     for (size_t cut = 0; cut < len; cut++)
         assert_false(start_in(out, cut));
     out[len] = 0;
@@ -235,11 +238,12 @@ static void test_start(void **state)
     in = (struct auth_opening){
         .has_initial = true, .initial = { text, AUTH_MESSAGE_MAX }, .default_domain = { text, NAME_TYPED_MAX }, .session = SPAN_OF("0123456789abcdef"),
         .exporter = { text, FRAME_BINDING_MAX }, .unique = { text, FRAME_BINDING_MAX }, .identity = { text, NAME_ADDRESS_MAX },
-        .timestamp = { text, FRAME_TIMESTAMP_MAX },
+        .timestamp = { text, FRAME_TIMESTAMP_MAX }, .origin.network = { network, FRAME_NETWORK_MAX },
     };
+    memset(network, '1', sizeof network);
     assert_int_equal(frame_put_start(out, 1, &in), FRAME_START_MAX);
     assert_true(start_in(out, FRAME_START_MAX));
-    struct span *parts[] = { &in.initial, &in.default_domain, &in.exporter, &in.unique, &in.identity, &in.timestamp };
+    struct span *parts[] = { &in.initial, &in.default_domain, &in.exporter, &in.unique, &in.identity, &in.timestamp, &in.origin.network };
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         parts[i]->len++;
         assert_int_equal(frame_put_start(out, 1, &in), 0);
