@@ -11,26 +11,27 @@
 #include <sodium.h>
 #include <stdio.h>
 
+#include "auth/scram.h"
 #include "daemon/base/secret.h"
 
-enum { ITERATIONS = 4096, SALT = 16, BASE64 = sodium_base64_VARIANT_ORIGINAL };
+enum { BASE64 = sodium_base64_VARIANT_ORIGINAL };
 
 static int make_scram(bool sha1, const char *password, char out[SCHEME_TEXT_MAX], const char **error_r)
 {
     const size_t len = sha1 ? 20 : 32;
-    unsigned char salt[SALT];
+    unsigned char salt[SCRAM_SALT];
     char salted[32], client[32], server[32], stored[32];
     char salt_text[48], stored_text[48], server_text[48];
     int rc;
 
     randombytes_buf(salt, sizeof salt);
-    rc = gsasl_scram_secrets_from_password(sha1 ? GSASL_HASH_SHA1 : GSASL_HASH_SHA256, password, ITERATIONS, (const char *)salt,
+    rc = gsasl_scram_secrets_from_password(sha1 ? GSASL_HASH_SHA1 : GSASL_HASH_SHA256, password, SCRAM_ITERATIONS, (const char *)salt,
                                            sizeof salt, salted, client, server, stored);
     if (rc == GSASL_OK) {
         sodium_bin2base64(salt_text, sizeof salt_text, salt, sizeof salt, BASE64);
         sodium_bin2base64(stored_text, sizeof stored_text, (const unsigned char *)stored, len, BASE64);
         sodium_bin2base64(server_text, sizeof server_text, (const unsigned char *)server, len, BASE64);
-        snprintf(out, SCHEME_TEXT_MAX, "SCRAM-SHA-%s$%d:%s$%s:%s", sha1 ? "1" : "256", ITERATIONS, salt_text, stored_text, server_text);
+        snprintf(out, SCHEME_TEXT_MAX, "SCRAM-SHA-%s$%d:%s$%s:%s", sha1 ? "1" : "256", SCRAM_ITERATIONS, salt_text, stored_text, server_text);
     } else {
         *error_r = gsasl_strerror(rc);
     }

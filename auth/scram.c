@@ -1,7 +1,7 @@
 /*
  * scram.c - stored SCRAM verifiers (see scram.h).
  *
- * Owns the form. Never makes one, never checks a client's proof.
+ * Owns the form. Never makes one (make.c does), never checks a client's proof.
  */
 #include "auth/scram.h"
 
