@@ -15,6 +15,7 @@
 #include "daemon/base/idmap.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
+#include "daemon/net/loop.h"
 #include "storage/listing.h"
 #include "storage/listing_cache.h"
 #include "storage/pg_array.h"
@@ -24,7 +25,7 @@ enum { CLOSE_TRIES = 3 };
 
 /* Columns of PG_OPEN and of PG_EXPUNGE. */
 enum { COL_OUTCOME, COL_UIDVALIDITY, COL_NEXT_UID, COL_EXPUNGES, COL_WHOLE, COL_UIDS, COL_OCTETS, COL_UIDLS };
-enum { COL_REMOVED, COL_EXPUNGES_NOW };
+enum { COL_REMOVED, COL_EXPUNGES_NOW, COL_DEFERRED };
 /* What open_maildrop() says. */
 enum { OUTCOME_LOCKED_AND_LISTED, OUTCOME_IN_USE, OUTCOME_NO_MAILBOX };
 
@@ -41,6 +42,7 @@ static void drop_end(struct drop *drop)
     pg_unbind(drop->lane);
     listing_release(&drop->listing);
     mem_free(drop->marks);
+    mem_free(drop->retrieved);
     mem_free(drop);
 }
 
@@ -103,6 +105,41 @@ static void ask_close(struct drop *drop)
     drop->close_tries++;
     pg_arg_int8(&args, drop->mailbox);
     pg_ask(drop->store->pg, drop->lane, PG_CLOSE, &args, close_answered, drop);
+}
+
+/* The uids of the messages that have a mark, `count` of them. */
+static struct span marked_uids(const struct drop *drop, const unsigned char *marks, size_t count, struct buf *out)
+{
+    size_t messages = count > 0 ? listing_count(drop->listing) : 0;
+
+    pg_array_put_head(out, (uint32_t)count);
+    for (size_t i = 0; i < messages; i++)
+        if (marks[i] != 0)
+            pg_array_put_int8(out, listing_uid(drop->listing, i));
+    return buf_span(out);
+}
+
+/* What the history is told of this session; `uids` is for those that were retrieved. */
+static void session_args(const struct drop *drop, struct pg_args *args, struct buf *uids)
+{
+    pg_arg_bytes(args, span_str(drop->session));
+    pg_arg_bytes(args, span_str(drop->peer));
+    pg_arg_int8(args, (int64_t)(loop_now(drop->store->loop) - drop->opened_at));
+    pg_arg_bytes(args, marked_uids(drop, drop->retrieved, drop->retrieved_count, uids));
+    pg_arg_int8(args, (int64_t)drop->retrieved_octets);
+}
+
+/* Should it fail, ask_close() is what is tried next: a history that cannot be written keeps no lock. */
+static void ask_close_session(struct drop *drop)
+{
+    struct pg_args args = PG_ARGS_EMPTY;
+    struct buf uids = BUF_EMPTY;
+
+    drop->state = DROP_CLOSING;
+    pg_arg_int8(&args, drop->mailbox);
+    session_args(drop, &args, &uids);
+    pg_ask(drop->store->pg, drop->lane, PG_CLOSE_SESSION, &args, close_answered, drop);
+    buf_free(&uids);
 }
 
 /* ---- opening */
@@ -191,6 +228,7 @@ static void open_answered(void *arg, enum db_status status, PGresult *res)
     idmap_take(store->opens, drop->open_id);
     drop->open_id = 0;
     drop->state = DROP_OPEN;
+    drop->opened_at = loop_now(store->loop);
     store->open++;
     drop->opened(drop->owner, DB_OK, drop);
 }
@@ -344,19 +382,33 @@ size_t drop_message_uidl(const struct drop *drop, size_t i, char out[UIDL_MAX])
     return listing_uidl(drop->listing, i, out);
 }
 
+void drop_note_retrieved(struct drop *drop, size_t i)
+{
+    if (drop->retrieved == NULL)
+        drop->retrieved = mem_array(listing_count(drop->listing), 1);
+    if (drop->retrieved[i] == 0) {
+        drop->retrieved[i] = 1;
+        drop->retrieved_count++;
+        drop->retrieved_octets += listing_message_octets(drop->listing, i);
+    }
+}
+
 /* ---- the end */
 
 static void expunge_answered(void *arg, enum db_status status, PGresult *res)
 {
     struct drop *drop = arg;
     int64_t removed = -1, expunges = -1;
+    bool deferred = false;
 
     drop->status = status;
     if (status == DB_OK && (PQntuples(res) != 1 || !pg_get_int8(res, 0, COL_REMOVED, &removed) ||
-                            !pg_get_int8(res, 0, COL_EXPUNGES_NOW, &expunges)))
+                            !pg_get_int8(res, 0, COL_EXPUNGES_NOW, &expunges) || !pg_get_bool(res, 0, COL_DEFERRED, &deferred)))
         /* It is committed all the same; only the listing cannot be told of it, and the next login finds it outdated. */
         log_error(drop->session, "database statement=EXPUNGE mailbox=%lld result=bug: a column is null", (long long)drop->mailbox);
     PQclear(res);
+    if (deferred)
+        reclaim_start(drop->store);
 
     /*
      * One removal since the listing was made, and it was ours and complete:
@@ -374,17 +426,14 @@ static void expunge_answered(void *arg, enum db_status status, PGresult *res)
 static void ask_expunge(struct drop *drop)
 {
     struct pg_args args = PG_ARGS_EMPTY;
-    struct buf uids = BUF_EMPTY;
-    size_t count = listing_count(drop->listing);
+    struct buf uids = BUF_EMPTY, retrieved = BUF_EMPTY;
 
-    pg_array_put_head(&uids, (uint32_t)drop->marked);
-    for (size_t i = 0; i < count; i++)
-        if (drop->marks[i] != 0)
-            pg_array_put_int8(&uids, listing_uid(drop->listing, i));
     pg_arg_int8(&args, drop->mailbox);
-    pg_arg_bytes(&args, buf_span(&uids));
+    pg_arg_bytes(&args, marked_uids(drop, drop->marks, drop->marked, &uids));
+    session_args(drop, &args, &retrieved);
     pg_ask(drop->store->pg, drop->lane, PG_EXPUNGE, &args, expunge_answered, drop);
     buf_free(&uids);
+    buf_free(&retrieved);
 }
 
 void drop_finish(struct drop **dropp, const unsigned char *marks, drop_done *done, void *owner)
@@ -405,6 +454,10 @@ void drop_finish(struct drop **dropp, const unsigned char *marks, drop_done *don
         drop->marks = mem_alloc(count);
         memcpy(drop->marks, marks, count);
         ask_expunge(drop);
+        ask_close(drop);
+    } else if (drop->retrieved_count > 0) {
+        ask_close_session(drop);
+    } else {
+        ask_close(drop);
     }
-    ask_close(drop);
 }

@@ -83,6 +83,12 @@ int drop_read(struct drop *drop, size_t i, uint32_t piece, bool beginning, struc
 void drop_read_forget(struct drop *drop);
 
 /*
+ * The client was sent all of message i: told to the database at the end, for
+ * the history of the mailbox and for what expires after it was retrieved.
+ */
+void drop_note_retrieved(struct drop *drop, size_t i);
+
+/*
  * The end. marks has one octet for each message, non-zero for those to remove;
  * NULL removes nothing. All of them or none, then the lock is given back, then
  * done(owner, status): DB_OK only after the commit. Without marks nothing is

@@ -49,6 +49,8 @@ struct store {
     uint64_t ahead_octets;          /* kept by, or under way to, all drops */
     struct drop *readers;           /* those that keep something */
     struct timer *readers_timer;
+    struct timer *reclaim_timer;
+    bool reclaiming;                /* a batch is asked for, or the next one is due */
     char host[64];
 };
 
@@ -77,6 +79,10 @@ struct drop {
     enum db_status status;          /* to tell him */
     unsigned char *marks;           /* while the expunge is under way */
     size_t marked;
+    unsigned char *retrieved;       /* an octet for each message, non-zero: it was; NULL until the first one */
+    size_t retrieved_count;
+    uint64_t opened_at;             /* of the loop's clock */
+    uint64_t retrieved_octets;
 
     /* Reading (drop_read.c). */
     struct read_question *question; /* that is waited for */
@@ -105,6 +111,9 @@ void drop_lane_lost(struct store *store);
 /* drop_read.c */
 void drop_read_end(struct drop *drop);
 void drop_forget_ahead(void *store);            /* timer: what was read ahead and is not used */
+/* reclaim.c: a deletion left work behind. */
+void reclaim_start(struct store *store);
+void reclaim_next(void *store);                 /* timer */
 /* presence.c */
 void presence_answer(struct store *store, const char *channel);
 

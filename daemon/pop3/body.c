@@ -102,6 +102,9 @@ static enum outcome send_piece(struct pop3_session *s, const struct piece *piece
     s->owed_until = conn_octets_out(s->conn) + conn_queued(s->conn);
     tally->messages++;
     tally->octets += s->stuff.octets;
+    /* TOP of more lines than there are is how some clients fetch. */
+    if (!s->stuff.enough)
+        drop_note_retrieved(s->drop, s->at);
     return P3_DONE;
 }
 

@@ -78,6 +78,7 @@ static struct fake {
     unsigned opens, finishes, checks;
     size_t pieces, most_pieces;         /* lent and not given back */
     bool marked[FAKE_MESSAGES];         /* what the last drop_finish() removed */
+    bool retrieved[FAKE_MESSAGES];      /* whole */
     size_t ended;
 } fake;
 
@@ -322,6 +323,12 @@ static void answer_finish(void *arg)
     fake.finish_done = NULL;
     if (done != NULL)
         done(fake.finish_owner, fake.finish_status);
+}
+
+void drop_note_retrieved(struct drop *drop, size_t i)
+{
+    assert_ptr_equal(drop, &the_drop);
+    fake.retrieved[i % FAKE_MESSAGES] = true;
 }
 
 void drop_finish(struct drop **drop, const unsigned char *marks, drop_done *done, void *owner)

@@ -1,0 +1,384 @@
+-- What happened to the mail of a mailbox: deletions and the sessions behind
+-- them, and deletions that can be undone.
+--
+-- A session that only looked (a poll) leaves no row: it must not write. One that
+-- retrieved or deleted something leaves one row for itself, and one for each
+-- message that it deleted; deliveries are known from the messages, and of those
+-- that are gone from the row of their deletion.
+
+-- When it was first retrieved whole; only kept where a policy asks for it
+-- (expire_retrieved), as it is a write for each message.
+alter table postern.message add column retrieved_at timestamptz;
+comment on column postern.message.retrieved_at is 'when the session ended that first retrieved it; kept only where expire_retrieved is set';
+
+-- A partition is a day (UTC): it is dropped when it is too old, never vacuumed.
+-- Rows of a day whose partition nobody has made yet go to history_rest, so that
+-- no QUIT ever fails for it.
+create table postern.history (
+    at          timestamptz not null default now(),
+    mailbox     bigint      not null,
+    uid         bigint,
+    octets      bigint      not null,
+    since       timestamptz not null,
+    messages    integer,
+    what        text        not null check (what in ('session', 'deletion', 'undelete')),
+    uidl        text,
+    means       text,
+    session     text,
+    peer        text
+) partition by range (at);
+create index history_mailbox on postern.history (mailbox);
+create table postern.history_rest partition of postern.history default;
+comment on table  postern.history is 'sessions that did something, deletions, and deletions undone; a partition for each day';
+comment on column postern.history.octets is 'of the message; of a session, what it retrieved';
+comment on column postern.history.since is 'when the message was received; when the session began';
+comment on column postern.history.messages is 'that the session retrieved';
+comment on column postern.history.uidl is 'the own UIDL of an imported message; others are uidvalidity.uid';
+comment on column postern.history.means is 'pop3, operator or expire';
+
+-- References to content that deleted messages still hold: until their time of
+-- grace is over, and then, or where a deletion was a large one, until reclaim()
+-- comes to them. content.refs counts these rows as it counts messages.
+create table postern.deleted (
+    mailbox     bigint      not null,
+    uid         bigint      not null,
+    content     bigint      not null,
+    octets      bigint      not null,
+    received_at timestamptz not null,
+    deleted_at  timestamptz not null,
+    until       timestamptz not null,
+    delivered_to text,
+    uidl        text,
+    session     text,
+    primary key (mailbox, uid)
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+create index deleted_until on postern.deleted (until);
+comment on table  postern.deleted is 'messages that were deleted and whose content is still there';
+comment on column postern.deleted.until is 'till then it can be brought back; from then on its content may go';
+
+-- make_history: partitions for today and p_days more. They are attached, which
+-- locks less than making them in place; whoever cannot have his locks soon gives
+-- up, as sessions wait behind him. Returns how many were made.
+create function postern.make_history(p_days integer) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
+as $$
+declare
+    v_today constant date := (now() at time zone 'UTC')::date;
+    v_made integer := 0;
+    v_name text;
+begin
+    for v_day in 0 .. p_days loop
+        v_name := 'history_' || to_char(v_today + v_day, 'YYYYMMDD');
+        continue when to_regclass('postern.' || v_name) is not null;
+        begin
+            execute format('create table postern.%I (like postern.history including all)', v_name);
+            execute format('alter table postern.history attach partition postern.%I for values from (%L) to (%L)', v_name,
+                           (v_today + v_day)::timestamp at time zone 'UTC', (v_today + v_day + 1)::timestamp at time zone 'UTC');
+            v_made := v_made + 1;
+        exception when check_violation then
+            null;       -- of a day that has rows in history_rest already: they stay there
+        end;
+    end loop;
+    return v_made;
+end
+$$;
+
+-- old_history: the partitions whose days are all before p_before, oldest first.
+create function postern.old_history(p_before date)
+returns table (partition text, octets bigint)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query
+        select c.relname::text, pg_total_relation_size(c.oid)
+          from pg_inherits i join pg_class c on c.oid = i.inhrelid
+         where i.inhparent = 'postern.history'::regclass
+           and c.relname ~ '^history_[0-9]{8}$' and c.relname < 'history_' || to_char(p_before, 'YYYYMMDD')
+         order by c.relname;
+end
+$$;
+
+-- drop_history: the oldest of them goes. Null: there is none left, and what is
+-- as old in history_rest was deleted.
+create function postern.drop_history(p_before date) returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
+as $$
+declare
+    v_name text;
+begin
+    select o.partition into v_name from postern.old_history(p_before) o limit 1;
+    if v_name is not null then
+        execute format('drop table postern.%I', v_name);
+    else
+        delete from postern.history_rest r where r.at < p_before::timestamp at time zone 'UTC';
+    end if;
+    return v_name;
+end
+$$;
+
+-- remove_messages: the messages, their sums and what nobody refers to any more.
+-- Not granted: expunge() and the operator's functions call it. Messages that
+-- are not there any more are passed over. Returns how many went.
+--
+-- p_means is for the history; null leaves no trace and no way back. The content
+-- goes at once, or later where the policy gives a time of grace, or where it is
+-- so much that who waits for this statement would feel it: then `deferred` is
+-- true, and reclaim() has work.
+drop function postern.expunge(bigint, bigint[]);
+drop function postern.remove_messages(bigint, bigint[]);
+create function postern.remove_messages(p_mailbox bigint, p_uids bigint[], p_means text default 'operator',
+    p_session text default null, p_peer text default null, out removed bigint, out expunges bigint, out deferred boolean)
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+    -- Below it, removing at once costs less than a second transaction.
+    c_large constant bigint := 4 << 20;
+    v_days integer := 0;
+    v_domain bigint;
+    v_octets bigint;
+    v_contents bigint[];
+begin
+    deferred := false;
+    -- First the mailbox: deliveries and removals of one mailbox come one after the other.
+    select m.domain, m.expunges into v_domain, expunges
+      from postern.mailbox m where m.mailbox = p_mailbox for no key update;
+    if not found then
+        removed := 0;
+        return;
+    end if;
+    if p_means is null then
+        with gone as (
+            delete from postern.message m where m.mailbox = p_mailbox and m.uid = any (p_uids)
+            returning m.content, m.octets
+        )
+        select count(*), coalesce(sum(g.octets), 0), array_agg(g.content) into removed, v_octets, v_contents from gone g;
+    else
+        if exists (select from postern.policy x where x.undelete > 0) then
+            select coalesce(p.undelete, 0) into v_days
+              from postern.domain d, postern.policy_of(p_mailbox, d.domain, d.tenant) p where d.domain = v_domain;
+        end if;
+        with gone as (
+            delete from postern.message m where m.mailbox = p_mailbox and m.uid = any (p_uids)
+            returning m.uid, m.content, m.octets, m.received_at, m.delivered_to, m.uidl
+        ), noted as (
+            insert into postern.history (mailbox, what, uid, octets, since, uidl, means, session, peer)
+                select p_mailbox, 'deletion', g.uid, g.octets, g.received_at, g.uidl, p_means, p_session, p_peer from gone g
+        ), kept as (
+            insert into postern.deleted (mailbox, uid, content, octets, received_at, deleted_at, until, delivered_to, uidl, session)
+                select p_mailbox, g.uid, g.content, g.octets, g.received_at, now(), now() + v_days * interval '1 day',
+                       g.delivered_to, g.uidl, p_session
+                  from gone g
+                 where v_days > 0 or (select sum(s.octets) from gone s) >= c_large
+        )
+        select count(*), coalesce(sum(g.octets), 0), array_agg(g.content) into removed, v_octets, v_contents from gone g;
+        deferred := v_days = 0 and v_octets >= c_large;
+    end if;
+    if removed = 0 then
+        return;
+    end if;
+    update postern.mailbox m
+       set messages = m.messages - removed, octets = m.octets - v_octets, expunges = m.expunges + 1
+     where m.mailbox = p_mailbox
+     returning m.expunges into expunges;
+    if v_days = 0 and not deferred then
+        perform postern.forget_contents(v_contents);
+    end if;
+    perform postern.add_usage(p_mailbox, v_domain, -removed, -v_octets);
+end
+$$;
+
+-- note_session: a session that retrieved (p_retrieved, whole messages) or
+-- deleted something, and has the maildrop since p_ms milliseconds. Not granted.
+create function postern.note_session(p_mailbox bigint, p_session text, p_peer text, p_ms bigint, p_retrieved bigint[],
+    p_octets bigint) returns void
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if p_retrieved <> '{}' and exists (select from postern.policy x where x.expire_retrieved is not null)
+       and exists (select from postern.mailbox m join postern.domain d on d.domain = m.domain,
+                          postern.policy_of(m.mailbox, m.domain, d.tenant) p
+                    where m.mailbox = p_mailbox and p.expire_retrieved is not null) then
+        -- Before the messages, as everywhere.
+        perform from postern.mailbox m where m.mailbox = p_mailbox for no key update;
+        update postern.message m set retrieved_at = now()
+         where m.mailbox = p_mailbox and m.uid = any (p_retrieved) and m.retrieved_at is null;
+    end if;
+    insert into postern.history (mailbox, what, octets, since, messages, means, session, peer)
+        values (p_mailbox, 'session', p_octets, now() - p_ms * interval '1 millisecond', cardinality(p_retrieved), 'pop3', p_session, p_peer);
+end
+$$;
+
+-- expunge: what QUIT does. All of these messages go, or none, in the
+-- transaction of the caller. Who asks is told in the history.
+--
+-- The fence: the caller's connection must be the one that holds the lock. The
+-- lock is asked for once more, for this transaction: on the connection that
+-- holds it that always succeeds, on any other one it fails while somebody else
+-- holds the maildrop. (A program that lost its connection does not even ask.)
+create function postern.expunge(p_mailbox bigint, p_uids bigint[], p_session text, p_peer text, p_ms bigint,
+    p_retrieved bigint[], p_octets bigint, out removed bigint, out expunges bigint, out deferred boolean)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not pg_try_advisory_xact_lock((x'504F'::bigint << 48) | p_mailbox) then
+        raise exception 'the maildrop lock of mailbox % was lost', p_mailbox using errcode = 'PN423';
+    end if;
+    select r.removed, r.expunges, r.deferred into removed, expunges, deferred
+      from postern.remove_messages(p_mailbox, p_uids, 'pop3', p_session, p_peer) r;
+    perform postern.note_session(p_mailbox, p_session, p_peer, p_ms, p_retrieved, p_octets);
+end
+$$;
+
+-- close_session: close_maildrop for a session that retrieved something and
+-- deleted nothing. Nobody was promised this row, so nobody waits for the disk.
+-- That the lock is free before the commit is seen by nobody who would mind.
+create function postern.close_session(p_mailbox bigint, p_session text, p_peer text, p_ms bigint, p_retrieved bigint[],
+    p_octets bigint) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform set_config('synchronous_commit', 'off', true);
+    perform postern.note_session(p_mailbox, p_session, p_peer, p_ms, p_retrieved, p_octets);
+    return pg_advisory_unlock((x'504F'::bigint << 48) | p_mailbox);
+end
+$$;
+
+-- reclaim: drop references whose time has come, of about p_octets of mail but of
+-- at least one message. `more`: there are others. Whoever comes at the same time
+-- takes others. Not awaited by anybody, and found again after a crash: so it
+-- need not be on the disk.
+create function postern.reclaim(p_octets bigint, out messages bigint, out octets bigint, out more boolean)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_contents bigint[];
+begin
+    perform set_config('synchronous_commit', 'off', true);
+    with due as materialized (
+        select d.mailbox, d.uid, d.octets, d.until from postern.deleted d
+         where d.until <= now() order by d.until limit 500 for update skip locked
+    ), chosen as (
+        select s.mailbox, s.uid
+          from (select due.*, sum(due.octets) over (order by due.until, due.mailbox, due.uid) - due.octets as before from due) s
+         where s.before < p_octets
+    ), gone as (
+        delete from postern.deleted d using chosen
+         where d.mailbox = chosen.mailbox and d.uid = chosen.uid
+        returning d.content, d.octets
+    )
+    select count(*), coalesce(sum(gone.octets), 0), array_agg(gone.content) into messages, octets, v_contents from gone;
+    if messages > 0 then
+        perform postern.forget_contents(v_contents);
+    end if;
+    more := messages > 0 and exists (select from postern.deleted d where d.until <= now());
+end
+$$;
+
+-- undelete: what can be brought back of this mailbox, as far as each of p_since
+-- (deleted then or later), p_session and p_uid is not null; and unless p_dry_run
+-- it is: as a new delivery, with a new uid and so a new UIDL (a client takes a
+-- UIDL that it has seen for a message that it has), received now (what expires
+-- is not to vanish again tonight), within the quotas.
+create function postern.undelete(p_address text, p_since timestamptz, p_session text, p_uid bigint, p_dry_run boolean)
+returns table (uid bigint, uidl text, octets bigint, received_at timestamptz, deleted_at timestamptz, session text,
+               until timestamptz, new_uid bigint)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_mailbox constant bigint := postern.find_mailbox(p_address);
+    v_uids bigint[];
+    v_octets bigint;
+    v_first bigint;
+    b record;
+begin
+    select m.domain, m.octets, m.quota, m.next_uid, m.uidvalidity into b
+      from postern.mailbox m where m.mailbox = v_mailbox for no key update;
+    select array_agg(d.uid order by d.uid), sum(d.octets) into v_uids, v_octets
+      from (select d.uid, d.octets from postern.deleted d
+             where d.mailbox = v_mailbox and d.until > now()
+               and (p_since is null or d.deleted_at >= p_since) and (p_session is null or d.session = p_session)
+               and (p_uid is null or d.uid = p_uid)
+             order by d.uid for update) d;
+    if v_uids is null then
+        return;
+    end if;
+    v_first := case when not p_dry_run then b.next_uid end;
+    return query
+        select d.uid, coalesce(d.uidl, lpad(to_hex(b.uidvalidity), 12, '0') || '.' || d.uid), d.octets, d.received_at, d.deleted_at,
+               d.session, d.until, v_first + u.n - 1
+          from unnest(v_uids) with ordinality u(uid, n) join postern.deleted d on d.mailbox = v_mailbox and d.uid = u.uid
+         order by u.n;
+    if p_dry_run then
+        return;
+    end if;
+    perform postern.check_quotas(b.domain, v_octets);
+    if b.octets + v_octets > b.quota then
+        raise exception 'the quota of mailbox % is % octets, % are used, % more do not fit: % are missing',
+            p_address, b.quota, b.octets, v_octets, b.octets + v_octets - b.quota using errcode = 'PN507';
+    end if;
+    update postern.mailbox m
+       set next_uid = m.next_uid + cardinality(v_uids), messages = m.messages + cardinality(v_uids), octets = m.octets + v_octets
+     where m.mailbox = v_mailbox;
+    with back as (
+        delete from postern.deleted d where d.mailbox = v_mailbox and d.uid = any (v_uids)
+        returning d.uid, d.content, d.octets, d.delivered_to, d.uidl, d.session
+    ), noted as (
+        insert into postern.history (mailbox, what, uid, octets, since, uidl, means, session)
+            select v_mailbox, 'undelete', back.uid, back.octets, now(), back.uidl, 'operator', back.session from back
+    )
+    insert into postern.message (mailbox, uid, content, octets, delivered_to)
+        select v_mailbox, v_first + u.n - 1, back.content, back.octets, back.delivered_to
+          from back join unnest(v_uids) with ordinality u(uid, n) on u.uid = back.uid;
+    perform postern.add_usage(v_mailbox, b.domain, cardinality(v_uids), v_octets);
+end
+$$;
+
+-- show_history: deliveries, logins and deletions of a mailbox, in their order.
+-- The message of a delivery may be there still, or gone; logins are those that
+-- retrieved or deleted something.
+create function postern.show_history(p_address text, p_since timestamptz)
+returns table (at timestamptz, event text, uid bigint, uidl text, octets bigint, messages integer, means text, session text,
+               peer text, undelete_until timestamptz)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_mailbox constant bigint := postern.find_mailbox(p_address);
+    v_from constant timestamptz := coalesce(p_since, '-infinity');
+    v_prefix text;
+begin
+    select lpad(to_hex(m.uidvalidity), 12, '0') || '.' into v_prefix from postern.mailbox m where m.mailbox = v_mailbox;
+    return query
+        with h as materialized (select * from postern.history h where h.mailbox = v_mailbox and h.at >= v_from)
+        select * from (
+            select g.received_at, 'delivery', g.uid, coalesce(g.uidl, v_prefix || g.uid), g.octets, null::integer, null::text,
+                   null::text, null::text, null::timestamptz
+              from postern.message g where g.mailbox = v_mailbox and g.received_at >= v_from
+            union all
+            select h.since, case h.what when 'session' then 'login' else 'delivery' end, h.uid,
+                   case h.what when 'deletion' then coalesce(h.uidl, v_prefix || h.uid) end,
+                   h.octets, h.messages, case h.what when 'session' then h.means end,
+                   case h.what when 'session' then h.session end, case h.what when 'session' then h.peer end, null
+              from h where h.what in ('deletion', 'session') and h.since >= v_from
+            union all
+            select h.at, h.what, h.uid, coalesce(h.uidl, v_prefix || h.uid), h.octets, null, h.means, h.session, h.peer,
+                   case when d.until > now() then d.until end
+              from h left join postern.deleted d on h.what = 'deletion' and d.mailbox = v_mailbox and d.uid = h.uid
+             where h.what in ('deletion', 'undelete')
+        ) e(at, event, uid, uidl, octets, messages, means, session, peer, undelete_until)
+        order by e.at, array_position(array['login', 'deletion', 'undelete', 'delivery'], e.event), e.uid;
+end
+$$;
+
+revoke all on all functions in schema postern from public;
+grant execute on function
+    postern.expunge(bigint, bigint[], text, text, bigint, bigint[], bigint),
+    postern.close_session(bigint, text, text, bigint, bigint[], bigint), postern.reclaim(bigint)
+    to postern_mail;
+grant execute on function
+    postern.make_history(integer), postern.old_history(date), postern.drop_history(date), postern.reclaim(bigint),
+    postern.undelete(text, timestamptz, text, bigint, boolean), postern.show_history(text, timestamptz)
+    to postern_admin;
+
+select postern.make_history(7);
