@@ -128,7 +128,7 @@ enum ctl_exit run_check(struct ctl *c)
     }
     end = check_counts(&k);
     if (end == CTL_DONE && c->opt[OPT_QUICK] == NULL)
-        end = scan_all(c, damaged, &k, &totals);
+        end = scan_contents(c, &(struct scan_how){ .damaged = damaged, .arg = &k }, &totals);
     if (c->json) {
         json_end(&k.json);
         json_int(&k.json, "wrong", (int64_t)k.wrong);

@@ -6,7 +6,7 @@
 #include <getopt.h>
 #include <stdio.h>
 
-enum { ROWS_MAX = 32, LONG_BASE = 256 };
+enum { ROWS_MAX = 64, LONG_BASE = 256 };
 
 int cmdline_parse(int argc, char **argv, const struct cmdline_option *rows, int count, const char **given)
 {

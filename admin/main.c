@@ -51,7 +51,9 @@ static const struct cmdline_option option_rows[OPT_COUNT] = {
     [OPT_ALIAS_OF] = { "alias-of", "DOMAIN", "every address means the same local part in DOMAIN", 0 },
     [OPT_ALL] = { "all", NULL, "every message of the mailbox", 0 },
     [OPT_ANY] = { "any", NULL, "take files that do not look like mail", 0 },
+    [OPT_BATCH] = { "batch", "N", "messages in one transaction, 1 to 100000 (default 1000)", 0 },
     [OPT_DOMAIN] = { "domain", "DOMAIN", "for all mailboxes of this domain", 0 },
+    [OPT_DRY_RUN] = { "dry-run", NULL, "tell what would be done, and do nothing", 0 },
     [OPT_FORCE] = { "force", NULL, "even while a session holds the maildrop", 0 },
     [OPT_FORMAT] = { "format", "FORMAT", "mbox, maildir or eml; an import looks by itself", 0 },
     [OPT_HASH] = { "hash", NULL, "standard input holds a password hash, not a password", 0 },
@@ -61,14 +63,19 @@ static const struct cmdline_option option_rows[OPT_COUNT] = {
     [OPT_QUICK] = { "quick", NULL, "count only, do not read the mail", 0 },
     [OPT_QUOTA] = { "quota", "OCTETS", "most octets of mail: 500M, 2G, or none", 0 },
     [OPT_QUOTING] = { "quoting", "QUOTING", "how an mbox quotes lines that begin with From: rd (default), o or none", 0 },
+    [OPT_RATE] = { "rate", "MB/S", "read no more than so many million octets a second", 0 },
     [OPT_RAW] = { "raw", NULL, "the message, as a client gets it", 0 },
     [OPT_REPAIR] = { "repair", NULL, "mend what can be mended without guessing", 0 },
     [OPT_REMOVE] = { "remove", NULL, "no password any more: only app passwords, if there are any", 0 },
-    [OPT_RESUME] = { "resume", NULL, "pass over messages that the mailbox has already", 0 },
+    [OPT_RESUME] = { "resume", NULL, "go on where it was interrupted", 0 },
     [OPT_SENDER] = { "sender", "ADDRESS", "the envelope sender; <> or nothing for a bounce", 'f' },
+    [OPT_SESSION] = { "session", "ID", "what this session did, as in the log", 0 },
+    [OPT_SINCE] = { "since", "TIME", "from then on: 2026-01-31, \"2026-01-31 12:00\" (UTC), yesterday", 0 },
+    [OPT_SKIP] = { "skip", "N", "uids that each mailbox passes over (default 1000000)", 0 },
     [OPT_SOCKET] = { "socket", "WHERE", "the LMTP listener of posternd: a path or IP:PORT (default /run/postern/lmtp)", 0 },
     [OPT_STORE] = { "store", "KINDS", "what is kept beside the hash of a password: scram-sha-256,scram-sha-1,shared-secret, or none", 0 },
     [OPT_TENANT] = { "tenant", "TENANT", "the tenant who has the domain", 0 },
+    [OPT_UID] = { "uid", "N", "this message alone", 0 },
     [OPT_UIDLS] = { "uidls", "FILE", "one UIDL a line, in the order of the messages", 0 },
     [OPT_YES] = { "yes", NULL, "delete mail without more ado", 0 },
 };
@@ -152,6 +159,19 @@ bool ctl_quota(const char *arg, int64_t *octets_r)
         return false;
     }
     *octets_r = (int64_t)(n * scale);
+    return true;
+}
+
+bool ctl_number(const struct ctl *c, enum ctl_option option, uint64_t not_given, uint64_t max, int64_t *n_r)
+{
+    uint64_t n = not_given;
+
+    if (c->opt[option] != NULL && (num_parse(span_str(c->opt[option]), max, &n) != 1 || n == 0)) {
+        ctl_error(CTL_USAGE, "--%s is a number from 1 to %llu, not \"%s\"", option_rows[option].name, (unsigned long long)max,
+                  c->opt[option]);
+        return false;
+    }
+    *n_r = (int64_t)n;
     return true;
 }
 

@@ -10,12 +10,13 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "admin/db.h"
 #include "admin/progress.h"
 #include "daemon/base/mem.h"
 
-enum { PAGE_ROWS = 256, DIGEST = 32 };
+enum { PAGE_ROWS = 256, DIGEST = 32, NOTE_SECONDS = 2 };
 
 struct reading {
     int64_t content;            /* 0: none yet */
@@ -151,32 +152,75 @@ static int look_again(struct scan *s, int64_t suspect, struct buf *text)
     return rows == 0 && db_do(s->c, "read the store", "commit") ? result : -1;
 }
 
-enum ctl_exit scan_all(struct ctl *c, scan_damaged *damaged, void *arg, struct scan_totals *totals_r)
+/* What looked damaged so far, read once more and told. False after a message. */
+static bool tell_damaged(struct scan *s, const struct scan_how *how)
 {
-    struct scan_totals again = { 0, 0 };
-    struct scan s = { .c = c, .totals = totals_r };
+    /* The content that is being read right now goes on behind it. */
+    struct reading now = s->now;
+    struct scan_totals again = { 0, 0 }, *totals = s->totals;
     struct buf text = BUF_EMPTY;
-    struct progress progress;
-    int64_t content = 0;
-    int32_t part_at = -1;
-    int rows, result = 0;
+    int result = 0;
 
-    progress_start(&progress, "contents", 0);
-    while ((rows = page(&s, &content, &part_at, false)) > 0)
-        progress_step(&progress, totals_r->contents, (int64_t)totals_r->octets);
-    progress_clear(&progress);
-    finish_and_note(&s);
-    s.totals = &again;
-    while (rows == 0 && result >= 0 && buf_left(&s.suspects) > 0) {
+    s->totals = &again;
+    while (result >= 0 && buf_left(&s->suspects) > 0) {
         int64_t suspect;
 
-        memcpy(&suspect, buf_span(&s.suspects).at, sizeof suspect);
-        buf_consume(&s.suspects, sizeof suspect);
-        result = look_again(&s, suspect, &text);
+        memcpy(&suspect, buf_span(&s->suspects).at, sizeof suspect);
+        buf_consume(&s->suspects, sizeof suspect);
+        result = look_again(s, suspect, &text);
         if (result == 1)
-            damaged(arg, buf_span(&text).at);
+            how->damaged(how->arg, buf_span(&text).at);
+    }
+    buf_free(&text);
+    s->totals = totals;
+    s->now = now;
+    return result >= 0;
+}
+
+/* Sleeps for as long as the reading was too fast. */
+static void keep_rate(const struct scan_how *how, const struct progress *progress, uint64_t octets)
+{
+    double ahead;
+
+    if (how->octets_per_second == 0)
+        return;
+    ahead = (double)octets / (double)how->octets_per_second - progress_seconds(progress);
+    if (ahead > 0) {
+        struct timespec t = { (time_t)ahead, (long)((ahead - (double)(time_t)ahead) * 1e9) };
+        nanosleep(&t, NULL);
+    }
+}
+
+enum ctl_exit scan_contents(struct ctl *c, const struct scan_how *how, struct scan_totals *totals)
+{
+    struct scan s = { .c = c, .totals = totals };
+    struct progress progress;
+    uint64_t before = totals->octets;
+    int64_t content = how->behind;
+    int32_t part_at = content > 0 ? INT32_MAX : -1;
+    bool good = true;
+    double noted_at = 0;
+    int rows = 1;
+
+    progress_start(&progress, "contents", 0);
+    while (good && (rows = page(&s, &content, &part_at, false)) > 0) {
+        progress_step(&progress, totals->contents, (int64_t)totals->octets);
+        keep_rate(how, &progress, totals->octets - before);
+        if (buf_left(&s.suspects) > 0) {
+            progress_clear(&progress);
+            good = tell_damaged(&s, how);
+        }
+        /* The last content of the page may have more parts: what is done is all before it. */
+        if (good && how->noted != NULL && progress_seconds(&progress) > noted_at + NOTE_SECONDS) {
+            noted_at = progress_seconds(&progress);
+            good = how->noted(how->arg, content - 1, totals);
+        }
+    }
+    progress_clear(&progress);
+    if (good && rows == 0) {
+        finish_and_note(&s);
+        good = tell_damaged(&s, how);
     }
     buf_free(&s.suspects);
-    buf_free(&text);
-    return rows == 0 && result >= 0 ? CTL_DONE : db_end(c);
+    return rows == 0 && good ? CTL_DONE : db_end(c);
 }

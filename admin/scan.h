@@ -4,6 +4,7 @@
 #ifndef POSTERN_ADMIN_SCAN_H
 #define POSTERN_ADMIN_SCAN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "admin/ctl.h"
@@ -15,7 +16,21 @@ struct scan_totals {
 /* A line for each content that is damaged, with the messages that it belongs to. */
 typedef void scan_damaged(void *arg, const char *problem);
 
-/* In bounded memory, and without a transaction that would last for hours. */
-enum ctl_exit scan_all(struct ctl *c, scan_damaged *damaged, void *arg, struct scan_totals *totals_r);
+/*
+ * Told now and then, between two contents, unless it is NULL: all up to
+ * `content` were read and what was damaged among them was told. False: stop.
+ */
+typedef bool scan_noted(void *arg, int64_t content, const struct scan_totals *totals);
+
+struct scan_how {
+    int64_t behind;             /* this content; 0 for all */
+    int64_t octets_per_second;  /* at most; 0 for no limit */
+    scan_damaged *damaged;
+    scan_noted *noted;
+    void *arg;
+};
+
+/* Adds to the totals. In bounded memory, and without a transaction that would last for hours. */
+enum ctl_exit scan_contents(struct ctl *c, const struct scan_how *how, struct scan_totals *totals);
 
 #endif

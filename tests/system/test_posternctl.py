@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """posternctl against a real PostgreSQL: every verb, imports and exports, check --repair, grants."""
 
+import glob
 import hashlib
 import json
 import os
@@ -1053,7 +1054,8 @@ class Grants(Base):
     roles = {
         'postern_auth': {'schema_version', 'login', 'count_failure', 'remember_address', 'upgrade_secret', 'missing_secrets',
                          'add_secret', 'use_app_password'},
-        'postern_mail': {'schema_version', 'lock_key', 'open_maildrop', 'close_maildrop', 'fetch_parts', 'expunge', 'answer_who'},
+        'postern_mail': {'schema_version', 'lock_key', 'open_maildrop', 'close_maildrop', 'fetch_parts', 'expunge', 'answer_who',
+                         'close_session', 'reclaim'},
         'postern_lmtp': {'schema_version', 'resolve', 'deliver', 'put_contents', 'put_parts', 'put_messages'},
         'postern_admin': {
             'schema_version', 'lock_key', 'held_maildrops', 'ask_who', 'fetch_parts', 'put_contents', 'put_parts', 'put_messages',
@@ -1061,7 +1063,9 @@ class Grants(Base):
             'remove_domain', 'add_mailbox', 'list_mailboxes', 'show_mailbox', 'set_mailbox', 'remove_mailbox', 'secret_plan',
             'set_secrets', 'set_domain_stores', 'add_app_password', 'list_app_passwords', 'remove_app_password', 'list_replaced',
             'holdings', 'add_alias', 'list_aliases', 'set_alias', 'remove_alias', 'list_messages', 'show_message', 'remove_mail',
-            'begin_import', 'set_policy', 'clear_policy', 'list_policies', 'list_digests', 'find_problems', 'mend', 'scan_contents', 'content_owners'},
+            'begin_import', 'set_policy', 'clear_policy', 'list_policies', 'list_digests', 'find_problems', 'mend', 'scan_contents', 'content_owners',
+            'make_history', 'old_history', 'drop_history', 'reclaim', 'undelete', 'show_history', 'list_expired', 'expire_mail',
+            'space', 'space_of_tables', 'database_octets', 'verify_start', 'verify_note', 'skip_uids'},
     }
 
     def test_functions(self):

@@ -1,0 +1,111 @@
+/*
+ * space.c - `du`: what mail and tables take, and whether vacuum does its work;
+ * `restored`: the uids that a restored back-up does not know of.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "admin/ctl.h"
+#include "admin/db.h"
+#include "admin/json.h"
+#include "admin/out.h"
+
+static void rows_json(struct json *j, const char *key, const PGresult *res)
+{
+    json_array(j, key);
+    for (int i = 0; i < PQntuples(res); i++)
+        out_json_row(j, NULL, res, i);
+    json_end(j);
+}
+
+/* What was asked for: "all", or the one option that was given. False after a message. */
+static bool which(struct ctl *c, struct args *a, char name[CTL_ADDRESS_SIZE])
+{
+    int given = (c->opt[OPT_TENANT] != NULL) + (c->opt[OPT_DOMAIN] != NULL) + (c->opt[OPT_MAILBOX] != NULL);
+
+    if (given > 1) {
+        ctl_error(CTL_USAGE, "one of --tenant, --domain and --mailbox is enough");
+        return false;
+    }
+    if (c->opt[OPT_TENANT] != NULL) {
+        args_text(a, "tenant");
+        args_text(a, c->opt[OPT_TENANT]);
+    } else if (c->opt[OPT_DOMAIN] != NULL) {
+        if (!ctl_domain(c->opt[OPT_DOMAIN], name))
+            return false;
+        args_text(a, "domain");
+        args_text(a, name);
+    } else if (c->opt[OPT_MAILBOX] != NULL) {
+        if (!ctl_address(c->opt[OPT_MAILBOX], false, name))
+            return false;
+        args_text(a, "mailbox");
+        args_text(a, name);
+    } else {
+        args_text(a, "all");
+        args_null(a);
+    }
+    return true;
+}
+
+enum ctl_exit run_du(struct ctl *c)
+{
+    static const struct args none = { .n = 0 };
+    char name[CTL_ADDRESS_SIZE];
+    struct args a = ARGS_NONE;
+    PGresult *mail, *tables = NULL, *octets = NULL;
+    bool all = c->opt[OPT_TENANT] == NULL && c->opt[OPT_DOMAIN] == NULL && c->opt[OPT_MAILBOX] == NULL;
+    struct json j;
+
+    if (!which(c, &a, name))
+        return CTL_USAGE;
+    mail = db_ask(c, "measure the mail", "select * from postern.space($1, $2)", &a);
+    if (mail != NULL && all) {
+        tables = db_ask(c, "measure the tables", "select * from postern.space_of_tables()", &none);
+        octets = db_ask(c, "measure the database", "select postern.database_octets()", &none);
+    }
+    if (mail == NULL || (all && (tables == NULL || octets == NULL))) {
+        PQclear(mail);
+        PQclear(tables);
+        PQclear(octets);
+        return db_end(c);
+    }
+    if (c->json) {
+        json_start(&j, stdout);
+        json_object(&j, NULL);
+        rows_json(&j, "mail", mail);
+        if (all) {
+            rows_json(&j, "tables", tables);
+            json_int(&j, "database_octets", strtoll(PQgetvalue(octets, 0, 0), NULL, 10));
+        }
+        json_end(&j);
+    } else {
+        out_rows(c, mail);
+        if (all) {
+            putchar('\n');
+            out_rows(c, tables);
+            printf("\nthe database takes %s octets\n", PQgetvalue(octets, 0, 0));
+        }
+    }
+    PQclear(mail);
+    PQclear(tables);
+    PQclear(octets);
+    return CTL_DONE;
+}
+
+enum ctl_exit run_restored(struct ctl *c)
+{
+    struct args a = ARGS_NONE;
+    PGresult *res;
+    int64_t skip;
+
+    if (!ctl_number(c, OPT_SKIP, 1000000, 1000000000000, &skip))
+        return CTL_USAGE;
+    args_int(&a, skip);
+    res = db_ask(c, "pass over uids", "select postern.skip_uids($1)", &a);
+    if (res == NULL)
+        return db_end(c);
+    ctl_say(c, "%s mailbox(es) pass over %lld uids: mail that is there keeps its UIDL, new mail gets one that was never given",
+            PQgetvalue(res, 0, 0), (long long)skip);
+    PQclear(res);
+    return CTL_DONE;
+}
