@@ -107,14 +107,14 @@ static void ask_close(struct drop *drop)
     pg_ask(drop->store->pg, drop->lane, PG_CLOSE, &args, close_answered, drop);
 }
 
-/* The uids of the messages that have a mark, `count` of them. */
-static struct span marked_uids(const struct drop *drop, const unsigned char *marks, size_t count, struct buf *out)
+/* The uids of the messages whose mark is at least that, `count` of them. */
+static struct span marked_uids(const struct drop *drop, const unsigned char *marks, unsigned char least, size_t count, struct buf *out)
 {
     size_t messages = count > 0 ? listing_count(drop->listing) : 0;
 
     pg_array_put_head(out, (uint32_t)count);
     for (size_t i = 0; i < messages; i++)
-        if (marks[i] != 0)
+        if (marks[i] >= least)
             pg_array_put_int8(out, listing_uid(drop->listing, i));
     return buf_span(out);
 }
@@ -125,7 +125,7 @@ static void session_args(const struct drop *drop, struct pg_args *args, struct b
     pg_arg_bytes(args, span_str(drop->session));
     pg_arg_bytes(args, span_str(drop->peer));
     pg_arg_int8(args, (int64_t)(loop_now(drop->store->loop) - drop->opened_at));
-    pg_arg_bytes(args, marked_uids(drop, drop->retrieved, drop->retrieved_count, uids));
+    pg_arg_bytes(args, marked_uids(drop, drop->retrieved, RETRIEVED, drop->retrieved_count, uids));
     pg_arg_int8(args, (int64_t)drop->retrieved_octets);
 }
 
@@ -386,11 +386,28 @@ void drop_note_retrieved(struct drop *drop, size_t i)
 {
     if (drop->retrieved == NULL)
         drop->retrieved = mem_array(listing_count(drop->listing), 1);
-    if (drop->retrieved[i] == 0) {
-        drop->retrieved[i] = 1;
-        drop->retrieved_count++;
-        drop->retrieved_octets += listing_message_octets(drop->listing, i);
+    if (drop->retrieved[i] != RETRIEVED_NOT)
+        return;
+    drop->retrieved[i] = RETRIEVED_UNDER_WAY;
+    if (drop->under_way == drop->under_way_end) {
+        drop->under_way = i;
+        drop->under_way_end = i + 1;
+    } else if (i < drop->under_way) {
+        drop->under_way = i;
+    } else if (i >= drop->under_way_end) {
+        drop->under_way_end = i + 1;
     }
+}
+
+void drop_note_sent(struct drop *drop)
+{
+    for (size_t i = drop->under_way; i < drop->under_way_end; i++)
+        if (drop->retrieved[i] == RETRIEVED_UNDER_WAY) {
+            drop->retrieved[i] = RETRIEVED;
+            drop->retrieved_count++;
+            drop->retrieved_octets += listing_message_octets(drop->listing, i);
+        }
+    drop->under_way = drop->under_way_end = 0;
 }
 
 /* ---- the end */
@@ -429,7 +446,7 @@ static void ask_expunge(struct drop *drop)
     struct buf uids = BUF_EMPTY, retrieved = BUF_EMPTY;
 
     pg_arg_int8(&args, drop->mailbox);
-    pg_arg_bytes(&args, marked_uids(drop, drop->marks, drop->marked, &uids));
+    pg_arg_bytes(&args, marked_uids(drop, drop->marks, 1, drop->marked, &uids));
     session_args(drop, &args, &retrieved);
     pg_ask(drop->store->pg, drop->lane, PG_EXPUNGE, &args, expunge_answered, drop);
     buf_free(&uids);

@@ -83,10 +83,12 @@ int drop_read(struct drop *drop, size_t i, uint32_t piece, bool beginning, struc
 void drop_read_forget(struct drop *drop);
 
 /*
- * The client was sent all of message i: told to the database at the end, for
- * the history of the mailbox and for what expires after it was retrieved.
+ * All of message i is on its way to the client; and all that is on its way was
+ * taken by the connection. What was taken is told to the database at the end,
+ * for the history of the mailbox and for what expires after it was retrieved.
  */
 void drop_note_retrieved(struct drop *drop, size_t i);
+void drop_note_sent(struct drop *drop);
 
 /*
  * The end. marks has one octet for each message, non-zero for those to remove;

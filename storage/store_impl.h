@@ -60,6 +60,8 @@ enum drop_state {
     DROP_CLOSING,   /* the lock is being given back: after QUIT, or because the opening came to nothing */
 };
 
+enum retrieved { RETRIEVED_NOT, RETRIEVED_UNDER_WAY, RETRIEVED };
+
 struct drop {
     struct store *store;
     int64_t mailbox;
@@ -79,7 +81,8 @@ struct drop {
     enum db_status status;          /* to tell him */
     unsigned char *marks;           /* while the expunge is under way */
     size_t marked;
-    unsigned char *retrieved;       /* an octet for each message, non-zero: it was; NULL until the first one */
+    unsigned char *retrieved;       /* enum retrieved of each message; NULL until the first one */
+    size_t under_way, under_way_end; /* no others are RETRIEVED_UNDER_WAY */
     size_t retrieved_count;
     uint64_t opened_at;             /* of the loop's clock */
     uint64_t retrieved_octets;

@@ -98,6 +98,8 @@ static enum outcome send_piece(struct pop3_session *s, const struct piece *piece
         return P3_WAIT;
 
     end = stuff_end(&s->stuff);
+    if (conn_octets_out(s->conn) >= s->owed_until)
+        drop_note_sent(s->drop);
     conn_write(s->conn, end.at, end.len);
     s->owed_until = conn_octets_out(s->conn) + conn_queued(s->conn);
     tally->messages++;

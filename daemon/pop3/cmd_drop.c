@@ -260,6 +260,7 @@ static enum outcome cmd_quit(struct pop3_session *s, const struct args *args)
     }
     s->left = unmarked(s);
     s->asked = true;
+    drop_note_sent(s->drop);    /* who says QUIT has what he wanted */
     drop_finish(&s->drop, s->deleted > 0 ? s->marks : NULL, on_finished, s);
     return P3_WAIT;
 }

@@ -241,8 +241,11 @@ static void session_free(struct pop3_session *s)
         auth_forget(service->host.auth, s->auth_id);
     if (s->open_id != 0)
         drop_forget(service->host.store, s->open_id);
-    if (s->drop != NULL)
+    if (s->drop != NULL) {
+        if (conn != NULL && conn_octets_out(conn) >= s->owed_until)
+            drop_note_sent(s->drop);
         drop_finish(&s->drop, NULL, NULL, NULL);
+    }
     guard_leave(service->guard, &s->seat);
     if (s->timer != NULL)
         timer_free(&s->timer);

@@ -78,7 +78,8 @@ static struct fake {
     unsigned opens, finishes, checks;
     size_t pieces, most_pieces;         /* lent and not given back */
     bool marked[FAKE_MESSAGES];         /* what the last drop_finish() removed */
-    bool retrieved[FAKE_MESSAGES];      /* whole */
+    bool under_way[FAKE_MESSAGES];      /* whole, */
+    bool retrieved[FAKE_MESSAGES];      /* and taken by the client */
     size_t ended;
 } fake;
 
@@ -328,7 +329,15 @@ static void answer_finish(void *arg)
 void drop_note_retrieved(struct drop *drop, size_t i)
 {
     assert_ptr_equal(drop, &the_drop);
-    fake.retrieved[i % FAKE_MESSAGES] = true;
+    fake.under_way[i % FAKE_MESSAGES] = true;
+}
+
+void drop_note_sent(struct drop *drop)
+{
+    assert_ptr_equal(drop, &the_drop);
+    for (size_t i = 0; i < FAKE_MESSAGES; i++)
+        fake.retrieved[i] |= fake.under_way[i];
+    memset(fake.under_way, 0, sizeof fake.under_way);
 }
 
 void drop_finish(struct drop **drop, const unsigned char *marks, drop_done *done, void *owner)

@@ -182,6 +182,41 @@ static void commit_removes_the_marked(void **state)
     store_free(&fresh);
 }
 
+/* What was retrieved is told once, at the end; not what the client did not take; and nothing where there was nothing. */
+static void session_is_noted(void **state)
+{
+    struct store *store = test_store(&test_settings);
+    int64_t mailbox = mailbox_new();
+
+    (void)state;
+    messages_add(mailbox, 9, 10);
+    expect_status(finish(must_open(store, mailbox), NULL), DB_OK);
+    assert_int_equal(admin_number("select count(*) from postern.history where mailbox = %lld", (long long)mailbox), 0);
+
+    struct drop *d = must_open(store, mailbox);
+    drop_note_retrieved(d, 4);
+    drop_note_retrieved(d, 2);
+    drop_note_sent(d);
+    drop_note_retrieved(d, 8);
+    drop_note_retrieved(d, 4);
+    unsigned long long before = store_statements(store);
+    expect_status(finish(d, NULL), DB_OK);
+    assert_int_equal(store_statements(store) - before, 1);
+    assert_int_equal(admin_number("select count(*) from postern.history where mailbox = %lld and what = 'session' and messages = 2"
+                                  " and octets = 20 and session = '0123abcd' and peer = '192.0.2.1:4242'", (long long)mailbox), 1);
+
+    /* Where it cannot be noted the maildrop is given back all the same. */
+    log_set_level(LOG_LEVEL_ERROR);
+    d = must_open(store, mailbox);
+    drop_note_retrieved(d, 0);
+    drop_note_sent(d);
+    admin_do("alter table postern.history rename to history_away");
+    expect_status(finish(d, NULL), DB_OK);
+    admin_do("alter table postern.history_away rename to history");
+    expect_status(finish(must_open(store, mailbox), NULL), DB_OK);
+    store_free(&store);
+}
+
 /* An operator removes messages while the session marks others, or the same. */
 static void removed_by_two(void **state)
 {
@@ -322,6 +357,7 @@ int main(void)
         cmocka_unit_test(gone_and_disabled),
         cmocka_unit_test(listing_between_sessions),
         cmocka_unit_test(commit_removes_the_marked),
+        cmocka_unit_test(session_is_noted),
         cmocka_unit_test(removed_by_two),
         cmocka_unit_test(commit_that_fails),
         cmocka_unit_test(asker_leaves),

@@ -88,6 +88,7 @@ static void test_big(void **state)
     assert_true(fake.most_pieces <= 2);
     ask(c, "QUIT\r\n", "+OK bye, 3 messages left\r\n");
     expect_eof(c);
+    assert_true(fake.retrieved[0] && !fake.retrieved[1]);
 }
 
 /* TOP of a big message reads one piece, not eleven. */
@@ -102,6 +103,7 @@ static void test_top_reads_little(void **state)
     assert_int_equal(fake.reads, 1);
     client_close(c);
     until_ended(1);
+    assert_false(fake.retrieved[0]);
 }
 
 /* N04, N05, Y20: a client that sends a thousand RETRs and reads nothing costs what one costs; then it gets all. */
