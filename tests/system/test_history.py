@@ -227,7 +227,7 @@ class Large(Base):
         self.site.checked()
         self.site.ctl("expire")
         self.assertEqual((self.left(who), self.contents(who)), (0, len(kit.letter(79, 100000))))
-        self.site.login_soon(who).close()
+        self.site.login_soon(who).ok("QUIT")
         self.assertEqual(self.site.fetched(who), [kit.letter(79, 100000)])
         self.site.checked()
 
