@@ -54,7 +54,8 @@ struct accounts *accounts_new(const char *conninfo, const struct auth_settings *
     scheme_decoy(settings, a->decoy);
     a->proven = proven_new((size_t)settings->auth_cache);
     a->keyring = load_keys(settings);
-    a->source = credentials_source_new(conninfo, schema_version, settings->auth_deadline, a->keyring);
+    a->source = credentials_source_new(conninfo, schema_version, settings->auth_deadline, a->keyring,
+                                       (size_t)settings->auth_cache);
     a->upkeep = upkeep_new(a->source, settings, a->keyring);
     credentials_source_connect(a->source);
     return a;

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "auth/policies.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/num.h"
@@ -24,14 +25,17 @@ enum {
     COMPLAIN_MS = 60000,        /* and between two lines about it */
 };
 
-#define STATEMENT "credentials"
+/* All of it; and the credentials alone, where the policy was told before. */
+#define STATEMENT_FULL "login"
+#define STATEMENT_KNOWN "credentials"
 
 struct credentials_source {
     char *conninfo;
     const struct keyring *keyring;
     int schema_version;
     int64_t statement_ms;
-    PGconn *conn;               /* NULL: not connected. Else the schema was right and STATEMENT is prepared */
+    struct policies *policies;
+    PGconn *conn;               /* NULL: not connected. Else the schema was right and both statements are prepared */
     int64_t tried, complained;  /* when, 0 for never or no longer true */
     bool broken;                /* why there is no connection: an operator has to act */
 };
@@ -160,19 +164,27 @@ static enum credentials_answer check_schema(struct credentials_source *s)
     return answer;
 }
 
-static enum credentials_answer prepare(struct credentials_source *s)
+static enum credentials_answer prepare(struct credentials_source *s, const char *name, const char *sql, int n)
 {
     enum credentials_answer answer = CREDENTIALS_FOUND;
 
-    PGresult *result = wait_result(s, PQsendPrepare(s->conn, STATEMENT,
-        "select mailbox, address, active, kind, label, secret, domain, tenant, pop3, tls_only, maintenance, login_delay, replace_nul,"
-        " trace, expire, domain_sessions, tenant_sessions, guessed_ms, known, known_today from postern.login($1, $2)", 2, NULL));
+    PGresult *result = wait_result(s, PQsendPrepare(s->conn, name, sql, n, NULL));
     if (result == NULL)
         return CREDENTIALS_AWAY;
     if (PQresultStatus(result) != PGRES_COMMAND_OK)
         answer = failed(s, "could not prepare the statement for credentials", result);
     PQclear(result);
     return answer;
+}
+
+static enum credentials_answer prepare_both(struct credentials_source *s)
+{
+    enum credentials_answer answer = prepare(s, STATEMENT_FULL,
+        "select mailbox, address, active, kind, label, secret, domain, tenant, pop3, tls_only, maintenance, login_delay, replace_nul,"
+        " trace, expire, domain_sessions, tenant_sessions, guessed_ms, known, known_today, version from postern.login($1, $2)", 2);
+
+    return answer != CREDENTIALS_FOUND ? answer : prepare(s, STATEMENT_KNOWN,
+        "select mailbox, address, active, kind, label, secret, postern.current_policy() from postern.credentials($1)", 1);
 }
 
 static void on_notice(void *arg, const char *text)
@@ -199,7 +211,7 @@ static enum credentials_answer source_connect(struct credentials_source *s)
     PQsetNoticeProcessor(s->conn, on_notice, NULL);
     enum credentials_answer answer = check_schema(s);
     if (answer == CREDENTIALS_FOUND)
-        answer = prepare(s);
+        answer = prepare_both(s);
     if (answer == CREDENTIALS_FOUND) {
         if (s->complained != 0)
             log_info(NULL, "connected to the database again");
@@ -209,7 +221,7 @@ static enum credentials_answer source_connect(struct credentials_source *s)
 }
 
 struct credentials_source *credentials_source_new(const char *conninfo, int schema_version, int64_t statement_ms,
-                                                  const struct keyring *keyring)
+                                                  const struct keyring *keyring, size_t policies)
 {
     struct credentials_source *s = mem_zalloc(sizeof *s);
 
@@ -217,6 +229,7 @@ struct credentials_source *credentials_source_new(const char *conninfo, int sche
     s->keyring = keyring;
     s->schema_version = schema_version;
     s->statement_ms = statement_ms;
+    s->policies = policies_new(policies);
     return s;
 }
 
@@ -228,6 +241,7 @@ void credentials_source_free(struct credentials_source **source)
         return;
     *source = NULL;
     disconnect(s);
+    policies_free(&s->policies);
     /* It may hold a password of the database's. */
     secret_wipe(s->conninfo, strlen(s->conninfo));
     mem_free(s->conninfo);
@@ -243,7 +257,8 @@ void credentials_source_connect(struct credentials_source *s)
 enum {
     COL_MAILBOX, COL_ADDRESS, COL_ACTIVE, COL_KIND, COL_LABEL, COL_SECRET, COL_DOMAIN, COL_TENANT, COL_POP3, COL_TLS_ONLY, COL_MAINTENANCE,
     COL_LOGIN_DELAY, COL_REPLACE_NUL, COL_TRACE, COL_EXPIRE, COL_DOMAIN_SESSIONS, COL_TENANT_SESSIONS, COL_GUESSED_MS, COL_KNOWN,
-    COL_KNOWN_TODAY,
+    COL_KNOWN_TODAY, COL_VERSION,
+    KNOWN_COL_VERSION = COL_SECRET + 1,     /* of STATEMENT_KNOWN */
 };
 
 static struct span column(const PGresult *result, int row, int col)
@@ -317,6 +332,7 @@ static void read_policy(const PGresult *result, struct credentials *out)
 
     if (maintenance.len > AUTH_MAINTENANCE_MAX)
         maintenance.len = AUTH_MAINTENANCE_MAX;
+    memset(out->maintenance, 0, sizeof out->maintenance);
     memcpy(out->maintenance, maintenance.at, maintenance.len);
     out->policy = (struct auth_policy){
         .pop3 = is_true(result, COL_POP3),
@@ -351,7 +367,6 @@ static bool read_rows(const struct credentials_source *s, const PGresult *result
     memcpy(out->address, address.at, address.len);
     out->address[address.len] = '\0';
     out->count = 0;
-    read_policy(result, out);
     for (int row = 0; row < rows; row++) {
         /* Two mailboxes for one address: whose password is it? */
         if (!span_is(column(result, row, COL_MAILBOX), column(result, 0, COL_MAILBOX)))
@@ -376,13 +391,59 @@ static void wipe_rows(PGresult *result)
         secret_wipe(PQgetvalue(result, row, COL_SECRET), (size_t)PQgetlength(result, row, COL_SECRET));
 }
 
+/*
+ * The login of one whose policy was told before, to this network, today. False,
+ * and nothing is said, where that does not hold any more, or anything is odd:
+ * then all of it is asked for.
+ */
+static bool ask_known(struct credentials_source *s, const char *address, const char *network, struct credentials *out)
+{
+    const char *values[] = { address };
+    const struct policy_entry *entry = policies_get(s->policies, address, network, (int64_t)time(NULL));
+
+    if (entry == NULL)
+        return false;
+    PGresult *result = wait_result(s, PQsendQueryPrepared(s->conn, STATEMENT_KNOWN, 1, values, NULL, NULL, 0));
+    if (result == NULL)
+        return false;
+    bool good = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) > 0 &&
+                number(result, COL_MAILBOX, 0) == entry->mailbox && number(result, KNOWN_COL_VERSION, 0) == entry->version &&
+                read_rows(s, result, out);
+    if (good) {
+        memcpy(out->maintenance, entry->maintenance, sizeof out->maintenance);
+        out->policy = entry->policy;
+        out->policy.maintenance.at = out->maintenance;
+        out->known = out->known_today = network[0] != '\0';
+    }
+    wipe_rows(result);
+    PQclear(result);
+    return good;
+}
+
+/* Not while there is a trace, which ends by itself; nor from where a login is still to be written down. */
+static void read_and_keep_policy(struct credentials_source *s, const char *address, const char *network, const PGresult *result,
+                                 struct credentials *c)
+{
+    read_policy(result, c);
+    struct policy_entry entry = { .mailbox = c->mailbox, .version = number(result, COL_VERSION, 0), .policy = c->policy };
+
+    if (c->policy.trace || (network[0] != '\0' && !c->known_today))
+        return;
+    memcpy(entry.maintenance, c->maintenance, sizeof entry.maintenance);
+    policies_put(s->policies, address, network, (int64_t)time(NULL), &entry);
+}
+
 static enum credentials_answer ask(struct credentials_source *s, const char *address, const char *network,
                                    struct credentials *out, int64_t *guessed_ms_r)
 {
     const char *values[] = { address, network[0] != '\0' ? network : NULL };
     enum credentials_answer answer = CREDENTIALS_NONE;
 
-    PGresult *result = wait_result(s, PQsendQueryPrepared(s->conn, STATEMENT, 2, values, NULL, NULL, 0));
+    if (ask_known(s, address, network, out))
+        return CREDENTIALS_FOUND;
+    if (s->conn == NULL)
+        return CREDENTIALS_AWAY;
+    PGresult *result = wait_result(s, PQsendQueryPrepared(s->conn, STATEMENT_FULL, 2, values, NULL, NULL, 0));
     if (result == NULL)
         return CREDENTIALS_AWAY;
     if (PQresultStatus(result) != PGRES_TUPLES_OK) {
@@ -398,8 +459,10 @@ static enum credentials_answer ask(struct credentials_source *s, const char *add
     if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) > 0 && !PQgetisnull(result, 0, COL_MAILBOX)) {
         answer = read_rows(s, result, out) ? CREDENTIALS_FOUND : CREDENTIALS_BROKEN;
         if (answer == CREDENTIALS_BROKEN)
-            log_error(NULL, "postern.login() gave rows that are not those of one mailbox for %s",
+            log_error(NULL, "postern.credentials() gave rows that are not those of one mailbox for %s",
                       log_text(span_str(address)).s);
+        else
+            read_and_keep_policy(s, address, network, result, out);
         wipe_rows(result);
     }
     PQclear(result);

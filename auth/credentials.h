@@ -55,10 +55,10 @@ enum credentials_answer {
 /*
  * conninfo is copied. A statement, and the wait for one, ends after
  * statement_ms. keyring, which may be NULL, opens seals and outlives the
- * source. Connects when first asked.
+ * source. policies: of how many addresses it remembers the policy (policies.h). Connects when first asked.
  */
 struct credentials_source *credentials_source_new(const char *conninfo, int schema_version, int64_t statement_ms,
-                                                  const struct keyring *keyring);
+                                                  const struct keyring *keyring, size_t policies);
 void credentials_source_free(struct credentials_source **source);
 
 /* Connects if it is not, so that the first login need not wait for it; a database that is away is logged. */

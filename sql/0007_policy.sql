@@ -39,6 +39,30 @@ comment on column postern.policy.expire_delivered is 'days after delivery that a
 comment on column postern.policy.expire_retrieved is 'days after it was retrieved that a message is kept';
 comment on column postern.policy.undelete is 'days that what a session deleted can be brought back';
 
+-- Raised by whatever changes what holds for somebody, so that an auth helper
+-- need not ask again for what it was told before.
+create table postern.policy_version (
+    one     boolean not null primary key default true check (one),
+    version bigint  not null
+) with (fillfactor = 10);
+insert into postern.policy_version (version) values (1);
+comment on table postern.policy_version is 'one row: how often policies have changed';
+
+create function postern.policy_changed() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update postern.policy_version set version = version + 1;
+    return null;
+end
+$$;
+create trigger policy_changed after insert or update or delete on postern.policy
+    for each statement execute function postern.policy_changed();
+create trigger policy_changed after update of tenant on postern.domain
+    for each statement execute function postern.policy_changed();
+create trigger policy_changed after update of domain on postern.mailbox
+    for each statement execute function postern.policy_changed();
+
 -- policy_of: what holds for a mailbox, column by column. Not granted.
 create function postern.policy_of(p_mailbox bigint, p_domain bigint, p_tenant bigint,
     out pop3 boolean, out tls_only boolean, out maintenance text, out login_delay integer,

@@ -1052,7 +1052,7 @@ class Grants(Base):
     """The list is that of sql/README: each role can execute what is here, and nothing else."""
 
     roles = {
-        'postern_auth': {'schema_version', 'login', 'count_failure', 'remember_address', 'upgrade_secret', 'missing_secrets',
+        'postern_auth': {'schema_version', 'credentials', 'current_policy', 'login', 'count_failure', 'remember_address', 'upgrade_secret', 'missing_secrets',
                          'add_secret', 'use_app_password'},
         'postern_mail': {'schema_version', 'lock_key', 'open_maildrop', 'close_maildrop', 'fetch_parts', 'expunge', 'answer_who',
                          'close_session', 'reclaim'},
