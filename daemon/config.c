@@ -21,6 +21,7 @@
 #include "auth/mechanism.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
+#include "daemon/net/proxy_gate.h"
 #include "daemon/net/tls_tickets.h"
 #include "storage/conninfo.h"
 
@@ -246,6 +247,21 @@ static void check_unix_listener(const struct listener_settings *l, int line, str
         problemf(r, line, "listeners: mode and group are for unix sockets");
 }
 
+static void check_proxy(const struct listener_settings *l, int line, struct report *r)
+{
+    char *error = NULL;
+    struct proxy_trust *trust = proxy_trust_new(l->proxy, &error);
+
+    if (trust == NULL)
+        problemf(r, line, "listeners: proxy: %s", error);
+    else if (l->proxy[0] != '\0' && (l->address[0] == '/') != (strcmp(l->proxy, "unix") == 0))
+        problemf(r, line, "listeners: proxy: \"unix\" is for unix sockets, networks are for the others");
+    if (l->proxy[0] == '\0' && l->proxy_tls)
+        problemf(r, line, "listeners: proxy_tls: there is no proxy");
+    proxy_trust_free(&trust);
+    mem_free(error);
+}
+
 static void check_cleartext(const struct listener_settings *l, int line, struct report *r)
 {
     if (strcmp(l->cleartext_login, "never") != 0 && strcmp(l->cleartext_login, "local") != 0 &&
@@ -336,6 +352,7 @@ static void check_listeners(const struct config *c, unsigned flags, struct repor
         check_address(l, line, r);
         check_unix_listener(l, line, r);
         check_name(c, i, r);
+        check_proxy(l, line, r);
         if (config_is_lmtp(c, i))
             check_lmtp_listener(l, line, r);
         else if (strcmp(l->protocol, "pop3") == 0)
@@ -534,6 +551,16 @@ struct pop3_entry config_entry(const struct config *c, size_t i)
     if (strcmp(l->cleartext_login, "local") != 0)
         entry.cleartext = strcmp(l->cleartext_login, "always") == 0 ? POP3_CLEARTEXT_ALWAYS : POP3_CLEARTEXT_NEVER;
     return entry;
+}
+
+void config_believe(const struct config *c, size_t i, struct proxy_origin *origin)
+{
+    const struct listener_settings *l = config_listener(c, i);
+
+    if (!l->proxy_tls) {
+        origin->tls = false;
+        origin->client_name[0] = '\0';
+    }
 }
 
 /* ------------------------------------------------------ sample and manual */

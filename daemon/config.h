@@ -18,6 +18,8 @@
 #include "daemon/pop3/pop3.h"
 #include "storage/store.h"
 
+struct proxy_origin;
+
 struct daemon_settings {
 #define OPTION(field, type, def, min, max, text) OPTION_C_##type field;
 #include "daemon/options.def"
@@ -80,6 +82,9 @@ const char *config_allow(const struct config *config, size_t i);
 struct tls_files config_tls_files(const struct config *config, size_t i);
 /* What a client that comes in there may do. It may have TLS once certs_load() has been called. */
 struct pop3_entry config_entry(const struct config *config, size_t i);
+
+/* Takes away what the i-th listener does not believe a proxy. */
+void config_believe(const struct config *config, size_t i, struct proxy_origin *origin);
 
 /*
  * Overwrites how to become the auth role, or the mail role, at the database,

@@ -28,6 +28,7 @@
 #include "daemon/config.h"
 #include "daemon/net/loop.h"
 #include "daemon/net/peer.h"
+#include "daemon/net/proxy_gate.h"
 #include "daemon/privdrop.h"
 #include "daemon/serve.h"
 
@@ -115,6 +116,10 @@ static const struct serve_shared alone = { .limits_area = -1 };
 
 struct inetd {
     struct serve serve;
+    const struct config *config;
+    struct pop3_entry entry;
+    struct proxy_gate *gate;    /* NULL: clients come by themselves */
+    bool over;                  /* refused before the loop ran */
 };
 
 static void session_ended(void *arg)
@@ -141,21 +146,62 @@ static void wrong_schema(void *arg, const char *text)
     log_error(NULL, "%s", text);
 }
 
+static void header_came(void *arg, size_t index, int fd, const struct proxy_origin *origin)
+{
+    struct inetd *s = arg;
+    struct proxy_origin believed;
+
+    if (fd < 0) {
+        s->over = true;
+        loop_stop(s->serve.loop);
+        return;
+    }
+    believed = *origin;
+    config_believe(s->config, index, &believed);
+    s->entry.origin = &believed;
+    pop3_session_start(s->serve.pop3, fd, fd, &s->entry);
+}
+
+/* Where the listener that lends us its settings stands behind a proxy, so do we. */
+static void await_proxy(struct inetd *s, int in, int out)
+{
+    size_t listener = config_first_pop3(s->config);
+    char *error = NULL;
+    struct proxy_trust *trust = proxy_trust_new(config_listener(s->config, listener)->proxy, &error);
+
+    ASSERT(trust != NULL);      /* it was checked */
+    s->gate = proxy_gate_new(s->serve.loop, PROXY_PATIENCE_MS, header_came, s);
+    if (in == out) {
+        proxy_gate_enter(s->gate, listener, in, trust);
+    } else {
+        log_warning(NULL, "standard input and output are not one socket: there cannot be a PROXY header");
+        close(in);
+        close(out);
+        s->over = true;
+    }
+    proxy_trust_free(&trust);
+}
+
 static void run_session(const struct config *config, int in, int out, int auth, bool tls)
 {
-    struct inetd s;
-    struct pop3_entry entry = config_entry(config, config_first_pop3(config));
+    size_t listener = config_first_pop3(config);
+    struct inetd s = { .config = config, .entry = config_entry(config, listener) };
 
     /* Which of the listeners somebody else has opened for us, only he knows: what he says holds. */
-    entry.implicit_tls = tls;
+    s.entry.implicit_tls = tls;
 
     serve_start(&s.serve, config, SERVE_POP3, &auth, 1, &alone,
                 &(struct serve_calls){ .session_ended = session_ended, .wrong_schema = wrong_schema, .arg = &s });
     loop_signal(s.serve.loop, SIGTERM, close_session, &s);
     loop_signal(s.serve.loop, SIGINT, close_session, &s);
     loop_signal(s.serve.loop, SIGHUP, close_session, &s);
-    pop3_session_start(s.serve.pop3, in, out, &entry);
-    loop_run(s.serve.loop);
+    if (config_listener(config, listener)->proxy[0] != '\0')
+        await_proxy(&s, in, out);
+    else
+        pop3_session_start(s.serve.pop3, in, out, &s.entry);
+    if (!s.over)
+        loop_run(s.serve.loop);
+    proxy_gate_free(&s.gate);
     serve_stop(&s.serve);
 }
 
@@ -173,7 +219,7 @@ static void start_lmtp(struct inetd *s, const struct config *config, int in, int
             close(out);
         return;
     }
-    lmtp_session_start(s->serve.lmtp, in, out, trust);
+    lmtp_session_start(s->serve.lmtp, in, out, trust, NULL);
     trust_free(&trust);
     loop_run(s->serve.loop);
 }

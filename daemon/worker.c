@@ -12,6 +12,7 @@
 #include "daemon/base/mem.h"
 #include "daemon/net/listener.h"
 #include "daemon/net/loop.h"
+#include "daemon/net/proxy_gate.h"
 #include "daemon/serve.h"
 #include "daemon/sockets.h"
 
@@ -20,6 +21,8 @@ struct worker {
     const struct sockets *sockets;
     struct serve serve;
     struct trust **trust;           /* of each socket; NULL: it is not for LMTP */
+    struct proxy_trust **proxies;   /* of each socket; NULL: clients come by themselves */
+    struct proxy_gate *gate;
     struct listener *listener;      /* NULL: accepts no more, ever */
     bool full;
     struct timer *deadline;         /* of those that drain */
@@ -28,16 +31,32 @@ struct worker {
 
 /* --------------------------------------------------------------- sessions */
 
+/* Sessions, and those whose proxy has not yet told who they are. */
+static size_t clients(const struct worker *w)
+{
+    return serve_sessions(&w->serve) + (w->gate != NULL ? proxy_gate_waiting(w->gate) : 0);
+}
+
+static void start_session(struct worker *w, size_t index, int fd, const struct proxy_origin *origin)
+{
+    struct pop3_entry entry = config_entry(w->config, w->sockets->listener[index]);
+
+    entry.origin = origin;
+    if (w->trust[index] != NULL)
+        lmtp_session_start(w->serve.lmtp, fd, fd, w->trust[index], origin);
+    else
+        pop3_session_start(w->serve.pop3, fd, fd, &entry);
+}
+
 static void accepted(void *arg, size_t index, int fd)
 {
     struct worker *w = arg;
-    struct pop3_entry entry = config_entry(w->config, w->sockets->listener[index]);
 
-    if (w->trust[index] != NULL)
-        lmtp_session_start(w->serve.lmtp, fd, fd, w->trust[index]);
+    if (w->proxies[index] != NULL)
+        proxy_gate_enter(w->gate, index, fd, w->proxies[index]);
     else
-        pop3_session_start(w->serve.pop3, fd, fd, &entry);
-    if (w->listener != NULL && serve_sessions(&w->serve) >= (size_t)w->config->daemon.sessions_per_worker) {
+        start_session(w, index, fd, NULL);
+    if (w->listener != NULL && clients(w) >= (size_t)w->config->daemon.sessions_per_worker) {
         w->full = true;
         listener_pause(w->listener);
     }
@@ -48,15 +67,45 @@ static void session_ended(void *arg)
     struct worker *w = arg;
 
     if (w->listener == NULL) {
-        if (serve_sessions(&w->serve) == 0)
+        if (clients(w) == 0)
             loop_stop(w->serve.loop);
-    } else if (w->full && serve_sessions(&w->serve) < (size_t)w->config->daemon.sessions_per_worker) {
+    } else if (w->full && clients(w) < (size_t)w->config->daemon.sessions_per_worker) {
         w->full = false;
         listener_resume(w->listener);
     }
 }
 
+static void header_came(void *arg, size_t index, int fd, const struct proxy_origin *origin)
+{
+    struct worker *w = arg;
+    struct proxy_origin believed;
+
+    if (fd < 0) {
+        session_ended(w);
+        return;
+    }
+    believed = *origin;
+    config_believe(w->config, w->sockets->listener[index], &believed);
+    start_session(w, index, fd, &believed);
+}
+
 /* -------------------------------------------------------------------- end */
+
+/* Whose headers are believed; the lists were checked with the configuration. */
+static void read_proxies(struct worker *w)
+{
+    w->proxies = mem_array(w->sockets->count, sizeof *w->proxies);
+    for (size_t i = 0; i < w->sockets->count; i++) {
+        const char *proxy = config_listener(w->config, w->sockets->listener[i])->proxy;
+        char *error = NULL;
+
+        if (proxy[0] == '\0')
+            continue;
+        w->proxies[i] = proxy_trust_new(proxy, &error);
+        ASSERT(w->proxies[i] != NULL);
+    }
+    w->gate = proxy_gate_new(w->serve.loop, PROXY_PATIENCE_MS, header_came, w);
+}
 
 /* Who may deliver, read once: names of users are looked up in files. */
 static void read_trust(struct worker *w)
@@ -91,21 +140,24 @@ static void retire(void *arg)
     /* Mail servers keep a connection for the next message: they are told to come back. */
     if (w->serve.lmtp != NULL)
         lmtp_service_close_all(w->serve.lmtp);
-    if (serve_sessions(&w->serve) == 0)
+    if (clients(w) == 0)
         loop_stop(w->serve.loop);
 }
 
 static void close_all(void *arg)
 {
     struct worker *w = arg;
-    size_t left = serve_sessions(&w->serve);
+    size_t left = clients(w);
 
     retire(w);
+    proxy_gate_free(&w->gate);
     timer_stop(w->deadline);
     if (left > 0) {
         log_info(NULL, "closing %zu sessions that have not ended in time", left);
         pop3_service_close_all(w->serve.pop3);
     }
+    if (clients(w) == 0)
+        loop_stop(w->serve.loop);
 }
 
 /* Told once by the master, and perhaps by a service manager, and by the kernel where the master died: the first one counts. */
@@ -148,6 +200,7 @@ int worker_run(const struct config *config, const struct sockets *sockets, const
     read_trust(&w);
     serve_start(&w.serve, config, SERVE_POP3 | (config_has_lmtp(config) ? SERVE_LMTP : 0), auth, auth_count, shared,
                 &(struct serve_calls){ .session_ended = session_ended, .wrong_schema = wrong_schema, .arg = &w });
+    read_proxies(&w);
     w.listener = listener_new(w.serve.loop, sockets->fds, sockets->count, accepted, &w);
     loop_signal(w.serve.loop, WORKER_RETIRE, retire, &w);
     loop_signal(w.serve.loop, WORKER_DRAIN, drain, &w);
@@ -160,9 +213,13 @@ int worker_run(const struct config *config, const struct sockets *sockets, const
 
     listener_free(&w.listener);
     timer_free(&w.deadline);
+    proxy_gate_free(&w.gate);
     serve_stop(&w.serve);
-    for (size_t i = 0; i < sockets->count; i++)
+    for (size_t i = 0; i < sockets->count; i++) {
         trust_free(&w.trust[i]);
+        proxy_trust_free(&w.proxies[i]);
+    }
     mem_free(w.trust);
+    mem_free(w.proxies);
     return w.status;
 }

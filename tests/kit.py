@@ -469,6 +469,32 @@ class Psql:
         raise AssertionError("psql ended:\n" + "\n".join(lines))
 
 
+def unpacked(package):
+    """The folder of a Debian package that is fetched and unpacked, as it cannot be installed here."""
+    debs = lab.build_dir() / "debs"
+    where = debs / package
+    if not where.is_dir():
+        debs.mkdir(parents=True, exist_ok=True)
+        for attempt in range(2):
+            done = subprocess.run(["apt-get", "download", "-q", package], cwd=debs, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True, check=False)
+            if done.returncode == 0:
+                break
+            if attempt:
+                raise AssertionError(f"apt-get download {package}:\n{done.stdout}")
+            subprocess.run(["apt-get", "update", "-q"], stdout=subprocess.DEVNULL, check=False)
+        deb, = debs.glob(f"{package}_*.deb")
+        subprocess.run(["dpkg", "-x", deb, where.with_suffix(".tmp")], check=True)
+        where.with_suffix(".tmp").rename(where)
+    return where
+
+
+def sections(name):
+    """The parts of a sample in etc/: what stands behind `# ---- title`, up to the next."""
+    parts = re.split(r"^# ---- (.*)$", (TOP / "etc" / name).read_text(), flags=re.M)
+    return dict(zip((title.strip() for title in parts[1::2]), parts[2::2]))
+
+
 def rss(pid):
     """Resident octets of a process."""
     for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():

@@ -17,6 +17,7 @@
 struct deliver;
 struct loop;
 struct lmtp_service;
+struct proxy_origin;
 
 struct lmtp_settings {
 #define OPTION(field, type, def, min, max, text) OPTION_C_##type field;
@@ -44,9 +45,10 @@ void lmtp_service_free(struct lmtp_service **service);
 /*
  * A client is there: greets it and serves it until it ends. in and out (the
  * same, or two) belong to the session from now on. trust: who may deliver here,
- * asked now and not kept.
+ * asked now and not kept. origin: what a proxy told of the client, or NULL.
  */
-void lmtp_session_start(struct lmtp_service *service, int in, int out, const struct trust *trust);
+void lmtp_session_start(struct lmtp_service *service, int in, int out, const struct trust *trust,
+                        const struct proxy_origin *origin);
 size_t lmtp_service_sessions(const struct lmtp_service *service);
 /*
  * From now on sessions end with 421: at once those that are between messages,

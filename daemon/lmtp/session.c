@@ -18,6 +18,7 @@
 #include "daemon/base/mem.h"
 #include "daemon/net/conn.h"
 #include "daemon/net/loop.h"
+#include "daemon/net/proxy.h"
 #include "storage/deliver.h"
 #include "storage/spool.h"
 
@@ -311,11 +312,12 @@ static void look_for_lane(void *arg)
     }
 }
 
-void lmtp_session_start(struct lmtp_service *service, int in, int out, const struct trust *trust)
+void lmtp_session_start(struct lmtp_service *service, int in, int out, const struct trust *trust,
+                        const struct proxy_origin *origin)
 {
     struct lmtp_session *s = mem_zalloc(sizeof *s);
     unsigned char id[8];
-    bool allowed = trust_allows(trust, in);
+    bool allowed = origin != NULL && origin->known ? trust_allows_peer(trust, origin->peer) : trust_allows(trust, in);
 
     s->service = service;
     randombytes_buf(id, sizeof id);
@@ -329,6 +331,8 @@ void lmtp_session_start(struct lmtp_service *service, int in, int out, const str
     service->count++;
 
     s->conn = conn_new(service->host.loop, in, out, &protocol, s);
+    if (origin != NULL)
+        conn_set_origin(s->conn, origin);
     conn_set_timeout(s->conn, (uint64_t)service->host.settings->lmtp_idle);
     if (!allowed) {
         log_warning(s->id, "lmtp peer=%s may not deliver here", conn_peer(s->conn));

@@ -13,6 +13,7 @@
 
 #include "daemon/base/mem.h"
 #include "daemon/base/num.h"
+#include "daemon/net/network.h"
 
 struct network {
     unsigned char address[16];  /* IPv4 as ::ffff:a.b.c.d */
@@ -142,6 +143,13 @@ static bool allows_address(const struct trust *trust, const unsigned char addres
         if (in_network(address, &networks[i]))
             return true;
     return false;
+}
+
+bool trust_allows_peer(const struct trust *trust, const char *peer)
+{
+    struct network_address address;
+
+    return trust->network_count > 0 && network_of_peer(peer, &address) && allows_address(trust, address.octets);
 }
 
 bool trust_allows(const struct trust *trust, int fd)

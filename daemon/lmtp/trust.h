@@ -21,5 +21,10 @@ void trust_free(struct trust **trust);
 
 /* May the one at the other end of fd deliver? What is not a socket (a pipe, a file) was handed to us by who started us: yes. */
 bool trust_allows(const struct trust *trust, int fd);
+/*
+ * The same of the one whom a proxy tells, "192.0.2.1:4242" as conn_peer()
+ * writes it. It is nobody of this host, so only a network can let it in.
+ */
+bool trust_allows_peer(const struct trust *trust, const char *peer);
 
 #endif

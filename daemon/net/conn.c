@@ -24,6 +24,7 @@
 #include "daemon/base/secret.h"
 #include "daemon/net/conn_io.h"
 #include "daemon/net/loop.h"
+#include "daemon/net/proxy.h"
 
 enum {
     READ_SIZE = 16384,          /* also what a paused client can make us keep, with an unfinished line */
@@ -71,6 +72,7 @@ struct conn {
     void (*done)(void *arg);
     void *done_arg;
     char *peer, *local;
+    struct proxy_origin *origin;    /* NULL: no proxy told anything that is not in peer and local */
 };
 
 /* Of all conns: an idle one owns no input buffer. Nothing stays in it after a callback. */
@@ -94,6 +96,7 @@ static void free_memory(void *arg)
     buf_wipe(&c->kept);     /* not before: its owner may have ended the conn while reading from it */
     mem_free(c->peer);
     mem_free(c->local);
+    mem_free(c->origin);
     mem_free(c);
 }
 
@@ -548,6 +551,22 @@ struct conn *conn_new(struct loop *loop, int in, int out, const struct conn_prot
     return c;
 }
 
+void conn_set_origin(struct conn *c, const struct proxy_origin *origin)
+{
+    ASSERT(c->origin == NULL);
+    c->local_peer = false;
+    if (origin->known) {
+        mem_free(c->peer);
+        c->peer = mem_str(origin->peer);
+        mem_free(c->local);
+        c->local = mem_str(origin->local);
+    }
+    if (!origin->tls && origin->client_name[0] == '\0')
+        return;
+    c->origin = mem_alloc(sizeof *c->origin);
+    *c->origin = *origin;
+}
+
 const char *conn_peer(const struct conn *c)
 {
     return c->peer;
@@ -567,11 +586,15 @@ bool conn_is_local(const struct conn *c)
 
 const char *conn_tls_version(const struct conn *c)
 {
+    if (c->io.tls == NULL && c->origin != NULL && c->origin->tls)
+        return c->origin->tls_version[0] != '\0' ? c->origin->tls_version : "TLS";
     return conn_tls_get_version(&c->io);
 }
 
 const char *conn_tls_cipher(const struct conn *c)
 {
+    if (c->io.tls == NULL && c->origin != NULL && c->origin->tls)
+        return c->origin->tls_cipher[0] != '\0' ? c->origin->tls_cipher : "unknown";
     return conn_tls_get_cipher(&c->io);
 }
 
@@ -595,8 +618,7 @@ size_t conn_channel_binding(const struct conn *c, enum conn_binding type, unsign
     return conn_tls_binding(&c->io, type == CONN_TLS_UNIQUE, out, CONN_BINDING_MAX);
 }
 
-const char *conn_client_identity(const struct conn *conn)
+const char *conn_client_identity(const struct conn *c)
 {
-    (void)conn;
-    return NULL;
+    return c->origin != NULL && c->origin->client_name[0] != '\0' ? c->origin->client_name : NULL;
 }

@@ -20,6 +20,7 @@
 
 struct loop;
 struct conn;
+struct proxy_origin;
 struct tls_ctx;
 
 enum conn_end {
@@ -66,6 +67,13 @@ enum { CONN_HIGH = 65536, CONN_LOW = 16384 };   /* octets of queued output */
  * the end, as it may be shared (ssh, a shell).
  */
 struct conn *conn_new(struct loop *loop, int in, int out, const struct conn_protocol *protocol, void *owner);
+/*
+ * A proxy has told whose connection it is: from now on conn_peer(),
+ * conn_local(), what is said of TLS and the client's identity are as it says,
+ * and the client is not local, wherever the proxy is. To be called at once
+ * after conn_new(); origin is copied.
+ */
+void conn_set_origin(struct conn *conn, const struct proxy_origin *origin);
 /* At once; what is queued is lost. */
 void conn_free(struct conn **conn);
 /*
@@ -98,7 +106,7 @@ bool conn_paused(const struct conn *conn);
  * outlives the conn.
  */
 void conn_start_tls(struct conn *conn, struct tls_ctx *ctx);
-/* "TLSv1.3", and the cipher; NULL where there is no TLS, or its handshake is not complete. */
+/* "TLSv1.3", and the cipher; NULL where there is no TLS, or its handshake is not complete. Of the proxy's, where there is none of ours. */
 const char *conn_tls_version(const struct conn *conn);
 const char *conn_tls_cipher(const struct conn *conn);
 /* What was wrong with what the client sent, after CONN_LOST, for the log; NULL where it simply went. */

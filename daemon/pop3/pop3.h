@@ -13,6 +13,7 @@
 struct loop;
 struct store;
 struct auth_client;
+struct proxy_origin;
 struct recent;
 struct limits;
 struct tls_ctx;
@@ -56,6 +57,7 @@ struct pop3_entry {
     struct tls_ctx *tls;            /* NULL: there is no TLS; outlives the service */
     bool implicit_tls;              /* from the first octet; otherwise by STLS */
     enum pop3_cleartext cleartext;
+    const struct proxy_origin *origin;  /* what a proxy told of the client, or NULL */
 };
 
 /*

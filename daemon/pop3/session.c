@@ -179,6 +179,8 @@ void pop3_session_start(struct pop3_service *service, int in, int out, const str
     service->count++;
 
     s->conn = conn_new(service->host.loop, in, out, &protocol, s);
+    if (entry->origin != NULL)
+        conn_set_origin(s->conn, entry->origin);
     s->timer = timer_new(service->host.loop, on_timer, s);
     pop3_set_login_timer(s);
     log_debug(s->id, "start peer=%s", conn_peer(s->conn));
@@ -190,6 +192,8 @@ void pop3_session_start(struct pop3_service *service, int in, int out, const str
         ASSERT(entry->tls != NULL);
         s->may_login = true;
         conn_start_tls(s->conn, entry->tls);        /* the greeting waits for its end (T10) */
+    } else if (conn_tls_version(s->conn) != NULL) {
+        s->may_login = true;        /* the proxy's, and that was believed */
     } else {
         s->tls = entry->tls;
     }

@@ -17,35 +17,9 @@ import unittest
 
 from lmtpkit import DOMAIN, LETTER, U1, U2, Case, Site, kit
 
-DEBS = kit.lab.build_dir() / "debs"
-ETC = kit.TOP / "etc"
+unpacked, sections = kit.unpacked, kit.sections
 MTA_USER = "mail"               # stands in for postfix and Debian-exim, which their packages would make
 ALIAS = "alias.example"
-
-
-def unpacked(package):
-    """The folder of an unpacked package."""
-    where = DEBS / package
-    if not where.is_dir():
-        DEBS.mkdir(parents=True, exist_ok=True)
-        for attempt in range(2):
-            done = subprocess.run(["apt-get", "download", "-q", package], cwd=DEBS, stdout=subprocess.PIPE,
-                                  stderr=subprocess.STDOUT, text=True, check=False)
-            if done.returncode == 0:
-                break
-            if attempt:
-                raise AssertionError(f"apt-get download {package}:\n{done.stdout}")
-            subprocess.run(["apt-get", "update", "-q"], stdout=subprocess.DEVNULL, check=False)
-        deb, = DEBS.glob(f"{package}_*.deb")
-        subprocess.run(["dpkg", "-x", deb, where.with_suffix(".tmp")], check=True)
-        where.with_suffix(".tmp").rename(where)
-    return where
-
-
-def sections(name):
-    """The parts of a sample in etc/: what stands behind `# ---- title`, up to the next."""
-    parts = re.split(r"^# ---- (.*)$", (ETC / name).read_text(), flags=re.M)
-    return dict(zip((title.strip() for title in parts[1::2]), parts[2::2]))
 
 
 def messages():

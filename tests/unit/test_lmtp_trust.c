@@ -151,6 +151,27 @@ static void test_pipe(void **state)
     close(fds[1]);
 }
 
+/* Told by a proxy: only a network lets it in. */
+static void test_told(void **state)
+{
+    static const struct {
+        const char *allow, *peer;
+        bool want;
+    } rows[] = {
+        { "", "127.0.0.1:4242", false }, { "", "192.0.2.1:4242", false }, { "user:0", "127.0.0.1:4242", false },
+        { "192.0.2.0/24", "192.0.2.1:4242", true }, { "192.0.2.0/24", "192.0.3.1:4242", false },
+        { "2001:db8::/32", "[2001:db8::1]:4242", true }, { "0.0.0.0/0 ::/0", "unix", false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct trust *trust = must(rows[i].allow);
+
+        assert_int_equal(trust_allows_peer(trust, rows[i].peer), rows[i].want);
+        trust_free(&trust);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -159,6 +180,7 @@ int main(void)
         cmocka_unit_test(test_ipv6),
         cmocka_unit_test(test_unix),
         cmocka_unit_test(test_pipe),
+        cmocka_unit_test(test_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
