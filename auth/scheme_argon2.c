@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #include "auth/scheme.h"
+#include "daemon/base/metrics.h"
 #include "daemon/base/num.h"
 
 /* The same as the bounds of auth_argon2_memory and auth_argon2_passes: what we could have made ourselves. */
@@ -100,8 +101,11 @@ static bool memory_is_there(uint64_t kib)
 static enum scheme_answer argon2_verify(const char *stored, struct span password, const char **error_r)
 {
     struct cost cost;
+    uint64_t since = metrics_now_us();
+    bool matches = crypto_pwhash_str_verify(stored, password.at, password.len) == 0;
 
-    if (crypto_pwhash_str_verify(stored, password.at, password.len) == 0)
+    metric_time(HISTOGRAM_HASH, metrics_now_us() - since);
+    if (matches)
         return SCHEME_MATCHES;
     if (parse(stored, &cost) && memory_is_there(cost.kib))
         return SCHEME_DIFFERS;

@@ -31,6 +31,12 @@ enum { OUTCOME_LOCKED_AND_LISTED, OUTCOME_IN_USE, OUTCOME_NO_MAILBOX };
 
 static void ask_close(struct drop *drop);
 
+void drop_charge(struct drop *drop)
+{
+    drop->cost.statements++;
+    drop->cost.us += pg_took_us(drop->store->pg);
+}
+
 /* ---- ends */
 
 /* The lock is not held, or not ours any more. */
@@ -54,6 +60,7 @@ static void open_failed(struct drop *drop)
     void *owner = drop->owner;
     enum db_status status = drop->status;
 
+    store->cost = drop->cost;
     drop_end(drop);
     if (opened != NULL)
         opened(owner, status, NULL);
@@ -65,6 +72,7 @@ static void finished(struct drop *drop)
     void *owner = drop->owner;
     enum db_status status = drop->status;
 
+    drop->store->cost = drop->cost;
     drop_end(drop);
     if (done != NULL)
         done(owner, status);
@@ -76,6 +84,7 @@ static void close_answered(void *arg, enum db_status status, PGresult *res)
     bool was_held = false;
     bool opened = drop->open_id == 0;
 
+    drop_charge(drop);
     if (status == DB_OK && pg_get_bool(res, 0, 0, &was_held) && !was_held && opened)
         log_error(drop->session, "mailbox=%lld: its lock was not held by the connection that took it; is there a connection pooler "
                   "that shares connections between transactions?", (long long)drop->mailbox);
@@ -199,6 +208,7 @@ static void open_answered(void *arg, enum db_status status, PGresult *res)
     struct drop *drop = arg;
     struct store *store = drop->store;
 
+    drop_charge(drop);
     if (status == DB_OK)
         status = opened_status(drop, res);
     PQclear(res);
@@ -362,6 +372,16 @@ bool drop_lost(const struct drop *drop)
 
 /* ---- what is in it */
 
+struct drop_cost drop_cost(const struct drop *drop)
+{
+    return drop->cost;
+}
+
+struct drop_cost store_cost(const struct store *store)
+{
+    return store->cost;
+}
+
 size_t drop_count(const struct drop *drop)
 {
     return listing_count(drop->listing);
@@ -418,6 +438,7 @@ static void expunge_answered(void *arg, enum db_status status, PGresult *res)
     int64_t removed = -1, expunges = -1;
     bool deferred = false;
 
+    drop_charge(drop);
     drop->status = status;
     if (status == DB_OK && (PQntuples(res) != 1 || !pg_get_int8(res, 0, COL_REMOVED, &removed) ||
                             !pg_get_int8(res, 0, COL_EXPUNGES_NOW, &expunges) || !pg_get_bool(res, 0, COL_DEFERRED, &deferred)))

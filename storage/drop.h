@@ -35,6 +35,15 @@ struct drop_holder {
 /* drop is the asker's from now on if status is DB_OK, else NULL. DB_NOT_FOUND: removed or disabled meanwhile. */
 typedef void drop_opened(void *owner, enum db_status status, struct drop *drop);
 
+/* Statements that were answered for a maildrop, and how long that took in all. */
+struct drop_cost {
+    uint64_t statements, us;
+};
+/* So far. */
+struct drop_cost drop_cost(const struct drop *drop);
+/* In a drop_opened that failed and in a drop_done: of the maildrop that it is about, from its opening to now. */
+struct drop_cost store_cost(const struct store *store);
+
 /* One statement. Returns an id for drop_forget(), never 0. */
 uint64_t drop_open(struct store *store, int64_t mailbox, const struct drop_holder *holder, drop_opened *done, void *owner);
 /* The asker has gone: a lock that was taken is given back when the answer comes. An id that is over is allowed. */

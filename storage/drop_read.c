@@ -171,6 +171,7 @@ static void fetch_answered(void *arg, enum db_status status, PGresult *res)
     struct piece piece = { 0 };
     struct piece_set *set = NULL;
 
+    drop_charge(drop);
     if (drop->question != q) {      /* not wanted any more */
         drop->store->ahead_octets -= q->ahead_octets;
         PQclear(res);

@@ -6,6 +6,7 @@
 
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/metrics.h"
 #include "daemon/net/loop.h"
 #include "storage/pg_lane.h"
 #include "storage/schema.h"
@@ -41,6 +42,7 @@ static void answer_later(void *arg)
     pg->later = NULL;
     pg->later_count = pg->later_cap = 0;
     pg->sqlstate[0] = '\0';
+    pg->took_us = 0;
     for (size_t i = 0; i < count; i++)
         batch[i].answer(batch[i].arg, batch[i].status, NULL);
     mem_free(batch);
@@ -67,7 +69,7 @@ bool pg_alive(struct pg_ref ref)
 void pg_ask(struct pg *pg, struct pg_ref ref, enum pg_statement statement, const struct pg_args *args,
             pg_answer *answer, void *arg)
 {
-    struct question q = { answer, arg, statement };
+    struct question q = { answer, arg, statement, metrics_now_us() };
 
     /* A lane that is about to be given up still takes questions, so that they are answered in the order of asking. */
     if (ref.lane == NULL || ref.lane->state != LANE_UP || ref.lane->generation != ref.generation) {
@@ -149,6 +151,19 @@ const char *pg_sqlstate(const struct pg *pg)
     return pg->sqlstate;
 }
 
+uint64_t pg_took_us(const struct pg *pg)
+{
+    return pg->took_us;
+}
+
+size_t pg_lanes_busy(const struct pg *pg)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < pg->count; i++)
+        n += pg->lanes[i].asked.count > 0;
+    return n;
+}
+
 size_t pg_lanes_up(const struct pg *pg)
 {
     size_t n = 0;
@@ -199,6 +214,7 @@ void pg_lane_lost(struct pg_lane *lane)
 
     if (pg->freeing)
         return;
+    metric_add(METRIC_LANES_LOST, 1);
     choose_listener(pg);
     pg->events->lost(pg->owner);
     pg->events->decided(pg->owner);
@@ -253,6 +269,7 @@ enum db_status pg_error(struct pg *pg, const PGresult *res, const char *what)
         pg->errors = 0;
     }
     enum db_status status = meaning(state);
+    metric_add(METRIC_SQL_ERRORS, 1);
     if (++pg->errors <= ERRORS_LOGGED)
         log_error(NULL, "database statement=%s result=%s sqlstate=%s message=%s", what, db_status_name(status), state,
                   log_text(span_str(message)).s);

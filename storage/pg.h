@@ -52,6 +52,8 @@ struct pg *pg_new(struct loop *loop, const char *conninfo, enum pg_set set, size
 void pg_free(struct pg **pg);
 
 size_t pg_lanes_up(const struct pg *pg);
+/* Those that have a question under way. */
+size_t pg_lanes_busy(const struct pg *pg);
 /* Questions that were asked, the set-up of lanes and the answers to `who` not counted. */
 unsigned long long pg_statements(const struct pg *pg);
 
@@ -87,6 +89,9 @@ void pg_share(struct pg_ref ref);
 typedef void pg_answer(void *arg, enum db_status status, PGresult *res);
 /* In such a call: the SQLSTATE of the error that status stands for; empty where the database did not give one. */
 const char *pg_sqlstate(const struct pg *pg);
+
+/* In such a call: the time since the question was asked, in microseconds; 0 if it was not sent. */
+uint64_t pg_took_us(const struct pg *pg);
 
 /* The values of args are copied before it returns. */
 void pg_ask(struct pg *pg, struct pg_ref ref, enum pg_statement statement, const struct pg_args *args,

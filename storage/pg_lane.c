@@ -16,6 +16,7 @@
 
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/metrics.h"
 #include "daemon/net/loop.h"
 #include "storage/schema.h"
 
@@ -179,7 +180,7 @@ static void ignore_answer(void *arg, enum db_status status, PGresult *res)
 void lane_listen(struct pg_lane *lane)
 {
     /* Its answer has no columns to check. */
-    struct question q = { ignore_answer, NULL, PG_STATEMENTS };
+    struct question q = { ignore_answer, NULL, PG_STATEMENTS, metrics_now_us() };
 
     lane->listens = true;
     lane_asked(lane, &q, PQsendQueryParams(lane->conn, "listen postern_who", 0, NULL, NULL, NULL, NULL, 1));
@@ -243,6 +244,8 @@ static void give_answer(struct pg_lane *lane)
     lane->oldest_since = loop_now(lane->pg->loop);
     if (status == DB_OK && res == NULL)
         status = DB_BUG;
+    lane->pg->took_us = metrics_now_us() - q.asked_us;
+    metric_time(HISTOGRAM_SQL, lane->pg->took_us);
     q.answer(q.arg, status, res);
 }
 

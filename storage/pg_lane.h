@@ -20,6 +20,7 @@ struct question {
     pg_answer *answer;
     void *arg;
     enum pg_statement statement;
+    uint64_t asked_us;
 };
 
 /* Those that were sent and not answered, oldest first. */
@@ -60,6 +61,7 @@ struct pg {
     char *conninfo;
     enum pg_set set;
     char sqlstate[6];           /* pg_sqlstate() */
+    uint64_t took_us;           /* pg_took_us() */
     uint64_t statement_timeout, retry;
     const struct pg_events *events;
     void *owner;

@@ -87,6 +87,11 @@ size_t store_lanes_up(const struct store *store)
     return pg_lanes_up(store->pg);
 }
 
+size_t store_lanes_busy(const struct store *store)
+{
+    return pg_lanes_busy(store->pg);
+}
+
 size_t store_held(const struct store *store)
 {
     return store->open;

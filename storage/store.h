@@ -36,8 +36,9 @@ struct store *store_new(struct loop *loop, const struct storage_settings *settin
  */
 void store_free(struct store **store);
 
-/* Lanes that answer, of how many. */
+/* Lanes that answer; those that have a statement under way. */
 size_t store_lanes_up(const struct store *store);
+size_t store_lanes_busy(const struct store *store);
 /* Maildrops that this store holds the lock of. */
 size_t store_held(const struct store *store);
 /* Statements that were sent since the start, session by session work only (no set-up of lanes). */

@@ -44,6 +44,7 @@ struct store {
     size_t open;                    /* of them with the lock taken */
     struct drop *parked;            /* opened before the first attempt to connect came to an end, latest first */
     struct listing_cache *listings;
+    struct drop_cost cost;          /* store_cost() */
 
     uint64_t read_ahead, read_ahead_total;
     uint64_t ahead_octets;          /* kept by, or under way to, all drops */
@@ -86,6 +87,7 @@ struct drop {
     size_t retrieved_count;
     uint64_t opened_at;             /* of the loop's clock */
     uint64_t retrieved_octets;
+    struct drop_cost cost;
 
     /* Reading (drop_read.c). */
     struct read_question *question; /* that is waited for */
@@ -109,6 +111,8 @@ struct drop {
 };
 
 /* drop.c */
+/* In the answer to a statement of this drop. */
+void drop_charge(struct drop *drop);
 void drop_try_parked(struct store *store);
 void drop_lane_lost(struct store *store);
 /* drop_read.c */

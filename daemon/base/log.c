@@ -9,7 +9,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,11 +21,12 @@ enum { LINE_MAX_OCTETS = 2048, QUOTED_MAX = 200, BY_SYSLOG = -1 };
 static struct {
     int fd;                 /* or BY_SYSLOG */
     bool ours;              /* fd was opened here */
-    enum log_level level;
+    _Atomic int own_level;
+    _Atomic int *level;     /* own_level, or shared; a process that was taken over may write anything there */
     char ident[64];         /* openlog() keeps the pointer */
     time_t second;          /* what `stamp` says; gmtime_r() once a second is enough */
     char stamp[32];
-} target = { .fd = STDERR_FILENO, .level = LOG_LEVEL_INFO, .ident = "postern", .second = -1 };
+} target = { .fd = STDERR_FILENO, .own_level = LOG_LEVEL_INFO, .level = &target.own_level, .ident = "postern", .second = -1 };
 
 static void copy_ident(const char *ident)
 {
@@ -70,7 +73,7 @@ bool log_open(const char *where, enum log_level level, const char *ident, const 
         closelog();
     target.fd = fd;
     target.ours = ours;
-    target.level = level;
+    log_set_level(level);
     copy_ident(ident);
     if (fd == BY_SYSLOG)    /* at once: after chroot() the socket is out of reach */
         openlog(target.ident, LOG_PID | LOG_NDELAY, LOG_MAIL);
@@ -84,12 +87,23 @@ void log_set_ident(const char *ident)
 
 void log_set_level(enum log_level level)
 {
-    target.level = level;
+    atomic_store_explicit(target.level, (int)level, memory_order_relaxed);
+}
+
+bool log_share_level(void)
+{
+    _Atomic int *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (shared == MAP_FAILED)
+        return false;
+    atomic_store(shared, atomic_load(target.level));
+    target.level = shared;
+    return true;
 }
 
 bool log_wants(enum log_level level)
 {
-    return level <= target.level;
+    return (int)level <= atomic_load_explicit(target.level, memory_order_relaxed);
 }
 
 int log_descriptor(void)
@@ -123,7 +137,7 @@ static void line(enum log_level level, const char *session, const char *fmt, va_
     size_t len = 0;
     int kept_errno = errno;
 
-    if (level > target.level)
+    if (!log_wants(level))
         return;
     if (target.fd != BY_SYSLOG)
         len = line_head(out, end);

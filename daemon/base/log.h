@@ -24,6 +24,11 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_D
 bool log_open(const char *target, enum log_level level, const char *ident, const char **error_r);
 void log_set_ident(const char *ident);
 void log_set_level(enum log_level level);
+/*
+ * From now on the level is one of all processes that are forked afterwards,
+ * whoever sets it. False with errno if there is no memory to share.
+ */
+bool log_share_level(void);
 bool log_wants(enum log_level level);
 /* The descriptor lines are written to, -1 for syslog: so that a caller keeps it open. */
 int log_descriptor(void);

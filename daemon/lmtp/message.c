@@ -14,6 +14,7 @@
 
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/metrics.h"
 #include "daemon/lmtp/trace.h"
 #include "daemon/net/conn.h"
 #include "storage/spool.h"
@@ -78,6 +79,7 @@ static void tell(struct lmtp_session *s, size_t i, enum lmtp_reply_name reply, i
              lmtp_replies[reply].code, lmtp_replies[reply].enhanced, (long long)s->mailboxes[r->first], r->count,
              (long long)uid, (unsigned long long)told->ms,
              log_text((struct span){ told->message_id, told->message_id_len }).s);
+    metric_add(lmtp_replies[reply].code[0] == '2' ? METRIC_LMTP_STORED : lmtp_replies[reply].code[0] == '4' ? METRIC_LMTP_DEFERRED : METRIC_LMTP_REFUSED, 1);
     if (lmtp_replies[reply].code[0] == '2')
         s->deliveries++;
     if (s->conn != NULL)
@@ -152,7 +154,11 @@ static void stored(void *owner, const struct delivery_result *result)
     struct told told = { s->storing->message_id, s->storing->message_id_len, s->storing->octets, result->ms };
 
     s->job = NULL;
+    if (lmtp_is_traced(s))
+        log_info(s->id, "trace C: (message of %llu octets)", (unsigned long long)told.octets);
     s->messages++;
+    s->sql_ms += result->ms;
+    metric_add(METRIC_LMTP_MESSAGES, result->status == DB_OK ? 1 : 0);
     for (size_t i = 0; i < s->recipient_count; i++)
         tell(s, i, reply_for(s, result, i), result->status == DB_OK ? result->recipients[i].uid : 0, &told);
     lmtp_reset(s);

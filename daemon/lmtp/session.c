@@ -16,6 +16,8 @@
 
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/metrics.h"
+#include "daemon/base/traced.h"
 #include "daemon/net/conn.h"
 #include "daemon/net/loop.h"
 #include "daemon/net/proxy.h"
@@ -39,10 +41,26 @@ static void on_end(void *owner, enum conn_end why);
 
 static const struct conn_protocol protocol = { .input = on_input, .drained = on_drained, .end = on_end };
 
+/* -------------------------------------------------------------------- trace */
+
+bool lmtp_is_traced(const struct lmtp_session *s)
+{
+    return s->conn != NULL && traced_wanted(conn_peer(s->conn), SPAN_OF(""), loop_now(s->service->host.loop));
+}
+
+static void trace(const struct lmtp_session *s, char who, struct span text)
+{
+    while (text.len > 0 && (text.at[text.len - 1] == '\n' || text.at[text.len - 1] == '\r'))
+        text.len--;
+    if (lmtp_is_traced(s))
+        log_info(s->id, "trace %c: %s", who, log_text(text).s);
+}
+
 /* ------------------------------------------------------------------ replies */
 
 void lmtp_say_text(struct lmtp_session *s, const char *text)
 {
+    trace(s, 'S', span_str(text));
     conn_write(s->conn, text, strlen(text));
 }
 
@@ -59,6 +77,7 @@ void lmtp_say(struct lmtp_session *s, enum lmtp_reply_name name, const char *a, 
         }
     }
     lmtp_reply_put(&line, name, a, b);
+    trace(s, 'S', buf_span(&line));
     conn_write(s->conn, line.data, line.len);
     buf_free(&line);
 }
@@ -87,10 +106,12 @@ static void log_end(const struct lmtp_session *s)
 {
     uint64_t ms = loop_now(s->service->host.loop) - s->started;
 
-    log_info(s->id, "lmtp session peer=%s lhlo=%s messages=%llu deliveries=%llu in=%llu out=%llu time=%llu.%03llu end=%s",
+    log_info(s->id, "lmtp session peer=%s local=%s lhlo=%s messages=%llu deliveries=%llu sql-time=%llu.%03llu in=%llu out=%llu time=%llu.%03llu end=%s",
              s->conn != NULL ? conn_peer(s->conn) : "gone",
+             s->conn != NULL ? conn_local(s->conn) : "gone",
              log_text((struct span){ s->lhlo != NULL ? s->lhlo : "", s->lhlo_len }).s,
              (unsigned long long)s->messages, (unsigned long long)s->deliveries,
+             (unsigned long long)(s->sql_ms / 1000), (unsigned long long)(s->sql_ms % 1000),
              s->conn != NULL ? (unsigned long long)conn_octets_in(s->conn) : 0,
              s->conn != NULL ? (unsigned long long)(conn_octets_out(s->conn) + conn_queued(s->conn)) : 0,
              (unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000), end_names[s->end]);
@@ -219,6 +240,7 @@ static size_t one_line(struct lmtp_session *s, struct span in, bool *more_r)
     case LINE_NONE:
         break;
     case LINE_WHOLE:
+        trace(s, 'C', line);
         lmtp_command(s, line);
         break;
     case LINE_TOO_LONG:
@@ -329,6 +351,7 @@ void lmtp_session_start(struct lmtp_service *service, int in, int out, const str
         s->next->prev = s;
     service->sessions = s;
     service->count++;
+    metric_add(METRIC_LMTP_SESSIONS, 1);
 
     s->conn = conn_new(service->host.loop, in, out, &protocol, s);
     if (origin != NULL)

@@ -92,6 +92,7 @@ struct lmtp_session {
     enum lmtp_reply_name refusal;   /* of the whole message; REPLY_COUNT: none */
 
     uint64_t messages, deliveries;  /* for the log */
+    uint64_t sql_ms;                /* that storing took */
 };
 
 enum {
@@ -111,6 +112,9 @@ void lmtp_rest(struct lmtp_session *s, enum lmtp_state state);
 /* "1f0c77aa90b1c2d3.2" */
 struct lmtp_transaction_id { char s[32]; };
 struct lmtp_transaction_id lmtp_transaction_id(const struct lmtp_session *s);
+
+/* Its dialogue goes to the log. */
+bool lmtp_is_traced(const struct lmtp_session *s);
 
 /* cmd.c */
 void lmtp_command(struct lmtp_session *s, struct span line);

@@ -13,10 +13,27 @@
 #include "daemon/net/conn.h"
 #include "daemon/net/loop.h"
 
+/* Reasons are many, and others will come: those that an operator has to tell apart from afar. */
+static enum metric count_of(const char *reason)
+{
+    static const struct { const char *reason; enum metric metric; } rows[] = {
+        { "password", METRIC_LOGIN_CREDENTIALS }, { "empty-password", METRIC_LOGIN_CREDENTIALS },
+        { "disabled", METRIC_LOGIN_CREDENTIALS }, { "in-use", METRIC_LOGIN_IN_USE }, { "database", METRIC_LOGIN_DATABASE },
+        { "auth-unavailable", METRIC_LOGIN_AUTH_UNAVAILABLE }, { "broken", METRIC_LOGIN_BROKEN },
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (strcmp(rows[i].reason, reason) == 0)
+            return rows[i].metric;
+    }
+    return METRIC_LOGIN_OTHER;
+}
+
 void pop3_log_refused(const struct pop3_session *s, const char *reason)
 {
     char tls[TLS_TEXT_SIZE], mechanism[SASL_LIST_SIZE];
 
+    metric_add(count_of(reason), 1);
     log_info(s->id, "login user=%s peer=%s%s%s result=refused reason=%s",
              log_text((struct span){ s->name, s->name_len }).s, conn_peer(s->conn), pop3_tls_text(s, tls),
              pop3_mechanism_text(s, mechanism), reason);

@@ -13,7 +13,6 @@
 #include "daemon/base/mem.h"
 #include "daemon/base/num.h"
 #include "daemon/net/conn.h"
-#include "storage/drop.h"
 
 /* Below this a copy is cheaper than the bookkeeping of a reference. */
 enum { COPY_BELOW = 4096, BEGINNING_LINES = 50 };

@@ -20,7 +20,6 @@
 #include "daemon/net/network.h"
 #include "daemon/net/conn.h"
 #include "daemon/net/loop.h"
-#include "storage/drop.h"
 
 void pop3_set_name(struct pop3_session *s, struct span name)
 {
@@ -89,6 +88,29 @@ static enum outcome cmd_quit(struct pop3_session *s, const struct args *args)
     return P3_CLOSE;
 }
 
+static enum metric count_of_mechanism(enum mechanism mechanism)
+{
+    switch (mechanism) {
+    case MECH_APOP: return METRIC_MECHANISM_APOP;
+    case MECH_PLAIN: return METRIC_MECHANISM_PLAIN;
+    case MECH_LOGIN: return METRIC_MECHANISM_LOGIN;
+    case MECH_CRAM_MD5: return METRIC_MECHANISM_CRAM_MD5;
+    case MECH_EXTERNAL: return METRIC_MECHANISM_EXTERNAL;
+    case MECHANISMS: return METRIC_MECHANISM_USER;
+    default: return METRIC_MECHANISM_SCRAM;
+    }
+}
+
+static void count_login(const struct pop3_session *s)
+{
+    const char *version = conn_tls_version(s->conn);
+
+    metric_add(METRIC_LOGIN_OK, 1);
+    metric_add(count_of_mechanism(s->mechanism), 1);
+    metric_add(version == NULL ? METRIC_TLS_NONE : strcmp(version, "TLSv1.3") == 0 ? METRIC_TLS_13 : METRIC_TLS_12, 1);
+    metric_time(HISTOGRAM_OPEN, metrics_now_us() - s->asked_us);
+}
+
 /* RFC 2595 section 2.3, RFC 8314 section 4.1: a password is not to be read by others. It was sent all the same; it is not looked at. */
 enum outcome pop3_refuse_cleartext(struct pop3_session *s)
 {
@@ -148,6 +170,7 @@ static enum outcome logged_in(struct pop3_session *s, struct drop *drop)
     unsigned long long octets = drop_octets(drop);
     char tls[TLS_TEXT_SIZE], mechanism[SASL_LIST_SIZE];
 
+    count_login(s);
     s->drop = drop;
     s->tls = NULL;
     pop3_enter(s, POP3_TRANSACTION);
@@ -171,11 +194,14 @@ static void on_opened(void *owner, enum db_status status, struct drop *drop)
     enum outcome out = P3_DONE;
 
     s->open_id = 0;
+    if (status != DB_OK)
+        pop3_charge(s, store_cost(s->service->host.store));
     switch (status) {
     case DB_OK:
         out = logged_in(s, drop);
         break;
     case DB_LOCKED:
+        s->in_use++;
         out = pop3_login_failed(s, "in-use", RC_IN_USE, "another session has this maildrop open, try again later");
         break;
     case DB_NOT_FOUND:
@@ -198,6 +224,7 @@ static enum outcome open_drop(struct pop3_session *s)
         .session = s->id, .peer = conn_peer(s->conn), .protocol = "pop3", .since = time(NULL),
     };
 
+    s->asked_us = metrics_now_us();
     s->open_id = drop_open(s->service->host.store, s->mailbox, &holder, on_opened, s);
     return P3_WAIT;
 }
@@ -206,7 +233,10 @@ void pop3_on_verdict(void *owner, const struct auth_result *result)
 {
     struct pop3_session *s = owner;
     enum outcome out = P3_DONE;
+    uint64_t took = metrics_now_us() - s->asked_us;
 
+    s->auth_us += took;
+    metric_time(HISTOGRAM_AUTH, took);
     if (result->verdict == AUTH_CHALLENGE) {
         pop3_act(s, pop3_sasl_challenge(s, result->challenge));
         return;
@@ -263,17 +293,18 @@ static enum outcome cmd_pass(struct pop3_session *s, const struct args *args)
     /* Never a password, whatever is stored (A07). */
     if (args->v[0].len == 0)
         return refuse(s, "empty-password", 0);
+    s->asked_us = metrics_now_us();
     s->auth_id = auth_check_password(service->host.auth, name, args->v[0], span_str(s->domain), &origin, s->id, pop3_on_verdict, s);
     return P3_WAIT;
 }
 
 static const struct command rows[] = {
-    { .verb = "CAPA", .keeps_name = true, .run = pop3_cmd_capa },
-    { .verb = "STLS", .run = cmd_stls },
-    { .verb = "USER", .min = 1, .max = 1, .run = cmd_user },
-    { .verb = "PASS", .min = 1, .max = 1, .rest = true, .keeps_name = true, .run = cmd_pass },
-    { .verb = "AUTH", .rest = true, .run = pop3_cmd_auth },
-    { .verb = "APOP", .min = 2, .max = 2, .run = pop3_cmd_apop },
-    { .verb = "QUIT", .run = cmd_quit },
+    { .verb = "CAPA", .keeps_name = true, .run = pop3_cmd_capa, .counted = METRIC_COMMAND_CAPA },
+    { .verb = "STLS", .run = cmd_stls, .counted = METRIC_COMMAND_STLS },
+    { .verb = "USER", .min = 1, .max = 1, .run = cmd_user, .counted = METRIC_COMMAND_USER },
+    { .verb = "PASS", .min = 1, .max = 1, .rest = true, .keeps_name = true, .run = cmd_pass, .counted = METRIC_COMMAND_PASS },
+    { .verb = "AUTH", .rest = true, .run = pop3_cmd_auth, .counted = METRIC_COMMAND_AUTH },
+    { .verb = "APOP", .min = 2, .max = 2, .run = pop3_cmd_apop, .counted = METRIC_COMMAND_APOP },
+    { .verb = "QUIT", .run = cmd_quit, .counted = METRIC_COMMAND_QUIT },
 };
 const struct command_table pop3_auth_commands = { rows, sizeof rows / sizeof rows[0] };

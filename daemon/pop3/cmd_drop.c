@@ -12,7 +12,6 @@
 #include "daemon/base/mem.h"
 #include "daemon/base/num.h"
 #include "daemon/net/conn.h"
-#include "storage/drop.h"
 
 static bool is_marked(const struct pop3_session *s, size_t i)
 {
@@ -231,6 +230,7 @@ static void on_finished(void *owner, enum db_status status)
     enum pop3_end end = END_QUIT;       /* also of a client that did not wait for the reply */
 
     s->asked = false;
+    pop3_charge(s, store_cost(s->service->host.store));
     if (s->deleted == 0) {
         /* There was nothing to commit; a lock that is lost is a lock given back. */
         status = DB_OK;
@@ -242,6 +242,7 @@ static void on_finished(void *owner, enum db_status status)
         s->left.messages += s->deleted;
         s->left.octets += s->deleted_octets;
         end = END_ERROR;
+        metric_add(METRIC_QUIT_FAILED, 1);
     }
     if (s->conn != NULL)
         say_quit(s, status);
@@ -266,15 +267,15 @@ static enum outcome cmd_quit(struct pop3_session *s, const struct args *args)
 }
 
 static const struct command rows[] = {
-    { .verb = "STAT", .run = cmd_stat },
-    { .verb = "LIST", .max = 1, .run = cmd_list, .step = list_step },
-    { .verb = "UIDL", .max = 1, .run = cmd_uidl, .step = uidl_step },
-    { .verb = "RETR", .min = 1, .max = 1, .run = pop3_cmd_retr, .step = pop3_body_step },
-    { .verb = "DELE", .min = 1, .max = 1, .run = cmd_dele },
-    { .verb = "TOP", .min = 2, .max = 2, .run = pop3_cmd_top, .step = pop3_body_step },
-    { .verb = "NOOP", .run = cmd_noop },
-    { .verb = "RSET", .run = cmd_rset },
-    { .verb = "QUIT", .run = cmd_quit },
-    { .verb = "CAPA", .run = pop3_cmd_capa },
+    { .verb = "STAT", .run = cmd_stat, .counted = METRIC_COMMAND_STAT },
+    { .verb = "LIST", .max = 1, .run = cmd_list, .step = list_step, .counted = METRIC_COMMAND_LIST },
+    { .verb = "UIDL", .max = 1, .run = cmd_uidl, .step = uidl_step, .counted = METRIC_COMMAND_UIDL },
+    { .verb = "RETR", .min = 1, .max = 1, .run = pop3_cmd_retr, .step = pop3_body_step, .counted = METRIC_COMMAND_RETR },
+    { .verb = "DELE", .min = 1, .max = 1, .run = cmd_dele, .counted = METRIC_COMMAND_DELE },
+    { .verb = "TOP", .min = 2, .max = 2, .run = pop3_cmd_top, .step = pop3_body_step, .counted = METRIC_COMMAND_TOP },
+    { .verb = "NOOP", .run = cmd_noop, .counted = METRIC_COMMAND_NOOP },
+    { .verb = "RSET", .run = cmd_rset, .counted = METRIC_COMMAND_RSET },
+    { .verb = "QUIT", .run = cmd_quit, .counted = METRIC_COMMAND_QUIT },
+    { .verb = "CAPA", .run = pop3_cmd_capa, .counted = METRIC_COMMAND_CAPA },
 };
 const struct command_table pop3_drop_commands = { rows, sizeof rows / sizeof rows[0] };

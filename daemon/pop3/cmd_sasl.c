@@ -110,6 +110,7 @@ static enum outcome challenge(struct pop3_session *s, struct span octets)
     sodium_bin2base64(line + 2, sizeof line - 4, (const unsigned char *)octets.at, octets.len, BASE64);
     size_t len = strlen(line);
     memcpy(line + len, "\r\n", 2);
+    pop3_trace_reply(s, SPAN_OF("+ ***"));
     conn_write(s->conn, line, len + 2);
     secret_wipe(line, len);
     return P3_ASK;
@@ -156,6 +157,7 @@ static enum outcome start(struct pop3_session *s, struct span initial)
         opening.unique = binding(s, CONN_TLS_UNIQUE, unique);
     }
     s->pass_at = loop_now(s->service->host.loop);
+    s->asked_us = metrics_now_us();
     /* Who it is only the helper will know: it refuses on its own where too many have guessed. */
     (void)pop3_may_try(s, SPAN_OF(""), network, &opening.origin);
     s->auth_id = auth_start(s->service->host.auth, &opening, pop3_on_verdict, s);
@@ -175,6 +177,7 @@ static enum outcome message(struct pop3_session *s, struct span text)
         out = start(s, (struct span){ (const char *)octets, len });
     } else {
         s->pass_at = loop_now(s->service->host.loop);
+        s->asked_us = metrics_now_us();
         auth_respond(s->service->host.auth, s->auth_id, (struct span){ (const char *)octets, len });
     }
     secret_wipe(octets, sizeof octets);
@@ -184,6 +187,7 @@ static enum outcome message(struct pop3_session *s, struct span text)
 enum outcome pop3_sasl_line(struct pop3_session *s, enum line_kind kind, struct span line)
 {
     s->wants_line = false;
+    pop3_trace_answer(s);
     switch (kind) {
     case LINE_COMMAND:
         break;

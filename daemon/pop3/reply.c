@@ -39,9 +39,11 @@ reply(struct pop3_session *s, const char *status, const char *fmt, va_list args)
     len += (size_t)n;
     if (line[len - 1] == ' ')
         len--;              /* "+OK" alone */
+    pop3_trace_reply(s, (struct span){ line, len });
     line[len++] = '\r';
     line[len++] = '\n';
     conn_write(s->conn, line, len);
+    s->replied_until = conn_octets_out(s->conn) + conn_queued(s->conn);
 }
 
 enum outcome pop3_ok(struct pop3_session *s, const char *fmt, ...)
@@ -87,6 +89,8 @@ enum outcome pop3_ready_reply(struct pop3_session *s, const char *text, size_t l
 {
     ASSERT(!s->replied);
     s->replied = true;
+    pop3_trace_reply(s, (struct span){ text, strcspn(text, "\r") });
     conn_write(s->conn, text, len);
+    s->replied_until = conn_octets_out(s->conn) + conn_queued(s->conn);
     return P3_DONE;
 }

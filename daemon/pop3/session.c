@@ -16,14 +16,13 @@
 #include "daemon/base/mem.h"
 #include "daemon/net/conn.h"
 #include "daemon/net/loop.h"
-#include "storage/drop.h"
 
 /* Looks at a client's output in one write time, so that it is closed between 1 and 1.25 of it. */
 enum { LOOKS = 4 };
 
 static const char *const end_names[] = {
     [END_QUIT] = "quit", [END_EOF] = "eof", [END_TIMEOUT] = "timeout", [END_LOST] = "lost", [END_DRAIN] = "drain",
-    [END_BAD_COMMANDS] = "bad-commands", [END_REFUSED] = "refused", [END_ERROR] = "error",
+    [END_BAD_COMMANDS] = "bad-commands", [END_REFUSED] = "refused", [END_KICKED] = "kicked", [END_ERROR] = "error",
 };
 
 static const char *const state_names[] = {
@@ -108,6 +107,12 @@ static void on_timer(void *arg)
 
 /* ------------------------------------------------------------ start and end */
 
+void pop3_charge(struct pop3_session *s, struct drop_cost cost)
+{
+    s->cost.statements += cost.statements;
+    s->cost.us += cost.us;
+}
+
 const char *pop3_tls_text(const struct pop3_session *s, char out[TLS_TEXT_SIZE])
 {
     const char *version = s->conn != NULL ? conn_tls_version(s->conn) : NULL;
@@ -177,6 +182,7 @@ void pop3_session_start(struct pop3_service *service, int in, int out, const str
         s->next->prev = s;
     service->sessions = s;
     service->count++;
+    metric_add(METRIC_POP3_SESSIONS, 1);
 
     s->conn = conn_new(service->host.loop, in, out, &protocol, s);
     if (entry->origin != NULL)
@@ -184,6 +190,8 @@ void pop3_session_start(struct pop3_service *service, int in, int out, const str
     s->timer = timer_new(service->host.loop, on_timer, s);
     pop3_set_login_timer(s);
     log_debug(s->id, "start peer=%s", conn_peer(s->conn));
+    if (pop3_is_traced(s))
+        log_info(s->id, "trace start peer=%s local=%s", conn_peer(s->conn), conn_local(s->conn));
     if (!let_in(s, entry->implicit_tls))
         return;
     s->may_login = entry->cleartext == POP3_CLEARTEXT_ALWAYS ||
@@ -207,15 +215,19 @@ static void log_end(const struct pop3_session *s)
     enum log_level level = s->state != POP3_AUTHORIZATION || s->refused > 0 || s->end == END_BAD_COMMANDS || wrong != NULL
                                ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
     uint64_t ms = loop_now(s->service->host.loop) - s->started;
-    char line[640], tls[TLS_TEXT_SIZE];
+    char line[1024], tls[TLS_TEXT_SIZE];
 
     if (!log_wants(level))
         return;
-    snprintf(line, sizeof line, "peer=%s%s retr=%llu/%llu top=%llu/%llu dele=%zu left=%llu/%llu in=%llu out=%llu time=%llu.%03llu end=%s%s%s%s",
+    snprintf(line, sizeof line, "peer=%s%s retr=%llu/%llu top=%llu/%llu dele=%zu left=%llu/%llu local=%s mechanism=%s sql=%llu sql-time=%llu.%06llu"
+             " auth-time=%llu.%06llu in-use=%u in=%llu out=%llu time=%llu.%03llu end=%s%s%s%s",
              s->conn != NULL ? conn_peer(s->conn) : "gone", pop3_tls_text(s, tls),
              (unsigned long long)s->retr.messages, (unsigned long long)s->retr.octets,
              (unsigned long long)s->top.messages, (unsigned long long)s->top.octets,
              s->removed, (unsigned long long)s->left.messages, (unsigned long long)s->left.octets,
+             s->conn != NULL ? conn_local(s->conn) : "gone", s->mechanism != MECHANISMS ? mechanisms[s->mechanism].name : s->name != NULL ? "USER" : "none",
+             (unsigned long long)s->cost.statements, (unsigned long long)(s->cost.us / 1000000), (unsigned long long)(s->cost.us % 1000000),
+             (unsigned long long)(s->auth_us / 1000000), (unsigned long long)(s->auth_us % 1000000), s->in_use,
              (unsigned long long)s->in_seen, (unsigned long long)s->out_seen,
              (unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000), end_names[s->end],
              wrong != NULL ? " tls-error=\"" : "", wrong != NULL ? wrong : "", wrong != NULL ? "\"" : "");
@@ -229,6 +241,20 @@ static void log_end(const struct pop3_session *s)
     }
 }
 
+static void count_end(const struct pop3_session *s)
+{
+    metric_add(METRIC_RETR_MESSAGES, s->retr.messages);
+    metric_add(METRIC_RETR_OCTETS, s->retr.octets);
+    metric_add(METRIC_TOP_MESSAGES, s->top.messages);
+    metric_add(METRIC_DELETED_MESSAGES, s->removed);
+    metric_add(METRIC_OCTETS_IN, s->in_seen);
+    metric_add(METRIC_OCTETS_OUT, s->out_seen);
+    if (s->end == END_KICKED)
+        metric_add(METRIC_KICKED, 1);
+    if (s->state != POP3_AUTHORIZATION && s->end != END_QUIT)
+        metric_add(METRIC_POP3_LOST, 1);
+}
+
 static void session_closed(void *arg)
 {
     pop3_session_gone(arg);
@@ -239,7 +265,7 @@ static void session_free(struct pop3_session *s)
 {
     struct pop3_service *service = s->service;
     struct conn *conn = s->conn;
-    bool finish = conn != NULL && s->end != END_LOST && s->end != END_TIMEOUT;
+    bool finish = conn != NULL && s->end != END_LOST && s->end != END_TIMEOUT && s->end != END_KICKED;
 
     if (s->auth_id != 0)
         auth_forget(service->host.auth, s->auth_id);
@@ -292,9 +318,12 @@ void pop3_session_over(struct pop3_session *s, enum pop3_end end)
         return;
     }
     /* No commit: the marks mean nothing, all messages are left. */
-    if (s->drop != NULL)
+    if (s->drop != NULL) {
         s->left = (struct tally){ drop_count(s->drop), drop_octets(s->drop) };
+        pop3_charge(s, drop_cost(s->drop));
+    }
     log_end(s);
+    count_end(s);
     session_free(s);
 }
 
@@ -319,6 +348,7 @@ static bool settle(struct pop3_session *s, enum outcome out)
     switch (out) {
     case P3_DONE:
         ASSERT(s->replied);
+        pop3_trace_rest(s);
         s->replied = false;
         s->command = NULL;
         if (!s->service->closing)
@@ -439,6 +469,8 @@ static enum outcome one_line(struct pop3_session *s, enum line_kind kind, struct
     /* RFC 1939 section 7: PASS only right after USER. CAPA in between is harmless and seen. */
     if (s->state == POP3_AUTHORIZATION && (cmd == NULL || !cmd->keeps_name))
         pop3_set_name(s, (struct span){ NULL, 0 });
+    pop3_trace_command(s, cmd, line);
+    metric_add(cmd != NULL ? cmd->counted : METRIC_COMMAND_OTHER, 1);
     if (known < 0) {
         s->bad = 0;
         return pop3_err(s, RC_NONE, "%s", wrong);

@@ -14,16 +14,17 @@
 #include <stdint.h>
 
 #include "auth/mechanism.h"
+#include "daemon/base/metrics.h"
 #include "daemon/base/span.h"
 #include "daemon/pop3/args.h"
 #include "daemon/pop3/guard.h"
 #include "daemon/pop3/line.h"
 #include "daemon/pop3/pop3.h"
 #include "daemon/pop3/stuff.h"
+#include "storage/drop.h"
 
 struct conn;
 struct timer;
-struct drop;
 struct pop3_session;
 
 enum outcome {
@@ -37,7 +38,7 @@ enum outcome {
 enum pop3_state { POP3_AUTHORIZATION, POP3_TRANSACTION, POP3_UPDATE };
 
 /* Why a session ended; in the log line of its end. */
-enum pop3_end { END_QUIT, END_EOF, END_TIMEOUT, END_LOST, END_DRAIN, END_BAD_COMMANDS, END_REFUSED, END_ERROR };
+enum pop3_end { END_QUIT, END_EOF, END_TIMEOUT, END_LOST, END_DRAIN, END_BAD_COMMANDS, END_REFUSED, END_KICKED, END_ERROR };
 
 /* A row of a state's command table. */
 struct command {
@@ -47,6 +48,7 @@ struct command {
     bool keeps_name;            /* may stand between USER and PASS */
     enum outcome (*run)(struct pop3_session *s, const struct args *args);
     enum outcome (*step)(struct pop3_session *s);   /* goes on when the output has drained */
+    enum metric counted;        /* where it is counted; METRIC_COMMAND_OTHER where it has no line of its own */
 };
 
 struct command_table {
@@ -77,6 +79,11 @@ struct pop3_session {
     struct line_reader line;
     unsigned bad;                   /* commands in a row that were none */
     uint64_t started;
+    struct drop_cost cost;          /* of maildrops that are not s->drop any more */
+    uint64_t asked_us;              /* when the helper was asked, then when the maildrop was; monotonic */
+    uint64_t auth_us;               /* that helpers took in all */
+    uint64_t replied_until;         /* octets of output up to the end of the last reply's first line */
+    unsigned in_use;                /* logins that met another session's lock */
 
     /* AUTHORIZATION */
     char *name;                     /* of USER; after the login the address of the mailbox */
@@ -152,6 +159,8 @@ bool pop3_act(struct pop3_session *s, enum outcome out);
 void pop3_session_over(struct pop3_session *s, enum pop3_end end);
 /* As the service closes: at once, or after the command that is being answered. */
 void pop3_session_drain(struct pop3_session *s);
+/* These statements were this session's. */
+void pop3_charge(struct pop3_session *s, struct drop_cost cost);
 void pop3_enter(struct pop3_session *s, enum pop3_state to);
 /* " tls=TLSv1.3 cipher=...", or nothing: for the log. */
 enum { TLS_TEXT_SIZE = 128 };
@@ -186,6 +195,16 @@ enum outcome pop3_sasl_line(struct pop3_session *s, enum line_kind kind, struct 
 enum outcome pop3_sasl_challenge(struct pop3_session *s, struct span challenge);
 /* " mechanism=PLAIN", or nothing: for the log. */
 const char *pop3_mechanism_text(const struct pop3_session *s, char out[SASL_LIST_SIZE]);
+
+/* trace.c */
+bool pop3_is_traced(const struct pop3_session *s);
+/* A line came in: of this command, NULL where it is none. */
+void pop3_trace_command(const struct pop3_session *s, const struct command *cmd, struct span line);
+/* A line came in that is no command but a client's answer to a challenge. */
+void pop3_trace_answer(const struct pop3_session *s);
+/* The first line of a reply, without its end; and what came behind it, when the reply is complete. */
+void pop3_trace_reply(const struct pop3_session *s, struct span line);
+void pop3_trace_rest(const struct pop3_session *s);
 
 /* cmd_auth.c */
 struct auth_result;
