@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "auth/helper.h"
+#include "daemon/base/control.h"
 #include "storage/store.h"
 
 struct pg_conn;
@@ -26,7 +27,7 @@ enum ctl_exit {
 
 enum ctl_option {
     OPT_CONFIG, OPT_AS, OPT_JSON, OPT_HELP, OPT_VERSION, /* of the tool: allowed everywhere */
-    OPT_ALIAS_OF, OPT_ALL, OPT_ANY, OPT_BATCH, OPT_DOMAIN, OPT_DRY_RUN, OPT_FORCE, OPT_FORMAT, OPT_HASH, OPT_MAILBOX, OPT_NAME,
+    OPT_ALIAS_OF, OPT_ALL, OPT_ANY, OPT_BATCH, OPT_DOMAIN, OPT_DRY_RUN, OPT_FORCE, OPT_FORMAT, OPT_HASH, OPT_MAILBOX, OPT_MINUTES, OPT_NAME, OPT_OFF,
     OPT_PARTITIONS, OPT_QUICK, OPT_QUOTA, OPT_QUOTING, OPT_RATE, OPT_RAW, OPT_REMOVE, OPT_REPAIR, OPT_RESUME, OPT_SENDER,
     OPT_SESSION, OPT_SINCE, OPT_SKIP, OPT_SOCKET, OPT_STORE, OPT_TENANT, OPT_UID, OPT_UIDLS, OPT_YES,
     OPT_COUNT,
@@ -39,6 +40,7 @@ struct ctl {
     bool json;
     struct storage_settings storage;
     struct auth_settings auth;
+    struct control_settings control;
     struct pg_conn *db;             /* PGconn; NULL for a verb that does not ask for one */
 };
 
@@ -72,5 +74,6 @@ ctl_run run_secrets_new_key, run_secrets_status, run_secrets_seal, run_secrets_u
 ctl_run run_policy_set, run_policy_show, run_policy_clear;
 ctl_run run_password, run_import, run_export, run_message_list, run_message_show, run_message_remove, run_sessions, run_check, run_deliver;
 ctl_run run_history, run_undelete, run_expire, run_du, run_verify, run_restored;
+ctl_run run_reload, run_drain, run_upgrade, run_kick, run_trace, run_log_level, run_status, run_top;
 
 #endif

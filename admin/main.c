@@ -22,7 +22,7 @@
 
 #define BIT(option) (UINT64_C(1) << (option))
 
-enum needs { NEEDS_NOTHING, NEEDS_DATABASE, NEEDS_SCHEMA };
+enum needs { NEEDS_NOTHING, NEEDS_CONFIG, NEEDS_DATABASE, NEEDS_SCHEMA };
 
 struct verb {
     const char *word, *action;      /* action is NULL for a verb of one word */
@@ -58,7 +58,9 @@ static const struct cmdline_option option_rows[OPT_COUNT] = {
     [OPT_FORMAT] = { "format", "FORMAT", "mbox, maildir or eml; an import looks by itself", 0 },
     [OPT_HASH] = { "hash", NULL, "standard input holds a password hash, not a password", 0 },
     [OPT_MAILBOX] = { "mailbox", "ADDRESS", "for this mailbox", 0 },
+    [OPT_MINUTES] = { "minutes", "N", "for so long", 0 },
     [OPT_NAME] = { "name", "NEW", "another name", 0 },
+    [OPT_OFF] = { "off", NULL, "no longer", 0 },
     [OPT_PARTITIONS] = { "partitions", "N", "hash partitions of content and content_part, 0 to 1024 (default 0: plain tables)", 0 },
     [OPT_QUICK] = { "quick", NULL, "count only, do not read the mail", 0 },
     [OPT_QUOTA] = { "quota", "OCTETS", "most octets of mail: 500M, 2G, or none", 0 },
@@ -273,12 +275,12 @@ static void config_problem(void *arg, const char *file, int line, const char *te
 static bool load_config(struct ctl *c)
 {
     static const char usual[] = POSTERN_SYSCONFDIR "/postern.conf";
-    const struct option_target targets[] = { { &storage_options, &c->storage }, { &auth_options, &c->auth } };
+    const struct option_target targets[] = { { &storage_options, &c->storage }, { &auth_options, &c->auth }, { &control_options, &c->control } };
     const char *file = c->opt[OPT_CONFIG];
 
     if (file == NULL && (access(usual, F_OK) == 0 || errno != ENOENT))
         file = usual;
-    return options_load(file, targets, 2, NULL, true, config_problem, NULL) == 0;
+    return options_load(file, targets, sizeof targets / sizeof targets[0], NULL, true, config_problem, NULL) == 0;
 }
 
 int main(int argc, char **argv)
@@ -306,7 +308,7 @@ int main(int argc, char **argv)
     if (v->needs == NEEDS_NOTHING) {
         end = v->run(&c);
     } else if (load_config(&c)) {
-        end = db_connect(&c);
+        end = v->needs > NEEDS_CONFIG ? db_connect(&c) : CTL_DONE;
         if (end == CTL_DONE && v->needs == NEEDS_SCHEMA)
             end = db_need_schema(&c);
         if (end == CTL_DONE)
@@ -315,6 +317,7 @@ int main(int argc, char **argv)
     db_close(&c);
     options_free(&storage_options, &c.storage);
     options_free(&auth_options, &c.auth);
+    options_free(&control_options, &c.control);
     if (fflush(stdout) != 0 && end == CTL_DONE)
         end = ctl_error(CTL_FAILED, "could not write to standard output: %s", strerror(errno));
     return (int)end;

@@ -431,6 +431,11 @@ struct auth_client *auth_client_new(struct loop *loop, const int *fds, size_t co
     return c;
 }
 
+size_t auth_client_waiting(const struct auth_client *c)
+{
+    return c->waiting_count;
+}
+
 static void free_each(void *p, void *arg)
 {
     request_free(arg, p);

@@ -110,6 +110,8 @@ uint64_t auth_start(struct auth_client *client, const struct auth_opening *openi
 void auth_respond(struct auth_client *client, uint64_t id, struct span response);
 /* The asker has gone, or the client gave an exchange up: its answer is thrown away. An id that is over is allowed. */
 void auth_forget(struct auth_client *client, uint64_t id);
+/* Requests that wait for a helper to take them. */
+size_t auth_client_waiting(const struct auth_client *client);
 /* How many helpers are there, of how many. */
 size_t auth_client_alive(const struct auth_client *client);
 

@@ -20,7 +20,9 @@
 #include "daemon/base/limit.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/metrics.h"
 #include "daemon/net/peer.h"
+#include "daemon/orders.h"
 #include "daemon/privdrop.h"
 #include "daemon/serve.h"
 #include "daemon/sockets.h"
@@ -34,6 +36,8 @@ struct cell {
     pid_t *helpers;         /* 0: gone */
     size_t helper_count;
     size_t alive;           /* members */
+    int orders;             /* our end, -1: there is none */
+    int seat;               /* of its gauges */
     bool retiring;
     bool wrong_schema;
     struct limits *limits;
@@ -62,9 +66,10 @@ pid_t cell_fork_helper(struct config *config, const char *number, int fd, int pa
     snprintf(ident, sizeof ident, "posternd auth %s", number);
     snprintf(name, sizeof name, "posternd a%s", number);
     process_become(&(struct process_role){
-        .ident = ident, .name = name, .user = config->daemon.auth_user, .level = config->log_level,
+        .ident = ident, .name = name, .user = config->daemon.auth_user,
         .keep = &fd, .keep_count = 1, .parent_signal = parent_signal, .parent = parent,
     });
+    metrics_use((unsigned)strtoul(number, NULL, 10));
     config_forget_mail(config);
     /* A helper ends when its worker does: a signal to the whole group or service must not take it from sessions that drain. */
     signal(SIGTERM, SIG_IGN);
@@ -74,7 +79,7 @@ pid_t cell_fork_helper(struct config *config, const char *number, int fd, int pa
     _exit(auth_helper_run(fd, config->conninfo_auth, &config->auth, schema_wanted()));
 }
 
-static pid_t fork_worker(unsigned number, const struct cell_plan *plan, int limits_area, const int *auth, size_t auth_count)
+static pid_t fork_worker(unsigned number, const struct cell_plan *plan, int limits_area, const int *auth, size_t auth_count, int orders, int seat)
 {
     char ident[48], name[16];
     const struct sockets *sockets = plan->sockets;
@@ -87,19 +92,22 @@ static pid_t fork_worker(unsigned number, const struct cell_plan *plan, int limi
         return pid;
     snprintf(ident, sizeof ident, "posternd worker %u", number);
     snprintf(name, sizeof name, "posternd w%u", number);
-    keep = mem_array(sockets->count + auth_count, sizeof *keep);
+    keep = mem_array(sockets->count + auth_count + 1, sizeof *keep);
     if (sockets->count > 0)
         memcpy(keep, sockets->fds, sockets->count * sizeof *keep);
     memcpy(keep + sockets->count, auth, auth_count * sizeof *keep);
+    keep[sockets->count + auth_count] = orders;
     process_become(&(struct process_role){
-        .ident = ident, .name = name, .user = plan->config->daemon.user, .level = plan->config->log_level,
-        .keep = keep, .keep_count = sockets->count + auth_count,
+        .ident = ident, .name = name, .user = plan->config->daemon.user,
+        .keep = keep, .keep_count = sockets->count + auth_count + (orders >= 0),
         /* A worker without a master drains: nobody else would ever tell it to. */
         .parent_signal = WORKER_DRAIN, .parent = parent,
     });
     mem_free(keep);
     config_forget_auth(plan->config);
-    _exit(worker_run(plan->config, sockets, auth, auth_count, &shared));
+    metrics_use(number);
+    metrics_sit(seat);
+    _exit(worker_run(plan->config, sockets, auth, auth_count, &shared, orders));
 }
 
 /* --------------------------------------------------------------- the cell */
@@ -131,8 +139,11 @@ struct cell *cell_new(unsigned number, uint64_t now, const struct cell_plan *pla
     struct cell *c = mem_zalloc(sizeof *c);
     int *ends;
 
+    int orders[2] = { -1, -1 };
+
     c->number = number;
     c->started = now;
+    c->seat = metrics_seat_take();
     c->helper_count = (size_t)plan->config->auth.auth_helpers;
     c->helpers = mem_array(c->helper_count, sizeof *c->helpers);
     ends = mem_array(c->helper_count, sizeof *ends);
@@ -142,8 +153,14 @@ struct cell *cell_new(unsigned number, uint64_t now, const struct cell_plan *pla
     c->limits = plan->limits;
     c->limits_area = limit_area_take(c->limits->present);
     if (fork_helpers(c, plan, ends)) {
-        pid_t pid = fork_worker(number, plan, c->limits_area, ends, c->helper_count);
+        pid_t pid;
 
+        /* Without them it serves all the same. */
+        if (orders_pair(orders) < 0)
+            log_warning(NULL, "worker %u gets no orders: %s", number, strerror(errno));
+        pid = fork_worker(number, plan, c->limits_area, ends, c->helper_count, orders[1], c->seat);
+        if (orders[1] >= 0)
+            close(orders[1]);
         if (pid > 0) {
             c->worker = pid;
             c->alive++;
@@ -157,6 +174,7 @@ struct cell *cell_new(unsigned number, uint64_t now, const struct cell_plan *pla
             close(ends[i]);
     }
     mem_free(ends);
+    c->orders = orders[0];
     return c;
 }
 
@@ -169,6 +187,9 @@ void cell_free(struct cell **cell)
     ASSERT(c->alive == 0);
     *cell = NULL;
     limit_area_give(c->limits->present, c->limits_area);
+    if (c->orders >= 0)
+        close(c->orders);
+    metrics_seat_free(c->seat);
     mem_free(c->helpers);
     mem_free(c);
 }
@@ -210,14 +231,14 @@ void cell_retire(struct cell *c)
     ask_worker(c, WORKER_RETIRE);
 }
 
-void cell_drain(struct cell *c)
-{
-    ask_worker(c, WORKER_DRAIN);
-}
-
 void cell_close(struct cell *c)
 {
     ask_worker(c, WORKER_CLOSE);
+}
+
+bool cell_order(const struct cell *c, const struct order *order, int passed)
+{
+    return c->worker > 0 && c->orders >= 0 && orders_send(c->orders, order, passed);
 }
 
 void cell_kill(struct cell *c)
@@ -260,6 +281,8 @@ int cell_reap(struct cell *c, pid_t pid, int status)
         /* Whatever sessions it had are over. */
         limit_area_give(c->limits->present, c->limits_area);
         c->limits_area = -1;
+        metrics_seat_free(c->seat);
+        c->seat = -1;
         c->wrong_schema = WIFEXITED(status) && WEXITSTATUS(status) == WORKER_WRONG_SCHEMA;
         snprintf(who, sizeof who, "worker %u", c->number);
         report_end(c, who, pid, status);

@@ -14,6 +14,7 @@
 
 struct cell;
 struct limits;
+struct order;
 struct recent;
 struct sockets;
 
@@ -41,9 +42,10 @@ uint64_t cell_started(const struct cell *cell);
 
 /* Its worker accepts no more, lets its sessions finish and exits; the helpers follow. */
 void cell_retire(struct cell *cell);
-/* The same with a deadline (drain_time); or without any time at all. */
-void cell_drain(struct cell *cell);
+/* The same without any time. */
 void cell_close(struct cell *cell);
+/* To its worker; passed (or -1) goes with it. False if it is gone or takes no orders. */
+bool cell_order(const struct cell *cell, const struct order *order, int passed);
 /* SIGKILL to all that is left. */
 void cell_kill(struct cell *cell);
 

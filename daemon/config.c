@@ -21,6 +21,7 @@
 #include "auth/mechanism.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
+#include "daemon/metrics_http.h"
 #include "daemon/net/proxy_gate.h"
 #include "daemon/net/tls_tickets.h"
 #include "storage/conninfo.h"
@@ -52,6 +53,7 @@ static const struct section {
     size_t offset;              /* of its settings in struct config */
 } sections[] = {
     { "Processes and log", &daemon_options, offsetof(struct config, daemon) },
+    { "Operation", &control_options, offsetof(struct config, control) },
     { "Database", &storage_options, offsetof(struct config, storage) },
     { "Authentication", &auth_options, offsetof(struct config, auth) },
     { "TLS", &tls_options, offsetof(struct config, tls) },
@@ -152,6 +154,8 @@ static void check_log(struct config *c, unsigned flags, struct report *r)
         [LOG_LEVEL_INFO] = "info", [LOG_LEVEL_DEBUG] = "debug",
     };
     const char *target = c->daemon.log;
+    char host[64];
+    uint16_t port;
     size_t i;
 
     if (strcmp(target, "stderr") == 0) {
@@ -173,6 +177,11 @@ static void check_log(struct config *c, unsigned flags, struct report *r)
 
     if (c->daemon.pid_file[0] != '\0' && c->daemon.pid_file[0] != '/')
         problemf(r, 0, "pid_file: \"%s\" is not an absolute path", c->daemon.pid_file);
+    if (c->control.control_socket[0] != '\0' && c->control.control_socket[0] != '/')
+        problemf(r, 0, "control_socket: \"%s\" is not an absolute path", c->control.control_socket);
+    if (c->control.metrics_listen[0] != '\0' && !metrics_http_address(c->control.metrics_listen, host, &port))
+        problemf(r, 0, "metrics_listen: \"%s\" is not an address and a port, as in 127.0.0.1:9110 or [::1]:9110",
+                 c->control.metrics_listen);
 }
 
 /* Returns the user's id, or -1 after a problem. */

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "auth/helper.h"
+#include "daemon/base/control.h"
 #include "daemon/base/log.h"
 #include "daemon/base/options.h"
 #include "daemon/lmtp/lmtp.h"
@@ -37,6 +38,7 @@ extern const struct option_table listener_options;
 
 struct config {
     struct daemon_settings daemon;
+    struct control_settings control;
     struct storage_settings storage;
     struct auth_settings auth;
     struct tls_settings tls;

@@ -259,7 +259,7 @@ static int one_delivery(struct config *config, int in, int out)
     keep[0] = in;
     keep[1] = out;
     process_become(&(struct process_role){
-        .ident = "posternd", .name = "posternd", .user = config->daemon.user, .level = config->log_level,
+        .ident = "posternd", .name = "posternd", .user = config->daemon.user,
         .keep = keep, .keep_count = 2,
     });
     config_forget_auth(config);
@@ -320,7 +320,7 @@ int inetd_run(const char *file, bool lmtp, int in, int out, bool tls)
     keep[1] = out;
     keep[2] = pair[0];
     process_become(&(struct process_role){
-        .ident = "posternd", .name = "posternd", .user = config->daemon.user, .level = config->log_level,
+        .ident = "posternd", .name = "posternd", .user = config->daemon.user,
         .keep = keep, .keep_count = 3,
     });
     config_forget_auth(config);

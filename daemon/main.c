@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@
 #include "daemon/certs.h"
 #include "daemon/config.h"
 #include "daemon/flags.h"
+#include "daemon/handover.h"
 #include "daemon/inetd.h"
 #include "daemon/master.h"
 #include "daemon/sd.h"
@@ -62,7 +64,7 @@ static int check(const struct flags *f)
 }
 
 /* A listening socket as descriptor 0: inetd's `wait`, xinetd's `wait = yes`, systemd's StandardInput=socket. */
-static int adopt_stdin(const struct flags *f)
+static int adopt_stdin(const struct flags *f, const char *program)
 {
     int fds[2];
 
@@ -71,7 +73,7 @@ static int adopt_stdin(const struct flags *f)
         return EXIT_FAILURE;
     close(fds[1]);              /* the same socket once more, under wait; nothing that we write to anyhow */
     return master_run(&(struct master_start){
-        .file = f->file, .foreground = true, .adopted = fds, .adopted_count = 1, .ready_fd = -1, .no_stderr = true,
+        .program = program, .file = f->file, .foreground = true, .adopted = fds, .adopted_count = 1, .ready_fd = -1, .no_stderr = true,
     });
 }
 
@@ -104,14 +106,47 @@ static int take_ready_fd(int fd)
     return ready;
 }
 
-static int daemon_or_foreground(const struct flags *f)
+/* For an upgrade. By the name that we were started with: behind a link there may be another file by then. */
+static const char *program_path(const char *argv0)
+{
+    static char exe[PATH_MAX];
+    static char *absolute;
+    ssize_t n;
+
+    if (strchr(argv0, '/') != NULL)
+        return absolute = master_path(argv0);
+    n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    return n > 0 ? exe : argv0;
+}
+
+/* In place of a master that goes on until we serve. */
+static int take_over(const struct flags *f, const char *program, const struct handover *handover)
+{
+    return master_run(&(struct master_start){
+        .program = program, .file = f->file, .foreground = f->foreground, .handover = handover,
+        .adopted = handover->adopted, .adopted_count = handover->adopted_count,
+        .adopted_names = handover->adopted_names, .ready_fd = -1,
+    });
+}
+
+static int daemon_or_foreground(const struct flags *f, const char *program)
 {
     int fds[SD_MOST_FDS];
     const char *why = NULL;
     char *names;
     size_t count;
     int status, ready = -1;
+    static struct handover handover;
 
+    switch (handover_take(&handover)) {
+    case 0:
+        break;
+    case 1:
+        return take_over(f, program, &handover);
+    default:
+        fprintf(stderr, "posternd: what the old posternd hands over makes no sense\n");
+        return EXIT_FAILURE;
+    }
     if (f->ready_fd >= 0 && (ready = take_ready_fd(f->ready_fd)) < 0)
         return EXIT_FAILURE;
     if (!sd_listen_fds(&count, &names, &why)) {
@@ -128,7 +163,7 @@ static int daemon_or_foreground(const struct flags *f)
     for (size_t i = 0; i < count; i++)
         fds[i] = SD_FIRST_FD + (int)i;
     status = master_run(&(struct master_start){
-        .file = f->file, .foreground = f->foreground || count > 0, .adopted = fds, .adopted_count = count,
+        .program = program, .file = f->file, .foreground = f->foreground || count > 0, .adopted = fds, .adopted_count = count,
         .adopted_names = names, .ready_fd = ready,
     });
     mem_free(names);
@@ -162,6 +197,6 @@ int main(int argc, char **argv)
     if (f.check)
         return check(&f);
     if (sd_is_listening(0))
-        return adopt_stdin(&f);
-    return daemon_or_foreground(&f);
+        return adopt_stdin(&f, program_path(argv[0]));
+    return daemon_or_foreground(&f, program_path(argv[0]));
 }

@@ -3,12 +3,11 @@
  *
  * It has all the rights there are and therefore looks at nothing that a
  * stranger has sent: no client's octet, no answer of the database, no message
- * of a worker; only its file, the certificates and keys that it names, signals
- * and how processes ended.
+ * of a worker; only its file, the certificates and keys that it names, signals,
+ * how processes ended, and lines of operators that the kernel vouches for.
  *
  * No signal handler anywhere: all signals are blocked for as long as it runs
- * and taken one at a time by sigtimedwait(), so that nothing happens in
- * between. Signals of one kind that come together count as one; therefore
+ * and taken one at a time from a signalfd, so that nothing happens in between. Signals of one kind that come together count as one; therefore
  * every turn asks waitpid() until there is nothing more.
  */
 #include "daemon/master.h"
@@ -16,12 +15,14 @@
 #include <errno.h>
 #include <limits.h>
 #include <pwd.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,10 +31,11 @@
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/recent.h"
-#include "daemon/cell.h"
+#include "daemon/base/metrics.h"
 #include "daemon/certs.h"
-#include "daemon/config.h"
 #include "daemon/detach.h"
+#include "daemon/handover.h"
+#include "daemon/master_impl.h"
 #include "daemon/net/tls_tickets.h"
 #include "daemon/privdrop.h"
 #include "daemon/probe.h"
@@ -45,35 +47,10 @@ enum {
     SOUND_MS = 10000,           /* a cell that lived so long was sound: the next pause is the first again */
     KILL_MS = 5000,             /* after drain_time, for what is left */
     LOGINS = 1 << 16,           /* slots of the table for LOGIN-DELAY: 1 MiB */
+    LOOK_MS = 50,               /* between looks whether all cells serve, in an upgrade */
     SPARE_DESCRIPTORS = 64,     /* of a worker, beside sessions, lanes and helpers */
 };
-#define NEVER UINT64_MAX
-
-/* One of the cells there should be. */
-struct slot {
-    struct cell *cell;          /* NULL: to be started at start_at */
-    uint64_t start_at;
-    uint64_t pause;             /* the last one */
-};
-
-struct master {
-    const struct master_start *start;
-    char *file;                 /* the same from any directory */
-    struct config *config;
-    struct sockets *sockets;
-    struct recent *logins;
-    struct limits *limits;
-    struct slot *slots;
-    unsigned slot_count;
-    struct cell **old;          /* incomplete, or of an earlier configuration: they end by themselves */
-    size_t old_count, old_size;
-    bool stopping;
-    uint64_t kill_at;
-    uint64_t watchdog;          /* how often the service manager is told that all is well; 0: never */
-    uint64_t ping_at;
-};
-
-static uint64_t now_ms(void)
+uint64_t master_now(void)
 {
     struct timespec ts;
 
@@ -132,6 +109,7 @@ static void slot_lost(struct master *m, struct slot *slot, uint64_t now)
     slot->start_at = now + slot->pause;
     slot->cell = NULL;
     put_aside(m, cell);
+    metric_add(METRIC_CELL_DEATHS, m->stopping ? 0 : 1);
     if (!m->stopping)
         log_warning(NULL, "cell %u is replaced in %.1f s", cell_number(cell), (double)slot->pause / 1000);
 }
@@ -157,11 +135,13 @@ static void start_cells(struct master *m, uint64_t now)
 
 static void reap_one(struct master *m, pid_t pid, int status)
 {
+    if (master_metrics_reap(m, pid) || upgrade_reap(m, pid, status))
+        return;
     for (unsigned i = 0; i < m->slot_count; i++) {
         struct slot *slot = &m->slots[i];
 
         if (slot->cell != NULL && cell_reap(slot->cell, pid, status) == 1) {
-            slot_lost(m, slot, now_ms());
+            slot_lost(m, slot, master_now());
             return;
         }
     }
@@ -198,6 +178,16 @@ static void put_all_aside(struct master *m)
     m->slot_count = 0;
 }
 
+void master_each_cell(struct master *m, void (*each)(struct cell *cell, void *arg), void *arg)
+{
+    for (unsigned i = 0; i < m->slot_count; i++) {
+        if (m->slots[i].cell != NULL)
+            each(m->slots[i].cell, arg);
+    }
+    for (size_t i = 0; i < m->old_count; i++)
+        each(m->old[i], arg);
+}
+
 static void tell_all(struct master *m, void (*tell)(struct cell *cell))
 {
     for (size_t i = 0; i < m->old_count; i++)
@@ -230,31 +220,66 @@ static void raise_limits(const struct config *c)
                     (long long)c->daemon.sessions_per_worker, (unsigned long long)wanted, (unsigned long long)got);
 }
 
+/* An options_problem: to the log, and to the operator who asked for the reload. */
+static void reload_problem(void *arg, const char *file, int line, const char *text)
+{
+    struct master *m = arg;
+
+    config_log_problem(NULL, file, line, text);
+    if (line > 0)
+        buf_addf(&m->told, "%s:%d: %s\n", file, line, text);
+    else
+        buf_addf(&m->told, "%s: %s\n", file != NULL ? file : "configuration", text);
+}
+
+__attribute__((format(printf, 2, 3)))
+static void reload_failed(struct master *m, const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    log_error(NULL, "reload: %s, the old configuration and its certificates stay", text);
+    buf_addf(&m->told, "%s\n", text);
+}
+
+/* The operators' door, by the configuration of now. The server goes on without it. */
+static void open_control(struct master *m)
+{
+    char *error = NULL;
+
+    if (operator_listen(m->operators, m->config->control.control_socket, &error) < 0)
+        log_warning(NULL, "no control socket: %s", error);
+    mem_free(error);
+}
+
 /* All of the new configuration, or none of it: what can fail comes first. */
 static bool reload_config(struct master *m)
 {
     const char *why = NULL;
     char *error = NULL;
     int problems;
-    struct config *config = config_load(m->file, config_flags(m->start), config_log_problem, NULL, &problems);
+    struct config *config = config_load(m->file, config_flags(m->start), reload_problem, m, &problems);
     struct sockets *sockets;
 
     if (problems == 0)
-        problems = certs_load(config, m->file, m->config, config_log_problem, NULL);
+        problems = certs_load(config, m->file, m->config, reload_problem, m);
     if (problems > 0) {
-        log_error(NULL, "reload: %d problems, the old configuration and its certificates stay", problems);
+        reload_failed(m, "%d problems", problems);
         config_free(&config);
         return false;
     }
     sockets = sockets_bind(config, m->sockets, &error);
     if (sockets == NULL) {
-        log_error(NULL, "reload: %s, the old configuration stays", error);
+        reload_failed(m, "%s", error);
         mem_free(error);
         config_free(&config);
         return false;
     }
     if (!open_log(m->start, config, &why)) {
-        log_error(NULL, "reload: could not open the log %s: %s, the old configuration stays", config->daemon.log, why);
+        reload_failed(m, "could not open the log %s: %s", config->daemon.log, why);
         sockets_free(&sockets, m->sockets);
         config_free(&config);
         return false;
@@ -269,21 +294,25 @@ static bool reload_config(struct master *m)
     config_free(&m->config);
     m->config = config;
     certs_warn(m->config);
+    open_control(m);
     return true;
 }
 
-static void reload(struct master *m)
+bool master_reload(struct master *m)
 {
     struct slot *slots = m->slots;
     unsigned slot_count = m->slot_count;
 
     sd_notify_state("RELOADING=1");
     log_info(NULL, "reload: reading %s", m->file);
-    if (reload_config(m)) {
+    buf_clear(&m->told);
+    bool good = reload_config(m);
+    metric_add(good ? METRIC_RELOADS : METRIC_RELOADS_FAILED, 1);
+    if (good) {
         raise_limits(m->config);
         /* First the new ones, then no more of the old: somebody accepts all the time. */
         make_slots(m);
-        start_cells(m, now_ms());
+        start_cells(m, master_now());
         for (unsigned i = 0; i < slot_count; i++) {
             if (slots[i].cell != NULL)
                 put_aside(m, slots[i].cell);
@@ -292,25 +321,38 @@ static void reload(struct master *m)
         log_info(NULL, "reload: %u cells with the new configuration, sessions of the old ones go on", m->slot_count);
     }
     sd_notify_state("READY=1");
+    return good;
 }
 
 /* -------------------------------------------------------------------- end */
 
-static void stop(struct master *m)
+void master_stop(struct master *m, uint64_t ms)
 {
-    if (m->stopping) {
+    if (m->stopping && !m->replaced) {
         log_info(NULL, "stopping at once");
         tell_all(m, cell_close);
-        m->kill_at = now_ms() + KILL_MS;
+        m->kill_at = master_now() + KILL_MS;
         return;
     }
+    if (!m->stopping && !m->replaced)
+        sd_notify_state("STOPPING=1");
+    /* Once more after a new master took over: then it has a haste. */
+    if (m->stopping)
+        m->replaced = false;
     m->stopping = true;
-    sd_notify_state("STOPPING=1");
-    log_info(NULL, "stopping: sessions have %.1f s to finish", (double)m->config->daemon.drain_time / 1000);
     sockets_free(&m->sockets, NULL);
     put_all_aside(m);
-    tell_all(m, cell_drain);
-    m->kill_at = now_ms() + (uint64_t)m->config->daemon.drain_time + KILL_MS;
+    if (ms == NEVER)
+        return;
+    log_info(NULL, "stopping: sessions have %.1f s to finish", (double)ms / 1000);
+    m->close_at = master_now() + ms;
+    m->kill_at = m->close_at + KILL_MS;
+}
+
+static void close_rest(struct master *m)
+{
+    m->close_at = NEVER;
+    tell_all(m, cell_close);
 }
 
 static void kill_rest(struct master *m)
@@ -322,7 +364,7 @@ static void kill_rest(struct master *m)
 
 /* -------------------------------------------------------------- main loop */
 
-/* Those that the master takes. USR1 and USR2 mean nothing to it, but must not end a worker that is not ready for them. */
+/* Those that the master takes. USR1 means nothing to it, but must not end a worker that is not ready for it. */
 static void master_signals(sigset_t *set)
 {
     sigemptyset(set);
@@ -361,8 +403,16 @@ static void tell_ready(int fd)
 /* When there is something to do although no signal comes. */
 static uint64_t next_deadline(const struct master *m)
 {
-    uint64_t next = m->ping_at < m->kill_at ? m->ping_at : m->kill_at;
+    uint64_t next = m->kill_at;
+    const uint64_t others[] = {
+        m->close_at, m->ping_at, m->metrics_at, m->successor.kill_at, operator_deadline(m->operators),
+        m->predecessor >= 0 ? master_now() + LOOK_MS : NEVER,
+    };
 
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        if (others[i] < next)
+            next = others[i];
+    }
     for (unsigned i = 0; i < m->slot_count; i++) {
         if (m->slots[i].cell == NULL && m->slots[i].start_at < next)
             next = m->slots[i].start_at;
@@ -370,40 +420,62 @@ static uint64_t next_deadline(const struct master *m)
     return next;
 }
 
-/* Returns the signal, or -1 when the deadline has come. */
-static int wait_until(uint64_t deadline)
+/* Returns the signal, or 0: the deadline has come, or something else, which was done. */
+static int wait_until(struct master *m, int signals, uint64_t deadline)
 {
-    sigset_t set;
-    uint64_t now = now_ms();
-    uint64_t ms = deadline > now ? deadline - now : 0;
-    struct timespec ts = { .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000 };
+    struct pollfd fds[2 + OPERATOR_FDS] = {
+        { .fd = signals, .events = POLLIN }, { .fd = m->successor.pid != 0 ? m->successor.pipe : -1, .events = POLLIN },
+    };
+    size_t operators = operator_poll(m->operators, fds + 2);
+    uint64_t now = master_now(), ms = deadline > now ? deadline - now : 0;
+    struct signalfd_siginfo info;
 
-    master_signals(&set);
-    return deadline == NEVER ? sigwaitinfo(&set, NULL) : sigtimedwait(&set, NULL, &ts);
+    if (poll(fds, (nfds_t)(2 + operators), deadline == NEVER ? -1 : ms > INT_MAX ? INT_MAX : (int)ms) < 0)
+        return 0;
+    operator_serve(m->operators, fds + 2, operators, master_now());
+    upgrade_look(m);
+    return read(signals, &info, sizeof info) == (ssize_t)sizeof info ? (int)info.ssi_signo : 0;
 }
 
-static void supervise(struct master *m)
+/* All cells that there should be serve: a process that took another's place waits for that. */
+static void look_whether_done(struct master *m)
 {
-    m->kill_at = NEVER;
+    bool all = metrics_workers() >= m->slot_count &&
+               metrics_gauge(GAUGE_LANES_UP) >= m->slot_count * (uint64_t)m->config->storage.database_lanes;
+
+    if (m->predecessor >= 0 && (all || master_now() >= m->serve_by)) {
+        upgrade_done(m);
+        open_control(m);
+    }
+}
+
+static void supervise(struct master *m, int signals)
+{
     m->watchdog = sd_watchdog();
-    m->ping_at = m->watchdog > 0 ? now_ms() : NEVER;
+    m->ping_at = m->watchdog > 0 ? master_now() : NEVER;
     make_slots(m);
-    start_cells(m, now_ms());
+    start_cells(m, master_now());
     tell_ready(m->start->ready_fd);
     for (;;) {
-        int signo = wait_until(next_deadline(m));
+        int signo = wait_until(m, signals, next_deadline(m));
 
         reap(m);
         if (signo == SIGHUP && !m->stopping)
-            reload(m);
+            master_reload(m);
+        else if (signo == SIGUSR2 && !m->stopping)
+            upgrade_start(m, -1);
         else if (signo == SIGTERM || signo == SIGINT)
-            stop(m);
+            master_stop(m, (uint64_t)m->config->daemon.drain_time);
         if (m->stopping && m->old_count == 0)
             return;
-        if (now_ms() >= m->kill_at)
+        if (master_now() >= m->close_at)
+            close_rest(m);
+        if (master_now() >= m->kill_at)
             kill_rest(m);
-        start_cells(m, now_ms());
-        ping(m, now_ms());
+        start_cells(m, master_now());
+        master_metrics(m, master_now());
+        look_whether_done(m);
+        ping(m, master_now());
     }
 }
 
@@ -453,7 +525,9 @@ static bool first_sockets(struct master *m)
     if (m->start->adopted_count > 0) {
         m->sockets = sockets_adopt(m->config, m->start->adopted, m->start->adopted_count, m->start->adopted_names, &error);
     } else {
-        m->sockets = sockets_bind(m->config, NULL, &error);
+        if (m->start->handover != NULL)
+            m->inherited = m->start->handover->sockets;
+        m->sockets = sockets_bind(m->config, m->inherited, &error);
     }
     if (m->sockets == NULL)
         tell(m, true, "%s", error);
@@ -488,19 +562,24 @@ static bool first_schema(const struct master *m)
 }
 
 /* What is left of the start: no more than that of it can fail. */
-static bool settle(struct master *m, int background)
+static bool settle(struct master *m, int background, int *signals_r)
 {
     sigset_t set;
 
     m->logins = recent_new(LOGINS);
     m->limits = limits_new();
-    if (m->logins == NULL || m->limits == NULL) {
+    if (m->logins == NULL || m->limits == NULL || !metrics_share() || !log_share_level()) {
         tell(m, true, "could not share memory: %s", strerror(errno));
         return false;
     }
     /* Until here SIGTERM simply ended us: there was nothing to be tidied up. */
     master_signals(&set);
     sigprocmask(SIG_BLOCK, &set, NULL);
+    *signals_r = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (*signals_r < 0) {
+        tell(m, true, "could not take signals: %s", strerror(errno));
+        return false;
+    }
     if (pid_file_write(m->config->daemon.pid_file) < 0) {
         tell(m, true, "could not write pid_file %s: %s", m->config->daemon.pid_file, strerror(errno));
         return false;
@@ -514,21 +593,21 @@ static bool settle(struct master *m, int background)
 }
 
 /* Everything that can go wrong, while somebody is there to see it. */
-static bool prepare(struct master *m)
+static bool prepare(struct master *m, int *signals_r)
 {
     int background = -1;
 
     if (!first_config(m) || !first_sockets(m))
         return false;
-    if (!m->start->foreground && (background = detach_fork()) < 0) {
+    if (!m->start->foreground && m->start->handover == NULL && (background = detach_fork()) < 0) {
         tell(m, true, "could not fork: %s", strerror(errno));
         return false;
     }
-    return first_schema(m) && settle(m, background);
+    return first_schema(m) && settle(m, background, signals_r);
 }
 
 /* The file by a path that holds in any directory. Links are left as they are: they may point elsewhere at the next reload. */
-static char *absolute(const char *file)
+char *master_path(const char *file)
 {
     char cwd[PATH_MAX], *path;
     size_t size;
@@ -543,7 +622,12 @@ static char *absolute(const char *file)
 
 int master_run(const struct master_start *start)
 {
-    struct master m = { .start = start, .file = absolute(start->file) };
+    struct master m = {
+        .start = start, .file = master_path(start->file), .predecessor = -1, .metrics_fd = -1, .told = BUF_EMPTY,
+        .close_at = NEVER, .kill_at = NEVER, .metrics_at = NEVER,
+        .successor = { .pipe = -1, .operator = -1, .kill_at = NEVER, .said = BUF_EMPTY },
+    };
+    int signals = -1;
     sigset_t hup;
     bool good;
 
@@ -551,16 +635,27 @@ int master_run(const struct master_start *start)
     sigemptyset(&hup);
     sigaddset(&hup, SIGHUP);
     sigprocmask(SIG_BLOCK, &hup, NULL);
-    good = prepare(&m);
+    m.operators = operator_new(master_command, &m);
+    good = prepare(&m, &signals);
     if (good) {
         log_start(&m);
         certs_warn(m.config);
         raise_limits(m.config);
-        supervise(&m);
+        upgrade_settled(&m);
+        if (m.predecessor < 0)
+            open_control(&m);
+        supervise(&m, signals);
         log_info(NULL, "posternd has stopped");
         pid_file_remove(m.config->daemon.pid_file);
     }
+    if (m.metrics_listen != NULL)
+        master_metrics_stop(&m);
+    /* Where the old master goes on, they are its sockets and its paths. */
+    if (m.predecessor >= 0 || (start->handover != NULL && !good))
+        sockets_leave(&m.sockets);
     sockets_free(&m.sockets, NULL);
+    operator_free(&m.operators);
+    buf_free(&m.told);
     recent_free(&m.logins);
     limits_free(&m.limits);
     config_free(&m.config);

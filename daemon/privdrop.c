@@ -61,7 +61,7 @@ static void close_others(const struct process_role *role)
     mem_free(keep);
     /* The C library's descriptor for syslog went too, and it would go on writing to that number, whatever is there by then. */
     if (log_descriptor() < 0)
-        log_open("syslog", role->level, role->ident, &(const char *){ NULL });
+        log_open("syslog", log_level_now(), role->ident, &(const char *){ NULL });
 }
 
 /* Supplementary groups are kept: the passfile of a role may be readable by one. */

@@ -15,7 +15,6 @@ struct process_role {
     const char *ident;      /* in its log lines: "posternd worker 1" */
     const char *name;       /* for ps and pgrep, at most 15 octets: "posternd w1" */
     const char *user;       /* whose rights it gets, if the caller is root */
-    enum log_level level;
     const int *keep;        /* descriptors that stay open, beside 0, 1, 2 and the log */
     size_t keep_count;
     int parent_signal;      /* what it gets when its parent dies; 0 for nothing */

@@ -26,7 +26,7 @@ static _Noreturn void probe(struct config *config, int out, pid_t parent)
     int outcome;
 
     process_become(&(struct process_role){
-        .ident = "posternd probe", .name = "posternd probe", .user = config->daemon.user, .level = config->log_level,
+        .ident = "posternd probe", .name = "posternd probe", .user = config->daemon.user,
         .keep = &out, .keep_count = 1, .parent_signal = SIGKILL, .parent = parent,
     });
     config_forget_auth(config);

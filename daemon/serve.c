@@ -7,6 +7,7 @@
 
 #include "auth/client.h"
 #include "daemon/base/log.h"
+#include "daemon/base/metrics.h"
 #include "daemon/net/loop.h"
 #include "storage/deliver.h"
 #include "storage/store.h"
@@ -53,7 +54,7 @@ static void start_lmtp(struct serve *s, const struct config *config, const struc
 void serve_start(struct serve *s, const struct config *config, unsigned what, const int *auth, size_t auth_count,
                  const struct serve_shared *shared, const struct serve_calls *calls)
 {
-    *s = (struct serve){ .loop = loop_new() };
+    *s = (struct serve){ .loop = loop_new(), .lanes = (size_t)config->storage.database_lanes };
     if (what & SERVE_POP3)
         start_pop3(s, config, auth, auth_count, shared, calls);
     if (what & SERVE_LMTP)
@@ -63,6 +64,22 @@ void serve_start(struct serve *s, const struct config *config, unsigned what, co
 size_t serve_sessions(const struct serve *s)
 {
     return (s->pop3 != NULL ? pop3_service_sessions(s->pop3) : 0) + (s->lmtp != NULL ? lmtp_service_sessions(s->lmtp) : 0);
+}
+
+void serve_measure(const struct serve *s)
+{
+    metric_set(GAUGE_SESSIONS_POP3, s->pop3 != NULL ? pop3_service_sessions(s->pop3) : 0);
+    metric_set(GAUGE_SESSIONS_LMTP, s->lmtp != NULL ? lmtp_service_sessions(s->lmtp) : 0);
+    metric_set(GAUGE_LMTP_LANES_UP, s->deliver != NULL ? deliver_lanes_up(s->deliver) : 0);
+    if (s->pop3 != NULL) {
+        metric_set(GAUGE_MAILDROPS, store_held(s->store));
+        metric_set(GAUGE_LANES, s->lanes);
+        metric_set(GAUGE_LANES_UP, store_lanes_up(s->store));
+        metric_set(GAUGE_LANES_BUSY, store_lanes_busy(s->store));
+        metric_set(GAUGE_HELPERS, auth_client_alive(s->auth));
+        metric_set(GAUGE_HELPER_QUEUE, auth_client_waiting(s->auth));
+    }
+    metrics_beat();
 }
 
 void serve_stop(struct serve *s)

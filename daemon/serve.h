@@ -19,6 +19,7 @@ struct store;
 
 struct serve {
     struct loop *loop;
+    size_t lanes;                   /* as configured */
     struct store *store;
     struct auth_client *auth;
     struct pop3_service *pop3;      /* NULL: not served */
@@ -46,6 +47,8 @@ void serve_start(struct serve *serve, const struct config *config, unsigned what
                  const struct serve_shared *shared, const struct serve_calls *calls);
 /* Sessions that are left end without a deletion. */
 void serve_stop(struct serve *serve);
+/* Sets the gauges of this process (metrics.h). */
+void serve_measure(const struct serve *serve);
 /* Of both protocols. */
 size_t serve_sessions(const struct serve *serve);
 

@@ -176,6 +176,64 @@ void sockets_close(const struct sockets *s)
         close(s->fds[i]);
 }
 
+struct sockets *sockets_none(void)
+{
+    return mem_zalloc(sizeof(struct sockets));
+}
+
+void sockets_know(struct sockets *s, const char *address, int64_t port, int fd)
+{
+    struct sockets_place *p = NULL;
+
+    for (size_t i = 0; i < s->place_count && p == NULL; i++) {
+        if (strcmp(s->places[i].address, address) == 0 && s->places[i].port == port)
+            p = &s->places[i];
+    }
+    if (p == NULL) {
+        s->places = mem_resize(s->places, s->place_count + 1, sizeof *s->places);
+        p = &s->places[s->place_count++];
+        *p = (struct sockets_place){ .address = mem_str(address), .port = port };
+    }
+    if (p->count == LISTENER_MAX_FDS) {
+        close(fd);
+        return;
+    }
+    p->fds[p->count++] = fd;
+    add_fd(s, fd, s->place_count - 1);
+}
+
+void sockets_each(const struct sockets *s, void (*each)(void *arg, const char *address, int64_t port, int fd), void *arg)
+{
+    for (size_t i = 0; i < s->place_count; i++) {
+        const struct sockets_place *p = &s->places[i];
+
+        for (size_t k = 0; k < p->count; k++)
+            each(arg, p->address, p->port, p->fds[k]);
+    }
+}
+
+static void forget(struct sockets *s)
+{
+    mem_free(s->names);
+    for (size_t i = 0; i < s->place_count; i++)
+        mem_free(s->places[i].address);
+    mem_free(s->places);
+    mem_free(s->fds);
+    mem_free(s->listener);
+    mem_free(s);
+}
+
+void sockets_leave(struct sockets **sockets)
+{
+    struct sockets *s = *sockets;
+
+    if (s == NULL)
+        return;
+    *sockets = NULL;
+    sockets_close(s);
+    forget(s);
+}
+
 void sockets_free(struct sockets **sockets, const struct sockets *next)
 {
     struct sockets *s = *sockets;
@@ -192,11 +250,6 @@ void sockets_free(struct sockets **sockets, const struct sockets *next)
 
         if (p->address[0] == '/' && find_place(next, p->address, p->port) == NULL)
             unlink(p->address);
-        mem_free(p->address);
     }
-    mem_free(s->names);
-    mem_free(s->places);
-    mem_free(s->fds);
-    mem_free(s->listener);
-    mem_free(s);
+    forget(s);
 }

@@ -7,12 +7,18 @@
 #include "daemon/worker.h"
 
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include "daemon/base/buf.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/metrics.h"
+#include "daemon/base/traced.h"
 #include "daemon/net/listener.h"
 #include "daemon/net/loop.h"
 #include "daemon/net/proxy_gate.h"
+#include "daemon/orders.h"
 #include "daemon/serve.h"
 #include "daemon/sockets.h"
 
@@ -26,8 +32,13 @@ struct worker {
     struct listener *listener;      /* NULL: accepts no more, ever */
     bool full;
     struct timer *deadline;         /* of those that drain */
+    struct timer *beat;
+    int orders;                     /* -1: none come */
+    struct watch *orders_watch;
     int status;
 };
+
+enum { BEAT_MS = 500 };
 
 /* --------------------------------------------------------------- sessions */
 
@@ -58,6 +69,7 @@ static void accepted(void *arg, size_t index, int fd)
         start_session(w, index, fd, NULL);
     if (w->listener != NULL && clients(w) >= (size_t)w->config->daemon.sessions_per_worker) {
         w->full = true;
+        metric_add(METRIC_ACCEPT_PAUSES, 1);
         listener_pause(w->listener);
     }
 }
@@ -189,10 +201,92 @@ static void wrong_schema(void *arg, const char *text)
     drain(w);
 }
 
+/* ------------------------------------------------------ gauges and orders */
+
+static void beat(void *arg)
+{
+    struct worker *w = arg;
+
+    serve_measure(&w->serve);
+    timer_set(w->beat, BEAT_MS);
+}
+
+/* To the operator, who may have gone; he is never waited for. */
+static void tell_operator(int fd, struct span text)
+{
+    (void)!send(fd, text.at, text.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+struct kicking {
+    int operator;
+    struct buf text;
+};
+
+static void kicked(void *arg, const char *id, struct span address)
+{
+    struct kicking *k = arg;
+
+    buf_addf(&k->text, "%s %s\n", id, address.len > 0 ? log_text(address).s : "-");
+}
+
+static void kick(struct worker *w, const struct order *order, int operator)
+{
+    struct kicking k = { operator, BUF_EMPTY };
+
+    pop3_service_kick(w->serve.pop3, span_str(order->subject), kicked, &k);
+    buf_add_str(&k.text, "done\n");
+    if (operator >= 0)
+        tell_operator(operator, buf_span(&k.text));
+    buf_free(&k.text);
+}
+
+static void on_order(void *arg, int fd, unsigned events)
+{
+    struct worker *w = arg;
+    struct order order;
+    int operator, outcome = orders_receive(fd, &order, &operator);
+
+    (void)events;
+    if (outcome < 0)
+        watch_set(w->orders_watch, 0);
+    if (outcome <= 0)
+        return;
+    switch (order.what) {
+    case ORDER_KICK:
+        kick(w, &order, operator);
+        break;
+    case ORDER_TRACE:
+        traced_set(order.subject, order.until, loop_now(w->serve.loop));
+        break;
+    }
+    if (operator >= 0)
+        close(operator);
+}
+
+static void start_duties(struct worker *w, int orders)
+{
+    w->beat = timer_new(w->serve.loop, beat, w);
+    beat(w);
+    w->orders = orders;
+    if (orders < 0)
+        return;
+    w->orders_watch = watch_new(w->serve.loop, orders, on_order, w);
+    watch_set(w->orders_watch, LOOP_READ);
+}
+
+static void end_duties(struct worker *w)
+{
+    timer_free(&w->beat);
+    if (w->orders < 0)
+        return;
+    watch_free(&w->orders_watch);
+    close(w->orders);
+}
+
 /* -------------------------------------------------------------------- run */
 
 int worker_run(const struct config *config, const struct sockets *sockets, const int *auth, size_t auth_count,
-               const struct serve_shared *shared)
+               const struct serve_shared *shared, int orders)
 {
     struct worker w = { .config = config, .sockets = sockets, .status = EXIT_SUCCESS };
     sigset_t none;
@@ -202,6 +296,7 @@ int worker_run(const struct config *config, const struct sockets *sockets, const
                 &(struct serve_calls){ .session_ended = session_ended, .wrong_schema = wrong_schema, .arg = &w });
     read_proxies(&w);
     w.listener = listener_new(w.serve.loop, sockets->fds, sockets->count, accepted, &w);
+    start_duties(&w, orders);
     loop_signal(w.serve.loop, WORKER_RETIRE, retire, &w);
     loop_signal(w.serve.loop, WORKER_DRAIN, drain, &w);
     loop_signal(w.serve.loop, WORKER_CLOSE, close_now, &w);
@@ -213,6 +308,7 @@ int worker_run(const struct config *config, const struct sockets *sockets, const
 
     listener_free(&w.listener);
     timer_free(&w.deadline);
+    end_duties(&w);
     proxy_gate_free(&w.gate);
     serve_stop(&w.serve);
     for (size_t i = 0; i < sockets->count; i++) {

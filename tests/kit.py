@@ -280,6 +280,7 @@ class Second:
         lines = [line for line in site.lab.conf.read_text().splitlines()
                  if line.split(" ")[0] in ("database", "user", "auth_user") and line.split(" ")[0] not in names]
         for name, line in (("log", f'log = "{self.log}";'),
+                           ("control_socket", f'control_socket = "{site.lab.sockets}/control{Second.count}";'),
                            ("listeners", 'listeners = ( {{ address = "{}"; port = {}; }} );'.format(*self.address.split(":")))):
             if name not in names:
                 lines.append(line)

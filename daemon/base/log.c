@@ -101,6 +101,11 @@ bool log_share_level(void)
     return true;
 }
 
+enum log_level log_level_now(void)
+{
+    return (enum log_level)atomic_load_explicit(target.level, memory_order_relaxed);
+}
+
 bool log_wants(enum log_level level)
 {
     return (int)level <= atomic_load_explicit(target.level, memory_order_relaxed);

@@ -29,6 +29,7 @@ void log_set_level(enum log_level level);
  * whoever sets it. False with errno if there is no memory to share.
  */
 bool log_share_level(void);
+enum log_level log_level_now(void);
 bool log_wants(enum log_level level);
 /* The descriptor lines are written to, -1 for syslog: so that a caller keeps it open. */
 int log_descriptor(void);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "daemon/base/options.h"
+#include "daemon/base/span.h"
 
 struct loop;
 struct store;
@@ -66,6 +67,13 @@ struct pop3_entry {
  */
 void pop3_session_start(struct pop3_service *service, int in, int out, const struct pop3_entry *entry);
 size_t pop3_service_sessions(const struct pop3_service *service);
+/*
+ * Ends the sessions that this names, without a deletion and without a word to
+ * the client: by the id of one, or by the address of an open maildrop. One
+ * whose QUIT is being committed finishes that. told() is called before each.
+ */
+void pop3_service_kick(struct pop3_service *service, struct span subject,
+                       void (*told)(void *arg, const char *id, struct span address), void *arg);
 /*
  * Ends every session without a deletion: those in the middle of a command,
  * a QUIT that is being committed among them, finish it first.

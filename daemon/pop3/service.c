@@ -195,6 +195,23 @@ size_t pop3_service_sessions(const struct pop3_service *service)
     return service->count;
 }
 
+void pop3_service_kick(struct pop3_service *service, struct span subject,
+                       void (*told)(void *arg, const char *id, struct span address), void *arg)
+{
+    struct pop3_session *s, *next;
+
+    /* session_ended() does not free the service: the worker does, when its loop has stopped. */
+    for (s = service->sessions; s != NULL; s = next) {
+        struct span address = { s->name, s->state != POP3_AUTHORIZATION ? s->name_len : 0 };
+
+        next = s->next;
+        if (!span_is_nocase(subject, span_str(s->id)) && (address.len == 0 || !span_is_nocase(subject, address)))
+            continue;
+        told(arg, s->id, address);
+        pop3_session_over(s, END_KICKED);
+    }
+}
+
 void pop3_service_close_all(struct pop3_service *service)
 {
     struct pop3_session *s, *next;
