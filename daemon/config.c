@@ -21,7 +21,6 @@
 #include "auth/mechanism.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
-#include "daemon/metrics_http.h"
 #include "daemon/net/proxy_gate.h"
 #include "daemon/net/tls_tickets.h"
 #include "storage/conninfo.h"
@@ -179,7 +178,7 @@ static void check_log(struct config *c, unsigned flags, struct report *r)
         problemf(r, 0, "pid_file: \"%s\" is not an absolute path", c->daemon.pid_file);
     if (c->control.control_socket[0] != '\0' && c->control.control_socket[0] != '/')
         problemf(r, 0, "control_socket: \"%s\" is not an absolute path", c->control.control_socket);
-    if (c->control.metrics_listen[0] != '\0' && !metrics_http_address(c->control.metrics_listen, host, &port))
+    if (c->control.metrics_listen[0] != '\0' && !control_metrics_address(c->control.metrics_listen, host, &port))
         problemf(r, 0, "metrics_listen: \"%s\" is not an address and a port, as in 127.0.0.1:9110 or [::1]:9110",
                  c->control.metrics_listen);
 }

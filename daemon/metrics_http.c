@@ -7,7 +7,6 @@
  */
 #include "daemon/metrics_http.h"
 
-#include <arpa/inet.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <event2/http.h>
@@ -22,30 +21,10 @@
 #include "daemon/base/buf.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/metrics.h"
-#include "daemon/base/num.h"
 #include "daemon/net/listener.h"
 #include "daemon/privdrop.h"
 
 enum { HEADERS_MAX = 4096, PATIENCE_S = 5, DESCRIPTORS = 72, BACKLOG = 16, REST_MS = 100 };
-
-bool metrics_http_address(const char *text, char host[64], uint16_t *port_r)
-{
-    const char *colon = strrchr(text, ':');
-    struct span part = { text, colon != NULL ? (size_t)(colon - text) : 0 };
-    uint64_t port;
-    struct in6_addr any;
-
-    if (part.len >= 2 && part.at[0] == '[' && part.at[part.len - 1] == ']')
-        part = (struct span){ part.at + 1, part.len - 2 };
-    else if (memchr(part.at, ':', part.len) != NULL)
-        return false;           /* of IPv6, without brackets: where does the port begin? */
-    if (part.len == 0 || part.len >= 64 || num_parse(span_str(colon + 1), 65535, &port) != 1 || port == 0)
-        return false;
-    memcpy(host, part.at, part.len);
-    host[part.len] = '\0';
-    *port_r = (uint16_t)port;
-    return inet_pton(AF_INET, host, &any) == 1 || inet_pton(AF_INET6, host, &any) == 1;
-}
 
 int metrics_http_bind(const char *text, char **error_r)
 {
@@ -53,7 +32,7 @@ int metrics_http_bind(const char *text, char **error_r)
     char host[64];
     uint16_t port;
 
-    if (!metrics_http_address(text, host, &port)) {
+    if (!control_metrics_address(text, host, &port)) {
         *error_r = mem_str("metrics_listen must be an address and a port, as in 127.0.0.1:9110 or [::1]:9110");
         return -1;
     }

@@ -10,9 +10,7 @@
 
 #include "daemon/config.h"
 
-/* "127.0.0.1:9110", "[::1]:9110": the parts, in room of at least 64. False if it is nothing like that. */
-bool metrics_http_address(const char *text, char host[64], uint16_t *port_r);
-/* Binds it. The descriptor, or -1 with a text to mem_free(). */
+/* Binds metrics_listen. The descriptor, or -1 with a text to mem_free(). */
 int metrics_http_bind(const char *text, char **error_r);
 /* Forks the process that serves there, as the user of the workers. Its pid, or -1 with errno. */
 pid_t metrics_http_fork(const struct config *config, int fd);

@@ -32,6 +32,9 @@ struct control_settings {
 };
 extern const struct option_table control_options;
 
+/* metrics_listen: "127.0.0.1:9110" or "[::1]:9110", in its parts. False if it is nothing like that. */
+bool control_metrics_address(const char *text, char host[64], uint16_t *port_r);
+
 enum {
     CONTROL_LINE = 512,
     CONTROL_WORDS = 3,
