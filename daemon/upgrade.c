@@ -145,9 +145,9 @@ static void failed(struct master *m, const char *how)
     struct successor *s = &m->successor;
     char *said = s->said.data;
 
-    log_error(NULL, "upgrade: the new posternd %s, this one goes on: %s", how,
+    log_error(NULL, "upgrade: the new posternd did not start (%s), this one goes on: %s", how,
               log_text((struct span){ said, s->said.len }).s);
-    answer(m, "ERR the new posternd %s, this one goes on", how);
+    answer(m, "ERR the new posternd did not start (%s), this one goes on", how);
     if (s->operator >= 0 && s->said.len > 0)
         operator_say(s->operator, said, s->said.len);
     forget(s);
@@ -193,9 +193,9 @@ bool upgrade_reap(struct master *m, pid_t pid, int status)
     if (m->successor.pid == 0)      /* it served, if only for a moment */
         return true;
     if (WIFEXITED(status))
-        snprintf(how, sizeof how, "exited with status %d", WEXITSTATUS(status));
+        snprintf(how, sizeof how, "exit status %d", WEXITSTATUS(status));
     else
-        snprintf(how, sizeof how, "was killed by signal %d", WTERMSIG(status));
+        snprintf(how, sizeof how, "signal %d", WTERMSIG(status));
     failed(m, how);
     return true;
 }
