@@ -455,6 +455,7 @@ static void supervise(struct master *m, int signals)
     m->ping_at = m->watchdog > 0 ? master_now() : NEVER;
     make_slots(m);
     start_cells(m, master_now());
+    master_metrics(m, master_now());
     tell_ready(m->start->ready_fd);
     for (;;) {
         int signo = wait_until(m, signals, next_deadline(m));
