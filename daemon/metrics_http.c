@@ -137,7 +137,7 @@ static void forget_libevent_text(int severity, const char *text)
     (void)text;
 }
 
-pid_t metrics_http_fork(const struct config *config, int fd)
+pid_t metrics_http_fork(struct config *config, int fd)
 {
     pid_t parent = getpid(), pid = fork();
     struct rlimit few = { DESCRIPTORS, DESCRIPTORS };
@@ -149,6 +149,9 @@ pid_t metrics_http_fork(const struct config *config, int fd)
         .ident = "posternd metrics", .name = "posternd metric", .user = config->daemon.user,
         .keep = &fd, .keep_count = 1, .parent_signal = SIGKILL, .parent = parent,
     });
+    /* It speaks to strangers, and knows nothing that they could want. */
+    config_forget_auth(config);
+    config_forget_mail(config);
     setrlimit(RLIMIT_NOFILE, &few);
     /* What strangers make it warn of is not for the log. */
     event_set_log_callback(forget_libevent_text);

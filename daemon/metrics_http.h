@@ -13,6 +13,6 @@
 /* Binds metrics_listen. The descriptor, or -1 with a text to mem_free(). */
 int metrics_http_bind(const char *text, char **error_r);
 /* Forks the process that serves there, as the user of the workers. Its pid, or -1 with errno. */
-pid_t metrics_http_fork(const struct config *config, int fd);
+pid_t metrics_http_fork(struct config *config, int fd);
 
 #endif

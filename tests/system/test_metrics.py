@@ -104,6 +104,7 @@ class Http(unittest.TestCase):
     def test_deliveries(self):
         before = self.metrics()
         letter = kit.letter(7)
+        self.site.ctl("trace", "127.0.0.1", "--minutes", "1")
         with socket.create_connection(("127.0.0.1", self.site.lmtp), 10) as s:
             s.sendall(b"LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<" + WHO.encode() + b">\r\nDATA\r\n")
             while b"354" not in s.recv(65536):
@@ -114,6 +115,12 @@ class Http(unittest.TestCase):
         self.assertEqual(self.change(before, 'lmtp_deliveries_total{result="stored"}'), 1)
         self.assertEqual(self.change(before, "lmtp_messages_total"), 1)
         self.assertEqual(self.change(before, "lmtp_connections_total"), 1)
+        self.site.ctl("trace", "127.0.0.1", "--off")
+        text = self.site.log_text()
+        self.assertRegex(text, r'trace C: "RCPT TO:<anna@example.org>"')
+        self.assertRegex(text, r'trace C: \(message of \d+ octets\)\n.*\n?.*trace S: "250 ')
+        self.assertRegex(text, r'lmtp session peer=127\.0\.0\.1:\d+ local=127\.0\.0\.1:\d+ lhlo="x" messages=1 deliveries=1 sql-time=\d+\.\d{3} ')
+        self.assertNotIn("quick brown fox", text)
 
     def test_histograms_add_up(self):
         with self.site.login(WHO) as pop:
