@@ -243,7 +243,7 @@ static void kick(struct worker *w, const struct order *order, int operator)
 static void on_order(void *arg, int fd, unsigned events)
 {
     struct worker *w = arg;
-    struct order order;
+    struct order order = { .until = 0 };
     int operator, outcome = orders_receive(fd, &order, &operator);
 
     (void)events;
