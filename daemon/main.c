@@ -109,14 +109,18 @@ static int take_ready_fd(int fd)
 /* For an upgrade. By the name that we were started with: behind a link there may be another file by then. */
 static const char *program_path(const char *argv0)
 {
-    static char exe[PATH_MAX];
-    static char *absolute;
+    static char path[PATH_MAX];
     ssize_t n;
 
-    if (strchr(argv0, '/') != NULL)
-        return absolute = master_path(argv0);
-    n = readlink("/proc/self/exe", exe, sizeof exe - 1);
-    return n > 0 ? exe : argv0;
+    if (strchr(argv0, '/') != NULL) {
+        char *absolute = master_path(argv0);
+
+        snprintf(path, sizeof path, "%s", absolute);
+        mem_free(absolute);
+        return path;
+    }
+    n = readlink("/proc/self/exe", path, sizeof path - 1);
+    return n > 0 ? path : argv0;
 }
 
 /* In place of a master that goes on until we serve. */

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """Another program takes over under load: no connection refused, no login failed, no session ended."""
+import fcntl
 import os
 import pathlib
 import shutil
 import signal
+import socket
+import subprocess
 import sys
 import threading
 import unittest
@@ -106,11 +109,15 @@ class Upgrade(unittest.TestCase):
 
 
 class Program(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.site = kit.Site("postern-upgrade-").up()
+        cls.addClassCleanup(cls.site.down)
+        cls.site.account("a@example.org", [kit.letter(1)])
+
     def test_by_signal_with_another_file(self):
         """The path is looked up anew: what was installed there meanwhile is what takes over."""
-        site = kit.Site("postern-upgrade-").up()
-        self.addCleanup(site.down)
-        site.account("a@example.org", [kit.letter(1)])
+        site = self.site
         folder = site.lab.sockets / "sbin"
         folder.mkdir()
         program = folder / "posternd"
@@ -136,6 +143,65 @@ class Program(unittest.TestCase):
             self.assertTrue(kit.wait_until(lambda: not kit.alive(new), 10))
         finally:
             second.stop()
+
+    def test_sockets_of_a_service_manager(self):
+        """They are handed on too, and the manager is told which process is the main one now."""
+        site = self.site
+        second = kit.Second(site, f'pid_file = "{site.dir}/second.pid";\n')
+        with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(str(site.lab.sockets / "notify"))
+            manager.settimeout(20)
+            second.address = "127.0.0.1:%d" % server.getsockname()[1]
+            number = fcntl.fcntl(server.fileno(), fcntl.F_DUPFD, 5)
+            script = f'exec 3<&{number} {number}<&-; LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" "$@"'
+            second.proc = subprocess.Popen(["/bin/sh", "-c", script, str(site.lab.posternd), "-c", str(second.conf)],
+                                           pass_fds=[number], env=kit.lab.plain_env(NOTIFY_SOCKET=str(site.lab.sockets / "notify")))
+            os.close(number)
+            self.assertEqual(manager.recv(100), b"READY=1")
+            pop = kit.Pop(second.address)
+            pop.login("a@example.org")
+            second.proc.send_signal(signal.SIGUSR2)
+            # One of the two is the new one's, which the manager does not know yet.
+            told = {manager.recv(100), manager.recv(100)}
+            main = next(t for t in told if t.startswith(b"MAINPID="))
+            self.assertEqual(told - {main}, {b"READY=1"})
+            new = int(main.split(b"=")[1].split()[0])
+            self.assertEqual(new, int(pathlib.Path(site.dir, "second.pid").read_text()))
+            pop.ok("QUIT")
+            self.assertEqual(second.proc.wait(10), 0)
+            with kit.Pop(second.address) as pop:
+                pop.login("a@example.org")
+                pop.ok("QUIT")
+            os.kill(new, signal.SIGTERM)
+            self.assertTrue(kit.wait_until(lambda: not kit.alive(new), 10))
+        second.stop()
+
+    def test_unix_sockets_and_another_configuration(self):
+        """Paths that go on are not bound anew, those that are gone are removed, new ones are made."""
+        site = self.site
+        stays, goes, comes = (str(site.lab.sockets / name) for name in ("stays", "goes", "comes"))
+
+        def conf(*paths):
+            listeners = ", ".join(f'{{ address = "{p}"; }}' for p in paths)
+            return f'pid_file = "{site.dir}/second.pid"; listeners = ( {listeners} );\n'
+        second = kit.Second(site, conf(stays, goes))
+        second.address = stays
+        second.start("--foreground")
+        inode = os.stat(stays).st_ino
+        text = second.conf.read_text()
+        second.conf.write_text(text.replace(goes, comes))
+        second.proc.send_signal(signal.SIGUSR2)
+        self.assertEqual(second.proc.wait(20), 0)
+        new = int(pathlib.Path(site.dir, "second.pid").read_text())
+        self.assertEqual(os.stat(stays).st_ino, inode)
+        self.assertFalse(os.path.exists(goes))
+        for path in (stays, comes):
+            with kit.Pop(path) as pop:
+                pop.login("a@example.org")
+                pop.ok("QUIT")
+        os.kill(new, signal.SIGTERM)
+        self.assertTrue(kit.wait_until(lambda: not kit.alive(new), 10))
+        self.assertFalse(os.path.exists(stays))
 
 
 if __name__ == "__main__":
