@@ -97,7 +97,11 @@ static enum metric count_of_mechanism(enum mechanism mechanism)
     case MECH_CRAM_MD5: return METRIC_MECHANISM_CRAM_MD5;
     case MECH_EXTERNAL: return METRIC_MECHANISM_EXTERNAL;
     case MECHANISMS: return METRIC_MECHANISM_USER;
-    default: return METRIC_MECHANISM_SCRAM;
+    case MECH_SCRAM_SHA_256_PLUS:
+    case MECH_SCRAM_SHA_256:
+    case MECH_SCRAM_SHA_1_PLUS:
+    case MECH_SCRAM_SHA_1: return METRIC_MECHANISM_SCRAM;
+    default: return METRIC_MECHANISM_OTHER;
     }
 }
 
