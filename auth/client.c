@@ -433,7 +433,7 @@ struct auth_client *auth_client_new(struct loop *loop, const int *fds, size_t co
 
 size_t auth_client_waiting(const struct auth_client *c)
 {
-    return c->waiting_count;
+    return queue_count(c->waiting);
 }
 
 static void free_each(void *p, void *arg)

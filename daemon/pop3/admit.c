@@ -20,6 +20,8 @@ static enum metric count_of(const char *reason)
         { "password", METRIC_LOGIN_CREDENTIALS }, { "empty-password", METRIC_LOGIN_CREDENTIALS },
         { "disabled", METRIC_LOGIN_CREDENTIALS }, { "in-use", METRIC_LOGIN_IN_USE }, { "database", METRIC_LOGIN_DATABASE },
         { "auth-unavailable", METRIC_LOGIN_AUTH_UNAVAILABLE }, { "broken", METRIC_LOGIN_BROKEN },
+        { "guessing", METRIC_LOGIN_GUESSING }, { "pop3-off", METRIC_LOGIN_POLICY }, { "tls-only", METRIC_LOGIN_POLICY },
+        { "maintenance", METRIC_LOGIN_POLICY }, { "login-delay", METRIC_LOGIN_POLICY }, { "sessions", METRIC_LOGIN_POLICY },
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
