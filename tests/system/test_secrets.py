@@ -344,7 +344,10 @@ class Provider(SecretsCase):
 
     def test_provider(self):
         self.site.sql(FOREIGN)
-        before = self.site.sql("select * from public.mailbox order by 1")
+        # Nothing of theirs is altered: only what this test itself writes counts.
+        theirs = lambda: self.site.sql("select xmin, * from public.mailbox order by username") + self.site.sql(
+            "select xmin, * from public.domain order by domain")
+        before = theirs()
         self.assertNotIn(b"replaced", self.site.ctl("schema", "status").stdout)
         for _ in range(2):      # it may be run again
             self.site.lab.sql((kit.TOP / "etc/postfixadmin.sql").read_text())
@@ -366,6 +369,7 @@ class Provider(SecretsCase):
         # Their quota, their password, their switch, at once.
         with self.assertRaises(smtplib.SMTPException):
             self.deliver("ann@theirs.example", "x" * 200000)
+        self.assertEqual(theirs(), before)
         self.site.sql("update public.mailbox set password = '{PLAIN}new' where username = 'ann@theirs.example'")
         self.refused("ann@theirs.example", "pencil")
         self.ok("ann@theirs.example", "new")
@@ -378,9 +382,6 @@ class Provider(SecretsCase):
         with self.assertRaises(smtplib.SMTPRecipientsRefused):
             self.deliver("bob@theirs.example")
         self.assertEqual(self.site.sql("select messages from postern.mailbox where address = 'bob@theirs.example'"), "1")
-        self.assertEqual(len(before.splitlines()), 3)
-        self.assertEqual(self.site.sql("select username, password from public.mailbox where username like 'off@%'"),
-                         "off@theirs.example|$1$saltsalt$wCrc3hcrR95SV83Xh8Z.41")
         self.site.checked()
 
 
