@@ -352,7 +352,6 @@ static void read_policy(const PGresult *result, struct credentials *out)
 }
 
 /* The rows of one mailbox; false if they are not what postern.login() promises. */
-/* The rows of one mailbox; false if they are not what postern.login() promises. */
 static bool read_rows(const struct credentials_source *s, const PGresult *result, struct credentials *out)
 {
     int rows = PQntuples(result);
@@ -420,14 +419,18 @@ static bool ask_known(struct credentials_source *s, const char *address, const c
     return good;
 }
 
-/* Not while there is a trace, which ends by itself; nor from where a login is still to be written down. */
+/*
+ * Not while there is a trace, which ends by itself; nor from where a login is
+ * still to be written down; nor of a mailbox made just now: see
+ * credentials_fetch().
+ */
 static void read_and_keep_policy(struct credentials_source *s, const char *address, const char *network, const PGresult *result,
                                  struct credentials *c)
 {
     read_policy(result, c);
     struct policy_entry entry = { .mailbox = c->mailbox, .version = number(result, COL_VERSION, 0), .policy = c->policy };
 
-    if (c->policy.trace || (network[0] != '\0' && !c->known_today))
+    if (c->policy.trace || c->policy.domain == 0 || (network[0] != '\0' && !c->known_today))
         return;
     memcpy(entry.maintenance, c->maintenance, sizeof entry.maintenance);
     policies_put(s->policies, address, network, (int64_t)time(NULL), &entry);
@@ -481,6 +484,17 @@ enum credentials_answer credentials_fetch(struct credentials_source *s, const ch
         if (answer != CREDENTIALS_FOUND)
             return answer;
         answer = ask(s, address, network, out, guessed_ms_r);
+        /*
+         * A provider's credentials() has made the mailbox in this very
+         * statement, whose snapshot does not show yet what holds for it: the
+         * next one does. Nobody gets in with the policy unknown.
+         */
+        if (answer == CREDENTIALS_FOUND && out->policy.domain == 0)
+            answer = ask(s, address, network, out, guessed_ms_r);
+        if (answer == CREDENTIALS_FOUND && out->policy.domain == 0) {
+            log_error(NULL, "mailbox %lld, which postern.credentials() gave, is not there", (long long)out->mailbox);
+            answer = CREDENTIALS_BROKEN;
+        }
         /*
          * A connection that was lost since the last question, or whose
          * statement was overtaken by a change of the function, is noticed only

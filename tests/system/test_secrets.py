@@ -328,6 +328,7 @@ insert into public.domain (domain) values ('theirs.example');
 insert into public.mailbox (username, password, domain, quota) values
     ('ann@theirs.example', '{BLF-CRYPT}$2y$04$abcdefghijklmnopqrstuu/FyAyuZSl3DbPdvio4KrIBdz2k2yhV2', 'theirs.example', 100000),
     ('bob@theirs.example', '$1$saltsalt$wCrc3hcrR95SV83Xh8Z.41', 'theirs.example', 0),
+    ('cat@theirs.example', '$1$saltsalt$wCrc3hcrR95SV83Xh8Z.41', 'theirs.example', 0),
     ('off@theirs.example', '$1$saltsalt$wCrc3hcrR95SV83Xh8Z.41', 'theirs.example', 0);
 update public.mailbox set active = false where username like 'off@%';
 """
@@ -358,6 +359,11 @@ class Provider(SecretsCase):
         self.refused("ann@theirs.example", "wrong")
         self.refused("off@theirs.example", "pencil")
         self.refused("nobody@theirs.example", "pencil")
+        # What holds for the domain holds at the first login already.
+        self.site.ctl("policy", "set", "--domain", "theirs.example", "pop3=no")
+        for _ in range(2):
+            self.refused("cat@theirs.example", "pencil", b"[SYS/PERM]")
+        self.site.ctl("policy", "clear", "--domain", "theirs.example")
         # From the first mail on, too.
         self.deliver("bob@theirs.example")
         with self.site.login("bob@theirs.example", "pencil") as pop:
