@@ -46,6 +46,7 @@ struct helper {
     struct auth_client *client;
     struct peer *peer;      /* NULL: gone */
     size_t load;            /* requests it has, forgotten ones too */
+    size_t doubtful;        /* of these, of clients who were not good before */
     struct request_list pinned;
 };
 
@@ -54,6 +55,7 @@ struct request {
     enum request_state state;
     bool retried;
     bool may_challenge;             /* it is an exchange */
+    bool doubtful;                  /* of a client who was not good before: most likely it will cost an Argon2 */
     enum auth_verdict verdict;      /* of one that is settled */
     size_t helper;                  /* of one that was sent */
     uint64_t exchange;              /* the helper's name for it; 0 before the first challenge */
@@ -192,9 +194,11 @@ static struct request *request_of(struct queue_place *place)
 static void wait_in_line(struct auth_client *c, struct request *r, const struct auth_origin *origin)
 {
     uint64_t line = origin->line != 0 ? origin->line : r->spread;
-    enum queue_rank rank = origin->good ? QUEUE_GOOD : origin->failed ? QUEUE_FAILED : QUEUE_NEW;
+    bool trusted = origin->network.len == 0;        /* nobody counts there */
+    enum queue_rank rank = origin->good || trusted ? QUEUE_GOOD : origin->failed ? QUEUE_FAILED : QUEUE_NEW;
     struct queue_place *lost = queue_put(c->waiting, &r->place, line, rank);
 
+    r->doubtful = rank != QUEUE_GOOD;
     r->state = REQUEST_WAITING;
     if (lost != NULL)
         settle(c, request_of(lost), AUTH_UNAVAILABLE);
@@ -241,11 +245,11 @@ static void helper_lost(struct helper *h, const char *why)
     struct leaving l = { c, (size_t)(h - c->helpers) };
 
     peer_free(&h->peer);
-    h->load = 0;
+    h->load = h->doubtful = 0;
     idmap_each(c->requests, leave_helper, &l);
     if (auth_client_alive(c) == 0) {
         struct queue_place *place;
-        while ((place = queue_take(c->waiting)) != NULL)
+        while ((place = queue_take(c->waiting, QUEUE_FAILED)) != NULL)
             settle(c, request_of(place), AUTH_UNAVAILABLE);
     }
     log_warning(NULL, "auth helper was lost: %s; helpers left: %zu of %zu", why, auth_client_alive(c), c->count);
@@ -253,23 +257,40 @@ static void helper_lost(struct helper *h, const char *why)
     timer_set(c->soon, 0);
 }
 
-/* Can one take a request? Asked before one is taken out of the queue. */
-static bool is_any_free(const struct auth_client *c)
+/* Requests are queued in a helper's socket, where none passes another: of doubtful ones only one at a time. */
+static bool takes(const struct helper *h, bool doubtful)
 {
-    for (size_t i = 0; i < c->count; i++)
-        if (c->helpers[i].peer != NULL && c->helpers[i].load < HELPER_DEPTH)
-            return true;
-    return false;
+    return h->peer != NULL && h->load < HELPER_DEPTH && !(doubtful && h->doubtful > 0);
 }
 
-/* The one with the least to do; where that is several, the home of the name, whose cache may know the password. */
-static struct helper *least_loaded(struct auth_client *c, size_t home)
+/*
+ * Who may be taken out of the queue now? All but one of the helpers may be at
+ * work for doubtful clients: a flood of them keeps nobody else waiting. False:
+ * nobody.
+ */
+static bool may_take(const struct auth_client *c, enum queue_rank *lowest_r)
+{
+    size_t busy = 0, most = auth_client_alive(c) > 1 ? auth_client_alive(c) - 1 : 1;
+    bool good = false, doubtful = false;
+
+    for (size_t i = 0; i < c->count; i++) {
+        busy += c->helpers[i].doubtful > 0;
+        good = good || takes(&c->helpers[i], false);
+        doubtful = doubtful || takes(&c->helpers[i], true);
+    }
+    *lowest_r = doubtful && busy < most ? QUEUE_FAILED : QUEUE_GOOD;
+    return good;
+}
+
+/* Rather than behind a doubtful request: the one with the least to do; where that is several, the home of the name, whose cache may know the password. */
+static struct helper *least_loaded(struct auth_client *c, const struct request *r)
 {
     struct helper *best = NULL;
 
     for (size_t i = 0; i < c->count; i++) {
-        struct helper *h = &c->helpers[(home + i) % c->count];
-        if (h->peer != NULL && (best == NULL || h->load < best->load))
+        struct helper *h = &c->helpers[(r->home + i) % c->count];
+        if (takes(h, r->doubtful) &&
+            (best == NULL || h->doubtful < best->doubtful || (h->doubtful == best->doubtful && h->load < best->load)))
             best = h;
     }
     return best;
@@ -280,6 +301,7 @@ static void send_to(struct auth_client *c, struct request *r, struct helper *h)
     r->state = REQUEST_SENT;
     r->helper = (size_t)(h - c->helpers);
     h->load++;
+    h->doubtful += r->doubtful;
     if (!peer_send(h->peer, r->frame, r->len))
         helper_lost(h, "it takes no requests");
 }
@@ -291,7 +313,7 @@ static void send_pinned(struct auth_client *c)
 
     for (size_t i = 0; i < c->count; i++) {
         struct helper *h = &c->helpers[i];
-        while (h->peer != NULL && h->load < HELPER_DEPTH && (r = TAILQ_FIRST(&h->pinned)) != NULL) {
+        while ((r = TAILQ_FIRST(&h->pinned)) != NULL && takes(h, r->doubtful)) {
             unlink_state(c, r);
             send_to(c, r, h);
         }
@@ -300,10 +322,18 @@ static void send_pinned(struct auth_client *c)
 
 static void send_waiting(struct auth_client *c)
 {
+    enum queue_rank lowest;
+    struct queue_place *place;
+
     send_pinned(c);
-    while (queue_count(c->waiting) > 0 && is_any_free(c)) {
-        struct request *r = request_of(queue_take(c->waiting));
-        send_to(c, r, least_loaded(c, r->home));
+    while (queue_count(c->waiting) > 0 && may_take(c, &lowest) && (place = queue_take(c->waiting, lowest)) != NULL) {
+        struct request *r = request_of(place);
+        struct helper *h = least_loaded(c, r);
+        if (h == NULL) {            /* one that was retried, and doubtful */
+            queue_put_first(c->waiting, place);
+            return;
+        }
+        send_to(c, r, h);
     }
 }
 
@@ -354,6 +384,7 @@ static void on_challenge(struct helper *h, const unsigned char *data, size_t len
         return;
     }
     h->load--;
+    h->doubtful -= r->doubtful;
     r->exchange = challenge.exchange;
     drop_frame(r);
     if (r->done == NULL) {      /* forgotten meanwhile */
@@ -390,6 +421,7 @@ static void on_message(void *arg, const unsigned char *data, size_t len)
     auth_done *done = r->done;
     void *owner = r->owner;
     h->load--;
+    h->doubtful -= r->doubtful;
     if (done != NULL)
         TAILQ_REMOVE(&c->asked, r, by_time);
     request_free(c, r);

@@ -112,37 +112,39 @@ void queue_put_first(struct queue *q, struct queue_place *p)
     q->count++;
 }
 
-/* Which rank has this turn: the highest that is there, now and then the one below it. */
-static int rank_of_turn(struct queue *q)
+/* Which rank has this turn, QUEUE_RANKS for none: the highest that is there, now and then a lower one. */
+static int rank_of_turn(struct queue *q, int lowest)
 {
     int highest = 0, lower;
 
-    while (TAILQ_EMPTY(&q->waiting[highest]))
+    while (highest <= lowest && TAILQ_EMPTY(&q->waiting[highest]))
         highest++;
+    if (highest > lowest)
+        return QUEUE_RANKS;
     if (++q->turn % TURNS != 0)
         return highest;
     /* Each second of these is for the lowest. */
-    lower = QUEUE_RANKS - 1;
+    lower = lowest;
     if (q->turn / TURNS % 2 == 0)
-        for (lower = highest + 1; lower < QUEUE_RANKS - 1 && TAILQ_EMPTY(&q->waiting[lower]);)
+        for (lower = highest + 1; lower < lowest && TAILQ_EMPTY(&q->waiting[lower]);)
             lower++;
-    return lower < QUEUE_RANKS && !TAILQ_EMPTY(&q->waiting[lower]) ? lower : highest;
+    return lower <= lowest && !TAILQ_EMPTY(&q->waiting[lower]) ? lower : highest;
 }
 
-struct queue_place *queue_take(struct queue *q)
+struct queue_place *queue_take(struct queue *q, enum queue_rank lowest)
 {
     struct queue_place *p = TAILQ_FIRST(&q->first);
 
-    if (q->count == 0)
-        return NULL;
     if (p == NULL) {
-        struct line_list *waiting = &q->waiting[rank_of_turn(q)];
-        struct line *line = TAILQ_FIRST(waiting);
+        int rank = rank_of_turn(q, (int)lowest);
+        if (rank == QUEUE_RANKS)
+            return NULL;
+        struct line *line = TAILQ_FIRST(&q->waiting[rank]);
 
         p = TAILQ_FIRST(&line->places);
         /* Behind the others, for its next one. */
-        TAILQ_REMOVE(waiting, line, next);
-        TAILQ_INSERT_TAIL(waiting, line, next);
+        TAILQ_REMOVE(&q->waiting[rank], line, next);
+        TAILQ_INSERT_TAIL(&q->waiting[rank], line, next);
     }
     queue_remove(q, p);
     return p;

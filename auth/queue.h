@@ -40,8 +40,8 @@ void queue_free(struct queue **queue);
 struct queue_place *queue_put(struct queue *queue, struct queue_place *place, uint64_t line, enum queue_rank rank);
 /* Before all others, and never lost: it has waited already. */
 void queue_put_first(struct queue *queue, struct queue_place *place);
-/* Takes the next one out; NULL if there is none. */
-struct queue_place *queue_take(struct queue *queue);
+/* Takes the next one of this rank or a higher one out; NULL if there is none. */
+struct queue_place *queue_take(struct queue *queue, enum queue_rank lowest);
 void queue_remove(struct queue *queue, struct queue_place *place);
 size_t queue_count(const struct queue *queue);
 
