@@ -17,7 +17,7 @@ enum { MINUTE = 60000, PAIR_TRIES = 20 };
 enum { KEY_CONNECTIONS = 1, KEY_ADDRESS, KEY_ACCOUNT, KEY_PAIR, KEY_DOMAIN, KEY_TENANT };
 
 struct guard {
-    struct limits *limits;          /* NULL: nobody is watched */
+    struct limits *limits;          /* NULL: nobody is counted here */
     int area;
     const struct pop3_settings *settings;
     uint32_t failures;
@@ -65,7 +65,10 @@ const char *guard_arrive(struct guard *g, struct guard_seat *seat, const char *p
     struct network_address address;
 
     *seat = (struct guard_seat){ false };
-    if (g->limits == NULL || !network_of_peer(peer, &address) || network_list_has(g->exempt, &address))
+    if (!network_of_peer(peer, &address) || network_list_has(g->exempt, &address))
+        return NULL;
+    seat->named = true;
+    if (g->limits == NULL)
         return NULL;
     network_cut(&address, (unsigned)settings->pop3_limit_ipv6_prefix);
     seat->watched = true;
@@ -125,7 +128,12 @@ bool guard_try(struct guard *g, struct guard_seat *seat, const char *peer, struc
     bool good = false;
 
     *origin_r = (struct auth_origin){ .network = SPAN_OF("") };
-    if (!seat->watched || !network_of_peer(peer, &address))
+    if (!seat->named || !network_of_peer(peer, &address))
+        return true;
+    network_cut(&address, (unsigned)g->settings->pop3_limit_ipv6_prefix);
+    network_text(&address, (unsigned)g->settings->pop3_limit_ipv6_prefix, network);
+    origin_r->network = span_str(network);
+    if (!seat->watched)
         return true;
     find_account(g, seat, name, default_domain);
     /* Up to twice what is allowed: whoever stops is let in again after a while, however long he has guessed. */
@@ -139,9 +147,6 @@ bool guard_try(struct guard *g, struct guard_seat *seat, const char *peer, struc
            limit_add(g->limits->rates, seat->pair, g->failure_ms, 2 * PAIR_TRIES, now) < PAIR_TRIES;
     if (from_address >= most && !good && name.len > 0)
         return false;
-    network_cut(&address, (unsigned)g->settings->pop3_limit_ipv6_prefix);
-    network_text(&address, (unsigned)g->settings->pop3_limit_ipv6_prefix, network);
-    origin_r->network = span_str(network);
     /* The helper knows of good logins on other hosts, and before this daemon was started. */
     origin_r->suspect = !good && (to_account >= g->failures || from_address >= most);
     origin_r->good = good;
@@ -183,7 +188,7 @@ uint64_t guard_wrong(struct guard *g, struct guard_seat *seat, struct span name,
     uint64_t delay = (uint64_t)g->settings->pop3_failure_delay, most = (uint64_t)g->settings->pop3_failure_delay_max;
     unsigned doubles;
 
-    if (!seat->watched)
+    if (!seat->named)
         return delay;
     if (seat->tried && seat->account == 0) {
         find_account(g, seat, name, SPAN_OF(""));

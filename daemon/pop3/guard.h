@@ -22,7 +22,8 @@ struct guard;
 
 /* A session's place; all zero before guard_arrive(). */
 struct guard_seat {
-    bool watched;           /* not exempt */
+    bool named;             /* not exempt: the helpers are told where it comes from */
+    bool watched;           /* and it is counted here */
     bool entered;           /* counted among the sessions of its address */
     bool tried;             /* a try is counted that may have to be taken back */
     unsigned before;        /* failures before this try: so many times the delay doubles */
@@ -31,7 +32,7 @@ struct guard_seat {
 };
 
 /*
- * limits may be NULL: then nobody is watched. area: of limit_area_take().
+ * limits may be NULL: then nobody is counted here, but by the helpers. area: of limit_area_take().
  * failures and failure_ms: how many an account may have, and how long until one
  * is forgotten. The settings outlive the guard, and were checked.
  */

@@ -198,7 +198,7 @@ static void sessions_of_a_tenant(void **state)
         assert_true(guard_admit(guard, &seats[4], &other));
 }
 
-/* --inetd: nothing is shared, nobody is watched. */
+/* --inetd: nothing is shared, nobody is counted here; the helper is told where they come from, and tells what it knows. */
 static void alone(void **state)
 {
     struct auth_policy policy = { .domain_sessions = 1, .tenant_sessions = 1 };
@@ -210,6 +210,8 @@ static void alone(void **state)
         assert_null(guard_arrive(g, &seat, "192.0.2.1:1", now));
         assert_true(guard_try(g, &seat, "192.0.2.1:1", SPAN_OF("anna"), SPAN_OF(""), now, network, &origin));
         assert_int_equal(guard_wrong(g, &seat, SPAN_OF("anna"), 0, now), 1000);
+        assert_true(span_is(origin.network, SPAN_OF("192.0.2.1")));
+        assert_int_equal(guard_wrong(g, &seat, SPAN_OF("anna"), 2, now), 4000);
         guard_right(g, &seat, SPAN_OF("anna"), now);
         assert_true(guard_admit(g, &seat, &policy));
         guard_leave(g, &seat);
