@@ -290,6 +290,23 @@ static void check_listener_tls(const struct config *c, size_t i, int line, struc
         problemf(r, line, "listeners: key and sni_directory go with a certificate of the same listener");
 }
 
+static void check_clients(const struct config *c, size_t i, int line, struct report *r)
+{
+    const struct listener_settings *l = config_listener(c, i);
+    struct tls_clients clients = { .verify = TLS_VERIFY_NONE };
+
+    if (!tls_verify_named(l->client_verify, &clients.verify))
+        problemf(r, line, "listeners: client_verify: \"%s\" is not \"none\", \"optional\" or \"require\"", l->client_verify);
+    if (!tls_identity_named(l->client_identity, &clients.identity))
+        problemf(r, line, "listeners: client_identity: \"%s\" is not \"san\", \"email\" or \"cn\"", l->client_identity);
+    if (clients.verify != TLS_VERIFY_NONE && l->client_ca[0] == '\0')
+        problemf(r, line, "listeners: client_verify: \"%s\" needs a client_ca", l->client_verify);
+    if (clients.verify == TLS_VERIFY_NONE && (l->client_ca[0] != '\0' || l->client_crl[0] != '\0'))
+        problemf(r, line, "listeners: client_ca and client_crl go with a client_verify of \"optional\" or \"require\"");
+    if (clients.verify != TLS_VERIFY_NONE && (strcmp(l->tls, "none") == 0 || config_tls_files(c, i).certificate[0] == '\0'))
+        problemf(r, line, "listeners: client_verify: there is no TLS here");
+}
+
 static void check_pop3_listener(const struct config *c, size_t i, int line, struct report *r)
 {
     const struct listener_settings *l = config_listener(c, i);
@@ -298,6 +315,7 @@ static void check_pop3_listener(const struct config *c, size_t i, int line, stru
         problemf(r, line, "listeners: allow is for LMTP");
     check_cleartext(l, line, r);
     check_listener_tls(c, i, line, r);
+    check_clients(c, i, line, r);
 }
 
 static void check_tls(const struct config *c, struct report *r)
@@ -539,10 +557,20 @@ const char *config_allow(const struct config *c, size_t i)
 struct tls_files config_tls_files(const struct config *c, size_t i)
 {
     const struct listener_settings *l = config_listener(c, i);
+    struct tls_files files = {
+        .certificate = l->certificate, .key = l->key, .sni_directory = l->sni_directory,
+        .clients = { .ca = l->client_ca, .crl = l->client_crl },
+    };
 
-    if (l->certificate[0] != '\0')
-        return (struct tls_files){ l->certificate, l->key, l->sni_directory };
-    return (struct tls_files){ c->tls.tls_certificate, c->tls.tls_key, c->tls.tls_sni_directory };
+    if (l->certificate[0] == '\0') {
+        files.certificate = c->tls.tls_certificate;
+        files.key = c->tls.tls_key;
+        files.sni_directory = c->tls.tls_sni_directory;
+    }
+    /* What is no such word was told, and is as if it were not there. */
+    tls_verify_named(l->client_verify, &files.clients.verify);
+    tls_identity_named(l->client_identity, &files.clients.identity);
+    return files;
 }
 
 struct pop3_entry config_entry(const struct config *c, size_t i)
@@ -565,10 +593,10 @@ void config_believe(const struct config *c, size_t i, struct proxy_origin *origi
 {
     const struct listener_settings *l = config_listener(c, i);
 
-    if (!l->proxy_tls) {
+    if (!l->proxy_tls)
         origin->tls = false;
+    if (!origin->tls || strcmp(l->client_identity, "cn") != 0 || strchr(origin->client_name, '@') == NULL)
         origin->client_name[0] = '\0';
-    }
 }
 
 /* ------------------------------------------------------ sample and manual */

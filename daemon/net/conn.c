@@ -620,5 +620,7 @@ size_t conn_channel_binding(const struct conn *c, enum conn_binding type, unsign
 
 const char *conn_client_identity(const struct conn *c)
 {
-    return c->origin != NULL && c->origin->client_name[0] != '\0' ? c->origin->client_name : NULL;
+    if (c->io.tls == NULL && c->origin != NULL && c->origin->client_name[0] != '\0')
+        return c->origin->client_name;
+    return conn_tls_get_identity(&c->io);
 }

@@ -42,6 +42,8 @@ void conn_tls_free(struct conn_io *io);
 /* NULL before the end of the handshake; static text. */
 const char *conn_tls_get_version(const struct conn_io *io);
 const char *conn_tls_get_cipher(const struct conn_io *io);
+/* As conn_client_identity(); owned by the io. */
+const char *conn_tls_get_identity(const struct conn_io *io);
 /* As conn_channel_binding(): tls-unique, else tls-exporter. */
 size_t conn_tls_binding(const struct conn_io *io, bool unique, unsigned char *out, size_t size);
 /* What was wrong with what the client sent; NULL where nothing was. Static text. */

@@ -14,6 +14,7 @@
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509_vfy.h>
 #include <string.h>
 
 #include "daemon/base/mem.h"
@@ -24,6 +25,8 @@ enum { RECORD = SSL3_RT_MAX_PLAIN_LENGTH };
 
 struct conn_tls {
     SSL *ssl;
+    const struct tls_ctx *ctx;
+    char *identity;     /* what the client's certificate proves, or NULL */
     const char *error;
     bool broken;        /* nothing can be read or written any more */
     bool waiting;       /* the last read used up all that had come */
@@ -118,7 +121,8 @@ static ssize_t not_done(struct conn_tls *t, int result, unsigned *wants)
     /* The end without a goodbye, which anybody on the way can make, is none (RFC 8446 section 6.1): a lost connection. */
     why = ERR_peek_error();
     if (!t->broken && why != 0 && !(ERR_GET_LIB(why) == ERR_LIB_SSL && ERR_GET_REASON(why) == SSL_R_UNEXPECTED_EOF_WHILE_READING))
-        t->error = ERR_reason_error_string(why);
+        t->error = ERR_GET_REASON(why) == SSL_R_CERTIFICATE_VERIFY_FAILED
+                       ? X509_verify_cert_error_string(SSL_get_verify_result(t->ssl)) : ERR_reason_error_string(why);
     t->broken = true;
     ERR_clear_error();
     errno = EPROTO;
@@ -149,6 +153,7 @@ static ssize_t handshake(struct conn_io *io)
     }
     io->read_wants = LOOP_READ;
     io->open = true;
+    t->identity = tls_ctx_identity(t->ctx, t->ssl);
     return 1;
 }
 
@@ -266,6 +271,7 @@ void conn_tls_start(struct conn_io *io, struct tls_ctx *ctx)
     BIO *bio = bio_new(io);
 
     t->ssl = tls_ctx_ssl(ctx);
+    t->ctx = ctx;
     SSL_set_bio(t->ssl, bio, bio);
     SSL_set_accept_state(t->ssl);
     io->tls = t;
@@ -283,6 +289,7 @@ void conn_tls_free(struct conn_io *io)
         return;
     (void)tls_bye(io);
     SSL_free(t->ssl);
+    mem_free(t->identity);
     mem_free(t);
     io->tls = NULL;
 }
@@ -295,6 +302,11 @@ const char *conn_tls_get_version(const struct conn_io *io)
 const char *conn_tls_get_cipher(const struct conn_io *io)
 {
     return io->tls != NULL && io->open ? SSL_get_cipher_name(io->tls->ssl) : NULL;
+}
+
+const char *conn_tls_get_identity(const struct conn_io *io)
+{
+    return io->tls != NULL ? io->tls->identity : NULL;
 }
 
 const char *conn_tls_get_error(const struct conn_io *io)

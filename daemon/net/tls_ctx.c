@@ -44,6 +44,7 @@ struct named {
 struct tls_ctx {
     unsigned holds;
     SSL_CTX *ssl;
+    enum tls_identity identity;
     struct tls_tickets *tickets;
     struct tls_cert cert;
     struct named *names;        /* sorted */
@@ -320,6 +321,8 @@ struct tls_ctx *tls_ctx_new(const struct tls_files *files, const char *min_versi
     ctx->tickets = tickets;
     ctx->ssl = SSL_CTX_new(TLS_server_method());
     ASSERT(ctx->ssl != NULL && set_rules(ctx, version));
+    ctx->identity = files->clients.identity;
+    tls_client_setup(ctx->ssl, &files->clients, tell_cert, &t);
     if (files->sni_directory[0] != '\0')
         read_directory(ctx, files->sni_directory, &t);
     if (tls_cert_load(&ctx->cert, files->certificate, files->key, tell_cert, &t))
@@ -359,4 +362,9 @@ SSL *tls_ctx_ssl(struct tls_ctx *ctx)
     /* Memory that ran out, as in mem.h. */
     ASSERT(ssl != NULL);
     return ssl;
+}
+
+char *tls_ctx_identity(const struct tls_ctx *ctx, SSL *ssl)
+{
+    return tls_client_identity(ssl, ctx->identity);
 }

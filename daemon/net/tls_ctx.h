@@ -11,6 +11,7 @@
 #include <openssl/types.h>
 
 #include "daemon/base/options.h"
+#include "daemon/net/tls_client.h"
 
 struct tls_ctx;
 struct tls_tickets;
@@ -25,10 +26,8 @@ extern const struct option_table tls_options;
 /* Empty: none. */
 struct tls_files {
     const char *certificate, *key, *sni_directory;
+    struct tls_clients clients;
 };
-
-/* Called for each problem: one line of text. */
-typedef void tls_problem(void *arg, const char *text);
 
 /* Is this one of the versions that tls_min takes? */
 bool tls_version_known(const char *text);
@@ -48,5 +47,7 @@ void tls_ctx_free(struct tls_ctx **ctx);
 
 /* A server's side of one connection; the caller frees it. */
 SSL *tls_ctx_ssl(struct tls_ctx *ctx);
+/* The address that the client of such a connection has proved, to mem_free(); NULL where it has not. */
+char *tls_ctx_identity(const struct tls_ctx *ctx, SSL *ssl);
 
 #endif

@@ -71,7 +71,7 @@ class Headers(ProxyCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        names = ("local", "always", "implicit", "facts", "foreign", "lmtp", "lmtp_none")
+        names = ("local", "always", "implicit", "facts", "names", "names_only", "foreign", "lmtp", "lmtp_none")
         cls.ports = {name: kit.lab.free_port() for name in names}
         cls.path = str(cls.site.dir / "proxy.sock")
         more = {
@@ -79,6 +79,8 @@ class Headers(ProxyCase):
             "always": 'proxy = "::1, 127.0.0.0/8"; cleartext_login = "always";',
             "implicit": 'proxy = "127.0.0.1"; tls = "implicit";',
             "facts": 'proxy = "127.0.0.1"; proxy_tls = true;',
+            "names": 'proxy = "127.0.0.1"; proxy_tls = true; client_identity = "cn";',
+            "names_only": 'proxy = "127.0.0.1"; client_identity = "cn";',
             "foreign": 'proxy = "192.0.2.0/24 2001:db8::/32"; cleartext_login = "always";',
             "lmtp": 'proxy = "127.0.0.1"; protocol = "lmtp"; allow = "192.0.2.0/25";',
             "lmtp_none": 'proxy = "127.0.0.1"; protocol = "lmtp";',
@@ -216,6 +218,18 @@ class Headers(ProxyCase):
                 self.assertNotIn(b"USER", lines)
                 self.assertIn(b"STLS", lines)
                 pop.err("USER " + WHO)
+
+    def test_told_of_a_certificate(self):
+        """The name in it is the client's address where the listener says so, and the proxy has found it good."""
+        name = WHO.encode()
+        for port, header, want in (("names", tls_facts(7, 0, name), True), ("names", tls_facts(5, 0, name), True),
+                                   ("names", tls_facts(1, 0, name), False), ("names", tls_facts(7, 1, name), False),
+                                   ("names", tls_facts(6, 0, name), False), ("names", tls_facts(7, 0, b"anna"), False),
+                                   ("facts", tls_facts(7, 0, name), False), ("names_only", tls_facts(7, 0, name), False)):
+            with self.subTest(port=port, header=header[:8]), self.connect(port, v2(tlvs=header)) as pop:
+                self.assertEqual(b"EXTERNAL" in b" ".join(pop.multi("CAPA")), want)
+                self.assertEqual(pop.cmd("AUTH EXTERNAL =").startswith(b"+OK"), want)
+                pop.ok("QUIT")
 
     def test_unix(self):
         sock = socket.socket(socket.AF_UNIX)

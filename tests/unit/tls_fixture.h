@@ -91,7 +91,8 @@ static inline struct tls_ctx *load_ctx(const char *certificate, const char *key,
                                        struct tls_tickets *tickets)
 {
     struct tls_files files = {
-        tls_path(certificate), key[0] != '\0' ? tls_path(key) : "", directory[0] != '\0' ? tls_path(directory) : "",
+        .certificate = tls_path(certificate), .key = key[0] != '\0' ? tls_path(key) : "",
+        .sni_directory = directory[0] != '\0' ? tls_path(directory) : "",
     };
 
     tls_told[0] = '\0';
