@@ -32,7 +32,7 @@ debs: $(BUILD)/debs/openbsd-inetd $(BUILD)/debs/inetutils-inetd $(BUILD)/debs/fa
 
 # Each in a make of its own: what is built needs what `deps` installs.
 check: deps
-	@$(MAKE) --no-print-directory all unit debs
+	@$(MAKE) --no-print-directory -j$$(nproc) all unit debs
 	@BUILD=$(BUILD) tests/run
 
 dialogue: deps
