@@ -8,31 +8,6 @@
 #include "admin/db.h"
 #include "admin/out.h"
 
-/* A change: one call without an answer that matters. */
-static enum ctl_exit change(struct ctl *c, const char *what, const char *sql, const struct args *a)
-{
-    PGresult *res = db_ask(c, what, sql, a);
-
-    if (res == NULL)
-        return db_end(c);
-    PQclear(res);
-    return CTL_DONE;
-}
-
-static enum ctl_exit show(struct ctl *c, const char *what, const char *sql, const struct args *a, bool one)
-{
-    PGresult *res = db_ask(c, what, sql, a);
-
-    if (res == NULL)
-        return db_end(c);
-    if (one)
-        out_row(c, res);
-    else
-        out_rows(c, res);
-    PQclear(res);
-    return CTL_DONE;
-}
-
 /* The option --quota: null where it is not given. False after a message. */
 static bool args_quota(struct ctl *c, struct args *a)
 {
@@ -63,7 +38,7 @@ enum ctl_exit run_tenant_add(struct ctl *c)
     args_text(&a, c->args[0]);
     if (!args_quota(c, &a))
         return CTL_USAGE;
-    end = change(c, "add the tenant", "select postern.add_tenant($1, $2)", &a);
+    end = db_call(c, "add the tenant", "select postern.add_tenant($1, $2)", &a);
     if (end == CTL_DONE)
         ctl_say(c, "tenant %s added", c->args[0]);
     return end;
@@ -74,7 +49,7 @@ static enum ctl_exit tenants(struct ctl *c, const char *name)
     struct args a = ARGS_NONE;
 
     args_text(&a, name);
-    return show(c, "list tenants", "select * from postern.list_tenants($1)", &a, name != NULL);
+    return name != NULL ? out_ask_one(c, "list tenants", "select * from postern.list_tenants($1)", &a) : out_ask(c, "list tenants", "select * from postern.list_tenants($1)", &a);
 }
 
 enum ctl_exit run_tenant_show(struct ctl *c) { return tenants(c, c->args[0]); }
@@ -92,7 +67,7 @@ enum ctl_exit run_tenant_set(struct ctl *c)
     args_null(&a);
     if (!args_quota(c, &a))
         return CTL_USAGE;
-    end = change(c, "change the tenant", "select postern.set_tenant($1, $2, $3, $4)", &a);
+    end = db_call(c, "change the tenant", "select postern.set_tenant($1, $2, $3, $4)", &a);
     if (end == CTL_DONE)
         ctl_say(c, "tenant %s changed", c->args[0]);
     return end;
@@ -107,7 +82,7 @@ static enum ctl_exit tenant_switch(struct ctl *c, bool enabled)
     args_null(&a);
     args_bool(&a, enabled);
     args_null(&a);
-    end = change(c, "change the tenant", "select postern.set_tenant($1, $2, $3, $4)", &a);
+    end = db_call(c, "change the tenant", "select postern.set_tenant($1, $2, $3, $4)", &a);
     if (end == CTL_DONE)
         ctl_say(c, "tenant %s %s", c->args[0], enabled ? "enabled" : "disabled");
     return end;
@@ -133,7 +108,7 @@ enum ctl_exit run_domain_add(struct ctl *c)
     args_text(&a, c->opt[OPT_ALIAS_OF] != NULL ? home : NULL);
     if (!args_quota(c, &a))
         return CTL_USAGE;
-    end = change(c, "add the domain", "select postern.add_domain($1, $2, $3, $4)", &a);
+    end = db_call(c, "add the domain", "select postern.add_domain($1, $2, $3, $4)", &a);
     if (end == CTL_DONE)
         ctl_say(c, "domain %s added", name);
     return end;
@@ -148,7 +123,7 @@ enum ctl_exit run_domain_show(struct ctl *c)
         return CTL_FAILED;
     args_null(&a);
     args_text(&a, name);
-    return show(c, "show the domain", "select * from postern.list_domains($1, $2)", &a, true);
+    return out_ask_one(c, "show the domain", "select * from postern.list_domains($1, $2)", &a);
 }
 
 enum ctl_exit run_domain_list(struct ctl *c)
@@ -157,7 +132,7 @@ enum ctl_exit run_domain_list(struct ctl *c)
 
     args_text(&a, c->opt[OPT_TENANT]);
     args_null(&a);
-    return show(c, "list domains", "select * from postern.list_domains($1, $2)", &a, false);
+    return out_ask(c, "list domains", "select * from postern.list_domains($1, $2)", &a);
 }
 
 /* Beside the hash of a password; "none" is nothing. */
@@ -168,7 +143,7 @@ static enum ctl_exit set_stores(struct ctl *c, const char *name)
 
     args_text(&a, name);
     args_text(&a, none ? "" : c->opt[OPT_STORE]);
-    return change(c, "change what the domain stores", "select postern.set_domain_stores($1, string_to_array($2, ','))", &a);
+    return db_call(c, "change what the domain stores", "select postern.set_domain_stores($1, string_to_array($2, ','))", &a);
 }
 
 enum ctl_exit run_domain_set(struct ctl *c)
@@ -192,7 +167,7 @@ enum ctl_exit run_domain_set(struct ctl *c)
     args_null(&a);
     if (!args_quota(c, &a))
         return CTL_USAGE;
-    end = change(c, "change the domain", "select postern.set_domain($1, $2, $3, $4, $5)", &a);
+    end = db_call(c, "change the domain", "select postern.set_domain($1, $2, $3, $4, $5)", &a);
     if (end == CTL_DONE)
         ctl_say(c, "domain %s changed", name);
     return end;
@@ -211,7 +186,7 @@ static enum ctl_exit domain_switch(struct ctl *c, bool enabled)
     args_null(&a);
     args_bool(&a, enabled);
     args_null(&a);
-    end = change(c, "change the domain", "select postern.set_domain($1, $2, $3, $4, $5)", &a);
+    end = db_call(c, "change the domain", "select postern.set_domain($1, $2, $3, $4, $5)", &a);
     if (end == CTL_DONE)
         ctl_say(c, "domain %s %s", name, enabled ? "enabled" : "disabled");
     return end;
@@ -233,7 +208,7 @@ enum ctl_exit run_mailbox_add(struct ctl *c)
     args_text(&a, address);
     if (!args_quota(c, &a))
         return CTL_USAGE;
-    end = change(c, "add the mailbox", "select postern.add_mailbox($1, $2)", &a);
+    end = db_call(c, "add the mailbox", "select postern.add_mailbox($1, $2)", &a);
     if (end == CTL_DONE)
         ctl_say(c, "mailbox %s added", address);
     return end;
@@ -247,7 +222,7 @@ enum ctl_exit run_mailbox_show(struct ctl *c)
     if (!ctl_address(c->args[0], false, address))
         return CTL_FAILED;
     args_text(&a, address);
-    return show(c, "show the mailbox", "select * from postern.show_mailbox($1)", &a, true);
+    return out_ask_one(c, "show the mailbox", "select * from postern.show_mailbox($1)", &a);
 }
 
 enum ctl_exit run_mailbox_list(struct ctl *c)
@@ -258,7 +233,7 @@ enum ctl_exit run_mailbox_list(struct ctl *c)
     if (c->nargs > 0 && !ctl_domain(c->args[0], domain))
         return CTL_FAILED;
     args_text(&a, c->nargs > 0 ? domain : NULL);
-    return show(c, "list mailboxes", "select * from postern.list_mailboxes($1)", &a, false);
+    return out_ask(c, "list mailboxes", "select * from postern.list_mailboxes($1)", &a);
 }
 
 enum ctl_exit run_mailbox_set(struct ctl *c)
@@ -276,7 +251,7 @@ enum ctl_exit run_mailbox_set(struct ctl *c)
     args_null(&a);
     if (!args_quota(c, &a))
         return CTL_USAGE;
-    end = change(c, "change the mailbox", "select postern.set_mailbox($1, $2, $3, $4)", &a);
+    end = db_call(c, "change the mailbox", "select postern.set_mailbox($1, $2, $3, $4)", &a);
     if (end == CTL_DONE)
         ctl_say(c, "mailbox %s changed", address);
     return end;
@@ -294,7 +269,7 @@ static enum ctl_exit mailbox_switch(struct ctl *c, bool enabled)
     args_null(&a);
     args_bool(&a, enabled);
     args_null(&a);
-    end = change(c, "change the mailbox", "select postern.set_mailbox($1, $2, $3, $4)", &a);
+    end = db_call(c, "change the mailbox", "select postern.set_mailbox($1, $2, $3, $4)", &a);
     if (end == CTL_DONE)
         ctl_say(c, "mailbox %s %s", address, enabled ? "enabled" : "disabled");
     return end;

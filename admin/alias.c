@@ -78,16 +78,10 @@ enum ctl_exit run_alias_remove(struct ctl *c)
 static enum ctl_exit list(struct ctl *c, const char *domain, const char *address)
 {
     struct args a = ARGS_NONE;
-    PGresult *res;
 
     args_text(&a, domain);
     args_text(&a, address);
-    res = db_ask(c, "list aliases", "select * from postern.list_aliases($1, $2)", &a);
-    if (res == NULL)
-        return db_end(c);
-    out_rows(c, res);
-    PQclear(res);
-    return CTL_DONE;
+    return out_ask(c, "list aliases", "select * from postern.list_aliases($1, $2)", &a);
 }
 
 enum ctl_exit run_alias_show(struct ctl *c)

@@ -136,6 +136,16 @@ static PGresult *ask(struct ctl *c, const char *what, const char *sql, const str
 PGresult *db_ask(struct ctl *c, const char *what, const char *sql, const struct args *a) { return ask(c, what, sql, a, 0); }
 PGresult *db_ask_binary(struct ctl *c, const char *what, const char *sql, const struct args *a) { return ask(c, what, sql, a, 1); }
 
+enum ctl_exit db_call(struct ctl *c, const char *what, const char *sql, const struct args *a)
+{
+    PGresult *res = db_ask(c, what, sql, a);
+
+    if (res == NULL)
+        return db_end(c);
+    PQclear(res);
+    return CTL_DONE;
+}
+
 bool db_do(struct ctl *c, const char *what, const char *sql)
 {
     PGresult *res = PQexec(c->db, sql);

@@ -42,6 +42,8 @@ void args_binary(struct args *a, const struct buf *b);  /* lent */
 PGresult *db_ask(struct ctl *c, const char *what, const char *sql, const struct args *a);
 /* The same, with the answer in binary format. */
 PGresult *db_ask_binary(struct ctl *c, const char *what, const char *sql, const struct args *a);
+/* The same for an answer that does not matter. */
+enum ctl_exit db_call(struct ctl *c, const char *what, const char *sql, const struct args *a);
 /* Says why this answer is not what was asked for; returns how to end. */
 enum ctl_exit db_failed(struct ctl *c, const char *what, const PGresult *res);
 /* How to end after a question that failed: the connection may have gone. */

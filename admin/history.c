@@ -11,18 +11,12 @@ enum ctl_exit run_history(struct ctl *c)
 {
     char address[CTL_ADDRESS_SIZE];
     struct args a = ARGS_NONE;
-    PGresult *res;
 
     if (!ctl_address(c->args[0], false, address))
         return CTL_FAILED;
     args_text(&a, address);
     args_text(&a, c->opt[OPT_SINCE]);
-    res = db_ask(c, "show the history", "select * from postern.show_history($1, $2)", &a);
-    if (res == NULL)
-        return db_end(c);
-    out_rows(c, res);
-    PQclear(res);
-    return CTL_DONE;
+    return out_ask(c, "show the history", "select * from postern.show_history($1, $2)", &a);
 }
 
 enum ctl_exit run_undelete(struct ctl *c)

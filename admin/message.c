@@ -45,20 +45,14 @@ enum ctl_exit run_message_list(struct ctl *c)
 {
     char address[CTL_ADDRESS_SIZE];
     struct args a = ARGS_NONE;
-    PGresult *res;
     enum ctl_exit end;
     int64_t mailbox;
 
     if (!find_mailbox(c, address, &mailbox, &end))
         return end;
     args_int(&a, mailbox);
-    res = db_ask(c, "list messages",
+    return out_ask(c, "list messages",
                  "select row_number() over (order by uid) as number, * from postern.list_messages($1, 0, null) order by uid", &a);
-    if (res == NULL)
-        return db_end(c);
-    out_rows(c, res);
-    PQclear(res);
-    return CTL_DONE;
 }
 
 static bool nothing(void *arg, const struct mail *mail)

@@ -144,3 +144,18 @@ void out_row(const struct ctl *c, const PGresult *res)
         putchar('\n');
     }
 }
+
+static enum ctl_exit ask(struct ctl *c, const char *what, const char *sql, const struct args *a,
+                         void (*show)(const struct ctl *c, const PGresult *res))
+{
+    PGresult *res = db_ask(c, what, sql, a);
+
+    if (res == NULL)
+        return db_end(c);
+    show(c, res);
+    PQclear(res);
+    return CTL_DONE;
+}
+
+enum ctl_exit out_ask(struct ctl *c, const char *what, const char *sql, const struct args *a) { return ask(c, what, sql, a, out_rows); }
+enum ctl_exit out_ask_one(struct ctl *c, const char *what, const char *sql, const struct args *a) { return ask(c, what, sql, a, out_row); }

@@ -15,6 +15,10 @@
 void out_rows(const struct ctl *c, const PGresult *res);
 /* Row 0: a line for each column, or one object. */
 void out_row(const struct ctl *c, const PGresult *res);
+/* Asks, as db_ask() does, and shows all rows, or row 0. */
+struct args;
+enum ctl_exit out_ask(struct ctl *c, const char *what, const char *sql, const struct args *a);
+enum ctl_exit out_ask_one(struct ctl *c, const char *what, const char *sql, const struct args *a);
 /* Row `row` as an object, its columns typed. */
 void out_json_row(struct json *j, const char *key, const PGresult *res, int row);
 /* Text for a terminal: control characters are shown as `?`. */

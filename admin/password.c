@@ -322,33 +322,25 @@ enum ctl_exit run_app_password_list(struct ctl *c)
 {
     char address[CTL_ADDRESS_SIZE];
     struct args a = ARGS_NONE;
-    PGresult *res;
 
     if (!ctl_address(c->args[0], false, address))
         return CTL_FAILED;
     args_text(&a, address);
-    res = db_ask(c, "list the app passwords", "select * from postern.list_app_passwords($1)", &a);
-    if (res == NULL)
-        return db_end(c);
-    out_rows(c, res);
-    PQclear(res);
-    return CTL_DONE;
+    return out_ask(c, "list the app passwords", "select * from postern.list_app_passwords($1)", &a);
 }
 
 enum ctl_exit run_app_password_remove(struct ctl *c)
 {
     char address[CTL_ADDRESS_SIZE];
     struct args a = ARGS_NONE;
-    PGresult *res;
+    enum ctl_exit end;
 
     if (!ctl_address(c->args[0], false, address))
         return CTL_FAILED;
     args_text(&a, address);
     args_text(&a, c->args[1]);
-    res = db_ask(c, "remove the app password", "select postern.remove_app_password($1, $2)", &a);
-    if (res == NULL)
-        return db_end(c);
-    PQclear(res);
-    ctl_say(c, "app password %s of %s removed", c->args[1], address);
-    return CTL_DONE;
+    end = db_call(c, "remove the app password", "select postern.remove_app_password($1, $2)", &a);
+    if (end == CTL_DONE)
+        ctl_say(c, "app password %s of %s removed", c->args[1], address);
+    return end;
 }

@@ -74,30 +74,22 @@ enum ctl_exit run_policy_clear(struct ctl *c)
 {
     struct args a = ARGS_NONE;
     struct scope scope;
-    PGresult *res;
+    enum ctl_exit end;
 
     if (!scope_args(c, &a, &scope))
         return CTL_USAGE;
-    res = db_ask(c, "clear the policy", "select postern.clear_policy($1, $2, $3)", &a);
-    if (res == NULL)
-        return db_end(c);
-    PQclear(res);
-    ctl_say(c, "policy of %s%s cleared", scope.kind, scope.name);
-    return CTL_DONE;
+    end = db_call(c, "clear the policy", "select postern.clear_policy($1, $2, $3)", &a);
+    if (end == CTL_DONE)
+        ctl_say(c, "policy of %s%s cleared", scope.kind, scope.name);
+    return end;
 }
 
 enum ctl_exit run_policy_show(struct ctl *c)
 {
     struct args a = ARGS_NONE;
     struct scope scope;
-    PGresult *res;
 
     if (!scope_args(c, &a, &scope))
         return CTL_USAGE;
-    res = db_ask(c, "list policies", "select * from postern.list_policies($1, $2, $3)", &a);
-    if (res == NULL)
-        return db_end(c);
-    out_rows(c, res);
-    PQclear(res);
-    return CTL_DONE;
+    return out_ask(c, "list policies", "select * from postern.list_policies($1, $2, $3)", &a);
 }
