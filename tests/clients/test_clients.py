@@ -11,7 +11,6 @@ import tempfile
 import unittest
 
 import kit
-import scram
 
 WHO = "clients@example.org"
 
@@ -185,54 +184,6 @@ class Clients(unittest.TestCase):
             self.assertEqual(self.left(), 0)
             self.assertTrue((self.tmp / f"{port}.got").stat().st_size > 0)
         self.assertRegex(self.site.log_text(), f'login user="{WHO}" peer=\\S+ tls=TLSv1.[23] cipher=\\S+ result=ok')
-
-    # -- by SASL and APOP; the mailbox has a verifier and a shared secret
-
-    def proofs(self):
-        site = kit.Site("clients-sasl-", kit.QUICK + 'sasl_mechanisms = "PLAIN LOGIN SCRAM-SHA-256 SCRAM-SHA-1 CRAM-MD5 APOP";', pop3s=True)
-        self.addCleanup(site.down)
-        site.up()
-        site.account(WHO, self.letters[:2])
-        for kind, secret in (("scram-sha-256", scram.verifier(kit.PASSWORD)), ("shared-secret", kit.PASSWORD)):
-            site.sql(f"""insert into postern.credential (mailbox, kind, secret)
-                select mailbox, '{kind}', '{secret}' from postern.mailbox where address = '{WHO}'""")
-        return site
-
-    def test_mechanisms(self):
-        """S02 S19 S21 P03 X04: each client by each mechanism that it knows."""
-        site = self.proofs()
-        port = site.address.rpartition(":")[2]
-        want = sorted(with_lf(w) for w in self.want[:2])
-        for auth in ("plain", "login", "scram-sha-256", "scram-sha-1", "cram-md5", "apop", "on"):
-            with self.subTest(client="mpop", auth=auth):
-                maildir = self.tmp / f"Maildir-{auth}"
-                for name in ("cur", "new", "tmp"):
-                    (maildir / name).mkdir(parents=True)
-                rc = self.tmp / "mpoprc"
-                rc.write_text(f"account default\nhost {self.host}\nport {port}\nuser {WHO}\npassword {kit.PASSWORD}\n"
-                              f"auth {auth}\ntls off\nkeep on\nreceived_header off\ndelivery maildir {maildir}\nuidls_file {self.tmp}/u-{auth}\n")
-                rc.chmod(0o600)
-                self.run_client("mpop", "--file", rc, "--quiet")
-                box = mailbox.Maildir(maildir)
-                self.assertEqual(sorted(box.get_bytes(key) for key in box.keys()), want)
-        for mechanism in ("PLAIN", "LOGIN", "CRAM-MD5", "+APOP"):
-            with self.subTest(client="curl", mechanism=mechanism):
-                curl = ("curl", "--silent", "--show-error", "--user", f"{WHO}:{kit.PASSWORD}", "--login-options", f"AUTH={mechanism}")
-                self.assertEqual(self.run_client(*curl, f"pop3://{site.address}/1").stdout, self.want[0])
-                self.assertEqual(self.run_client(*curl, "--cacert", site.lab.tls / "ca.pem", f"pop3s://localhost:{site.pop3s}/2").stdout, self.want[1])
-                self.run_client("curl", "--silent", "--user", f"{WHO}:wrong", "--login-options", f"AUTH={mechanism}", f"pop3://{site.address}/1", ok=(67,))
-        for n, words in enumerate(("protocol apop", "protocol pop3 auth cram-md5", "protocol pop3 auth password")):
-            with self.subTest(client="fetchmail", words=words):
-                protocol, *auth = words.split(" auth ")
-                rc = self.tmp / "fetchmailrc"
-                rc.write_text(f'poll {self.host} service {port} {protocol}{" auth " + auth[0] if auth else ""} user "{WHO}" '
-                              f'password "{kit.PASSWORD}" sslproto \'\' no rewrite fetchall keep mda "cat >> {self.tmp}/f{n}.got"\n')
-                rc.chmod(0o600)
-                self.run_client("fetchmail", "--fetchmailrc", rc, "--pidfile", self.tmp / "pid", "--invisible", "--nosyslog", "--silent")
-                self.assertTrue((self.tmp / f"f{n}.got").stat().st_size > 0)
-        log = site.log_text()
-        for mechanism in ("PLAIN", "LOGIN", "SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5", "APOP"):
-            self.assertRegex(log, rf"mechanism={mechanism} result=ok")
 
 
 if __name__ == "__main__":
