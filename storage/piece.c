@@ -81,7 +81,8 @@ static bool add_row(struct piece_part *part, struct place *place, const PGresult
     if (!part->found) {
         part->found = true;
         part->spans = place->span;
-        if (first_part == 0 && pg_get_bytes(res, row, COL_DELIVERED_TO, &address))
+        /* As text_octets() has counted: the room ends there. */
+        if (first_part == 0 && number == 0 && pg_get_bytes(res, row, COL_DELIVERED_TO, &address))
             add_delivered_to(part, place, address);
     }
     if (!pg_get_bytes(res, row, COL_DATA, &data))
