@@ -6,6 +6,7 @@
 #   make check                 installs what is missing, runs all tests
 #   make demo                  installs what is missing, shows a session (ONCE=1: and ends)
 #   make deps                  installs the packages of the file `packages`
+#   make fuzz                  libFuzzer on all parsers (MINUTES=10; CORPUS=merge keeps what it found)
 #   make bench                 figures (ROUNDS=5)
 #   make lint                  cppcheck, mandoc -T lint
 #   make install               PREFIX=/usr/local DESTDIR=

@@ -3,6 +3,8 @@
 # Packages of these groups in the file `packages`.
 NEEDED = $(shell awk '$$1 == "build" || $$1 == "run" || $$1 == "test" { print $$2 }' packages)
 
+FUZZ_NEEDED = $(shell awk '$$1 == "fuzz" { print $$2 }' packages)
+
 # Silent, and without apt, where all is there.
 deps:
 	@missing=; for p in $(NEEDED); do \
@@ -30,9 +32,41 @@ $(BUILD)/debs/fail2ban:
 
 debs: $(BUILD)/debs/openbsd-inetd $(BUILD)/debs/inetutils-inetd $(BUILD)/debs/fail2ban
 
+# ------------------------------------------------------------------- fuzzing
+
+# Each target is linked with what runs it: driver.c and the sanitizers of any
+# compiler, or libFuzzer, which only clang has. Both have objects of their own.
+FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_DRIVER = $(BUILD)/tests/fuzz/driver.o
+FUZZ_LDFLAGS =
+
+$(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(FUZZ_DRIVER) $(BUILD)/libpostern.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(FUZZ_LDFLAGS) -o $@ $^ $(shell pkg-config --libs cmocka) $(PKG_LIBS) $(LIBS)
+
+fuzzers: $(FUZZERS)
+
+-include $(FUZZERS:$(BUILD)/fuzz/%=$(BUILD)/tests/fuzz/%.d)
+
+# -O1: they are built more often than they run.
+fuzz-short:
+	@$(MAKE) --no-print-directory -s BUILD=$(BUILD)/short SANITIZE=address,undefined OPT='-O1 -g' fuzzers
+
+# CORPUS=merge: afterwards, what was found goes into tests/fuzz/corpus.
+MINUTES ?= 10
+FUZZ_CLANG = $(MAKE) --no-print-directory -s BUILD=$(BUILD)/libfuzzer CC=clang SANITIZE=fuzzer-no-link,address,undefined OPT='-O1 -g' \
+	FUZZ_DRIVER= FUZZ_LDFLAGS=-fsanitize=fuzzer fuzzers
+fuzz:
+	@$(MAKE) --no-print-directory NEEDED='$(NEEDED) $(FUZZ_NEEDED)' deps
+	@$(FUZZ_CLANG)
+	@tests/fuzz/run $(BUILD)/libfuzzer/fuzz minutes $(MINUTES)
+	@$(if $(CORPUS),tests/fuzz/run $(BUILD)/libfuzzer/fuzz $(CORPUS))
+
+# ---------------------------------------------------------------------- tests
+
 # Each in a make of its own: what is built needs what `deps` installs.
 check: deps
-	@$(MAKE) --no-print-directory -j$$(nproc) all unit debs
+	@$(MAKE) --no-print-directory -j$$(nproc) all unit debs fuzz-short
 	@BUILD=$(BUILD) tests/run
 
 dialogue: deps
@@ -56,4 +90,4 @@ demo: deps
 	@$(MAKE) --no-print-directory all
 	@BUILD=$(BUILD) ONCE=$(ONCE) tests/demo
 
-.PHONY: deps debs check dialogue system service clients demo
+.PHONY: deps debs fuzzers fuzz-short fuzz check dialogue system service clients demo

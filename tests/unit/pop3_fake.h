@@ -490,14 +490,14 @@ static void ask(struct client *c, const char *command, const char *reply)
 }
 
 /* Nothing more, and the end. */
-static void expect_eof(struct client *c)
+static __attribute__((unused)) void expect_eof(struct client *c)
 {
     hear(c, SIZE_MAX);
     assert_int_equal(buf_left(&c->in), 0);
     client_close(c);
 }
 
-static void until_ended(size_t sessions)
+static __attribute__((unused)) void until_ended(size_t sessions)
 {
     while (fake.ended < sessions)
         run_loop();
@@ -576,7 +576,7 @@ static int fake_setup(void **state)
     return 0;
 }
 
-static int fake_teardown(void **state)
+static __attribute__((unused)) int fake_teardown(void **state)
 {
     (void)state;
     pop3_service_free(&fake.service);

@@ -1,0 +1,139 @@
+/* Importers: mbox (where messages are, quoting there and back), line ends, lists of UIDLs. */
+#include <stdarg.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "admin/eol.c"
+#include "admin/mbox.c"
+#include "admin/uidls.c"
+#include "daemon/base/buf.h"
+#include "tests/fuzz/fuzz.h"
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc, (void)argv;
+    return 0;
+}
+
+/* Problems are told to nobody. */
+enum ctl_exit ctl_error(enum ctl_exit status, const char *fmt, ...)
+{
+    (void)fmt;
+    return status;
+}
+
+static int file_of(struct span in)
+{
+    int fd = memfd_create("in", MFD_CLOEXEC);
+
+    MUST(fd >= 0 && write(fd, in.at, in.len) == (ssize_t)in.len && lseek(fd, 0, SEEK_SET) == 0);
+    return fd;
+}
+
+static void check_scan(struct span in)
+{
+    int fd = file_of(in);
+    struct mbox_scan *scan = mbox_scan_new(fd);
+    off_t at, end, last = 0;
+    int64_t time;
+
+    while (mbox_next(scan, &at, &end, &time) == 1) {
+        MUST(at > last && end >= at && end <= (off_t)in.len);
+        last = end;
+    }
+    mbox_scan_free(&scan);
+    close(fd);
+}
+
+static void put(void *arg, const char *at, size_t len)
+{
+    buf_add(arg, at, len);
+}
+
+static void filter(enum mbox_quoting quoting, struct span in, struct cuts c, struct buf *out)
+{
+    struct mbox_filter f = { .quoting = quoting };
+
+    while (in.len > 0) {
+        struct span piece = exact(cut(&c, &in));
+        mbox_filter_feed(&f, piece.at, piece.len, put, out);
+        exact_free(piece);
+    }
+    mbox_filter_end(&f, put, out);
+}
+
+static void check_quoting(struct span in, struct cuts c)
+{
+    struct buf quoted = BUF_EMPTY, back = BUF_EMPTY, old = BUF_EMPTY;
+
+    filter(MBOX_QUOTE, in, c, &quoted);
+    MUST(buf_left(&quoted) < 5 || memcmp(buf_span(&quoted).at, "From ", 5) != 0);
+    MUST(memmem(buf_span(&quoted).at, buf_left(&quoted), "\nFrom ", 6) == NULL);
+    filter(MBOX_UNQUOTE_RD, buf_span(&quoted), c, &back);
+    MUST(span_is(buf_span(&back), in));
+    filter(MBOX_UNQUOTE_O, in, c, &old);
+    MUST(buf_left(&old) <= in.len);
+    buf_free(&quoted);
+    buf_free(&back);
+    buf_free(&old);
+}
+
+static size_t lines_to_crlf(struct span in, struct cuts *c, char *out)
+{
+    struct eol e = EOL_START;
+    size_t n = 0;
+
+    while (in.len > 0) {
+        struct span piece = c != NULL ? exact(cut(c, &in)) : exact(take_span(&in, in.len));
+        n += eol_feed(&e, piece.at, piece.len, out + n);
+        exact_free(piece);
+    }
+    return n + eol_end(&e, out + n);
+}
+
+static void check_eol(struct span in, struct cuts c)
+{
+    char *whole = malloc(EOL_ROOM(in.len)), *pieces = malloc(EOL_ROOM(in.len)), *twice = malloc(EOL_ROOM(EOL_ROOM(in.len)));
+
+    MUST(whole != NULL && pieces != NULL && twice != NULL);
+    size_t n = lines_to_crlf(in, NULL, whole);
+    MUST(n <= EOL_ROOM(in.len));
+    MUST(lines_to_crlf(in, &c, pieces) == n && memcmp(whole, pieces, n) == 0);
+    MUST(lines_to_crlf((struct span){ whole, n }, NULL, twice) == n && memcmp(whole, twice, n) == 0);
+    MUST(n == 0 || (n >= 2 && memcmp(whole + n - 2, "\r\n", 2) == 0));
+    free(whole);
+    free(pieces);
+    free(twice);
+}
+
+static void check_uidls(struct span in)
+{
+    char path[64];
+    int fd = file_of(in);
+    struct uidls *u;
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    u = uidls_new(path);
+    if (u != NULL) {
+        for (const char *uidl; (uidl = uidls_next(u)) != NULL;)
+            MUST(strlen(uidl) >= 1 && strlen(uidl) <= UIDL_MAX);
+        uidls_free(&u);
+    }
+    close(fd);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct span in = { (const char *)data, size };
+    struct cuts c = take_cuts(&in);
+    struct span line = exact(in);
+    int64_t time;
+
+    (void)mbox_separator(line, &time);
+    exact_free(line);
+    check_scan(in);
+    check_quoting(in, c);
+    check_eol(in, c);
+    check_uidls(in);
+    return 0;
+}
