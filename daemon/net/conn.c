@@ -497,10 +497,10 @@ static void on_event(void *arg, int fd, unsigned events)
     if (events & c->io.write_wants)
         c->blocked = false;
     if (events & c->io.read_wants && c->state == OPEN) {
-        if (may_read(c))
-            read_some(c);
-        else
+        if (!may_read(c))
             c->parked = true;
+        else if (conn_tls_may_go_on(&c->io, loop_turn(c->loop)))
+            read_some(c);
     }
     settle(c);
 }

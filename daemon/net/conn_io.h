@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "daemon/net/fd.h"
 
@@ -37,6 +38,12 @@ extern const struct conn_row conn_plain_row, conn_tls_row;
 
 /* From the next octet on, in both directions. */
 void conn_tls_start(struct conn_io *io, struct tls_ctx *ctx);
+/*
+ * May this one be read in this turn of the loop? Handshakes may use up a few
+ * milliseconds of each: however many come at once, those who have theirs behind
+ * them have their turns. The descriptor is still readable in the next one.
+ */
+bool conn_tls_may_go_on(const struct conn_io *io, uint64_t turn);
 /* Says goodbye where that is possible at once. */
 void conn_tls_free(struct conn_io *io);
 /* NULL before the end of the handshake; static text. */

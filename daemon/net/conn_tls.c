@@ -16,12 +16,16 @@
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
 #include <string.h>
+#include <time.h>
 
 #include "daemon/base/mem.h"
 #include "daemon/net/loop.h"
 #include "daemon/net/tls_ctx.h"
 
-enum { RECORD = SSL3_RT_MAX_PLAIN_LENGTH };
+enum {
+    RECORD = SSL3_RT_MAX_PLAIN_LENGTH,
+    TURN_US = 2000,             /* for handshakes; the one that is begun is finished */
+};
 
 struct conn_tls {
     SSL *ssl;
@@ -35,6 +39,9 @@ struct conn_tls {
 
 /* Of all conns: small pieces are put together here, so that a reply is one record. Nothing stays in it after a call. */
 static char gathered[RECORD];
+
+/* Of all conns: what handshakes have used up of this turn of the loop. */
+static uint64_t shaking_turn, shaking_us;
 
 /* --- the BIO --- */
 
@@ -136,12 +143,33 @@ static bool gone(const struct conn_tls *t)
     return t->broken;
 }
 
+bool conn_tls_may_go_on(const struct conn_io *io, uint64_t turn)
+{
+    if (io->tls == NULL || io->open)
+        return true;
+    if (shaking_turn != turn) {
+        shaking_turn = turn;
+        shaking_us = 0;
+    }
+    return shaking_us < TURN_US;
+}
+
+static uint64_t clock_us(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
 /* 1 when it is complete. */
 static ssize_t handshake(struct conn_io *io)
 {
     struct conn_tls *t = io->tls;
+    uint64_t begun = clock_us();
     int result = SSL_do_handshake(t->ssl);
 
+    shaking_us += clock_us() - begun;
     if (result != 1) {
         ssize_t n = not_done(t, result, &io->read_wants);
         t->waiting = true;

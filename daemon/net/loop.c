@@ -43,6 +43,7 @@ struct signal_watch {
 struct loop {
     struct event_base *base;
     uint64_t now;
+    uint64_t turns;
     bool in_turn;       /* `now` is of this turn */
     bool stop;
     struct deferred_list deferred, running;
@@ -96,6 +97,7 @@ static void turn_begins(struct loop *loop)
 {
     if (!loop->in_turn) {
         loop->now = clock_ms();
+        loop->turns++;
         loop->in_turn = true;
     }
 }
@@ -175,6 +177,11 @@ void loop_stop(struct loop *loop)
 uint64_t loop_now(const struct loop *loop)
 {
     return loop->now;
+}
+
+uint64_t loop_turn(const struct loop *loop)
+{
+    return loop->turns;
 }
 
 static void on_descriptor(evutil_socket_t fd, short what, void *arg)

@@ -24,6 +24,8 @@ void loop_run(struct loop *loop);           /* until loop_stop() */
 void loop_stop(struct loop *loop);
 /* Monotonic milliseconds at the start of this turn; never 0. */
 uint64_t loop_now(const struct loop *loop);
+/* Which turn this is: for what must not be done too often in one. */
+uint64_t loop_turn(const struct loop *loop);
 
 typedef void loop_fd_cb(void *arg, int fd, unsigned events);
 typedef void loop_cb(void *arg);

@@ -369,12 +369,102 @@ static int remove_all(void **state)
 
 #define TLS(name) cmocka_unit_test_setup_teardown(name, setup, tls_teardown)
 
+/* What a client says first. */
+static size_t hello(char *data, size_t size)
+{
+    SSL *ssl = SSL_new(client_ctx);
+    BIO *out = BIO_new(BIO_s_mem());
+    int n;
+
+    SSL_set_connect_state(ssl);
+    SSL_set_bio(ssl, BIO_new(BIO_s_mem()), out);
+    assert_int_equal(SSL_do_handshake(ssl), -1);
+    n = BIO_read(out, data, (int)size);
+    assert_true(n > 0);
+    SSL_free(ssl);
+    return (size_t)n;
+}
+
+static int ended;
+
+static size_t crowd_input(void *owner, struct span in)
+{
+    (void)owner;
+    return in.len;
+}
+
+static void crowd_drained(void *owner)
+{
+    (void)owner;
+}
+
+static void crowd_end(void *owner, enum conn_end why)
+{
+    (void)owner;
+    (void)why;
+    ended++;
+}
+
+static int answered(const int *fds, int count)
+{
+    int n = 0;
+
+    for (int i = 0; i < count; i++) {
+        struct pollfd p = { .fd = fds[i], .events = POLLIN };
+
+        n += poll(&p, 1, 0) == 1;
+    }
+    return n;
+}
+
+/* T18: however many come at once, a turn makes a few handshakes only: a session has its turns between them. */
+static void crowd_takes_turns(void **state)
+{
+    enum { CROWD = 200 };
+    static const struct conn_protocol crowd = { .input = crowd_input, .drained = crowd_drained, .end = crowd_end };
+    struct conn *conns[CROWD];
+    int fds[CROWD], before = 0;
+    char data[4096];
+    size_t len = hello(data, sizeof data);
+
+    (void)state;
+    ended = 0;
+    open_tls();
+    for (int i = 0; i < CROWD; i++) {
+        int pair[2];
+
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+        fds[i] = pair[1];
+        conns[i] = conn_new(t.loop, pair[0], pair[0], &crowd, &t);
+        conn_start_tls(conns[i], server_ctx);
+    }
+    turns(2);
+    for (int i = 0; i < CROWD; i++)
+        assert_int_equal(write(fds[i], data, len), len);
+    assert_int_equal(SSL_write(client, "NOOP\r\n", 6), 6);
+    turns(3);
+    got("NOOP\r\n");
+    assert_true(answered(fds, CROWD) < CROWD);
+    /* And each has its turn. */
+    for (int i = 0; i < 20 * CROWD && answered(fds, CROWD) < CROWD; i++) {
+        turns(1);
+        assert_true(answered(fds, CROWD) >= before);
+        before = answered(fds, CROWD);
+    }
+    assert_int_equal(answered(fds, CROWD), CROWD);
+    assert_int_equal(ended, 0);
+    for (int i = 0; i < CROWD; i++) {
+        conn_free(&conns[i]);
+        close(fds[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TLS(greeting_waits), TLS(begins_when_written), TLS(clear_octets_are_no_input), TLS(pieces_are_gathered),
         TLS(back_pressure), TLS(pause_with_records_inside), TLS(key_update), TLS(ends), TLS(goodbye),
-        TLS(finish_says_goodbye), TLS(finish_in_a_handshake), TLS(free_in_a_handshake), TLS(trickle),
+        TLS(finish_says_goodbye), TLS(finish_in_a_handshake), TLS(free_in_a_handshake), TLS(trickle), TLS(crowd_takes_turns),
     };
 
     signal(SIGPIPE, SIG_IGN);
