@@ -261,7 +261,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     service = lmtp_service_new(&(struct lmtp_host){ .loop = loop, .settings = &mine, .session_ended = session_ended });
     ended = 0;
     MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
-    lmtp_session_start(service, pair[0], pair[0], trust);
+    lmtp_session_start(service, pair[0], pair[0], trust, NULL);
     while (in.len > 0 && ended == 0) {
         struct span piece = cut(&c, &in);
 
