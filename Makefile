@@ -7,7 +7,8 @@
 #   make demo                  installs what is missing, shows a session (ONCE=1: and ends)
 #   make deps                  installs the packages of the file `packages`
 #   make fuzz                  libFuzzer on all parsers (MINUTES=10; CORPUS=merge keeps what it found)
-#   make bench                 figures (ROUNDS=5)
+#   make bench-deps            installs the servers to compare with
+#   make bench                 figures (ROUNDS=5 SECONDS=4); bench-quick: some, in three minutes
 #   make lint                  cppcheck, mandoc -T lint
 #   make install               PREFIX=/usr/local DESTDIR=
 #   make deb                   build/deb/postern_*.deb
@@ -141,8 +142,16 @@ deb-check: deb
 include tests/tests.mk
 
 ROUNDS ?= 5
-bench: all $(BUILD)/bench/popbench $(BUILD)/bench/lmtpbench $(BUILD)/bench/nullpop
-	BUILD=$(BUILD) tests/bench/run --rounds $(ROUNDS)
+SECONDS ?= 4
+BENCH := all $(BUILD)/bench/popbench $(BUILD)/bench/lmtpbench $(BUILD)/bench/nullpop
+bench: $(BENCH)
+	BUILD=$(BUILD) tests/bench/run --rounds $(ROUNDS) --seconds $(SECONDS)
+
+bench-quick: $(BENCH)
+	BUILD=$(BUILD) tests/bench/run --quick
+
+bench-deps:
+	@$(MAKE) --no-print-directory deps USES='build run test bench'
 
 $(BUILD)/bench/%: tests/bench/%.c
 	@mkdir -p $(@D)
@@ -161,4 +170,4 @@ help:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all unit install deb deb-check bench lint help clean
+.PHONY: all unit install deb deb-check bench bench-quick bench-deps lint help clean

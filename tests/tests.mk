@@ -1,7 +1,8 @@
 # Tests and what they need; included by the Makefile.
 
 # Packages of these groups in the file `packages`.
-NEEDED = $(shell awk '$$1 == "build" || $$1 == "run" || $$1 == "test" { print $$2 }' packages)
+USES ?= build run test
+NEEDED = $(shell awk -v uses=' $(USES) ' 'index(uses, " " $$1 " ") { print $$2 }' packages)
 
 FUZZ_NEEDED = $(shell awk '$$1 == "fuzz" { print $$2 }' packages)
 

@@ -1,15 +1,15 @@
 """Dovecot beside Postern, in its best-tuned form: few processes with many
 sessions each (client_limit), plain-text passwords in a file, no index noise
 at login. Used by tests/bench/run where Debian's dovecot-pop3d is installed
-(`make bench-deps`); everything lives in one directory and on one port of
-loopback."""
+(`make bench-deps`); everything lives in one directory and on ports of loopback."""
 import os
 import pathlib
 import pwd
 import shutil
-import socket
 import subprocess
 import time
+
+from servers import free_port
 
 CONFIG = """
 base_dir = {dir}/run
@@ -17,10 +17,12 @@ state_dir = {dir}/state
 log_path = {dir}/log
 protocols = pop3{lmtp_protocol}
 listen = 127.0.0.1
-ssl = no
+ssl = yes
+ssl_cert = <{certificate}
+ssl_key = <{key}
 disable_plaintext_auth = no
 first_valid_uid = 1
-mail_location = maildir:{dir}/mail/%n
+mail_location = {location}
 auth_mechanisms = plain
 auth_cache_size = 10M
 pop3_no_flag_updates = yes
@@ -36,6 +38,10 @@ userdb {{
 service pop3-login {{
   inet_listener pop3 {{
     port = {port}
+  }}
+  inet_listener pop3s {{
+    port = {tls_port}
+    ssl = yes
   }}
   service_count = 0
   process_min_avail = 2
@@ -67,11 +73,7 @@ protocol lmtp {{
 }}
 """
 
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+LOCATIONS = {"dovecot": "maildir:{dir}/mail/%n", "mdbox": "mdbox:{dir}/mail/%n"}
 
 
 def installed():
@@ -79,34 +81,45 @@ def installed():
 
 
 class Dovecot:
-    def __init__(self, directory, password):
-        self.dir, self.password = pathlib.Path(directory), password
+    db_root = None
+
+    def __init__(self, directory, password, certificate, peer="dovecot"):
+        self.dir, self.password, self.peer, self.root = pathlib.Path(directory), password, peer, None
         for name in ("mail", "state"):
             (self.dir / name).mkdir(parents=True)
         (self.dir / "users").write_text("")
-        self.port = free_port()
-        # By LMTP into the same Maildirs, durable: fsync is its default there.
+        self.port, self.tls_port = free_port(), free_port()
+        # By LMTP into the same mailboxes, durable: fsync is its default there.
         self.lmtp = free_port() if os.path.exists("/usr/lib/dovecot/lmtp") else None
         (self.dir / "dovecot.conf").write_text(CONFIG.format(
-            dir=self.dir, port=self.port, lmtp_protocol=" lmtp" if self.lmtp else "",
+            dir=self.dir, port=self.port, tls_port=self.tls_port, location=LOCATIONS[peer].format(dir=self.dir),
+            certificate=certificate, key=certificate.with_suffix(".key"), lmtp_protocol=" lmtp" if self.lmtp else "",
             lmtp_service=LMTP_SERVICE.format(lmtp=self.lmtp) if self.lmtp else ""))
-        self.root, self.db_root = None, None
 
-    def fill(self, group, users, messages):
-        """The same messages for each user: a list of bytes."""
+    def fill(self, names, messages, secret=None, repeat=1, linked=False):
+        """The same messages for each user, a list of bytes, `repeat` times; secret: of all of them, with its scheme."""
         owner = pwd.getpwnam("nobody").pw_uid
+        stored = [text.replace(b"\r\n", b"\n") for text in messages]
+        pool = self.dir / "pool"
+        if linked:
+            pool.mkdir(exist_ok=True)
+            for i, text in enumerate(stored):
+                (pool / str(i)).write_bytes(text)
         with open(self.dir / "users", "a", encoding="ascii") as lines:
-            for n in range(users):
-                lines.write(f"{group}{n}@bench.example:{{PLAIN}}{self.password}\n")
-                box = self.dir / "mail" / f"{group}{n}"
-                for name in ("cur", "new", "tmp"):
-                    (box / name).mkdir(parents=True)
-                for i, text in enumerate(messages):
-                    stored = text.replace(b"\r\n", b"\n")
-                    (box / "cur" / f"{1700000000 + i}.M{i}.bench,S={len(stored)},W={len(text)}:2,S").write_bytes(stored)
+            for name in names:
+                lines.write(f"{name}@bench.example:{secret or '{PLAIN}' + self.password}\n")
+                for part in ("cur", "new", "tmp") if messages else ():
+                    (self.dir / "mail" / name / part).mkdir(parents=True)
+                for i in range(len(messages) * repeat):
+                    k = i % len(messages)
+                    path = self.dir / "mail" / name / "cur" / f"{1700000000 + i}.M{i}.bench,S={len(stored[k])},W={len(messages[k])}:2,S"
+                    if linked:
+                        os.link(pool / str(k), path)
+                    else:
+                        path.write_bytes(stored[k])
         subprocess.run(["chown", "-R", str(owner), self.dir / "mail"], check=True)
 
-    def start(self):
+    def up(self):
         subprocess.run(["dovecot", "-c", self.dir / "dovecot.conf"], check=True, stderr=subprocess.DEVNULL)
         pid_file = self.dir / "run" / "master.pid"
         for _ in range(100):
@@ -116,6 +129,17 @@ class Dovecot:
         self.root = int(pid_file.read_text())
         time.sleep(1)
 
-    def down(self):
+    def stop(self):
         if self.root:
             subprocess.run(["dovecot", "-c", self.dir / "dovecot.conf", "stop"], check=False, stderr=subprocess.DEVNULL)
+            for _ in range(100):
+                if not pathlib.Path(f"/proc/{self.root}").exists():
+                    break
+                time.sleep(0.1)
+            self.root = None
+
+    down = stop
+
+    def fresh(self):
+        self.stop()
+        self.up()

@@ -1,0 +1,221 @@
+"""The servers that tests/bench/run visits, and what /proc tells about them:
+Postern in a lab, the same under xinetd, mailutils-pop3d under xinetd, the null
+server. Dovecot has a module of its own. Each has `root`, the process whose
+tree is counted; `db_root`, its database's, or None; `port`, `tls_port` and
+`lmtp`, None where it has none."""
+import json
+import os
+import pathlib
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("BUILD", TOP / "build"))
+if not BUILD.is_absolute():
+    BUILD = TOP / BUILD
+LAB = TOP / "tests" / "lab"
+
+
+def sh(*argv, stdin=None, check=True, env=None):
+    done = subprocess.run([str(a) for a in argv], input=stdin, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, env=env, check=False)
+    if check and done.returncode != 0:
+        sys.exit(f"bench: {' '.join(map(str, argv))}\n{done.stdout}{done.stderr}")
+    return done
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+# ------------------------------------------------------------------ processes
+
+def process_table():
+    """pid -> (parent, CPU seconds with those of its ended children)"""
+    tick = os.sysconf("SC_CLK_TCK")
+    table = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                text = pathlib.Path(f"/proc/{entry}/stat").read_text()
+            except OSError:
+                continue
+            rest = text[text.rindex(")") + 2:].split()
+            table[int(entry)] = (int(rest[1]), sum(map(int, rest[11:15])) / tick)
+    return table
+
+
+def tree(root, table=None):
+    table = table or process_table()
+    found, todo = [], [root]
+    while todo:
+        pid = todo.pop()
+        if pid in table:
+            found.append(pid)
+            todo += [p for p, (parent, _) in table.items() if parent == pid]
+    return found
+
+
+def cpu_of(root):
+    if root is None:
+        return 0
+    table = process_table()
+    return sum(table[pid][1] for pid in tree(root, table))
+
+
+def pss_of(root):
+    total = 0
+    for pid in tree(root):
+        try:
+            text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+        except OSError:
+            continue
+        total += int(re.search(r"^Pss:\s+(\d+)", text, re.M).group(1))
+    return total    # KiB
+
+
+def await_port(port):
+    for _ in range(200):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    sys.exit(f"bench: nobody listens on port {port}")
+
+
+# ---------------------------------------------------------------------- Postern
+
+class Lab:
+    """A Postern of its own, with its own PostgreSQL."""
+    peer = "postern"
+
+    def __init__(self, directory):
+        self.dir = directory
+        self.port, self.tls_port, self.lmtp = free_port(), free_port(), free_port()
+        self.up()
+        self.sql("create extension if not exists pg_stat_statements")
+
+    def up(self):
+        env = dict(os.environ, POSTERN_LAB_PGCONF="shared_preload_libraries = 'pg_stat_statements'\nshared_buffers = 1GB\n")
+        out = sh(LAB, "up", self.dir, "--pop3", self.port, "--pop3s", self.tls_port, "--lmtp", self.lmtp, env=env).stdout
+        self.facts = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+        self.root = int(pathlib.Path(self.dir, "posternd.pid").read_text())
+        self.db_root = int(pathlib.Path(self.dir, "pg", "postmaster.pid").read_text().split()[0])
+
+    def sql(self, text):
+        env = dict(os.environ, PGHOST=self.facts["PGHOST"], PGPORT=self.facts["PGPORT"])
+        return sh("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", self.facts["PGDATABASE"],
+                  "-c", text, env=env).stdout.strip()
+
+    def ctl(self, *args, stdin=None):
+        return sh(BUILD / "posternctl", "-c", self.facts["CONF"], *args, stdin=stdin)
+
+    def fresh(self):
+        """New workers: those that served before have room in their heaps."""
+        old = set(tree(self.root)) - {self.root}
+        os.kill(self.root, signal.SIGHUP)
+        deadline = time.monotonic() + 30
+        while old & set(tree(self.root)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(1)
+
+    def stop(self):
+        sh(LAB, "down", self.dir, check=False)
+
+    down = stop
+
+
+class Null:
+    """Answers from memory: the ceiling of generator and loopback."""
+    peer, db_root, lmtp = "null", None, None
+
+    def __init__(self, messages, size, certificate=None):
+        self.port = free_port()
+        argv = [BUILD / "bench" / "nullpop", "--port", self.port, "--messages", messages, "--size", size]
+        if certificate:
+            argv += ["--cert", certificate, "--key", certificate.with_suffix(".key")]
+        self.tls_port = self.port if certificate else None
+        self.process = subprocess.Popen([str(a) for a in argv], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.root = self.process.pid
+        await_port(self.port)
+
+    def down(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+# ----------------------------------------------------------------------- xinetd
+
+class Xinetd:
+    """A program for each session."""
+    db_root, tls_port, lmtp = None, None, None
+
+    def __init__(self, directory, peer, program, arguments, db_root=None):
+        directory.mkdir(exist_ok=True)
+        self.peer, self.port, self.db_root = peer, free_port(), db_root
+        conf = directory / f"{peer}.xinetd"
+        conf.write_text(f"service {peer}\n{{\n    type = UNLISTED\n    socket_type = stream\n    protocol = tcp\n    wait = no\n"
+                        f"    user = root\n    bind = 127.0.0.1\n    port = {self.port}\n    server = {program}\n"
+                        f"    server_args = {arguments}\n    instances = UNLIMITED\n    per_source = UNLIMITED\n    cps = 100000 1\n}}\n")
+        self.process = subprocess.Popen(["/usr/sbin/xinetd", "-dontfork", "-f", str(conf), "-pidfile", str(directory / f"{peer}.pid")],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.root = self.process.pid
+        await_port(self.port)
+
+    def down(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+def xinetd_is_there():
+    return os.path.exists("/usr/sbin/xinetd") and os.geteuid() == 0
+
+
+class Mailutils(Xinetd):
+    """mailutils-pop3d on Maildirs, users of a file, passwords by the cheapest hash that it takes."""
+
+    @staticmethod
+    def installed():
+        return xinetd_is_there() and os.path.exists("/usr/sbin/pop3d") and shutil.which("openssl")
+
+    def __init__(self, directory, domain, password, users, messages):
+        owner = pwd.getpwnam("nobody")
+        secret = sh("openssl", "passwd", "-1", password).stdout.strip()
+        (directory / "domains").mkdir(parents=True)
+        rows = []
+        for user in users:
+            home = directory / "mail" / user
+            box = home / "INBOX"
+            for name in ("cur", "new", "tmp"):
+                (box / name).mkdir(parents=True)
+            for i, text in enumerate(messages):
+                (box / "cur" / f"{1700000000 + i}.M{i}.bench:2,S").write_bytes(text.replace(b"\r\n", b"\n"))
+            rows.append(f"{user}:{secret}:{owner.pw_uid}:{owner.pw_gid}::{home}:/bin/sh\n")
+        (directory / "domains" / domain).write_text("".join(rows))
+        sh("chown", "-R", owner.pw_uid, directory / "mail")
+        conf = directory / "mailutils.conf"
+        conf.write_text("auth { authentication clear; authentication generic; authorization clear; authorization virtdomain; };\n"
+                        f"virtdomain {{ passwd-dir {directory}/domains; }};\n"
+                        f"mailbox {{ mailbox-type maildir; mailbox-pattern \"maildir://{directory}/mail/${{user}}\"; }};\n"
+                        "locking { type null; };\nmandatory-locking { enable no; };\n")
+        super().__init__(directory, "mailutils", "/usr/sbin/pop3d", f"--config-file={conf} --inetd")
+
+
+# ------------------------------------------------------------------- generators
+
+def generator(program, port, users, *options):
+    done = sh(BUILD / "bench" / program, "--port", port, "--users", users, "--quiet", *options, check=False)
+    if not done.stdout.strip():
+        sys.exit(f"bench: {program}: {done.stderr}")
+    result = json.loads(done.stdout)
+    result["said"] = done.stderr
+    return result
