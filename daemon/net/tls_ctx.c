@@ -35,7 +35,7 @@ const struct option_table tls_options = { rows, sizeof rows / sizeof rows[0], si
 
 enum { NAME_LEN = 255 };        /* of a host, in SNI and in the name of a file */
 
-/* The certificate of one name. */
+/* The certificate of one name; there may be another one, with another kind of key, behind it. */
 struct named {
     char *name;                 /* lower case */
     struct tls_cert cert;
@@ -47,7 +47,7 @@ struct tls_ctx {
     enum tls_identity identity;
     struct tls_tickets *tickets;
     struct tls_cert cert;
-    struct named *names;        /* sorted */
+    struct named *names;        /* sorted; `_.example.net` is for all names directly below example.net */
     size_t name_count;
 };
 
@@ -59,10 +59,10 @@ static const struct version {
     const char *ciphers;        /* of TLS before 1.3 */
 } versions[] = {
     /* SHA-1, without which these two cannot be spoken, the library takes at level 0 only. */
-    { "1.0", TLS1_VERSION, "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:kRSA+AES:@SECLEVEL=0" },
-    { "1.1", TLS1_1_VERSION, "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:kRSA+AES:@SECLEVEL=0" },
-    /* RFC 9325: forward secrecy always. CBC last, for systems that stopped in 2012. */
-    { "1.2", TLS1_2_VERSION, "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES" },
+    { "1.0", TLS1_VERSION, "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:kRSA+AES:!AESCCM:@SECLEVEL=0" },
+    { "1.1", TLS1_1_VERSION, "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:kRSA+AES:!AESCCM:@SECLEVEL=0" },
+    /* RFC 9325 section 4.2: forward secrecy and AEAD always. */
+    { "1.2", TLS1_2_VERSION, "ECDHE+AESGCM:ECDHE+CHACHA20" },
     { "1.3", TLS1_3_VERSION, "ECDHE+AESGCM" },
 };
 
@@ -112,6 +112,29 @@ static int compare_names(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
+/* The first of this name, NULL if there is none. */
+static const struct named *find_name(const struct tls_ctx *ctx, char *name)
+{
+    const struct named key = { .name = name };
+    const struct named *found = bsearch(&key, ctx->names, ctx->name_count, sizeof *ctx->names, compare_names);
+
+    while (found != NULL && found > ctx->names && compare_names(found - 1, &key) == 0)
+        found--;
+    return found;
+}
+
+/* Its own certificate, or that of all names directly below its domain. name is changed. */
+static const struct named *find_host(const struct tls_ctx *ctx, char *name)
+{
+    const struct named *found = find_name(ctx, name);
+    char *dot = strchr(name, '.');
+
+    if (found != NULL || dot == NULL || dot == name)
+        return found;
+    dot[-1] = '_';
+    return find_name(ctx, dot - 1);
+}
+
 /* False for what cannot be the name of a host. */
 static bool lower_name(const char *in, size_t len, char out[NAME_LEN + 1])
 {
@@ -134,17 +157,20 @@ static int choose_certificate(SSL *ssl, void *arg)
     const struct tls_ctx *ctx = arg;
     const char *asked = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
     char name[NAME_LEN + 1];
-    struct named key = { .name = name };
-    const struct named *found;
+    const struct named *found, *end = ctx->names + ctx->name_count;
 
     if (ctx->name_count == 0 || asked == NULL || !lower_name(asked, strlen(asked), name))
         return 1;
-    found = bsearch(&key, ctx->names, ctx->name_count, sizeof *ctx->names, compare_names);
+    found = find_host(ctx, name);
     if (found == NULL)
         return 1;
     /* First none at all: of two kinds of keys the client would choose, and might take the other name's. */
     SSL_certs_clear(ssl);
-    return SSL_use_cert_and_key(ssl, found->cert.own, found->cert.key, found->cert.chain, 1);
+    for (const struct named *n = found; n < end && compare_names(n, found) == 0; n++) {
+        if (SSL_use_cert_and_key(ssl, n->cert.own, n->cert.key, n->cert.chain, 1) != 1)
+            return 0;
+    }
+    return 1;
 }
 
 struct telling {
@@ -166,14 +192,15 @@ static void tell_cert(void *arg, const char *text)
 
 static void add_name(struct tls_ctx *ctx, const char *directory, const char *file, struct telling *t)
 {
-    size_t len = strlen(file);
+    size_t len = strlen(file), name_len;
     char name[NAME_LEN + 1], cert_file[4096 + NAME_LEN + 8], key_file[sizeof cert_file];
     struct named *n;
 
     if (len <= 4 || strcmp(file + len - 4, ".pem") != 0)
         return;
     len -= 4;
-    if (!lower_name(file, len, name)) {
+    name_len = strcspn(file, "+");
+    if (!lower_name(file, name_len < len ? name_len : len, name)) {
         log_warning(NULL, "%s/%s is passed over: it is not called like a host", directory, file);
         return;
     }
@@ -206,6 +233,17 @@ static void read_directory(struct tls_ctx *ctx, const char *path, struct telling
     closedir(dir);
     if (ctx->name_count > 1)
         qsort(ctx->names, ctx->name_count, sizeof *ctx->names, compare_names);
+    for (size_t i = 1; i < ctx->name_count; i++) {
+        const struct named *n = &ctx->names[i];
+
+        /* Only the client can choose, and it chooses by the kind of key. */
+        if (compare_names(n - 1, n) == 0 && EVP_PKEY_get_base_id(n[-1].cert.key) == EVP_PKEY_get_base_id(n->cert.key)) {
+            char text[2 * NAME_LEN];
+
+            snprintf(text, sizeof text, "there are two certificates with the same kind of key for %s", n->name);
+            tell(t, text);
+        }
+    }
 }
 
 /* --- tickets --- */

@@ -1,5 +1,6 @@
 """TLS as an operator sets it up: certificates, names, reload, tickets, who needs it (T12, T16, T17, A14, C07)."""
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -27,6 +28,10 @@ class Names(TlsCase):
             out.write(key.read_text())
         key.unlink()
         (cls.sni / "README").write_text("not a certificate\n")
+        cls.site.lab.certificate("_.wild.example", ["DNS:*.wild.example"], cls.sni)
+        cls.site.lab.certificate("own.wild.example", ["DNS:own.wild.example"], cls.sni)
+        cls.site.lab.certificate("both.example", ["DNS:both.example"], cls.sni)
+        cls.site.lab.certificate("both.example+rsa", ["DNS:both.example"], cls.sni, kind="RSA")
         cls.more = f'tls_sni_directory = "{cls.sni}";\n'
 
     def setUp(self):
@@ -45,7 +50,9 @@ class Names(TlsCase):
     def test_names(self):
         for name, want in (("mail.one.example", "mail.one.example"), ("MAIL.Two.Example", "mail.two.example"),
                            ("localhost", "localhost"), ("unknown.example", "localhost"), (None, "localhost"),
-                           ("a" * 60 + ".example", "localhost")):
+                           ("a" * 60 + ".example", "localhost"),
+                           ("mail.wild.example", "_.wild.example"), ("x.WILD.example", "_.wild.example"), ("own.wild.example", "own.wild.example"),
+                           ("a.mail.wild.example", "localhost"), ("wild.example", "localhost"), ("both.example", "both.example")):
             for kind, connect in self.both():
                 with self.subTest(name=name, kind=kind):
                     self.assertEqual(self.subject(name, connect), want)
@@ -53,6 +60,22 @@ class Names(TlsCase):
         said = self.s_client("-servername", "mail.one.example", "-sigalgs", "ECDSA+SHA256")
         self.assertNotIn("+OK", said)
         self.assertIn("mail.one.example", self.s_client("-servername", "mail.one.example", "-sigalgs", "RSA-PSS+SHA256"))
+
+    def test_two_kinds_of_keys(self):
+        """The client's choice; two of one kind are a mistake."""
+        for algorithm, want in (("ECDSA+SHA256", "both.example"), ("RSA-PSS+SHA256", "both.example+rsa")):
+            for version in ("-tls1_2", "-tls1_3"):
+                with self.subTest(algorithm=algorithm, version=version):
+                    said = self.s_client("-servername", "both.example", "-sigalgs", algorithm, version)
+                    self.assertRegex(said, rf'subject=CN = "?{re.escape(want)}"?\n')
+        second = self.sni / "both.example+more.pem"
+        shutil.copyfile(self.sni / "both.example.pem", second)
+        shutil.copyfile(self.sni / "both.example.key", second.with_suffix(".key"))
+        self.addCleanup(second.unlink)
+        done = subprocess.run([str(self.site.lab.posternd), "-c", str(self.site.lab.conf), "--check"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, env=kit.lab.plain_env(), check=False, timeout=30)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("two certificates with the same kind of key for both.example", done.stdout)
 
     def test_reload(self):
         """T17: new connections get the new one, sessions of before go on."""

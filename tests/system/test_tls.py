@@ -226,6 +226,35 @@ class Rules(TlsCase):
             with self.subTest(cipher=cipher):
                 self.assertNotIn("+OK", said)
 
+    def test_what_is_spoken(self):
+        """T11 T16: each version, cipher and group that a client could ask for, and which of them is answered."""
+        def answered(*args):
+            return "+OK Postern" in self.s_client(*args)
+        ciphers = subprocess.run(["openssl", "ciphers", "-tls1_2", "-s", "ALL:COMPLEMENTOFALL:@SECLEVEL=0"], stdout=subprocess.PIPE,
+                                 check=True).stdout.decode().strip().split(":")
+        spoken = {c for c in ciphers if not c.startswith("TLS_") and c.startswith("ECDHE-ECDSA") and answered("-tls1_2", "-cipher", c + ":@SECLEVEL=0")}
+        self.assertEqual(spoken, {"ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305"})
+        for family in ("DHE", "ECDH", "PSK", "SRP", "kRSA", "ADH", "AECDH"):
+            self.assertFalse(answered("-tls1_2", "-cipher", f"{family}:!kECDHE:@SECLEVEL=0"), family)
+        for suite in ("TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256"):
+            self.assertTrue(answered("-tls1_3", "-ciphersuites", suite), suite)
+        self.assertFalse(answered("-tls1_3", "-ciphersuites", "TLS_AES_128_CCM_8_SHA256"))
+        for group, want in (("X25519", True), ("P-256", True), ("P-384", True), ("secp256k1", False), ("P-192", False), ("brainpoolP256r1", False)):
+            self.assertEqual(answered("-tls1_3", "-groups", group), want, group)
+            # In 1.2 the groups are those of keys too, and that of the certificate is P-256.
+            groups = f"{group}:P-256" if want and group != "P-256" else group
+            self.assertEqual(answered("-tls1_2", "-groups", groups), want, group)
+
+    def test_downgrade_is_seen(self):
+        """RFC 8446 section 4.1.3: who speaks 1.3 and is asked for 1.2 says so in its random; RFC 7507."""
+        said = self.s_client("-tls1_2", "-trace") if "-trace" in subprocess.run(["openssl", "s_client", "-help"], stderr=subprocess.PIPE,
+                                                                                check=False).stderr.decode() else None
+        if said is not None:
+            self.assertIn("444F574E47524401", re.sub(r"\s", "", said).upper())
+        said = self.s_client("-tls1_2", "-fallback_scsv")
+        self.assertNotIn("+OK", said)
+        self.assertIn("inappropriate fallback", said)
+
     def test_cut_deletes_nothing(self):
         """T15: the TCP connection ends without close_notify."""
         for _, connect in self.both():
