@@ -28,14 +28,15 @@ TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
 INSTALL ?= install
 
 VERSION := 0.1
-PKGS    := libpq libsodium libconfig libevent_core libevent_extra libcrypt libidn2 libgsasl jansson libssl libcrypto
+PKGS    := libpq libsodium libconfig libevent_core libevent_extra libcrypt libidn2 libgsasl jansson libssl libcrypto libseccomp
 WARN    := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wwrite-strings -Wvla -Wformat=2
 OPT     ?= -O2 -g
 HARDEN  := -fstack-protector-strong -fstack-clash-protection -fPIE -fno-strict-overflow
 LDHARDEN := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--as-needed
 
 ifdef SANITIZE
-# _FORTIFY_SOURCE hides what the sanitizer would see.
+# _FORTIFY_SOURCE hides what the sanitizer would see; a sandbox would keep it from looking.
+CPPFLAGS += -DPOSTERN_SANITIZED
 HARDEN  := -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=undefined -fPIE
 LDHARDEN := -fsanitize=$(SANITIZE) -pie
 else

@@ -24,6 +24,7 @@
 #include "daemon/net/peer.h"
 #include "daemon/orders.h"
 #include "daemon/privdrop.h"
+#include "daemon/sandbox.h"
 #include "daemon/serve.h"
 #include "daemon/sockets.h"
 #include "daemon/worker.h"
@@ -76,6 +77,7 @@ pid_t cell_fork_helper(struct config *config, const char *number, int fd, int pa
     signal(SIGUSR1, SIG_IGN);
     signal(SIGUSR2, SIG_IGN);
     unblock_signals();
+    sandbox_enter(SANDBOX_HELPER, config);
     _exit(auth_helper_run(fd, config->conninfo_auth, &config->auth, schema_wanted()));
 }
 

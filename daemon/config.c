@@ -199,6 +199,14 @@ static long check_user(struct report *r, const char *option, const char *name)
     return (long)pw->pw_uid;
 }
 
+static void check_sandbox(const struct config *c, struct report *r)
+{
+    const char *mode = c->daemon.sandbox;
+
+    if (strcmp(mode, "on") != 0 && strcmp(mode, "log") != 0 && strcmp(mode, "off") != 0)
+        problemf(r, 0, "sandbox: \"%s\" is not \"on\", \"log\" or \"off\"", mode);
+}
+
 static void check_users(const struct config *c, struct report *r)
 {
     long user, auth_user;
@@ -452,6 +460,7 @@ struct config *config_load(const char *file, unsigned flags, options_problem *pr
         check_listeners(c, flags, &r);
     check_log(c, flags, &r);
     check_users(c, &r);
+    check_sandbox(c, &r);
     check_database(c, &r);
     check_tls(c, &r);
     check_oauth(c, &r);

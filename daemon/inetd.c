@@ -30,6 +30,7 @@
 #include "daemon/net/peer.h"
 #include "daemon/net/proxy_gate.h"
 #include "daemon/privdrop.h"
+#include "daemon/sandbox.h"
 #include "daemon/serve.h"
 
 enum { HELPER_END_S = 2 };      /* for a helper to follow its worker; afterwards the kernel sees to it */
@@ -263,6 +264,7 @@ static int one_delivery(struct config *config, int in, int out)
         .keep = keep, .keep_count = 2,
     });
     config_forget_auth(config);
+    sandbox_enter(SANDBOX_SESSION, config);
     run_delivery(config, in, out);
     config_free(&config);
     return EXIT_SUCCESS;
@@ -324,6 +326,7 @@ int inetd_run(const char *file, bool lmtp, int in, int out, bool tls)
         .keep = keep, .keep_count = 3,
     });
     config_forget_auth(config);
+    sandbox_enter(SANDBOX_SESSION, config);
     run_session(config, in, out, pair[0], tls);
     await_helper(helper);
     config_free(&config);

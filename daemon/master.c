@@ -39,6 +39,7 @@
 #include "daemon/net/tls_tickets.h"
 #include "daemon/privdrop.h"
 #include "daemon/probe.h"
+#include "daemon/sandbox.h"
 #include "daemon/sd.h"
 #include "daemon/sockets.h"
 
@@ -632,6 +633,7 @@ int master_run(const struct master_start *start)
     sigset_t hup;
     bool good;
 
+    sandbox_no_new_rights();
     /* One that comes during the start is a reload after it, and not our end. */
     sigemptyset(&hup);
     sigaddset(&hup, SIGHUP);

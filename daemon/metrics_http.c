@@ -23,6 +23,7 @@
 #include "daemon/base/metrics.h"
 #include "daemon/net/listener.h"
 #include "daemon/privdrop.h"
+#include "daemon/sandbox.h"
 
 enum { HEADERS_MAX = 4096, PATIENCE_S = 5, DESCRIPTORS = 72, BACKLOG = 16, REST_MS = 100 };
 
@@ -157,5 +158,6 @@ pid_t metrics_http_fork(struct config *config, int fd)
     event_set_log_callback(forget_libevent_text);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    sandbox_enter(SANDBOX_METRICS, config);
     _exit(serve(fd));
 }

@@ -19,6 +19,7 @@
 #include "daemon/net/loop.h"
 #include "daemon/net/proxy_gate.h"
 #include "daemon/orders.h"
+#include "daemon/sandbox.h"
 #include "daemon/serve.h"
 #include "daemon/sockets.h"
 
@@ -292,6 +293,7 @@ int worker_run(const struct config *config, const struct sockets *sockets, const
     sigset_t none;
 
     read_trust(&w);
+    sandbox_enter(SANDBOX_WORKER, config);
     serve_start(&w.serve, config, SERVE_POP3 | (config_has_lmtp(config) ? SERVE_LMTP : 0), auth, auth_count, shared,
                 &(struct serve_calls){ .session_ended = session_ended, .wrong_schema = wrong_schema, .arg = &w });
     read_proxies(&w);
