@@ -22,7 +22,7 @@ enum { LOOKS = 4 };
 
 static const char *const end_names[] = {
     [END_QUIT] = "quit", [END_EOF] = "eof", [END_TIMEOUT] = "timeout", [END_LOST] = "lost", [END_DRAIN] = "drain",
-    [END_BAD_COMMANDS] = "bad-commands", [END_REFUSED] = "refused", [END_KICKED] = "kicked", [END_ERROR] = "error",
+    [END_BAD_COMMANDS] = "bad-commands", [END_EARLY_TLS] = "early-tls", [END_REFUSED] = "refused", [END_KICKED] = "kicked", [END_ERROR] = "error",
 };
 
 static const char *const state_names[] = {
@@ -172,6 +172,7 @@ void pop3_session_start(struct pop3_service *service, int in, int out, const str
     struct pop3_session *s = mem_zalloc(sizeof *s);
 
     s->service = service;
+    s->mechanism = MECHANISMS;
     pop3_next_id(service, s->id);
     s->started = loop_now(service->host.loop);
     s->login_delay = s->expire = AUTH_UNSET;
@@ -212,7 +213,7 @@ void pop3_session_start(struct pop3_service *service, int in, int out, const str
 static void log_end(const struct pop3_session *s)
 {
     const char *wrong = s->conn != NULL ? conn_tls_error(s->conn) : NULL;
-    enum log_level level = s->state != POP3_AUTHORIZATION || s->refused > 0 || s->end == END_BAD_COMMANDS || wrong != NULL
+    enum log_level level = s->state != POP3_AUTHORIZATION || s->refused > 0 || s->end == END_BAD_COMMANDS || s->end == END_EARLY_TLS || wrong != NULL
                                ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
     uint64_t ms = loop_now(s->service->host.loop) - s->started;
     char line[1024], tls[TLS_TEXT_SIZE];
@@ -479,7 +480,9 @@ static enum outcome one_line(struct pop3_session *s, enum line_kind kind, struct
         return pop3_bad(s, wrong);
 
     s->command = cmd;
-    s->mechanism = MECHANISMS;
+    /* After the login it is that of the login, for the log. */
+    if (s->state == POP3_AUTHORIZATION)
+        s->mechanism = MECHANISMS;
     out = cmd->run(s, &args);
     if (s->bad == bad)
         s->bad = 0;
@@ -495,11 +498,22 @@ static size_t line_limit(const struct pop3_session *s, struct span in)
     return sasl ? LINE_SASL_LIMIT : LINE_LIMIT;
 }
 
+/* The first octets of a handshake (RFC 8446 section 5.1), where a line was to come. */
+static bool is_handshake(struct span in)
+{
+    return in.len >= 2 && in.at[0] == 0x16 && in.at[1] == 3;
+}
+
 static size_t on_input(void *owner, struct span in)
 {
     struct pop3_session *s = owner;
     struct span rest = in, line = { NULL, 0 };
 
+    /* It was set up for port 995 and came here: no reply of ours means anything to it, but the log should say so. */
+    if (s->state == POP3_AUTHORIZATION && s->command == NULL && is_handshake(in)) {
+        pop3_session_over(s, END_EARLY_TLS);
+        return 0;
+    }
     while (takes_line(s)) {
         enum line_kind kind;
 

@@ -38,7 +38,7 @@ enum outcome {
 enum pop3_state { POP3_AUTHORIZATION, POP3_TRANSACTION, POP3_UPDATE };
 
 /* Why a session ended; in the log line of its end. */
-enum pop3_end { END_QUIT, END_EOF, END_TIMEOUT, END_LOST, END_DRAIN, END_BAD_COMMANDS, END_REFUSED, END_KICKED, END_ERROR };
+enum pop3_end { END_QUIT, END_EOF, END_TIMEOUT, END_LOST, END_DRAIN, END_BAD_COMMANDS, END_EARLY_TLS, END_REFUSED, END_KICKED, END_ERROR };
 
 /* A row of a state's command table. */
 struct command {

@@ -81,6 +81,8 @@ class Matrix(unittest.TestCase):
                     mechanism = f"mechanism={logged} " if logged else ""
                     pattern = rf'login user="{WHO}" peer=\S+ {tls}{mechanism}result=ok'
                     self.assertTrue(kit.wait_until(lambda s=since, p=pattern: re.search(p, self.site.log_text()[s:]), 10), pattern + self.site.log_tail())
+                    pattern = rf'session user="{WHO}" peer=.* mechanism={logged or "USER"} .* end='
+                    self.assertTrue(kit.wait_until(lambda s=since, p=pattern: re.search(p, self.site.log_text()[s:]), 10), pattern + self.site.log_tail())
 
     # -- the rows
 

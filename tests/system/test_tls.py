@@ -150,6 +150,16 @@ class Injection(TlsCase):
                 pop.send(more)
                 self.assert_no_reply(pop)
 
+    def test_wrong_port_is_told(self):
+        """Either way round the log says what was wrong with the client's settings."""
+        with kit.Pop(self.pop3s, greet=False) as pop:
+            pop.send(b"USER " + WHO.encode() + b"\r\n")
+            self.assert_no_reply(pop)
+        self.until(lambda: 'tls-error="this is not TLS"' in self.site.log_text(), "it is not in the log")
+        with self.assertRaises((ssl.SSLError, ConnectionError)):
+            context(self.site).wrap_socket(self.raw(self.site.address), server_hostname="localhost")
+        self.until(lambda: "end=early-tls" in self.site.log_text(), "it is not in the log")
+
     def test_silence_on_port_995(self):
         with kit.Pop(self.pop3s, greet=False) as pop:
             pop.sock.settimeout(1.5)
