@@ -40,21 +40,19 @@ static void report(struct check *k, const char *kind, const char *problem, bool 
     putchar('\n');
 }
 
-enum { COL_KIND, COL_ID, COL_SLOT, COL_MENDABLE, COL_PROBLEM };
+enum { COL_KIND, COL_ID, COL_MENDABLE, COL_PROBLEM };
 
 static PGresult *find_problems(struct ctl *c)
 {
     static const struct args none = { .n = 0 };
 
-    return db_ask(c, "look for problems", "select kind, id, slot, mendable, problem from postern.find_problems()", &none);
+    return db_ask(c, "look for problems", "select kind, id, mendable, problem from postern.find_problems()", &none);
 }
 
 static bool same(const PGresult *x, int i, const PGresult *y, int j)
 {
-    for (int col = COL_KIND; col <= COL_SLOT; col++)
-        if (strcmp(PQgetvalue(x, i, col), PQgetvalue(y, j, col)) != 0)
-            return false;
-    return true;
+    return strcmp(PQgetvalue(x, i, COL_KIND), PQgetvalue(y, j, COL_KIND)) == 0 &&
+           strcmp(PQgetvalue(x, i, COL_ID), PQgetvalue(y, j, COL_ID)) == 0;
 }
 
 static bool is_among(const PGresult *x, int i, const PGresult *y)
@@ -76,8 +74,7 @@ static bool mend(struct ctl *c, const PGresult *found)
             continue;
         args_text(&a, PQgetvalue(found, i, COL_KIND));
         args_text(&a, PQgetvalue(found, i, COL_ID));
-        args_text(&a, PQgetvalue(found, i, COL_SLOT));
-        res = db_ask(c, "mend", "select postern.mend($1, $2, $3)", &a);
+        res = db_ask(c, "mend", "select postern.mend($1, $2)", &a);
         PQclear(res);
         if (res == NULL && db_end(c) == CTL_NO_DATABASE)
             return false;

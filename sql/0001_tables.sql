@@ -111,17 +111,18 @@ create index alias_domain on postern.alias (domain);
 create index alias_mailbox on postern.alias (mailbox);
 comment on table postern.alias is 'an address that means one or many mailboxes; it names mailboxes, not addresses, so it cannot loop';
 
--- Sums by domain, kept by the transactions that change mailboxes. Sixteen rows
--- a domain, chosen by the mailbox: with one row, every delivery to a domain
--- would wait for the commit of the one before it.
+-- Sums by domain, kept by the transactions that change mailboxes. With one row,
+-- every delivery to a domain would wait for the commit of the one before it: so
+-- each takes a row that nobody else holds (add_usage), and there are as many as
+-- ever were needed at once. Only their sums mean something.
 create table postern.usage (
     domain      bigint      not null references postern.domain on delete cascade,
-    slot        smallint    not null check (slot between 0 and 15),
+    slot        integer     not null,
     messages    bigint      not null default 0,
     octets      bigint      not null default 0,
     primary key (domain, slot)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
-comment on table postern.usage is 'messages and octets of a domain, in 16 slots; a tenant''s are the sum over its domains';
+comment on table postern.usage is 'messages and octets of a domain, as the sum of its rows; a tenant''s are the sum over its domains';
 
 -- ---------------------------------------------------------------- the mail
 

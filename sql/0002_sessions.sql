@@ -190,18 +190,19 @@ end
 $$;
 
 -- add_usage: the sums of a mailbox and of its domain move together. Not granted.
--- The caller holds the row of the mailbox.
-create function postern.add_usage(p_mailbox bigint, p_domain bigint, p_messages bigint, p_octets bigint) returns void
+-- Any row of the domain will do that no other transaction holds until its commit,
+-- so nobody ever waits here; where all are held, a new one.
+create function postern.add_usage(p_domain bigint, p_messages bigint, p_octets bigint) returns void
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
-declare
-    v_slot constant smallint := p_mailbox % 16;
 begin
     update postern.usage u set messages = u.messages + p_messages, octets = u.octets + p_octets
-     where u.domain = p_domain and u.slot = v_slot;
+     where u.domain = p_domain
+       and u.slot = (select f.slot from postern.usage f where f.domain = p_domain
+                      order by f.slot limit 1 for no key update skip locked);
     if not found then
         insert into postern.usage as u (domain, slot, messages, octets)
-            values (p_domain, v_slot, p_messages, p_octets)
+            values (p_domain, pg_backend_pid(), p_messages, p_octets)
             on conflict (domain, slot) do update
                set messages = u.messages + excluded.messages, octets = u.octets + excluded.octets;
     end if;
@@ -240,7 +241,7 @@ begin
      where m.mailbox = p_mailbox
      returning m.expunges into expunges;
     perform postern.forget_contents(v_contents);
-    perform postern.add_usage(p_mailbox, v_domain, -removed, -v_octets);
+    perform postern.add_usage(v_domain, -removed, -v_octets);
 end
 $$;
 

@@ -187,7 +187,7 @@ begin
         select p_mailbox, v_first + n.i - 1, n.content, n.octets, coalesce(n.received_at, now()), n.delivered_to, n.uidl
           from unnest(p_contents, v_octets, p_received_at, p_delivered_to, p_uidls)
                with ordinality as n(content, octets, received_at, delivered_to, uidl, i);
-    perform postern.add_usage(p_mailbox, v_domain, v_n, v_sum);
+    perform postern.add_usage(v_domain, v_n, v_sum);
     return v_first;
 end
 $$;

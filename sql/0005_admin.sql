@@ -548,22 +548,22 @@ $$;
 -- Each kind is one statement and so sees one moment: counts and sums are kept
 -- by the transactions that change what they count, so whatever differs within
 -- one snapshot is wrong, however many deliveries and sessions are running.
--- `mendable` ones can be given to mend() with their kind, id and slot.
+-- `mendable` ones can be given to mend() with their kind and id.
 create function postern.find_problems()
-returns table (kind text, id bigint, slot integer, mendable boolean, problem text)
+returns table (kind text, id bigint, mendable boolean, problem text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
     return query
-        select 'message octets', g.mailbox, 0, true,
+        select 'message octets', g.mailbox, true,
                format('mailbox %s: %s message(s), first of them uid %s, do not have the octets of their content',
                       min(m.address), count(*), min(g.uid))
           from postern.message g join postern.content c on c.content = g.content join postern.mailbox m on m.mailbox = g.mailbox
          where g.octets <> c.octets + coalesce(octet_length(g.delivered_to) + 16, 0)
          group by g.mailbox order by g.mailbox;
     return query
-        select 'mailbox', m.mailbox, 0, true,
+        select 'mailbox', m.mailbox, true,
                format('mailbox %s: counts %s messages, %s octets, next uid %s; there are %s messages, %s octets, last uid %s',
                       m.address, m.messages, m.octets, m.next_uid, coalesce(s.n, 0), coalesce(s.octets, 0), coalesce(s.last, 0))
           from postern.mailbox m
@@ -572,18 +572,18 @@ begin
          where m.messages <> coalesce(s.n, 0) or m.octets <> coalesce(s.octets, 0) or m.next_uid <= coalesce(s.last, 0)
          order by m.mailbox;
     return query
-        select 'usage', d.domain, k.slot, true,
-               format('domain %s, slot %s: usage counts %s messages, %s octets; its mailboxes count %s messages, %s octets',
-                      d.name, k.slot, coalesce(u.messages, 0), coalesce(u.octets, 0), coalesce(s.n, 0), coalesce(s.octets, 0))
+        select 'usage', d.domain, true,
+               format('domain %s: usage counts %s messages, %s octets; its mailboxes count %s messages, %s octets',
+                      d.name, coalesce(u.n, 0), coalesce(u.octets, 0), coalesce(s.n, 0), coalesce(s.octets, 0))
           from postern.domain d
-          cross join generate_series(0, 15) as k(slot)
-          left join postern.usage u on u.domain = d.domain and u.slot = k.slot
-          left join (select m.domain, (m.mailbox % 16)::integer as slot, sum(m.messages) as n, sum(m.octets) as octets
-                       from postern.mailbox m group by m.domain, m.mailbox % 16) s on s.domain = d.domain and s.slot = k.slot
-         where coalesce(u.messages, 0) <> coalesce(s.n, 0) or coalesce(u.octets, 0) <> coalesce(s.octets, 0)
-         order by d.domain, k.slot;
+          left join (select x.domain, sum(x.messages) as n, sum(x.octets) as octets
+                       from postern.usage x group by x.domain) u on u.domain = d.domain
+          left join (select m.domain, sum(m.messages) as n, sum(m.octets) as octets
+                       from postern.mailbox m group by m.domain) s on s.domain = d.domain
+         where coalesce(u.n, 0) <> coalesce(s.n, 0) or coalesce(u.octets, 0) <> coalesce(s.octets, 0)
+         order by d.domain;
     return query
-        select case when g.n is null then 'orphan content' else 'refs' end, c.content, 0, true,
+        select case when g.n is null then 'orphan content' else 'refs' end, c.content, true,
                case when g.n is null then format('content %s: %s octets that no message refers to', c.content, c.octets)
                     else format('content %s: counts %s references, there are %s', c.content, c.refs, g.n) end
           from postern.content c
@@ -591,24 +591,24 @@ begin
          where c.refs is distinct from g.n
          order by c.content;
     return query
-        select 'orphan parts', p.content, 0, true, format('content %s: %s part(s) without a content', p.content, count(*))
+        select 'orphan parts', p.content, true, format('content %s: %s part(s) without a content', p.content, count(*))
           from postern.content_part p
          where not exists (select from postern.content c where c.content = p.content)
            and not exists (select from postern.message g where g.content = p.content)
          group by p.content order by p.content;
     return query
-        select 'missing content', g.content, 0, false,
+        select 'missing content', g.content, false,
                format('content %s: is gone, and with it the message of %s', g.content, postern.owners(g.content))
           from (select distinct g.content from postern.message g
                  where not exists (select from postern.content c where c.content = g.content)) g
          order by g.content;
     return query
-        select 'uidl', m.mailbox, 0, false,
+        select 'uidl', m.mailbox, false,
                format('mailbox %s: the own UIDL "%s" of uid %s is one that the mailbox gives by itself', m.address, g.uidl, g.uid)
           from postern.message g join postern.mailbox m on m.mailbox = g.mailbox
          where starts_with(g.uidl, lpad(to_hex(m.uidvalidity), 12, '0') || '.')
          order by m.mailbox, g.uid;
-    return query select 'partitions', 0::bigint, 0, false, p.problem from postern.partition_problems() p(problem);
+    return query select 'partitions', 0::bigint, false, p.problem from postern.partition_problems() p(problem);
 end
 $$;
 
@@ -645,11 +645,13 @@ end
 $$;
 
 -- mend: put one problem right, under the locks that its writers take.
-create function postern.mend(p_kind text, p_id bigint, p_slot integer) returns void
+create function postern.mend(p_kind text, p_id bigint) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_refs integer;
+    v_messages bigint;
+    v_octets bigint;
 begin
     case p_kind
     when 'message octets' then
@@ -660,7 +662,7 @@ begin
            and g.octets <> c.octets + coalesce(octet_length(g.delivered_to) + 16, 0);
         -- A listing that a worker remembers is not true any more.
         update postern.mailbox m set expunges = m.expunges + 1 where m.mailbox = p_id;
-        perform postern.mend('mailbox', p_id, 0);
+        perform postern.mend('mailbox', p_id);
     when 'mailbox' then
         -- Who changes a mailbox holds its row: what is counted then is final.
         perform from postern.mailbox m where m.mailbox = p_id for no key update;
@@ -669,16 +671,17 @@ begin
           from (select count(*) as n, coalesce(sum(g.octets), 0) as octets, coalesce(max(g.uid), 0) as last
                   from postern.message g where g.mailbox = p_id) s
          where m.mailbox = p_id;
-        perform postern.mend('usage', m.domain, (m.mailbox % 16)::integer) from postern.mailbox m where m.mailbox = p_id;
+        perform postern.mend('usage', m.domain) from postern.mailbox m where m.mailbox = p_id;
     when 'usage' then
-        -- A delivery adds to this row last: one that has changed its mailbox and
-        -- is not seen here adds its difference after us.
-        insert into postern.usage (domain, slot) values (p_id, p_slot) on conflict do nothing;
-        perform from postern.usage u where u.domain = p_id and u.slot = p_slot for update;
-        update postern.usage u set messages = s.n, octets = s.octets
+        -- One snapshot sees a transaction in both tables or in neither; of two
+        -- menders the second one sees what the first one has done.
+        perform from postern.domain d where d.domain = p_id for no key update;
+        select s.n - u.n, s.octets - u.octets into v_messages, v_octets
           from (select coalesce(sum(m.messages), 0) as n, coalesce(sum(m.octets), 0) as octets
-                  from postern.mailbox m where m.domain = p_id and m.mailbox % 16 = p_slot) s
-         where u.domain = p_id and u.slot = p_slot;
+                  from postern.mailbox m where m.domain = p_id) s,
+               (select coalesce(sum(x.messages), 0) as n, coalesce(sum(x.octets), 0) as octets
+                  from postern.usage x where x.domain = p_id) u;
+        perform postern.add_usage(p_id, v_messages, v_octets);
     when 'refs', 'orphan content' then
         -- Who drops a reference removes his message first and then waits here;
         -- nobody ever adds one to a content that was committed.
@@ -753,6 +756,6 @@ grant execute on function
     postern.remove_alias(text, text[]),
     postern.list_messages(bigint, bigint, bigint), postern.show_message(text, bigint), postern.remove_mail(text, bigint[]),
     postern.begin_import(text), postern.list_digests(bigint), postern.fetch_parts(bigint, bigint[], integer, integer),
-    postern.find_problems(), postern.mend(text, bigint, integer),
+    postern.find_problems(), postern.mend(text, bigint),
     postern.scan_contents(bigint, integer, bigint, boolean), postern.content_owners(bigint)
     to postern_admin;

@@ -9,7 +9,7 @@
 --   commit                      or rollback, where deliver stored nothing
 --
 -- Order of locks: mailboxes by number, then domains, then tenants, the last
--- two only where they have a quota, then usage by domain and slot.
+-- two only where they have a quota. Nobody waits for usage (add_usage).
 
 -- What may keep an address, and a delivery, from a mailbox. Both functions
 -- speak in these numbers:
@@ -274,7 +274,7 @@ begin
             v_content := postern.keep_content(p_content, 1, p_octets, p_digest, p_data);
             insert into postern.message (mailbox, uid, content, octets, delivered_to)
                 values (p_mailboxes[1], v_uid, v_content, v_size, p_delivered_to[1]);
-            perform postern.add_usage(p_mailboxes[1], v_domain, 1, v_size);
+            perform postern.add_usage(v_domain, 1, v_size);
             stored := 1;
             verdicts := '{0}';
             uids := array[v_uid];
@@ -409,15 +409,13 @@ begin
         end if;
     end loop;
 
-    for m in select b.domain, min(b.mailbox) as one, count(*) as n,
-                    sum(p_octets + coalesce(octet_length(p_delivered_to[f.recipient]) + 16, 0))::bigint as octets
+    for m in select b.domain, count(*) as n, sum(p_octets + coalesce(octet_length(p_delivered_to[f.recipient]) + 16, 0))::bigint as octets
                from unnest(b_mailbox, b_for) as f(mailbox, recipient)
                join postern.mailbox b on b.mailbox = f.mailbox
               where f.recipient > 0
-              group by b.domain, b.mailbox % 16
-              order by b.domain, b.mailbox % 16
+              group by b.domain
     loop
-        perform postern.add_usage(m.one, m.domain, m.n, m.octets);
+        perform postern.add_usage(m.domain, m.n, m.octets);
     end loop;
 
     -- A few of what is too old to matter, so that the table stays as small as the window is short.

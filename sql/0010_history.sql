@@ -183,7 +183,7 @@ begin
     if v_days = 0 and not deferred then
         perform postern.forget_contents(v_contents);
     end if;
-    perform postern.add_usage(p_mailbox, v_domain, -removed, -v_octets);
+    perform postern.add_usage(v_domain, -removed, -v_octets);
 end
 $$;
 
@@ -330,7 +330,7 @@ begin
     insert into postern.message (mailbox, uid, content, octets, delivered_to)
         select v_mailbox, v_first + u.n - 1, back.content, back.octets, back.delivered_to
           from back join unnest(v_uids) with ordinality u(uid, n) on u.uid = back.uid;
-    perform postern.add_usage(v_mailbox, b.domain, cardinality(v_uids), v_octets);
+    perform postern.add_usage(b.domain, cardinality(v_uids), v_octets);
 end
 $$;
 

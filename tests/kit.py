@@ -157,9 +157,9 @@ class Site:
             update postern.mailbox b set expunges = expunges + 1, messages = s.n, octets = s.o
               from (select mailbox, count(*) as n, sum(octets) as o from postern.message group by mailbox) s
              where s.mailbox = b.mailbox and b.address = '{address}';
-            update postern.usage u set messages = s.n, octets = s.o
-              from (select domain, mailbox % 16 as slot, sum(messages) as n, sum(octets) as o from postern.mailbox group by 1, 2) s
-             where s.domain = u.domain and s.slot = u.slot""")
+            delete from postern.usage;
+            insert into postern.usage (domain, slot, messages, octets)
+                select domain, 0, sum(messages), sum(octets) from postern.mailbox group by 1""")
 
     def stored(self, address):
         """uid, octets and a checksum of each message, by the tables alone."""

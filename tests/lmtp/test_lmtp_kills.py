@@ -174,6 +174,20 @@ class Cuts(Case):
         psql.ask("rollback")
         self.assertTrue(c.reply().startswith(b"250"))
 
+    def test_a_delivery_that_is_not_committed_keeps_only_its_mailbox_waiting(self):
+        """All of one domain: each takes sums that nobody holds, and none is lost."""
+        mailbox = self.site.mailbox(U1)
+        with self.site.psql() as psql:
+            self.assertNotIn("ERROR", psql.ask(
+                f"begin; select postern.deliver(3, sha256('abc'), 'abc', null, array[{mailbox}], array[1], array[null], null, null)"))
+            for recipients in ((U2,), (U2, U3)) * 2:
+                for reply in self.connect().deliver(LETTER, *recipients):
+                    self.assertTrue(reply.startswith(b"250"), reply)
+            psql.ask("commit")
+        self.assertEqual([self.site.count(u) for u in ("u1", "u2", "u3")], [1, 4, 2])
+        self.assertEqual(self.site.ctl("check", "--quick").returncode, 0)
+        self.site.empty("u1")
+
     def test_mailbox_vanishes(self):                            # LE06: its own verdict, the others are stored
         self.site.users("gone", "off")
         c = self.connect()
