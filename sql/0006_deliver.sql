@@ -192,6 +192,42 @@ begin
 end
 $$;
 
+-- place_message: a content, as keep_content() has it, as one message in each of
+-- these mailboxes, no two of them the same, with the sums. Returns their uids, in
+-- their order. The caller has locked the mailboxes, in order of number. Not granted.
+create function postern.place_message(p_mailboxes bigint[], p_delivered_to text[], p_content bigint, p_octets bigint,
+    p_digest bytea, p_data bytea) returns bigint[]
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+    v_content constant bigint := postern.keep_content(p_content, cardinality(p_mailboxes), p_octets, p_digest, p_data);
+    v_uids bigint[];
+    v_domains bigint[];
+    v_octets bigint[];
+    u record;
+begin
+    with taken as (
+        update postern.mailbox b
+           set next_uid = b.next_uid + 1, messages = b.messages + 1, octets = b.octets + n.octets
+          from (select r.mailbox, r.delivered_to, r.i, p_octets + coalesce(octet_length(r.delivered_to) + 16, 0) as octets
+                  from unnest(p_mailboxes, p_delivered_to) with ordinality as r(mailbox, delivered_to, i)) n
+         where b.mailbox = n.mailbox
+        returning b.mailbox, b.domain, b.next_uid - 1 as uid, n.octets, n.delivered_to, n.i
+    ), put as (
+        insert into postern.message (mailbox, uid, content, octets, delivered_to)
+            select taken.mailbox, taken.uid, v_content, taken.octets, taken.delivered_to from taken
+    )
+    select array_agg(taken.uid order by taken.i), array_agg(taken.domain), array_agg(taken.octets)
+      into v_uids, v_domains, v_octets from taken;
+    for u in select x.domain, count(*) as n, sum(x.octets)::bigint as octets
+               from unnest(v_domains, v_octets) as x(domain, octets) group by x.domain
+    loop
+        perform postern.add_usage(u.domain, u.n, u.octets);
+    end loop;
+    return v_uids;
+end
+$$;
+
 -- deliver: a message into the mailboxes of its recipients, in the transaction
 -- of the caller: the content once, a message row for each mailbox. A mailbox
 -- that several recipients name gets one, with the first one's Delivered-To.
@@ -240,7 +276,9 @@ declare
     v_tenant_left_before bigint[];
     v_domains bigint[] := '{}';
     v_next integer := 1;
-    v_first bigint[];
+    v_mailboxes bigint[];
+    v_lines text[];
+    v_uids bigint[];
     v_size bigint;
     v_verdict integer;
     v_there boolean;
@@ -280,6 +318,26 @@ begin
             uids := array[v_uid];
             return;
         end if;
+    end if;
+
+    -- Nor do several need a look at each, where every recipient is one mailbox of its own and all of them have room.
+    if p_keys is null and v_recipients > 1 and cardinality(p_mailboxes) = v_recipients and 1 = all (p_counts)
+       and (select count(distinct f.mailbox) = v_recipients
+                   and bool_and(f.active and (f.quota is null
+                                or f.octets + p_octets + coalesce(octet_length(r.delivered_to) + 16, 0) <= f.quota))
+              from (select b.mailbox, b.octets, b.quota,
+                           b.enabled and o.enabled and t.enabled and o.quota is null and t.quota is null as active
+                      from postern.mailbox b
+                      join postern.domain o on o.domain = b.domain
+                      join postern.tenant t on t.tenant = o.tenant
+                     where b.mailbox = any (p_mailboxes)
+                     order by b.mailbox for no key update of b) f
+              join unnest(p_mailboxes, p_delivered_to) as r(mailbox, delivered_to) on r.mailbox = f.mailbox)
+    then
+        uids := postern.place_message(p_mailboxes, p_delivered_to, p_content, p_octets, p_digest, p_data);
+        stored := v_recipients;
+        verdicts := array_fill(0::bigint, array[v_recipients]);
+        return;
     end if;
 
     for m in select b.mailbox, b.domain, b.octets, b.quota, b.enabled and o.enabled and t.enabled as active,
@@ -378,44 +436,17 @@ begin
         verdicts[i] := v_verdict;
     end loop;
 
-    stored := (select count(*) from unnest(b_for) f where f > 0);
+    select count(*), array_agg(f.mailbox order by f.i), array_agg(p_delivered_to[f.recipient] order by f.i),
+           array_agg(f.recipient order by f.i)
+      into stored, v_mailboxes, v_lines, b_for
+      from unnest(b_mailbox, b_for) with ordinality as f(mailbox, recipient, i) where f.recipient > 0;
     uids := array_fill(null::bigint, array[v_recipients]);
     if stored = 0 then
         return;
     end if;
-
-    v_content := postern.keep_content(p_content, stored, p_octets, p_digest, p_data);
-    with n as (
-        select f.mailbox, p_delivered_to[f.recipient] as delivered_to,
-               p_octets + coalesce(octet_length(p_delivered_to[f.recipient]) + 16, 0) as octets
-          from unnest(b_mailbox, b_for) as f(mailbox, recipient) where f.recipient > 0
-    ), taken as (
-        update postern.mailbox b
-           set next_uid = b.next_uid + 1, messages = b.messages + 1, octets = b.octets + n.octets
-          from n where b.mailbox = n.mailbox
-        returning b.mailbox, b.next_uid - 1 as uid, n.octets, n.delivered_to
-    ), put as (
-        insert into postern.message (mailbox, uid, content, octets, delivered_to)
-            select taken.mailbox, taken.uid, v_content, taken.octets, taken.delivered_to from taken
-    )
-    select array_agg(taken.uid order by taken.mailbox) into v_first from taken;
-
-    -- The uids of what was stored, in the order of b_mailbox: to the recipients.
-    v_next := 0;
-    for k in 1 .. cardinality(b_mailbox) loop
-        if b_for[k] > 0 then
-            v_next := v_next + 1;
-            uids[b_for[k]] := coalesce(uids[b_for[k]], v_first[v_next]);
-        end if;
-    end loop;
-
-    for m in select b.domain, count(*) as n, sum(p_octets + coalesce(octet_length(p_delivered_to[f.recipient]) + 16, 0))::bigint as octets
-               from unnest(b_mailbox, b_for) as f(mailbox, recipient)
-               join postern.mailbox b on b.mailbox = f.mailbox
-              where f.recipient > 0
-              group by b.domain
-    loop
-        perform postern.add_usage(m.domain, m.n, m.octets);
+    v_uids := postern.place_message(v_mailboxes, v_lines, p_content, p_octets, p_digest, p_data);
+    for k in 1 .. stored loop
+        uids[b_for[k]] := coalesce(uids[b_for[k]], v_uids[k]);
     end loop;
 
     -- A few of what is too old to matter, so that the table stays as small as the window is short.
