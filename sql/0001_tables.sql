@@ -139,7 +139,6 @@ create table postern.message (
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
         autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 create unique index message_uidl on postern.message (mailbox, uidl) where uidl is not null;
-create index message_content on postern.message (content);
 comment on table  postern.message is 'narrow, so that a listing reads few pages';
 comment on column postern.message.octets is 'what LIST says and RETR sends: the content and the Delivered-To line, where there is one';
 comment on column postern.message.delivered_to is 'sent as one Delivered-To: line in front of the content';
@@ -148,6 +147,8 @@ comment on column postern.message.uidl is 'the UIDL of an imported message, as t
 -- message.content has no foreign key: every reference is counted in
 -- content.refs by the function that makes or drops it, `posternctl check`
 -- recounts, and a key would look the content up a second time at each delivery.
+-- Nor is there an index on it: only `check` asks who refers to a content, and only
+-- for those that it found wrong.
 do $$
 declare
     parts   integer := coalesce(nullif(current_setting('postern.partitions', true), ''), '0')::integer;
