@@ -4,7 +4,8 @@
 --
 --   begin
 --   put_contents   ids for contents whose octets and digest are known already
---   put_parts      their octets in parts of 8,000, in as many calls as it takes
+--   put_parts      their octets in parts of 8,000, in as many calls as it takes;
+--   or put_octets
 --   put_messages   once for each mailbox
 --   commit
 --
@@ -72,6 +73,22 @@ begin
     end if;
     insert into postern.content_part (content, part, data)
         select n.content, n.part, n.data from unnest(p_contents, p_parts, p_data) as n(content, part, data);
+end
+$$;
+
+-- put_octets: as put_parts, a run of octets of one content, from part p_first on:
+-- whole parts, but for the last ones of the content. It copies them less often.
+create function postern.put_octets(p_content bigint, p_first integer, p_data bytea) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+    if not postern.made_here(array[p_content]) then
+        raise exception 'put_octets: a content that this transaction did not make' using errcode = 'PN400';
+    end if;
+    insert into postern.content_part (content, part, data)
+        select p_content, p_first + i, substring(p_data from i * 8000 + 1 for 8000)
+          from generate_series(0, (length(p_data) - 1) / 8000) i
+         where length(p_data) > 0;
 end
 $$;
 
@@ -194,5 +211,6 @@ $$;
 
 revoke all on all functions in schema postern from public;
 grant execute on function postern.put_contents(bigint[], bytea[], integer[]) to postern_lmtp, postern_admin;
-grant execute on function postern.put_parts(bigint[], integer[], bytea[]) to postern_lmtp, postern_admin;
+grant execute on function postern.put_parts(bigint[], integer[], bytea[]) to postern_admin;
+grant execute on function postern.put_octets(bigint, integer, bytea) to postern_lmtp;
 grant execute on function postern.put_messages(bigint, bigint[], timestamptz[], text[], text[]) to postern_lmtp, postern_admin;

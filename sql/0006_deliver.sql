@@ -4,7 +4,7 @@
 -- A large message is stored before it is delivered, in the same transaction:
 --
 --   begin
---   put_contents, put_parts     its octets (see 0004_store)
+--   put_contents, put_octets    its octets (see 0004_store)
 --   deliver                     with the content's number instead of data
 --   commit                      or rollback, where deliver stored nothing
 --

@@ -176,7 +176,7 @@ static void large_go_on(struct deliver_job *job)
         pg_arg_bytes(&args, (struct span){ piece, len });
         job->sent += len;
         job->in_flight++;
-        pg_ask(job->deliver->pg, job->ref, PG_PUT_PARTS, &args, part_answered, job);
+        pg_ask(job->deliver->pg, job->ref, PG_PUT_OCTETS, &args, part_answered, job);
     }
     mem_free(piece);
     if (job->status == DB_OK && job->sent == job->octets && job->in_flight == 0 && !job->deciding) {

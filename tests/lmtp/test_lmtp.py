@@ -282,7 +282,7 @@ class Budget(Case):
     pgconf = "track_functions = 'pl'"
 
     def calls(self):
-        rows = self.site.sql("select funcname, calls from pg_stat_user_functions where funcname in ('resolve', 'deliver', 'put_parts')")
+        rows = self.site.sql("select funcname, calls from pg_stat_user_functions where funcname in ('resolve', 'deliver', 'put_octets')")
         return {name: int(n) for name, n in (row.split("|") for row in rows.splitlines()) if n != "0"}
 
     def asked(self, work):
@@ -308,7 +308,7 @@ class Budget(Case):
         self.assertEqual(self.asked(work), {"resolve": 1, "deliver": 1})
 
     def test_large(self):
-        self.assertEqual(self.asked(lambda c: c.deliver(kit.letter(1, 1_000_000), U1)), {"resolve": 1, "deliver": 1, "put_parts": 4})
+        self.assertEqual(self.asked(lambda c: c.deliver(kit.letter(1, 1_000_000), U1)), {"resolve": 1, "deliver": 1, "put_octets": 4})
 
 
 if __name__ == "__main__":

@@ -1056,7 +1056,7 @@ class Grants(Base):
                          'add_secret', 'use_app_password'},
         'postern_mail': {'schema_version', 'lock_key', 'open_maildrop', 'close_maildrop', 'fetch_parts', 'expunge', 'answer_who',
                          'close_session', 'reclaim'},
-        'postern_lmtp': {'schema_version', 'resolve', 'deliver', 'put_contents', 'put_parts', 'put_messages'},
+        'postern_lmtp': {'schema_version', 'resolve', 'deliver', 'put_contents', 'put_octets', 'put_messages'},
         'postern_admin': {
             'schema_version', 'lock_key', 'held_maildrops', 'ask_who', 'fetch_parts', 'put_contents', 'put_parts', 'put_messages',
             'find_mailbox', 'add_tenant', 'list_tenants', 'set_tenant', 'remove_tenant', 'add_domain', 'list_domains', 'set_domain',
@@ -1096,10 +1096,12 @@ class Grants(Base):
         with self.assertRaisesRegex(RuntimeError, 'did not make'):
             self.sql('select postern.put_messages(%s, array[%s::bigint], null, null, null)' % (mailbox, content), 'postern_lmtp')
         with self.assertRaisesRegex(RuntimeError, 'did not make'):
-            self.sql("select postern.put_parts(array[%s::bigint], array[1], array['more'::bytea])" % content, 'postern_lmtp')
+            self.sql("select postern.put_octets(%s, 1, 'more')" % content, 'postern_lmtp')
+        with self.assertRaisesRegex(RuntimeError, 'did not make'):
+            self.sql("select postern.put_parts(array[%s::bigint], array[1], array['more'::bytea])" % content, 'postern_admin')
         with self.assertRaisesRegex(RuntimeError, '8000 is the most'):
             self.sql("do $$ declare c bigint[]; begin c := postern.put_contents('{9000}', array[sha256('x')], '{1}');"
-                     " perform postern.put_parts(c, '{0}', array[decode(repeat('00', 9000), 'hex')]); end $$", 'postern_lmtp')
+                     " perform postern.put_parts(c, '{0}', array[decode(repeat('00', 9000), 'hex')]); end $$", 'postern_admin')
         self.check_clean()
 
 
