@@ -105,7 +105,8 @@ class Lab:
         self.sql("create extension if not exists pg_stat_statements")
 
     def up(self):
-        env = dict(os.environ, POSTERN_LAB_PGCONF="shared_preload_libraries = 'pg_stat_statements'\nshared_buffers = 1GB\n")
+        env = dict(os.environ, POSTERN_LAB_PGCONF="shared_preload_libraries = 'pg_stat_statements'\nshared_buffers = 1GB\n"
+                   "min_wal_size = 1GB\nmax_wal_size = 2GB\n")
         out = sh(LAB, "up", self.dir, "--pop3", self.port, "--pop3s", self.tls_port, "--lmtp", self.lmtp, env=env).stdout
         self.facts = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
         self.root = int(pathlib.Path(self.dir, "posternd.pid").read_text())
@@ -115,6 +116,11 @@ class Lab:
         env = dict(os.environ, PGHOST=self.facts["PGHOST"], PGPORT=self.facts["PGPORT"])
         return sh("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", self.facts["PGDATABASE"],
                   "-c", text, env=env).stdout.strip()
+
+    def age(self):
+        """As a server that is not new: there are segments of the WAL to be used again."""
+        self.sql("select pg_switch_wal() from generate_series(1, 60) n where pg_logical_emit_message(true, 'bench', n::text) is not null")
+        self.sql("checkpoint")
 
     def ctl(self, *args, stdin=None):
         return sh(BUILD / "posternctl", "-c", self.facts["CONF"], *args, stdin=stdin)
