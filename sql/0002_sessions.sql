@@ -157,8 +157,9 @@ end
 $$;
 
 -- forget_contents: drop one reference for each element; what nobody refers to
--- any more goes, with its pieces. Rows are locked in order of content, so that
--- two of these cannot deadlock. Not granted: other functions call it.
+-- any more goes, with its pieces. Where ours is the only reference, nobody else
+-- comes to that row; shared ones are locked in order of content, so that two of
+-- these cannot deadlock. Not granted: other functions call it.
 create function postern.forget_contents(p_contents bigint[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -166,6 +167,17 @@ declare
     v_dead bigint[];
     v_shared bigint[];
 begin
+    with gone as (
+        delete from postern.content c where c.content = any (p_contents) and c.refs = 1 returning c.content
+    )
+    select array_agg(gone.content) into v_dead from gone;
+    if v_dead is not null then
+        delete from postern.content_part p where p.content = any (v_dead);
+    end if;
+    if cardinality(v_dead) = cardinality(p_contents) then
+        return;
+    end if;
+
     with gone as (
         select c.content as content, count(*) as n from unnest(p_contents) as c(content) group by c.content
     ), held as (
