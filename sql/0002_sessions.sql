@@ -122,37 +122,31 @@ end
 $$;
 
 -- fetch_parts: pieces p_first .. p_first + p_parts - 1 of these messages of the
--- mailbox, in the order of p_uids and of pieces. A message without any octets
--- gives one row with data null; one that is gone gives no row.
+-- mailbox, p_uids rising, in that order and in the order of pieces. A message
+-- without any octets gives one row with data null; one that is gone gives no row.
 --
--- Two lookups a message, by primary key, rather than one join: the plans are
--- the same whatever the arguments, so PostgreSQL keeps them (the join was
--- planned anew at each call, at four times the cost of running it), and the
--- pieces come out of the index in order, without a sort.
+-- One statement for all of them, half the cost of one or two for each. Two
+-- things make its plan the right one for any arguments: it is kept (to plan
+-- costs four times what running it does), and the first and the last uid bound
+-- what is read of the mailbox, which an array does not do for the planner. A
+-- lateral join can only be a nested loop, so both orders come from the indexes.
 create function postern.fetch_parts(p_mailbox bigint, p_uids bigint[], p_first integer, p_parts integer)
 returns table (uid bigint, part integer, delivered_to text, data bytea)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
-declare
-    v_uid bigint;
-    v_content bigint;
-    v_delivered_to text;
 begin
-    foreach v_uid in array p_uids loop
-        select m.content, m.delivered_to into v_content, v_delivered_to
-          from postern.message m
-         where m.mailbox = p_mailbox and m.uid = v_uid;
-        continue when not found;
-        return query
-            select v_uid, p.part, v_delivered_to, p.data
-              from postern.content_part p
-             where p.content = v_content and p.part >= p_first and p.part < p_first + p_parts
-             order by p.part;
-        if not found then
-            return query select v_uid, p_first, v_delivered_to, null::bytea;
-        end if;
-    end loop;
+    return query
+        select m.uid, coalesce(p.part, p_first), m.delivered_to, p.data
+          from (select m.uid, m.content, m.delivered_to
+                  from postern.message m
+                 where m.mailbox = p_mailbox and m.uid between p_uids[1] and p_uids[cardinality(p_uids)]
+                   and m.uid = any (p_uids)
+                 order by m.uid) m
+          left join lateral (select p.part, p.data
+                  from postern.content_part p
+                 where p.content = m.content and p.part between p_first and p_first + p_parts - 1
+                 order by p.part) p on true;
 end
 $$;
 
