@@ -312,6 +312,14 @@ static void lane_read(struct pg_lane *lane)
 
 enum { SETUP_SETTINGS, SETUP_VERSION, SETUP_PREPARE };
 
+/*
+ * libpq reads no more at once than its buffer has room for: 16 KB, until a
+ * message comes that does not fit. One that does not comes here, and from then
+ * on an answer of many messages takes a few reads (in place of one, and one
+ * FIONREAD, for each).
+ */
+static const char make_room[] = "select repeat(' ', 100000)";
+
 static void lane_setup(struct pg_lane *lane)
 {
     char timeout[24];
@@ -323,6 +331,8 @@ static void lane_setup(struct pg_lane *lane)
     snprintf(timeout, sizeof timeout, "%llu", (unsigned long long)lane->pg->statement_timeout);
     sent = sent && PQsendQueryParams(lane->conn, "select set_config('statement_timeout', $1, false)", 1, NULL, settings, NULL, NULL, 0) &&
            PQsendQueryParams(lane->conn, "select postern.schema_version()", 0, NULL, NULL, NULL, NULL, 1);
+    if (lane->pg->set == PG_MAILDROPS)
+        sent = sent && PQsendQueryParams(lane->conn, make_room, 0, NULL, NULL, NULL, NULL, 0);
     int from = lane->pg->set == PG_MAILDROPS ? 0 : PG_DELIVERIES_START + 1;
     int end = lane->pg->set == PG_MAILDROPS ? PG_MAILDROPS_END : PG_STATEMENTS;
     for (int i = from; sent && i < end; i++) {
