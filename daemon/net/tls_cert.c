@@ -58,12 +58,13 @@ static bool read_file(const struct reader *r, const char *file, struct buf *text
         close(fd);
         return tell(r, "%s is not a file of at most 1 MiB", file);
     }
-    /* All of the room at once: a buffer that grows leaves copies behind. */
-    buf_reserve(text, FILE_MAX + 1);
-    while (buf_left(text) <= FILE_MAX && (n = read(fd, buf_reserve(text, 1), FILE_MAX + 1 - buf_left(text))) > 0)
+    /* All of the room at once, as a buffer that grows is copied and wiped; and no more: a session of inetd pays for what is wiped. */
+    const size_t size = (size_t)st->st_size;
+    buf_reserve(text, size + 1);
+    while (buf_left(text) <= size && (n = read(fd, buf_reserve(text, 1), size + 1 - buf_left(text))) > 0)
         buf_commit(text, (size_t)n);
     close(fd);
-    return n == 0 ? true : tell(r, "could not read %s: %s", file, n < 0 ? strerror(errno) : "it is too long");
+    return n == 0 ? true : tell(r, "could not read %s: %s", file, n < 0 ? strerror(errno) : "it is being written");
 }
 
 static int no_passphrase(char *out, int size, int writing, void *arg)
