@@ -121,6 +121,66 @@ begin
 end
 $$;
 
+-- move_locks: one step in moving the locks of resting sessions from one
+-- connection to another (storage/aside.c). Between two steps each maildrop is
+-- locked by at least one of the two connections, in one mode or the other, and
+-- who wants to open it asks for the exclusive one: he is refused all the time.
+--
+--   1  share  here the exclusive lock becomes a shared one
+--   2  join   the other connection takes a shared one: all of them, or none
+--   3  leave  here it is given up; that it still was here is what proves that
+--             the other connection has held it without a gap
+--   4  own    there (or here, if step 2 failed) the shared becomes exclusive
+--
+-- Returns for how many it could not be done. Session-level locks survive an
+-- error, so step 2, which takes new slots of the lock table and may find none,
+-- gives back what it took.
+create function postern.move_locks(p_step integer, p_mailboxes bigint[]) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    c_space constant bigint := x'504F'::bigint << 48;
+    v_mailbox bigint;
+    v_done integer := 0;
+begin
+    if p_step = 1 then
+        foreach v_mailbox in array p_mailboxes loop
+            if pg_try_advisory_lock_shared(c_space | v_mailbox) and pg_advisory_unlock(c_space | v_mailbox) then
+                v_done := v_done + 1;
+            end if;
+        end loop;
+    elsif p_step = 2 then
+        begin
+            foreach v_mailbox in array p_mailboxes loop
+                exit when not pg_try_advisory_lock_shared(c_space | v_mailbox);
+                v_done := v_done + 1;
+            end loop;
+        exception when others or query_canceled then
+            null;
+        end;
+        if v_done < cardinality(p_mailboxes) then
+            foreach v_mailbox in array p_mailboxes[:v_done] loop
+                perform pg_advisory_unlock_shared(c_space | v_mailbox);
+            end loop;
+            v_done := 0;
+        end if;
+    elsif p_step = 3 then
+        foreach v_mailbox in array p_mailboxes loop
+            if pg_advisory_unlock_shared(c_space | v_mailbox) then
+                v_done := v_done + 1;
+            end if;
+        end loop;
+    elsif p_step = 4 then
+        foreach v_mailbox in array p_mailboxes loop
+            if pg_try_advisory_lock(c_space | v_mailbox) and pg_advisory_unlock_shared(c_space | v_mailbox) then
+                v_done := v_done + 1;
+            end if;
+        end loop;
+    end if;
+    return cardinality(p_mailboxes) - v_done;
+end
+$$;
+
 -- fetch_parts: pieces p_first .. p_first + p_parts - 1 of these messages of the
 -- mailbox, p_uids rising, in that order and in the order of pieces. A message
 -- without any octets gives one row with data null; one that is gone gives no row.
@@ -276,4 +336,5 @@ grant execute on function postern.credentials(text) to postern_auth;
 grant execute on function postern.open_maildrop(bigint, bigint, bigint, bigint) to postern_mail;
 grant execute on function postern.close_maildrop(bigint) to postern_mail;
 grant execute on function postern.fetch_parts(bigint, bigint[], integer, integer) to postern_mail;
+grant execute on function postern.move_locks(integer, bigint[]) to postern_mail;
 grant execute on function postern.expunge(bigint, bigint[]) to postern_mail;

@@ -4,7 +4,7 @@
  *   drop_open()    OPENING --+--> OPEN   the session has it
  *                            +--> (gone) locked elsewhere, not found: no lock was taken
  *                            +--> CLOSING   the statement failed, or the asker has left: unlock in any case
- *   drop_finish()  OPEN -------> CLOSING --> (gone)
+ *   drop_finish()  OPEN -------> CLOSING --> (gone)   after the move, if it is just moved aside
  *
  * Never tells that something was removed before its commit was answered, and
  * never forgets a maildrop of which it is not known that the lock was given
@@ -146,7 +146,6 @@ static void ask_close_session(struct drop *drop)
     struct pg_args args = PG_ARGS_EMPTY;
     struct buf uids = BUF_EMPTY;
 
-    drop->state = DROP_CLOSING;
     pg_arg_int8(&args, drop->mailbox);
     session_args(drop, &args, &uids);
     pg_ask(drop->store->pg, drop->lane, PG_CLOSE_SESSION, &args, close_answered, drop);
@@ -242,6 +241,7 @@ static void open_answered(void *arg, enum db_status status, PGresult *res)
     drop->state = DROP_OPEN;
     drop->opened_at = loop_now(store->loop);
     store->open++;
+    aside_watch(store);
     drop->opened(drop->owner, DB_OK, drop);
 }
 
@@ -367,6 +367,14 @@ void drop_lane_lost(struct store *store)
     held_each(&store->held, let_go, store);
 }
 
+void drop_lose(struct drop *drop)
+{
+    drop->store->open -= drop->held && drop->state == DROP_OPEN;
+    held_remove(&drop->store->held, drop);
+    pg_unbind(drop->lane);
+    drop->lane = (struct pg_ref){ NULL, 0 };
+}
+
 bool drop_lost(const struct drop *drop)
 {
     return !pg_alive(drop->lane);
@@ -476,6 +484,18 @@ static void ask_expunge(struct drop *drop)
     buf_free(&retrieved);
 }
 
+static void ask_end(struct drop *drop)
+{
+    if (drop->marked > 0) {
+        ask_expunge(drop);
+        ask_close(drop);
+    } else if (drop->retrieved_count > 0) {
+        ask_close_session(drop);
+    } else {
+        ask_close(drop);
+    }
+}
+
 void drop_finish(struct drop **dropp, const unsigned char *marks, drop_done *done, void *owner)
 {
     struct drop *drop = *dropp;
@@ -490,14 +510,18 @@ void drop_finish(struct drop **dropp, const unsigned char *marks, drop_done *don
     drop->status = DB_OK;
     for (size_t i = 0; marks != NULL && i < count; i++)
         drop->marked += marks[i] != 0;
-    if (marks != NULL && drop->marked > 0) {
+    drop->state = DROP_CLOSING;
+    if (drop->marked > 0) {
         drop->marks = mem_alloc(count);
         memcpy(drop->marks, marks, count);
-        ask_expunge(drop);
-        ask_close(drop);
-    } else if (drop->retrieved_count > 0) {
-        ask_close_session(drop);
-    } else {
-        ask_close(drop);
     }
+    if (!drop->moving)
+        ask_end(drop);
+}
+
+void drop_moved(struct drop *drop)
+{
+    drop->moving = false;
+    if (drop->state == DROP_CLOSING)
+        ask_end(drop);
 }

@@ -6,9 +6,10 @@
  * by callback, later and from the loop, never from within the call; a drop
  * that was given up hears no more.
  *
- * The fence: everything goes over the lane on which the lock was taken. Once
- * that lane was lost, every question is DB_LOST, for ever: a session that lost
- * its lock is unable to delete.
+ * The fence: everything goes over the lane that has the lock: the one on which
+ * it was taken, or that to which it was moved (aside.c). Once that lane was
+ * lost, every question is DB_LOST, for ever: a session that lost its lock is
+ * unable to delete.
  */
 #ifndef POSTERN_STORAGE_DROP_H
 #define POSTERN_STORAGE_DROP_H

@@ -221,6 +221,7 @@ static void ask(struct drop *drop, const struct read_question *question)
     pg_arg_int4(&args, (int32_t)drop->next_part);
     pg_arg_int4(&args, (int32_t)q->parts);
     drop->question = q;
+    drop->used_at = loop_now(drop->store->loop);
     drop->store->ahead_octets += q->ahead_octets;
     pg_ask(drop->store->pg, drop->lane, PG_FETCH, &args, fetch_answered, q);
     buf_free(&uids);

@@ -127,6 +127,33 @@ void pg_unbind(struct pg_ref ref)
         ref.lane->bound--;
 }
 
+bool pg_bind_aside(struct pg *pg, struct pg_ref *ref_r)
+{
+    struct pg_lane *lane = pg->aside;
+
+    *ref_r = (struct pg_ref){ NULL, 0 };
+    if (lane->timer == NULL)
+        lane_start(lane);
+    if (lane->state != LANE_UP || lane->broken)
+        return false;
+    lane->bound++;
+    *ref_r = (struct pg_ref){ lane, lane->generation };
+    return true;
+}
+
+size_t pg_bound_aside(const struct pg *pg)
+{
+    return pg->aside->bound;
+}
+
+void pg_rebind(struct pg_ref *ref, struct pg_ref to)
+{
+    ASSERT(pg_alive(to));
+    pg_unbind(*ref);
+    to.lane->bound++;
+    *ref = to;
+}
+
 bool pg_keep_alone(struct pg *pg, struct pg_ref ref)
 {
     size_t others = 0;
@@ -293,12 +320,14 @@ struct pg *pg_new(struct loop *loop, const char *conninfo, enum pg_set set, size
     pg->wrong_version = -1;
     pg->later_timer = timer_new(loop, answer_later, pg);
     pg->count = lanes;
-    pg->lanes = mem_array(lanes, sizeof pg->lanes[0]);
-    for (size_t i = 0; i < lanes; i++) {
+    pg->lanes = mem_array(lanes + 1, sizeof pg->lanes[0]);
+    pg->aside = &pg->lanes[lanes];
+    for (size_t i = 0; i < lanes + 1; i++) {
         pg->lanes[i].pg = pg;
         pg->lanes[i].number = (unsigned)i + 1;
-        lane_start(&pg->lanes[i]);
     }
+    for (size_t i = 0; i < lanes; i++)
+        lane_start(&pg->lanes[i]);
     return pg;
 }
 
@@ -306,12 +335,12 @@ void pg_free(struct pg **pgp)
 {
     struct pg *pg = *pgp;
 
-    *pgp = NULL;
     if (pg == NULL)
         return;
     pg->freeing = true;
     for (size_t i = 0; i < pg->count; i++)
         lane_end(&pg->lanes[i]);
+    lane_end(pg->aside);
     /* Last, as the answers of the lanes may have asked something of a lane that is no more. */
     while (pg->later_count > 0)
         answer_later(pg);
@@ -319,4 +348,5 @@ void pg_free(struct pg **pgp)
     mem_free(pg->lanes);
     mem_free(pg->conninfo);
     mem_free(pg);
+    *pgp = NULL;    /* not before: answers may ask */
 }

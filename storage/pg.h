@@ -70,6 +70,15 @@ enum pg_bound {
 };
 enum pg_bound pg_bind(struct pg *pg, struct pg_ref *ref_r);
 void pg_unbind(struct pg_ref ref);
+/*
+ * One more connection, which pg_bind() never gives, for sessions that rest: it
+ * is made when it is first asked for. False while it is not up. It counts in
+ * none of the numbers above.
+ */
+bool pg_bind_aside(struct pg *pg, struct pg_ref *ref_r);
+size_t pg_bound_aside(const struct pg *pg);
+/* Unbinds *ref and binds it to the connection of `to`, which is alive. */
+void pg_rebind(struct pg_ref *ref, struct pg_ref to);
 bool pg_alive(struct pg_ref ref);
 int pg_backend_pid(struct pg_ref ref);      /* 0 if it is dead */
 /*

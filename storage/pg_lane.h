@@ -68,6 +68,7 @@ struct pg {
 
     struct pg_lane *lanes;
     size_t count;
+    struct pg_lane *aside;      /* one more, behind them; without a timer until it is started */
     bool freeing;
     int wrong_version;          /* that was found last; -1 while it was never wrong */
     unsigned long long statements;

@@ -56,6 +56,7 @@ struct store *store_new(struct loop *loop, const struct storage_settings *settin
     store->read_ahead_total = (uint64_t)settings->read_ahead_total;
     store->readers_timer = timer_new(loop, drop_forget_ahead, store);
     store->reclaim_timer = timer_new(loop, reclaim_next, store);
+    aside_init(store);
     if (gethostname(store->host, sizeof store->host - 1) != 0)
         store->host[0] = '\0';
     store->pg = pg_new(loop, conninfo, PG_MAILDROPS, (size_t)settings->database_lanes, (uint64_t)settings->database_statement_timeout,
@@ -76,6 +77,7 @@ void store_free(struct store **storep)
     pg_free(&store->pg);
     timer_free(&store->readers_timer);
     timer_free(&store->reclaim_timer);
+    timer_free(&store->aside_timer);
     listing_cache_free(&store->listings);
     held_free(&store->held);
     idmap_free(&store->opens);

@@ -1,6 +1,6 @@
 /*
  * store_impl.h - the insides of store and drop: for store.c, held.c, drop.c,
- * drop_read.c and presence.c, and nobody else.
+ * drop_read.c, aside.c and presence.c, and nobody else.
  */
 #ifndef POSTERN_STORAGE_STORE_IMPL_H
 #define POSTERN_STORAGE_STORE_IMPL_H
@@ -52,6 +52,11 @@ struct store {
     struct timer *readers_timer;
     struct timer *reclaim_timer;
     bool reclaiming;                /* a batch is asked for, or the next one is due */
+    struct timer *aside_timer;
+    bool aside_due;                 /* the timer is set */
+    bool moving;                    /* drops are moved aside */
+    uint64_t aside_rest;            /* after so many milliseconds without a question a session rests */
+    size_t aside_many;              /* it matters when so many maildrops are held on the lanes */
     char host[64];
 };
 
@@ -73,6 +78,7 @@ struct drop {
     unsigned char state;            /* enum drop_state */
     bool held;                      /* in store->held */
     unsigned char close_tries;
+    bool moving;                    /* aside.c: it must not end now; drop_finish() waits for drop_moved() */
 
     /* The one who waits: for the opening (opened) or the end (done). */
     uint64_t open_id;
@@ -115,9 +121,16 @@ struct drop {
 void drop_charge(struct drop *drop);
 void drop_try_parked(struct store *store);
 void drop_lane_lost(struct store *store);
+/* The lock is gone though its lane is not. */
+void drop_lose(struct drop *drop);
+void drop_moved(struct drop *drop);
 /* drop_read.c */
 void drop_read_end(struct drop *drop);
 void drop_forget_ahead(void *store);            /* timer: what was read ahead and is not used */
+/* aside.c */
+void aside_init(struct store *store);
+void aside_watch(struct store *store);          /* one more maildrop is held */
+void aside_next(void *store);                   /* timer */
 /* reclaim.c: a deletion left work behind. */
 void reclaim_start(struct store *store);
 void reclaim_next(void *store);                 /* timer */

@@ -120,6 +120,7 @@ def poll_beside_idle(sessions):
         if server.peer == "alone":
             return play(bench, server, "small", "sessions/s", *POLL, "16")
         idle = Idle(bench, server, "crowd", sessions, False)
+        time.sleep(6)   # idle is who says nothing for some seconds
         result = play(bench, server, "small", "sessions/s", *POLL, "16")
         errors, said = idle.end()
         result["errors"] += errors

@@ -210,16 +210,18 @@ class Many(Load):
     conf = kit.QUICK + 'cells = 1; pop3_login_time = "5m";\n'
 
     def test_thousand_idle_sessions(self):
-        """P7: each with its maildrop locked; no connection to the database for any of them."""
+        """P7: each with its maildrop locked; no connection to the database for any of them, but one for those that rest."""
         self.site.account("model@example.org", [kit.letter(1)])
         addresses = self.copies(1000)
         lanes = self.site.lane_pids()
         before = kit.rss(self.worker())
         pops = [self.site.login(address) for address in addresses]
         grown = kit.rss(self.worker()) - before
-        locks = "select count(*) from pg_locks where locktype = 'advisory' and granted"
+        # One that is moved aside in this moment has two.
+        locks = "select count(distinct objid) from pg_locks where locktype = 'advisory' and granted"
         self.assertEqual(self.site.sql(locks), "1000")
-        self.assertEqual(sorted(self.site.lane_pids()), sorted(lanes))
+        self.assertLessEqual(set(lanes), set(self.site.lane_pids()))
+        self.assertLessEqual(len(self.site.lane_pids()), len(lanes) + 1)
         self.bounded(grown / 1000, 16 * 1024)
         for pop in pops[::100]:
             self.assertEqual(pop.retr(1), kit.letter(1))
