@@ -26,6 +26,7 @@
 #include "daemon/cell.h"
 #include "daemon/certs.h"
 #include "daemon/config.h"
+#include "daemon/net/fd.h"
 #include "daemon/net/loop.h"
 #include "daemon/net/peer.h"
 #include "daemon/net/proxy_gate.h"
@@ -303,6 +304,7 @@ int inetd_run(const char *file, bool lmtp, int in, int out, bool tls)
     config = load(file);
     if (config == NULL)
         return refuse(out, tls, lmtp ? "421 4.3.5 the configuration of this server is broken\r\n" : broken);
+    fd_notice_loss(in, (uint64_t)config->daemon.tcp_keepalive, (uint64_t)config->daemon.tcp_user_timeout);
     if (lmtp)
         return one_delivery(config, in, out);
 

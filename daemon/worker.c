@@ -15,6 +15,7 @@
 #include "daemon/base/mem.h"
 #include "daemon/base/metrics.h"
 #include "daemon/base/traced.h"
+#include "daemon/net/fd.h"
 #include "daemon/net/listener.h"
 #include "daemon/net/loop.h"
 #include "daemon/net/proxy_gate.h"
@@ -297,6 +298,9 @@ int worker_run(const struct config *config, const struct sockets *sockets, const
     serve_start(&w.serve, config, SERVE_POP3 | (config_has_lmtp(config) ? SERVE_LMTP : 0), auth, auth_count, shared,
                 &(struct serve_calls){ .session_ended = session_ended, .wrong_schema = wrong_schema, .arg = &w });
     read_proxies(&w);
+    /* Clients inherit it, so that none costs a system call for it. */
+    for (size_t i = 0; i < sockets->count; i++)
+        fd_notice_loss(sockets->fds[i], (uint64_t)config->daemon.tcp_keepalive, (uint64_t)config->daemon.tcp_user_timeout);
     w.listener = listener_new(w.serve.loop, sockets->fds, sockets->count, accepted, &w);
     start_duties(&w, orders);
     loop_signal(w.serve.loop, WORKER_RETIRE, retire, &w);

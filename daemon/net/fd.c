@@ -53,6 +53,38 @@ void fd_close(struct fd *fd)
     fd->fd = -1;
 }
 
+void fd_notice_loss(int fd, uint64_t idle_ms, uint64_t unacked_ms)
+{
+    enum { PROBES = 3 };
+    const int on = 1, probes = PROBES;
+    const unsigned unacked = unacked_ms < INT32_MAX ? (unsigned)unacked_ms : INT32_MAX;
+    int idle = (int)((idle_ms + 999) / 1000), pause = idle / (2 * PROBES) > 0 ? idle / (2 * PROBES) : 1;
+
+    /* Refused where it is no TCP; and a kernel that does not know one of these serves clients all the same. */
+    if (unacked_ms > 0 && setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacked, sizeof unacked) < 0)
+        return;
+    if (idle_ms == 0 || setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle) < 0)
+        return;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &pause, sizeof pause);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+}
+
+uint64_t fd_untaken(const struct fd *fd)
+{
+    struct tcp_info info = { 0 };
+    socklen_t len = sizeof info;
+
+    if (fd->kind != FD_SOCKET || getsockopt(fd->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+        return UINT64_MAX;
+    /*
+     * The older of two: to one who vanished data is sent again and again and
+     * nothing is acknowledged, and one who is there but does not read
+     * acknowledges probes while no data goes.
+     */
+    return info.tcpi_last_data_sent > info.tcpi_last_ack_recv ? info.tcpi_last_data_sent : info.tcpi_last_ack_recv;
+}
+
 ssize_t fd_read(const struct fd *fd, void *data, size_t size)
 {
     ssize_t n;

@@ -6,6 +6,7 @@
 #define POSTERN_NET_FD_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stddef.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -26,6 +27,23 @@ struct fd {
 struct fd fd_take(int fd);
 /* Puts O_NONBLOCK back as it was, as others may share the descriptor, and closes. */
 void fd_close(struct fd *fd);
+
+/*
+ * Of a TCP socket, or of a listening one for all that it accepts: a client that
+ * vanished without a word is noticed. After idle_ms of silence it is probed; it
+ * is gone when it answered nothing for unacked_ms, or took none of the octets
+ * that were sent to it for so long. Where unacked_ms is 0, half of idle_ms
+ * without an answer to a probe is enough. idle_ms 0: no probes. Nothing happens
+ * to other descriptors.
+ */
+void fd_notice_loss(int fd, uint64_t idle_ms, uint64_t unacked_ms);
+
+/*
+ * Milliseconds since the other end of a TCP connection took octets from our
+ * kernel, which may hold a few megabytes of them that we believe to be written.
+ * UINT64_MAX where that cannot be known.
+ */
+uint64_t fd_untaken(const struct fd *fd);
 
 /* As read() and writev(): EAGAIN instead of waiting, no SIGPIPE. */
 ssize_t fd_read(const struct fd *fd, void *data, size_t size);

@@ -6,6 +6,9 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +22,7 @@
 
 #include "daemon/base/mem.h"
 #include "daemon/base/span.h"
+#include "daemon/net/fd.h"
 #include "daemon/net/listener.h"
 #include "daemon/net/loop.h"
 
@@ -218,6 +222,51 @@ static void unix_socket(void **state)
     rmdir(directory);
 }
 
+/* What vanished without a word is noticed: set once, inherited by each client. */
+static void clients_are_probed(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/test-listener-unix-XXXXXX";
+    int fds[LISTENER_MAX_FDS], value = 0;
+    struct sockaddr_in address = { 0 };
+    socklen_t len = sizeof address, size = sizeof value;
+    char *error = NULL;
+    static const struct { int level, option, wanted; } rows[] = {
+        { SOL_SOCKET, SO_KEEPALIVE, 1 }, { IPPROTO_TCP, TCP_KEEPIDLE, 120 }, { IPPROTO_TCP, TCP_KEEPINTVL, 20 },
+        { IPPROTO_TCP, TCP_KEEPCNT, 3 }, { IPPROTO_TCP, TCP_USER_TIMEOUT, 300000 },
+    };
+
+    assert_int_equal(listener_bind("127.0.0.1", 0, 16, fds, &error), 1);
+    fd_notice_loss(fds[0], 120000, 300000);
+    assert_int_equal(getsockname(fds[0], (struct sockaddr *)(void *)&address, &len), 0);
+    int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(client, (struct sockaddr *)(void *)&address, sizeof address), 0);
+    struct pollfd ready = { .fd = fds[0], .events = POLLIN };
+    assert_int_equal(poll(&ready, 1, 5000), 1);
+    int server = accept4(fds[0], NULL, NULL, SOCK_CLOEXEC);
+    assert_true(server >= 0);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_int_equal(getsockopt(server, rows[i].level, rows[i].option, &value, &size), 0);
+        assert_int_equal(value, rows[i].wanted);
+    }
+    close(server);
+    close(client);
+    close(fds[0]);
+
+    /* Not meant, and no TCP. */
+    assert_int_equal(listener_bind("127.0.0.1", 0, 16, fds, &error), 1);
+    fd_notice_loss(fds[0], 0, 0);
+    assert_int_equal(getsockopt(fds[0], SOL_SOCKET, SO_KEEPALIVE, &value, &size), 0);
+    assert_int_equal(value, 0);
+    close(fds[0]);
+    close(mkstemp(path));
+    unlink(path);
+    assert_int_equal(listener_bind(path, 0, 16, fds, &error), 1);
+    fd_notice_loss(fds[0], 120000, 300000);
+    close(fds[0]);
+    unlink(path);
+}
+
 static void path_too_long(void **state)
 {
     (void)state;
@@ -349,6 +398,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(refusals, setup, teardown),
         cmocka_unit_test_setup_teardown(unix_socket, setup, teardown),
         cmocka_unit_test_setup_teardown(path_too_long, setup, teardown),
+        cmocka_unit_test_setup_teardown(clients_are_probed, setup, teardown),
         cmocka_unit_test_setup_teardown(paused, setup, teardown),
         cmocka_unit_test_setup_teardown(freed_in_callback, setup, teardown),
         cmocka_unit_test_setup_teardown(out_of_descriptors, setup, teardown),
