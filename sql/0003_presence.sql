@@ -3,7 +3,13 @@
 -- PostgreSQL knows which connection holds which maildrop; only the worker
 -- behind that connection knows the session. So the operator's tool listens on
 -- a channel of its own, asks all workers (ask_who), and each answers there for
--- the maildrops it holds (answer_who).
+-- the maildrops it holds (answer).
+--
+-- On the same two ways a login asks for a maildrop whose holder fell silent
+-- (ask_release), and an operator orders one to be given up (order_release).
+-- NOTIFY cannot be forbidden to a role, so nothing is believed for having come
+-- this way: who asks can at most end a session that has been silent for
+-- pop3_takeover_after, and who orders is looked at (is_operator).
 
 -- held_maildrops: one row for each maildrop lock. What the activity view hides
 -- from the owner of this function (see the end of this file) is null.
@@ -48,24 +54,87 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform postern.check_reply_channel(p_channel);
-    perform pg_notify('postern_who', p_channel);
+    perform pg_notify('postern_ask', 'who ' || p_channel);
 end
 $$;
 
--- answer_who: one worker's answer, a JSON array of at most 7,000 octets. A
--- worker that holds many maildrops sends many.
-create function postern.answer_who(p_channel text, p_answer text) returns void
+-- answer: of one worker. To ask_who a JSON array of at most 7,000 octets; a
+-- worker that holds many maildrops sends many. To the others a word and a mailbox.
+create function postern.answer(p_channel text, p_answer text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform postern.check_reply_channel(p_channel);
+    -- Nothing that has to survive anything.
+    perform set_config('synchronous_commit', 'off', true);
     perform pg_notify(p_channel, p_answer);
 end
 $$;
 
--- The owner of held_maildrops() reads other roles' activity. A superuser does
--- anyway; another owner needs this membership, which he may not be allowed to
--- give himself: the lock, its backend and its mailbox are shown all the same.
+-- ask_release: whoever holds this maildrop and is silent shall give it up, and
+-- answers on p_channel: `free`, or `busy`. p_session is for the holder's log.
+create function postern.ask_release(p_mailbox bigint, p_channel text, p_session text) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform postern.check_reply_channel(p_channel);
+    if p_session is null or p_session !~ '^[0-9A-Za-z]{1,32}$' then
+        raise exception 'not a session' using errcode = 'PN400';
+    end if;
+    perform set_config('synchronous_commit', 'off', true);
+    perform pg_notify('postern_ask', format('release %s %s %s', p_mailbox, p_channel, p_session));
+end
+$$;
+
+-- order_release: the same, for an operator, and of whoever holds it. Only one
+-- that is just deleting finishes that.
+create function postern.order_release(p_mailbox bigint, p_channel text) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform postern.check_reply_channel(p_channel);
+    perform pg_notify('postern_ask', format('order %s %s', p_mailbox, p_channel));
+end
+$$;
+
+-- is_operator: may this backend order? A notification carries the number of the
+-- backend that sent it, set by the server; the sender stays until he has his answer.
+create function postern.is_operator(p_pid integer) returns boolean
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return exists (select from pg_stat_activity a
+                    where a.pid = p_pid and a.datname = current_database() and a.usesysid is not null
+                      and pg_has_role(a.usesysid, 'postern_admin', 'member'));
+end
+$$;
+
+-- end_backend: where a holder does not answer. Its connection to the database
+-- is ended, and with it all maildrops that it holds: a worker keeps many
+-- sessions on one. Nothing is deleted by them. Returns how many locks went;
+-- null where nobody holds this one.
+create function postern.end_backend(p_mailbox bigint) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_pid integer;
+    v_locks bigint;
+begin
+    select h.pid into v_pid from postern.held_maildrops() h where h.mailbox = p_mailbox limit 1;
+    if not found then
+        return null;
+    end if;
+    select count(*) into v_locks from postern.held_maildrops() h where h.pid = v_pid;
+    if not pg_terminate_backend(v_pid, 2000) then
+        raise exception 'the connection that holds the maildrop does not end' using errcode = 'PN409';
+    end if;
+    return v_locks;
+end
+$$;
+
+-- The owner of these functions reads other roles' activity and ends their
+-- backends. A superuser does anyway; another owner needs these memberships,
+-- which he may not be allowed to give himself: the rest works all the same.
 do $$
 begin
     if not pg_has_role(current_user, 'pg_read_all_stats', 'usage') then
@@ -75,8 +144,21 @@ exception when insufficient_privilege then
     raise warning 'grant pg_read_all_stats to %, or `posternctl sessions` cannot show hosts', current_user;
 end
 $$;
+do $$
+begin
+    if not pg_has_role(current_user, 'pg_signal_backend', 'usage') then
+        execute format('grant pg_signal_backend to %I', current_user);
+    end if;
+exception when insufficient_privilege then
+    raise warning 'grant pg_signal_backend to %, or `posternctl break --backend` cannot end connections', current_user;
+end
+$$;
 
 revoke all on all functions in schema postern from public;
 grant execute on function postern.held_maildrops() to postern_admin;
 grant execute on function postern.ask_who(text) to postern_admin;
-grant execute on function postern.answer_who(text, text) to postern_mail;
+grant execute on function postern.order_release(bigint, text) to postern_admin;
+grant execute on function postern.end_backend(bigint) to postern_admin;
+grant execute on function postern.answer(text, text) to postern_mail;
+grant execute on function postern.ask_release(bigint, text, text) to postern_mail;
+grant execute on function postern.is_operator(integer) to postern_mail;

@@ -376,7 +376,7 @@ static void wrong_schema(void *owner, const char *text)
     d->wrong_schema(d->arg, text);
 }
 
-static const struct pg_events events = { .lost = lane_lost, .decided = lanes_changed, .who = NULL, .wrong_schema = wrong_schema };
+static const struct pg_events events = { .lost = lane_lost, .decided = lanes_changed, .notified = NULL, .wrong_schema = wrong_schema };
 
 struct deliver *deliver_new(struct loop *loop, const struct storage_settings *settings, const char *conninfo,
                             void (*wrong)(void *arg, const char *text), void *arg)

@@ -20,6 +20,7 @@
 #include "storage/listing_cache.h"
 #include "storage/pg_array.h"
 #include "storage/store_impl.h"
+#include "storage/takeover.h"
 
 enum { CLOSE_TRIES = 3 };
 
@@ -30,6 +31,7 @@ enum { COL_REMOVED, COL_EXPUNGES_NOW, COL_DEFERRED };
 enum { OUTCOME_LOCKED_AND_LISTED, OUTCOME_IN_USE, OUTCOME_NO_MAILBOX };
 
 static void ask_close(struct drop *drop);
+static void ask_open(struct drop *drop);
 
 void drop_charge(struct drop *drop)
 {
@@ -47,6 +49,7 @@ static void drop_end(struct drop *drop)
     struct store *store = drop->store;
 
     held_remove(&store->held, drop);
+    takeover_ended(drop);
     pg_unbind(drop->lane);
     listing_release(&drop->listing);
     mem_free(drop->marks);
@@ -222,6 +225,9 @@ static void open_answered(void *arg, enum db_status status, PGresult *res)
         open_failed(drop);
         return;
     case DB_LOCKED:
+        if (!takeover_start(drop))
+            open_failed(drop);
+        return;
     case DB_NOT_FOUND:  /* no lock was taken */
         open_failed(drop);
         return;
@@ -258,7 +264,6 @@ static void refused(void *arg, enum db_status status, PGresult *res)
 static void try_open(struct drop *drop)
 {
     struct store *store = drop->store;
-    struct pg_args args = PG_ARGS_EMPTY;
 
     switch (pg_bind(store->pg, &drop->lane)) {
     case PG_WAIT:
@@ -277,6 +282,15 @@ static void try_open(struct drop *drop)
     case PG_BOUND:
         break;
     }
+    ask_open(drop);
+}
+
+static void ask_open(struct drop *drop)
+{
+    struct store *store = drop->store;
+    struct pg_args args = PG_ARGS_EMPTY;
+
+    listing_release(&drop->listing);
     drop->listing = listing_cache_get(store->listings, drop->mailbox);
     pg_arg_int8(&args, drop->mailbox);
     if (drop->listing != NULL) {
@@ -290,6 +304,19 @@ static void try_open(struct drop *drop)
         pg_arg_null(&args);
     }
     pg_ask(store->pg, drop->lane, PG_OPEN, &args, open_answered, drop);
+}
+
+void drop_open_again(struct drop *drop, bool is_refused)
+{
+    struct store *store = drop->store;
+
+    drop->status = DB_LOCKED;
+    if (is_refused || store->closing || idmap_get(store->opens, drop->open_id) == NULL || (!drop->held && !held_add(&store->held, drop)))
+        open_failed(drop);
+    else if (drop->lane.lane != NULL)
+        ask_open(drop);
+    else
+        try_open(drop);
 }
 
 /* Copies a text to *at and moves it behind. */
@@ -312,6 +339,8 @@ uint64_t drop_open(struct store *store, int64_t mailbox, const struct drop_holde
     drop->opened = done;
     drop->owner = owner;
     drop->since = holder->since;
+    drop->asked = holder->asked;
+    drop->asks = holder->asks;
     drop->session = keep_text(&texts, holder->session, session);
     drop->peer = keep_text(&texts, holder->peer, peer);
     drop->protocol = keep_text(&texts, holder->protocol, protocol);
@@ -319,7 +348,7 @@ uint64_t drop_open(struct store *store, int64_t mailbox, const struct drop_holde
     uint64_t id = drop->open_id = idmap_put(store->opens, drop);
     if (held_add(&store->held, drop))
         try_open(drop);
-    else
+    else if (!takeover_start(drop))
         pg_later(store->pg, DB_LOCKED, refused, drop);
     return id;
 }

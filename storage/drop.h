@@ -25,15 +25,24 @@
 struct store;
 struct drop;
 
+/*
+ * Somebody wants a maildrop that is open: a good login, `by` its session id, or
+ * an operator, who has ordered it. True: the owner has called drop_finish()
+ * within the call, without marks. False: it stays, as there is work going on.
+ */
+typedef bool drop_asked(void *owner, const char *by, bool ordered);
+
 /* Who holds it: shown to the operator by `posternctl sessions`. Copied. */
 struct drop_holder {
     const char *session;    /* session id */
     const char *peer;       /* "192.0.2.1:4242" */
     const char *protocol;   /* "pop3" */
     time_t since;
+    drop_asked *asked;      /* NULL: as if it always said false */
+    bool asks;              /* another session that holds the maildrop is asked for it, once */
 };
 
-/* drop is the asker's from now on if status is DB_OK, else NULL. DB_NOT_FOUND: removed or disabled meanwhile. */
+/* DB_LOCKED: another session holds it, and is not silent, or not asked. drop is the asker's from now on if status is DB_OK, else NULL. DB_NOT_FOUND: removed or disabled meanwhile. */
 typedef void drop_opened(void *owner, enum db_status status, struct drop *drop);
 
 /* Statements that were answered for a maildrop, and how long that took in all. */

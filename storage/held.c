@@ -55,6 +55,16 @@ void held_remove(struct held *held, struct drop *drop)
     held->count--;
 }
 
+struct drop *held_find(const struct held *held, int64_t mailbox)
+{
+    if (held->count == 0)
+        return NULL;
+    for (struct drop *d = *bucket(held, mailbox); d != NULL; d = d->chain)
+        if (d->mailbox == mailbox)
+            return d;
+    return NULL;
+}
+
 void held_each(struct held *held, void (*each)(struct drop *drop, void *arg), void *arg)
 {
     for (size_t i = 0; i < held->buckets; i++)

@@ -4,6 +4,9 @@
  */
 #include "storage/pg.h"
 
+#include <sodium.h>
+#include <stdio.h>
+
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/metrics.h"
@@ -77,7 +80,7 @@ void pg_ask(struct pg *pg, struct pg_ref ref, enum pg_statement statement, const
         return;
     }
     ASSERT(args->count == pg_statement_table[statement].arg_count);
-    if (statement != PG_ANSWER_WHO)
+    if (statement != PG_ANSWER && statement != PG_ASK_RELEASE && statement != PG_IS_ORDERED)
         pg->statements++;
     lane_send(ref.lane, &q, args);
 }
@@ -91,6 +94,24 @@ void pg_break(struct pg_ref ref, const char *why)
 int pg_backend_pid(struct pg_ref ref)
 {
     return pg_alive(ref) ? PQbackendPID(ref.lane->conn) : 0;
+}
+
+struct pg_ref pg_listener(const struct pg *pg)
+{
+    for (size_t i = 0; i < pg->count; i++)
+        if (pg->lanes[i].listens && pg->lanes[i].state == LANE_UP && !pg->lanes[i].broken)
+            return (struct pg_ref){ &pg->lanes[i], pg->lanes[i].generation };
+    return (struct pg_ref){ NULL, 0 };
+}
+
+const char *pg_reply_channel(struct pg *pg)
+{
+    struct pg_ref listener = pg_listener(pg);
+
+    if (!pg->hears_replies && listener.lane != NULL)
+        lane_listen_to(listener.lane, pg->reply_channel);
+    pg->hears_replies = true;
+    return pg->reply_channel;
 }
 
 /* ---- binding */
@@ -206,12 +227,12 @@ unsigned long long pg_statements(const struct pg *pg)
 
 /* ---- what lanes report */
 
-/* One lane that is up listens for `who`: each worker answers once. */
+/* One lane that is up listens: each worker answers once. */
 static void choose_listener(struct pg *pg)
 {
     struct pg_lane *first = NULL;
 
-    if (pg->events->who == NULL)
+    if (pg->events->notified == NULL)
         return;
     for (size_t i = 0; i < pg->count; i++) {
         struct pg_lane *lane = &pg->lanes[i];
@@ -309,6 +330,8 @@ struct pg *pg_new(struct loop *loop, const char *conninfo, enum pg_set set, size
                   const struct pg_events *events, void *owner)
 {
     struct pg *pg = mem_zalloc(sizeof *pg);
+    unsigned char random[8];
+    char hex[2 * sizeof random + 1];
 
     pg->loop = loop;
     pg->conninfo = mem_str(conninfo);
@@ -318,6 +341,8 @@ struct pg *pg_new(struct loop *loop, const char *conninfo, enum pg_set set, size
     pg->events = events;
     pg->owner = owner;
     pg->wrong_version = -1;
+    randombytes_buf(random, sizeof random);
+    snprintf(pg->reply_channel, sizeof pg->reply_channel, "postern_reply_%s", sodium_bin2hex(hex, sizeof hex, random, sizeof random));
     pg->later_timer = timer_new(loop, answer_later, pg);
     pg->count = lanes;
     pg->lanes = mem_array(lanes + 1, sizeof pg->lanes[0]);

@@ -35,13 +35,19 @@ enum pg_statement {
 /* Which of them lanes prepare: each role has its own. */
 enum pg_set { PG_MAILDROPS, PG_DELIVERIES };
 
+/* Where a question to all workers comes. */
+#define PG_ASK_CHANNEL "postern_ask"
+
 struct pg_events {
     /* A lane was lost: pg_alive() is false from now on for what was bound to it. Before its questions are answered. */
     void (*lost)(void *owner);
     /* What pg_bind() answers may have changed from PG_WAIT. */
     void (*decided)(void *owner);
-    /* Somebody asks who holds what; answers go to this channel. NULL: not listened for. */
-    void (*who)(void *owner, const char *channel);
+    /*
+     * A notification on PG_ASK_CHANNEL or on pg_reply_channel(), of the backend
+     * `pid`. Anybody who may connect to the database can send it. NULL: not listened for.
+     */
+    void (*notified)(void *owner, const char *channel, const char *text, int pid);
     void (*wrong_schema)(void *owner, const char *text);
 };
 
@@ -54,7 +60,7 @@ void pg_free(struct pg **pg);
 size_t pg_lanes_up(const struct pg *pg);
 /* Those that have a question under way. */
 size_t pg_lanes_busy(const struct pg *pg);
-/* Questions that were asked, the set-up of lanes and the answers to `who` not counted. */
+/* Questions that were asked, the set-up of lanes and what goes over PG_ASK_CHANNEL not counted. */
 unsigned long long pg_statements(const struct pg *pg);
 
 /* A binding; all zero is a dead one. */
@@ -81,6 +87,13 @@ size_t pg_bound_aside(const struct pg *pg);
 void pg_rebind(struct pg_ref *ref, struct pg_ref to);
 bool pg_alive(struct pg_ref ref);
 int pg_backend_pid(struct pg_ref ref);      /* 0 if it is dead */
+/*
+ * A channel of this process alone, listened to from the first call on; it
+ * holds as long as pg. What is asked of pg_listener() is asked behind that.
+ */
+const char *pg_reply_channel(struct pg *pg);
+/* The lane that listens, not bound; a dead one while there is none. */
+struct pg_ref pg_listener(const struct pg *pg);
 /*
  * For a transaction of several questions: until pg_share() this lane is given
  * to nobody else. False where no lane would be left to the others.

@@ -177,13 +177,23 @@ static void ignore_answer(void *arg, enum db_status status, PGresult *res)
     PQclear(res);
 }
 
-void lane_listen(struct pg_lane *lane)
+/* The channel is a name of our own. */
+void lane_listen_to(struct pg_lane *lane, const char *channel)
 {
     /* Its answer has no columns to check. */
     struct question q = { ignore_answer, NULL, PG_STATEMENTS, metrics_now_us() };
+    char sql[sizeof "listen " + PG_CHANNEL_SIZE];
 
+    snprintf(sql, sizeof sql, "listen %s", channel);
+    lane_asked(lane, &q, !lane->broken && PQsendQueryParams(lane->conn, sql, 0, NULL, NULL, NULL, NULL, 1));
+}
+
+void lane_listen(struct pg_lane *lane)
+{
     lane->listens = true;
-    lane_asked(lane, &q, PQsendQueryParams(lane->conn, "listen postern_who", 0, NULL, NULL, NULL, NULL, 1));
+    lane_listen_to(lane, PG_ASK_CHANNEL);
+    if (lane->pg->hears_replies)
+        lane_listen_to(lane, lane->pg->reply_channel);
 }
 
 /* ---- receiving */
@@ -279,8 +289,7 @@ static void take_notifications(struct pg_lane *lane)
     PGnotify *n;
 
     while (!lane->broken && (n = PQnotifies(lane->conn)) != NULL) {
-        if (strcmp(n->relname, "postern_who") == 0)
-            lane->pg->events->who(lane->pg->owner, n->extra);
+        lane->pg->events->notified(lane->pg->owner, n->relname, n->extra, n->be_pid);
         PQfreemem(n);
     }
 }

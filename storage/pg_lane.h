@@ -9,6 +9,8 @@
 struct timer;
 struct watch;
 
+enum { PG_CHANNEL_SIZE = 32 };
+
 enum lane_state {
     LANE_REST,      /* no connection; the timer says when to try again */
     LANE_CONNECT,   /* libpq is at it */
@@ -36,7 +38,7 @@ struct pg_lane {
     bool broken;                /* to be given up in the next turn */
     bool tried;                 /* the first attempt to connect came to an end */
     bool complained;            /* that it is away was logged */
-    bool listens;               /* for `who` */
+    bool listens;               /* for notifications */
     bool alone;                 /* pg_keep_alone() */
     uint64_t generation;        /* of the connection; raised when one is lost */
     size_t bound;               /* sessions */
@@ -70,6 +72,8 @@ struct pg {
     size_t count;
     struct pg_lane *aside;      /* one more, behind them; without a timer until it is started */
     bool freeing;
+    char reply_channel[PG_CHANNEL_SIZE];
+    bool hears_replies;         /* pg_reply_channel() was asked for */
     int wrong_version;          /* that was found last; -1 while it was never wrong */
     unsigned long long statements;
 
@@ -85,7 +89,8 @@ struct pg {
 void lane_start(struct pg_lane *lane);
 void lane_end(struct pg_lane *lane);        /* with pg->freeing set */
 void lane_send(struct pg_lane *lane, const struct question *q, const struct pg_args *args);
-void lane_listen(struct pg_lane *lane);
+void lane_listen(struct pg_lane *lane);      /* to what there is to be listened to */
+void lane_listen_to(struct pg_lane *lane, const char *channel);
 void lane_break(struct pg_lane *lane, const char *why);
 
 /* pg.c: types of a statement, for preparing and checking. */

@@ -10,6 +10,7 @@
 #include "daemon/net/loop.h"
 #include "storage/listing_cache.h"
 #include "storage/store_impl.h"
+#include "storage/takeover.h"
 
 static const struct option rows[] = {
 #define OPTION(field, type, def, min, max, text) \
@@ -29,9 +30,9 @@ static void decided(void *owner)
     drop_try_parked(owner);
 }
 
-static void who(void *owner, const char *channel)
+static void notified(void *owner, const char *channel, const char *text, int pid)
 {
-    presence_answer(owner, channel);
+    presence_notified(owner, channel, text, pid);
 }
 
 static void wrong_schema(void *owner, const char *text)
@@ -40,7 +41,7 @@ static void wrong_schema(void *owner, const char *text)
     store->wrong_schema(store->arg, text);
 }
 
-static const struct pg_events events = { .lost = lane_lost, .decided = decided, .who = who, .wrong_schema = wrong_schema };
+static const struct pg_events events = { .lost = lane_lost, .decided = decided, .notified = notified, .wrong_schema = wrong_schema };
 
 struct store *store_new(struct loop *loop, const struct storage_settings *settings, const char *conninfo,
                         void (*wrong)(void *arg, const char *text), void *arg)
@@ -55,6 +56,7 @@ struct store *store_new(struct loop *loop, const struct storage_settings *settin
     store->read_ahead = (uint64_t)settings->read_ahead;
     store->read_ahead_total = (uint64_t)settings->read_ahead_total;
     store->readers_timer = timer_new(loop, drop_forget_ahead, store);
+    store->takeover.timer = timer_new(loop, takeover_due, store);
     store->reclaim_timer = timer_new(loop, reclaim_next, store);
     aside_init(store);
     if (gethostname(store->host, sizeof store->host - 1) != 0)
@@ -74,10 +76,12 @@ void store_free(struct store **storep)
     /* Answers that were on their way end their drops without telling anybody. */
     store->closing = true;
     drop_try_parked(store);
+    takeover_due(store);
     pg_free(&store->pg);
     timer_free(&store->readers_timer);
     timer_free(&store->reclaim_timer);
     timer_free(&store->aside_timer);
+    timer_free(&store->takeover.timer);
     listing_cache_free(&store->listings);
     held_free(&store->held);
     idmap_free(&store->opens);

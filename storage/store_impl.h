@@ -1,6 +1,6 @@
 /*
  * store_impl.h - the insides of store and drop: for store.c, held.c, drop.c,
- * drop_read.c, aside.c and presence.c, and nobody else.
+ * drop_read.c, aside.c, presence.c and takeover.c, and nobody else.
  */
 #ifndef POSTERN_STORAGE_STORE_IMPL_H
 #define POSTERN_STORAGE_STORE_IMPL_H
@@ -28,9 +28,23 @@ struct held {
 };
 bool held_add(struct held *held, struct drop *drop);    /* false: it is there already */
 void held_remove(struct held *held, struct drop *drop); /* nothing happens if it is not there */
+struct drop *held_find(const struct held *held, int64_t mailbox);   /* or NULL */
 /* each() may remove the drop it is called for. */
 void held_each(struct held *held, void (*each)(struct drop *drop, void *arg), void *arg);
 void held_free(struct held *held);
+
+/* Who waits for a maildrop that others hold, and what bounds the asking (takeover.c). */
+enum { TAKEOVER_SLOTS = 256 };
+struct takeover {
+    struct drop *waiting;
+    struct timer *timer;
+    uint64_t second;                /* in which so many notifications were sent */
+    unsigned sent;
+    struct takeover_asked {
+        int64_t mailbox;
+        uint64_t at;                /* 0: the slot is empty */
+    } asked[TAKEOVER_SLOTS];
+};
 
 struct store {
     struct loop *loop;
@@ -57,6 +71,7 @@ struct store {
     bool moving;                    /* drops are moved aside */
     uint64_t aside_rest;            /* after so many milliseconds without a question a session rests */
     size_t aside_many;              /* it matters when so many maildrops are held on the lanes */
+    struct takeover takeover;
     char host[64];
 };
 
@@ -95,6 +110,13 @@ struct drop {
     uint64_t retrieved_octets;
     struct drop_cost cost;
 
+    /* Passing it on (takeover.c). */
+    drop_asked *asked;
+    struct drop *next_waiting;      /* in store->takeover.waiting */
+    uint64_t waits_until;
+    char *release_to;               /* the reply channel of who asked for it first, or NULL */
+    bool asks, has_waited, refused;
+
     /* Reading (drop_read.c). */
     struct read_question *question; /* that is waited for */
     size_t next_in_order;           /* message behind the one that was read last */
@@ -119,6 +141,8 @@ struct drop {
 /* drop.c */
 /* In the answer to a statement of this drop. */
 void drop_charge(struct drop *drop);
+/* The end of a wait for a maildrop that somebody held: another try, or not. */
+void drop_open_again(struct drop *drop, bool refused);
 void drop_try_parked(struct store *store);
 void drop_lane_lost(struct store *store);
 /* The lock is gone though its lane is not. */
@@ -134,7 +158,7 @@ void aside_next(void *store);                   /* timer */
 /* reclaim.c: a deletion left work behind. */
 void reclaim_start(struct store *store);
 void reclaim_next(void *store);                 /* timer */
-/* presence.c */
-void presence_answer(struct store *store, const char *channel);
+/* presence.c: a pg_events.notified */
+void presence_notified(struct store *store, const char *channel, const char *text, int pid);
 
 #endif

@@ -369,6 +369,13 @@ void conn_set_timeout(struct conn *c, uint64_t ms)
     keep_time(c);
 }
 
+uint64_t conn_silent(const struct conn *c)
+{
+    uint64_t here = loop_now(c->loop) - c->active, kernel = fd_untaken(&c->io.out);
+
+    return here < kernel ? here : kernel;
+}
+
 /* --- finish --- */
 
 /*

@@ -127,6 +127,9 @@ size_t conn_channel_binding(const struct conn *conn, enum conn_binding type, uns
 /* CONN_TIMEOUT after ms without an octet read or written; 0 is never. Costs nothing per octet. */
 void conn_set_timeout(struct conn *conn, uint64_t ms);
 
+/* Milliseconds in which the client said nothing and took nothing, as far as we and the kernel know. */
+uint64_t conn_silent(const struct conn *conn);
+
 /* The address that the client's certificate proves (TLS, verified), or NULL. Owned by the conn. */
 const char *conn_client_identity(const struct conn *conn);
 

@@ -226,6 +226,7 @@ static enum outcome open_drop(struct pop3_session *s)
 {
     struct drop_holder holder = {
         .session = s->id, .peer = conn_peer(s->conn), .protocol = "pop3", .since = time(NULL),
+        .asked = pop3_session_asked, .asks = s->service->host.settings->pop3_takeover_after > 0,
     };
 
     s->asked_us = metrics_now_us();

@@ -22,7 +22,7 @@ enum { LOOKS = 4 };
 
 static const char *const end_names[] = {
     [END_QUIT] = "quit", [END_EOF] = "eof", [END_TIMEOUT] = "timeout", [END_LOST] = "lost", [END_DRAIN] = "drain",
-    [END_BAD_COMMANDS] = "bad-commands", [END_EARLY_TLS] = "early-tls", [END_REFUSED] = "refused", [END_KICKED] = "kicked", [END_ERROR] = "error",
+    [END_BAD_COMMANDS] = "bad-commands", [END_EARLY_TLS] = "early-tls", [END_REFUSED] = "refused", [END_KICKED] = "kicked", [END_TAKEN] = "taken-over", [END_ERROR] = "error",
 };
 
 static const char *const state_names[] = {
@@ -252,6 +252,8 @@ static void count_end(const struct pop3_session *s)
     metric_add(METRIC_OCTETS_OUT, s->out_seen);
     if (s->end == END_KICKED)
         metric_add(METRIC_KICKED, 1);
+    if (s->end == END_TAKEN)
+        metric_add(METRIC_TAKEN_OVER, 1);
     if (s->state != POP3_AUTHORIZATION && s->end != END_QUIT)
         metric_add(METRIC_POP3_LOST, 1);
 }
@@ -266,7 +268,8 @@ static void session_free(struct pop3_session *s)
 {
     struct pop3_service *service = s->service;
     struct conn *conn = s->conn;
-    bool finish = conn != NULL && s->end != END_LOST && s->end != END_TIMEOUT && s->end != END_KICKED;
+    bool finish = conn != NULL && s->end != END_LOST && s->end != END_TIMEOUT && s->end != END_KICKED &&
+                  (s->end != END_TAKEN || s->replied);
 
     if (s->auth_id != 0)
         auth_forget(service->host.auth, s->auth_id);
@@ -333,6 +336,30 @@ static bool takes_line(const struct pop3_session *s)
 {
     return s->command == NULL || s->wants_line;
 }
+
+/*
+ * Not an autologout (RFC 1939 section 3): nothing happens to a silent session
+ * until its owner has proven himself elsewhere. While the database is asked, or
+ * the client takes octets of a message, it is at work; a QUIT has begun to
+ * delete. An operator's word needs no silence.
+ */
+bool pop3_session_asked(void *owner, const char *by, bool ordered)
+{
+    struct pop3_session *s = owner;
+    uint64_t silent = s->conn != NULL ? conn_silent(s->conn) : 0, least = (uint64_t)s->service->host.settings->pop3_takeover_after;
+
+    if (s->state != POP3_TRANSACTION || (!ordered && (s->asked || least == 0 || silent < least)))
+        return false;
+    log_info(s->id, "maildrop of user=%s given up to %s%s silent=%llu.%03llu", log_text((struct span){ s->name, s->name_len }).s,
+             ordered ? "" : "session=", log_text(span_str(by)).s, (unsigned long long)(silent / 1000), (unsigned long long)(silent % 1000));
+    /* What a client that is there after all reads as the answer to its next command: nothing that it marked is gone. */
+    if (takes_line(s) && conn_queued(s->conn) == 0)
+        pop3_err(s, RC_SYS_TEMP, ordered ? "the session was ended by the operator, nothing was deleted"
+                                         : "another session has taken the maildrop over, nothing was deleted");
+    pop3_session_over(s, END_TAKEN);
+    return true;
+}
+
 
 void pop3_session_drain(struct pop3_session *s)
 {

@@ -38,7 +38,7 @@ enum outcome {
 enum pop3_state { POP3_AUTHORIZATION, POP3_TRANSACTION, POP3_UPDATE };
 
 /* Why a session ended; in the log line of its end. */
-enum pop3_end { END_QUIT, END_EOF, END_TIMEOUT, END_LOST, END_DRAIN, END_BAD_COMMANDS, END_EARLY_TLS, END_REFUSED, END_KICKED, END_ERROR };
+enum pop3_end { END_QUIT, END_EOF, END_TIMEOUT, END_LOST, END_DRAIN, END_BAD_COMMANDS, END_EARLY_TLS, END_REFUSED, END_KICKED, END_TAKEN, END_ERROR };
 
 /* A row of a state's command table. */
 struct command {
@@ -159,6 +159,8 @@ bool pop3_act(struct pop3_session *s, enum outcome out);
 void pop3_session_over(struct pop3_session *s, enum pop3_end end);
 /* As the service closes: at once, or after the command that is being answered. */
 void pop3_session_drain(struct pop3_session *s);
+/* A drop_asked: somebody else wants the maildrop. A session whose client is silent gives it up. */
+bool pop3_session_asked(void *owner, const char *by, bool ordered);
 /* These statements were this session's. */
 void pop3_charge(struct pop3_session *s, struct drop_cost cost);
 void pop3_enter(struct pop3_session *s, enum pop3_state to);

@@ -359,7 +359,7 @@ class Holder:
         # Not the super user: it reads its own notifications and calls only what a worker may.
         self.ask('select pg_backend_pid()')
         self.pid = self.last
-        self.ask('listen postern_who; select outcome from postern.open_maildrop(%s, null, null, null)' % self.mailbox)
+        self.ask('listen postern_ask; select outcome from postern.open_maildrop(%s, null, null, null)' % self.mailbox)
         case.assertEqual(self.last, '0')
 
     def ask(self, sql):
@@ -829,7 +829,7 @@ class Sessions(Base):
                     who = [{'mailbox': int(holder.mailbox), 'lane_pid': int(holder.pid), 'since': 1000000, 'session': 'abc"\x1b',
                             'peer': '192.0.2.1:4242', 'protocol': 'pop3', 'host': 'mail1', 'pid': 7}]
                     for text in ('not json', '{}', '[1]', json.dumps(who)):
-                        holder.ask("select postern.answer_who('%s', '%s')" % (channel, text.replace("'", "''")))
+                        holder.ask("select postern.answer('%s', '%s')" % (channel, text.replace("'", "''")))
                 time.sleep(0.02)
             asker.join()
             row = answered[0][0]
@@ -1054,11 +1054,11 @@ class Grants(Base):
     roles = {
         'postern_auth': {'schema_version', 'credentials', 'current_policy', 'login', 'count_failure', 'remember_address', 'upgrade_secret', 'missing_secrets',
                          'add_secret', 'use_app_password'},
-        'postern_mail': {'schema_version', 'lock_key', 'open_maildrop', 'close_maildrop', 'fetch_parts', 'expunge', 'answer_who',
+        'postern_mail': {'schema_version', 'lock_key', 'open_maildrop', 'close_maildrop', 'fetch_parts', 'expunge', 'answer', 'ask_release', 'is_operator',
                          'close_session', 'reclaim', 'move_locks'},
         'postern_lmtp': {'schema_version', 'resolve', 'deliver', 'put_contents', 'put_octets', 'put_messages'},
         'postern_admin': {
-            'schema_version', 'lock_key', 'held_maildrops', 'ask_who', 'fetch_parts', 'put_contents', 'put_parts', 'put_messages',
+            'schema_version', 'lock_key', 'held_maildrops', 'ask_who', 'order_release', 'end_backend', 'fetch_parts', 'put_contents', 'put_parts', 'put_messages',
             'find_mailbox', 'add_tenant', 'list_tenants', 'set_tenant', 'remove_tenant', 'add_domain', 'list_domains', 'set_domain',
             'remove_domain', 'add_mailbox', 'list_mailboxes', 'show_mailbox', 'set_mailbox', 'remove_mailbox', 'secret_plan',
             'set_secrets', 'set_domain_stores', 'add_app_password', 'list_app_passwords', 'remove_app_password', 'list_replaced',

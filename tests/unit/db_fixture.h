@@ -213,7 +213,7 @@ static void opened(void *owner, enum db_status status, struct drop *drop)
     loop_stop(loop);
 }
 
-static const struct drop_holder test_holder = { "0123abcd", "192.0.2.1:4242", "pop3", 1700000000 };
+static const struct drop_holder test_holder = { .session = "0123abcd", .peer = "192.0.2.1:4242", .protocol = "pop3", .since = 1700000000 };
 
 UNUSED_OK static struct opened open_drop(struct store *store, int64_t mailbox)
 {

@@ -27,7 +27,7 @@ static void collect(struct buf *out, size_t *count_r)
 static void every_session_is_told_once(void **state)
 {
     struct store *store = test_store(&test_settings), *idle = test_store(&test_settings);
-    const struct drop_holder odd = { "s\"1\\", "[2001:db8::1]:110", "pop3", 1700000000 };
+    const struct drop_holder odd = { .session = "s\"1\\", .peer = "[2001:db8::1]:110", .protocol = "pop3", .since = 1700000000 };
     struct opened o = { 0 };
     struct buf out = BUF_EMPTY;
     size_t count;
@@ -115,7 +115,7 @@ static void only_reply_channels(void **state)
     struct drop *d = must_open(store, mailbox_new());
     admin_do("listen %s", channel);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        admin_do("select pg_notify('postern_who', '%s')", bad[i]);
+        admin_do("select pg_notify('postern_ask', 'who %s')", bad[i]);
         char sql[200];
         snprintf(sql, sizeof sql, "select postern.ask_who('%s')", bad[i]);
         PGresult *res = PQexec(admin, sql);
