@@ -7,7 +7,6 @@
 #include "storage/conninfo.h"
 
 #include <libpq-fe.h>
-#include <stdbool.h>
 
 #include "daemon/base/buf.h"
 #include "daemon/base/mem.h"
@@ -89,4 +88,75 @@ char *conninfo_merge(const char *common, const char *role, const char *applicati
     char *text = mem_strn(all.at, all.len);
     buf_wipe(&out);
     return text;
+}
+
+static size_t elements(const char *list)
+{
+    size_t n = 1;
+
+    for (; (list = strchr(list, ',')) != NULL; list++)
+        n++;
+    return n;
+}
+
+/* The n-th element of a list, from 0. */
+static struct span element(const char *list, size_t n)
+{
+    for (; n > 0; n--)
+        list = strchr(list, ',') + 1;
+    return (struct span){ list, strcspn(list, ",") };
+}
+
+static bool is_list_of_hosts(const char *keyword)
+{
+    return strcmp(keyword, "host") == 0 || strcmp(keyword, "hostaddr") == 0 || strcmp(keyword, "port") == 0;
+}
+
+char *conninfo_rotate(const char *conninfo, size_t by)
+{
+    PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+    struct buf out = BUF_EMPTY;
+
+    ASSERT(options != NULL);
+    for (const PQconninfoOption *o = options; o->keyword != NULL; o++) {
+        struct buf list = BUF_EMPTY;
+        size_t count = o->val != NULL && is_list_of_hosts(o->keyword) ? elements(o->val) : 0;
+
+        for (size_t i = 0; i < count; i++) {
+            struct span one = element(o->val, (i + by) % count);
+
+            buf_add(&list, ",", i > 0 ? 1 : 0);
+            buf_add(&list, one.at, one.len);
+        }
+        buf_add(&list, "", 1);
+        if (o->val != NULL)
+            add_word(&out, o->keyword, count > 1 ? buf_span(&list).at : o->val);
+        buf_free(&list);
+    }
+    PQconninfoFree(options);
+
+    struct span all = buf_span(&out);
+    char *text = mem_strn(all.at, all.len);
+    buf_wipe(&out);
+    return text;
+}
+
+size_t conninfo_hosts(const char *conninfo)
+{
+    PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+    const char *host = options != NULL ? find(options, "host") : NULL, *address = options != NULL ? find(options, "hostaddr") : NULL;
+    size_t n = address != NULL && *address != '\0' ? elements(address) : host != NULL ? elements(host) : 1;
+
+    PQconninfoFree(options);
+    return n;
+}
+
+bool conninfo_wants_writable(const char *conninfo)
+{
+    PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+    const char *wanted = options != NULL ? find(options, "target_session_attrs") : NULL;
+    bool writable = wanted != NULL && (strcmp(wanted, "read-write") == 0 || strcmp(wanted, "primary") == 0);
+
+    PQconninfoFree(options);
+    return writable;
 }

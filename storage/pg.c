@@ -11,6 +11,7 @@
 #include "daemon/base/mem.h"
 #include "daemon/base/metrics.h"
 #include "daemon/net/loop.h"
+#include "storage/conninfo.h"
 #include "storage/pg_lane.h"
 #include "storage/schema.h"
 
@@ -335,6 +336,8 @@ struct pg *pg_new(struct loop *loop, const char *conninfo, enum pg_set set, size
 
     pg->loop = loop;
     pg->conninfo = mem_str(conninfo);
+    pg->hosts = conninfo_hosts(conninfo);
+    pg->wants_writable = conninfo_wants_writable(conninfo);
     pg->set = set;
     pg->statement_timeout = statement_timeout;
     pg->retry = retry;

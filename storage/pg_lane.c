@@ -17,13 +17,16 @@
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/metrics.h"
+#include "daemon/base/secret.h"
 #include "daemon/net/loop.h"
+#include "storage/conninfo.h"
 #include "storage/schema.h"
 
 enum {
     RETRY_FIRST_MS = 100,
     WATCHDOG_MS = 5000,
-    ANSWER_GRACE_MS = 10000,    /* behind statement_timeout, which the database keeps itself */
+    WATCHDOG_ASKED_MS = 1000,   /* while a question is under way */
+    ANSWER_GRACE_MS = 5000,    /* behind statement_timeout, which the database keeps itself */
     READS_IN_A_TURN = 16,
 };
 
@@ -254,9 +257,13 @@ static void give_answer(struct pg_lane *lane)
     lane->oldest_since = loop_now(lane->pg->loop);
     if (status == DB_OK && res == NULL)
         status = DB_BUG;
+    /* It was made a standby, or was told not to write: another server is what was asked for. */
+    bool read_only = lane->pg->wants_writable && strcmp(lane->pg->sqlstate, "25006") == 0;
     lane->pg->took_us = metrics_now_us() - q.asked_us;
     metric_time(HISTOGRAM_SQL, lane->pg->took_us);
     q.answer(q.arg, status, res);
+    if (read_only)
+        lane_break(lane, "the database has become read-only");
 }
 
 /* Gives all answers that are there; false if the connection failed. */
@@ -434,26 +441,21 @@ static void ignore_notice(void *arg, const PGresult *res)
     log_debug(NULL, "database notice=%s", log_text(span_str(PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY))).s);
 }
 
-/* connect_timeout is for blocking clients: libpq leaves it to us. */
+/*
+ * connect_timeout is for blocking clients: libpq leaves it to us. It is that of
+ * the whole attempt: what fails it is the first host that says nothing, and the
+ * next attempt begins with another one.
+ */
 static uint64_t connect_deadline(PGconn *conn)
 {
-    uint64_t timeout = 10000, user_timeout = 30000, hosts = 1;
+    uint64_t timeout = 10000;
     PQconninfoOption *options = PQconninfo(conn);
 
-    for (PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++) {
-        if (o->val == NULL)
-            continue;
-        if (strcmp(o->keyword, "connect_timeout") == 0 && atoi(o->val) > 0)
+    for (PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++)
+        if (o->val != NULL && strcmp(o->keyword, "connect_timeout") == 0 && atoi(o->val) > 0)
             timeout = (uint64_t)atoi(o->val) * 1000;
-        else if (strcmp(o->keyword, "tcp_user_timeout") == 0 && atoi(o->val) > 0)
-            user_timeout = (uint64_t)atoi(o->val);
-        else if (strcmp(o->keyword, "host") == 0)
-            for (const char *p = o->val; (p = strchr(p, ',')) != NULL; p++)
-                hosts++;
-    }
     PQconninfoFree(options);
-    /* Of several hosts the kernel must have time to give up the dead ones. */
-    return hosts == 1 ? timeout : hosts * (user_timeout + timeout);
+    return timeout;
 }
 
 static void lane_poll(struct pg_lane *lane)
@@ -475,7 +477,10 @@ static void lane_poll(struct pg_lane *lane)
 static void lane_connect(struct pg_lane *lane)
 {
     lane->state = LANE_CONNECT;
-    lane->conn = PQconnectStart(lane->pg->conninfo);
+    char *conninfo = conninfo_rotate(lane->pg->conninfo, lane->first_host);
+    lane->conn = PQconnectStart(conninfo);
+    secret_wipe(conninfo, strlen(conninfo));
+    mem_free(conninfo);
     ASSERT(lane->conn != NULL);     /* out of memory */
     if (PQstatus(lane->conn) == CONNECTION_BAD) {
         lane_fail(lane, PQerrorMessage(lane->conn));
@@ -528,6 +533,7 @@ static void lane_timer(void *arg)
         break;
     case LANE_CONNECT:
     case LANE_SETUP:
+        lane->first_host = (lane->first_host + 1) % lane->pg->hosts;
         lane_fail(lane, "no answer within connect_timeout");
         break;
     case LANE_UP:
@@ -536,7 +542,7 @@ static void lane_timer(void *arg)
             loop_now(lane->pg->loop) - lane->oldest_since > lane->pg->statement_timeout + ANSWER_GRACE_MS)
             lane_fail(lane, "no answer from the database, not even of its statement_timeout");
         else
-            timer_set(lane->timer, WATCHDOG_MS);
+            timer_set(lane->timer, lane->asked.count > 0 ? WATCHDOG_ASKED_MS : WATCHDOG_MS);
         break;
     }
 }

@@ -42,6 +42,7 @@ struct pg_lane {
     bool alone;                 /* pg_keep_alone() */
     uint64_t generation;        /* of the connection; raised when one is lost */
     size_t bound;               /* sessions */
+    size_t first_host;          /* of the list, that is tried first; raised when one said nothing */
     uint64_t pause;             /* before the last attempt */
     char why[200];              /* it is broken */
 
@@ -61,6 +62,8 @@ struct pg_lane {
 struct pg {
     struct loop *loop;
     char *conninfo;
+    size_t hosts;               /* that it names */
+    bool wants_writable;        /* it asks for a server that can be written to */
     enum pg_set set;
     char sqlstate[6];           /* pg_sqlstate() */
     uint64_t took_us;           /* pg_took_us() */

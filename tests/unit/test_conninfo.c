@@ -92,11 +92,50 @@ static void errors_have_a_text(void **state)
     }
 }
 
+static void hosts_go_round(void **state)
+{
+    static const struct { size_t by; const char *host, *port; } rows[] = {
+        { 0, "db1,db2,db3", "5432,5433,5434" }, { 1, "db2,db3,db1", "5433,5434,5432" }, { 2, "db3,db1,db2", "5434,5432,5433" },
+        { 3, "db1,db2,db3", "5432,5433,5434" },
+    };
+    char *error = NULL, *merged = conninfo_merge("host=db1,db2,db3 port=5432,5433,5434 password='a, b'", "user=x", "test", &error);
+
+    (void)state;
+    assert_int_equal(conninfo_hosts(merged), 3);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char *turned = conninfo_rotate(merged, rows[i].by);
+
+        expect(turned, "", "host", rows[i].host);
+        expect(turned, "", "port", rows[i].port);
+        expect(turned, "", "password", "a, b");
+        expect(turned, "", "connect_timeout", "10");
+        mem_free(turned);
+    }
+    mem_free(merged);
+    /* One port for all; addresses beside names; no host at all. */
+    char *one = conninfo_rotate("host=db1,db2 hostaddr=192.0.2.1,192.0.2.2 port=5433", 1);
+    expect(one, "", "host", "db2,db1");
+    expect(one, "", "hostaddr", "192.0.2.2,192.0.2.1");
+    expect(one, "", "port", "5433");
+    mem_free(one);
+    one = conninfo_rotate("dbname=mail", 1);
+    expect(one, "", "dbname", "mail");
+    expect(one, "", "host", NULL);
+    mem_free(one);
+    assert_int_equal(conninfo_hosts("dbname=mail"), 1);
+    assert_int_equal(conninfo_hosts("hostaddr=192.0.2.1,192.0.2.2"), 2);
+    assert_true(conninfo_wants_writable("host=a,b target_session_attrs=read-write"));
+    assert_true(conninfo_wants_writable("host=a,b target_session_attrs=primary"));
+    assert_false(conninfo_wants_writable("host=a,b target_session_attrs=any"));
+    assert_false(conninfo_wants_writable("host=a,b"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(role_over_common),
         cmocka_unit_test(odd_values_come_through),
+        cmocka_unit_test(hosts_go_round),
         cmocka_unit_test(fallbacks_only_where_nothing_is_said),
         cmocka_unit_test(errors_have_a_text),
     };

@@ -1,0 +1,301 @@
+#!/usr/bin/env python3
+"""Two PostgreSQL servers, synchronous replication: the first one dies or hangs, the second one takes over."""
+import collections
+import os
+import pathlib
+import re
+import signal
+import smtplib
+import socket
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import kit
+
+READERS = [f"reader{n}@example.org" for n in range(4)]
+SECOND = kit.lab.PGPORT + 1
+CONF = kit.QUICK + 'cells = 1; database_statement_timeout = "2s"; database_retry = "500ms"; pop3_limit_failures = 100000;\n'
+
+
+class Standby:
+    """The second server: a copy of the lab's, on its folder of sockets."""
+
+    def __init__(self, site):
+        self.lab = site.lab
+        self.data = self.lab.data.parent / "standby"
+
+    def make(self):
+        with open(self.lab.data / "pg_hba.conf", "a", encoding="ascii") as hba:
+            hba.write("local replication postgres peer map=postern\n")
+        self.lab.sql("select pg_reload_conf()")
+        if kit.ROOT:
+            self.data.mkdir(mode=0o700)
+            kit.shutil.chown(self.data, "postgres", "postgres")
+        self.lab.as_pg(self.lab.pg_bin("pg_basebackup"), "-D", self.data, "-h", self.lab.sockets, "-p", kit.lab.PGPORT,
+                       "-U", "postgres", "-R", "-X", "stream", "-c", "fast", what="pg_basebackup")
+        self.start()
+        # Not in the copy: the one that is left alone must not wait for another.
+        self.lab.sql("alter system set synchronous_standby_names = '*'")
+        self.lab.sql("select pg_reload_conf()")
+        if not kit.wait_until(lambda: self.lab.sql("select sync_state from pg_stat_replication") == "sync", 20):
+            raise AssertionError("the standby does not follow: " + self.log())
+
+    def log(self):
+        return (self.data / "log").read_text(errors="replace")[-2000:]
+
+    def ctl(self, *words):
+        self.lab.as_pg(self.lab.pg_bin("pg_ctl"), "-D", self.data, "-w", "-t", "30", *words, what="pg_ctl")
+
+    def start(self):
+        self.ctl("-l", self.data / "log", "-o", f"-p {SECOND}", "start")
+
+    def promote(self):
+        self.ctl("promote")
+
+    def stop(self):
+        try:
+            self.ctl("-m", "immediate", "stop")
+        except kit.lab.LabError:
+            pass
+
+    def sql(self, text):
+        return kit.lab.run("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", kit.lab.DATABASE, "-c", text, what="psql",
+                           env=dict(self.lab.env(), PGPORT=str(SECOND))).rstrip("\n")
+
+
+class Ledger:
+    """What was acknowledged to whom, told apart from what nobody can know."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.stored, self.maybe_stored = collections.Counter(), collections.Counter()
+        self.deleted, self.maybe_deleted = set(), set()
+        self.wrong = []             # answers that a failing database must never cause
+        self.done = collections.deque()     # (when, "lmtp" or "pop3") of what was acknowledged
+        self.seen = set()           # kinds of refusals
+
+    def note(self, reply):
+        reply = reply.decode(errors="replace") if isinstance(reply, bytes) else reply
+        self.seen.add(" ".join(reply.split()[:2]))
+        if not re.match(r"-ERR \[(SYS/TEMP|IN-USE)\]|4\d\d", reply):
+            self.wrong.append(reply)
+
+    def ack(self, kind):
+        self.done.append((time.monotonic(), kind))
+
+    def first_after(self, when, kind):
+        return min((t for t, k in list(self.done) if k == kind and t > when), default=None)
+
+
+class Failover(unittest.TestCase):
+    def setUp(self):
+        self.site = kit.Site("postern-failover-", conf=CONF, lmtp=True)
+        self.addCleanup(self.site.down)
+        self.site.up()
+        self.standby = Standby(self.site)
+        self.addCleanup(self.standby.stop)
+        for address in READERS:
+            self.site.account(address)
+        self.standby.make()
+        place = self.site.lab
+        conf = re.sub(r"(?m)^database = .*$", f'database = "host={place.sockets},{place.sockets} port={kit.lab.PGPORT},{SECOND}'
+                      f' dbname={kit.lab.DATABASE} connect_timeout=2 target_session_attrs=read-write";', place.conf.read_text())
+        place.conf.write_text(conf)
+        self.site.ctl("reload")
+        self.stopping = False
+        self.ledger = Ledger()
+        self.threads = []
+
+    # ------------------------------------------------------------------ load
+
+    def deliver(self, worker):
+        """One message after the other, to two mailboxes at once, until told to stop."""
+        n = 0
+        while not self.stopping:
+            try:
+                with smtplib.LMTP("127.0.0.1", self.site.lmtp, timeout=30) as lmtp:
+                    lmtp.ehlo()
+                    while not self.stopping:
+                        n += 1
+                        self.deliver_one(lmtp, f"w{worker}n{n}", [READERS[(worker + n) % 4], READERS[(worker + n + 1) % 4]])
+            except (OSError, smtplib.SMTPException):
+                time.sleep(0.05)
+
+    def deliver_one(self, lmtp, name, to):
+        codes = [lmtp.mail("sender@example.org")] + [lmtp.rcpt(address) for address in to]
+        refused = [c for c in codes if c[0] >= 400]
+        if refused:
+            for code, text in refused:
+                self.ledger.note(f"{code} {text.decode(errors='replace')}")
+            raise smtplib.SMTPException()
+        lmtp.docmd("DATA")
+        with self.ledger.lock:
+            for address in to:
+                self.ledger.maybe_stored[address, name] += 1
+        lmtp.send(f"Subject: {name}\r\n\r\n".encode() + b"text\r\n" * 200 + b".\r\n")
+        for address in to:
+            code, text = lmtp.getreply()
+            if code == 250:
+                self.ledger.stored[address, name] += 1
+                self.ledger.ack("lmtp")
+            else:
+                self.ledger.note(f"{code} {text.decode(errors='replace')}")
+
+    def read(self, address):
+        """Takes two messages, deletes them, says QUIT, comes again."""
+        while not self.stopping:
+            try:
+                with kit.Pop(self.site.address, timeout=30) as pop:
+                    self.read_once(pop, address)
+                time.sleep(0.01)
+            except (OSError, EOFError):
+                time.sleep(0.02)
+
+    def read_once(self, pop, address):
+        names = []
+        pop.ok("USER " + address)
+        reply = pop.cmd("PASS " + kit.PASSWORD)
+        if not reply.startswith(b"+OK"):
+            self.ledger.note(reply)
+            time.sleep(0.1)
+            return
+        self.ledger.ack("login")
+        count = int(reply.split()[1])
+        for n in range(1, min(count, 2) + 1):
+            pop.send(b"RETR %d\r\n" % n)
+            reply = pop.line()
+            if not reply.startswith(b"+OK"):
+                self.ledger.note(reply)
+                return
+            names.append(re.search(rb"Subject: (\w+)", b"\r\n".join(pop.body())).group(1).decode())
+            reply = pop.cmd(f"DELE {n}")
+            if not reply.startswith(b"+OK"):
+                self.ledger.note(reply)
+                return
+        pop.send(b"QUIT\r\n")
+        self.ledger.maybe_deleted.update((address, name) for name in names)
+        reply = pop.line()
+        if reply.startswith(b"+OK"):
+            self.ledger.deleted.update((address, name) for name in names)
+            self.ledger.ack("pop3")
+        else:
+            self.ledger.note(reply)
+
+    def load(self):
+        self.threads = [threading.Thread(target=self.deliver, args=(n,), daemon=True) for n in range(3)]
+        self.threads += [threading.Thread(target=self.read, args=(address,), daemon=True) for address in READERS]
+        for t in self.threads:
+            t.start()
+        self.await_work(time.monotonic())
+
+    def await_work(self, since, seconds=30):
+        """Seconds from then to the first login, QUIT and delivery that were acknowledged, but for those that were under way."""
+        found = {}
+
+        def there():
+            for kind in ("login", "pop3", "lmtp"):
+                found[kind] = self.ledger.first_after(since + 0.2, kind)
+            return None not in found.values()
+        self.assertTrue(kit.wait_until(there, seconds), f"{found} {self.ledger.seen}{self.site.log_tail()}")
+        return {kind: when - since for kind, when in found.items()}
+
+    def end_load(self):
+        self.stopping = True
+        for t in self.threads:
+            t.join(40)
+            self.assertFalse(t.is_alive())
+
+    # ----------------------------------------------------------------- checks
+
+    def found(self):
+        """(address, subject) of what is stored, by the tables of the server that is left."""
+        rows = self.standby.sql("""
+            select b.address, substring(convert_from(p.data, 'UTF8') from 'Subject: (\\w+)'), count(*)
+              from postern.message m join postern.mailbox b using (mailbox) join postern.content_part p on p.content = m.content and p.part = 0
+             where b.address like 'reader%' group by 1, 2""")
+        return {(a, name): int(n) for a, name, n in (row.split("|") for row in rows.splitlines())}
+
+    def check_ledger(self):
+        found = self.found()
+        lost = [key for key in self.ledger.stored if key not in found and key not in self.ledger.maybe_deleted]
+        back = [key for key in self.ledger.deleted if key in found]
+        twice = {key: n for key, n in found.items() if n > self.ledger.maybe_stored[key]}
+        self.assertEqual((lost, back, twice), ([], [], {}))
+        self.assertEqual(self.ledger.wrong, [])
+        self.site.ctl("check")
+        print(f"acknowledged: {len(self.ledger.stored)} deliveries, {len(self.ledger.deleted)} deletions;"
+              f" refusals: {sorted(self.ledger.seen)}", file=sys.stderr)
+
+    def show(self, what, since, took):
+        print(f"{what}, from then to the first: " + ", ".join(f"{k} {v:.1f} s" for k, v in took.items()), file=sys.stderr)
+
+    def test_primary_dies(self):
+        """kill -9 of all of it under load; nothing of what was acknowledged is gone, nobody restarts Postern."""
+        masters = self.site.tree()[0]
+        held = kit.Pop(self.site.address)
+        self.load()
+        self.site.account("held@example.org", [kit.letter(1)])
+        held.login("held@example.org")
+        held.ok("DELE 1")
+        died = time.monotonic()
+        kit.lab.signal_all(self.site.lab.pg_pids(), signal.SIGKILL)
+        self.standby.promote()
+        promoted = time.monotonic() - died
+        took = self.await_work(died)
+        print(f"promoted after {promoted:.1f} s", file=sys.stderr)
+        self.show("primary killed", died, took)
+        # The session that was open then lost its lock, and deletes nothing.
+        held.err("QUIT", "SYS/TEMP")
+        held.close()
+        time.sleep(0.5)
+        self.returns_read_only()
+        self.end_load()
+        self.assertEqual(self.site.tree()[0], masters)
+        self.check_ledger()
+        with self.site.login("held@example.org") as pop:
+            self.assertEqual(pop.stat()[0], 1)
+
+    def returns_read_only(self):
+        """The old primary, demoted, is the first host of the list again: nobody uses it."""
+        old = self.site.lab.data
+        (old / "standby.signal").touch()
+        if kit.ROOT:
+            kit.shutil.chown(old / "standby.signal", "postgres", "postgres")
+        self.site.lab.pg_start()
+        self.standby.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename like 'postern%'")
+        self.show("old primary back, read-only", 0, self.await_work(time.monotonic()))
+        self.assertEqual(self.site.sql("select count(*) from pg_stat_activity where usename in ('postern_mail', 'postern_lmtp')"), "0")
+        self.site.pg_stop("immediate")
+
+    def test_primary_hangs(self):
+        """Its processes stop, its connections stay: the lanes give it up by themselves, and find the other one."""
+        self.load()
+        stopped = self.site.lab.pg_pids()
+        self.addCleanup(kit.lab.signal_all, stopped, signal.SIGCONT)
+        hung = time.monotonic()
+        kit.lab.signal_all(stopped, signal.SIGSTOP)
+        self.standby.promote()
+        took = self.await_work(hung, 40)
+        self.show("primary hangs", hung, took)
+        # Fenced, as it has to be before it goes on: what it was asked and had not answered must not be done.
+        kit.lab.signal_all(stopped, signal.SIGKILL)
+        self.end_load()
+        self.check_ledger()
+
+    def test_made_read_only(self):
+        """A server that is told not to write any more while it is used: the lanes leave it for one that writes."""
+        self.standby.promote()
+        self.site.sql("alter system set default_transaction_read_only = on")
+        self.site.sql("select pg_reload_conf()")
+        self.load()
+        self.assertEqual(self.site.sql("select count(*) from pg_stat_activity where usename = 'postern_lmtp'"), "0")
+        self.end_load()
+        self.check_ledger()
+
+
+if __name__ == "__main__":
+    unittest.main()
