@@ -72,7 +72,7 @@ ctl_run run_alias_add, run_alias_show, run_alias_list, run_alias_set, run_alias_
 ctl_run run_app_password_add, run_app_password_list, run_app_password_remove;
 ctl_run run_secrets_new_key, run_secrets_status, run_secrets_seal, run_secrets_unseal;
 ctl_run run_policy_set, run_policy_show, run_policy_clear;
-ctl_run run_password, run_import, run_export, run_message_list, run_message_show, run_message_remove, run_sessions, run_check, run_deliver;
+ctl_run run_password, run_import, run_export, run_message_list, run_message_show, run_message_remove, run_sessions, run_break, run_check, run_deliver;
 ctl_run run_history, run_undelete, run_expire, run_du, run_verify, run_restored;
 ctl_run run_reload, run_drain, run_upgrade, run_kick, run_trace, run_log_level, run_status, run_top;
 

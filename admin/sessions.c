@@ -1,5 +1,5 @@
 /*
- * sessions.c - `sessions`: who holds a maildrop.
+ * sessions.c - `sessions`: who holds a maildrop; `break`: he shall let go.
  *
  * PostgreSQL knows which backends hold the locks; the workers behind them know
  * the sessions, and are asked by a notification. What they answer was not
@@ -16,7 +16,7 @@
 #include "admin/out.h"
 #include "daemon/base/mem.h"
 
-enum { PATIENCE_MS = 1000, ANSWERS_MAX = 100000 };
+enum { PATIENCE_MS = 1000, BREAK_PATIENCE_MS = 3000, ANSWERS_MAX = 100000 };
 
 /* $1: the answers, as a text[]; $2: what to show for a holder that did not answer. */
 static const char merge[] =
@@ -93,17 +93,27 @@ static int64_t now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+enum { CHANNEL_SIZE = 40 };
+
+/* On a channel that nobody can guess. False after a message. */
+static bool listen_for_answers(struct ctl *c, char channel[CHANNEL_SIZE])
+{
+    unsigned char random[8];
+    char hex[2 * sizeof random + 1], listen[CHANNEL_SIZE + sizeof "listen "];
+
+    randombytes_buf(random, sizeof random);
+    snprintf(channel, CHANNEL_SIZE, "postern_reply_%s", sodium_bin2hex(hex, sizeof hex, random, sizeof random));
+    snprintf(listen, sizeof listen, "listen %s", channel);      /* our own letters and digits */
+    return db_do(c, "listen for answers", listen);
+}
+
 /* Asks, and waits until all holders have answered, or for a second. NULL after a message. */
 static PGresult *ask_all(struct ctl *c, const char *channel, struct answers *answers)
 {
-    char listen[64];
     struct args a = ARGS_NONE;
     PGresult *res;
     int64_t until = now_ms() + PATIENCE_MS, left;
 
-    snprintf(listen, sizeof listen, "listen %s", channel);      /* our own letters and digits */
-    if (!db_do(c, "listen for answers", listen))
-        return NULL;
     args_text(&a, channel);
     res = db_ask(c, "ask for sessions", "select postern.ask_who($1)", &a);
     if (res == NULL)
@@ -125,12 +135,11 @@ static PGresult *ask_all(struct ctl *c, const char *channel, struct answers *ans
 enum ctl_exit run_sessions(struct ctl *c)
 {
     struct answers answers = { BUF_EMPTY, 0 };
-    unsigned char random[8];
-    char hex[2 * sizeof random + 1], channel[40];
+    char channel[CHANNEL_SIZE];
     PGresult *res;
 
-    randombytes_buf(random, sizeof random);
-    snprintf(channel, sizeof channel, "postern_reply_%s", sodium_bin2hex(hex, sizeof hex, random, sizeof random));
+    if (!listen_for_answers(c, channel))
+        return db_end(c);
     array_begin(&answers.array, DB_OID_TEXT);
     res = ask_all(c, channel, &answers);
     buf_free(&answers.array);
@@ -139,4 +148,96 @@ enum ctl_exit run_sessions(struct ctl *c)
     out_rows(c, res);
     PQclear(res);
     return CTL_DONE;
+}
+
+/* ----------------------------------------------------------------------- break */
+
+/* The number of a mailbox, and how many hold it: none, or one. False after a message. */
+static bool find_holder(struct ctl *c, const char *address, int64_t *mailbox_r, int64_t *holders_r)
+{
+    struct args a = ARGS_NONE;
+    PGresult *res;
+
+    args_text(&a, address);
+    res = db_ask_binary(c, "find the mailbox", "select m, (select count(*) from postern.held_maildrops() h where h.mailbox = m)"
+                        " from postern.find_mailbox($1) m", &a);
+    if (res == NULL)
+        return false;
+    *mailbox_r = db_int8(res, 0, 0);
+    *holders_r = db_int8(res, 0, 1);
+    PQclear(res);
+    return true;
+}
+
+/* Has the holder answered? Anybody can notify, but not on a channel that he cannot guess; and what comes of it is looked at. */
+static bool holder_answered(struct ctl *c, const char *channel, int64_t mailbox)
+{
+    int64_t until = now_ms() + BREAK_PATIENCE_MS, left;
+    char is_free[48];
+    bool answered = false;
+
+    snprintf(is_free, sizeof is_free, "free %lld", (long long)mailbox);
+    while (!answered && (left = until - now_ms()) > 0) {
+        struct pollfd fd = { PQsocket(c->db), POLLIN, 0 };
+        PGnotify *n;
+
+        poll(&fd, 1, (int)left);
+        if (!PQconsumeInput(c->db))
+            return false;
+        while ((n = PQnotifies(c->db)) != NULL) {
+            answered = answered || (strcmp(n->relname, channel) == 0 && strcmp(n->extra, is_free) == 0);
+            PQfreemem(n);
+        }
+    }
+    return answered;
+}
+
+static enum ctl_exit end_backend(struct ctl *c, const char *address, int64_t mailbox)
+{
+    struct args a = ARGS_NONE;
+    PGresult *res;
+
+    args_int(&a, mailbox);
+    res = db_ask_binary(c, "end the connection", "select coalesce(postern.end_backend($1), 0)", &a);
+    if (res == NULL)
+        return db_end(c);
+    ctl_say(c, "ended the connection that held the maildrop of %s, and %lld in all", address, (long long)db_int8(res, 0, 0));
+    PQclear(res);
+    return CTL_DONE;
+}
+
+enum ctl_exit run_break(struct ctl *c)
+{
+    char address[CTL_ADDRESS_SIZE], channel[CHANNEL_SIZE];
+    struct args a = ARGS_NONE;
+    int64_t mailbox, holders;
+    enum ctl_exit end;
+
+    if (!ctl_address(c->args[0], false, address))
+        return CTL_USAGE;
+    if (!find_holder(c, address, &mailbox, &holders))
+        return db_end(c);
+    if (holders == 0)
+        return ctl_error(CTL_FAILED, "nobody holds the maildrop of %s", address);
+    if (!listen_for_answers(c, channel))
+        return db_end(c);
+    args_int(&a, mailbox);
+    args_text(&a, channel);
+    end = db_call(c, "order the release", "select postern.order_release($1, $2)", &a);
+    if (end != CTL_DONE)
+        return end;
+    if (holder_answered(c, channel, mailbox)) {
+        ctl_say(c, "the session that held the maildrop of %s has ended", address);
+        return CTL_DONE;
+    }
+    if (!find_holder(c, address, &mailbox, &holders))
+        return db_end(c);
+    if (holders == 0) {
+        ctl_say(c, "the maildrop of %s is free", address);
+        return CTL_DONE;
+    }
+    if (c->opt[OPT_FORCE] == NULL)
+        return ctl_error(CTL_FAILED, "who holds the maildrop of %s does not answer; --force ends its connection to the database,"
+                         " and all sessions on it", address);
+    return end_backend(c, address, mailbox);
 }

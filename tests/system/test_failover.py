@@ -18,7 +18,7 @@ import kit
 
 READERS = [f"reader{n}@example.org" for n in range(4)]
 SECOND = kit.lab.PGPORT + 1
-CONF = kit.QUICK + 'cells = 1; database_statement_timeout = "2s"; database_retry = "500ms"; pop3_limit_failures = 100000;\n'
+CONF = kit.QUICK + 'cells = 1; database_statement_timeout = "1s"; auth_deadline = "3s"; database_retry = "500ms"; pop3_limit_failures = 100000;\n'
 
 
 class Standby:
@@ -286,8 +286,18 @@ class Failover(unittest.TestCase):
         self.end_load()
         self.check_ledger()
 
-    def test_made_read_only(self):
-        """A server that is told not to write any more while it is used: the lanes leave it for one that writes."""
+    def test_no_standby(self):
+        """
+        Nobody confirms a commit, so nothing is acknowledged; and a server that
+        is told not to write any more, while it is used, is left for another.
+        """
+        self.standby.stop()
+        with smtplib.LMTP("127.0.0.1", self.site.lmtp, timeout=30) as lmtp:
+            lmtp.ehlo()
+            with self.assertRaises(smtplib.SMTPDataError) as refused:
+                lmtp.sendmail("sender@example.org", [READERS[0]], b"Subject: alone\r\n\r\ntext\r\n")
+            self.assertEqual(refused.exception.smtp_code, 451)
+        self.standby.start()
         self.standby.promote()
         self.site.sql("alter system set default_transaction_read_only = on")
         self.site.sql("select pg_reload_conf()")

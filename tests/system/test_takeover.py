@@ -2,6 +2,7 @@
 """A client that vanished, and comes back: the silent session gives its maildrop up, one at work keeps it."""
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -23,7 +24,7 @@ class Takeover(unittest.TestCase):
     def setUpClass(cls):
         cls.site = kit.Site("postern-takeover-", conf=CONF).up()
         cls.site.account(WHO, [kit.letter(1), kit.letter(2, 3000), kit.letter(3, 4 << 20)])
-        cls.second = cls.site.second().start()
+        cls.second = cls.site.second().start("--foreground")
 
     @classmethod
     def tearDownClass(cls):
@@ -230,11 +231,49 @@ class Takeover(unittest.TestCase):
             worker.stdin.close()
             old.ok("QUIT")
 
+    def test_break(self):
+        """L09: an operator breaks the lock of a session at work, on another host too; it deletes nothing."""
+        self.assertEqual(self.site.ctl("break", WHO, check=False).returncode, 1)
+        for address in (self.second.address, self.site.address):
+            old = self.login(address)
+            old.ok("DELE 1")
+            self.site.ctl("break", WHO)
+            with self.login(self.second.address) as new:
+                self.assertEqual(new.stat()[0], 3)
+                self.given_up(old)
+                new.ok("QUIT")
+
+    def test_break_force(self):
+        """Its worker hangs: only --force ends what it holds, and that is all of its connection."""
+        third = self.site.second("database_lanes = 1;").start("--foreground")
+        self.addCleanup(third.stop)
+        self.site.account("other@example.org", [kit.letter(1)])
+        pops = [self.login(third.address), kit.Pop(third.address)]
+        pops[1].login("other@example.org")
+        for pop in pops:
+            pop.ok("DELE 1")
+        hung = [pid for pid in third.pids() if pathlib.Path(f"/proc/{pid}/comm").read_text().startswith("posternd w")]
+        self.assertEqual(len(hung), 1)
+        os.kill(hung[0], signal.SIGSTOP)
+        try:
+            done = self.site.ctl("break", WHO, check=False)
+            self.assertEqual(done.returncode, 1, done.stdout)
+            self.assertIn(b"--force", done.stdout)
+            self.assertIn(b"and 2 in all", self.site.ctl("break", WHO, "--force").stdout)
+            with self.login(self.site.address) as new:
+                self.assertEqual(new.stat()[0], 3)
+                new.ok("QUIT")
+        finally:
+            os.kill(hung[0], signal.SIGCONT)
+        for pop in pops:
+            pop.err("QUIT", "SYS/TEMP")
+            pop.close()
+
     def test_off(self):
         """0 is never: neither gives it up, nor asks for it."""
         third = self.site.second()
         third.conf.write_text(third.conf.read_text().replace(f'"{int(AFTER * 1000)}ms"', '"0s"'))
-        third.start()
+        third.start("--foreground")
         self.addCleanup(third.stop)
         with self.login(third.address) as old:
             time.sleep(AFTER + 0.1)
