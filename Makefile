@@ -7,6 +7,7 @@
 #   make demo                  installs what is missing, shows a session (ONCE=1: and ends)
 #   make deps                  installs the packages of the file `packages`
 #   make fuzz                  libFuzzer on all parsers (MINUTES=10; CORPUS=merge keeps what it found)
+#   make torture               breaks everything while mail comes and goes, accounts for it (MINUTES=10 SEED=n)
 #   make bench-deps            installs the servers to compare with
 #   make bench                 figures (ROUNDS=5 SECONDS=4); bench-quick: some, in three minutes
 #   make lint                  cppcheck, mandoc -T lint

@@ -86,9 +86,14 @@ clients: deps
 	@$(MAKE) --no-print-directory all
 	@BUILD=$(BUILD) tests/run clients
 
+# SEED=n: the same faults again.
+torture: deps
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) tests/torture/run --minutes $(MINUTES) --verbose $(if $(SEED),--seed $(SEED))
+
 # ONCE=1: ends after the session it shows.
 demo: deps
 	@$(MAKE) --no-print-directory all
 	@BUILD=$(BUILD) ONCE=$(ONCE) tests/demo
 
-.PHONY: deps debs fuzzers fuzz-short fuzz check dialogue system service clients demo
+.PHONY: deps debs fuzzers fuzz-short fuzz check dialogue system service clients torture demo
