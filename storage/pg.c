@@ -279,6 +279,7 @@ void pg_found_version(struct pg *pg, int version)
 
 /* ---- errors */
 
+/* None: libpq says it, not the database: the connection was lost, or there was no memory for the answer. */
 static enum db_status meaning(const char *state)
 {
     static const char *const not_now[] = {
@@ -293,6 +294,8 @@ static enum db_status meaning(const char *state)
         "58",       /* the system under it: input/output error */
     };
 
+    if (state[0] == '\0')
+        return DB_RETRY;
     if (strcmp(state, "PN423") == 0)    /* expunge(): this connection does not hold the maildrop */
         return DB_LOST;
     for (size_t i = 0; i < sizeof not_now / sizeof not_now[0]; i++)
@@ -308,7 +311,7 @@ enum db_status pg_error(struct pg *pg, const PGresult *res, const char *what)
     uint64_t now = loop_now(pg->loop);
 
     if (state == NULL)
-        state = "";     /* made by libpq, not by the database */
+        state = "";
     if (message == NULL)
         message = PQresultErrorMessage(res);
     if (now - pg->errors_since > ERRORS_WINDOW_MS) {
