@@ -13,6 +13,10 @@ BROKEN = (OSError, EOFError)
 TEMPORARY = re.compile(r"-ERR \[(SYS/TEMP|IN-USE)\]|b'4[25]1 ")
 
 
+# What posternctl says then.
+PASSING_TEXT = re.compile(rb"SQLSTATE (08|25006|40|53|57|58)|connection|cannot reach")
+
+
 def passing(e):
     """Nothing to wonder about while things are broken: a lost connection, a temporary refusal."""
     return isinstance(e, BROKEN) or isinstance(e, AssertionError) and TEMPORARY.search(str(e)) is not None

@@ -4,7 +4,7 @@ import subprocess
 import tempfile
 
 import letters
-from actors import BROKEN, Actor, passing
+from actors import BROKEN, PASSING_TEXT, Actor, passing
 from lmtpkit import kit, stuff
 
 
@@ -162,7 +162,7 @@ class Importer(Actor):
             except subprocess.TimeoutExpired:
                 proc.kill()
                 return False, "killed"
-        if proc.returncode in (0, 4) or any(w in out for w in (b"database", b"connection", b"import")):
+        if proc.returncode in (0, 4) or PASSING_TEXT.search(out):
             return proc.returncode == 0, out.decode(errors="replace")
         self.wrong(f"an import ended with {proc.returncode}: {out.decode(errors='replace')}")
         return False, "wrong"
