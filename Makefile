@@ -10,7 +10,9 @@
 #   make torture               breaks everything while mail comes and goes, accounts for it (MINUTES=10 SEED=n)
 #   make bench-deps            installs the servers to compare with
 #   make bench                 figures (ROUNDS=5 SECONDS=4); bench-quick: some, in three minutes
+#   make check-sanitized       the same tests with AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
 #   make lint                  cppcheck, mandoc -T lint
+#   make analyze               the same, gcc -fanalyzer and clang-tidy
 #   make install               PREFIX=/usr/local DESTDIR=
 #   make deb                   build/deb/postern_*.deb
 #   make deb-check             installs it in a fresh Debian below build/, as root
@@ -40,6 +42,13 @@ ifdef SANITIZE
 CPPFLAGS += -DPOSTERN_SANITIZED
 HARDEN  := -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=undefined -fPIE
 LDHARDEN := -fsanitize=$(SANITIZE) -pie
+WATCHED := 1
+else ifdef COVERAGE
+CPPFLAGS += -DPOSTERN_SANITIZED
+HARDEN  := --coverage -fprofile-update=atomic -fPIE
+LDHARDEN := --coverage -pie
+OPT     := -O0 -g
+WATCHED := 1
 else
 HARDEN  += -D_FORTIFY_SOURCE=3
 endif
@@ -56,6 +65,11 @@ SQL      := $(sort $(wildcard sql/[0-9][0-9][0-9][0-9]_*.sql))
 LIB_SRC  := $(wildcard daemon/base/*.c daemon/net/*.c daemon/pop3/*.c daemon/lmtp/*.c storage/*.c auth/*.c)
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/storage/migrations.o
 POSTERND_OBJ   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard daemon/*.c))
+ifdef WATCHED
+# Tools that do their work when a process ends.
+LIB_OBJ += $(BUILD)/tests/checks/at_exit.o
+LDHARDEN += -Wl,--wrap=_exit,--wrap=prctl
+endif
 POSTERNCTL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard admin/*.c))
 UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 
@@ -142,6 +156,7 @@ deb-check: deb
 # ------------------------------------------------- tests, demonstration, figures
 
 include tests/tests.mk
+include tests/checks.mk
 
 ROUNDS ?= 5
 SECONDS ?= 4

@@ -104,7 +104,7 @@ enum ctl_exit control_ask(const struct ctl *c, const char *command, struct buf *
         return end;
     }
     close(fd);
-    if (answer->len == 0)
+    if (answer->data == NULL || answer->len == 0)
         return ctl_error(CTL_FAILED, "posternd at %s closed the connection: only root and its own user may command it", path);
     if (strncmp(answer->data, "ERR ", 4) == 0)
         return ctl_error(CTL_FAILED, "%s", answer->data + 4);

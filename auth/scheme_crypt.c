@@ -163,6 +163,7 @@ static int crypt_known(const char *stored, const char **error_r)
     const struct method *m = method_of(stored);
     const char *hash = strrchr(stored, '$');
 
+    ASSERT(m != NULL);          /* crypt_takes() took it */
     hash = hash != NULL ? hash + 1 : stored + strlen(m->prefix);
     if (strspn(hash, digits64) != m->hash || hash[m->hash] != '\0') {
         *error_r = "the crypt(3) hash is incomplete or damaged";

@@ -11,6 +11,7 @@
 
 #include "auth/scheme.h"
 #include "auth/scheme_text.h"
+#include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
 
 enum { SALT_MAX = 64 };
@@ -51,6 +52,7 @@ static bool is_plain(const struct secret_text *t)
 /* The digest, and behind it the salt. 0 if the text is not that. */
 static size_t octets_of(const struct digest *d, const struct secret_text *t, unsigned char out[EVP_MAX_MD_SIZE + SALT_MAX])
 {
+    ASSERT(d != NULL);          /* digest_takes() took it */
     enum secret_code code = t->code != CODE_NONE ? t->code : d->code;
     size_t len;
 
@@ -101,6 +103,7 @@ static enum scheme_answer digest_verify(const char *stored, struct span password
     if (is_plain(&t))
         return plain_verify(t.text, password);
     const struct digest *d = digest_of(&t);
+    ASSERT(d != NULL);
     size_t len = octets_of(d, &t, octets);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     if (ctx != NULL && EVP_DigestInit_ex(ctx, d->digest(), NULL) == 1 &&

@@ -42,7 +42,7 @@ static bool id_ok(struct span id)
 
 static const struct key *find(const struct keyring *r, struct span id)
 {
-    for (size_t i = 0; r != NULL && i < r->count; i++)
+    for (size_t i = 0; i < r->count; i++)
         if (span_is(id, span_str(r->keys[i].id)))
             return &r->keys[i];
     return NULL;

@@ -81,17 +81,23 @@ pid_t cell_fork_helper(struct config *config, const char *number, int fd, int pa
     _exit(auth_helper_run(fd, config->conninfo_auth, &config->auth, schema_wanted()));
 }
 
-static pid_t fork_worker(unsigned number, const struct cell_plan *plan, int limits_area, const int *auth, size_t auth_count, int orders, int seat)
+static pid_t fork_worker(struct cell *cell, const struct cell_plan *plan, const int *auth, int orders)
 {
     char ident[48], name[16];
     const struct sockets *sockets = plan->sockets;
+    const size_t auth_count = cell->helper_count;
+    const unsigned number = cell->number;
+    const int seat = cell->seat;
     pid_t parent = getpid();
     pid_t pid = fork();
     int *keep;
-    const struct serve_shared shared = { plan->logins, plan->limits, limits_area };
+    const struct serve_shared shared = { plan->logins, plan->limits, cell->limits_area };
 
     if (pid != 0)
         return pid;
+    /* A member does not keep the master's record of its cell. */
+    mem_free(cell->helpers);
+    mem_free(cell);
     snprintf(ident, sizeof ident, "posternd worker %u", number);
     snprintf(name, sizeof name, "posternd w%u", number);
     keep = mem_array(sockets->count + auth_count + 1, sizeof *keep);
@@ -160,7 +166,7 @@ struct cell *cell_new(unsigned number, uint64_t now, const struct cell_plan *pla
         /* Without them it serves all the same. */
         if (orders_pair(orders) < 0)
             log_warning(NULL, "worker %u gets no orders: %s", number, strerror(errno));
-        pid = fork_worker(number, plan, c->limits_area, ends, c->helper_count, orders[1], c->seat);
+        pid = fork_worker(c, plan, ends, orders[1]);
         if (orders[1] >= 0)
             close(orders[1]);
         if (pid > 0) {

@@ -283,8 +283,9 @@ static bool load_certificates(struct config *config, const char *file, bool tls)
     return true;
 }
 
-static int refuse(int out, bool tls, const char *reply)
+static int refuse(struct config **config, int out, bool tls, const char *reply)
 {
+    config_free(config);
     /* To one who waits for a handshake there is nothing to be said. */
     if (!tls)
         inetd_refuse(out, reply);
@@ -303,7 +304,7 @@ int inetd_run(const char *file, bool lmtp, int in, int out, bool tls)
         return EXIT_SUCCESS;
     config = load(file);
     if (config == NULL)
-        return refuse(out, tls, lmtp ? "421 4.3.5 the configuration of this server is broken\r\n" : broken);
+        return refuse(&config, out, tls, lmtp ? "421 4.3.5 the configuration of this server is broken\r\n" : broken);
     fd_notice_loss(in, (uint64_t)config->daemon.tcp_keepalive, (uint64_t)config->daemon.tcp_user_timeout);
     if (lmtp)
         return one_delivery(config, in, out);
@@ -313,12 +314,12 @@ int inetd_run(const char *file, bool lmtp, int in, int out, bool tls)
     sigprocmask(SIG_BLOCK, &child, NULL);
     if (peer_pair(pair) < 0 || (helper = cell_fork_helper(config, "1", pair[1], SIGKILL)) < 0) {
         log_error(NULL, "could not start an auth helper: %s", strerror(errno));
-        return refuse(out, tls, "-ERR [SYS/TEMP] this server is short of resources, try again later\r\n");
+        return refuse(&config, out, tls, "-ERR [SYS/TEMP] this server is short of resources, try again later\r\n");
     }
     close(pair[1]);
     /* Behind the fork: keys are none of the helper's business. */
     if (!load_certificates(config, file, tls))
-        return refuse(out, tls, broken);
+        return refuse(&config, out, tls, broken);
     out = same_socket(in, out);
     keep[0] = in;
     keep[1] = out;

@@ -308,7 +308,7 @@ static void answer_one(struct lmtp_session *s, struct lmtp_pending *p, enum db_s
 {
     enum lmtp_reply_name reply;
 
-    if (status != DB_OK)
+    if (status != DB_OK || count == 0)
         reply = REPLY_TROUBLE;
     else if (rows[0].verdict != RECIPIENT_OK)
         reply = lmtp_verdict_reply(s->service, rows[0].verdict);
