@@ -11,6 +11,7 @@
 #   make bench-deps            installs the servers to compare with
 #   make bench                 figures (ROUNDS=5 SECONDS=4); bench-quick: some, in three minutes
 #   make check-sanitized       the same tests with AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
+#   make soak                  an hour of mixed traffic: does anything grow (MINUTES=60)
 #   make lint                  cppcheck, mandoc -T lint
 #   make analyze               the same, gcc -fanalyzer and clang-tidy
 #   make install               PREFIX=/usr/local DESTDIR=

@@ -63,6 +63,13 @@ fuzz:
 	@tests/fuzz/run $(BUILD)/libfuzzer/fuzz minutes $(MINUTES)
 	@$(if $(CORPUS),tests/fuzz/run $(BUILD)/libfuzzer/fuzz $(CORPUS))
 
+# ---------------------------------------------------------------------- soak
+
+soak: MINUTES = 60
+soak: deps
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) tests/soak/run --minutes $(MINUTES)
+
 # ---------------------------------------------------------------------- tests
 
 # Each in a make of its own: what is built needs what `deps` installs.
@@ -96,4 +103,4 @@ demo: deps
 	@$(MAKE) --no-print-directory all
 	@BUILD=$(BUILD) ONCE=$(ONCE) tests/demo
 
-.PHONY: deps debs fuzzers fuzz-short fuzz check dialogue system service clients torture demo
+.PHONY: deps debs fuzzers fuzz-short fuzz check dialogue system service clients torture demo soak
