@@ -161,6 +161,34 @@ class Site:
             insert into postern.usage (domain, slot, messages, octets)
                 select domain, 0, sum(messages), sum(octets) from postern.mailbox group by 1""")
 
+    def copies(self, model, name, count, messages=None):
+        """name1@ up to name<count>@ in the domain of model, with its password and its (first) messages, whose octets are shared."""
+        domain = model.partition("@")[2]
+        few = "" if messages is None else f" and g.uid <= {messages}"
+        self.sql(f"""
+            begin;
+            create temporary table copy on commit drop as
+                select nextval(pg_get_serial_sequence('postern.mailbox', 'mailbox')) as mailbox, o.mailbox as model, o.domain,
+                       '{name}' || n || '@{domain}' as address
+                  from postern.mailbox o, generate_series(1, {count}) n where o.address = '{model}';
+            insert into postern.mailbox (mailbox, domain, address) overriding system value select mailbox, domain, address from copy;
+            insert into postern.credential (mailbox, kind, secret)
+                select m.mailbox, c.kind, c.secret from copy m join postern.credential c on c.mailbox = m.model;
+            insert into postern.message (mailbox, uid, content, octets)
+                select m.mailbox, g.uid, g.content, g.octets from copy m join postern.message g on g.mailbox = m.model{few};
+            update postern.content c set refs = c.refs + s.n
+              from (select g.content, count(*) as n from copy m join postern.message g using (mailbox) group by 1) s
+             where s.content = c.content;
+            update postern.mailbox b set messages = s.n, octets = s.o, next_uid = s.u + 1
+              from (select mailbox, count(*) as n, sum(g.octets) as o, max(g.uid) as u
+                      from copy join postern.message g using (mailbox) group by 1) s
+             where s.mailbox = b.mailbox;
+            insert into postern.usage (domain, slot, messages, octets)
+                select domain, mailbox % 16, sum(messages), sum(octets) from postern.mailbox group by 1, 2
+                on conflict (domain, slot) do update set messages = excluded.messages, octets = excluded.octets;
+            commit""")
+        return [f"{name}{n}@{domain}" for n in range(1, count + 1)]
+
     def stored(self, address):
         """uid, octets and a checksum of each message, by the tables alone."""
         return self.sql(f"""

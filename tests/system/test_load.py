@@ -67,25 +67,8 @@ class Load(unittest.TestCase):
         return workers[0]
 
     def copies(self, count, name="many", messages=1):
-        """count mailboxes with the password and the first messages of one that is there, without copying their octets."""
-        self.site.sql(f"""
-            begin;
-            insert into postern.mailbox (domain, address)
-                select domain, '{name}' || n || '@example.org' from postern.mailbox, generate_series(1, {count}) n
-                 where address = 'model@example.org';
-            insert into postern.credential (mailbox, kind, secret)
-                select m.mailbox, c.kind, c.secret from postern.mailbox m, postern.credential c join postern.mailbox o using (mailbox)
-                 where m.address ~ '^{name}[0-9]+@' and o.address = 'model@example.org';
-            insert into postern.message (mailbox, uid, content, octets)
-                select m.mailbox, g.uid, g.content, g.octets from postern.mailbox m, postern.message g join postern.mailbox o using (mailbox)
-                 where m.address ~ '^{name}[0-9]+@' and o.address = 'model@example.org' and g.uid <= {messages};
-            update postern.content c set refs = c.refs + {count} from postern.message g join postern.mailbox o using (mailbox)
-                where o.address = 'model@example.org' and g.content = c.content and g.uid <= {messages};
-            update postern.mailbox m set messages = s.n, octets = s.o, next_uid = {messages} + 1
-                from (select mailbox, count(*) n, sum(octets) o from postern.message group by mailbox) s
-                where s.mailbox = m.mailbox and m.address ~ '^{name}[0-9]+@';
-            commit""")
-        return [f"{name}{n}@example.org" for n in range(1, count + 1)]
+        """count mailboxes with the password and the first messages of one that is there."""
+        return self.site.copies("model@example.org", name, count, messages)
 
 
 class Maildrops(Load):
