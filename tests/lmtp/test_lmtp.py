@@ -234,6 +234,19 @@ class Envelope(Case):
         self.assertEqual(int(self.site.sql("select refs from postern.content order by content desc limit 1")), 3)
         self.site.checked()
 
+    def test_shared_and_own_are_deleted_together(self):
+        """What one QUIT removes: the content that nobody shares goes, of the shared one a reference."""
+        before = self.site.contents()
+        self.connect().deliver(LETTER, U1, U2)
+        self.connect().deliver(LETTER, U1)
+        for user, messages, left in ((U1, 2, 1), (U2, 1, 0)):
+            with self.site.login(user) as pop:
+                for n in range(messages):
+                    pop.ok(f"DELE {n + 1}")
+                pop.ok("QUIT")
+            self.assertEqual(self.site.contents(), before + left)
+            self.site.checked()
+
     def test_alias_over_domains(self):
         self.site.empty("v1", domain="t2.example")
         self.connect().deliver(LETTER, f"far@{DOMAIN}")
