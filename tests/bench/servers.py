@@ -105,8 +105,8 @@ class Lab:
         self.sql("create extension if not exists pg_stat_statements")
 
     def up(self):
-        env = dict(os.environ, POSTERN_LAB_PGCONF="shared_preload_libraries = 'pg_stat_statements'\nshared_buffers = 1GB\n"
-                   "min_wal_size = 1GB\nmax_wal_size = 2GB\n")
+        env = dict(os.environ, POSTERN_LAB_PGCONF="shared_preload_libraries = 'plpgsql, pg_stat_statements'\n"
+                   "pg_stat_statements.track = none\nshared_buffers = 1GB\nmin_wal_size = 1GB\nmax_wal_size = 2GB\n")
         out = sh(LAB, "up", self.dir, "--pop3", self.port, "--pop3s", self.tls_port, "--lmtp", self.lmtp, env=env).stdout
         self.facts = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
         self.root = int(pathlib.Path(self.dir, "posternd.pid").read_text())
@@ -121,6 +121,13 @@ class Lab:
         """As a server that is not new: there are segments of the WAL to be used again."""
         self.sql("select pg_switch_wal() from generate_series(1, 60) n where pg_logical_emit_message(true, 'bench', n::text) is not null")
         self.sql("checkpoint")
+
+    def count_statements(self, what):
+        """What is timed does not pay for being counted, so: 'top', and 'none' again."""
+        self.sql(f"alter system set pg_stat_statements.track = '{what}'")
+        self.sql("select pg_reload_conf()")
+        time.sleep(0.5)
+        self.sql("select pg_stat_statements_reset()")
 
     def ctl(self, *args, stdin=None):
         return sh(BUILD / "posternctl", "-c", self.facts["CONF"], *args, stdin=stdin)
