@@ -84,6 +84,32 @@ class Bodies(unittest.TestCase):
                 self.assertEqual(kit.unstuffed(pop.body()), letters[n - 1], f"message {n}")
             pop.ok("QUIT")
 
+    def test_others_change_what_is_read_ahead(self):
+        """One range of uids is read: what was removed from it meanwhile is missed alone, what came back into it is nobody's."""
+        letters = [kit.letter(n, 300 + n) for n in range(1, 41)]
+        self.round_trip(letters)
+        self.site.account("elsewhere@example.org")
+        here, there = self.site.mailbox(WHO), self.site.mailbox("elsewhere@example.org")
+        uids = self.site.sql(f"select uid from postern.message where mailbox = {here} order by uid").split()
+        moved = f"uid in ({uids[3]}, {uids[29]})"
+        self.site.sql(f"""update postern.message set mailbox = {there} where mailbox = {here} and {moved};
+            update postern.mailbox set expunges = expunges + 1 where mailbox = {here}""")
+        for listing in (letters, uids):
+            del listing[29], listing[3]
+        gone = {3, 20, 38}
+        with self.site.login(WHO) as pop:
+            self.assertEqual(pop.stat()[0], 38)
+            self.site.sql(f"""update postern.message set mailbox = {here} where mailbox = {there} and {moved};
+                select postern.remove_messages({here}, array[{", ".join(uids[n - 1] for n in gone)}])""")
+            for n in range(1, 39):
+                if n in gone:
+                    self.assertRegex(pop.cmd(f"RETR {n}"), rb"^-ERR .*no longer there")
+                else:
+                    self.assertEqual(pop.retr(n), letters[n - 1], f"message {n}")
+            pop.ok("QUIT")
+        self.site.recount(WHO)
+        self.site.recount("elsewhere@example.org")
+
     def test_octets_that_are_not_canonical(self):
         """Y04: a dot behind a bare LF or CR in what is stored cannot end the reply."""
         self.round_trip([HEAD + b"a--.--b--.--c" + b"\r\n"])
