@@ -25,7 +25,7 @@ class Aside(unittest.TestCase):
                 select m.mailbox, c.kind, c.secret from postern.mailbox m, postern.credential c where m.mailbox <> c.mailbox""")
 
     def setUp(self):
-        for name in self.names[:8]:
+        for name in self.names[:4]:
             self.site.fill(name, self.letters)
 
     def logged_in(self):
@@ -46,9 +46,9 @@ class Aside(unittest.TestCase):
         return aside.pop()
 
     def aside(self, pid):
-        """Of the first eight those that were moved."""
+        """Of the first four those that were moved."""
         there = self.site.sql(f"select address from postern.held_maildrops() where pid = {pid}").split()
-        return [n for n, name in enumerate(self.names[:8]) if name in there]
+        return [n for n, name in enumerate(self.names[:4]) if name in there]
 
     def refused(self, address, name):
         with kit.Pop(address) as pop:
@@ -64,7 +64,7 @@ class Aside(unittest.TestCase):
         def try_to_get_in():
             """While they are moved, and afterwards."""
             while not over.is_set():
-                for n, address in enumerate(others * 4):
+                for n, address in enumerate(others * 2):
                     with kit.Pop(address) as pop:
                         pop.ok("USER " + self.names[n])
                         strange.append(pop.cmd("PASS " + kit.PASSWORD))
@@ -105,7 +105,7 @@ class Aside(unittest.TestCase):
         self.moved(lanes)
         for pid in self.site.tree()[1]:
             kit.kill(pid)
-        for name in self.names[:8]:
+        for name in self.names[:4]:
             with self.site.login_soon(name) as pop:
                 pop.ok("QUIT")
         self.assertTrue(kit.wait_until(lambda: self.site.sql(HELD) == "", 15))
