@@ -110,7 +110,7 @@ static int64_t locks_of(int64_t mailbox)
 /* As soon as the database has noticed that connections are gone. */
 static void expect_no_locks(int64_t mailbox)
 {
-    for (int i = 0; i < 2000 && locks_of(mailbox) > 0; i++)
+    for (int i = 0; i < 15000 && locks_of(mailbox) > 0; i++)
         turn_for(2);
     assert_int_equal(locks_of(mailbox), 0);
 }
