@@ -5,6 +5,7 @@ A finding is a text that begins with its name. It must never repair.
 """
 import os
 import pathlib
+import re
 import time
 
 import account
@@ -80,6 +81,15 @@ def leftovers(site):
             continue
         problems += [f"spool: process {pid} has {link} open" for link in links if link.startswith(f"{spool}/")]
     return problems
+
+
+def crashes(log):
+    """Ends of processes, in the log of posternd, that neither the injector's signal nor want of memory explains."""
+    starved = "out of memory" in log
+    return [f"crash: {line}" for line in log.splitlines()
+            if re.search(r"exited with status [1-9]|broken promise", line)
+            or (killed := re.search(r"was killed by signal (\d+)", line))
+            and killed.group(1) != "9" and not (starved and killed.group(1) == "6")]
 
 
 def everything(site, boxes, book, patience=5):

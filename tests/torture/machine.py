@@ -162,11 +162,3 @@ class Machine:
         """One master, and its cells without anything of an older one."""
         master, workers, helpers = self.processes()
         return master is not None and len(workers) == 2 and len(helpers) == 2
-
-    def crashes(self):
-        """Ends of processes that neither the injector nor want of memory explains."""
-        lines = self.site.log_text().splitlines()
-        starved = any("out of memory" in line for line in lines)
-        return [line for line in lines
-                if ("was killed by signal" in line and "signal 9 " not in line and not (starved and "signal 6 " in line))
-                or "assertion" in line]

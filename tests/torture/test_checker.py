@@ -332,5 +332,16 @@ class Planted(unittest.TestCase):
             self.expect("spool")
 
 
+class Crashes(unittest.TestCase):
+    def test_each(self):
+        line = "2026-01-01T00:00:00.000Z posternd[1]: worker 1 (pid 2) "
+        for end, memory, found in (("was killed by signal 9 (Killed)", "", False), ("was killed by signal 11 (Segmentation fault)", "", True),
+                                   ("was killed by signal 31 (Bad system call)", "out of memory\n", True),
+                                   ("was killed by signal 6 (Aborted)", "", True), ("was killed by signal 6 (Aborted)", "out of memory\n", False),
+                                   ("exited with status 0", "", False), ("exited with status 1", "", True)):
+            self.assertEqual(bool(check.crashes(memory + line + end + "\n")), found, end)
+        self.assertTrue(check.crashes("broken promise at x.c:1: n > 0\n"))
+
+
 if __name__ == "__main__":
     unittest.main()
