@@ -15,13 +15,11 @@ lab = kit.lab
 
 
 class Faults:
-    """needs: "disks", or None. short: quick, and works everywhere."""
-
     def __init__(self, machine, rng):
         self.machine, self.site, self.rng = machine, machine.site, rng
         self.table = {
             "worker killed": self.kill_worker, "helper killed": self.kill_helper, "master killed": self.kill_master,
-            "all of posternd killed": self.kill_all, "posternd reloaded": self.reload,
+            "all of posternd killed": self.kill_all, "posternd reloaded": self.reload, "posternd upgraded": self.upgrade,
             "backend killed": self.kill_backend, "lanes terminated": self.terminate_lanes,
             "PostgreSQL restarted, fast": lambda: self.restart("fast"),
             "PostgreSQL restarted, immediate": lambda: self.restart("immediate"),
@@ -69,6 +67,10 @@ class Faults:
 
     def reload(self):
         self.signal(self.machine.processes()[0], signal.SIGHUP)
+        yield 0
+
+    def upgrade(self):
+        self.site.ctl("upgrade", check=False)
         yield 0
 
     def kill_backend(self):
