@@ -18,15 +18,24 @@
 
 #include "daemon/base/mem.h"
 
+/*
+ * Octets that the kernel takes beyond what the client's window has room for.
+ * Without it a client that does not read costs up to tcp_wmem, 4 MiB, of an
+ * amount that all sockets of the host share, and takes it from the others.
+ */
+enum { UNSENT = 65536 };
+
 struct fd fd_take(int fd)
 {
     struct fd taken = { .fd = fd, .kind = FD_SOCKET };
-    const int on = 1;
+    const int on = 1, unsent = UNSENT;
     struct stat st;
 
     /* A reply is one write and must not wait for the client's ACK. Also tells whether it is a socket at all. */
-    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 || errno != ENOTSOCK)
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 || errno != ENOTSOCK) {
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
         return taken;
+    }
     bool waits = fstat(fd, &st) == 0 && (S_ISFIFO(st.st_mode) || (S_ISCHR(st.st_mode) && isatty(fd)));
     if (!waits) {
         taken.kind = FD_FILE;

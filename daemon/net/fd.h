@@ -23,7 +23,7 @@ struct fd {
     bool put_back;  /* O_NONBLOCK was set by us */
 };
 
-/* Owns fd from now on. Sets TCP_NODELAY where it is TCP. */
+/* Owns fd from now on. Where it is TCP: sets TCP_NODELAY, and how much of what cannot be sent yet the kernel takes. */
 struct fd fd_take(int fd);
 /* Puts O_NONBLOCK back as it was, as others may share the descriptor, and closes. */
 void fd_close(struct fd *fd);
