@@ -12,6 +12,7 @@
 #   make bench                 figures (ROUNDS=5 SECONDS=4); bench-quick: some, in three minutes
 #   make check-sanitized       the same tests with AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
 #   make soak                  an hour of mixed traffic: does anything grow (MINUTES=60)
+#   make load                  10,000 hostile connections of each kind, and what others feel (COUNT=10000)
 #   make lint                  cppcheck, mandoc -T lint
 #   make analyze               the same, gcc -fanalyzer and clang-tidy
 #   make install               PREFIX=/usr/local DESTDIR=

@@ -63,7 +63,12 @@ fuzz:
 	@tests/fuzz/run $(BUILD)/libfuzzer/fuzz minutes $(MINUTES)
 	@$(if $(CORPUS),tests/fuzz/run $(BUILD)/libfuzzer/fuzz $(CORPUS))
 
-# ---------------------------------------------------------------------- soak
+# ------------------------------------------------------------- load and soak
+
+COUNT ?= 10000
+load: deps
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) tests/load/run --count $(COUNT)
 
 soak: MINUTES = 60
 soak: deps
@@ -103,4 +108,4 @@ demo: deps
 	@$(MAKE) --no-print-directory all
 	@BUILD=$(BUILD) ONCE=$(ONCE) tests/demo
 
-.PHONY: deps debs fuzzers fuzz-short fuzz check dialogue system service clients torture demo soak
+.PHONY: deps debs fuzzers fuzz-short fuzz check dialogue system service clients torture demo soak load
