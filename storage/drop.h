@@ -83,7 +83,8 @@ void piece_release(struct piece_ref *ref);
 
 /*
  * piece counts from 0; the first one begins with the Delivered-To line where
- * there is one. A piece is at most 256 KiB (32 parts of 8,000 octets). DB_NOT_FOUND: the
+ * there is one. A piece is at most 256 KiB (32 parts of 8,000 octets), or eight
+ * parts while the pieces that are held in this process take more than 64 MiB. DB_NOT_FOUND: the
  * message was removed by somebody else. DB_BUG: what is stored does not have
  * the octets that the listing says (logged): never send the end of it.
  */

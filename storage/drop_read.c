@@ -16,11 +16,13 @@
 enum {
     PIECE_PARTS = 32,
     BEGINNING_PARTS = 1,
+    FEW_PARTS = 8,
     PART_OCTETS = 8000,
     SMALL_OCTETS = PIECE_PARTS * PART_OCTETS,  /* a message that fits in one piece, parts being what they are */
     WINDOW_GROWS = 4,
     WINDOW_MAX = 512,
     AHEAD_IDLE_MS = 5000,
+    PLENTY = 64 << 20,          /* octets that clients may have us hold before all get less at once */
 };
 
 /* One statement under way. The drop outlives it, as the lock is given back behind it on the same lane. */
@@ -250,6 +252,9 @@ int drop_read(struct drop *drop, size_t i, uint32_t piece, bool beginning, struc
             q.parts = BEGINNING_PARTS;
         drop->next_in_order = i + 1;
     }
+    /* Thousands that ask for much and do not read would have us hold a long piece for each. */
+    if (q.count == 1 && q.parts > FEW_PARTS && piece_octets() > PLENTY)
+        q.parts = FEW_PARTS;
     ask(drop, &q);
     return 0;
 }

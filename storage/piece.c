@@ -14,7 +14,7 @@
 enum { COL_UID, COL_PART, COL_DELIVERED_TO, COL_DATA };
 
 struct piece_ref {
-    size_t refs;
+    size_t refs, octets;
     PGresult *res;
 };
 
@@ -23,6 +23,8 @@ struct piece_set {
     size_t count;
     struct piece_part parts[];  /* behind them the spans, behind those the Delivered-To lines */
 };
+
+static size_t all_octets;
 
 static const struct span header = { "Delivered-To: ", sizeof "Delivered-To: " - 1 };
 
@@ -35,8 +37,14 @@ void piece_release(struct piece_ref *ref)
 {
     if (--ref->refs > 0)
         return;
+    all_octets -= ref->octets;
     PQclear(ref->res);
     mem_free(ref);      /* the first member of its set */
+}
+
+size_t piece_octets(void)
+{
+    return all_octets;
 }
 
 struct piece_ref *piece_set_ref(struct piece_set *set)
@@ -122,6 +130,8 @@ struct piece_set *piece_set_new(PGresult *res, const struct listing *listing, si
 
     set->ref.refs = 1;
     set->ref.res = res;
+    set->ref.octets = PQresultMemorySize(res);
+    all_octets += set->ref.octets;
     set->count = count;
     place.span = (struct span *)(void *)&set->parts[count];
     place.text = (char *)place.span + spans;

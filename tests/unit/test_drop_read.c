@@ -4,6 +4,7 @@
  * something else.
  */
 #include "tests/unit/db_fixture.h"
+#include "storage/piece.h"
 
 static void expect_status(enum db_status is, enum db_status wanted)
 {
@@ -254,6 +255,50 @@ static void not_wanted_any_more(void **state)
     mem_free(body);
 }
 
+static size_t octets_of(const struct piece *piece)
+{
+    size_t octets = 0;
+
+    for (size_t i = 0; i < piece->count; i++)
+        octets += piece->spans[i].len;
+    return octets;
+}
+
+/* P7: while clients that do not read have us hold much, pieces are short; then they are long again. */
+static void little_at_once(void **state)
+{
+    enum { OCTETS = 600000, HELD = 1000 };
+    struct store *store = test_store(&test_settings);
+    int64_t mailbox = mailbox_new();
+    char *body = body_new(4, OCTETS);
+    struct piece_ref *held[HELD];
+    size_t n = 0;
+    struct got g;
+
+    (void)state;
+    message_add(mailbox, body, OCTETS, NULL, NULL);
+    struct drop *d = must_open(store, mailbox);
+    assert_int_equal(piece_octets(), 0);
+    do {
+        g = read_piece(d, 0, 0);
+        expect_status(g.status, DB_OK);
+        held[n++] = g.piece.ref;
+    } while (octets_of(&g.piece) == 256000 && n < HELD);
+    assert_true(n > 200 && n < 300);
+    assert_int_equal(octets_of(&g.piece), 64000);
+    expect_message(d, 0, "", body, OCTETS);
+    while (n > 0)
+        piece_release(held[--n]);
+    assert_int_equal(piece_octets(), 0);
+    g = read_piece(d, 0, 0);
+    assert_int_equal(octets_of(&g.piece), 256000);
+    piece_release(g.piece.ref);
+    expect_message(d, 0, "", body, OCTETS);
+    expect_status(finish(d, NULL), DB_OK);
+    mem_free(body);
+    store_free(&store);
+}
+
 /* Y11, X08: what is stored is not what the listing says. */
 static void stored_wrong(void **state)
 {
@@ -301,7 +346,7 @@ int main(void)
         cmocka_unit_test(in_order),
         cmocka_unit_test(in_any_order), cmocka_unit_test(beginnings),
         cmocka_unit_test(read_ahead_has_bounds),
-        cmocka_unit_test(not_wanted_any_more),
+        cmocka_unit_test(not_wanted_any_more), cmocka_unit_test(little_at_once),
         cmocka_unit_test(stored_wrong),
     };
     if (without_database("drop_read"))
