@@ -2,6 +2,7 @@
 
 It must never repair what it sees: a wrong octet has to reach the test.
 """
+import ctypes
 import importlib.machinery
 import importlib.util
 import os
@@ -536,6 +537,11 @@ def kill(pid, signo=signal.SIGKILL):
     os.kill(pid, signo)
     if signo == signal.SIGKILL:
         wait_until(lambda: not alive(pid), 5)
+
+
+def die_with_parent():
+    """For a child process that has nobody to end it when its parent is killed."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)             # PR_SET_PDEATHSIG
 
 
 def fds(pid):

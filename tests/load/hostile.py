@@ -112,6 +112,7 @@ class Slow:
         return held
 
     def run(self, pipe):
+        kit.die_with_parent()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -175,6 +176,7 @@ class Flood:
         return number
 
     def run(self, pipe):
+        kit.die_with_parent()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         os.nice(19)
         pipe.send((self.at_once, []))
@@ -234,6 +236,7 @@ class Others:
             pop.ok("QUIT")
 
     def run(self, name):
+        kit.die_with_parent()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if name == "delivery":
             lmtp = lmtpkit.Lmtp(f"127.0.0.1:{self.site.lmtp}", timeout=60)

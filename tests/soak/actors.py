@@ -188,6 +188,7 @@ class Actor:
         self.process = multiprocessing.Process(target=self.run, daemon=True)
 
     def run(self):
+        kit.die_with_parent()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         threads = [threading.Thread(target=self.thread, args=(n,)) for n in range(self.threads)]
         for thread in threads:
@@ -239,6 +240,7 @@ class Probe:
         self.process = multiprocessing.Process(target=self.run, daemon=True)
 
     def run(self):
+        kit.die_with_parent()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         near, far = socket.socketpair()
         if os.fork() == 0:

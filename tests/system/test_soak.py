@@ -17,8 +17,8 @@ import report                   # noqa: E402
 class Soak(unittest.TestCase):
     def test_some_seconds(self):
         with tempfile.TemporaryDirectory() as folder:
-            done = subprocess.run([str(SOAK / "run"), "--seconds", "4", "--results", folder], stdout=subprocess.PIPE,
-                                  stderr=subprocess.STDOUT, text=True, check=False, timeout=120)
+            done = subprocess.run([str(SOAK / "run"), "--seconds", "4", "--rate", "2", "--seed", "1", "--results", folder], stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True, check=False, timeout=300)
             self.assertEqual(done.returncode, 0, done.stdout)
             result = json.loads(pathlib.Path(folder, "soak.json").read_text())
             self.assertIn("verdict: flat", pathlib.Path(folder, "soak.txt").read_text())
