@@ -103,8 +103,7 @@ class Descriptors(Case):
         daemon.start(preexec_fn=few_descriptors)
         self.site.wait_lanes(len(others) + 2)
         lanes = set(self.site.lane_pids()) - set(others)
-        worker, = (pid for pid in daemon.pids() if pid != daemon.proc.pid and
-                   not pathlib.Path(f"/proc/{pid}/comm").read_text().startswith("posternd a"))
+        worker, = (pid for pid in daemon.pids() if pathlib.Path(f"/proc/{pid}/comm").read_text().startswith("posternd w"))
 
         with kit.Pop(daemon.address) as there, lmtpkit.Lmtp(f"127.0.0.1:{lmtp_at}") as lmtp:
             there.login(GOOD)
