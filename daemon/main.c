@@ -17,6 +17,7 @@
 
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/secret.h"
 #include "daemon/certs.h"
 #include "daemon/config.h"
 #include "daemon/flags.h"
@@ -180,6 +181,7 @@ int main(int argc, char **argv)
 
     stdio_ensure();
     reset_signals();
+    secret_no_core();   /* a master, and a check, have the keys of certificates in memory */
     if (f.inetd && !f.check && !sd_is_listening(0))
         return one_session(&f);
     if (f.help) {
