@@ -184,9 +184,9 @@ class Site:
               from (select mailbox, count(*) as n, sum(g.octets) as o, max(g.uid) as u
                       from copy join postern.message g using (mailbox) group by 1) s
              where s.mailbox = b.mailbox;
+            delete from postern.usage;
             insert into postern.usage (domain, slot, messages, octets)
-                select domain, mailbox % 16, sum(messages), sum(octets) from postern.mailbox group by 1, 2
-                on conflict (domain, slot) do update set messages = excluded.messages, octets = excluded.octets;
+                select domain, 0, sum(messages), sum(octets) from postern.mailbox group by 1;
             commit""")
         return [f"{name}{n}@{domain}" for n in range(1, count + 1)]
 
