@@ -114,13 +114,15 @@ def idle(place, state, rng, number):
     """Logs in and stays, says NOOP at times; some leave without a word."""
     held = state.setdefault("held", [])
     now = time.monotonic()
-    for entry in [e for e in held if e[0] < now]:
+    over = [e for e in held if e[0] < now]
+    for entry in over:
         held.remove(entry)
         with entry[2] as pop:
             if rng.random() < 0.7:
                 pop.ok("NOOP")
                 pop.ok("QUIT")
-    if number not in [e[1] for e in held]:
+    # Nor at once where one has just left without a word, which the server may not know yet.
+    if number not in [e[1] for e in held + over]:
         held.append((now + rng.uniform(*state["hold"]), number, place.login("idle", number)))
 
 
