@@ -6,6 +6,7 @@
  */
 #include "daemon/worker.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -33,6 +34,7 @@ struct worker {
     struct proxy_gate *gate;
     struct listener *listener;      /* NULL: accepts no more, ever */
     bool full;
+    size_t most;                    /* clients at once since memory was given back last */
     struct timer *deadline;         /* of those that drain */
     struct timer *beat;
     int orders;                     /* -1: none come */
@@ -40,7 +42,7 @@ struct worker {
     int status;
 };
 
-enum { BEAT_MS = 500 };
+enum { BEAT_MS = 500, CROWD = 256 };
 
 /* --------------------------------------------------------------- sessions */
 
@@ -205,11 +207,28 @@ static void wrong_schema(void *arg, const char *text)
 
 /* ------------------------------------------------------ gauges and orders */
 
+/*
+ * What a crowd took is free when it has left, but lies scattered, and the
+ * allocator keeps it for as long as we live unless it is asked.
+ */
+static void give_back(struct worker *w)
+{
+    size_t now = clients(w);
+
+    if (now > w->most) {
+        w->most = now;
+    } else if (w->most >= CROWD && now <= w->most / 4) {
+        malloc_trim(0);
+        w->most = now;
+    }
+}
+
 static void beat(void *arg)
 {
     struct worker *w = arg;
 
     serve_measure(&w->serve);
+    give_back(w);
     timer_set(w->beat, BEAT_MS);
 }
 

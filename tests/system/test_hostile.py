@@ -66,6 +66,8 @@ class Load(Case):
             self.assertLess(kit.rss(self.worker) - size, len(slow) * COUNT * 200_000)
         self.assertEqual([one.end() for one in slow], [COUNT] * len(slow))
         self.soon_as_before(fds)
+        if not kit.sanitized():
+            self.assertTrue(kit.wait_until(lambda: kit.rss(self.worker) - size < 4 << 20, 5), kit.rss(self.worker) - size)
         self.served()
         self.site.checked()
 
