@@ -158,7 +158,7 @@ class Slow:
 
 
 class Flood:
-    """As fast as it goes, until end(), which tells how many connections that were. Of low priority: a stranger has his own machine."""
+    """As fast as it goes, until end(), which tells how many connections that were. Of lower priority: a stranger has his own machine."""
 
     def __init__(self, addresses, name, at_once=AT_ONCE, first=0):
         self.port, (self.say, self.lines), self.at_once, self.first = addresses.port["pop3"], FLOODS[name], at_once, first
@@ -178,7 +178,7 @@ class Flood:
     def run(self, pipe):
         kit.die_with_parent()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        os.nice(19)
+        os.nice(5)
         pipe.send((self.at_once, []))
         pipe.send(asyncio.run(self.flood(pipe)))
 
