@@ -62,8 +62,11 @@ def series(rows, began):
         found[f"{name}, {'PSS' if ours else 'anonymous'} KiB"] = "memory", [(t, p["pss" if ours else "anonymous"]) for t, p in mine]
         if ours:
             found[f"{name}, heap KiB"] = "memory", [(t, p["anonymous"]) for t, p in mine]
-            if mine[0][1]["fds"] >= 0:
+            if mine[0][1]["fds"] >= 0 and not name.startswith("worker"):
                 found[f"{name}, descriptors"] = "fds", [(t, p["fds"]) for t, p in mine]
+    # Together: which worker gets a client is chance.
+    found["workers, descriptors"] = "fds", [(at(r), sum(p["fds"] for n, p in r["processes"].items() if n.startswith("worker")))
+                                            for r in rows]
     found["database without history, octets"] = "stored", [(at(r), r["stored"]) for r in rows]
     found["messages"] = "messages", [(at(r), r["messages"]) for r in rows]
     found["dead tuples"] = "dead", [(at(r), r["dead"]) for r in rows]
@@ -87,6 +90,21 @@ def latencies(samples, began, length):
     return found
 
 
+def costs(rows, began, length):
+    """CPU seconds a minute of posternd and of PostgreSQL's backends for it, in the same quarters: what latency is where others load
+    the machine, this is not."""
+    def used(chosen, since, until):
+        some = [r for r in rows if since <= r["at"] - began < until]
+        if len(some) < 2:
+            return float("nan")
+        a, b = some[0], some[-1]
+        return sum(p["cpu"] - a["processes"][n]["cpu"] for n, p in b["processes"].items()
+                   if n in a["processes"] and chosen(n)) / (b["at"] - a["at"]) * 60
+    return {what: (used(chosen, length * 0.1, length * 0.35), used(chosen, length * 0.75, length + 1))
+            for what, chosen in (("posternd", lambda n: not n.startswith("postern_") and n.split()[0] in ("master", "worker", "helper")),
+                                 ("backends", lambda n: n.startswith("postern_")))}
+
+
 def text(result):
     """The table."""
     out = [f"{result['minutes']:.1f} minutes, seed {result['seed']}: " + ", ".join(
@@ -103,6 +121,8 @@ def text(result):
     for name, row in result["latency"].items():
         (a, b), (c, d) = row["p50"], row["p99"]
         out.append(f"{name:20} {a:10.2f} {b:8.2f} {b / a:7.2f} {c:10.2f} {d:8.2f} {d / c:7.2f}")
+    for what, (early, late) in result["cpu"].items():
+        out.append(f"{what + ', CPU s/minute':20} {early:10.2f} {late:8.2f} {late / max(early, 1e-9):7.2f}")
     out.append("echo and disk are the machine's own, without the server: compare with them.")
     out.append("")
     out.append(f"WAL {result['wal_per_minute'] / 1e6:.1f} MB a minute; history {result['history_per_minute'] / 1e6:.2f} MB "

@@ -25,7 +25,7 @@ class Soak(unittest.TestCase):
         self.assertEqual(result["wrong"], [])
         self.assertEqual(set(result["done"]), {"poll", "fetch", "keep", "idle", "vanish", "wrong", "deliver"})
         self.assertGreaterEqual(len(result["rows"]), 7)
-        for name in ("worker 1, PSS KiB", "worker 2, descriptors", "helper 4, heap KiB", "postern_mail 4, anonymous KiB",
+        for name in ("worker 1, PSS KiB", "workers, descriptors", "helper 4, heap KiB", "postern_mail 4, anonymous KiB",
                      "dead tuples", "database without history, octets"):
             self.assertIn(name, result["verdict"])
         self.assertEqual({name for name, _, _ in result["samples"]}, {"poll", "delivery", "echo", "disk"})
