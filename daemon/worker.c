@@ -34,7 +34,8 @@ struct worker {
     struct proxy_gate *gate;
     struct listener *listener;      /* NULL: accepts no more, ever */
     bool full;
-    size_t most;                    /* clients at once since memory was given back last */
+    size_t give_back_at;            /* when no more clients than this are left of a crowd; 0: there was none */
+    unsigned leaving;               /* beats since then */
     struct timer *deadline;         /* of those that drain */
     struct timer *beat;
     int orders;                     /* -1: none come */
@@ -42,7 +43,7 @@ struct worker {
     int status;
 };
 
-enum { BEAT_MS = 500, CROWD = 256 };
+enum { BEAT_MS = 500, CROWD = 256, LEAVING = 4 };
 
 /* --------------------------------------------------------------- sessions */
 
@@ -209,17 +210,21 @@ static void wrong_schema(void *arg, const char *text)
 
 /*
  * What a crowd took is free when it has left, but lies scattered, and the
- * allocator keeps it for as long as we live unless it is asked.
+ * allocator keeps it for as long as we live unless it is asked: whenever three
+ * quarters of those have left who were there when it was asked last, and some
+ * beats later, as what they read comes back when the database has answered.
  */
 static void give_back(struct worker *w)
 {
     size_t now = clients(w);
 
-    if (now > w->most) {
-        w->most = now;
-    } else if (w->most >= CROWD && now <= w->most / 4) {
+    if (now >= CROWD && now / 4 > w->give_back_at) {
+        w->give_back_at = now / 4;
+        w->leaving = 0;
+    } else if (w->give_back_at > 0 && now <= w->give_back_at && ++w->leaving == LEAVING) {
         malloc_trim(0);
-        w->most = now;
+        w->leaving = 0;
+        w->give_back_at = now / 4;
     }
 }
 

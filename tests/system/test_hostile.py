@@ -67,7 +67,7 @@ class Load(Case):
         self.assertEqual([one.end() for one in slow], [COUNT] * len(slow))
         self.soon_as_before(fds)
         if not kit.sanitized():
-            self.assertTrue(kit.wait_until(lambda: kit.rss(self.worker) - size < 4 << 20, 5), kit.rss(self.worker) - size)
+            self.assertTrue(kit.wait_until(lambda: kit.rss(self.worker) - size < 4 << 20, 15), kit.rss(self.worker) - size)
         self.served()
         self.site.checked()
 
