@@ -13,6 +13,8 @@
 #   make check-sanitized       the same tests with AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
 #   make soak                  an hour of mixed traffic: does anything grow (MINUTES=60)
 #   make load                  10,000 hostile connections of each kind, and what others feel (COUNT=10000)
+#   make check-allocations     every allocation fails once, in a session, a delivery, a helper and in tools
+#   make coverage              lines and branches that the tests reach, by folder
 #   make lint                  cppcheck, mandoc -T lint
 #   make analyze               the same, gcc -fanalyzer and clang-tidy
 #   make install               PREFIX=/usr/local DESTDIR=

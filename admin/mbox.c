@@ -34,9 +34,9 @@ static bool month(struct span word, int *month_r)
 {
     static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
-    for (int i = 0; i < 12; i++)
+    for (size_t i = 0; i < 12; i++)
         if (span_is_nocase(word, (struct span){ names + 3 * i, 3 })) {
-            *month_r = i;
+            *month_r = (int)i;
             return true;
         }
     return false;

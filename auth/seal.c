@@ -181,7 +181,7 @@ int seal_open(const struct keyring *r, const struct seal_row *row, const char *s
     unsigned char box[NONCE + SCHEME_TEXT_MAX + TAG], beside[ROW_MAX];
     unsigned long long got = 0;
     size_t len = 0;
-    struct span id;
+    struct span id = { "", 0 };
     const char *end;
 
     out[0] = '\0';

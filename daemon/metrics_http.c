@@ -101,7 +101,7 @@ static void rested(evutil_socket_t fd, short what, void *listener)
 
 static void on_accept_error(struct evconnlistener *listener, void *arg)
 {
-    struct timeval rest = { 0, REST_MS * 1000 };
+    struct timeval rest = { 0, REST_MS * 1000L };
 
     evconnlistener_disable(listener);
     event_base_once(arg, -1, EV_TIMEOUT, rested, listener, &rest);

@@ -66,6 +66,11 @@ char *mem_strn(const char *s, size_t len)
     return copy;
 }
 
+_Noreturn void mem_exhausted(size_t size)
+{
+    out_of_memory(1, size);
+}
+
 void mem_free(void *p)
 {
     free(p);

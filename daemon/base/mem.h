@@ -17,6 +17,8 @@ void *mem_resize(void *p, size_t n, size_t size) __attribute__((returns_nonnull)
 char *mem_str(const char *s) __attribute__((malloc, returns_nonnull));
 char *mem_strn(const char *s, size_t len) __attribute__((malloc, returns_nonnull)); /* len octets and a NUL */
 void mem_free(void *p);
+/* For what a library could not allocate: the same end. */
+_Noreturn void mem_exhausted(size_t size);
 
 /*
  * ASSERT: a promise of our own code, kept in release builds too. Never for

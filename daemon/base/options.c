@@ -111,6 +111,14 @@ void options_free_list(struct option_list *list)
 
 /* --- names --- */
 
+/* libconfig has NULL where it had no memory for a name or a text. */
+static const char *kept(const char *text)
+{
+    if (text == NULL)
+        mem_exhausted(1);
+    return text;
+}
+
 static const struct option *row_named(const struct option_table *table, const char *name)
 {
     for (size_t i = 0; i < table->count; i++)
@@ -204,12 +212,12 @@ static void read_value(struct reading *r, const struct option *o, const config_s
             if (o->type == OPTION_DURATION && __builtin_mul_overflow(seconds, 1000, &v.number))
                 v.number = seconds < 0 ? INT64_MIN : INT64_MAX;
         } else if (type == CONFIG_TYPE_STRING && o->type != OPTION_INT) {
-            understood = option_value_parse(o->type, config_setting_get_string(s), &v);
+            understood = option_value_parse(o->type, kept(config_setting_get_string(s)), &v);
         }
         break;
     case OPTION_TEXT:
         understood = type == CONFIG_TYPE_STRING;
-        v.text = understood ? config_setting_get_string(s) : NULL;
+        v.text = understood ? kept(config_setting_get_string(s)) : NULL;
         break;
     }
     if (!understood) {
@@ -240,7 +248,7 @@ static void read_list_item(struct reading *r, config_setting_t *group, void *set
     }
     for (unsigned i = 0; i < (unsigned)config_setting_length(group); i++) {
         const config_setting_t *s = config_setting_get_elem(group, i);
-        const char *name = config_setting_name(s);
+        const char *name = kept(config_setting_name(s));
         const struct option *o = row_named(table, name);
         if (o != NULL) {
             read_value(r, o, s, settings);
@@ -274,7 +282,7 @@ static void read_list(struct reading *r, config_setting_t *s)
 
 static void read_top(struct reading *r, config_setting_t *s)
 {
-    const char *name = config_setting_name(s);
+    const char *name = kept(config_setting_name(s));
     struct nearest n = { NULL, SIZE_MAX };
 
     if (r->list != NULL && strcmp(name, r->list->name) == 0) {

@@ -206,7 +206,9 @@ void conn_write(struct conn *c, const void *data, size_t len)
     ASSERT(c->tls_next == NULL);
     if (c->out_lost || len == 0)
         return;
-    evbuffer_add(c->queue, data, len);
+    /* A reply with a gap in it must never go on (P1). */
+    if (evbuffer_add(c->queue, data, len) < 0)
+        mem_exhausted(len);
     schedule(c);
 }
 
@@ -233,7 +235,8 @@ void conn_write_ref(struct conn *c, const void *data, size_t len, void (*free_cb
     }
     struct reference *r = mem_alloc(sizeof *r);
     *r = (struct reference){ free_cb, arg };
-    evbuffer_add_reference(c->queue, data, len, reference_over, r);
+    if (evbuffer_add_reference(c->queue, data, len, reference_over, r) < 0)
+        mem_exhausted(sizeof *r);
     schedule(c);
 }
 

@@ -104,7 +104,7 @@ static bool read_key(const struct reader *r, struct tls_cert *cert, const struct
 
     cert->key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
     BIO_free(bio);
-    if (cert->key == NULL && memmem(text->data, text->len, "ENCRYPTED", 9) != NULL)
+    if (cert->key == NULL && text->data != NULL && memmem(text->data, text->len, "ENCRYPTED", 9) != NULL)
         return tell(r, "the key in %s has a passphrase, which nobody could give", file);
     if (cert->key == NULL)
         return tell(r, "there is no private key in %s: %s", file, reason());
@@ -126,7 +126,7 @@ bool tls_cert_load(struct tls_cert *cert, const char *cert_file, const char *key
 {
     const struct reader r = { problem, arg };
     struct buf text = BUF_EMPTY;
-    struct stat st;
+    struct stat st = { 0 };
     bool good;
 
     *cert = (struct tls_cert){ NULL, NULL, NULL };
