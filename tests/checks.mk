@@ -17,6 +17,12 @@ check-allocations: deps
 	@$(MAKE) --no-print-directory all
 	@FAILING_EACH=1 BUILD=$(BUILD) tests/run --one tests/system/test_failing.py
 
+# Descriptors and memory of each process, before and after.
+SESSIONS ?= 100000
+check-leaks: deps
+	@$(MAKE) --no-print-directory all
+	@LEAK_SESSIONS=$(SESSIONS) BUILD=$(BUILD) tests/run --one tests/system/test_leaks.py
+
 # Lines and branches that the suite reaches, by folder. Counters of a process that is killed are lost.
 COVERED = BUILD=$(BUILD)/coverage COVERAGE=1
 FOLDERS = daemon daemon/base daemon/net daemon/pop3 daemon/lmtp storage auth admin
@@ -41,4 +47,4 @@ analyze:
 	@ls daemon/*.c daemon/*/*.c storage/*.c auth/*.c admin/*.c | \
 	xargs -P$$(nproc) -n8 sh -c 'clang-tidy --quiet "$$@" -- -std=c11 -w $(TIDY_FLAGS) 2>/dev/null' tidy
 
-.PHONY: check-sanitized check-allocations coverage analyze
+.PHONY: check-sanitized check-allocations check-leaks coverage analyze
