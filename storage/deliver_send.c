@@ -5,6 +5,7 @@
  * is several, from BEGIN to COMMIT. Must never report DB_OK before the commit
  * was answered.
  */
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,14 +33,15 @@ static bool take_verdicts(struct deliver_job *job, const PGresult *res, int64_t 
         return false;
     for (size_t i = 0; i < job->count; i++) {
         int64_t verdict;
+        uint64_t raw = 0;
         int there;
         if (!pg_array_int8(&v, &verdict) || verdict < RECIPIENT_OK || verdict > RECIPIENT_DUPLICATE ||
             (there = pg_array_next(&u, &uid)) < 0 || (there == 1 && uid.len != 8))
             return false;
         job->delivered[i].verdict = (enum recipient_verdict)verdict;
-        job->delivered[i].uid = 0;
-        for (size_t k = 0; there == 1 && k < 8; k++)
-            job->delivered[i].uid = job->delivered[i].uid << 8 | (unsigned char)uid.at[k];
+        if (there == 1)
+            memcpy(&raw, uid.at, sizeof raw);
+        job->delivered[i].uid = (int64_t)be64toh(raw);
     }
     return true;
 }
