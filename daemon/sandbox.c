@@ -62,6 +62,9 @@ static void limits(void)
 
 /* ------------------------------------------------------------------- filter */
 
+/* Argument n of a call is this. */
+#define IS(n, value) SCMP_A##n(SCMP_CMP_EQ, (scmp_datum_t)(value), 0)
+
 static int allow(scmp_filter_ctx f, int call, struct scmp_arg_cmp condition)
 {
     return seccomp_rule_add_array(f, SCMP_ACT_ALLOW, call, 1, &condition);
@@ -83,18 +86,18 @@ static int add_sockets(scmp_filter_ctx f)
 {
     static const int families[] = { AF_UNIX, AF_INET, AF_INET6 };
     /* The resolver asks which addresses this host has. */
-    const struct scmp_arg_cmp routes[] = { SCMP_A0(SCMP_CMP_EQ, AF_NETLINK), SCMP_A2(SCMP_CMP_EQ, NETLINK_ROUTE) };
+    const struct scmp_arg_cmp routes[] = { IS(0, AF_NETLINK), IS(2, NETLINK_ROUTE) };
     int bad = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, routes);
 
     for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
-        const struct scmp_arg_cmp stream[] = { SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]), SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_STREAM) };
-        const struct scmp_arg_cmp datagram[] = { SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]), SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_DGRAM) };
+        const struct scmp_arg_cmp stream[] = { IS(0, families[i]), SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_STREAM) };
+        const struct scmp_arg_cmp datagram[] = { IS(0, families[i]), SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_DGRAM) };
 
         bad |= seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, stream);
         bad |= seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, datagram);
     }
     /* libevent wakes itself by one. */
-    return bad | allow(f, SCMP_SYS(socketpair), SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+    return bad | allow(f, SCMP_SYS(socketpair), IS(0, AF_UNIX));
 }
 
 static int add_others(scmp_filter_ctx f)
@@ -104,15 +107,15 @@ static int add_others(scmp_filter_ctx f)
     int bad = 0;
 
     for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++)
-        bad |= allow(f, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, requests[i]));
+        bad |= allow(f, SCMP_SYS(ioctl), IS(1, requests[i]));
     /* abort(), of this process only */
-    bad |= allow(f, SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+    bad |= allow(f, SCMP_SYS(tgkill), IS(0, getpid()));
     /* Read limits, of oneself only; never raise one. */
-    const struct scmp_arg_cmp read_limit[] = { SCMP_A0(SCMP_CMP_EQ, 0), SCMP_A2(SCMP_CMP_EQ, 0) };
+    const struct scmp_arg_cmp read_limit[] = { IS(0, 0), IS(2, 0) };
     bad |= seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 2, read_limit);
     /* secret_no_core(), which a helper calls for itself. */
-    const struct scmp_arg_cmp core_limit[] = { SCMP_A0(SCMP_CMP_EQ, 0), SCMP_A1(SCMP_CMP_EQ, RLIMIT_CORE) };
-    const struct scmp_arg_cmp not_dumpable[] = { SCMP_A0(SCMP_CMP_EQ, PR_SET_DUMPABLE), SCMP_A1(SCMP_CMP_EQ, 0) };
+    const struct scmp_arg_cmp core_limit[] = { IS(0, 0), IS(1, RLIMIT_CORE) };
+    const struct scmp_arg_cmp not_dumpable[] = { IS(0, PR_SET_DUMPABLE), IS(1, 0) };
     bad |= seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 2, core_limit);
     bad |= seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 2, not_dumpable);
     /* A new process; the C library tries clone() where there is no clone3(), whose flags a filter cannot see. */
