@@ -107,14 +107,12 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
     event_base_once(arg, -1, EV_TIMEOUT, rested, listener, &rest);
 }
 
-static int serve(int fd)
+static struct evhttp *http_new(struct event_base *base)
 {
-    struct event_base *base = event_base_new();
     struct evhttp *http = base != NULL ? evhttp_new(base) : NULL;
-    struct evhttp_bound_socket *bound;
 
     if (http == NULL)
-        return EXIT_FAILURE;
+        return NULL;
     evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
     evhttp_set_max_headers_size(http, HEADERS_MAX);
     evhttp_set_max_body_size(http, 0);
@@ -123,6 +121,17 @@ static int serve(int fd)
     evhttp_set_cb(http, "/alive", on_alive, NULL);
     evhttp_set_cb(http, "/ready", on_ready, NULL);
     evhttp_set_gencb(http, on_other, NULL);
+    return http;
+}
+
+static int serve(int fd)
+{
+    struct event_base *base = event_base_new();
+    struct evhttp *http = http_new(base);
+    struct evhttp_bound_socket *bound;
+
+    if (http == NULL)
+        return EXIT_FAILURE;
     evutil_make_socket_nonblocking(fd);
     bound = evhttp_accept_socket_with_handle(http, fd);
     if (bound == NULL)
