@@ -7,6 +7,8 @@
 #   make demo                  installs what is missing, shows a session (ONCE=1: and ends)
 #   make deps                  installs the packages of the file `packages`
 #   make fuzz                  libFuzzer on all parsers (MINUTES=10; CORPUS=merge keeps what it found)
+#   make fuzz-coverage         which lines of which files the corpora of the fuzzers reach
+#   make fuzz-afl              AFL++ on the whole program under inetd, with a real database (MINUTES=10)
 #   make torture               breaks everything while mail comes and goes, accounts for it (MINUTES=10 SEED=n)
 #   make bench-deps            installs the servers to compare with
 #   make bench                 figures (ROUNDS=5 SECONDS=4); bench-quick: some, in three minutes

@@ -63,6 +63,19 @@ fuzz:
 	@tests/fuzz/run $(BUILD)/libfuzzer/fuzz minutes $(MINUTES)
 	@$(if $(CORPUS),tests/fuzz/run $(BUILD)/libfuzzer/fuzz $(CORPUS))
 
+# What the corpora reach: driver.c goes through them, clang counts.
+fuzz-coverage:
+	@$(MAKE) --no-print-directory NEEDED='$(NEEDED) $(FUZZ_NEEDED)' deps
+	@$(MAKE) --no-print-directory -s BUILD=$(BUILD)/fuzz-coverage CC=clang OPT='-O1 -g -fprofile-instr-generate -fcoverage-mapping' fuzzers
+	@tests/fuzz/run $(BUILD)/fuzz-coverage/fuzz coverage
+
+# AFL++ on the whole program under inetd, with the sanitizers and a real database.
+fuzz-afl:
+	@$(MAKE) --no-print-directory NEEDED='$(NEEDED) $(FUZZ_NEEDED)' deps
+	@$(MAKE) --no-print-directory all
+	@AFL_QUIET=1 $(MAKE) --no-print-directory -s BUILD=$(BUILD)/afl CC=afl-clang-fast SANITIZE=address,undefined OPT='-O1 -g' $(BUILD)/afl/posternd
+	@BUILD=$(BUILD) tests/fuzz/afl $(BUILD)/afl/posternd $(BUILD)/afl/out $(MINUTES)
+
 # ------------------------------------------------------------- load and soak
 
 COUNT ?= 10000
@@ -108,4 +121,4 @@ demo: deps
 	@$(MAKE) --no-print-directory all
 	@BUILD=$(BUILD) ONCE=$(ONCE) tests/demo
 
-.PHONY: deps debs fuzzers fuzz-short fuzz check dialogue system service clients torture demo soak load
+.PHONY: deps debs fuzzers fuzz-short fuzz fuzz-coverage fuzz-afl check dialogue system service clients torture demo soak load
