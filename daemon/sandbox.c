@@ -82,20 +82,33 @@ static int add_memory(scmp_filter_ctx f)
     return bad | allow(f, SCMP_SYS(mprotect), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 }
 
-static int add_sockets(scmp_filter_ctx f)
+static int allow_socket(scmp_filter_ctx f, int family, int type)
 {
-    static const int families[] = { AF_UNIX, AF_INET, AF_INET6 };
+    const struct scmp_arg_cmp kind[] = { IS(0, family), SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, (scmp_datum_t)type) };
+
+    return seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, kind);
+}
+
+/*
+ * Landlock knows nothing of datagrams, so there are none for the Internet
+ * unless a resolver needs them: what is read here would leave by them.
+ */
+static int add_sockets(scmp_filter_ctx f, struct sandbox_network network)
+{
+    static const int internet[] = { AF_INET, AF_INET6 };
     /* The resolver asks which addresses this host has. */
     const struct scmp_arg_cmp routes[] = { IS(0, AF_NETLINK), IS(2, NETLINK_ROUTE) };
-    int bad = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, routes);
+    /* To the database, and to syslog. */
+    int bad = allow_socket(f, AF_UNIX, SOCK_STREAM) | allow_socket(f, AF_UNIX, SOCK_DGRAM);
 
-    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
-        const struct scmp_arg_cmp stream[] = { IS(0, families[i]), SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_STREAM) };
-        const struct scmp_arg_cmp datagram[] = { IS(0, families[i]), SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_DGRAM) };
-
-        bad |= seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, stream);
-        bad |= seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, datagram);
+    for (size_t i = 0; i < sizeof internet / sizeof internet[0]; i++) {
+        if (network.streams)
+            bad |= allow_socket(f, internet[i], SOCK_STREAM);
+        if (network.datagrams)
+            bad |= allow_socket(f, internet[i], SOCK_DGRAM);
     }
+    if (network.datagrams)
+        bad |= seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, routes);
     /* libevent wakes itself by one. */
     return bad | allow(f, SCMP_SYS(socketpair), IS(0, AF_UNIX));
 }
@@ -124,7 +137,7 @@ static int add_others(scmp_filter_ctx f)
     return bad | seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 }
 
-static int fill(scmp_filter_ctx f, unsigned role)
+static int fill(scmp_filter_ctx f, unsigned role, struct sandbox_network network)
 {
     int bad = 0;
 
@@ -137,11 +150,11 @@ static int fill(scmp_filter_ctx f, unsigned role)
         else if (calls[i].roles & role)
             bad |= seccomp_rule_add(f, SCMP_ACT_ALLOW, calls[i].call, 0);
     }
-    return bad | add_memory(f) | add_sockets(f) | add_others(f);
+    return bad | add_memory(f) | add_sockets(f, network) | add_others(f);
 }
 
 /* In the mode "log" what is not allowed happens all the same. */
-static int fill_log_only(scmp_filter_ctx f, unsigned role)
+static int fill_log_only(scmp_filter_ctx f, unsigned role, struct sandbox_network network)
 {
     int bad = 0;
 
@@ -149,16 +162,16 @@ static int fill_log_only(scmp_filter_ctx f, unsigned role)
         if (calls[i].call >= 0 && (calls[i].roles & role))
             bad |= seccomp_rule_add(f, SCMP_ACT_ALLOW, calls[i].call, 0);
     }
-    return bad | add_memory(f) | add_sockets(f);
+    return bad | add_memory(f) | add_sockets(f, network);
 }
 
-static bool filter(unsigned role, bool log_only)
+static bool filter(unsigned role, struct sandbox_network network, bool log_only)
 {
     scmp_filter_ctx f = seccomp_init(log_only ? SCMP_ACT_LOG : SCMP_ACT_ERRNO(EPERM));
     int bad = f == NULL ? -ENOMEM : 0;
 
     if (bad == 0)
-        bad = log_only ? fill_log_only(f, role) : fill(f, role);
+        bad = log_only ? fill_log_only(f, role, network) : fill(f, role, network);
     if (bad == 0) {
         (void)seccomp_attr_set(f, SCMP_FLTATR_CTL_LOG, 1);
         /* A binary search in place of a list: it is gone through at every call. */
@@ -217,5 +230,5 @@ void sandbox_enter(enum sandbox_role role, const struct config *config)
         if (!sandbox_files(&reach))
             log_debug(NULL, "sandbox: no limits on files: %s", strerror(errno));
     }
-    filter(1u << role, strcmp(mode, "log") == 0);
+    filter(1u << role, sandbox_network(&reach), strcmp(mode, "log") == 0);
 }

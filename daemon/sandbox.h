@@ -38,5 +38,11 @@ struct sandbox_reach {
 };
 /* Landlock: all other files and TCP ports are gone. False, with errno, where the kernel has none of it. */
 bool sandbox_files(const struct sandbox_reach *reach);
+/* What sockets of the Internet the databases need. */
+struct sandbox_network {
+    bool streams;           /* one of them is not on a unix socket */
+    bool datagrams;         /* or has a name, which only a resolver knows */
+};
+struct sandbox_network sandbox_network(const struct sandbox_reach *reach);
 
 #endif

@@ -121,6 +121,7 @@ static bool next_word(const char **list, char *out, size_t size)
 
 /* What a connection needs beside files. */
 struct needs {
+    bool network;           /* it is not a unix socket */
     bool names;             /* a resolver */
     bool anywhere;          /* the connection string does not tell where it leads to */
     bool abstract;          /* a unix socket without a file */
@@ -128,14 +129,18 @@ struct needs {
 
 static void look_at_hosts(const PQconninfoOption *options, struct needs *n)
 {
-    const char *list = value(options, "hostaddr", NULL) != NULL ? NULL : value(options, "host", "PGHOST");
+    const char *addresses = value(options, "hostaddr", "PGHOSTADDR"), *list = value(options, "host", "PGHOST");
     unsigned char octets[sizeof(struct in6_addr)];
     char host[1024];
 
+    n->network = n->network || addresses != NULL;
     while (next_word(&list, host, sizeof host)) {
         if (host[0] == '@')
             n->abstract = true;
-        else if (host[0] != '/' && host[0] != '\0' && inet_pton(AF_INET, host, octets) != 1 && inet_pton(AF_INET6, host, octets) != 1)
+        if (host[0] == '@' || host[0] == '/' || host[0] == '\0')
+            continue;
+        n->network = true;
+        if (addresses == NULL && inet_pton(AF_INET, host, octets) != 1 && inet_pton(AF_INET6, host, octets) != 1)
             n->names = true;
     }
 }
@@ -159,7 +164,7 @@ static PQconninfoOption *parse(const char *conninfo)
 
 static struct needs look_at_databases(const struct sandbox_reach *reach)
 {
-    struct needs n = { false, false, false };
+    struct needs n = { .network = false };
 
     for (size_t i = 0; i < SANDBOX_DATABASES; i++) {
         PQconninfoOption *options = parse(reach->conninfo[i]);
@@ -171,6 +176,13 @@ static struct needs look_at_databases(const struct sandbox_reach *reach)
         PQconninfoFree(options);
     }
     return n;
+}
+
+struct sandbox_network sandbox_network(const struct sandbox_reach *reach)
+{
+    struct needs n = look_at_databases(reach);
+
+    return (struct sandbox_network){ n.network || n.anywhere, n.names || n.anywhere };
 }
 
 /* ------------------------------------------------------------------ ruleset */

@@ -1,4 +1,4 @@
-"""A daemon in its sandbox: who is in one, and that a database with a name is found again and again from there.
+"""A daemon in its sandbox: who is in one, and that a database with an address or a name is found again and again from there.
 
 What a process can still do inside is asked by tests/unit/test_sandbox.c."""
 import os
@@ -42,29 +42,30 @@ class Sandbox(unittest.TestCase):
         os.kill(worker, signal.SIGSYS)
         self.assertTrue(kit.wait_until(lambda: "killed by signal 31 (Bad system call)" in daemon.log.read_text(), 10))
 
-    def test_last_database_by_name(self):
-        """Looked up in the sandbox at each connection, also at those after a restart. From here on the site has no database."""
+    def test_last_database_by_address_or_name(self):
+        """A name is looked up in the sandbox at each connection, also at those after a restart. From here on the site has no database."""
         port = kit.lab.free_port()
         place = self.site.lab
         hba, conf = place.data / "pg_hba.conf", place.data / "lab.conf"
         hba.write_text(hba.read_text() + "host all all 127.0.0.1/32 trust\nhost all all ::1/128 trust\n")
         conf.write_text(conf.read_text() + f"listen_addresses = 'localhost'\nport = {port}\n")
         self.site.pg_restart()
-        by_name = f'database = "host=localhost port={port} dbname={kit.lab.DATABASE}";\n'
-        daemon = self.site.second(by_name)
-        self.addCleanup(daemon.stop)
-        daemon.start()
 
-        def logs_in():
+        def logs_in(daemon):
             try:
                 with kit.Pop(daemon.address) as pop:
                     pop.login(WHO)
                     return pop.stat()[0] == 1
             except (AssertionError, OSError):
                 return False
-        self.assertTrue(kit.wait_until(logs_in, 15), kit.lab.tail(daemon.log))
-        self.site.pg_restart("immediate")
-        self.assertTrue(kit.wait_until(logs_in, 15), kit.lab.tail(daemon.log))
+        for host in ("127.0.0.1", "localhost"):
+            with self.subTest(host=host):
+                daemon = self.site.second(f'database = "host={host} port={port} dbname={kit.lab.DATABASE}";\n')
+                self.addCleanup(daemon.stop)
+                daemon.start()
+                self.assertTrue(kit.wait_until(lambda: logs_in(daemon), 15), kit.lab.tail(daemon.log))
+                self.site.pg_restart("immediate")
+                self.assertTrue(kit.wait_until(lambda: logs_in(daemon), 15), kit.lab.tail(daemon.log))
 
 
 if __name__ == "__main__":

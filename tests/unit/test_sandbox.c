@@ -23,7 +23,8 @@
 #include "daemon/sandbox_files.c"
 
 static char dir[] = "/tmp/postern-sandbox-XXXXXX", spool[64], key[64], on[] = "on";
-static char with_socket[] = "host=/tmp dbname=x user=postern_mail", with_address[] = "host=127.0.0.1 port=5499 dbname=x";
+static char with_socket[] = "host=/tmp dbname=x user=postern_mail", with_address[] = "host=127.0.0.1 port=5499 dbname=x",
+            with_name[] = "host=/tmp,database.example.org port=5499 dbname=x", with_service[] = "service=x";
 static struct config config;
 
 enum answer { CAN, CANNOT, KILLED };
@@ -187,6 +188,10 @@ static int connect_to(uint16_t port)
     return connect(fd, (struct sockaddr *)&to, sizeof to) == 0 || errno == ECONNREFUSED ? 0 : -1;
 }
 
+static int stream_socket(void) { return socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0) < 0 ? -1 : 0; }
+static int datagram_socket(void) { return socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0) < 0 ? -1 : 0; }
+static int unix_socket(void) { return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) < 0 ? -1 : 0; }
+static int syslog_socket(void) { return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0) < 0 ? -1 : 0; }
 static int connect_database(void) { return connect_to(5499); }
 static int connect_elsewhere(void) { return connect_to(25); }
 static int raw_socket(void) { return socket(AF_INET, SOCK_RAW, IPPROTO_ICMP) < 0 ? -1 : 0; }
@@ -206,6 +211,22 @@ static void few_connections(void **state)
     in_every_role(raw_socket, CANNOT);
     in_every_role(packet_socket, CANNOT);
     in_every_role(listen_somewhere, CANNOT);
+    in_every_role(unix_socket, CAN);
+    in_every_role(syslog_socket, CAN);
+    /* The database is a unix socket: nothing of the Internet is needed. */
+    in_every_role(stream_socket, CANNOT);
+    in_every_role(datagram_socket, CANNOT);
+    config.conninfo_auth = with_address;
+    assert_int_equal(child(SANDBOX_HELPER, stream_socket), CAN);
+    assert_int_equal(child(SANDBOX_HELPER, datagram_socket), CANNOT);
+    assert_int_equal(child(SANDBOX_WORKER, stream_socket), CANNOT);
+    config.conninfo_mail = with_name;
+    assert_int_equal(child(SANDBOX_WORKER, stream_socket), CAN);
+    assert_int_equal(child(SANDBOX_SESSION, datagram_socket), CAN);
+    assert_int_equal(child(SANDBOX_HELPER, datagram_socket), CANNOT);
+    config.conninfo_mail = with_service;
+    assert_int_equal(child(SANDBOX_WORKER, datagram_socket), CAN);
+    config.conninfo_mail = config.conninfo_auth = with_socket;
     if (!has_landlock(4))
         skip();
     config.conninfo_mail = config.conninfo_auth = with_address;
