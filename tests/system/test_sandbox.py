@@ -1,12 +1,21 @@
-"""A daemon in its sandbox: who is in one, and that a database with an address or a name is found again and again from there.
+"""A daemon in its sandbox: who is in one, what somebody who took over one of its processes meets, and
+that a database with an address or a name is found again and again from there.
 
-What a process can still do inside is asked by tests/unit/test_sandbox.c."""
+What each role may ask of the kernel is gone through by tests/unit/test_sandbox.c."""
 import os
 import pathlib
+import pwd
+import re
 import signal
+import socket
+import subprocess
+import sys
 import unittest
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import intruder
 import kit
+from intruder import Intruder
 
 WHO = "sandbox@example.org"
 
@@ -32,6 +41,37 @@ class Sandbox(unittest.TestCase):
         for pid in workers + helpers:
             self.assertEqual((status(pid)["NoNewPrivs"], status(pid)["Seccomp"]), ("1", "2"))
             self.assertRegex(pathlib.Path(f"/proc/{pid}/limits").read_text(), r"Max processes +0 +0 ")
+
+    def is_in(self, pid):
+        self.assertEqual((status(pid)["NoNewPrivs"], status(pid)["Seccomp"]), ("1", "2"))
+        self.assertNotIn("0", status(pid)["Uid"].split())
+        self.assertRegex(pathlib.Path(f"/proc/{pid}/limits").read_text(), r"Max core file size +0 +0 ")
+
+    @unittest.skipUnless(kit.ROOT, "an ordinary user has one uid for all")
+    def test_in_inetd(self):
+        """POP3 with its helper, and LMTP, which has none."""
+        for mode, helpers in (("--inetd", 1), ("--inetd=lmtp", 0)):
+            ours, theirs = socket.socketpair()
+            with ours, subprocess.Popen([str(self.site.lab.posternd), "-c", str(self.site.lab.conf), mode], stdin=theirs, stdout=theirs) as proc:
+                theirs.close()
+                # A greeting comes after all of the start.
+                self.assertRegex(ours.recv(1000), rb"^(\+OK|220) ")
+                self.is_in(proc.pid)
+                children = pathlib.Path(f"/proc/{proc.pid}/task/{proc.pid}/children").read_text().split()
+                self.assertEqual(len(children), helpers)
+                for pid in children:
+                    self.assertTrue(kit.wait_until(lambda pid=pid: status(pid)["Seccomp"] == "2", 10))
+                    self.is_in(pid)
+                ours.sendall(b"QUIT\r\n")
+
+    @unittest.skipUnless(kit.ROOT, "an ordinary user has one uid for all")
+    def test_in_metrics(self):
+        daemon = self.site.second(f'metrics_listen = "127.0.0.1:{kit.lab.free_port()}";\n')
+        self.addCleanup(daemon.stop)
+        daemon.start()
+        pid = next(p for p in daemon.pids() if pathlib.Path(f"/proc/{p}/comm").read_text() == "posternd metric\n")
+        self.assertTrue(kit.wait_until(lambda: status(pid)["Seccomp"] == "2", 10))
+        self.is_in(pid)
 
     def test_a_kill_is_told(self):
         """As the kernel does it to one that asks for what only an intruder would."""
@@ -66,6 +106,145 @@ class Sandbox(unittest.TestCase):
                 self.assertTrue(kit.wait_until(lambda: logs_in(daemon), 15), kit.lab.tail(daemon.log))
                 self.site.pg_restart("immediate")
                 self.assertTrue(kit.wait_until(lambda: logs_in(daemon), 15), kit.lab.tail(daemon.log))
+
+
+@unittest.skipIf(kit.sanitized(), "sanitizers look into /proc: there is no sandbox")
+@unittest.skipUnless(kit.ROOT and intruder.AVAILABLE, "takes over processes of other users, on x86-64")
+class TakenOver(unittest.TestCase):
+    """Each clause of what a hijacked worker cannot do, asked in the living one; and of its helper, where that differs."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.site = kit.Site("taken-", kit.QUICK, lmtp=True, pop3s=True)
+        cls.addClassCleanup(cls.site.down)
+        cls.site.up()
+        cls.site.account(WHO, [kit.letter(1)])
+        # Where everybody may read them: what refuses is then not their mode.
+        cls.open_place = cls.site.lab.sockets / "open"
+        cls.open_place.mkdir(mode=0o755)
+        cls.seal_key = cls.open_place / "seal.key"
+        cls.seal_key.write_bytes(cls.site.ctl("secrets", "new-key", "k1").stdout)
+        cls.own_seal_key = cls.site.lab.data.parent / "auth.keys"
+        cls.own_seal_key.write_bytes(cls.seal_key.read_bytes())
+        cls.own_seal_key.chmod(0o400)
+        os.chown(cls.own_seal_key, pwd.getpwnam("daemon").pw_uid, 0)
+        tls_key = cls.site.lab.tls / "localhost.key"
+        cls.open_tls_key = cls.open_place / "tls.key"
+        cls.open_tls_key.write_bytes(tls_key.read_bytes())
+        cls.open_tls_key.chmod(0o644)
+        cls.tls = (f'cells = 1; tls_certificate = "{cls.site.lab.tls}/localhost.pem"; tls_key = "{tls_key}";'
+                   f' lmtp_spool_dir = "{cls.site.lab.spool}"; auth_key_file = "{cls.own_seal_key}";\n')
+
+    def setUp(self):
+        self.daemon = self.site.second(self.tls)
+        self.addCleanup(self.daemon.stop)
+        self.daemon.start()
+        self.master = self.daemon.proc.pid
+        named = {p: pathlib.Path(f"/proc/{p}/comm").read_text() for p in self.daemon.pids()}
+        self.worker = next(p for p, name in named.items() if name.startswith("posternd w"))
+        self.helper = next(p for p, name in named.items() if name.startswith("posternd a"))
+
+    def test_own_users_without_rights(self):
+        """No capability, no user and group but the role's own, whichever of the four one looks at."""
+        for pid, user in ((self.worker, "nobody"), (self.helper, "daemon")):
+            is_, pw = status(pid), pwd.getpwnam(user)
+            self.assertEqual(is_["Uid"].split(), [str(pw.pw_uid)] * 4)
+            self.assertEqual(is_["Gid"].split(), [str(pw.pw_gid)] * 4)
+            for which in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+                self.assertEqual(int(is_[which], 16), 0, which)
+
+    @unittest.skipUnless(intruder.landlock() >= 1, "the kernel has no Landlock")
+    def test_worker_reads_no_key(self):
+        with Intruder(self.worker) as p:
+            self.assertEqual(p.opens(self.site.lab.tls / "localhost.key"), "EACCES")
+            self.assertEqual(p.opens(self.open_tls_key), "EACCES")
+            self.assertEqual(p.opens(self.seal_key), "EACCES")
+            self.assertEqual(p.opens(self.own_seal_key), "EACCES")
+            self.assertEqual(p.opens("/etc/shadow"), "EACCES")
+            # What it does need is there: the test can tell the two apart.
+            self.assertEqual(p.opens("/etc/passwd"), 0)
+        with Intruder(self.helper) as p:
+            self.assertEqual(p.opens(self.open_tls_key), "EACCES")
+            self.assertEqual(p.opens(self.own_seal_key), 0)
+
+    def test_keys_are_locked(self):
+        """The helper's memory with the seal's keys is neither paged out nor part of a core file."""
+        flags = re.findall(r"^VmFlags:(.*)$", pathlib.Path(f"/proc/{self.helper}/smaps").read_text(), re.M)
+        self.assertTrue([f for f in flags if {"lo", "dd"} <= set(f.split())], flags)
+        self.assertNotEqual(status(self.helper)["VmLck"].split()[0], "0")
+
+    @unittest.skipUnless(intruder.landlock() >= 1, "the kernel has no Landlock")
+    def test_worker_opens_nothing_of_others(self):
+        """Neither mail at the database's, nor what is open or in memory elsewhere; nothing new but in the spool."""
+        own = {os.readlink(entry) for entry in pathlib.Path(f"/proc/{self.worker}/fd").iterdir()}
+        self.assertEqual([name for name in own if name.endswith((".key", ".pem", ".conf"))], [])
+        with Intruder(self.worker) as p:
+            self.assertEqual(p.opens(self.site.lab.data / "PG_VERSION"), "EACCES")
+            for path in (f"/proc/{self.helper}/mem", f"/proc/{self.master}/mem", f"/proc/{self.master}/fd/0", "/proc/self/mem"):
+                self.assertIn(p.opens(path), ("EACCES", "EPERM", "ENOENT"), path)
+            self.assertEqual(p.opens("/tmp/postern-was-here", os.O_WRONLY | os.O_CREAT), "EACCES")
+            self.assertEqual(p.opens(self.site.lab.spool, os.O_RDWR | os.O_TMPFILE), 0)
+        self.assertEqual(list(self.site.lab.spool.iterdir()), [], "files of the spool have no name to open")
+
+    def is_killed_by_exec(self, pid):
+        with Intruder(pid) as p, self.assertRaises(intruder.Killed) as killed:
+            p.executes("/bin/sh")
+        self.assertEqual(killed.exception.args[0], signal.SIGSYS)
+
+    def test_worker_executes_nothing(self):
+        self.is_killed_by_exec(self.worker)
+
+    def test_helper_executes_nothing(self):
+        self.is_killed_by_exec(self.helper)
+
+    def test_nobody_connects_elsewhere(self):
+        """The database of this daemon is a socket in a folder: neither TCP nor UDP is any of their business."""
+        with socket.create_server(("127.0.0.1", 0)) as there:
+            for pid in (self.worker, self.helper):
+                with Intruder(pid) as p:
+                    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                        self.assertEqual(p.connects(there.getsockname(), kind), "EPERM")
+                    self.assertEqual(p.connects(str(self.site.lab.sockets / "control")), "EACCES")
+                    self.assertEqual(p.connects(str(self.site.lab.sockets / ".s.PGSQL.5432")), 0)
+
+    def test_worker_signals_nobody(self):
+        with Intruder(self.worker) as p:
+            for pid in (self.master, self.helper):
+                self.assertEqual(p.call(intruder.KILL, pid, 0), -1)     # EPERM
+
+    def as_worker(self, role, query):
+        return subprocess.run(["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-U", role, "-c", query], cwd="/", user="nobody", group="nogroup",
+                              extra_groups=[], env=self.site.lab.env(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+
+    def test_worker_at_the_database(self):
+        """What is left to one who has the worker's user: two roles, each with a handful of functions."""
+        for role in ("postern_auth", "postern_admin", "postgres"):
+            self.assertIn("authentication failed", self.as_worker(role, "select 1").stdout, role)
+        tables = self.site.sql("select relname from pg_class where relnamespace = 'postern'::regnamespace and relkind in ('r', 'p', 'v', 'm', 'S')").split()
+        self.assertIn("credential", tables)
+        self.assertIn("content_part", tables)
+        for role in ("postern_mail", "postern_lmtp"):
+            self.assertEqual(self.as_worker(role, "select postern.schema_version() > 0").stdout.strip(), "t")
+            asked = "; ".join(f"do $$ begin perform 1 from postern.{name}; raise notice 'read {name}';"
+                              " exception when insufficient_privilege then null; end $$" for name in tables)
+            told = self.as_worker(role, asked)
+            self.assertEqual((told.returncode, told.stdout), (0, ""), role)
+            self.assertIn("permission denied for function credentials", self.as_worker(role, f"select postern.credentials('{WHO}')").stdout)
+            self.assertIn("permission denied to set role", self.as_worker(role, "set role postern_auth").stdout)
+            self.assertIn("permission denied", self.as_worker(role, "select pg_read_file('PG_VERSION')").stdout)
+            self.assertIn("must be superuser or have privileges", self.as_worker(role, "copy (select 1) to program 'true'").stdout)
+
+    def test_master_has_no_client(self):
+        """It reads no octet of one: it does not even have the socket."""
+        with kit.Pop(self.daemon.address) as pop:
+            pop.login(WHO)
+            _, port = pop.sock.getsockname()
+            ends = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
+            inode = next(f[9] for f in ends if f[2].endswith(f":{port:04X}") and f[3] == "01")
+
+            def has(pid):
+                return f"socket:[{inode}]" in [os.readlink(entry) for entry in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
+            self.assertEqual([pid for pid in self.daemon.pids() if has(pid)], [self.worker])
 
 
 if __name__ == "__main__":
