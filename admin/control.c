@@ -104,7 +104,7 @@ enum ctl_exit control_ask(const struct ctl *c, const char *command, struct buf *
         return end;
     }
     close(fd);
-    if (answer->data == NULL || answer->len == 0)
+    if (answer->len == 0)
         return ctl_error(CTL_FAILED, "posternd at %s closed the connection: only root and its own user may command it", path);
     if (strncmp(answer->data, "ERR ", 4) == 0)
         return ctl_error(CTL_FAILED, "%s", answer->data + 4);
@@ -117,7 +117,7 @@ static enum ctl_exit simple(const struct ctl *c, const char *command)
     struct buf answer;
     enum ctl_exit end = control_ask(c, command, &answer);
 
-    if (end == CTL_DONE && strncmp(answer.data, "OK ", 3) == 0) {
+    if (end == CTL_DONE && answer.data != NULL && strncmp(answer.data, "OK ", 3) == 0) {
         out_text(stdout, strtok(answer.data + 3, "\n"), 0);
         putchar('\n');
     }

@@ -50,7 +50,13 @@ static void crashed(int signo, siginfo_t *info, void *context)
     (void)signo, (void)info, (void)context;
     /* Behind ourselves and the C library: who gave it what it was not to be given. */
     for (int i = 1; i < n; i++) {
-        if (dladdr(frames[i], &where) == 0 || where.dli_fname == NULL || strstr(where.dli_fname, "/libc.so") != NULL ||
+        if (dladdr(frames[i], &where) == 0 || where.dli_fname == NULL)
+            continue;
+        if (where.dli_sname != NULL && strncmp(where.dli_sname, "getpwnam", 8) == 0) {
+            strcpy((char *)counts + NAME_AT, "getpwnam");
+            return;
+        }
+        if (strstr(where.dli_fname, "/libc.so") != NULL ||
             strstr(where.dli_fname, "failing.so") != NULL)
             continue;
         strncpy((char *)counts + NAME_AT, where.dli_fname, PAGE - NAME_AT - 1);
