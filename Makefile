@@ -39,6 +39,7 @@ INSTALL ?= install
 
 VERSION := 0.1
 PKGS    := libpq libsodium libconfig libevent_core libevent_extra libcrypt libidn2 libgsasl jansson libssl libcrypto libseccomp
+comma   := ,
 WARN    := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wwrite-strings -Wvla -Wformat=2
 OPT     ?= -O2 -g
 HARDEN  := -fstack-protector-strong -fstack-clash-protection -fPIE -fno-strict-overflow
@@ -75,7 +76,7 @@ POSTERND_OBJ   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard daemon/*.c))
 ifdef WATCHED
 # Tools that do their work when a process ends.
 LIB_OBJ += $(BUILD)/tests/checks/at_exit.o
-LDHARDEN += -Wl,--wrap=_exit,--wrap=prctl
+LDHARDEN += -Wl,--wrap=_exit,--wrap=prctl $(if $(COVERAGE),-Wl$(comma)-u$(comma)__gcov_dump)
 endif
 POSTERNCTL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard admin/*.c))
 UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
