@@ -27,10 +27,10 @@ static void scribble(void *at, size_t size, int round)
 
 static void scribble_on_limits(struct limits *l, int round)
 {
-    scribble((void *)l->rates->words, l->rates->size, round);
+    scribble((void *)(uintptr_t)l->rates->words, l->rates->size, round);
     /* All of them are 16 MiB. */
     scribble(&l->present->areas[0], sizeof l->present->areas[0], round);
-    scribble((void *)l->present->taken, sizeof *l->present->taken, round);
+    scribble((void *)(uintptr_t)l->present->taken, sizeof *l->present->taken, round);
     scribble(l->good->slots, l->good->size, round);
 }
 
