@@ -265,7 +265,8 @@ static void test_lane_is_lost(void **state)
     turn_for(20);
     admin_do("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'postern_lmtp' and datname = current_database()");
     wait_for(&large);
-    assert_int_equal(large.status, DB_LOST);
+    /* A backend that is ended in the middle of a statement says so before it goes; one that waited just goes. */
+    assert_true(large.status == DB_LOST || large.status == DB_RETRY);
     assert_int_equal(messages_in(box[0]), before);
     wait_up(d, 2);
     send_to(d, 1000000, 0, 1, &o);
