@@ -43,14 +43,25 @@ struct worker {
     int status;
 };
 
-enum { BEAT_MS = 500, CROWD = 256, LEAVING = 4 };
-
 /* --------------------------------------------------------------- sessions */
 
 /* Sessions, and those whose proxy has not yet told who they are. */
 static size_t clients(const struct worker *w)
 {
     return serve_sessions(&w->serve) + (w->gate != NULL ? proxy_gate_waiting(w->gate) : 0);
+}
+
+enum { BEAT_MS = 500, CROWD = 256, LEAVING = 4 };
+
+/* Seen where they come: a crowd may have gone again before the next beat. */
+static void see_crowd(struct worker *w)
+{
+    size_t now = clients(w);
+
+    if (now >= CROWD && now / 4 > w->give_back_at) {
+        w->give_back_at = now / 4;
+        w->leaving = 0;
+    }
 }
 
 static void start_session(struct worker *w, size_t index, int fd, const struct proxy_origin *origin)
@@ -72,6 +83,7 @@ static void accepted(void *arg, size_t index, int fd)
         proxy_gate_enter(w->gate, index, fd, w->proxies[index]);
     else
         start_session(w, index, fd, NULL);
+    see_crowd(w);
     if (w->listener != NULL && clients(w) >= (size_t)w->config->daemon.sessions_per_worker) {
         w->full = true;
         metric_add(METRIC_ACCEPT_PAUSES, 1);
@@ -218,10 +230,7 @@ static void give_back(struct worker *w)
 {
     size_t now = clients(w);
 
-    if (now >= CROWD && now / 4 > w->give_back_at) {
-        w->give_back_at = now / 4;
-        w->leaving = 0;
-    } else if (w->give_back_at > 0 && now <= w->give_back_at && ++w->leaving == LEAVING) {
+    if (w->give_back_at > 0 && now <= w->give_back_at && ++w->leaving == LEAVING) {
         malloc_trim(0);
         w->leaving = 0;
         w->give_back_at = now / 4;
