@@ -7,8 +7,9 @@
  * how processes ended, and lines of operators that the kernel vouches for.
  *
  * No signal handler anywhere: all signals are blocked for as long as it runs
- * and taken one at a time from a signalfd, so that nothing happens in between. Signals of one kind that come together count as one; therefore
- * every turn asks waitpid() until there is nothing more.
+ * and taken one at a time from a signalfd, so that nothing happens in between.
+ * Signals of one kind that come together count as one; therefore every turn
+ * asks waitpid() until there is nothing more.
  */
 #include "daemon/master.h"
 
@@ -16,14 +17,12 @@
 #include <limits.h>
 #include <pwd.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,7 +35,6 @@
 #include "daemon/detach.h"
 #include "daemon/handover.h"
 #include "daemon/master_impl.h"
-#include "daemon/net/tls_tickets.h"
 #include "daemon/privdrop.h"
 #include "daemon/probe.h"
 #include "daemon/sandbox.h"
@@ -44,155 +42,18 @@
 #include "daemon/sockets.h"
 
 enum {
-    FIRST_PAUSE_MS = 100,       /* before a cell that died is replaced; doubles up to respawn_pause */
-    SOUND_MS = 10000,           /* a cell that lived so long was sound: the next pause is the first again */
     KILL_MS = 5000,             /* after drain_time, for what is left */
     LOGINS = 1 << 16,           /* slots of the table for LOGIN-DELAY: 1 MiB */
     LOOK_MS = 50,               /* between looks whether all cells serve, in an upgrade */
     SPARE_DESCRIPTORS = 64,     /* of a worker, beside sessions, lanes and helpers */
 };
+
 uint64_t master_now(void)
 {
     struct timespec ts;
 
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
-/* ------------------------------------------------------------------ cells */
-
-static struct cell_plan plan_of(const struct master *m)
-{
-    return (struct cell_plan){ .config = m->config, .sockets = m->sockets, .logins = m->logins, .limits = m->limits };
-}
-
-static unsigned cells_wanted(const struct config *c)
-{
-    cpu_set_t cpus;
-
-    if (c->daemon.cells > 0)
-        return (unsigned)c->daemon.cells;
-    /* Those that we may run on: a container often has fewer than the machine. */
-    return sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? (unsigned)CPU_COUNT(&cpus) : 1;
-}
-
-static void make_slots(struct master *m)
-{
-    m->slot_count = cells_wanted(m->config);
-    m->slots = mem_array(m->slot_count, sizeof *m->slots);
-}
-
-/* From now on it is an old one: its worker accepts no more, what has sessions finishes them. */
-static void put_aside(struct master *m, struct cell *cell)
-{
-    if (m->old_count == m->old_size) {
-        m->old_size = m->old_size > 0 ? 2 * m->old_size : 8;
-        m->old = mem_resize(m->old, m->old_size, sizeof *m->old);
-    }
-    m->old[m->old_count++] = cell;
-    cell_retire(cell);
-}
-
-/* The cell of this slot lost a member: put it aside, and say when the next one is due. */
-static void slot_lost(struct master *m, struct slot *slot, uint64_t now)
-{
-    uint64_t longest = (uint64_t)m->config->daemon.respawn_pause;
-    struct cell *cell = slot->cell;
-
-    if (cell_wrong_schema(cell))
-        slot->pause = longest;      /* nothing to be gained by haste: somebody is upgrading, or has to */
-    else if (slot->pause == 0 || now - cell_started(cell) >= SOUND_MS)
-        slot->pause = FIRST_PAUSE_MS;
-    else
-        slot->pause *= 2;
-    if (slot->pause > longest)
-        slot->pause = longest;
-    slot->start_at = now + slot->pause;
-    slot->cell = NULL;
-    put_aside(m, cell);
-    metric_add(METRIC_CELL_DEATHS, m->stopping ? 0 : 1);
-    if (!m->stopping)
-        log_warning(NULL, "cell %u is replaced in %.1f s", cell_number(cell), (double)slot->pause / 1000);
-}
-
-/* Starts what is due. */
-static void start_cells(struct master *m, uint64_t now)
-{
-    struct cell_plan plan = plan_of(m);
-
-    /* A new cell gets the keys of now and knows none of before. */
-    if (m->config->tickets != NULL)
-        tls_tickets_turn(m->config->tickets, tls_tickets_clock());
-    for (unsigned i = 0; i < m->slot_count; i++) {
-        struct slot *slot = &m->slots[i];
-
-        if (slot->cell != NULL || slot->start_at > now)
-            continue;
-        slot->cell = cell_new(i + 1, now, &plan);
-        if (!cell_complete(slot->cell))
-            slot_lost(m, slot, now);
-    }
-}
-
-static void reap_one(struct master *m, pid_t pid, int status)
-{
-    if (master_metrics_reap(m, pid) || upgrade_reap(m, pid, status))
-        return;
-    for (unsigned i = 0; i < m->slot_count; i++) {
-        struct slot *slot = &m->slots[i];
-
-        if (slot->cell != NULL && cell_reap(slot->cell, pid, status) == 1) {
-            slot_lost(m, slot, master_now());
-            return;
-        }
-    }
-    for (size_t i = 0; i < m->old_count; i++) {
-        if (cell_reap(m->old[i], pid, status) == 1)
-            return;
-    }
-    /* A stranger: as process 1 of a container we inherit those. */
-}
-
-static void reap(struct master *m)
-{
-    pid_t pid;
-    int status;
-
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-        reap_one(m, pid, status);
-    for (size_t i = m->old_count; i-- > 0;) {
-        if (cell_empty(m->old[i])) {
-            cell_free(&m->old[i]);
-            m->old[i] = m->old[--m->old_count];
-        }
-    }
-}
-
-static void put_all_aside(struct master *m)
-{
-    for (unsigned i = 0; i < m->slot_count; i++) {
-        if (m->slots[i].cell != NULL)
-            put_aside(m, m->slots[i].cell);
-    }
-    mem_free(m->slots);
-    m->slots = NULL;
-    m->slot_count = 0;
-}
-
-void master_each_cell(struct master *m, void (*each)(struct cell *cell, void *arg), void *arg)
-{
-    for (unsigned i = 0; i < m->slot_count; i++) {
-        if (m->slots[i].cell != NULL)
-            each(m->slots[i].cell, arg);
-    }
-    for (size_t i = 0; i < m->old_count; i++)
-        each(m->old[i], arg);
-}
-
-static void tell_all(struct master *m, void (*tell)(struct cell *cell))
-{
-    for (size_t i = 0; i < m->old_count; i++)
-        tell(m->old[i]);
 }
 
 /* ----------------------------------------------------------------- reload */
@@ -312,11 +173,11 @@ bool master_reload(struct master *m)
     if (good) {
         raise_limits(m->config);
         /* First the new ones, then no more of the old: somebody accepts all the time. */
-        make_slots(m);
-        start_cells(m, master_now());
+        cells_make(m);
+        cells_start(m, master_now());
         for (unsigned i = 0; i < slot_count; i++) {
             if (slots[i].cell != NULL)
-                put_aside(m, slots[i].cell);
+                cells_put_aside(m, slots[i].cell);
         }
         mem_free(slots);
         log_info(NULL, "reload: %u cells with the new configuration, sessions of the old ones go on", m->slot_count);
@@ -331,7 +192,7 @@ void master_stop(struct master *m, uint64_t ms)
 {
     if (m->stopping && !m->replaced) {
         log_info(NULL, "stopping at once");
-        tell_all(m, cell_close);
+        cells_tell_old(m, cell_close);
         m->kill_at = master_now() + KILL_MS;
         return;
     }
@@ -342,7 +203,7 @@ void master_stop(struct master *m, uint64_t ms)
         m->replaced = false;
     m->stopping = true;
     sockets_free(&m->sockets, NULL);
-    put_all_aside(m);
+    cells_put_all_aside(m);
     if (ms == NEVER)
         return;
     log_info(NULL, "stopping: sessions have %.1f s to finish", (double)ms / 1000);
@@ -353,13 +214,13 @@ void master_stop(struct master *m, uint64_t ms)
 static void close_rest(struct master *m)
 {
     m->close_at = NEVER;
-    tell_all(m, cell_close);
+    cells_tell_old(m, cell_close);
 }
 
 static void kill_rest(struct master *m)
 {
     log_warning(NULL, "killing what has not ended: %zu cells", m->old_count);
-    tell_all(m, cell_kill);
+    cells_tell_old(m, cell_kill);
     m->kill_at = NEVER;
 }
 
@@ -454,14 +315,14 @@ static void supervise(struct master *m, int signals)
 {
     m->watchdog = sd_watchdog();
     m->ping_at = m->watchdog > 0 ? master_now() : NEVER;
-    make_slots(m);
-    start_cells(m, master_now());
+    cells_make(m);
+    cells_start(m, master_now());
     master_metrics(m, master_now());
     tell_ready(m->start->ready_fd);
     for (;;) {
         int signo = wait_until(m, signals, next_deadline(m));
 
-        reap(m);
+        cells_reap(m);
         if (signo == SIGHUP && !m->stopping)
             master_reload(m);
         else if (signo == SIGUSR2 && !m->stopping)
@@ -474,7 +335,7 @@ static void supervise(struct master *m, int signals)
             close_rest(m);
         if (master_now() >= m->kill_at)
             kill_rest(m);
-        start_cells(m, master_now());
+        cells_start(m, master_now());
         master_metrics(m, master_now());
         look_whether_done(m);
         ping(m, master_now());

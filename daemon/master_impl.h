@@ -1,6 +1,6 @@
 /*
- * master_impl.h - the insides of the master: for master.c, commands.c and
- * upgrade.c, and nobody else.
+ * master_impl.h - the insides of the master: for master.c, master_cells.c,
+ * master_metrics.c, commands.c and upgrade.c, and nobody else.
  */
 #ifndef POSTERN_MASTER_IMPL_H
 #define POSTERN_MASTER_IMPL_H
@@ -72,6 +72,19 @@ uint64_t master_now(void);
 bool master_reload(struct master *m);
 /* Accepts no more; sessions have this many ms (NEVER: all the time they want). */
 void master_stop(struct master *m, uint64_t ms);
+
+/* master_cells.c */
+unsigned cells_wanted(const struct config *c);
+/* As many slots as the configuration of now wants, all empty. Those of before are the caller's. */
+void cells_make(struct master *m);
+/* Starts what is due. */
+void cells_start(struct master *m, uint64_t now);
+/* Takes note of all processes that have ended, whosever they were. */
+void cells_reap(struct master *m);
+/* From now on it is an old one: its worker accepts no more, what has sessions finishes them. */
+void cells_put_aside(struct master *m, struct cell *cell);
+void cells_put_all_aside(struct master *m);
+void cells_tell_old(struct master *m, void (*tell)(struct cell *cell));
 void master_each_cell(struct master *m, void (*each)(struct cell *cell, void *arg), void *arg);
 
 /* commands.c: an operator_command. */
