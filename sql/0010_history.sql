@@ -187,21 +187,32 @@ begin
 end
 $$;
 
--- note_session: a session that retrieved (p_retrieved, whole messages) or
--- deleted something, and has the maildrop since p_ms milliseconds. Not granted.
+-- note_retrieved: these messages were retrieved whole at p_at, where the policy
+-- of the mailbox wants to know. Not granted.
+create function postern.note_retrieved(p_mailbox bigint, p_uids bigint[], p_at timestamptz) returns void
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if exists (select from postern.mailbox m join postern.domain d on d.domain = m.domain,
+                      postern.policy_of(m.mailbox, m.domain, d.tenant) p
+                where m.mailbox = p_mailbox and p.expire_retrieved is not null) then
+        -- Before the messages, as everywhere.
+        perform from postern.mailbox m where m.mailbox = p_mailbox for no key update;
+        update postern.message m set retrieved_at = p_at
+         where m.mailbox = p_mailbox and m.uid = any (p_uids) and m.retrieved_at is null;
+    end if;
+end
+$$;
+
+-- note_session: a session that deletes something; it retrieved p_retrieved (whole
+-- messages), and has the maildrop since p_ms milliseconds. Not granted.
 create function postern.note_session(p_mailbox bigint, p_session text, p_peer text, p_ms bigint, p_retrieved bigint[],
     p_octets bigint) returns void
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if p_retrieved <> '{}' and exists (select from postern.policy x where x.expire_retrieved is not null)
-       and exists (select from postern.mailbox m join postern.domain d on d.domain = m.domain,
-                          postern.policy_of(m.mailbox, m.domain, d.tenant) p
-                    where m.mailbox = p_mailbox and p.expire_retrieved is not null) then
-        -- Before the messages, as everywhere.
-        perform from postern.mailbox m where m.mailbox = p_mailbox for no key update;
-        update postern.message m set retrieved_at = now()
-         where m.mailbox = p_mailbox and m.uid = any (p_retrieved) and m.retrieved_at is null;
+    if p_retrieved <> '{}' and exists (select from postern.policy x where x.expire_retrieved is not null) then
+        perform postern.note_retrieved(p_mailbox, p_retrieved, now());
     end if;
     insert into postern.history (mailbox, what, octets, since, messages, means, session, peer)
         values (p_mailbox, 'session', p_octets, now() - p_ms * interval '1 millisecond', cardinality(p_retrieved), 'pop3', p_session, p_peer);
@@ -229,17 +240,38 @@ begin
 end
 $$;
 
--- close_session: close_maildrop for a session that retrieved something and
--- deleted nothing. Nobody was promised this row, so nobody waits for the disk.
--- That the lock is free before the commit is seen by nobody who would mind.
-create function postern.close_session(p_mailbox bigint, p_session text, p_peer text, p_ms bigint, p_retrieved bigint[],
-    p_octets bigint) returns boolean
+-- note_sessions: sessions that retrieved something, deleted nothing and have
+-- ended: a row for each. A worker gathers those of a second and writes them
+-- behind their backs. Nobody was promised these rows, so nobody waits for the
+-- disk either.
+--
+-- The arrays run side by side: p_opened and p_closed are milliseconds of the
+-- worker's clock, which is at p_now; p_messages says how many elements of
+-- p_retrieved, one after the other, are a session's.
+create function postern.note_sessions(p_now bigint, p_mailboxes bigint[], p_sessions text[], p_peers text[], p_opened bigint[],
+    p_closed bigint[], p_octets bigint[], p_messages bigint[], p_retrieved bigint[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
+declare
+    r record;
 begin
     perform set_config('synchronous_commit', 'off', true);
-    perform postern.note_session(p_mailbox, p_session, p_peer, p_ms, p_retrieved, p_octets);
-    return pg_advisory_unlock((x'504F'::bigint << 48) | p_mailbox);
+    if exists (select from postern.policy x where x.expire_retrieved is not null) then
+        -- Mailboxes by number, as everywhere.
+        for r in
+            select s.mailbox, now() - (p_now - s.closed) * interval '1 millisecond' as at, s.messages,
+                   sum(s.messages) over (order by s.n) - s.messages as before
+              from unnest(p_mailboxes, p_closed, p_messages) with ordinality s(mailbox, closed, messages, n)
+             order by s.mailbox, s.n
+        loop
+            perform postern.note_retrieved(r.mailbox, p_retrieved[r.before + 1 : r.before + r.messages], r.at);
+        end loop;
+    end if;
+    insert into postern.history (at, mailbox, what, octets, since, messages, means, session, peer)
+        select now() - (p_now - s.closed) * interval '1 millisecond', s.mailbox, 'session', s.octets,
+               now() - (p_now - s.opened) * interval '1 millisecond', s.messages, 'pop3', s.session, s.peer
+          from unnest(p_mailboxes, p_sessions, p_peers, p_opened, p_closed, p_octets, p_messages)
+               s(mailbox, session, peer, opened, closed, octets, messages);
 end
 $$;
 
@@ -374,7 +406,7 @@ $$;
 revoke all on all functions in schema postern from public;
 grant execute on function
     postern.expunge(bigint, bigint[], text, text, bigint, bigint[], bigint),
-    postern.close_session(bigint, text, text, bigint, bigint[], bigint), postern.reclaim(bigint)
+    postern.note_sessions(bigint, bigint[], text[], text[], bigint[], bigint[], bigint[], bigint[], bigint[]), postern.reclaim(bigint)
     to postern_mail;
 grant execute on function
     postern.make_history(integer), postern.old_history(date), postern.drop_history(date), postern.reclaim(bigint),

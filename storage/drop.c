@@ -143,18 +143,6 @@ static void session_args(const struct drop *drop, struct pg_args *args, struct b
     pg_arg_int8(args, (int64_t)drop->retrieved_octets);
 }
 
-/* Should it fail, ask_close() is what is tried next: a history that cannot be written keeps no lock. */
-static void ask_close_session(struct drop *drop)
-{
-    struct pg_args args = PG_ARGS_EMPTY;
-    struct buf uids = BUF_EMPTY;
-
-    pg_arg_int8(&args, drop->mailbox);
-    session_args(drop, &args, &uids);
-    pg_ask(drop->store->pg, drop->lane, PG_CLOSE_SESSION, &args, close_answered, drop);
-    buf_free(&uids);
-}
-
 /* ---- opening */
 
 static struct span array_of(const PGresult *res, int column)
@@ -515,14 +503,11 @@ static void ask_expunge(struct drop *drop)
 
 static void ask_end(struct drop *drop)
 {
-    if (drop->marked > 0) {
+    if (drop->marked > 0)
         ask_expunge(drop);
-        ask_close(drop);
-    } else if (drop->retrieved_count > 0) {
-        ask_close_session(drop);
-    } else {
-        ask_close(drop);
-    }
+    else if (drop->retrieved_count > 0)
+        history_add(drop);
+    ask_close(drop);
 }
 
 void drop_finish(struct drop **dropp, const unsigned char *marks, drop_done *done, void *owner)

@@ -4,6 +4,7 @@
  */
 #include "storage/pg.h"
 
+#include <poll.h>
 #include <sodium.h>
 #include <stdio.h>
 
@@ -113,6 +114,29 @@ const char *pg_reply_channel(struct pg *pg)
         lane_listen_to(listener.lane, pg->reply_channel);
     pg->hears_replies = true;
     return pg->reply_channel;
+}
+
+bool pg_wait(struct pg *pg, int ms)
+{
+    struct pollfd *fds = mem_array(pg->count + 1, sizeof fds[0]);
+    struct pg_lane **lanes = mem_array(pg->count + 1, sizeof lanes[0]);
+    nfds_t count = 0;
+
+    for (size_t i = 0; i <= pg->count; i++) {
+        struct pg_lane *lane = &pg->lanes[i];
+        if (lane->state != LANE_UP || lane->broken || lane->asked.count == 0)
+            continue;
+        short events = POLLIN | (PQflush(lane->conn) > 0 ? POLLOUT : 0);
+        lanes[count] = lane;
+        fds[count++] = (struct pollfd){ .fd = PQsocket(lane->conn), .events = events };
+    }
+    bool came = count > 0 && poll(fds, count, ms) > 0;
+    for (nfds_t i = 0; came && i < count; i++)
+        if (fds[i].revents != 0)
+            lane_event(lanes[i], fds[i].fd, (fds[i].revents & POLLOUT) != 0 ? LOOP_READ | LOOP_WRITE : LOOP_READ);
+    mem_free(fds);
+    mem_free(lanes);
+    return came;
 }
 
 /* ---- binding */

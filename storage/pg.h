@@ -120,6 +120,12 @@ void pg_ask(struct pg *pg, struct pg_ref ref, enum pg_statement statement, const
             pg_answer *answer, void *arg);
 /* Asks nothing; answers later from the loop, with this status and no result. */
 void pg_later(struct pg *pg, enum db_status status, pg_answer *answer, void *arg);
+/*
+ * For an end, when the loop has stopped: waits at most so many milliseconds for
+ * an answer on any lane, and gives those that came. False: none is waited for,
+ * or none came.
+ */
+bool pg_wait(struct pg *pg, int ms);
 /* Gives the connection up: what it holds in the database is released. */
 void pg_break(struct pg_ref ref, const char *why);
 

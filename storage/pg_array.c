@@ -11,6 +11,7 @@
 
 #include <endian.h>
 
+#include "daemon/base/mem.h"
 #include "storage/pg_row.h"
 
 static bool take_u32(struct span *rest, uint32_t *value_r)
@@ -87,17 +88,43 @@ static void put_u32(struct buf *out, uint32_t value)
     buf_add(out, &value, sizeof value);
 }
 
-void pg_array_put_head(struct buf *out, uint32_t count)
+static void put_head(struct buf *out, uint32_t element_type, uint32_t count)
 {
     put_u32(out, 1);
     put_u32(out, 0);
-    put_u32(out, PG_INT8);
+    put_u32(out, element_type);
     put_u32(out, count);
     put_u32(out, 1);
+}
+
+void pg_array_put_head(struct buf *out, uint32_t count)
+{
+    put_head(out, PG_INT8, count);
 }
 
 void pg_array_put_int8(struct buf *out, int64_t value)
 {
     struct { uint32_t len_be; uint64_t value_be; } __attribute__((packed)) element = { htobe32(8), htobe64((uint64_t)value) };
     buf_add(out, &element, sizeof element);
+}
+
+void pg_array_begin(struct buf *out, uint32_t element_type)
+{
+    buf_clear(out);
+    put_head(out, element_type, 0);
+}
+
+void pg_array_put_text(struct buf *out, struct span value)
+{
+    put_u32(out, (uint32_t)value.len);
+    buf_add(out, value.at, value.len);
+}
+
+void pg_array_set_count(struct buf *out, uint32_t count)
+{
+    enum { COUNT_AT = 12 };
+
+    ASSERT(buf_left(out) >= COUNT_AT + sizeof count);
+    count = htobe32(count);
+    memcpy(out->data + out->at + COUNT_AT, &count, sizeof count);
 }

@@ -32,7 +32,6 @@ enum {
 
 static const int binary[PG_ARGS_MAX] = { 1, 1, 1, 1, 1, 1, 1, 1, 1 };
 
-static void lane_event(void *arg, int fd, unsigned events);
 
 /* ---- the questions that are under way */
 
@@ -494,7 +493,7 @@ static void lane_connect(struct pg_lane *lane)
 
 /* ---- the loop's side */
 
-static void lane_event(void *arg, int fd, unsigned events)
+void lane_event(void *arg, int fd, unsigned events)
 {
     struct pg_lane *lane = arg;
 

@@ -95,6 +95,8 @@ void lane_send(struct pg_lane *lane, const struct question *q, const struct pg_a
 void lane_listen(struct pg_lane *lane);      /* to what there is to be listened to */
 void lane_listen_to(struct pg_lane *lane, const char *channel);
 void lane_break(struct pg_lane *lane, const char *why);
+/* What the loop would call: the connection can be read, or (LOOP_WRITE) written to. */
+void lane_event(void *lane, int fd, unsigned events);
 
 /* pg.c: types of a statement, for preparing and checking. */
 struct statement {

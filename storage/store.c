@@ -59,6 +59,7 @@ struct store *store_new(struct loop *loop, const struct storage_settings *settin
     store->takeover.timer = timer_new(loop, takeover_due, store);
     store->reclaim_timer = timer_new(loop, reclaim_next, store);
     aside_init(store);
+    history_init(store);
     if (gethostname(store->host, sizeof store->host - 1) != 0)
         store->host[0] = '\0';
     store->pg = pg_new(loop, conninfo, PG_MAILDROPS, (size_t)settings->database_lanes, (uint64_t)settings->database_statement_timeout,
@@ -77,6 +78,7 @@ void store_free(struct store **storep)
     store->closing = true;
     drop_try_parked(store);
     takeover_due(store);
+    history_free(store);
     pg_free(&store->pg);
     timer_free(&store->readers_timer);
     timer_free(&store->reclaim_timer);

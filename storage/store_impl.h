@@ -1,10 +1,12 @@
 /*
  * store_impl.h - the insides of store and drop: for store.c, held.c, drop.c,
- * drop_read.c, aside.c, presence.c and takeover.c, and nobody else.
+ * drop_read.c, aside.c, history.c, presence.c, reclaim.c and takeover.c, and
+ * nobody else.
  */
 #ifndef POSTERN_STORAGE_STORE_IMPL_H
 #define POSTERN_STORAGE_STORE_IMPL_H
 
+#include "daemon/base/buf.h"
 #include "storage/drop.h"
 #include "storage/pg.h"
 #include "storage/store.h"
@@ -46,6 +48,15 @@ struct takeover {
     } asked[TAKEOVER_SLOTS];
 };
 
+/* What sessions that have ended leave for the history, until it is written: arrays, as the database takes them (history.c). */
+struct history {
+    size_t sessions;                /* elements of each array but the last one */
+    size_t messages;                /* elements of the last one */
+    struct buf arrays[8];           /* in the order of the parameters of PG_NOTE_SESSIONS */
+    struct timer *timer;
+    size_t under_way;               /* statements */
+};
+
 struct store {
     struct loop *loop;
     struct pg *pg;
@@ -72,6 +83,7 @@ struct store {
     uint64_t aside_rest;            /* after so many milliseconds without a question a session rests */
     size_t aside_many;              /* it matters when so many maildrops are held on the lanes */
     struct takeover takeover;
+    struct history history;
     char host[64];
 };
 
@@ -158,6 +170,10 @@ void aside_next(void *store);                   /* timer */
 /* reclaim.c: a deletion left work behind. */
 void reclaim_start(struct store *store);
 void reclaim_next(void *store);                 /* timer */
+/* history.c */
+void history_init(struct store *store);
+void history_add(const struct drop *drop);      /* it ends, and something of it was retrieved */
+void history_free(struct store *store);         /* writes what is left; the lanes are there still */
 /* presence.c: a pg_events.notified */
 void presence_notified(struct store *store, const char *channel, const char *text, int pid);
 

@@ -400,6 +400,18 @@ static void answer_next(struct pg *pg, struct pg_lane *lane)
     }
 }
 
+/* At the end of a store. */
+bool pg_wait(struct pg *pg, int ms)
+{
+    MUST(ms > 0);
+    for (size_t i = 0; i <= LANES; i++)
+        if (pg->lanes[i].up && pg->lanes[i].count > 0) {
+            answer_next(pg, &pg->lanes[i]);
+            return true;
+        }
+    return false;
+}
+
 /* ------------------------------------------------------------------ sessions */
 
 static struct slot {
