@@ -210,6 +210,30 @@ begin
 end
 $$;
 
+-- fetch_headers: the same columns for TOP n 0: one row for each message, whose
+-- data ends with the blank line behind the header; or the first piece where that
+-- has none. A quarter of the cost of pieces of 8,000 octets.
+create function postern.fetch_headers(p_mailbox bigint, p_uids bigint[])
+returns table (uid bigint, part integer, delivered_to text, data bytea)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+    c_end constant bytea := '\x0d0a0d0a';
+begin
+    return query
+        select m.uid, 0, m.delivered_to, case when p.at > 0 then substr(p.data, 1, p.at + 3) else p.data end
+          from (select m.uid, m.content, m.delivered_to
+                  from postern.message m
+                 where m.mailbox = p_mailbox and m.uid between p_uids[1] and p_uids[cardinality(p_uids)]
+                   and m.uid = any (p_uids)
+                 order by m.uid) m
+          left join lateral (select p.data, position(c_end in p.data) as at
+                  from postern.content_part p
+                 where p.content = m.content and p.part = 0) p on true;
+end
+$$;
+
 -- forget_contents: drop one reference for each element; what nobody refers to
 -- any more goes, with its pieces. Where ours is the only reference, nobody else
 -- comes to that row; shared ones are locked in order of content, so that two of
@@ -336,5 +360,6 @@ grant execute on function postern.credentials(text) to postern_auth;
 grant execute on function postern.open_maildrop(bigint, bigint, bigint, bigint) to postern_mail;
 grant execute on function postern.close_maildrop(bigint) to postern_mail;
 grant execute on function postern.fetch_parts(bigint, bigint[], integer, integer) to postern_mail;
+grant execute on function postern.fetch_headers(bigint, bigint[]) to postern_mail;
 grant execute on function postern.move_locks(integer, bigint[]) to postern_mail;
 grant execute on function postern.expunge(bigint, bigint[]) to postern_mail;

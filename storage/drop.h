@@ -91,14 +91,21 @@ void piece_release(struct piece_ref *ref);
 typedef void drop_piece(void *owner, enum db_status status, struct piece piece);
 
 /*
+ * What is wanted of a message, most likely. Of its beginning the first piece is a
+ * short one (8,000 octets). Of its header it ends with the blank line behind it:
+ * the header, to that line, is all that can be read then; where it is longer
+ * than a piece, it is read as a beginning.
+ */
+enum drop_want { WANT_WHOLE, WANT_BEGINNING, WANT_HEADER };
+
+/*
  * Returns 1 and the piece in *piece_r if it is at hand (read ahead), else 0
  * and asks for it: one statement, and one callback. One question at a time for
  * each drop. Messages asked for in rising order make it read the next small
- * ones ahead, within the bounds of the settings. With `beginning`, only the
- * first lines are wanted, most likely: the first piece is a short one (8,000
- * octets), and the beginnings of the next messages are read ahead, large ones too.
+ * ones ahead, within the bounds of the settings; and beginnings and headers of
+ * large ones too, where they are what is wanted.
  */
-int drop_read(struct drop *drop, size_t i, uint32_t piece, bool beginning, struct piece *piece_r, drop_piece *done, void *owner);
+int drop_read(struct drop *drop, size_t i, uint32_t piece, enum drop_want want, struct piece *piece_r, drop_piece *done, void *owner);
 /* The answer that is on its way is not wanted any more. */
 void drop_read_forget(struct drop *drop);
 

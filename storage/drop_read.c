@@ -30,6 +30,7 @@ struct read_question {
     struct drop *drop;
     size_t first;
     uint32_t count, piece, parts;
+    enum drop_want want;
     uint64_t ahead_octets;      /* counted in the store until it is known what becomes of them */
     drop_piece *done;
     void *owner;
@@ -58,6 +59,7 @@ static void keep_ahead(struct drop *drop, struct piece_set *set, const struct re
     drop->ahead_first = q->first;
     drop->ahead_count = q->count;
     drop->ahead_parts = q->parts;
+    drop->ahead_headers = q->want == WANT_HEADER;
     drop->ahead_octets = q->ahead_octets;
     drop->used_at = loop_now(store->loop);
     if (store->readers == NULL)
@@ -110,9 +112,9 @@ static enum db_status take_piece(struct drop *drop, size_t i, uint32_t piece, co
 }
 
 /* 1 and the piece with a reference for the receiver, if message i was read ahead. */
-static int read_from_ahead(struct drop *drop, size_t i, struct piece *piece_r)
+static int read_from_ahead(struct drop *drop, size_t i, enum drop_want want, struct piece *piece_r)
 {
-    if (drop->ahead == NULL || i < drop->ahead_first || i - drop->ahead_first >= drop->ahead_count)
+    if (drop->ahead == NULL || (drop->ahead_headers && want != WANT_HEADER) || i < drop->ahead_first || i - drop->ahead_first >= drop->ahead_count)
         return 0;
     if (take_piece(drop, i, 0, drop->ahead, i - drop->ahead_first, drop->ahead_parts, piece_r) != DB_OK)
         return 0;   /* asked for alone, and told then */
@@ -126,11 +128,11 @@ static int read_from_ahead(struct drop *drop, size_t i, struct piece *piece_r)
 
 /* ---- asking */
 
-static uint64_t octets_to_read(const struct drop *drop, size_t i, bool beginning)
+static uint64_t octets_to_read(const struct drop *drop, size_t i, enum drop_want want)
 {
     uint64_t octets = listing_message_octets(drop->listing, i);
 
-    return beginning && octets > BEGINNING_PARTS * PART_OCTETS ? BEGINNING_PARTS * PART_OCTETS : octets;
+    return want != WANT_WHOLE && octets > BEGINNING_PARTS * PART_OCTETS ? BEGINNING_PARTS * PART_OCTETS : octets;
 }
 
 /*
@@ -138,10 +140,10 @@ static uint64_t octets_to_read(const struct drop *drop, size_t i, bool beginning
  * gets 4 at once, then 16, and so on, so that one that takes a single message
  * costs no more than that.
  */
-static uint32_t choose_window(struct drop *drop, size_t i, bool beginning, uint64_t *ahead_octets_r)
+static uint32_t choose_window(struct drop *drop, size_t i, enum drop_want want, uint64_t *ahead_octets_r)
 {
     const struct store *store = drop->store;
-    uint64_t sum = octets_to_read(drop, i, beginning), more = 0;
+    uint64_t sum = octets_to_read(drop, i, want), more = 0;
     size_t count = listing_count(drop->listing);
     uint32_t n = 1;
 
@@ -153,7 +155,7 @@ static uint32_t choose_window(struct drop *drop, size_t i, bool beginning, uint6
     if (sum > SMALL_OCTETS)
         return 1;
     while (n < drop->window && n < count - i) {
-        uint64_t next = octets_to_read(drop, i + n, beginning);
+        uint64_t next = octets_to_read(drop, i + n, want);
         if (next > SMALL_OCTETS || sum + next > store->read_ahead ||
             store->ahead_octets + more + next > store->read_ahead_total)
             break;
@@ -220,16 +222,18 @@ static void ask(struct drop *drop, const struct read_question *question)
         pg_array_put_int8(&uids, listing_uid(drop->listing, q->first + k));
     pg_arg_int8(&args, drop->mailbox);
     pg_arg_bytes(&args, buf_span(&uids));
-    pg_arg_int4(&args, (int32_t)drop->next_part);
-    pg_arg_int4(&args, (int32_t)q->parts);
+    if (q->want != WANT_HEADER) {
+        pg_arg_int4(&args, (int32_t)drop->next_part);
+        pg_arg_int4(&args, (int32_t)q->parts);
+    }
     drop->question = q;
     drop->used_at = loop_now(drop->store->loop);
     drop->store->ahead_octets += q->ahead_octets;
-    pg_ask(drop->store->pg, drop->lane, PG_FETCH, &args, fetch_answered, q);
+    pg_ask(drop->store->pg, drop->lane, q->want == WANT_HEADER ? PG_FETCH_HEADERS : PG_FETCH, &args, fetch_answered, q);
     buf_free(&uids);
 }
 
-int drop_read(struct drop *drop, size_t i, uint32_t piece, bool beginning, struct piece *piece_r, drop_piece *done, void *owner)
+int drop_read(struct drop *drop, size_t i, uint32_t piece, enum drop_want want, struct piece *piece_r, drop_piece *done, void *owner)
 {
     struct read_question q = { .drop = drop, .first = i, .count = 1, .piece = piece, .parts = PIECE_PARTS, .done = done, .owner = owner };
 
@@ -242,13 +246,14 @@ int drop_read(struct drop *drop, size_t i, uint32_t piece, bool beginning, struc
         drop->next_part = 0;
         drop->octets_so_far = 0;
         /* A lane that was lost took the lock along: nothing more is told, not even what is here. */
-        if (!drop_lost(drop) && read_from_ahead(drop, i, piece_r)) {
+        if (!drop_lost(drop) && read_from_ahead(drop, i, want, piece_r)) {
             drop->next_in_order = i + 1;
             return 1;
         }
         release_ahead(drop);
-        q.count = choose_window(drop, i, beginning, &q.ahead_octets);
-        if (beginning)
+        q.want = want;
+        q.count = choose_window(drop, i, want, &q.ahead_octets);
+        if (want != WANT_WHOLE)
             q.parts = BEGINNING_PARTS;
         drop->next_in_order = i + 1;
     }

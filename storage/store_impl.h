@@ -139,6 +139,7 @@ struct drop {
     uint64_t octets_so_far;
     struct piece_set *ahead;        /* messages ahead_first .. + ahead_count - 1 */
     uint32_t ahead_parts;           /* of each message, at most */
+    bool ahead_headers;             /* no more of them than their headers */
     size_t ahead_first;
     uint32_t ahead_count;
     uint64_t ahead_octets;

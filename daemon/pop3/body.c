@@ -121,16 +121,23 @@ static void on_piece(void *owner, enum db_status status, struct piece piece)
     pop3_act(s, out);
 }
 
-enum outcome pop3_body_step(struct pop3_session *s)
+static enum drop_want wanted(const struct stuff *stuff)
 {
     /* TOP n 99999999 is how fetchmail fetches: that is no beginning. */
-    bool beginning = s->stuff.top && s->stuff.lines <= BEGINNING_LINES;
+    if (!stuff->top || stuff->lines > BEGINNING_LINES)
+        return WANT_WHOLE;
+    return stuff->lines > 0 ? WANT_BEGINNING : WANT_HEADER;
+}
+
+enum outcome pop3_body_step(struct pop3_session *s)
+{
+    enum drop_want want = wanted(&s->stuff);
     enum outcome out = P3_WAIT;
 
     while (out == P3_WAIT && !conn_full(s->conn)) {
         struct piece piece;
 
-        if (!drop_read(s->drop, s->at, s->piece, beginning, &piece, on_piece, s)) {
+        if (!drop_read(s->drop, s->at, s->piece, want, &piece, on_piece, s)) {
             s->asked = true;
             return P3_WAIT;
         }

@@ -418,7 +418,8 @@ static struct slot {
     struct drop *drop;
     uint64_t opening;           /* 0: nothing is asked */
     int64_t mailbox;
-    bool reading, beginning, gives_up, finishing, marked;
+    bool reading, gives_up, finishing, marked;
+    enum drop_want want;
     size_t message;
     uint32_t piece;             /* 0: the next one is the first of a message */
     uint64_t octets;
@@ -554,10 +555,10 @@ static void begin_read(struct slot *s)
     if (s->piece == 0 && how & 2)
         s->message = how / 4;
     if (s->piece == 0)
-        s->beginning = how & 1;
+        s->want = (how & 1) == 0 ? WANT_WHOLE : how & 128 ? WANT_HEADER : WANT_BEGINNING;
     s->message %= drop_count(s->drop);
     s->reading = true;
-    if (drop_read(s->drop, s->message, s->piece, s->beginning, &piece, piece_came, s)) {
+    if (drop_read(s->drop, s->message, s->piece, s->want, &piece, piece_came, s)) {
         MUST(!drop_lost(s->drop));
         s->reading = false;
         take_piece(s, &piece);

@@ -267,12 +267,12 @@ static void got_piece(void *owner, enum db_status status, struct piece piece)
     loop_stop(loop);
 }
 
-static bool want_beginning;     /* how read_piece() asks */
+static enum drop_want want;     /* how read_piece() asks */
 
 UNUSED_OK static struct got read_piece(struct drop *drop, size_t i, uint32_t number)
 {
     struct got g = { 0 };
-    if (drop_read(drop, i, number, want_beginning, &g.piece, got_piece, &g) == 1)
+    if (drop_read(drop, i, number, want, &g.piece, got_piece, &g) == 1)
         return (struct got){ true, DB_OK, g.piece };
     assert_false(g.answered);
     while (!g.answered)

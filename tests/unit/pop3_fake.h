@@ -313,10 +313,10 @@ static void answer_read(void *arg)
     done(fake.read_owner, DB_OK, piece);
 }
 
-int drop_read(struct drop *drop, size_t i, uint32_t piece, bool beginning, struct piece *piece_r, drop_piece *done, void *owner)
+int drop_read(struct drop *drop, size_t i, uint32_t piece, enum drop_want want, struct piece *piece_r, drop_piece *done, void *owner)
 {
     (void)piece_r;
-    (void)beginning;
+    (void)want;
     assert_ptr_equal(drop, &the_drop);
     assert_null(fake.read_done);
     fake.read_done = done;

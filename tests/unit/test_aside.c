@@ -214,7 +214,7 @@ static void busy_in_between(void **state)
         begin_move(store);
         turn_for(after);
         /* One reads and quits; one deletes; one reads, does not want it any more, and quits. */
-        assert_int_equal(drop_read(t.drop[2], 0, 0, false, &g.piece, got_piece, &g), 0);
+        assert_int_equal(drop_read(t.drop[2], 0, 0, WANT_WHOLE, &g.piece, got_piece, &g), 0);
         drop_read_forget(t.drop[2]);
         drop_finish(&t.drop[2], NULL, finished, &f[2]);
         drop_finish(&t.drop[1], (const unsigned char[]){ 1, 1 }, finished, &f[1]);

@@ -110,7 +110,7 @@ static void lost_while_reading(void **state)
     expect_status(first.status, DB_OK);
     piece_release(first.piece.ref);
     admin_do("begin; lock table postern.content_part in access exclusive mode");
-    assert_int_equal(drop_read(d, 0, 1, false, &g.piece, got_piece, &g), 0);
+    assert_int_equal(drop_read(d, 0, 1, WANT_WHOLE, &g.piece, got_piece, &g), 0);
     wait_until_blocked();
     kill_holder(mailbox);
     while (!g.answered)

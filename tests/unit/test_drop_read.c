@@ -165,7 +165,7 @@ static void beginnings(void **state)
     many_add(&m, mailbox, 100, 600000);
     struct drop *d = must_open(store, mailbox);
     unsigned long long before = store_statements(store);
-    want_beginning = true;
+    want = WANT_BEGINNING;
     for (size_t i = 0; i < m.n; i++) {
         struct got g = read_piece(d, i, 0);
         expect_status(g.status, DB_OK);
@@ -178,12 +178,61 @@ static void beginnings(void **state)
     for (int round = 0; round < 300; round++) {
         static size_t i;
         i = rand() % 4 == 0 ? (size_t)rand() % m.n : (i + 1) % m.n;
-        want_beginning = rand() % 2 == 0;
+        want = rand() % 2 == 0 ? WANT_BEGINNING : WANT_WHOLE;
         expect_message(d, i, "", m.bodies[i], m.sizes[i]);
     }
-    want_beginning = false;
+    want = WANT_WHOLE;
     expect_status(finish(d, NULL), DB_OK);
     many_free(&m);
+    store_free(&store);
+}
+
+/* TOP n 0: headers alone come, and a RETR behind one is whole; a header that is longer than a piece is read on. */
+static void headers(void **state)
+{
+    enum { MESSAGES = 60, LONG = 20 };
+    static char body[MESSAGES][30000];
+    struct store *store = test_store(&test_settings);
+    int64_t mailbox = mailbox_new();
+
+    (void)state;
+    srand(4);
+    for (size_t i = 0; i < MESSAGES; i++) {
+        memset(body[i], 'a' + (int)(i % 26), sizeof body[i]);
+        memcpy(body[i] + (i == LONG ? 20000 : 100 + i), "\r\n\r\n", 4);
+        memcpy(body[i] + 25000, "\r\n\r\n", 4);
+        message_add(mailbox, body[i], i == MESSAGES - 1 ? 100 + i + 4 : sizeof body[i], i == 3 ? "anna@example.org" : NULL, NULL);
+    }
+    struct drop *d = must_open(store, mailbox);
+    unsigned long long before = store_statements(store);
+    want = WANT_HEADER;
+    for (size_t i = 0; i < MESSAGES; i++) {
+        struct got g = read_piece(d, i, 0);
+        const struct span *last = &g.piece.spans[g.piece.count - 1];
+        expect_status(g.status, DB_OK);
+        assert_int_equal(g.piece.count, i == 3 ? 2 : 1);
+        assert_int_equal(last->len, i == LONG ? 8000 : 100 + i + 4);
+        assert_memory_equal(last->at, body[i], last->len);
+        assert_int_equal(g.piece.last, i == MESSAGES - 1);
+        piece_release(g.piece.ref);
+    }
+    assert_in_range(store_statements(store) - before, 4, 5);
+    expect_message(d, LONG, "", body[LONG], sizeof body[LONG]);
+
+    for (int round = 0; round < 300; round++) {
+        static size_t i;
+        i = rand() % 4 == 0 ? (size_t)rand() % (MESSAGES - 1) : (i + 1) % (MESSAGES - 1);
+        want = (enum drop_want)(rand() % 3);
+        if (want != WANT_HEADER) {
+            expect_message(d, i, i == 3 ? "Delivered-To: anna@example.org\r\n" : "", body[i], sizeof body[i]);
+            continue;
+        }
+        struct got g = read_piece(d, i, 0);
+        expect_status(g.status, DB_OK);
+        piece_release(g.piece.ref);
+    }
+    want = WANT_WHOLE;
+    expect_status(finish(d, NULL), DB_OK);
     store_free(&store);
 }
 
@@ -231,14 +280,14 @@ static void not_wanted_any_more(void **state)
     expect_status(g.status, DB_OK);
     assert_false(g.piece.last);
     piece_release(g.piece.ref);
-    assert_int_equal(drop_read(d, 0, 1, false, &never.piece, got_piece, &never), 0);
+    assert_int_equal(drop_read(d, 0, 1, WANT_WHOLE, &never.piece, got_piece, &never), 0);
     drop_read_forget(d);
     expect_message(d, 1, "", body, 100);
-    assert_int_equal(drop_read(d, 0, 0, false, &never.piece, got_piece, &never), 0);
+    assert_int_equal(drop_read(d, 0, 0, WANT_WHOLE, &never.piece, got_piece, &never), 0);
     drop_read_forget(d);
     expect_message(d, 2, "", body, 200);
     expect_message(d, 0, "", body, 600000);
-    assert_int_equal(drop_read(d, 1, 0, false, &never.piece, got_piece, &never), 0);
+    assert_int_equal(drop_read(d, 1, 0, WANT_WHOLE, &never.piece, got_piece, &never), 0);
     expect_status(finish(d, NULL), DB_OK);
     assert_false(never.answered);
 
@@ -344,7 +393,7 @@ int main(void)
         cmocka_unit_test(sizes_at_the_edges),
         cmocka_unit_test(parts_of_another_size),
         cmocka_unit_test(in_order),
-        cmocka_unit_test(in_any_order), cmocka_unit_test(beginnings),
+        cmocka_unit_test(in_any_order), cmocka_unit_test(beginnings), cmocka_unit_test(headers),
         cmocka_unit_test(read_ahead_has_bounds),
         cmocka_unit_test(not_wanted_any_more), cmocka_unit_test(little_at_once),
         cmocka_unit_test(stored_wrong),
