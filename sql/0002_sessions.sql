@@ -212,7 +212,7 @@ $$;
 
 -- fetch_headers: the same columns for TOP n 0: one row for each message, whose
 -- data ends with the blank line behind the header; or the first piece where that
--- has none. A quarter of the cost of pieces of 8,000 octets.
+-- has none. Half the cost of first pieces of 8,000 octets.
 create function postern.fetch_headers(p_mailbox bigint, p_uids bigint[])
 returns table (uid bigint, part integer, delivered_to text, data bytea)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
