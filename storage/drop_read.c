@@ -19,7 +19,7 @@ enum {
     FEW_PARTS = 8,
     PART_OCTETS = 8000,
     SMALL_OCTETS = PIECE_PARTS * PART_OCTETS,  /* a message that fits in one piece, parts being what they are */
-    WINDOW_GROWS = 4,
+    WINDOW_GROWS = 8,
     WINDOW_MAX = 512,
     AHEAD_IDLE_MS = 5000,
     PLENTY = 64 << 20,          /* octets that clients may have us hold before all get less at once */
@@ -137,7 +137,7 @@ static uint64_t octets_to_read(const struct drop *drop, size_t i, enum drop_want
 
 /*
  * How many messages to read with message i: a client that takes them in order
- * gets 4 at once, then 16, and so on, so that one that takes a single message
+ * gets 8 at once, then 64, and so on, so that one that takes a single message
  * costs no more than that.
  */
 static uint32_t choose_window(struct drop *drop, size_t i, enum drop_want want, uint64_t *ahead_octets_r)
