@@ -19,6 +19,7 @@
 #include "storage/deliver.h"
 #include "storage/spool.h"
 #include "storage/store_impl.h"
+#include "storage/takeover.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { LANES = 2, DEEP = 512, SLOTS = 4, MAILBOXES = 2, ROWS_MAX = 9, VALUE_MAX = 20000, LARGE = 300000, LARGE_MAX = 2, JOBS_MAX = 16, STEPS_MAX = 400 };
@@ -668,6 +669,32 @@ static void notify(void)
     free(own);
 }
 
+/* What timers do. */
+static void time_passes(uint8_t what)
+{
+    switch (what) {
+    case 0: case 1: case 2:
+        if (store->aside_due)
+            aside_next(store);
+        break;
+    case 3:
+        if (store->reclaiming)
+            reclaim_next(store);
+        break;
+    case 4:
+        takeover_due(store);
+        break;
+    case 5:
+        drop_forget_ahead(store);
+        break;
+    default:
+        tell_later(pgs[0]);
+        tell_later(pgs[1]);
+        turn();
+        break;
+    }
+}
+
 static void step(void)
 {
     uint8_t what = take_octet(&in);
@@ -720,9 +747,7 @@ static void step(void)
         begin_delivery(what & 16);
         break;
     case 15:
-        tell_later(pgs[0]);
-        tell_later(pgs[1]);
-        turn();
+        time_passes(what / 16);
         break;
     }
 }
@@ -742,7 +767,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     MUST(log_open("/dev/null", LOG_LEVEL_ERROR, "fuzz", &(const char *){ NULL }));
     MUST(options_load(NULL, &target, 1, NULL, false, no_problem, NULL) == 0);
     loop = loop_new();
-    spools = spool_space_new("/tmp", UINT64_MAX, UINT64_MAX);
+    spools = spool_space_new("/dev/shm", UINT64_MAX, UINT64_MAX);
     return 0;
 }
 
