@@ -3,6 +3,7 @@
 
 #include "daemon/base/option_value.h"
 #include "daemon/config.c"
+#include "daemon/config_check.c"
 
 #include "tests/fuzz/fuzz.h"
 

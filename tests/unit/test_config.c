@@ -17,6 +17,7 @@
 
 /* Not in the library of modules: only posternd has it. */
 #include "daemon/config.c"
+#include "daemon/config_check.c"
 
 static char file[] = "/tmp/postern-test-config-XXXXXX";
 static char problems[8192];         /* "LINE: text\n" each */
