@@ -7,11 +7,13 @@
  */
 #include "auth/account.h"
 
+#include <stdio.h>
 #include <time.h>
 
 #include "auth/credentials.h"
 #include "auth/helper.h"
 #include "auth/make.h"
+#include "auth/policies.h"
 #include "auth/proven.h"
 #include "auth/upkeep.h"
 #include "daemon/base/log.h"
@@ -107,15 +109,40 @@ static bool is_password(const struct credentials *c, size_t i)
     return c->secrets[i].kind == CREDENTIAL_PASSWORD || c->secrets[i].kind == CREDENTIAL_APP_PASSWORD;
 }
 
+/* What a proven password is kept with, so that it is not found again once the proof has another number. */
+struct proof_text {
+    char s[48];
+};
+
+static struct proof_text proof_text(int64_t mailbox, int64_t number)
+{
+    struct proof_text t;
+
+    /* No scheme begins like this. */
+    snprintf(t.s, sizeof t.s, "=%lld=%lld", (long long)mailbox, (long long)number);
+    return t;
+}
+
+/* An app password is always looked up: the day of its last use is written down. */
+static void remember(struct accounts *a, const struct credentials *c, size_t i, struct span password)
+{
+    bool by_proof = c->proof.number != 0 && c->secrets[i].kind == CREDENTIAL_PASSWORD;
+
+    proven_add(a->proven, span_str(by_proof ? proof_text(c->mailbox, c->proof.number).s : c->secrets[i].text), password);
+}
+
 /*
- * Both spans came from the database just now, so a password that was changed
- * is not remembered. Disabled ones are not looked up: a quick refusal would
- * tell that the password was right.
+ * What is asked for came from the database just now, so a password that was
+ * changed is not remembered. Disabled ones are not looked up: a quick refusal
+ * would tell that the password was right.
  */
 static bool is_remembered(struct accounts *a, const struct credentials *c, struct span password)
 {
+    if (c->active && c->proof.number != 0 && proven_has(a->proven, span_str(proof_text(c->mailbox, c->proof.number).s), password))
+        return true;
     for (size_t i = 0; c->active && i < c->count; i++)
         if (is_password(c, i) && proven_has(a->proven, span_str(c->secrets[i].text), password)) {
+            remember(a, c, i, password);
             upkeep_note(a->upkeep, c, i, password, true);
             return true;
         }
@@ -149,7 +176,7 @@ static void check_secrets(struct accounts *a, const struct credentials *c, struc
         case SCHEME_MATCHES:
             matched = true;
             if (c->active) {
-                proven_add(a->proven, span_str(stored), password);
+                remember(a, c, i, password);
                 upkeep_note(a->upkeep, c, i, password, false);
             }
             break;
@@ -205,7 +232,7 @@ static bool is_guessing(const struct accounts *a, const struct auth_origin *orig
     return origin->suspect || v->guesses >= (uint32_t)a->settings->auth_failures;
 }
 
-int account_find(struct accounts *a, struct span name, struct span default_domain, const struct auth_origin *origin,
+int account_find(struct accounts *a, struct span name, struct span default_domain, const struct auth_origin *origin, bool whole,
                  struct credentials *out, struct account_verdict *v)
 {
     int64_t guessed_ms;
@@ -215,7 +242,7 @@ int account_find(struct accounts *a, struct span name, struct span default_domai
     refuse(v, AUTH_REFUSED, "unknown");
     if (!name_canonical(name, default_domain, v->address, NULL))
         return 0;
-    enum credentials_answer answer = credentials_fetch(a->source, v->address, v->network, out, &guessed_ms);
+    enum credentials_answer answer = credentials_fetch(a->source, v->address, v->network, whole, out, &guessed_ms);
     v->guesses = failures(a, guessed_ms);
     v->barred = is_guessing(a, origin, v, answer == CREDENTIALS_FOUND && out->known);
     switch (answer) {
@@ -233,7 +260,31 @@ int account_find(struct accounts *a, struct span name, struct span default_domai
     return -1;
 }
 
-void account_check(struct accounts *a, const struct auth_request *request, struct account_verdict *v)
+/*
+ * A password that was proven, from the same network today, with a proof that
+ * has this number: nobody is asked, and whoever opens the maildrop sees whether
+ * it still has it.
+ */
+static bool is_believed(struct accounts *a, const struct auth_request *request, struct account_verdict *v)
+{
+    const struct policy_entry *e;
+
+    memset(v, 0, sizeof *v);
+    memcpy(v->network, request->origin.network.at != NULL ? request->origin.network.at : "", request->origin.network.len);
+    if (!name_canonical(request->name, request->default_domain, v->address, NULL) ||
+        (e = credentials_recent(a->source, v->address, v->network)) == NULL ||
+        !proven_has(a->proven, span_str(proof_text(e->mailbox, e->proof.number).s), request->password))
+        return false;
+    v->verdict = AUTH_OK;
+    v->remembered = true;
+    v->mailbox = e->mailbox;
+    v->policy = e->policy;
+    v->proof = e->proof;
+    memcpy(v->maintenance, e->maintenance, sizeof v->maintenance);
+    return true;
+}
+
+void account_check(struct accounts *a, const struct auth_request *request, bool may_believe, struct account_verdict *v)
 {
     struct span password = request->password;
     struct credentials c;
@@ -246,7 +297,9 @@ void account_check(struct accounts *a, const struct auth_request *request, struc
         refuse(v, AUTH_REFUSED, is_name ? "password" : "unknown");
         return;
     }
-    int found = account_find(a, request->name, request->default_domain, &request->origin, &c, v);
+    if (may_believe && !request->by_secrets && is_believed(a, request, v))
+        return;
+    int found = account_find(a, request->name, request->default_domain, &request->origin, may_believe, &c, v);
     if (found == 0 && !v->barred)
         verify_decoy(a, password);
     if (found == 0 && v->barred)

@@ -26,6 +26,7 @@ struct account_verdict {
      */
     const char *reason;
     bool remembered;                /* AUTH_OK: the password was proven before */
+    struct auth_proof proof;        /* AUTH_OK: by this, and without a look at the secrets; else zero */
     char network[FRAME_NETWORK_MAX + 1];    /* where the client is; empty where nobody counts */
     bool barred;                    /* too many have guessed: refused as "guessing", whatever the proof */
     bool unseen;                    /* AUTH_OK: that it was from there is not written down for today */
@@ -44,15 +45,21 @@ void accounts_free(struct accounts **accounts);
  * address is the canonical name, empty where there is none. Blocks as long as
  * the database takes. Where the verdict is `barred` no proof is good enough:
  * a password is not looked at, an exchange goes its way and fails at its end,
- * as a change of its challenges would tell that the name is known.
+ * as a change of its challenges would tell that the name is known. whole: as
+ * credentials_fetch() has it.
  */
-int account_find(struct accounts *accounts, struct span name, struct span default_domain, const struct auth_origin *origin,
+int account_find(struct accounts *accounts, struct span name, struct span default_domain, const struct auth_origin *origin, bool whole,
                  struct credentials *credentials_r, struct account_verdict *verdict_r);
 /* The proof was right: the verdict becomes AUTH_OK, with all that belongs to it. */
 void account_accept(struct account_verdict *verdict, const struct credentials *credentials);
 
-/* Blocks as long as the database and the password scheme take. */
-void account_check(struct accounts *accounts, const struct auth_request *request, struct account_verdict *verdict_r);
+/*
+ * Blocks as long as the database and the password scheme take. With may_believe,
+ * and unless the request says by_secrets, a password that was proven to be that
+ * of the mailbox's owner is taken for it without asking: the verdict has a proof
+ * then, and holds only if whoever opens the maildrop finds that it still does.
+ */
+void account_check(struct accounts *accounts, const struct auth_request *request, bool may_believe, struct account_verdict *verdict_r);
 
 /* When the client has its answer: what the last login leaves to write. Blocks for it; mostly there is nothing. */
 void account_upkeep(struct accounts *accounts);

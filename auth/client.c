@@ -38,6 +38,8 @@ enum request_state {
     REQUEST_CHALLENGED, /* the asker has the word, and nobody waits */
     REQUEST_PINNED,     /* in its helper's `pinned`: what goes on with an exchange no other can take */
     REQUEST_ORPHANED,   /* as REQUEST_CHALLENGED, but the helper has gone */
+    /* Of a password: */
+    REQUEST_BELIEVED,   /* its verdict was told, with a proof; nobody waits */
 };
 
 TAILQ_HEAD(request_list, request);
@@ -55,6 +57,7 @@ struct request {
     enum request_state state;
     bool retried;
     bool may_challenge;             /* it is an exchange */
+    bool by_secrets;                /* a proof was not good enough */
     bool doubtful;                  /* of a client who was not good before: most likely it will cost an Argon2 */
     enum auth_verdict verdict;      /* of one that is settled */
     size_t helper;                  /* of one that was sent */
@@ -141,7 +144,7 @@ static void pin_abort(struct auth_client *c, struct request *r)
 /* Nobody waits for it from here on. One that a helper has stays until that answers: it is still work that it does. */
 static void abandon(struct auth_client *c, struct request *r)
 {
-    if (r->state != REQUEST_CHALLENGED && r->state != REQUEST_ORPHANED)
+    if (r->state != REQUEST_CHALLENGED && r->state != REQUEST_ORPHANED && r->state != REQUEST_BELIEVED)
         TAILQ_REMOVE(&c->asked, r, by_time);
     r->done = NULL;
     if (r->state == REQUEST_SENT) {
@@ -218,7 +221,7 @@ static void leave_helper(void *p, void *arg)
     struct request *r = p;
     const struct leaving *l = arg;
 
-    if (r->helper != l->helper || r->state == REQUEST_WAITING || r->state == REQUEST_SETTLED)
+    if (r->helper != l->helper || r->state == REQUEST_WAITING || r->state == REQUEST_SETTLED || r->state == REQUEST_BELIEVED)
         return;
     if (r->state == REQUEST_CHALLENGED) {
         r->state = REQUEST_ORPHANED;
@@ -418,18 +421,26 @@ static void on_message(void *arg, const unsigned char *data, size_t len)
         helper_lost(h, "it answered what it was not asked");
         return;
     }
+    bool believed = reply.proof.number != 0;
+    if (believed && (r->may_challenge || r->by_secrets)) {
+        helper_lost(h, "it believes what it should look at");
+        return;
+    }
     auth_done *done = r->done;
     void *owner = r->owner;
     h->load--;
     h->doubtful -= r->doubtful;
     if (done != NULL)
         TAILQ_REMOVE(&c->asked, r, by_time);
-    request_free(c, r);
+    if (done != NULL && believed)
+        r->state = REQUEST_BELIEVED;
+    else
+        request_free(c, r);
     send_waiting(c);
     if (done != NULL)
         done(owner, &(struct auth_result){
             .verdict = reply.verdict, .mailbox = reply.mailbox, .address = reply.address, .policy = reply.policy,
-            .guesses = reply.guesses,
+            .proof = reply.proof, .guesses = reply.guesses,
         });
 }
 
@@ -545,12 +556,30 @@ uint64_t auth_check_password(struct auth_client *c, struct span name, struct spa
     unsigned char frame[FRAME_REQUEST_MAX];
     struct request *r = request_new(c, name, done, owner);
     const uint64_t id = r->id;
-    struct auth_request request = { id, name, password, default_domain, span_str(session), { .network = SPAN_OF("") } };
+    struct auth_request request = { id, name, password, default_domain, span_str(session), { .network = SPAN_OF("") }, false };
 
     if (origin != NULL)
         request.origin = *origin;
     request_send(c, r, &request.origin, frame, frame_put_request(frame, &request));
     return id;
+}
+
+void auth_again(struct auth_client *c, uint64_t id)
+{
+    struct request *r = idmap_get(c->requests, id);
+
+    ASSERT(r != NULL && r->state == REQUEST_BELIEVED);
+    r->by_secrets = true;
+    frame_ask_by_secrets(r->frame, r->len);
+    wait_for(c, r);
+    if (auth_client_alive(c) == 0) {
+        settle(c, r, AUTH_UNAVAILABLE);
+        return;
+    }
+    /* It has waited for its turn once. */
+    r->state = REQUEST_WAITING;
+    queue_put_first(c->waiting, &r->place);
+    send_waiting(c);
 }
 
 uint64_t auth_start(struct auth_client *c, const struct auth_opening *opening, auth_done *done, void *owner)

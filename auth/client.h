@@ -47,6 +47,16 @@ struct auth_policy {
     int32_t domain_sessions, tenant_sessions;   /* how many at once, or AUTH_UNSET */
 };
 
+/*
+ * Why a login is right without a look at what is stored: it was proven when
+ * these two numbers were what they are (sql/0002). Only who opens the maildrop
+ * sees whether they still are. All zero: the secrets were looked at.
+ */
+struct auth_proof {
+    int64_t number;             /* of the mailbox */
+    int64_t version;            /* of all that is common to several */
+};
+
 /* From where somebody asks. All zero: nobody counts what he does. */
 struct auth_origin {
     struct span network;        /* "192.0.2.1", "2001:db8::/64": as postern.known_address has it. Empty: his failures are not counted */
@@ -63,6 +73,7 @@ struct auth_result {
     struct span address;    /* AUTH_OK: its address, as stored; else the name as it was understood, or empty */
     struct span challenge;  /* AUTH_CHALLENGE: the octets, not in base64 */
     struct auth_policy policy;      /* AUTH_OK */
+    struct auth_proof proof;        /* AUTH_OK of a password; if it is not zero: see auth_again() */
     uint32_t guesses;       /* failures of this name on all hosts, before this one */
 };
 
@@ -100,6 +111,13 @@ void auth_client_free(struct auth_client **client);
 uint64_t auth_check_password(struct auth_client *client, struct span name, struct span password,
                              struct span default_domain, const struct auth_origin *origin, const char *session,
                              auth_done *done, void *owner);
+/*
+ * An AUTH_OK with a proof is not the last word: the id holds, and the request is
+ * kept with its password until the asker says either that the proof was good,
+ * by auth_forget(), or that it was not, by auth_again(). Then done comes once
+ * more, and looks at the secrets.
+ */
+void auth_again(struct auth_client *client, uint64_t id);
 /*
  * A SASL exchange, or APOP. done comes later, never from within; after
  * AUTH_CHALLENGE it comes once more for each auth_respond(). Returns the id,

@@ -181,7 +181,7 @@ static enum credentials_answer prepare_both(struct credentials_source *s)
 {
     enum credentials_answer answer = prepare(s, STATEMENT_FULL,
         "select mailbox, address, active, kind, label, secret, domain, tenant, pop3, tls_only, maintenance, login_delay, replace_nul,"
-        " trace, expire, domain_sessions, tenant_sessions, guessed_ms, known, known_today, version from postern.login($1, $2)", 2);
+        " trace, expire, domain_sessions, tenant_sessions, guessed_ms, known, known_today, version, proof from postern.login($1, $2)", 2);
 
     return answer != CREDENTIALS_FOUND ? answer : prepare(s, STATEMENT_KNOWN,
         "select mailbox, address, active, kind, label, secret, postern.current_policy() from postern.credentials($1)", 1);
@@ -257,7 +257,7 @@ void credentials_source_connect(struct credentials_source *s)
 enum {
     COL_MAILBOX, COL_ADDRESS, COL_ACTIVE, COL_KIND, COL_LABEL, COL_SECRET, COL_DOMAIN, COL_TENANT, COL_POP3, COL_TLS_ONLY, COL_MAINTENANCE,
     COL_LOGIN_DELAY, COL_REPLACE_NUL, COL_TRACE, COL_EXPIRE, COL_DOMAIN_SESSIONS, COL_TENANT_SESSIONS, COL_GUESSED_MS, COL_KNOWN,
-    COL_KNOWN_TODAY, COL_VERSION,
+    COL_KNOWN_TODAY, COL_VERSION, COL_PROOF,
     KNOWN_COL_VERSION = COL_SECRET + 1,     /* of STATEMENT_KNOWN */
 };
 
@@ -395,23 +395,24 @@ static void wipe_rows(PGresult *result)
  * and nothing is said, where that does not hold any more, or anything is odd:
  * then all of it is asked for.
  */
-static bool ask_known(struct credentials_source *s, const char *address, const char *network, struct credentials *out)
+static bool ask_known(struct credentials_source *s, const char *address, const char *network, bool whole, struct credentials *out)
 {
     const char *values[] = { address };
     const struct policy_entry *entry = policies_get(s->policies, address, network, (int64_t)time(NULL));
 
-    if (entry == NULL)
+    if (entry == NULL || (whole && entry->proof.number != 0))
         return false;
     PGresult *result = wait_result(s, PQsendQueryPrepared(s->conn, STATEMENT_KNOWN, 1, values, NULL, NULL, 0));
     if (result == NULL)
         return false;
     bool good = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) > 0 &&
-                number(result, COL_MAILBOX, 0) == entry->mailbox && number(result, KNOWN_COL_VERSION, 0) == entry->version &&
+                number(result, COL_MAILBOX, 0) == entry->mailbox && number(result, KNOWN_COL_VERSION, 0) == entry->proof.version &&
                 read_rows(s, result, out);
     if (good) {
         memcpy(out->maintenance, entry->maintenance, sizeof out->maintenance);
         out->policy = entry->policy;
         out->policy.maintenance.at = out->maintenance;
+        out->proof = (struct auth_proof){ 0, 0 };
         out->known = out->known_today = network[0] != '\0';
     }
     wipe_rows(result);
@@ -428,21 +429,26 @@ static void read_and_keep_policy(struct credentials_source *s, const char *addre
                                  struct credentials *c)
 {
     read_policy(result, c);
-    struct policy_entry entry = { .mailbox = c->mailbox, .version = number(result, COL_VERSION, 0), .policy = c->policy };
+    /* An address that is another name of the mailbox's may become one of its own. */
+    bool own = strcmp(address, c->address) == 0;
+    c->proof = (struct auth_proof){ own ? number(result, COL_PROOF, 0) : 0, number(result, COL_VERSION, 0) };
+    struct policy_entry entry = { .mailbox = c->mailbox, .proof = c->proof, .policy = c->policy };
 
-    if (c->policy.trace || c->policy.domain == 0 || (network[0] != '\0' && !c->known_today))
+    if (c->policy.trace || c->policy.domain == 0 || (network[0] != '\0' && !c->known_today)) {
+        c->proof.number = 0;
         return;
+    }
     memcpy(entry.maintenance, c->maintenance, sizeof entry.maintenance);
     policies_put(s->policies, address, network, (int64_t)time(NULL), &entry);
 }
 
-static enum credentials_answer ask(struct credentials_source *s, const char *address, const char *network,
+static enum credentials_answer ask(struct credentials_source *s, const char *address, const char *network, bool whole,
                                    struct credentials *out, int64_t *guessed_ms_r)
 {
     const char *values[] = { address, network[0] != '\0' ? network : NULL };
     enum credentials_answer answer = CREDENTIALS_NONE;
 
-    if (ask_known(s, address, network, out))
+    if (ask_known(s, address, network, whole, out))
         return CREDENTIALS_FOUND;
     if (s->conn == NULL)
         return CREDENTIALS_AWAY;
@@ -472,7 +478,14 @@ static enum credentials_answer ask(struct credentials_source *s, const char *add
     return answer;
 }
 
-enum credentials_answer credentials_fetch(struct credentials_source *s, const char *address, const char *network,
+const struct policy_entry *credentials_recent(const struct credentials_source *s, const char *address, const char *network)
+{
+    const struct policy_entry *entry = policies_get(s->policies, address, network, (int64_t)time(NULL));
+
+    return entry != NULL && entry->proof.number != 0 ? entry : NULL;
+}
+
+enum credentials_answer credentials_fetch(struct credentials_source *s, const char *address, const char *network, bool whole,
                                           struct credentials *out, int64_t *guessed_ms_r)
 {
     const int64_t asked = now_ms();
@@ -483,14 +496,14 @@ enum credentials_answer credentials_fetch(struct credentials_source *s, const ch
         enum credentials_answer answer = fresh ? source_connect(s) : CREDENTIALS_FOUND;
         if (answer != CREDENTIALS_FOUND)
             return answer;
-        answer = ask(s, address, network, out, guessed_ms_r);
+        answer = ask(s, address, network, whole, out, guessed_ms_r);
         /*
          * A provider's credentials() has made the mailbox in this very
          * statement, whose snapshot does not show yet what holds for it: the
          * next one does. Nobody gets in with the policy unknown.
          */
         if (answer == CREDENTIALS_FOUND && out->policy.domain == 0)
-            answer = ask(s, address, network, out, guessed_ms_r);
+            answer = ask(s, address, network, whole, out, guessed_ms_r);
         if (answer == CREDENTIALS_FOUND && out->policy.domain == 0) {
             log_error(NULL, "mailbox %lld, which postern.credentials() gave, is not there", (long long)out->mailbox);
             answer = CREDENTIALS_BROKEN;

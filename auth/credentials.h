@@ -34,6 +34,7 @@ struct credentials {
     char address[NAME_ADDRESS_MAX + 1];         /* as stored */
     char maintenance[AUTH_MAINTENANCE_MAX + 1];
     struct auth_policy policy;          /* its text is in `maintenance` */
+    struct auth_proof proof;            /* what holds as long as this login is proven; its number is 0 where it has to be proven by secrets each time */
     bool known, known_today;            /* it was logged in to from this network; and that is written down for today */
     size_t count;                       /* of secrets; of other kinds than these they are passed over */
     struct {
@@ -70,9 +71,18 @@ void credentials_source_connect(struct credentials_source *source);
  * be empty: then nobody asks for failures. *guessed_ms_r is the time until the
  * last failure of this address is forgotten, 0 where there is none; it is told
  * for an address that does not exist, too.
+ * Where the policy was told before, only the secrets are asked for, which is a
+ * third of the work; with `whole`, if there may be a proof, all of it, and
+ * out->proof is told.
  */
-enum credentials_answer credentials_fetch(struct credentials_source *source, const char *address, const char *network,
+enum credentials_answer credentials_fetch(struct credentials_source *source, const char *address, const char *network, bool whole,
                                           struct credentials *out, int64_t *guessed_ms_r);
+/*
+ * Does not ask. What was told at a login of this address from this network
+ * today, if that login may be proven by a proof; else NULL. Valid until the next
+ * credentials_fetch().
+ */
+const struct policy_entry *credentials_recent(const struct credentials_source *source, const char *address, const char *network);
 
 /* Blocks. Writes one failure more down; where the database is away nobody is told. */
 void credentials_count_failure(struct credentials_source *source, const char *address, int64_t interval_ms, int64_t most);

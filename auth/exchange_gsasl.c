@@ -145,7 +145,7 @@ static void look_up(struct exchange *x)
     x->looked_up = true;
     if (typed == NULL || !exchange_prepare(span_str(typed), name))
         name[0] = '\0';
-    int found = account_find(x->accounts, span_str(name), span_str(x->domain), &x->origin, &c, &x->verdict);
+    int found = account_find(x->accounts, span_str(name), span_str(x->domain), &x->origin, false, &c, &x->verdict);
     if (found > 0) {
         use_account(x, &c);
         secret_wipe(&c, sizeof c);

@@ -100,7 +100,7 @@ static void log_in(struct exchange *x, const struct bearer *b)
     char address[NAME_TYPED_MAX + 1];
     struct credentials c;
 
-    if (!check_token(x, b, address) || account_find(x->accounts, span_str(address), span_str(x->domain), &x->origin, &c, &x->verdict) <= 0)
+    if (!check_token(x, b, address) || account_find(x->accounts, span_str(address), span_str(x->domain), &x->origin, false, &c, &x->verdict) <= 0)
         return;
     if (c.active)
         account_accept(&x->verdict, &c);

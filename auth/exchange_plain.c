@@ -37,7 +37,7 @@ static void check_password(struct accounts *accounts, struct span name, struct s
     /* A name that SASLprep forbids is nobody's, and takes as long (A10): so is the empty one. */
     if (exchange_prepare(name, prepared))
         request.name = span_str(prepared);
-    account_check(accounts, &request, v);
+    account_check(accounts, &request, false, v);
 }
 
 void exchange_plain(struct accounts *accounts, const struct auth_opening *o, struct account_verdict *v)
@@ -83,7 +83,7 @@ void exchange_external(struct accounts *accounts, const struct auth_opening *o, 
         exchange_refuse(v, "certificate");
         return;
     }
-    if (account_find(accounts, o->identity, o->default_domain, &o->origin, &c, v) <= 0)
+    if (account_find(accounts, o->identity, o->default_domain, &o->origin, false, &c, v) <= 0)
         return;
     if (c.active)
         account_accept(v, &c);
@@ -136,7 +136,7 @@ void exchange_apop(struct accounts *accounts, const struct auth_opening *o, stru
     struct span name = { o->initial.at, (size_t)(space - o->initial.at) };
     struct span given = { space + 1, o->initial.len - name.len - 1 };
 
-    int found = account_find(accounts, name, o->default_domain, &o->origin, &c, v);
+    int found = account_find(accounts, name, o->default_domain, &o->origin, false, &c, v);
     if (found < 0)
         return;
     const char *secret = shared_secret(&c, found, name, decoy);

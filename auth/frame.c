@@ -7,6 +7,7 @@
  */
 #include "auth/frame.h"
 
+#include "daemon/base/mem.h"
 #include "daemon/net/peer.h"
 
 _Static_assert((int)FRAME_REQUEST_MAX <= (int)PEER_MAX && (int)FRAME_START_MAX <= (int)PEER_MAX &&
@@ -158,6 +159,8 @@ unsigned frame_kind(const unsigned char *data, size_t len)
     return len > 0 ? data[0] : 0;
 }
 
+enum { BY_SECRETS_AT = 1 + 8 };
+
 size_t frame_put_request(unsigned char out[FRAME_REQUEST_MAX], const struct auth_request *request)
 {
     unsigned char *at = out;
@@ -168,12 +171,19 @@ size_t frame_put_request(unsigned char out[FRAME_REQUEST_MAX], const struct auth
         return 0;
     put_number(&at, FRAME_CHECK_PASSWORD, 1);
     put_number(&at, request->id, 8);
+    put_number(&at, request->by_secrets, 1);
     put_text(&at, request->name);
     put_text(&at, request->password);
     put_text(&at, request->default_domain);
     put_text(&at, request->session);
     put_origin(&at, &request->origin);
     return (size_t)(at - out);
+}
+
+void frame_ask_by_secrets(unsigned char *request, size_t len)
+{
+    ASSERT(len > BY_SECRETS_AT && request[0] == FRAME_CHECK_PASSWORD);
+    request[BY_SECRETS_AT] = 1;
 }
 
 bool frame_get_request(const unsigned char *data, size_t len, struct auth_request *request_r)
@@ -183,6 +193,9 @@ bool frame_get_request(const unsigned char *data, size_t len, struct auth_reques
     if (get_number(&r, 1) != FRAME_CHECK_PASSWORD)
         return false;
     request_r->id = get_number(&r, 8);
+    uint64_t by_secrets = get_number(&r, 1);
+    r.bad = r.bad || by_secrets > 1;
+    request_r->by_secrets = by_secrets == 1;
     request_r->name = get_text(&r, NAME_TYPED_MAX);
     request_r->password = get_text(&r, PASSWORD_MAX);
     request_r->default_domain = get_text(&r, NAME_TYPED_MAX);
@@ -203,8 +216,11 @@ size_t frame_put_reply(unsigned char out[FRAME_REPLY_MAX], const struct auth_rep
     put_number(&at, (uint64_t)reply->mailbox, 8);
     put_text(&at, reply->address);
     put_number(&at, reply->guesses, 4);
-    if (reply->verdict == AUTH_OK)
+    if (reply->verdict == AUTH_OK) {
         put_policy(&at, &reply->policy);
+        put_number(&at, (uint64_t)reply->proof.number, 8);
+        put_number(&at, (uint64_t)reply->proof.version, 8);
+    }
     return (size_t)(at - out);
 }
 
@@ -220,8 +236,12 @@ bool frame_get_reply(const unsigned char *data, size_t len, struct auth_reply *r
     reply_r->address = get_text(&r, NAME_ADDRESS_MAX);
     reply_r->guesses = (uint32_t)get_number(&r, 4);
     reply_r->policy = (struct auth_policy){ .maintenance = SPAN_OF("") };
-    if (verdict == AUTH_OK)
+    reply_r->proof = (struct auth_proof){ 0, 0 };
+    if (verdict == AUTH_OK) {
         get_policy(&r, &reply_r->policy);
+        reply_r->proof.number = get_id(&r);
+        reply_r->proof.version = get_id(&r);
+    }
     if (r.bad || r.left != 0 || verdict > AUTH_BROKEN || mailbox > INT64_MAX)
         return false;
     reply_r->verdict = (enum auth_verdict)verdict;

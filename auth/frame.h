@@ -21,6 +21,7 @@ struct auth_request {
     struct span name, password, default_domain;
     struct span session;    /* its id, for the log: lower-case hex digits, or nothing */
     struct auth_origin origin;      /* but for `line` and `failed`, which are the worker's own */
+    bool by_secrets;        /* what was proven before does not count: look at what is stored now */
 };
 
 /* Goes on with an exchange, or ends one that nobody waits for any more. */
@@ -42,7 +43,9 @@ struct auth_reply {
     int64_t mailbox;        /* above zero for AUTH_OK, else 0 */
     struct span address;    /* not empty for AUTH_OK */
     uint32_t guesses;
-    struct auth_policy policy;      /* of AUTH_OK; not sent else */
+    /* Of AUTH_OK; not sent else: */
+    struct auth_policy policy;
+    struct auth_proof proof;
 };
 
 enum {
@@ -50,13 +53,13 @@ enum {
     FRAME_NETWORK_MAX = 64,
     FRAME_ORIGIN_MAX = 2 + FRAME_NETWORK_MAX + 1,
     FRAME_POLICY_MAX = 1 + 2 + AUTH_MAINTENANCE_MAX + 2 * 4 + 2 * 8 + 2 * 4,
-    FRAME_REQUEST_MAX = 1 + 8 + 4 * 2 + 2 * NAME_TYPED_MAX + PASSWORD_MAX + FRAME_SESSION_MAX + FRAME_ORIGIN_MAX,
+    FRAME_REQUEST_MAX = 1 + 8 + 1 + 4 * 2 + 2 * NAME_TYPED_MAX + PASSWORD_MAX + FRAME_SESSION_MAX + FRAME_ORIGIN_MAX,
     FRAME_BINDING_MAX = 64,
     FRAME_TIMESTAMP_MAX = 512,
     FRAME_START_MAX = 1 + 8 + 2 + 7 * 2 + AUTH_MESSAGE_MAX + NAME_TYPED_MAX + FRAME_SESSION_MAX + 2 * FRAME_BINDING_MAX +
                       NAME_ADDRESS_MAX + FRAME_TIMESTAMP_MAX + FRAME_ORIGIN_MAX,
     FRAME_STEP_MAX = 1 + 8 + 8 + 2 + AUTH_MESSAGE_MAX,
-    FRAME_REPLY_MAX = 1 + 8 + 1 + 8 + 2 + NAME_ADDRESS_MAX + 4 + FRAME_POLICY_MAX,
+    FRAME_REPLY_MAX = 1 + 8 + 1 + 8 + 2 + NAME_ADDRESS_MAX + 4 + FRAME_POLICY_MAX + 2 * 8,
     FRAME_CHALLENGE_MAX = 1 + 8 + 8 + 2 + AUTH_CHALLENGE_MAX,
 };
 
@@ -69,6 +72,8 @@ unsigned frame_kind(const unsigned char *data, size_t len);
 
 /* Octets written; 0 if a part is longer than a frame has room for. */
 size_t frame_put_request(unsigned char out[FRAME_REQUEST_MAX], const struct auth_request *request);
+/* Makes one that was put say by_secrets. */
+void frame_ask_by_secrets(unsigned char *request, size_t len);
 size_t frame_put_reply(unsigned char out[FRAME_REPLY_MAX], const struct auth_reply *reply);
 
 /* False if data is not one whole message of that kind. The spans point into data. */

@@ -35,7 +35,7 @@ static void log_verdict(const char *session, const char *mechanism, struct span 
         log_info(session, "auth name=%s%s%s result=refused reason=%s", log_text(name).s, by, mechanism, v->reason);
     else
         log_debug(session, "auth name=%s%s%s result=%s%s", log_text(name).s, by, mechanism, verdict_names[v->verdict],
-                  v->remembered ? " remembered=yes" : "");
+                  v->proof.number != 0 ? " believed=yes" : v->remembered ? " remembered=yes" : "");
 }
 
 /* That the worker has gone is seen when the next request is read. */
@@ -43,7 +43,7 @@ static void send_verdict(int fd, uint64_t id, const struct account_verdict *v)
 {
     unsigned char out[FRAME_REPLY_MAX];
     struct auth_reply reply = {
-        id, v->verdict, v->verdict == AUTH_OK ? v->mailbox : 0, span_str(v->address), v->guesses, v->policy,
+        id, v->verdict, v->verdict == AUTH_OK ? v->mailbox : 0, span_str(v->address), v->guesses, v->policy, v->proof,
     };
 
     reply.policy.maintenance.at = v->maintenance;
@@ -58,7 +58,7 @@ static bool serve_password(int fd, struct accounts *accounts, const unsigned cha
 
     if (!frame_get_request(data, len, &request))
         return false;
-    account_check(accounts, &request, &v);
+    account_check(accounts, &request, true, &v);
     memcpy(session, request.session.at, request.session.len);
     log_verdict(session, NULL, request.name, &v);
     send_verdict(fd, request.id, &v);

@@ -15,7 +15,8 @@
 struct policies;
 
 struct policy_entry {
-    int64_t mailbox, version;
+    int64_t mailbox;
+    struct auth_proof proof;    /* its number is 0 where only the secrets can prove a login */
     struct auth_policy policy;
     char maintenance[AUTH_MAINTENANCE_MAX + 1];     /* the policy's text */
 };

@@ -2,10 +2,10 @@
  * proven.h - passwords that were proven already, so that the next poll does
  * not cost another Argon2.
  *
- * What is kept is a keyed hash over the stored secret and the given password:
- * whoever asks must have fetched the stored secret just now, so a password
- * that was changed is not found. There is no way back from an entry, and only
- * successes are kept.
+ * What is kept is a keyed hash over the stored secret, or what stands for it and
+ * changes with it, and the given password: so one that was changed is not
+ * found, if that was fetched just now or is checked afterwards (account.h). There
+ * is no way back from an entry, and only successes are kept.
  */
 #ifndef POSTERN_AUTH_PROVEN_H
 #define POSTERN_AUTH_PROVEN_H

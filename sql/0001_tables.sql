@@ -78,6 +78,7 @@ create table postern.mailbox (
     messages    bigint      not null default 0 check (messages >= 0),
     octets      bigint      not null default 0 check (octets >= 0),
     quota       bigint      check (quota >= 0),
+    proof       bigint      not null default (extract(epoch from clock_timestamp()) * 1000000)::bigint,
     created_at  timestamptz not null default now()
 ) with (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.2);
 create index mailbox_domain on postern.mailbox (domain);
@@ -85,6 +86,7 @@ comment on column postern.mailbox.next_uid is 'the uid of the next message; rais
 comment on column postern.mailbox.expunges is 'transactions that removed messages: with next_uid and uidvalidity it says whether a listing is still true';
 comment on column postern.mailbox.messages is 'how many messages; kept by the transactions that change it';
 comment on column postern.mailbox.octets is 'sum of message.octets; kept by the transactions that change it';
+comment on column postern.mailbox.proof is 'another number whenever what was proven of its owner may not hold any more; of the clock, so that no restored backup brings one again';
 
 create table postern.credential (
     credential  bigint      generated always as identity primary key,

@@ -49,11 +49,45 @@ begin
 end
 $$;
 
+-- Whoever was proven to be the owner of a mailbox stays it as long as the
+-- number in mailbox.proof is the same, and policy_version (0007), which changes
+-- with whatever is common to several. So the next login need not ask for the
+-- secrets: open_maildrop() sees whether these two numbers still hold.
+create function postern.next_proof(p_proof bigint) returns bigint
+language sql volatile set search_path = pg_catalog, pg_temp
+as $$
+    select greatest(p_proof + 1, (extract(epoch from clock_timestamp()) * 1000000)::bigint)
+$$;
+
+create function postern.proof_ends() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update postern.mailbox m set proof = postern.next_proof(m.proof)
+     where m.mailbox = old.mailbox or (tg_op = 'UPDATE' and m.mailbox = new.mailbox);
+    return null;
+end
+$$;
+create trigger proof_ends after delete or update of mailbox, kind, label, secret on postern.credential
+    for each row execute function postern.proof_ends();
+
+create function postern.proof_of_address_ends() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+    new.proof := postern.next_proof(old.proof);
+    return new;
+end
+$$;
+create trigger proof_ends before update of address on postern.mailbox
+    for each row execute function postern.proof_of_address_ends();
+
 -- open_maildrop: take the lock, then tell what is in it.
 --
 -- outcome: 0 locked and listed, 1 another session holds it, 2 there is no such
--- mailbox, or it was disabled since the login was proven. The lock is a
--- session-level advisory lock of the calling connection: it is held only after
+-- mailbox, or it was disabled since the login was proven, or the login was proven
+-- by p_proof and p_version (null: by the secrets, just now), and these do not
+-- hold any more. The lock is a session-level advisory lock of the calling connection: it is held only after
 -- outcome 0. (If the statement fails the caller unlocks, as such locks survive
 -- a rollback.)
 --
@@ -63,6 +97,7 @@ $$;
 -- The three arrays run side by side, in the order of uid; uidls is null where
 -- no message has an own UIDL.
 create function postern.open_maildrop(p_mailbox bigint, p_uidvalidity bigint, p_next_uid bigint, p_expunges bigint,
+    p_proof bigint, p_version bigint,
     out outcome integer, out uidvalidity bigint, out next_uid bigint, out expunges bigint,
     out whole boolean, out uids bigint[], out octets bigint[], out uidls text[])
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -79,7 +114,9 @@ begin
 
     -- From here on a new snapshot: what the last holder committed before it
     -- unlocked is seen.
-    select m.uidvalidity, m.next_uid, m.expunges, m.enabled and d.enabled and t.enabled
+    select m.uidvalidity, m.next_uid, m.expunges,
+           m.enabled and d.enabled and t.enabled and
+           (p_proof is null or (m.proof = p_proof and p_version = (select v.version from postern.policy_version v)))
       into uidvalidity, next_uid, expunges, v_active
       from postern.mailbox m
       join postern.domain d on d.domain = m.domain
@@ -357,7 +394,7 @@ revoke all on all functions in schema postern from public;
 grant execute on function postern.schema_version() to postern_auth, postern_mail, postern_lmtp, postern_admin;
 grant execute on function postern.lock_key(bigint) to postern_mail, postern_admin;
 grant execute on function postern.credentials(text) to postern_auth;
-grant execute on function postern.open_maildrop(bigint, bigint, bigint, bigint) to postern_mail;
+grant execute on function postern.open_maildrop(bigint, bigint, bigint, bigint, bigint, bigint) to postern_mail;
 grant execute on function postern.close_maildrop(bigint) to postern_mail;
 grant execute on function postern.fetch_parts(bigint, bigint[], integer, integer) to postern_mail;
 grant execute on function postern.fetch_headers(bigint, bigint[]) to postern_mail;

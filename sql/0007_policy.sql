@@ -39,29 +39,59 @@ comment on column postern.policy.expire_delivered is 'days after delivery that a
 comment on column postern.policy.expire_retrieved is 'days after it was retrieved that a message is kept';
 comment on column postern.policy.undelete is 'days that what a session deleted can be brought back';
 
--- Raised by whatever changes what holds for somebody, so that an auth helper
--- need not ask again for what it was told before.
+-- Another number whenever what holds for somebody may have changed, so that an
+-- auth helper need not ask again for what it was told before. Of the clock, as
+-- mailbox.proof is. Which address is whose hangs on domains.
 create table postern.policy_version (
     one     boolean not null primary key default true check (one),
     version bigint  not null
 ) with (fillfactor = 10);
-insert into postern.policy_version (version) values (1);
-comment on table postern.policy_version is 'one row: how often policies have changed';
+insert into postern.policy_version (version) values (postern.next_proof(0));
+comment on table postern.policy_version is 'one row: another number whenever a policy, a domain or a provider''s function has changed';
 
 create function postern.policy_changed() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-    update postern.policy_version set version = version + 1;
+    update postern.policy_version set version = postern.next_proof(version);
     return null;
 end
 $$;
-create trigger policy_changed after insert or update or delete on postern.policy
+create trigger policy_changed after insert or update on postern.policy
     for each statement execute function postern.policy_changed();
-create trigger policy_changed after update of tenant on postern.domain
+
+-- A mailbox that is removed removes its policies, whether it had any or not.
+create function postern.policies_removed() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if exists (select from removed) then
+        update postern.policy_version set version = postern.next_proof(version);
+    end if;
+    return null;
+end
+$$;
+create trigger policies_removed after delete on postern.policy referencing old table as removed
+    for each statement execute function postern.policies_removed();
+create trigger policy_changed after update or delete on postern.domain
     for each statement execute function postern.policy_changed();
 create trigger policy_changed after update of domain on postern.mailbox
     for each statement execute function postern.policy_changed();
+
+-- An address of its own in a domain that is another name of one: from now on it
+-- is not that of the mailbox there.
+create function postern.mailboxes_added() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if exists (select from added a join postern.domain d on d.domain = a.domain where d.alias_of is not null) then
+        update postern.policy_version set version = postern.next_proof(version);
+    end if;
+    return null;
+end
+$$;
+create trigger mailboxes_added after insert on postern.mailbox referencing new table as added
+    for each statement execute function postern.mailboxes_added();
 
 -- policy_of: what holds for a mailbox, column by column. Not granted.
 create function postern.policy_of(p_mailbox bigint, p_domain bigint, p_tenant bigint,

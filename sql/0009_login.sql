@@ -31,12 +31,13 @@ comment on table postern.known_address is 'networks that a mailbox was logged in
 -- login: a row for each stored secret, as credentials() gives them, and beside
 -- the secrets, the same in each row, what holds for the mailbox. Always a row:
 -- of an unknown name it tells the failures only.
--- p_network is where the client comes from, null where nobody counts.
+-- p_network is where the client comes from, null where nobody counts. proof is
+-- null where only the secrets can prove a login, each time.
 create function postern.login(p_address text, p_network inet)
 returns table (mailbox bigint, address text, active boolean, kind text, label text, secret text,
                domain bigint, tenant bigint, pop3 boolean, tls_only boolean, maintenance text, login_delay integer,
                replace_nul boolean, trace boolean, expire integer, domain_sessions integer, tenant_sessions integer,
-               guessed_ms bigint, known boolean, known_today boolean, version bigint)
+               guessed_ms bigint, known boolean, known_today boolean, version bigint, proof bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
@@ -44,6 +45,8 @@ declare
     v_account constant bigint := hashtextextended(p_address, 0);
     -- Never null: PostgreSQL would plan the query anew at each call, as knowing that makes it cheaper.
     v_network constant inet := coalesce(p_network, '0.0.0.0');
+    -- What a provider's own tables say may change without a word to us.
+    v_replaced constant boolean := exists (select from postern.list_replaced() r where r = 'credentials');
 begin
     -- What is beside the credentials is looked up for each of their rows, by
     -- index (offset 0 keeps it so): nobody knows how many rows another
@@ -56,11 +59,12 @@ begin
                (select (extract(epoch from g.until - clock_timestamp()) * 1000)::bigint
                   from postern.guess g where g.slot = (v_account & 65535)::integer and g.account = v_account),
                k.seen is not null, coalesce(k.seen >= current_date, false),
-               (select v.version from postern.policy_version v)
+               (select v.version from postern.policy_version v),
+               case when not v_replaced then d.proof end
           from (values (1)) one(one)
           left join postern.credentials(p_address) c on true
           left join lateral (
-                select m.domain, d.tenant from postern.mailbox m join postern.domain d on d.domain = m.domain
+                select m.domain, m.proof, d.tenant from postern.mailbox m join postern.domain d on d.domain = m.domain
                  where m.mailbox = c.mailbox offset 0) d on true
           left join lateral (
                 select k.seen from postern.known_address k where k.mailbox = c.mailbox and k.network = v_network offset 0) k on true

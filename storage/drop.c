@@ -180,7 +180,7 @@ static enum db_status opened_status(struct drop *drop, const PGresult *res)
     if (PQntuples(res) == 1)
         pg_get_int4(res, 0, COL_OUTCOME, &outcome);
     if (outcome == OUTCOME_IN_USE)
-        return DB_LOCKED;
+        return drop->proof.number == 0 ? DB_LOCKED : DB_NOT_FOUND;
     if (outcome == OUTCOME_NO_MAILBOX)
         return DB_NOT_FOUND;
     if (outcome == OUTCOME_LOCKED_AND_LISTED) {
@@ -291,6 +291,13 @@ static void ask_open(struct drop *drop)
         pg_arg_null(&args);
         pg_arg_null(&args);
     }
+    if (drop->proof.number != 0) {
+        pg_arg_int8(&args, drop->proof.number);
+        pg_arg_int8(&args, drop->proof.version);
+    } else {
+        pg_arg_null(&args);
+        pg_arg_null(&args);
+    }
     pg_ask(store->pg, drop->lane, PG_OPEN, &args, open_answered, drop);
 }
 
@@ -329,6 +336,7 @@ uint64_t drop_open(struct store *store, int64_t mailbox, const struct drop_holde
     drop->since = holder->since;
     drop->asked = holder->asked;
     drop->asks = holder->asks;
+    drop->proof = holder->proof;
     drop->session = keep_text(&texts, holder->session, session);
     drop->peer = keep_text(&texts, holder->peer, peer);
     drop->protocol = keep_text(&texts, holder->protocol, protocol);
@@ -336,6 +344,8 @@ uint64_t drop_open(struct store *store, int64_t mailbox, const struct drop_holde
     uint64_t id = drop->open_id = idmap_put(store->opens, drop);
     if (held_add(&store->held, drop))
         try_open(drop);
+    else if (drop->proof.number != 0)
+        pg_later(store->pg, DB_NOT_FOUND, refused, drop);
     else if (!takeover_start(drop))
         pg_later(store->pg, DB_LOCKED, refused, drop);
     return id;

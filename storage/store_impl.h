@@ -129,6 +129,8 @@ struct drop {
     char *release_to;               /* the reply channel of who asked for it first, or NULL */
     bool asks, has_waited, refused;
 
+    struct drop_proof proof;
+
     /* Reading (drop_read.c). */
     struct read_question *question; /* that is waited for */
     size_t next_in_order;           /* message behind the one that was read last */

@@ -7,6 +7,9 @@
  */
 #include "daemon/pop3/session.h"
 
+#include <stdarg.h>
+#include <stdio.h>
+
 #include "auth/client.h"
 #include "daemon/base/log.h"
 #include "daemon/base/recent.h"
@@ -65,30 +68,54 @@ static uint64_t seconds_to_wait(const struct pop3_session *s)
     return gone < delay ? (delay - gone + 999) / 1000 : 0;
 }
 
-bool pop3_admit(struct pop3_session *s, const struct auth_policy *policy, enum outcome *out_r)
+/* What speaks against this session, in words. */
+struct objection {
+    const char *reason;         /* NULL: nothing */
+    enum code code;
+    char text[AUTH_MAINTENANCE_MAX + 1];
+};
+
+__attribute__((format(printf, 4, 5)))
+static void object(struct objection *o, const char *reason, enum code code, const char *fmt, ...)
 {
+    va_list ap;
+
+    o->reason = reason;
+    o->code = code;
+    va_start(ap, fmt);
+    vsnprintf(o->text, sizeof o->text, fmt, ap);
+    va_end(ap);
+}
+
+static struct objection find_objection(struct pop3_session *s, const struct auth_policy *policy)
+{
+    struct objection o = { .reason = NULL };
     uint64_t wait;
 
+    if (!policy->pop3)
+        object(&o, "pop3-off", RC_SYS_PERM, "POP3 is not enabled for this mailbox");
+    else if (policy->tls_only && conn_tls_version(s->conn) == NULL)
+        object(&o, "tls-only", RC_NONE, "this mailbox can be opened over TLS only");
+    else if (policy->maintenance.len > 0)
+        object(&o, "maintenance", RC_SYS_TEMP, "%.*s", (int)policy->maintenance.len, policy->maintenance.at);
+    else if ((wait = seconds_to_wait(s)) > 0)
+        object(&o, "login-delay", RC_LOGIN_DELAY, "wait %llu second%s", (unsigned long long)wait, wait == 1 ? "" : "s");
+    else if (!guard_admit(s->service->guard, &s->seat, policy))
+        object(&o, "sessions", RC_SYS_TEMP, "too many sessions of this provider or domain, try again later");
+    return o;
+}
+
+int pop3_admit(struct pop3_session *s, const struct auth_policy *policy, bool sure, enum outcome *out_r)
+{
     s->login_delay = policy->login_delay;
     s->expire = policy->expire;
     s->replace_nul = policy->replace_nul;
     s->trace = policy->trace;
-    if (!policy->pop3) {
-        *out_r = pop3_login_failed(s, "pop3-off", RC_SYS_PERM, "POP3 is not enabled for this mailbox");
-    } else if (policy->tls_only && conn_tls_version(s->conn) == NULL) {
-        *out_r = pop3_login_failed(s, "tls-only", RC_NONE, "this mailbox can be opened over TLS only");
-    } else if (policy->maintenance.len > 0) {
-        pop3_log_refused(s, "maintenance");
-        pop3_set_name(s, (struct span){ NULL, 0 });
-        *out_r = pop3_err(s, RC_SYS_TEMP, "%.*s", (int)policy->maintenance.len, policy->maintenance.at);
-    } else if ((wait = seconds_to_wait(s)) > 0) {
-        pop3_log_refused(s, "login-delay");
-        pop3_set_name(s, (struct span){ NULL, 0 });
-        *out_r = pop3_err(s, RC_LOGIN_DELAY, "wait %llu second%s", (unsigned long long)wait, wait == 1 ? "" : "s");
-    } else if (!guard_admit(s->service->guard, &s->seat, policy)) {
-        *out_r = pop3_login_failed(s, "sessions", RC_SYS_TEMP, "too many sessions of this provider or domain, try again later");
-    } else {
-        return true;
-    }
-    return false;
+    struct objection o = find_objection(s, policy);
+    if (o.reason == NULL)
+        return 1;
+    if (!sure)
+        return -1;
+    *out_r = pop3_login_failed(s, o.reason, o.code, o.text);
+    return 0;
 }

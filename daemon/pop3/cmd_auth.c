@@ -191,6 +191,26 @@ static enum outcome logged_in(struct pop3_session *s, struct drop *drop)
     return pop3_ok(s, "%zu message%s, %llu octets", count, count == 1 ? "" : "s", octets);
 }
 
+/* Whoever opened the maildrop saw that the proof holds, or could not tell. */
+static void believe(struct pop3_session *s, bool is_right)
+{
+    struct pop3_service *service = s->service;
+
+    auth_forget(service->host.auth, s->auth_id);
+    s->auth_id = 0;
+    if (is_right)
+        guard_right(service->guard, &s->seat, (struct span){ s->name, s->name_len }, loop_now(service->host.loop));
+    else
+        guard_unknown(service->guard, &s->seat, loop_now(service->host.loop));
+}
+
+/* It does not, or was not good enough for what is to be said: once more, by the secrets. */
+static void prove(struct pop3_session *s)
+{
+    s->asked_us = metrics_now_us();
+    auth_again(s->service->host.auth, s->auth_id);
+}
+
 /* +OK means that the maildrop is locked and listed (A13). */
 static void on_opened(void *owner, enum db_status status, struct drop *drop)
 {
@@ -198,6 +218,12 @@ static void on_opened(void *owner, enum db_status status, struct drop *drop)
     enum outcome out = P3_DONE;
 
     s->open_id = 0;
+    if (s->auth_id != 0 && status == DB_NOT_FOUND) {
+        prove(s);
+        return;
+    }
+    if (s->auth_id != 0)
+        believe(s, status == DB_OK);
     if (status != DB_OK)
         pop3_charge(s, store_cost(s->service->host.store));
     switch (status) {
@@ -222,16 +248,39 @@ static void on_opened(void *owner, enum db_status status, struct drop *drop)
     pop3_act(s, out);
 }
 
-static enum outcome open_drop(struct pop3_session *s)
+static enum outcome open_drop(struct pop3_session *s, const struct auth_proof *proof)
 {
     struct drop_holder holder = {
         .session = s->id, .peer = conn_peer(s->conn), .protocol = "pop3", .since = time(NULL),
         .asked = pop3_session_asked, .asks = s->service->host.settings->pop3_takeover_after > 0,
+        .proof = { proof->number, proof->version },
     };
 
     s->asked_us = metrics_now_us();
     s->open_id = drop_open(s->service->host.store, s->mailbox, &holder, on_opened, s);
     return P3_WAIT;
+}
+
+/* The rest of what a good password leads to; that it was good is known where there is no proof to be checked. */
+static enum outcome let_in(struct pop3_session *s, const struct auth_result *result)
+{
+    struct pop3_service *service = s->service;
+    bool sure = result->proof.number == 0;
+    enum outcome out = P3_WAIT;
+
+    s->mailbox = result->mailbox;
+    pop3_set_name(s, result->address);
+    if (sure)
+        guard_right(service->guard, &s->seat, result->address, loop_now(service->host.loop));
+    switch (pop3_admit(s, &result->policy, sure, &out)) {
+    case 1:
+        return open_drop(s, &result->proof);
+    case 0:
+        return out;
+    default:
+        prove(s);
+        return P3_WAIT;
+    }
 }
 
 void pop3_on_verdict(void *owner, const struct auth_result *result)
@@ -246,17 +295,14 @@ void pop3_on_verdict(void *owner, const struct auth_result *result)
         pop3_act(s, pop3_sasl_challenge(s, result->challenge));
         return;
     }
-    s->auth_id = 0;
+    if (result->proof.number == 0)
+        s->auth_id = 0;
     /* USER said it already; in an exchange only the helper knows. */
     if (s->mechanism != MECHANISMS)
         pop3_set_name(s, result->address);
     switch (result->verdict) {
     case AUTH_OK:
-        s->mailbox = result->mailbox;
-        pop3_set_name(s, result->address);
-        guard_right(s->service->guard, &s->seat, result->address, loop_now(s->service->host.loop));
-        if (pop3_admit(s, &result->policy, &out))
-            out = open_drop(s);
+        out = let_in(s, result);
         break;
     case AUTH_REFUSED:
         out = refuse(s, "password", result->guesses);

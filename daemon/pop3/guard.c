@@ -224,6 +224,8 @@ bool guard_admit(struct guard *g, struct guard_seat *seat, const struct auth_pol
 {
     if (g->limits == NULL)
         return true;
+    leave(g, &seat->domain);
+    leave(g, &seat->tenant);
     if (!admit_one(g, &seat->domain, KEY_DOMAIN, policy->domain, policy->domain_sessions))
         return false;
     if (admit_one(g, &seat->tenant, KEY_TENANT, policy->tenant, policy->tenant_sessions))

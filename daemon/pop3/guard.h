@@ -61,7 +61,7 @@ void guard_unknown(struct guard *guard, struct guard_seat *seat, uint64_t now_ms
  */
 uint64_t guard_wrong(struct guard *guard, struct guard_seat *seat, struct span name, uint32_t guesses, uint64_t now_ms);
 
-/* May there be one session more of its domain and its tenant? It is counted if so. */
+/* May there be one session more of its domain and its tenant? It is counted if so, and no more than once however often this is asked. */
 bool guard_admit(struct guard *guard, struct guard_seat *seat, const struct auth_policy *policy);
 
 #endif

@@ -96,7 +96,7 @@ struct pop3_session {
     enum mechanism mechanism;       /* of it; MECHANISMS at a login with USER and PASS */
     char *timestamp;                /* of the greeting, for APOP; NULL where that is not offered */
     bool refusal_logged;            /* of a login in the clear: once is enough */
-    uint64_t auth_id, open_id;      /* requests that wait for an answer, or 0 */
+    uint64_t auth_id, open_id;      /* requests that wait for an answer, or (auth_id) for whether the proof was good, or 0 */
     uint64_t pass_at;               /* when PASS, or the client's last message of an exchange, came */
     uint64_t refuse_at;             /* when the refusal is to be said, or 0 */
     int64_t mailbox;
@@ -223,10 +223,11 @@ enum outcome pop3_say_refusal(struct pop3_session *s);      /* after its delay *
 /* admit.c */
 /*
  * The password was right: may this session be, by the policy of the mailbox, by
- * the delay between logins, by the number of sessions? If not *out_r is the
- * outcome of the -ERR.
+ * the delay between logins, by the number of sessions? 1: it may. 0: it may not,
+ * *out_r is the outcome of the -ERR. -1: it may not, but nothing was said, as it
+ * is not sure yet that the password was right.
  */
-bool pop3_admit(struct pop3_session *s, const struct auth_policy *policy, enum outcome *out_r);
+int pop3_admit(struct pop3_session *s, const struct auth_policy *policy, bool sure, enum outcome *out_r);
 /* Refused for another reason than its credentials: no delay, the name is forgotten. */
 enum outcome pop3_login_failed(struct pop3_session *s, const char *reason, enum code code, const char *text);
 void pop3_log_refused(const struct pop3_session *s, const char *reason);

@@ -50,10 +50,10 @@ static void add_secret(struct credentials *c, enum credential_kind kind, const c
     c->count++;
 }
 
-int account_find(struct accounts *accounts, struct span name, struct span default_domain, const struct auth_origin *origin,
+int account_find(struct accounts *accounts, struct span name, struct span default_domain, const struct auth_origin *origin, bool whole,
                  struct credentials *c, struct account_verdict *v)
 {
-    (void)accounts, (void)default_domain, (void)origin;
+    (void)accounts, (void)default_domain, (void)origin, (void)whole;
     memset(c, 0, sizeof *c);
     v->verdict = AUTH_REFUSED;
     v->reason = "unknown";
@@ -72,11 +72,11 @@ int account_find(struct accounts *accounts, struct span name, struct span defaul
     return 1;
 }
 
-void account_check(struct accounts *accounts, const struct auth_request *request, struct account_verdict *v)
+void account_check(struct accounts *accounts, const struct auth_request *request, bool may_believe, struct account_verdict *v)
 {
     struct credentials c;
 
-    if (account_find(accounts, request->name, request->default_domain, &request->origin, &c, v) == 1 &&
+    if (account_find(accounts, request->name, request->default_domain, &request->origin, may_believe, &c, v) == 1 &&
         span_is(request->password, SPAN_OF("secret"))) {
         proven = true;
         account_accept(v, &c);

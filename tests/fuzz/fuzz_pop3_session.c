@@ -40,9 +40,12 @@ static void begin(struct span *in)
     uint8_t a = take_octet(in), b = take_octet(in), c = take_octet(in);
 
     fake.verdict = verdicts[a % 6];
+    fake.proof = (struct auth_proof){ a % 6 == 1, 1 };
+    fake.believed = false;
     fake.challenges[0] = a & 64 ? texts[a / 8 % 3] : NULL;
     fake.challenges[1] = a & 128 ? texts[2] : NULL;
     fake.open_status = statuses[b % 8];
+    fake.open_believed = statuses[b / 8 % 8];
     fake.read_status = statuses[b / 8 % 8];
     fake.read_fails_at = 0;
     fake.finish_status = b & 64 ? DB_RETRY : b & 128 ? DB_LOST : DB_OK;

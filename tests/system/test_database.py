@@ -155,7 +155,7 @@ class Database(unittest.TestCase):
 
     def test_open_fails_after_good_credentials(self):
         """A12 A13 R07: one -ERR, not [AUTH], and no lock stays behind."""
-        name = "open_maildrop(bigint, bigint, bigint, bigint)"
+        name = "open_maildrop(bigint, bigint, bigint, bigint, bigint, bigint)"
         self.site.sql(f"revoke execute on function postern.{name} from postern_mail")
         try:
             pop = self.site.connect()

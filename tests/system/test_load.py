@@ -321,7 +321,9 @@ class Statements(Load):
             counts = self.counted(poll)
             self.assertLessEqual(len(counts["postern_mail"]), 3, counts)
             self.assertGreaterEqual(len(counts["postern_mail"]), 2, counts)
-            self.assertEqual(len(counts["postern_auth"]), 1, counts)
+            self.assertLessEqual(len(counts["postern_auth"]), 1, counts)
+        # Each helper has seen him once: from then on nobody looks at the secrets.
+        self.assertTrue(any(not self.counted(poll)["postern_auth"] for _ in range(20)))
 
         pop = self.site.login(who)
         for n in (7, 3, 50):

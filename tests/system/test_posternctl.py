@@ -359,7 +359,7 @@ class Holder:
         # Not the super user: it reads its own notifications and calls only what a worker may.
         self.ask('select pg_backend_pid()')
         self.pid = self.last
-        self.ask('listen postern_ask; select outcome from postern.open_maildrop(%s, null, null, null)' % self.mailbox)
+        self.ask('listen postern_ask; select outcome from postern.open_maildrop(%s, null, null, null, null, null)' % self.mailbox)
         case.assertEqual(self.last, '0')
 
     def ask(self, sql):

@@ -215,15 +215,20 @@ static void opened(void *owner, enum db_status status, struct drop *drop)
 
 static const struct drop_holder test_holder = { .session = "0123abcd", .peer = "192.0.2.1:4242", .protocol = "pop3", .since = 1700000000 };
 
-UNUSED_OK static struct opened open_drop(struct store *store, int64_t mailbox)
+UNUSED_OK static struct opened open_with(struct store *store, int64_t mailbox, const struct drop_holder *holder)
 {
     struct opened o = { 0 };
-    assert_true(drop_open(store, mailbox, &test_holder, opened, &o) != 0);
+    assert_true(drop_open(store, mailbox, holder, opened, &o) != 0);
     assert_false(o.answered);
     while (!o.answered)
         wait_for_answer();
     assert_true((o.status == DB_OK) == (o.drop != NULL));
     return o;
+}
+
+UNUSED_OK static struct opened open_drop(struct store *store, int64_t mailbox)
+{
+    return open_with(store, mailbox, &test_holder);
 }
 
 UNUSED_OK static struct drop *must_open(struct store *store, int64_t mailbox)

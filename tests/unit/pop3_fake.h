@@ -54,12 +54,13 @@ static struct fake {
     bool lost;
     enum pop3_cleartext cleartext;
     struct auth_policy policy;          /* of the mailbox */
-    bool hold_auth, hold_finish;        /* the answer waits for fake_answer() */
+    bool hold_auth, hold_open, hold_finish;        /* the answer waits for fake_answer() */
 
     auth_done *auth_done;
     void *auth_owner;
     enum auth_verdict auth_says;
     drop_opened *open_done;
+    enum db_status open_says;
     void *open_owner;
     drop_piece *read_done;
     void *read_owner;
@@ -67,6 +68,14 @@ static struct fake {
     uint32_t read_piece;
     drop_done *finish_done;
     void *finish_owner;
+
+    /* A login that is believed: what comes of opening with the proof, and of looking at the secrets. */
+    struct auth_proof proof;
+    enum db_status open_believed;
+    bool believed;
+    unsigned agains;
+    auth_done *again_done;
+    void *again_owner;
 
     const char *challenges[4];          /* of an exchange, in this order; then comes the verdict */
     size_t challenged, forgotten;
@@ -98,6 +107,10 @@ static void answer_auth(void *arg)
 
     (void)arg;
     fake.auth_done = NULL;
+    if (fake.believed) {
+        result.verdict = AUTH_OK;
+        result.proof = fake.proof;
+    }
     if (done != NULL)
         done(fake.auth_owner, &result);
 }
@@ -122,11 +135,24 @@ uint64_t auth_check_password(struct auth_client *client, struct span name, struc
     copy_span(fake.asked_password, sizeof fake.asked_password, password);
     copy_span(fake.asked_domain, sizeof fake.asked_domain, default_domain);
     fake.auth_says = span_is(password, SPAN_OF("secret")) ? fake.verdict : AUTH_REFUSED;
-    fake.auth_done = done;
-    fake.auth_owner = owner;
+    fake.auth_done = fake.again_done = done;
+    fake.auth_owner = fake.again_owner = owner;
+    fake.believed = fake.proof.number != 0;
     if (!fake.hold_auth)
         loop_defer(fake.loop, answer_auth, NULL);
     return 7;
+}
+
+void auth_again(struct auth_client *client, uint64_t id)
+{
+    (void)client;
+    assert_int_equal(id, 7);
+    assert_true(fake.believed && fake.auth_done == NULL);
+    fake.believed = false;
+    fake.agains++;
+    fake.auth_done = fake.again_done;
+    fake.auth_owner = fake.again_owner;
+    loop_defer(fake.loop, answer_auth, NULL);
 }
 
 /* An exchange: so many challenges as the test says, and the last message is right if it is "secret". */
@@ -176,6 +202,7 @@ void auth_forget(struct auth_client *client, uint64_t id)
     (void)client;
     assert_int_equal(id, 7);
     fake.auth_done = NULL;
+    fake.believed = false;
 }
 
 /* ------------------------------------------------------------------- drop */
@@ -187,7 +214,7 @@ static void answer_open(void *arg)
     (void)arg;
     fake.open_done = NULL;
     if (done != NULL)
-        done(fake.open_owner, fake.open_status, fake.open_status == DB_OK ? &the_drop : NULL);
+        done(fake.open_owner, fake.open_says, fake.open_says == DB_OK ? &the_drop : NULL);
 }
 
 uint64_t drop_open(struct store *store, int64_t mailbox, const struct drop_holder *holder, drop_opened *done, void *owner)
@@ -196,9 +223,12 @@ uint64_t drop_open(struct store *store, int64_t mailbox, const struct drop_holde
     assert_int_equal(mailbox, 42);
     assert_string_equal(holder->protocol, "pop3");
     fake.opens++;
+    assert_int_equal(holder->proof.number != 0, fake.believed);
+    fake.open_says = fake.believed ? fake.open_believed : fake.open_status;
     fake.open_done = done;
     fake.open_owner = owner;
-    loop_defer(fake.loop, answer_open, NULL);
+    if (!fake.hold_open)
+        loop_defer(fake.loop, answer_open, NULL);
     return 9;
 }
 

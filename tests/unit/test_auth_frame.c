@@ -45,7 +45,7 @@ static bool reply_in(const unsigned char *data, size_t len)
 static void test_request(void **state)
 {
     unsigned char out[FRAME_REQUEST_MAX];
-    struct auth_request r, in = { UINT64_C(0x8070605040302010), SPAN_OF("anna\0x"), SPAN_OF(" a  b "), SPAN_OF("example.org"), SPAN_OF("09af"), { .network = SPAN_OF("2001:db8::/64"), .suspect = true } };
+    struct auth_request r, in = { UINT64_C(0x8070605040302010), SPAN_OF("anna\0x"), SPAN_OF(" a  b "), SPAN_OF("example.org"), SPAN_OF("09af"), { .network = SPAN_OF("2001:db8::/64"), .suspect = true }, false };
 
     (void)state;
     size_t len = frame_put_request(out, &in);
@@ -60,10 +60,16 @@ static void test_request(void **state)
     assert_false(request_in(out, len + 1));
     assert_false(reply_in(out, len));
 
-    in = (struct auth_request){ 1, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { .good = true } };
+    in = (struct auth_request){ 1, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { .good = true }, true };
     len = frame_put_request(out, &in);
     assert_true(frame_get_request(out, len, &r));
     assert_int_equal(r.name.len + r.password.len + r.default_domain.len, 0);
+    assert_true(r.by_secrets);
+    in.by_secrets = false;
+    frame_put_request(out, &in);
+    assert_true(frame_get_request(out, len, &r) && !r.by_secrets);
+    frame_ask_by_secrets(out, len);
+    assert_true(frame_get_request(out, len, &r) && r.by_secrets);
 }
 
 static void test_request_bounds(void **state)
@@ -75,7 +81,7 @@ static void test_request_bounds(void **state)
 
     (void)state;
     memset(network, '1', sizeof network);
-    r = (struct auth_request){ 1, { text, NAME_TYPED_MAX }, { text, PASSWORD_MAX }, { text, NAME_TYPED_MAX }, SPAN_OF("0123456789abcdef"), { .network = { network, FRAME_NETWORK_MAX } } };
+    r = (struct auth_request){ 1, { text, NAME_TYPED_MAX }, { text, PASSWORD_MAX }, { text, NAME_TYPED_MAX }, SPAN_OF("0123456789abcdef"), { .network = { network, FRAME_NETWORK_MAX } }, false };
     assert_int_equal(frame_put_request(out, &r), FRAME_REQUEST_MAX);
     assert_true(request_in(out, FRAME_REQUEST_MAX));
     r.password.len++;
@@ -99,9 +105,9 @@ static void test_request_bounds(void **state)
     assert_false(request_in(out, frame_put_request(out, &r)));
 
     /* A length that is larger than a name may be, all of it there. */
-    r = (struct auth_request){ 1, { text, 5 }, { text, NAME_TYPED_MAX + 1 }, { NULL, 0 }, { NULL, 0 }, { .good = true } };
+    r = (struct auth_request){ 1, { text, 5 }, { text, NAME_TYPED_MAX + 1 }, { NULL, 0 }, { NULL, 0 }, { .good = true }, false };
     size_t len = frame_put_request(out, &r);
-    memmove(out + 9, out + 9 + 2 + 5, len - 16);    /* the name's place is taken by the password */
+    memmove(out + 10, out + 10 + 2 + 5, len - 17);    /* the name's place is taken by the password */
     assert_false(request_in(out, len - 7));
 }
 
@@ -111,12 +117,14 @@ static void test_reply(void **state)
     struct auth_reply r, in = {
         7, AUTH_OK, INT64_C(281474976710655), SPAN_OF("anna@example.org"), 3,
         { true, false, true, false, SPAN_OF("back at noon"), 600, AUTH_UNSET, 5, INT64_MAX, AUTH_UNSET, 20 },
+        { 1700000000000000, 9 },
     };
 
     (void)state;
     size_t len = frame_put_reply(out, &in);
     assert_true(frame_get_reply(out, len, &r));
     assert_true(r.id == 7 && r.verdict == AUTH_OK && r.mailbox == in.mailbox && span_is(r.address, in.address) && r.guesses == 3);
+    assert_true(r.proof.number == in.proof.number && r.proof.version == 9);
     assert_true(r.policy.pop3 && !r.policy.tls_only && r.policy.replace_nul && !r.policy.trace);
     assert_true(span_is(r.policy.maintenance, in.policy.maintenance) && r.policy.login_delay == 600 && r.policy.expire == AUTH_UNSET);
     assert_true(r.policy.domain == 5 && r.policy.tenant == INT64_MAX && r.policy.domain_sessions == AUTH_UNSET && r.policy.tenant_sessions == 20);

@@ -99,6 +99,44 @@ static void gone_and_disabled(void **state)
     store_free(&store);
 }
 
+/* A proof opens what it is of, as long as it holds; who has only that is not told that somebody else is in. */
+static void proof_holds(void **state)
+{
+    struct store *here = test_store(&test_settings), *there = test_store(&test_settings);
+    int64_t mailbox = mailbox_new();
+    struct drop_holder holder = test_holder;
+
+    (void)state;
+    holder.proof = (struct drop_proof){
+        admin_number("select proof from postern.mailbox where mailbox = %lld", (long long)mailbox),
+        admin_number("select version from postern.policy_version"),
+    };
+    struct opened o = open_with(here, mailbox, &holder);
+    expect_status(o.status, DB_OK);
+    expect_status(open_with(here, mailbox, &holder).status, DB_NOT_FOUND);
+    expect_status(open_with(there, mailbox, &holder).status, DB_NOT_FOUND);
+    expect_status(open_drop(there, mailbox).status, DB_LOCKED);
+    expect_status(finish(o.drop, NULL), DB_OK);
+
+    for (int i = 0; i < 2; i++) {
+        struct drop_holder wrong = holder;
+        if (i == 0)
+            wrong.proof.number--;
+        else
+            wrong.proof.version--;
+        expect_status(open_with(here, mailbox, &wrong).status, DB_NOT_FOUND);
+        assert_int_equal(admin_number("select count(*) from postern.held_maildrops() where mailbox = %lld", (long long)mailbox), 0);
+    }
+    admin_do("update postern.mailbox set enabled = false where mailbox = %lld", (long long)mailbox);
+    expect_status(open_with(here, mailbox, &holder).status, DB_NOT_FOUND);
+    admin_do("update postern.mailbox set enabled = true where mailbox = %lld", (long long)mailbox);
+    o = open_with(here, mailbox, &holder);
+    expect_status(o.status, DB_OK);
+    expect_status(finish(o.drop, NULL), DB_OK);
+    store_free(&here);
+    store_free(&there);
+}
+
 /* The statement budget: a poll is two statements; the listing follows deliveries and removals by others. */
 static void listing_between_sessions(void **state)
 {
@@ -419,6 +457,7 @@ int main(void)
         cmocka_unit_test(one_holder),
         cmocka_unit_test(never_in_use_after_the_end),
         cmocka_unit_test(gone_and_disabled),
+        cmocka_unit_test(proof_holds),
         cmocka_unit_test(listing_between_sessions),
         cmocka_unit_test(commit_removes_the_marked),
         cmocka_unit_test(session_is_noted),

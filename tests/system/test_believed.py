@@ -1,0 +1,129 @@
+"""Who was proven before is believed until the maildrop is opened, and never longer than it holds (A11, P5).
+
+The secrets cannot be asked for in these tests, so that nobody can have looked
+at them who let somebody in.
+"""
+import pathlib
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import kit
+
+WHO, OTHER = "anna@example.org", "bert@example.org"
+ASKED = "postern.credentials(text), postern.login(text, inet)"
+
+
+class Believed(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        # One helper, as each remembers for itself.
+        cls.site = kit.Site("believed-", kit.QUICK + 'cells = 1; auth_helpers = 1; log_level = "debug";\n')
+        cls.addClassCleanup(cls.site.down)
+        cls.site.up()
+        for name in (WHO, OTHER):
+            cls.site.account(name, [kit.letter(1)])
+
+    def say(self, name=WHO, password=kit.PASSWORD):
+        with self.site.connect() as pop:
+            pop.ok("USER " + name)
+            reply = pop.cmd("PASS " + password)
+            if reply.startswith(b"+OK"):
+                pop.ok("QUIT")
+            return reply
+
+    def setUp(self):
+        """Known from this network, and proven."""
+        for _ in range(3):
+            self.assertTrue(self.say().startswith(b"+OK"))
+
+    def without_secrets(self):
+        self.site.sql(f"revoke execute on function {ASKED} from postern_auth")
+        self.addCleanup(self.with_secrets)
+
+    def with_secrets(self):
+        self.site.sql(f"grant execute on function {ASKED} to postern_auth")
+        # A helper that was told that it may not asks again after a second.
+        kit.wait_until(lambda: self.say("nobody@example.org").startswith(b"-ERR [AUTH]"), 10)
+
+    def test_nobody_is_asked(self):
+        self.without_secrets()
+        for _ in range(3):
+            self.assertTrue(self.say().startswith(b"+OK"))
+        self.assertIn('auth name="anna@example.org" result=ok believed=yes', self.site.log_text())
+        self.assertRegex(self.say(password="wrong"), rb"^-ERR \[SYS/(TEMP|PERM)\]")
+        self.assertRegex(self.say(OTHER), rb"^-ERR \[SYS/(TEMP|PERM)\]")
+
+    def test_what_ends_it(self):
+        changes = (
+            "update postern.credential c set secret = c.secret from postern.mailbox m where m.mailbox = c.mailbox and m.address = '%s'",
+            "update postern.mailbox set enabled = false where address = '%s'",
+            "update postern.domain set enabled = false where name = split_part('%s', '@', 2)",
+            "update postern.tenant t set enabled = false from postern.domain d where d.tenant = t.tenant and d.name = split_part('%s', '@', 2)",
+            "select postern.set_policy(null, null, '%s', '{login_delay}', '{null}')",
+        )
+        for change in changes:
+            with self.subTest(change=change):
+                self.setUp()
+                self.without_secrets()
+                self.assertTrue(self.say().startswith(b"+OK"))
+                self.site.sql(change % WHO)
+                self.assertRegex(self.say(), rb"^-ERR \[SYS/(TEMP|PERM)\]")
+                self.site.sql("update postern.mailbox set enabled = true; update postern.domain set enabled = true;"
+                              "update postern.tenant set enabled = true")
+                self.doCleanups()
+
+    def test_new_password(self):
+        self.site.ctl("password", WHO, stdin=b"another one\n")
+        try:
+            self.assertEqual(self.say(), b"-ERR [AUTH] wrong name or password")
+            self.assertTrue(self.say(password="another one").startswith(b"+OK"))
+            self.assertTrue(self.say(password="another one").startswith(b"+OK"))
+            self.assertEqual(self.say(), b"-ERR [AUTH] wrong name or password")
+        finally:
+            self.site.ctl("password", WHO, stdin=kit.PASSWORD.encode() + b"\n")
+
+    def test_disabled(self):
+        self.site.ctl("mailbox", "disable", WHO)
+        try:
+            self.assertEqual(self.say(), b"-ERR [AUTH] wrong name or password")
+        finally:
+            self.site.ctl("mailbox", "enable", WHO)
+        self.assertTrue(self.say().startswith(b"+OK"))
+
+    def test_policy(self):
+        self.site.ctl("policy", "set", "--mailbox", WHO, "maintenance=back at noon")
+        try:
+            self.assertEqual(self.say(), b"-ERR [SYS/TEMP] back at noon")
+            self.assertEqual(self.say(password="wrong"), b"-ERR [AUTH] wrong name or password")
+        finally:
+            self.site.ctl("policy", "clear", "--mailbox", WHO)
+        self.assertTrue(self.say().startswith(b"+OK"))
+
+    def test_in_use(self):
+        """Only who is sure to be the owner is told, or asks the other session to go."""
+        with self.site.login(WHO) as held:
+            self.assertTrue(self.say().startswith(b"-ERR [IN-USE]"))
+            self.site.ctl("password", WHO, stdin=b"another one\n")
+            try:
+                self.assertEqual(self.say(), b"-ERR [AUTH] wrong name or password")
+                self.assertTrue(self.say(password="another one").startswith(b"-ERR [IN-USE]"))
+            finally:
+                self.site.ctl("password", WHO, stdin=kit.PASSWORD.encode() + b"\n")
+            held.ok("QUIT")
+        self.assertTrue(self.say().startswith(b"+OK"))
+
+    def test_replaced_credentials(self):
+        """What another program's tables say may change without a word to us: they are asked each time."""
+        self.site.sql("create table public.kept as select pg_get_functiondef('postern.credentials'::regproc) as def")
+        changed = "update postern.policy_version set version = postern.next_proof(version)"
+        self.site.sql(r"do $do$ begin execute (select replace(def, E'\nend\n', E'\nend -- of a provider\n') from public.kept); end $do$; " + changed)
+        try:
+            for _ in range(3):
+                self.assertTrue(self.say().startswith(b"+OK"))
+            self.without_secrets()
+            self.assertRegex(self.say(), rb"^-ERR \[SYS/(TEMP|PERM)\]")
+        finally:
+            self.doCleanups()
+            self.site.sql("do $do$ begin execute (select def from public.kept); end $do$; drop table public.kept; " + changed)
+        self.assertEqual(self.site.sql("select count(*) from postern.list_replaced()"), "0")
