@@ -68,20 +68,38 @@ comment on column postern.domain.quota is 'octets that all its mailboxes may hol
 create table postern.mailbox (
     mailbox     bigint      generated always as identity (maxvalue 281474976710655) primary key,
     domain      bigint      not null references postern.domain,
-    address     text        not null unique check (length(address) between 3 and 320 and position('@' in address) > 1),
+    address     text        not null unique,
     enabled     boolean     not null default true,
     -- 48 random bits: a mailbox that is dropped and made again never repeats a
     -- UIDL, and the number tells nobody how many mailboxes there are.
     uidvalidity bigint      not null default (('x' || left(replace(gen_random_uuid()::text, '-', ''), 12))::bit(48)::bigint),
-    next_uid    bigint      not null default 1 check (next_uid > 0),
+    next_uid    bigint      not null default 1,
     expunges    bigint      not null default 0,
-    messages    bigint      not null default 0 check (messages >= 0),
-    octets      bigint      not null default 0 check (octets >= 0),
-    quota       bigint      check (quota >= 0),
+    messages    bigint      not null default 0,
+    octets      bigint      not null default 0,
+    quota       bigint,
     proof       bigint      not null default (extract(epoch from clock_timestamp()) * 1000000)::bigint,
     created_at  timestamptz not null default now()
 ) with (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.2);
 create index mailbox_domain on postern.mailbox (domain);
+
+-- What a CHECK would say of address and quota. A CHECK is parsed anew by every
+-- statement that writes a row of its table, whatever it writes: those of mailbox,
+-- message, content and content_part were a tenth of what a delivery costs the
+-- database. A trigger for these columns costs a delivery nothing; what the other
+-- columns must be is kept by the functions that write them, and sums and
+-- references are recounted by `posternctl check`.
+create function postern.refuse_mailbox() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    raise exception 'the address or the quota of mailbox % cannot be', new.mailbox using errcode = 'check_violation';
+end
+$$;
+revoke all on function postern.refuse_mailbox() from public;
+create trigger mailbox_proper after insert or update of address, quota on postern.mailbox for each row
+    when (not (length(new.address) between 3 and 320 and position('@' in new.address) > 1) or new.quota < 0)
+    execute function postern.refuse_mailbox();
 comment on column postern.mailbox.next_uid is 'the uid of the next message; raised inside the delivering transaction, so uids commit in order and are never used again';
 comment on column postern.mailbox.expunges is 'transactions that removed messages: with next_uid and uidvalidity it says whether a listing is still true';
 comment on column postern.mailbox.messages is 'how many messages; kept by the transactions that change it';
@@ -127,24 +145,27 @@ create table postern.usage (
 comment on table postern.usage is 'messages and octets of a domain, as the sum of its rows; a tenant''s are the sum over its domains';
 
 -- ---------------------------------------------------------------- the mail
+--
+-- No CHECKs here, see mailbox: put_contents, put_parts, put_octets, put_messages
+-- and deliver refuse what must not be, and nobody else adds rows.
 
 create table postern.message (
     mailbox     bigint      not null references postern.mailbox,
-    uid         bigint      not null check (uid > 0),
+    uid         bigint      not null,
     content     bigint      not null,
-    octets      bigint      not null check (octets >= 0),
+    octets      bigint      not null,
     received_at timestamptz not null default now(),
-    delivered_to text       check (delivered_to !~ '[\r\n]'),
+    delivered_to text,
     -- Only where a message brought one along: others are uidvalidity.uid.
-    uidl        text        check (uidl ~ '^[!-~]{1,70}$'),
+    uidl        text,
     primary key (mailbox, uid)
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
         autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 create unique index message_uidl on postern.message (mailbox, uidl) where uidl is not null;
 comment on table  postern.message is 'narrow, so that a listing reads few pages';
 comment on column postern.message.octets is 'what LIST says and RETR sends: the content and the Delivered-To line, where there is one';
-comment on column postern.message.delivered_to is 'sent as one Delivered-To: line in front of the content';
-comment on column postern.message.uidl is 'the UIDL of an imported message, as the old server had it';
+comment on column postern.message.delivered_to is 'sent as one Delivered-To: line in front of the content; has no CR or LF';
+comment on column postern.message.uidl is 'the UIDL of an imported message, as the old server had it: 1 to 70 octets of printable ASCII';
 
 -- message.content has no foreign key: every reference is counted in
 -- content.refs by the function that makes or drops it, `posternctl check`
@@ -163,14 +184,14 @@ begin
     end if;
     execute 'create table postern.content (
         content     bigint      generated by default as identity primary key,
-        refs        integer     not null check (refs > 0),
-        octets      bigint      not null check (octets >= 0),
-        digest      bytea       not null check (length(digest) = 32)
+        refs        integer     not null,
+        octets      bigint      not null,
+        digest      bytea       not null
     )' || case when parts > 0 then ' partition by hash (content)'
                else ' with (fillfactor = 90, ' || churn || ')' end;
     execute 'create table postern.content_part (
         content     bigint      not null,
-        part        integer     not null check (part >= 0),
+        part        integer     not null,
         data        bytea       not null,
         primary key (content, part)
     )' || case when parts > 0 then ' partition by hash (content)'

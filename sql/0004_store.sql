@@ -44,6 +44,10 @@ begin
     if cardinality(p_digests) is distinct from v_n or cardinality(p_refs) is distinct from v_n then
         raise exception 'put_contents: octets, digests and refs differ in number' using errcode = 'PN400';
     end if;
+    if exists (select from unnest(p_octets, p_digests, p_refs) as n(octets, digest, refs)
+                where n.octets < 0 or length(n.digest) <> 32 or n.refs < 1) then
+        raise exception 'put_contents: octets below 0, a digest not of 32 octets, or no reference' using errcode = 'PN400';
+    end if;
     select array_agg(nextval('postern.content_content_seq')) into v_contents from generate_series(1, v_n);
     insert into postern.content (content, refs, octets, digest)
         select n.content, n.refs, n.octets, n.digest
@@ -71,6 +75,9 @@ begin
     if v_longest > 8000 then
         raise exception 'put_parts: a part of % octets, 8000 is the most', v_longest using errcode = 'PN400';
     end if;
+    if 0 > any (p_parts) then
+        raise exception 'put_parts: a part below 0' using errcode = 'PN400';
+    end if;
     insert into postern.content_part (content, part, data)
         select n.content, n.part, n.data from unnest(p_contents, p_parts, p_data) as n(content, part, data);
 end
@@ -84,6 +91,9 @@ as $$
 begin
     if not postern.made_here(array[p_content]) then
         raise exception 'put_octets: a content that this transaction did not make' using errcode = 'PN400';
+    end if;
+    if p_first < 0 then
+        raise exception 'put_octets: a part below 0' using errcode = 'PN400';
     end if;
     insert into postern.content_part (content, part, data)
         select p_content, p_first + i, substring(p_data from i * 8000 + 1 for 8000)
@@ -154,6 +164,10 @@ begin
     if v_n = 0 or coalesce(cardinality(p_received_at), v_n) <> v_n
        or coalesce(cardinality(p_delivered_to), v_n) <> v_n or coalesce(cardinality(p_uidls), v_n) <> v_n then
         raise exception 'put_messages: no contents, or arrays that differ in number' using errcode = 'PN400';
+    end if;
+
+    if array_to_string(p_delivered_to, '') ~ '[\r\n]' then
+        raise exception 'put_messages: a line end in a Delivered-To line' using errcode = 'PN400';
     end if;
 
     -- What LIST will say: "Delivered-To: " and CRLF are 16 octets.

@@ -1104,6 +1104,35 @@ class Grants(Base):
                      " perform postern.put_parts(c, '{0}', array[decode(repeat('00', 9000), 'hex')]); end $$", 'postern_admin')
         self.check_clean()
 
+    def test_what_must_not_be(self):
+        """The tables of the mail have no CHECKs: the functions refuse, and a trigger does for addresses and quotas."""
+        address = self.mailbox('strict')
+        mailbox = self.sql("select mailbox from postern.mailbox where address = '%s'" % address)
+        put = "do $$ declare c bigint[]; begin c := postern.put_contents(%s); %s end $$"
+        deliver = "select postern.deliver(%s, null, array[%s]::bigint[], array[1], array[%s], null, null)"
+        fine = "'{3}', array[sha256('x')], '{1}'"
+        for role, refused in (
+                ('postern_lmtp', put % ("'{-1}', array[sha256('x')], '{1}'", '')),
+                ('postern_lmtp', put % ("'{3}', array['x'::bytea], '{1}'", '')),
+                ('postern_lmtp', put % ("'{3}', array[sha256('x')], '{0}'", '')),
+                ('postern_lmtp', put % (fine, "perform postern.put_octets(c[1], -1, 'abc');")),
+                ('postern_admin', put % (fine, "perform postern.put_parts(c, '{-1}', array['abc'::bytea]);")),
+                ('postern_lmtp', put % (fine, "perform postern.put_messages(%s, c, null, array[E'a\nX: y'], null);" % mailbox)),
+                ('postern_lmtp', put % (fine, "perform postern.put_messages(%s, c, null, null, array['a b']);" % mailbox)),
+                ('postern_lmtp', put % (fine, "perform postern.deliver(-9, sha256('x'), null, c[1], array[%s]::bigint[], array[1],"
+                                              " array['a'], null, null);" % mailbox)),
+                ('postern_lmtp', deliver % ("3, 'short', 'abc'", mailbox, "'a'")),
+                ('postern_lmtp', deliver % ("3, sha256('x'), 'abc'", mailbox, "E'a\rX: y'"))):
+            with self.assertRaises(RuntimeError, msg=refused) as caught:
+                self.sql(refused, role)
+            self.assertRegex(str(caught.exception), 'octets below 0|a part below 0|line end in|printable ASCII', refused)
+        for column, value in (('address', "'@example.org'"), ('address', "'x@'"), ('address', "repeat('x', 320) || '@'"), ('quota', '-1')):
+            with self.assertRaisesRegex(RuntimeError, 'the address or the quota', msg=value):
+                self.sql('update postern.mailbox set %s = %s where mailbox = %s' % (column, value, mailbox))
+        with self.assertRaisesRegex(RuntimeError, 'the address or the quota'):
+            self.sql("insert into postern.mailbox (domain, address) select domain, '@' from postern.mailbox where mailbox = %s" % mailbox)
+        self.check_clean()
+
 
 if __name__ == '__main__':
     unittest.main()
