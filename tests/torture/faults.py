@@ -8,6 +8,7 @@ import signal
 import socket
 import struct
 import subprocess
+import time
 
 from machine import kit
 
@@ -35,9 +36,13 @@ class Faults:
         if machine.disks:
             self.table |= {"spool full": lambda: self.fill("spool"), "disk of the database full": lambda: self.fill("data"),
                            "disk of the WAL full": lambda: self.fill("wal")}
+        if machine.clocks:
+            self.table |= {"clock of the host moved": lambda: self.move_clock(""), "clock of the database moved": lambda: self.move_clock(".postgres")}
         # Done where a few seconds are all there is.
         self.short = ["worker killed", "connections cut in an answer", "backend killed", "helper killed", "connections broken",
                       "PostgreSQL restarted, immediate", "master killed", "lanes terminated"]
+        if machine.clocks:
+            self.short += ["clock of the host moved", "clock of the database moved"]
 
     def one(self, pids):
         return self.rng.choice(sorted(pids)) if pids else None
@@ -119,6 +124,17 @@ class Faults:
 
     def stop_postgres(self):
         return self.frozen(self.site.lab.pg_pids())
+
+    def move_clock(self, whose):
+        """By less than half a day to either side: posternctl expire takes what is a day old by the clock of the database."""
+        try:
+            ahead = self.rng.choice((-1, 1)) * self.rng.randrange(1800, 11 * 3600)
+            self.machine.set_clock(whose, ahead)
+            shown = self.site.sql("select extract(epoch from clock_timestamp())::bigint") if whose else subprocess.check_output(["date", "+%s"])
+            assert abs(int(shown) - time.time() - ahead) < 600, "the clock has not moved"
+            yield self.rng.uniform(0.5, 2.5)
+        finally:
+            self.machine.set_clock(whose, 0)
 
     def lock_table(self):
         with self.site.psql() as psql:

@@ -8,6 +8,7 @@ there are none, and no fault that fills them.
 import os
 import pathlib
 import shutil
+import struct
 import subprocess
 import sys
 import threading
@@ -43,6 +44,7 @@ class Machine:
         self.stopping = threading.Event()
         self.manager = threading.Thread(target=self.supervise, daemon=True)
         self.starts = 0
+        self.clocks = {}                        # whose: file with the seconds that it is ahead
 
     @property
     def lab(self):
@@ -60,6 +62,7 @@ class Machine:
         if lab.ROOT:            # PostgreSQL sees the proxy's user
             with open(place.data / "pg_ident.conf", "a", encoding="ascii") as out:
                 out.write("".join(f"postern root {role}\n" for role in lab.ROLES if role != "postern_admin"))
+        self.make_clocks()
         place.pg_start()
         self.start_proxy()
         text = place.conf.read_text()
@@ -81,6 +84,21 @@ class Machine:
         lab.run("cp", "-a", f"{disk}/.", place.data, what="cp")
         shutil.rmtree(disk)
 
+    def make_clocks(self):
+        library = lab.build_dir() / "torture" / "clock.so"
+        if kit.sanitized() or not library.exists():
+            return
+        for whose in ("", ".postgres"):
+            self.clocks[whose] = self.lab.sockets / f"clock{whose}"
+            self.set_clock(whose, 0)
+            self.clocks[whose].chmod(0o644)
+        os.environ["POSTERN_CLOCK"] = str(self.clocks[""])
+        os.environ["LD_PRELOAD"] = str(library)     # for all that is started from here on
+
+    def set_clock(self, whose, seconds):
+        with open(self.clocks[whose], "r+b" if self.clocks[whose].exists() else "wb") as file:
+            file.write(struct.pack("q", seconds))
+
     def start_proxy(self):
         self.front = self.lab.sockets / "front"
         self.front.mkdir(mode=0o755)
@@ -99,6 +117,7 @@ class Machine:
 
     def down(self):
         self.stopping.set()
+        os.environ.pop("LD_PRELOAD", None)
         if self.manager.ident:
             self.manager.join()
         if self.lab:
