@@ -346,8 +346,10 @@ int worker_run(const struct config *config, const struct sockets *sockets, const
                 &(struct serve_calls){ .session_ended = session_ended, .wrong_schema = wrong_schema, .arg = &w });
     read_proxies(&w);
     /* Clients inherit it, so that none costs a system call for it. */
-    for (size_t i = 0; i < sockets->count; i++)
+    for (size_t i = 0; i < sockets->count; i++) {
+        (void)fd_prompt(sockets->fds[i]);
         fd_notice_loss(sockets->fds[i], (uint64_t)config->daemon.tcp_keepalive, (uint64_t)config->daemon.tcp_user_timeout);
+    }
     w.listener = listener_new(w.serve.loop, sockets->fds, sockets->count, accepted, &w);
     start_duties(&w, orders);
     loop_signal(w.serve.loop, WORKER_RETIRE, retire, &w);

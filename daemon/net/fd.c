@@ -25,17 +25,30 @@
  */
 enum { UNSENT = 65536 };
 
+bool fd_prompt(int fd)
+{
+    const int on = 1, unsent = UNSENT;
+    int before = 0;
+    socklen_t len = sizeof before;
+
+    /* Accepted from a socket of which this was asked: it has both. Also tells whether it is a socket at all. */
+    if (getsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &before, &len) < 0)
+        return errno != ENOTSOCK;
+    if (before == UNSENT)
+        return true;
+    /* A reply is one write and must not wait for the client's ACK. */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+    return true;
+}
+
 struct fd fd_take(int fd)
 {
     struct fd taken = { .fd = fd, .kind = FD_SOCKET };
-    const int on = 1, unsent = UNSENT;
     struct stat st;
 
-    /* A reply is one write and must not wait for the client's ACK. Also tells whether it is a socket at all. */
-    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 || errno != ENOTSOCK) {
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+    if (fd_prompt(fd))
         return taken;
-    }
     bool waits = fstat(fd, &st) == 0 && (S_ISFIFO(st.st_mode) || (S_ISCHR(st.st_mode) && isatty(fd)));
     if (!waits) {
         taken.kind = FD_FILE;

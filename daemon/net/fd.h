@@ -23,7 +23,14 @@ struct fd {
     bool put_back;  /* O_NONBLOCK was set by us */
 };
 
-/* Owns fd from now on. Where it is TCP: sets TCP_NODELAY, and how much of what cannot be sent yet the kernel takes. */
+/*
+ * Of a TCP socket, or of a listening one for all that it accepts: sets
+ * TCP_NODELAY, and how much of what cannot be sent yet the kernel takes. Nothing
+ * happens to other sockets; false where it is none at all.
+ */
+bool fd_prompt(int fd);
+
+/* Owns fd from now on, and asks for fd_prompt(). */
 struct fd fd_take(int fd);
 /* Puts O_NONBLOCK back as it was, as others may share the descriptor, and closes. */
 void fd_close(struct fd *fd);

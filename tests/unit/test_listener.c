@@ -234,10 +234,12 @@ static void clients_are_probed(void **state)
     static const struct { int level, option, wanted; } rows[] = {
         { SOL_SOCKET, SO_KEEPALIVE, 1 }, { IPPROTO_TCP, TCP_KEEPIDLE, 120 }, { IPPROTO_TCP, TCP_KEEPINTVL, 20 },
         { IPPROTO_TCP, TCP_KEEPCNT, 3 }, { IPPROTO_TCP, TCP_USER_TIMEOUT, 300000 },
+        { IPPROTO_TCP, TCP_NODELAY, 1 }, { IPPROTO_TCP, TCP_NOTSENT_LOWAT, 65536 },
     };
 
     assert_int_equal(listener_bind("127.0.0.1", 0, 16, fds, &error), 1);
     fd_notice_loss(fds[0], 120000, 300000);
+    assert_true(fd_prompt(fds[0]));
     assert_int_equal(getsockname(fds[0], (struct sockaddr *)(void *)&address, &len), 0);
     int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(client, (struct sockaddr *)(void *)&address, sizeof address), 0);
@@ -251,6 +253,21 @@ static void clients_are_probed(void **state)
     }
     close(server);
     close(client);
+
+    /* One of a socket of which nobody asked it, as under inetd, gets it by itself. */
+    close(fds[0]);
+    assert_int_equal(listener_bind("127.0.0.1", 0, 16, fds, &error), 1);
+    assert_int_equal(getsockname(fds[0], (struct sockaddr *)(void *)&address, &len), 0);
+    client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(client, (struct sockaddr *)(void *)&address, sizeof address), 0);
+    for (size_t i = 5; i < sizeof rows / sizeof rows[0]; i++) {
+        struct fd own = fd_take(client);
+
+        assert_int_equal(own.kind, FD_SOCKET);
+        assert_int_equal(getsockopt(client, rows[i].level, rows[i].option, &value, &size), 0);
+        assert_int_equal(value, rows[i].wanted);
+    }
+    close(client);
     close(fds[0]);
 
     /* Not meant, and no TCP. */
@@ -263,8 +280,12 @@ static void clients_are_probed(void **state)
     unlink(path);
     assert_int_equal(listener_bind(path, 0, 16, fds, &error), 1);
     fd_notice_loss(fds[0], 120000, 300000);
+    assert_true(fd_prompt(fds[0]));
     close(fds[0]);
     unlink(path);
+    int file = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    assert_false(fd_prompt(file));
+    close(file);
 }
 
 static void path_too_long(void **state)
