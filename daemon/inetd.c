@@ -105,6 +105,7 @@ static struct config *load(const char *file)
     config->storage.database_lanes = 1;
     config->storage.database_lmtp_lanes = 1;
     config->storage.listing_cache = 0;
+    config->storage.one_session = true;
     /* Times of logins are shared by the processes of one master; there is none. */
     config->pop3.pop3_login_delay = 0;
     /* Nor is anybody left to resume a TLS session with. */

@@ -386,6 +386,11 @@ struct pg *pg_new(struct loop *loop, const char *conninfo, enum pg_set set, size
     return pg;
 }
 
+void pg_serve_one(struct pg *pg)
+{
+    pg->one_session = true;
+}
+
 void pg_free(struct pg **pgp)
 {
     struct pg *pg = *pgp;

@@ -54,6 +54,11 @@ struct pg_events {
 /* Starts to connect and returns. conninfo is copied, events is not. Times in milliseconds. */
 struct pg *pg_new(struct loop *loop, const char *conninfo, enum pg_set set, size_t lanes, uint64_t statement_timeout, uint64_t retry,
                   const struct pg_events *events, void *owner);
+/*
+ * At once after pg_new(): there will be one session. Nothing is made ready that
+ * it may never ask for, as that takes several times what its statements do.
+ */
+void pg_serve_one(struct pg *pg);
 /* Answers what is in flight with DB_LOST. Never from within an answer or an event. */
 void pg_free(struct pg **pg);
 

@@ -168,8 +168,10 @@ void lane_send(struct pg_lane *lane, const struct question *q, const struct pg_a
         ring_put(&lane->asked, q);
         return;
     }
-    const char *name = pg_statement_table[q->statement].name;
-    lane_asked(lane, q, PQsendQueryPrepared(lane->conn, name, args->count, args->values, args->lengths, binary, 1));
+    const struct statement *s = &pg_statement_table[q->statement];
+    lane_asked(lane, q, lane->pg->one_session
+                        ? PQsendQueryParams(lane->conn, s->sql, args->count, s->args, args->values, args->lengths, binary, 1)
+                        : PQsendQueryPrepared(lane->conn, s->name, args->count, args->values, args->lengths, binary, 1));
 }
 
 static void ignore_answer(void *arg, enum db_status status, PGresult *res)
@@ -338,6 +340,22 @@ enum { SETUP_SETTINGS, SETUP_VERSION, SETUP_PREPARE };
  */
 static const char make_room[] = "select repeat(' ', 100000), length(repeat(' ', 1000000))";
 
+/* What many sessions will need: see make_room, and each statement is parsed once. */
+static bool send_preparation(struct pg_lane *lane)
+{
+    bool maildrops = lane->pg->set == PG_MAILDROPS, sent = true;
+    int from = maildrops ? 0 : PG_DELIVERIES_START + 1;
+    int end = maildrops ? PG_MAILDROPS_END : PG_STATEMENTS;
+
+    if (maildrops)
+        sent = PQsendQueryParams(lane->conn, make_room, 0, NULL, NULL, NULL, NULL, 0);
+    for (int i = from; sent && i < end; i++) {
+        const struct statement *s = &pg_statement_table[i];
+        sent = PQsendPrepare(lane->conn, s->name, s->sql, s->arg_count, s->args);
+    }
+    return sent;
+}
+
 static void lane_setup(struct pg_lane *lane)
 {
     char timeout[24];
@@ -349,14 +367,8 @@ static void lane_setup(struct pg_lane *lane)
     snprintf(timeout, sizeof timeout, "%llu", (unsigned long long)lane->pg->statement_timeout);
     sent = sent && PQsendQueryParams(lane->conn, "select set_config('statement_timeout', $1, false)", 1, NULL, settings, NULL, NULL, 0) &&
            PQsendQueryParams(lane->conn, "select postern.schema_version()", 0, NULL, NULL, NULL, NULL, 1);
-    if (lane->pg->set == PG_MAILDROPS)
-        sent = sent && PQsendQueryParams(lane->conn, make_room, 0, NULL, NULL, NULL, NULL, 0);
-    int from = lane->pg->set == PG_MAILDROPS ? 0 : PG_DELIVERIES_START + 1;
-    int end = lane->pg->set == PG_MAILDROPS ? PG_MAILDROPS_END : PG_STATEMENTS;
-    for (int i = from; sent && i < end; i++) {
-        const struct statement *s = &pg_statement_table[i];
-        sent = PQsendPrepare(lane->conn, s->name, s->sql, s->arg_count, s->args);
-    }
+    if (!lane->pg->one_session)
+        sent = sent && send_preparation(lane);
     if (!sent || !PQpipelineSync(lane->conn) || !lane_flush(lane))
         lane_fail(lane, PQerrorMessage(lane->conn));
 }

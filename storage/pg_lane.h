@@ -65,6 +65,7 @@ struct pg {
     size_t hosts;               /* that it names */
     bool wants_writable;        /* it asks for a server that can be written to */
     enum pg_set set;
+    bool one_session;           /* pg_serve_one() */
     char sqlstate[6];           /* pg_sqlstate() */
     uint64_t took_us;           /* pg_took_us() */
     uint64_t statement_timeout, retry;

@@ -17,6 +17,7 @@ struct storage_settings {
 #define OPTION(field, type, def, min, max, text) OPTION_C_##type field;
 #include "storage/options.def"
 #undef OPTION
+    bool one_session;       /* no option, set by who serves one session and ends: see pg_serve_one() */
 };
 extern const struct option_table storage_options;
 

@@ -82,6 +82,11 @@ struct pg *pg_new(struct loop *l, const char *conninfo, enum pg_set set, size_t 
     return pg;
 }
 
+void pg_serve_one(struct pg *pg)
+{
+    (void)pg;
+}
+
 static void tell_later(struct pg *pg)
 {
     /* What these ask for comes behind them. */
