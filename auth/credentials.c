@@ -35,7 +35,8 @@ struct credentials_source {
     int schema_version;
     int64_t statement_ms;
     struct policies *policies;
-    PGconn *conn;               /* NULL: not connected. Else the schema was right and both statements are prepared */
+    bool keeps;                 /* policies, and so what was proven */
+    PGconn *conn;               /* NULL: not connected. Else the schema was right and the statements are prepared */
     int64_t tried, complained;  /* when, 0 for never or no longer true */
     bool broken;                /* why there is no connection: an operator has to act */
 };
@@ -177,13 +178,13 @@ static enum credentials_answer prepare(struct credentials_source *s, const char 
     return answer;
 }
 
-static enum credentials_answer prepare_both(struct credentials_source *s)
+static enum credentials_answer prepare_statements(struct credentials_source *s)
 {
     enum credentials_answer answer = prepare(s, STATEMENT_FULL,
         "select mailbox, address, active, kind, label, secret, domain, tenant, pop3, tls_only, maintenance, login_delay, replace_nul,"
-        " trace, expire, domain_sessions, tenant_sessions, guessed_ms, known, known_today, version, proof from postern.login($1, $2)", 2);
+        " trace, expire, domain_sessions, tenant_sessions, guessed_ms, known, known_today, version, proof from postern.login($1, $2, $3)", 3);
 
-    return answer != CREDENTIALS_FOUND ? answer : prepare(s, STATEMENT_KNOWN,
+    return answer != CREDENTIALS_FOUND || !s->keeps ? answer : prepare(s, STATEMENT_KNOWN,
         "select mailbox, address, active, kind, label, secret, postern.current_policy() from postern.credentials($1)", 1);
 }
 
@@ -211,7 +212,7 @@ static enum credentials_answer source_connect(struct credentials_source *s)
     PQsetNoticeProcessor(s->conn, on_notice, NULL);
     enum credentials_answer answer = check_schema(s);
     if (answer == CREDENTIALS_FOUND)
-        answer = prepare_both(s);
+        answer = prepare_statements(s);
     if (answer == CREDENTIALS_FOUND) {
         if (s->complained != 0)
             log_info(NULL, "connected to the database again");
@@ -230,6 +231,7 @@ struct credentials_source *credentials_source_new(const char *conninfo, int sche
     s->schema_version = schema_version;
     s->statement_ms = statement_ms;
     s->policies = policies_new(policies);
+    s->keeps = policies > 0;
     return s;
 }
 
@@ -445,14 +447,14 @@ static void read_and_keep_policy(struct credentials_source *s, const char *addre
 static enum credentials_answer ask(struct credentials_source *s, const char *address, const char *network, bool whole,
                                    struct credentials *out, int64_t *guessed_ms_r)
 {
-    const char *values[] = { address, network[0] != '\0' ? network : NULL };
+    const char *values[] = { address, network[0] != '\0' ? network : NULL, s->keeps ? "t" : "f" };
     enum credentials_answer answer = CREDENTIALS_NONE;
 
     if (ask_known(s, address, network, whole, out))
         return CREDENTIALS_FOUND;
     if (s->conn == NULL)
         return CREDENTIALS_AWAY;
-    PGresult *result = wait_result(s, PQsendQueryPrepared(s->conn, STATEMENT_FULL, 2, values, NULL, NULL, 0));
+    PGresult *result = wait_result(s, PQsendQueryPrepared(s->conn, STATEMENT_FULL, 3, values, NULL, NULL, 0));
     if (result == NULL)
         return CREDENTIALS_AWAY;
     if (PQresultStatus(result) != PGRES_TUPLES_OK) {

@@ -1,5 +1,5 @@
 -- What a login asks: the credentials, what holds for the mailbox, and who has
--- been guessing. One statement, planned once, that writes nothing.
+-- been guessing. One call that writes nothing.
 --
 -- postern_auth calls login(), which calls credentials(): that one stays the
 -- function to replace by a provider's own. Where an auth helper has been told the
@@ -32,47 +32,76 @@ comment on table postern.known_address is 'networks that a mailbox was logged in
 -- the secrets, the same in each row, what holds for the mailbox. Always a row:
 -- of an unknown name it tells the failures only.
 -- p_network is where the client comes from, null where nobody counts. proof is
--- null where only the secrets can prove a login, each time.
-create function postern.login(p_address text, p_network inet)
+-- null where only the secrets can prove a login, each time, and where the caller
+-- keeps no proofs (p_proof).
+--
+-- Small statements, each made only where it is needed, and none that joins them:
+-- a session of inetd has its connection to itself, and to plan that join took
+-- half of what the database did for its login.
+create function postern.login(p_address text, p_network inet, p_proof boolean)
 returns table (mailbox bigint, address text, active boolean, kind text, label text, secret text,
                domain bigint, tenant bigint, pop3 boolean, tls_only boolean, maintenance text, login_delay integer,
                replace_nul boolean, trace boolean, expire integer, domain_sessions integer, tenant_sessions integer,
                guessed_ms bigint, known boolean, known_today boolean, version bigint, proof bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
-#variable_conflict use_column
 declare
     v_account constant bigint := hashtextextended(p_address, 0);
-    -- Never null: PostgreSQL would plan the query anew at each call, as knowing that makes it cheaper.
-    v_network constant inet := coalesce(p_network, '0.0.0.0');
-    -- What a provider's own tables say may change without a word to us.
-    v_replaced constant boolean := exists (select from postern.list_replaced() r where r = 'credentials');
+    v_seen date;
+    v_of bigint;
+    c record;
+    p record;
 begin
-    -- What is beside the credentials is looked up for each of their rows, by
-    -- index (offset 0 keeps it so): nobody knows how many rows another
-    -- credentials() will give. policy_of() is called only where there is a policy.
-    return query
-        select c.mailbox, c.address, c.active, c.kind, c.label, c.secret, d.domain, d.tenant,
-               coalesce(p.pop3, true), coalesce(p.tls_only, false), p.maintenance, p.login_delay,
-               coalesce(p.replace_nul, false), coalesce(p.trace_until > clock_timestamp(), false),
-               least(p.expire_delivered, p.expire_retrieved), p.domain_sessions, p.tenant_sessions,
-               (select (extract(epoch from g.until - clock_timestamp()) * 1000)::bigint
-                  from postern.guess g where g.slot = (v_account & 65535)::integer and g.account = v_account),
-               k.seen is not null, coalesce(k.seen >= current_date, false),
-               (select v.version from postern.policy_version v),
-               case when not v_replaced then d.proof end
-          from (values (1)) one(one)
-          left join postern.credentials(p_address) c on true
-          left join lateral (
-                select m.domain, m.proof, d.tenant from postern.mailbox m join postern.domain d on d.domain = m.domain
-                 where m.mailbox = c.mailbox offset 0) d on true
-          left join lateral (
-                select k.seen from postern.known_address k where k.mailbox = c.mailbox and k.network = v_network offset 0) k on true
-          left join lateral (
-                select x.* from postern.policy_of(c.mailbox, d.domain, d.tenant) x
-                 where exists (select from postern.policy y
-                                where y.mailbox = c.mailbox or y.domain = d.domain or y.tenant = d.tenant
-                                   or (y.mailbox is null and y.domain is null and y.tenant is null)) offset 0) p on true;
+    select (extract(epoch from g.until - clock_timestamp()) * 1000)::bigint into guessed_ms
+      from postern.guess g where g.slot = (v_account & 65535)::integer and g.account = v_account;
+    select v.version into version from postern.policy_version v;
+    pop3 := true;
+    tls_only := false;
+    replace_nul := false;
+    trace := false;
+    known := false;
+    known_today := false;
+    for c in select * from postern.credentials(p_address) loop
+        mailbox := c.mailbox;
+        address := c.address;
+        active := c.active;
+        kind := c.kind;
+        label := c.label;
+        secret := c.secret;
+        -- Of one mailbox, unless another credentials() is wrong, which the caller sees.
+        if v_of is null then
+            v_of := c.mailbox;
+            select m.domain, d.tenant, m.proof into domain, tenant, proof
+              from postern.mailbox m join postern.domain d on d.domain = m.domain where m.mailbox = v_of;
+            -- What a provider's own tables say may change without a word to us.
+            if not p_proof or exists (select from postern.list_replaced() r where r = 'credentials') then
+                proof := null;
+            end if;
+            if p_network is not null then
+                select k.seen into v_seen from postern.known_address k where k.mailbox = v_of and k.network = p_network;
+                known := v_seen is not null;
+                known_today := coalesce(v_seen >= current_date, false);
+            end if;
+            if exists (select from postern.policy y
+                        where y.mailbox = v_of or y.domain = login.domain or y.tenant = login.tenant
+                           or (y.mailbox is null and y.domain is null and y.tenant is null)) then
+                select * into p from postern.policy_of(v_of, domain, tenant);
+                pop3 := coalesce(p.pop3, true);
+                tls_only := coalesce(p.tls_only, false);
+                maintenance := p.maintenance;
+                login_delay := p.login_delay;
+                replace_nul := coalesce(p.replace_nul, false);
+                trace := coalesce(p.trace_until > clock_timestamp(), false);
+                expire := least(p.expire_delivered, p.expire_retrieved);
+                domain_sessions := p.domain_sessions;
+                tenant_sessions := p.tenant_sessions;
+            end if;
+        end if;
+        return next;
+    end loop;
+    if v_of is null then
+        return next;
+    end if;
 end
 $$;
 
@@ -124,5 +153,5 @@ end
 $$;
 
 revoke all on all functions in schema postern from public;
-grant execute on function postern.login(text, inet), postern.current_policy(), postern.count_failure(text, integer, integer),
+grant execute on function postern.login(text, inet, boolean), postern.current_policy(), postern.count_failure(text, integer, integer),
     postern.remember_address(bigint, inet) to postern_auth;

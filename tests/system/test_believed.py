@@ -11,7 +11,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import kit
 
 WHO, OTHER = "anna@example.org", "bert@example.org"
-ASKED = "postern.credentials(text), postern.login(text, inet)"
+ASKED = "postern.credentials(text), postern.login(text, inet, boolean)"
 
 
 class Believed(unittest.TestCase):

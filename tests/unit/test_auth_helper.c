@@ -179,7 +179,7 @@ static void mailbox_add(const char *address, const char *secret)
 static void clean(void)
 {
     allow_connections("true");
-    sql("grant execute on function postern.credentials(text), postern.login(text, inet) to postern_auth", NULL, NULL);
+    sql("grant execute on function postern.credentials(text), postern.login(text, inet, boolean) to postern_auth", NULL, NULL);
     sql("delete from postern.mailbox where address like '%auth-test.example'", NULL, NULL);
     sql("delete from postern.domain where alias_of is not null and name like '%auth-test.example'", NULL, NULL);
     sql("delete from postern.domain where name like '%auth-test.example'", NULL, NULL);
@@ -597,10 +597,10 @@ static void test_operator_has_to_act(void **state)
     (void)state;
     sleep(1);
     by_secrets = true;
-    sql("revoke execute on function postern.credentials(text), postern.login(text, inet) from postern_auth", NULL, NULL);
+    sql("revoke execute on function postern.credentials(text), postern.login(text, inet, boolean) from postern_auth", NULL, NULL);
     assert_int_equal(login("anna@auth-test.example", "secret"), AUTH_BROKEN);
     assert_int_equal(login("nobody@auth-test.example", "secret"), AUTH_BROKEN);
-    sql("grant execute on function postern.credentials(text), postern.login(text, inet) to postern_auth", NULL, NULL);
+    sql("grant execute on function postern.credentials(text), postern.login(text, inet, boolean) to postern_auth", NULL, NULL);
     enum auth_verdict verdict = AUTH_BROKEN;
     for (int i = 0; i < 100 && verdict == AUTH_BROKEN; i++) {
         usleep(100000);
