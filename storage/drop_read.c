@@ -136,9 +136,9 @@ static uint64_t octets_to_read(const struct drop *drop, size_t i, enum drop_want
 }
 
 /*
- * How many messages to read with message i: a client that takes them in order
- * gets 8 at once, then 64, and so on, so that one that takes a single message
- * costs no more than that.
+ * How many messages to read with message i. One that begins with the first
+ * message mostly takes the others too: 8 at once, then 64, and so on. Who leaves
+ * mail on the server begins with what is new, often a single one: 1, then 8.
  */
 static uint32_t choose_window(struct drop *drop, size_t i, enum drop_want want, uint64_t *ahead_octets_r)
 {
@@ -148,7 +148,9 @@ static uint32_t choose_window(struct drop *drop, size_t i, enum drop_want want, 
     uint32_t n = 1;
 
     *ahead_octets_r = 0;
-    if (i != drop->next_in_order || drop->window == 0)
+    if (drop->window == 0)
+        drop->window = i == 0 ? WINDOW_GROWS : 1;
+    else if (i != drop->next_in_order)
         drop->window = 1;
     else if (drop->window < WINDOW_MAX)
         drop->window *= WINDOW_GROWS;
