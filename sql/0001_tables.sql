@@ -150,7 +150,7 @@ comment on table postern.usage is 'messages and octets of a domain, as the sum o
 -- and deliver refuse what must not be, and nobody else adds rows.
 
 create table postern.message (
-    mailbox     bigint      not null references postern.mailbox,
+    mailbox     bigint      not null,
     uid         bigint      not null,
     content     bigint      not null,
     octets      bigint      not null,
@@ -162,6 +162,23 @@ create table postern.message (
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
         autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 create unique index message_uidl on postern.message (mailbox, uidl) where uidl is not null;
+
+-- No foreign key to mailbox: whoever adds a message has changed the row of its
+-- mailbox in the same transaction, as that gives the uid, and a key would look
+-- for that row once more, at each message. What the key would refuse on the
+-- other side, this does.
+create function postern.refuse_removal() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if exists (select from postern.message g where g.mailbox = old.mailbox) then
+        raise exception 'mailbox % has messages', old.mailbox using errcode = 'foreign_key_violation';
+    end if;
+    return old;
+end
+$$;
+revoke all on function postern.refuse_removal() from public;
+create trigger mailbox_is_empty before delete on postern.mailbox for each row execute function postern.refuse_removal();
 comment on table  postern.message is 'narrow, so that a listing reads few pages';
 comment on column postern.message.octets is 'what LIST says and RETR sends: the content and the Delivered-To line, where there is one';
 comment on column postern.message.delivered_to is 'sent as one Delivered-To: line in front of the content; has no CR or LF';

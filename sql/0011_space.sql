@@ -43,6 +43,12 @@ begin
          where m.messages <> coalesce(s.n, 0) or m.octets <> coalesce(s.octets, 0) or m.next_uid <= coalesce(s.last, 0)
          order by m.mailbox;
     return query
+        select 'missing mailbox', g.mailbox, false,
+               format('mailbox %s: is gone, %s message(s) are there, first of them uid %s', g.mailbox, count(*), min(g.uid))
+          from postern.message g
+         where not exists (select from postern.mailbox m where m.mailbox = g.mailbox)
+         group by g.mailbox order by g.mailbox;
+    return query
         select 'usage', d.domain, true,
                format('domain %s: usage counts %s messages, %s octets; its mailboxes count %s messages, %s octets',
                       d.name, coalesce(u.n, 0), coalesce(u.octets, 0), coalesce(s.n, 0), coalesce(s.octets, 0))

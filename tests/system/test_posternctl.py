@@ -940,6 +940,12 @@ class Check(Base):
         self.sql('delete from postern.content where content = %s' % self.contents[0])
         self.damaged(r'is gone.*%s uid 1' % self.address)
 
+    def test_missing_mailbox(self):
+        self.sql('insert into postern.message (mailbox, uid, content, octets)'
+                 ' select 4711, 7, content, octets from postern.content where content = %s' % self.contents[0])
+        self.sql('update postern.content set refs = refs + 1 where content = %s' % self.contents[0])
+        self.damaged(r'mailbox 4711: is gone, 1 message.*uid 7')
+
     def test_native_uidl(self):
         self.sql("update postern.message g set uidl = lpad(to_hex(uidvalidity), 12, '0') || '.99' from postern.mailbox m"
                  " where m.mailbox = g.mailbox and uid = 1")
@@ -1081,9 +1087,11 @@ class Grants(Base):
                            % ('0' if role == 'public' else "'%s'::regrole" % role))
             self.assertEqual(got, '', role)
 
-    def test_definers_have_a_search_path(self):
+    def test_search_path(self):
+        """Each function has one of its own, but for those that only others of ours can call."""
         got = self.sql("select p.proname from pg_proc p where p.pronamespace = 'postern'::regnamespace"
-                       " and not coalesce(p.proconfig @> array['search_path=pg_catalog, pg_temp'], false)")
+                       " and not coalesce(p.proconfig @> array['search_path=pg_catalog, pg_temp'], false)"
+                       " and (p.prosecdef or exists (select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a where a.grantee <> p.proowner))")
         self.assertEqual(got, '')
 
     def test_contents_of_others(self):
@@ -1126,6 +1134,9 @@ class Grants(Base):
             with self.assertRaises(RuntimeError, msg=refused) as caught:
                 self.sql(refused, role)
             self.assertRegex(str(caught.exception), 'octets below 0|a part below 0|line end in|printable ASCII', refused)
+        self.ctl('import', address, self.write('strict.eml', b'A: b\n\n'))
+        with self.assertRaisesRegex(RuntimeError, 'has messages'):
+            self.sql('delete from postern.mailbox where mailbox = %s' % mailbox)
         for column, value in (('address', "'@example.org'"), ('address', "'x@'"), ('address', "repeat('x', 320) || '@'"), ('quota', '-1')):
             with self.assertRaisesRegex(RuntimeError, 'the address or the quota', msg=value):
                 self.sql('update postern.mailbox set %s = %s where mailbox = %s' % (column, value, mailbox))
