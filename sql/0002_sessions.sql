@@ -3,6 +3,10 @@
 -- Every function is `security definer` and is granted to exactly the role that
 -- needs it. All are PL/pgSQL: a call is one statement for the client, each
 -- statement inside has its own snapshot and a plan that is kept.
+--
+-- Some that are not granted are called by these for each message: they have no
+-- settings of their own, as to set and to reset them costs more than some of
+-- their statements. They run with the search_path of who calls them.
 
 -- The version that this database is at; the programs refuse what they do not know.
 create function postern.schema_version() returns integer
@@ -276,7 +280,7 @@ $$;
 -- comes to that row; shared ones are locked in order of content, so that two of
 -- these cannot deadlock. Not granted: other functions call it.
 create function postern.forget_contents(p_contents bigint[]) returns void
-language plpgsql set search_path = pg_catalog, pg_temp
+language plpgsql
 as $$
 declare
     v_dead bigint[];
@@ -320,7 +324,7 @@ $$;
 -- Any row of the domain will do that no other transaction holds until its commit,
 -- so nobody ever waits here; where all are held, a new one.
 create function postern.add_usage(p_domain bigint, p_messages bigint, p_octets bigint) returns void
-language plpgsql set search_path = pg_catalog, pg_temp
+language plpgsql
 as $$
 begin
     update postern.usage u set messages = u.messages + p_messages, octets = u.octets + p_octets

@@ -89,31 +89,34 @@ declare
 begin
     -- Mostly they are addresses of mailboxes, and in all of them is room. (offset 0: each is looked for by the
     -- index, whatever the plan was made for.)
-    select array_agg(x.mailbox order by r.i) into v_found
-      from unnest(p_addresses) with ordinality as r(address, i)
-      join lateral (select b.mailbox
-                      from postern.mailbox b
-                      join postern.domain o on o.domain = b.domain
-                      join postern.tenant t on t.tenant = o.tenant
-                     where b.address = r.address and b.enabled and o.enabled and t.enabled
-                       and (b.quota is null or b.octets + v_octets <= b.quota) and o.quota is null and t.quota is null
-                    offset 0) x on true;
-    if cardinality(v_found) = cardinality(p_addresses) then
-        return query select f.i::integer, 0, f.mailbox from unnest(v_found) with ordinality as f(mailbox, i);
-        return;
+    if cardinality(p_addresses) > 1 then
+        select array_agg(x.mailbox order by r.i) into v_found
+          from unnest(p_addresses) with ordinality as r(address, i)
+          join lateral (select b.mailbox
+                          from postern.mailbox b
+                          join postern.domain o on o.domain = b.domain
+                          join postern.tenant t on t.tenant = o.tenant
+                         where b.address = r.address and b.enabled and o.enabled and t.enabled
+                           and (b.quota is null or b.octets + v_octets <= b.quota) and o.quota is null and t.quota is null
+                        offset 0) x on true;
+        if cardinality(v_found) = cardinality(p_addresses) then
+            return query select f.i::integer, 0, f.mailbox from unnest(v_found) with ordinality as f(mailbox, i);
+            return;
+        end if;
     end if;
 
     for i in 1 .. coalesce(cardinality(p_addresses), 0) loop
         n := i;
         v_address := p_addresses[i];
 
-        select b.mailbox, b.octets, b.quota, b.domain, b.enabled and o.enabled and t.enabled as active into m
+        select b.mailbox, b.octets, b.quota, b.domain, b.enabled and o.enabled and t.enabled as active,
+               (b.quota is null or b.octets + v_octets <= b.quota) and o.quota is null and t.quota is null as fits into m
           from postern.mailbox b
           join postern.domain o on o.domain = b.domain
           join postern.tenant t on t.tenant = o.tenant
          where b.address = v_address;
         if found then
-            verdict := case when m.active then postern.room(v_octets, m.octets, m.quota, m.domain) else 3 end;
+            verdict := case when not m.active then 3 when m.fits then 0 else postern.room(v_octets, m.octets, m.quota, m.domain) end;
             mailbox := case when verdict = 0 then m.mailbox end;
             return next;
             continue;
@@ -189,7 +192,7 @@ comment on column postern.delivery.key is 'a hash over Message-ID, sender and re
 -- of it, or null where p_content was made before. Returns its number. Not granted.
 create function postern.keep_content(p_content bigint, p_refs bigint, p_octets bigint, p_digest bytea, p_data bytea)
 returns bigint
-language plpgsql set search_path = pg_catalog, pg_temp
+language plpgsql
 as $$
 declare
     v_content bigint := p_content;
@@ -213,7 +216,7 @@ $$;
 -- their order. The caller has locked the mailboxes, in order of number. Not granted.
 create function postern.place_message(p_mailboxes bigint[], p_delivered_to text[], p_content bigint, p_octets bigint,
     p_digest bytea, p_data bytea) returns bigint[]
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+language plpgsql
 as $$
 declare
     v_content constant bigint := postern.keep_content(p_content, cardinality(p_mailboxes), p_octets, p_digest, p_data);
@@ -270,6 +273,7 @@ as $$
 declare
     v_recipients constant integer := coalesce(cardinality(p_counts), 0);
     v_since constant timestamptz := clock_timestamp() - make_interval(secs => coalesce(p_window, 0) / 1000.0);
+    v_named bigint;
     v_content bigint;
     v_domain bigint;
     v_uid bigint;
@@ -304,8 +308,12 @@ begin
     if current_setting('synchronous_commit') = 'off' then
         perform set_config('synchronous_commit', 'on', true);
     end if;
+    v_named := p_counts[1];
+    if v_recipients > 1 then
+        v_named := (select sum(c) from unnest(p_counts) c);
+    end if;
     if cardinality(p_delivered_to) is distinct from v_recipients or v_recipients = 0
-       or cardinality(p_mailboxes) is distinct from (select sum(c) from unnest(p_counts) c)
+       or cardinality(p_mailboxes) is distinct from v_named
        or coalesce(cardinality(p_keys), v_recipients) <> v_recipients
        or (p_data is null) = (p_content is null) or (p_data is not null and length(p_data) <> p_octets) then
         raise exception 'deliver: arrays that differ in number, or octets that do not' using errcode = 'PN400';

@@ -21,7 +21,7 @@ create table postern.history (
     octets      bigint      not null,
     since       timestamptz not null,
     messages    integer,
-    what        text        not null check (what in ('session', 'deletion', 'undelete')),
+    what        text        not null,
     uidl        text,
     means       text,
     session     text,
@@ -30,6 +30,7 @@ create table postern.history (
 create index history_mailbox on postern.history (mailbox);
 create table postern.history_rest partition of postern.history default;
 comment on table  postern.history is 'sessions that did something, deletions, and deletions undone; a partition for each day';
+comment on column postern.history.what is 'session, deletion or undelete; no CHECK, as in mailbox: a row for each message that is removed';
 comment on column postern.history.octets is 'of the message; of a session, what it retrieved';
 comment on column postern.history.since is 'when the message was received; when the session began';
 comment on column postern.history.messages is 'that the session retrieved';
@@ -128,7 +129,7 @@ drop function postern.expunge(bigint, bigint[]);
 drop function postern.remove_messages(bigint, bigint[]);
 create function postern.remove_messages(p_mailbox bigint, p_uids bigint[], p_means text default 'operator',
     p_session text default null, p_peer text default null, out removed bigint, out expunges bigint, out deferred boolean)
-language plpgsql set search_path = pg_catalog, pg_temp
+language plpgsql
 as $$
 declare
     -- Below it, removing at once costs less than a second transaction.
@@ -208,7 +209,7 @@ $$;
 -- messages), and has the maildrop since p_ms milliseconds. Not granted.
 create function postern.note_session(p_mailbox bigint, p_session text, p_peer text, p_ms bigint, p_retrieved bigint[],
     p_octets bigint) returns void
-language plpgsql set search_path = pg_catalog, pg_temp
+language plpgsql
 as $$
 begin
     if p_retrieved <> '{}' and exists (select from postern.policy x where x.expire_retrieved is not null) then
@@ -228,7 +229,8 @@ $$;
 -- holds the maildrop. (A program that lost its connection does not even ask.)
 create function postern.expunge(p_mailbox bigint, p_uids bigint[], p_session text, p_peer text, p_ms bigint,
     p_retrieved bigint[], p_octets bigint, out removed bigint, out expunges bigint, out deferred boolean)
-language plpgsql security definer set search_path = pg_catalog, pg_temp
+-- Plans made for the arrays of each call would cost more than what they gain.
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
     if not pg_try_advisory_xact_lock((x'504F'::bigint << 48) | p_mailbox) then
