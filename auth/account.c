@@ -48,13 +48,13 @@ static struct keyring *load_keys(const struct auth_settings *settings)
     return keyring;
 }
 
-struct accounts *accounts_new(const char *conninfo, const struct auth_settings *settings, int schema_version)
+struct accounts *accounts_new(const char *conninfo, const struct auth_settings *settings, int schema_version, int proven)
 {
     struct accounts *a = mem_zalloc(sizeof *a);
 
     a->settings = settings;
     scheme_decoy(settings, a->decoy);
-    a->proven = proven_new((size_t)settings->auth_cache);
+    a->proven = proven_new(proven);
     a->keyring = load_keys(settings);
     a->source = credentials_source_new(conninfo, schema_version, settings->auth_deadline, a->keyring,
                                        (size_t)settings->auth_cache);

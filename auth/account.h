@@ -36,7 +36,7 @@ struct account_verdict {
 };
 
 /* Connects to the database if it is there. */
-struct accounts *accounts_new(const char *conninfo, const struct auth_settings *settings, int schema_version);
+struct accounts *accounts_new(const char *conninfo, const struct auth_settings *settings, int schema_version, int proven);
 void accounts_free(struct accounts **accounts);
 
 /*

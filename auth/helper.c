@@ -94,7 +94,7 @@ static bool serve_exchange(int fd, struct accounts *accounts, struct exchanges *
     return true;
 }
 
-int auth_helper_run(int fd, const char *conninfo, const struct auth_settings *settings, int schema_version)
+int auth_helper_run(int fd, const char *conninfo, const struct auth_settings *settings, int schema_version, int proven)
 {
     unsigned char data[PEER_MAX];
     bool sane = true;
@@ -102,7 +102,7 @@ int auth_helper_run(int fd, const char *conninfo, const struct auth_settings *se
     secret_init();
     secret_no_core();
     decoy_init();
-    struct accounts *accounts = accounts_new(conninfo, settings, schema_version);
+    struct accounts *accounts = accounts_new(conninfo, settings, schema_version, proven);
     struct exchanges *exchanges = exchanges_new(accounts, settings);
     while (sane) {
         long len = peer_receive_blocking(fd, data, sizeof data);

@@ -1,39 +1,90 @@
 /*
  * proven.c - the table of proven passwords: sets of four, the latest first.
  *
- * Owns the key, made at random for each process and never shown. Must never
+ * Owns the key, made at random for each table and never shown. Must never
  * hold a password, a stored secret, or a digest made without the key.
  */
 #include "auth/proven.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <sodium.h>
 #include <stdint.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
 
-enum { WAYS = 4 };
+enum { WAYS = 4, SEALS = F_SEAL_SHRINK | F_SEAL_GROW };
 
 /* 128 bits: a stranger cannot compute one, and 2^128 guesses are out of reach. All zero is an empty place. */
 struct digest {
     unsigned char octets[16];
 };
 
-struct proven {
-    unsigned char *key;         /* crypto_generichash_KEYBYTES in locked memory */
-    size_t sets;
-    struct digest *digests;     /* sets * WAYS */
+/* The memory itself: as many sets as its size says. */
+struct table {
+    unsigned char key[crypto_generichash_KEYBYTES];
+    struct digest digests[];    /* sets * WAYS */
 };
 
-struct proven *proven_new(size_t entries)
+struct proven {
+    struct table *table;        /* NULL: nothing is kept */
+    size_t size, sets;
+};
+
+static size_t size_for(size_t entries)
+{
+    return sizeof(struct table) + (entries / WAYS + (entries % WAYS != 0)) * WAYS * sizeof(struct digest);
+}
+
+int proven_memory(size_t entries)
+{
+    unsigned char key[crypto_generichash_KEYBYTES];
+    int fd = memfd_create("postern-proven", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    bool good;
+
+    randombytes_buf(key, sizeof key);
+    good = fd >= 0 && ftruncate(fd, (off_t)size_for(entries)) == 0 && pwrite(fd, key, sizeof key, 0) == (ssize_t)sizeof key &&
+           fcntl(fd, F_ADD_SEALS, SEALS) == 0;
+    secret_wipe(key, sizeof key);
+    if (good || fd < 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+bool proven_fits(int fd, size_t entries)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && st.st_size == (off_t)size_for(entries) && fcntl(fd, F_GET_SEALS) == SEALS;
+}
+
+struct proven *proven_new(int fd)
 {
     struct proven *p = mem_zalloc(sizeof *p);
+    struct stat st;
 
-    p->key = secret_alloc(crypto_generichash_KEYBYTES);
-    randombytes_buf(p->key, crypto_generichash_KEYBYTES);
-    p->sets = entries / WAYS + (entries % WAYS != 0);
-    if (p->sets > 0)
-        p->digests = mem_array(p->sets, WAYS * sizeof *p->digests);
+    if (fd < 0)
+        return p;
+    if (fstat(fd, &st) == 0 && st.st_size >= (off_t)size_for(1)) {
+        void *memory = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        if (memory != MAP_FAILED) {
+            p->table = memory;
+            p->size = (size_t)st.st_size;
+            p->sets = (p->size - sizeof(struct table)) / (WAYS * sizeof(struct digest));
+            /* As well as it goes: the key is to be in no swap and in no core file. */
+            (void)mlock(p->table, sizeof p->table->key);
+            (void)madvise(memory, p->size, MADV_DONTDUMP);
+        } else {
+            log_warning(NULL, "proven passwords are not remembered: %s", strerror(errno));
+        }
+    }
+    close(fd);
     return p;
 }
 
@@ -44,9 +95,8 @@ void proven_free(struct proven **proven)
     if (p == NULL)
         return;
     *proven = NULL;
-    secret_free(p->key);
-    secret_wipe(p->digests, p->sets * WAYS * sizeof *p->digests);
-    mem_free(p->digests);
+    if (p->table != NULL)
+        munmap(p->table, p->size);
     mem_free(p);
 }
 
@@ -68,14 +118,14 @@ static struct digest *locate(struct proven *p, struct span stored, struct span p
     unsigned char full[sizeof(struct digest) + sizeof(uint64_t)];
     uint64_t where;
 
-    crypto_generichash_init(&state, p->key, crypto_generichash_KEYBYTES, sizeof full);
+    crypto_generichash_init(&state, p->table->key, sizeof p->table->key, sizeof full);
     hash_text(&state, stored);
     hash_text(&state, password);
     crypto_generichash_final(&state, full, sizeof full);
     secret_wipe(&state, sizeof state);
     memcpy(digest_r, full, sizeof *digest_r);
     memcpy(&where, full + sizeof *digest_r, sizeof where);
-    return p->digests + where % p->sets * WAYS;
+    return p->table->digests + where % p->sets * WAYS;
 }
 
 /* set[0 .. at - 1] one place back, the digest in front. */
@@ -89,7 +139,7 @@ bool proven_has(struct proven *p, struct span stored, struct span password)
 {
     struct digest digest;
 
-    if (p->sets == 0)
+    if (p->table == NULL)
         return false;
     struct digest *set = locate(p, stored, password, &digest);
     for (size_t i = 0; i < WAYS; i++)
@@ -104,7 +154,7 @@ void proven_add(struct proven *p, struct span stored, struct span password)
 {
     struct digest digest;
 
-    if (p->sets == 0 || proven_has(p, stored, password))
+    if (p->table == NULL || proven_has(p, stored, password))
         return;
     to_front(locate(p, stored, password, &digest), WAYS - 1, &digest);
 }

@@ -3,6 +3,7 @@
  *
  *   errors FD
  *   control FD PATH
+ *   proven FD
  *   listen FD PORT ADDRESS
  *   adopted FD
  *   names TEXT                 of those, with colons in between
@@ -52,6 +53,10 @@ bool handover_give(const struct handover *h)
         buf_addf(&note, "control %d %s\n", h->control, h->control_path);
         good = good && leave_open(h->control);
     }
+    if (h->proven >= 0) {
+        buf_addf(&note, "proven %d\n", h->proven);
+        good = good && leave_open(h->proven);
+    }
     if (h->sockets != NULL)
         sockets_each(h->sockets, listen_line, &note);
     for (size_t i = 0; i < h->adopted_count; i++) {
@@ -100,6 +105,8 @@ static bool take_line(struct handover *h, char *line)
     } else if (strcmp(line, "control") == 0 && rest[0] == '/' && h->control < 0) {
         h->control = (int)number;
         h->control_path = mem_str(rest);
+    } else if (strcmp(line, "proven") == 0 && h->proven < 0) {
+        h->proven = (int)number;
     } else if (strcmp(line, "adopted") == 0 && h->adopted_count < HANDOVER_ADOPTED_MAX) {
         h->adopted[h->adopted_count++] = (int)number;
     } else if (strcmp(line, "listen") == 0 && take_number(&rest, 65535, &port)) {
@@ -135,7 +142,7 @@ int handover_take(struct handover *h)
     char *text, *next;
     bool good = true;
 
-    *h = (struct handover){ .errors = -1, .control = -1 };
+    *h = (struct handover){ .errors = -1, .control = -1, .proven = -1 };
     if (variable == NULL)
         return 0;
     if (num_parse(span_str(variable), FD_MAX, &fd) != 1)

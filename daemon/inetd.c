@@ -313,7 +313,7 @@ int inetd_run(const char *file, bool lmtp, int in, int out, bool tls)
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
     sigprocmask(SIG_BLOCK, &child, NULL);
-    if (peer_pair(pair) < 0 || (helper = cell_fork_helper(config, "1", pair[1], SIGKILL)) < 0) {
+    if (peer_pair(pair) < 0 || (helper = cell_fork_helper(config, "1", pair[1], -1, SIGKILL)) < 0) {
         log_error(NULL, "could not start an auth helper: %s", strerror(errno));
         return refuse(&config, out, tls, "-ERR [SYS/TEMP] this server is short of resources, try again later\r\n");
     }

@@ -26,6 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "auth/proven.h"
 #include "daemon/base/limit.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
@@ -117,6 +118,20 @@ static void open_control(struct master *m)
     mem_free(error);
 }
 
+/* What was proven stays so over a reload, and an upgrade, unless there is to be room for another number. */
+static void share_proven(struct master *m)
+{
+    const size_t entries = (size_t)m->config->auth.auth_cache;
+
+    if (m->proven >= 0 && entries > 0 && proven_fits(m->proven, entries))
+        return;
+    if (m->proven >= 0)
+        close(m->proven);
+    m->proven = entries > 0 ? proven_memory(entries) : -1;
+    if (m->proven < 0 && entries > 0)
+        log_warning(NULL, "proven passwords are not remembered: %s", strerror(errno));
+}
+
 /* All of the new configuration, or none of it: what can fail comes first. */
 static bool reload_config(struct master *m)
 {
@@ -156,6 +171,7 @@ static bool reload_config(struct master *m)
     config_free(&m->config);
     m->config = config;
     certs_warn(m->config);
+    share_proven(m);
     open_control(m);
     return true;
 }
@@ -487,6 +503,7 @@ int master_run(const struct master_start *start)
 {
     struct master m = {
         .start = start, .file = master_path(start->file), .predecessor = -1, .metrics_fd = -1, .told = BUF_EMPTY,
+        .proven = start->handover != NULL ? start->handover->proven : -1,
         .close_at = NEVER, .kill_at = NEVER, .metrics_at = NEVER,
         .successor = { .pipe = -1, .operator = -1, .kill_at = NEVER, .said = BUF_EMPTY },
     };
@@ -504,6 +521,7 @@ int master_run(const struct master_start *start)
     if (good) {
         log_start(&m);
         certs_warn(m.config);
+        share_proven(&m);
         raise_limits(m.config);
         upgrade_settled(&m);
         if (m.predecessor < 0)
@@ -522,6 +540,8 @@ int master_run(const struct master_start *start)
     buf_free(&m.told);
     recent_free(&m.logins);
     limits_free(&m.limits);
+    if (m.proven >= 0)
+        close(m.proven);
     config_free(&m.config);
     mem_free(m.old);
     mem_free(m.file);

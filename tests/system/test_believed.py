@@ -3,6 +3,7 @@
 The secrets cannot be asked for in these tests, so that nobody can have looked
 at them who let somebody in.
 """
+import os
 import pathlib
 import sys
 import unittest
@@ -17,7 +18,7 @@ ASKED = "postern.credentials(text), postern.login(text, inet, boolean)"
 class Believed(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        # One helper, as each remembers for itself.
+        # One helper, as each remembers policies for itself.
         cls.site = kit.Site("believed-", kit.QUICK + 'cells = 1; auth_helpers = 1; log_level = "debug";\n')
         cls.addClassCleanup(cls.site.down)
         cls.site.up()
@@ -127,3 +128,49 @@ class Believed(unittest.TestCase):
             self.doCleanups()
             self.site.sql("do $do$ begin execute (select def from public.kept); end $do$; drop table public.kept; " + changed)
         self.assertEqual(self.site.sql("select count(*) from postern.list_replaced()"), "0")
+
+
+class Shared(unittest.TestCase):
+    """What one helper has proven, all know, and those that come later: each password costs Argon2 once."""
+
+    def test_once(self):
+        site = kit.Site("proven-", kit.QUICK + 'cells = 2; auth_helpers = 2; log_level = "debug";\n')
+        self.addCleanup(site.down)
+        site.up()
+        site.account(WHO, [kit.letter(1)])
+
+        def logins(password=kit.PASSWORD):
+            for _ in range(12):
+                with site.connect() as pop:
+                    pop.login(WHO, password)
+                    pop.ok("QUIT")
+
+        def proofs():
+            """Logins for which somebody had to look at the hash, of how many."""
+            lines = [line for line in site.log_text().splitlines() if 'auth name="anna@example.org" result=ok' in line]
+            return len([line for line in lines if "=yes" not in line]), len(lines)
+
+        logins()
+        self.assertEqual(proofs(), (1, 12))
+        site.ctl("reload")
+        logins()
+        kit.kill(site.tree()[1][0])
+        self.assertTrue(kit.wait_until(lambda: len(site.tree()[1]) == 2, 15))
+        logins()
+        site.ctl("upgrade")
+        logins()
+        self.assertEqual(proofs(), (1, 48))
+        site.ctl("password", WHO, stdin=b"another one\n")
+        with site.connect() as pop:
+            pop.ok("USER " + WHO)
+            self.assertEqual(pop.cmd("PASS " + kit.PASSWORD), b"-ERR [AUTH] wrong name or password")
+        logins("another one")
+        self.assertEqual(proofs()[0], 2)
+
+        # Whoever has that memory can say that a password was proven: no worker has.
+        _, workers, helpers = site.tree()
+        for pid in workers + helpers:
+            maps = pathlib.Path(f"/proc/{pid}/maps").read_text()
+            opened = [os.readlink(link) for link in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
+            self.assertEqual("postern-proven" in maps, pid in helpers)
+            self.assertNotIn("postern-proven", " ".join(opened))

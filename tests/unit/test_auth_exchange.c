@@ -17,6 +17,7 @@
 #include "auth/decoy.h"
 #include "auth/exchange.h"
 #include "auth/helper.h"
+#include "auth/proven.h"
 #include "daemon/base/log.h"
 #include "daemon/base/secret.h"
 
@@ -233,7 +234,7 @@ static int setup(void **state)
     PQfinish(db);
     snprintf(info, sizeof info, "%s options='-c role=postern_auth'", getenv("POSTERN_TEST_DB"));
     decoy_init();
-    accounts = accounts_new(info, &settings, version);
+    accounts = accounts_new(info, &settings, version, proven_memory((size_t)settings.auth_cache));
     exchanges = exchanges_new(accounts, &settings);
     return 0;
 }

@@ -19,6 +19,7 @@
 
 #include "auth/frame.h"
 #include "auth/helper.h"
+#include "auth/proven.h"
 #include "auth/scheme.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
@@ -51,7 +52,7 @@ static void helper_start(const char *info, int schema_version)
         signal(SIGSEGV, SIG_DFL);       /* cmocka's would go on with the next test */
         signal(SIGABRT, SIG_DFL);
         log_open(log_path, LOG_LEVEL_DEBUG, "auth helper", &error);
-        _exit(auth_helper_run(pair[1], info, &settings, schema_version));
+        _exit(auth_helper_run(pair[1], info, &settings, schema_version, proven_memory((size_t)settings.auth_cache)));
     }
     close(pair[1]);
     helper_fd = pair[0];

@@ -9,13 +9,18 @@
 #include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "auth/proven.h"
 #include "daemon/base/secret.h"
 
 static void test_pair(void **state)
 {
-    struct proven *p = proven_new(64);
+    struct proven *p = proven_new(proven_memory(64));
 
     (void)state;
     assert_false(proven_has(p, SPAN_OF("hash"), SPAN_OF("secret")));
@@ -34,16 +39,62 @@ static void test_pair(void **state)
     proven_free(&p);
 }
 
-/* Two processes' tables know nothing of each other. */
+/* Two tables know nothing of each other. */
 static void test_own_key(void **state)
 {
-    struct proven *a = proven_new(64), *b = proven_new(64);
+    struct proven *a = proven_new(proven_memory(64)), *b = proven_new(proven_memory(64));
 
     (void)state;
     proven_add(a, SPAN_OF("hash"), SPAN_OF("secret"));
     assert_false(proven_has(b, SPAN_OF("hash"), SPAN_OF("secret")));
     proven_free(&a);
     proven_free(&b);
+}
+
+/* What one process has proven, another one knows, and who comes later; one that goes takes nothing along. */
+static void test_shared(void **state)
+{
+    int memory = proven_memory(64), status;
+    struct proven *here = proven_new(dup(memory));
+    pid_t pid = fork();
+
+    (void)state;
+    if (pid == 0) {
+        struct proven *there = proven_new(dup(memory));
+        proven_add(there, SPAN_OF("hash"), SPAN_OF("secret"));
+        proven_free(&there);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(proven_has(here, SPAN_OF("hash"), SPAN_OF("secret")));
+    assert_false(proven_has(here, SPAN_OF("hash"), SPAN_OF("Secret")));
+    proven_free(&here);
+    here = proven_new(memory);
+    assert_true(proven_has(here, SPAN_OF("hash"), SPAN_OF("secret")));
+    proven_free(&here);
+    assert_int_equal(fcntl(memory, F_GETFD), -1);
+}
+
+/* Memory of another size, or of somebody else, is none of ours; and nobody can take pages away from under a helper. */
+static void test_fits(void **state)
+{
+    int memory = proven_memory(63), other = memfd_create("other", MFD_CLOEXEC), zero = open("/dev/null", O_RDWR);
+    struct stat st;
+
+    (void)state;
+    assert_true(proven_fits(memory, 64));
+    assert_false(proven_fits(memory, 65));
+    assert_int_equal(fstat(memory, &st), 0);
+    assert_int_equal(ftruncate(memory, 0), -1);
+    assert_int_equal(ftruncate(other, st.st_size), 0);
+    assert_false(proven_fits(other, 64));
+    assert_false(proven_fits(zero, 64));
+    struct proven *p = proven_new(zero);
+    proven_add(p, SPAN_OF("hash"), SPAN_OF("secret"));
+    assert_false(proven_has(p, SPAN_OF("hash"), SPAN_OF("secret")));
+    proven_free(&p);
+    close(memory);
+    close(other);
 }
 
 static struct span numbered(char *out, size_t size, int i)
@@ -54,7 +105,7 @@ static struct span numbered(char *out, size_t size, int i)
 static void test_bound(void **state)
 {
     enum { ROOM = 256, MANY = 20000 };
-    struct proven *p = proven_new(ROOM);
+    struct proven *p = proven_new(proven_memory(ROOM));
     char hash[32];
     int found = 0;
 
@@ -72,7 +123,7 @@ static void test_bound(void **state)
 /* One set: who was asked for stays, who was not goes. */
 static void test_least_recent_goes(void **state)
 {
-    struct proven *p = proven_new(4);
+    struct proven *p = proven_new(proven_memory(4));
 
     (void)state;
     proven_add(p, SPAN_OF("a"), SPAN_OF("x"));
@@ -92,7 +143,7 @@ static void test_least_recent_goes(void **state)
 
 static void test_off(void **state)
 {
-    struct proven *p = proven_new(0);
+    struct proven *p = proven_new(-1);
 
     (void)state;
     proven_add(p, SPAN_OF("hash"), SPAN_OF("secret"));
@@ -103,7 +154,8 @@ static void test_off(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pair), cmocka_unit_test(test_own_key), cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_pair), cmocka_unit_test(test_own_key), cmocka_unit_test(test_shared), cmocka_unit_test(test_fits),
+        cmocka_unit_test(test_bound),
         cmocka_unit_test(test_least_recent_goes), cmocka_unit_test(test_off),
     };
     secret_init();
