@@ -13,6 +13,7 @@
 #   make bench-deps            installs the servers to compare with
 #   make bench                 figures (ROUNDS=5 SECONDS=4); bench-quick: some, in three minutes
 #   make check-sanitized       the same tests with AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
+#   make check-valgrind        the conversations with posternd under valgrind: errors and lost blocks
 #   make soak                  an hour of mixed traffic: does anything grow (MINUTES=60)
 #   make load                  10,000 hostile connections of each kind, and what others feel (COUNT=10000)
 #   make check-allocations     every allocation fails once, in a session, a delivery, a helper and in tools

@@ -12,6 +12,18 @@ check-sanitized: deps
 	@$(MAKE) --no-print-directory -s -j$$(nproc) $(SANITIZED) all unit debs
 	@env $(SANITIZED) tests/run unit dialogue system lmtp service clients
 
+# The conversations in every way that they can be had, with posternd under valgrind: no error, and no block lost.
+# Without its sandbox, as valgrind reads and writes files of its own.
+VALGRIND = $(BUILD)/valgrind
+check-valgrind:
+	$(call with-deps,valgrind)
+	@$(MAKE) --no-print-directory -s -j$$(nproc) BUILD=$(VALGRIND)/real CPPFLAGS=-DPOSTERN_SANITIZED all
+	@$(MAKE) --no-print-directory -s BUILD=$(VALGRIND) debs
+	@rm -rf $(VALGRIND)/reports && mkdir -m 1777 $(VALGRIND)/reports
+	@install -m 755 tests/checks/valgrind $(VALGRIND)/posternd && ln -sf real/posternctl $(VALGRIND)/posternctl
+	@BUILD=$(VALGRIND) tests/run dialogue
+	@find $(VALGRIND)/reports -type f -size +0 -exec cat {} + | tee $(VALGRIND)/found; test ! -s $(VALGRIND)/found
+
 # Every allocation fails once, and once with all that follow it; `make check` has some of them.
 check-allocations: deps
 	@$(MAKE) --no-print-directory all
@@ -47,4 +59,4 @@ analyze:
 	@ls daemon/*.c daemon/*/*.c storage/*.c auth/*.c admin/*.c | \
 	xargs -P$$(nproc) -n8 sh -c 'clang-tidy --quiet "$$@" -- -std=c11 -w $(TIDY_FLAGS) 2>/dev/null' tidy
 
-.PHONY: check-sanitized check-allocations check-leaks coverage analyze
+.PHONY: check-sanitized check-valgrind check-allocations check-leaks coverage analyze
