@@ -12,16 +12,17 @@ check-sanitized: deps
 	@$(MAKE) --no-print-directory -s -j$$(nproc) $(SANITIZED) all unit debs
 	@env $(SANITIZED) tests/run unit dialogue system lmtp service clients
 
-# The conversations in every way that they can be had, with posternd under valgrind: no error, and no block lost.
+# The conversations with the daemon and with --inetd, posternd under valgrind: no error, and no block lost.
 # Without its sandbox, as valgrind reads and writes files of its own.
 VALGRIND = $(BUILD)/valgrind
+UNDER_VALGRIND = BUILD=$(VALGRIND)/real CPPFLAGS=-DPOSTERN_SANITIZED
 check-valgrind:
 	$(call with-deps,valgrind)
-	@$(MAKE) --no-print-directory -s -j$$(nproc) BUILD=$(VALGRIND)/real CPPFLAGS=-DPOSTERN_SANITIZED all
-	@$(MAKE) --no-print-directory -s BUILD=$(VALGRIND) debs
+	@$(MAKE) --no-print-directory -s -j$$(nproc) $(UNDER_VALGRIND) all debs
 	@rm -rf $(VALGRIND)/reports && mkdir -m 1777 $(VALGRIND)/reports
-	@install -m 755 tests/checks/valgrind $(VALGRIND)/posternd && ln -sf real/posternctl $(VALGRIND)/posternctl
-	@BUILD=$(VALGRIND) tests/run dialogue
+	@install -m 755 tests/checks/valgrind $(VALGRIND)/posternd
+	@env $(UNDER_VALGRIND) POSTERN_LAB_POSTERND=$(VALGRIND)/posternd tests/dialogue/run.py --mode tcp --mode tls --mode socket --mode pipe
+	@test -n "$$(ls $(VALGRIND)/reports)"
 	@find $(VALGRIND)/reports -type f -size +0 -exec cat {} + | tee $(VALGRIND)/found; test ! -s $(VALGRIND)/found
 
 # Every allocation fails once, and once with all that follow it; `make check` has some of them.
