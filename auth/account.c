@@ -138,14 +138,19 @@ static void remember(struct accounts *a, const struct credentials *c, size_t i, 
  */
 static bool is_remembered(struct accounts *a, const struct credentials *c, struct span password)
 {
-    if (c->active && c->proof.number != 0 && proven_has(a->proven, span_str(proof_text(c->mailbox, c->proof.number).s), password))
-        return true;
-    for (size_t i = 0; c->active && i < c->count; i++)
-        if (is_password(c, i) && proven_has(a->proven, span_str(c->secrets[i].text), password)) {
+    for (size_t i = 0; c->active && i < c->count; i++) {
+        /* Without the key of its seal it proves nothing any more, whoever has proven it before. */
+        if (!is_password(c, i) || c->secrets[i].text[0] == '\0')
+            continue;
+        if (c->proof.number != 0 && c->secrets[i].kind == CREDENTIAL_PASSWORD &&
+            proven_has(a->proven, span_str(proof_text(c->mailbox, c->proof.number).s), password))
+            return true;
+        if (proven_has(a->proven, span_str(c->secrets[i].text), password)) {
             remember(a, c, i, password);
             upkeep_note(a->upkeep, c, i, password, true);
             return true;
         }
+    }
     return false;
 }
 
