@@ -78,7 +78,8 @@ def readme(results):
         name += {"Dovecot": "", "-": ""}.get(r["peer"], f" ({r['peer']})")
         lines.append(f"  {name:50}{number(r['postern']):>8} {number(r['other']):>8} {number(r['ratio']):>6}  {r['unit']}")
     lines += ["", "The other is Dovecot in its best-tuned form, where none is named; the last number",
-              "of a scenario is that of connections. `make bench` prints this and more."]
+              "of a scenario is that of connections. `make bench` prints this and more, and",
+              "tests/bench/README tells what bounds them."]
     return "\n".join(lines) + "\n"
 
 
