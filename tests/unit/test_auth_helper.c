@@ -341,8 +341,7 @@ static void test_believed(void **state)
         "select postern.set_policy(null, 'auth-test.example', null, '{login_delay}', '{1}')",
         "select postern.set_policy(null, 'auth-test.example', null, '{login_delay}', '{null}')",
         "update postern.domain set quota = 1 << 30 where name = 'two.auth-test.example'",
-        "insert into postern.mailbox (domain, address) select domain, 'kate@alias.auth-test.example' from postern.domain"
-            " where name = 'alias.auth-test.example'",
+        "insert into postern.mailbox (domain, address) select domain, 'kate@' || name from postern.domain where name = 'alias.auth-test.example'",
         "delete from postern.mailbox where address = 'kate@alias.auth-test.example' returning mailbox",
     };
 
