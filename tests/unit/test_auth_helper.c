@@ -80,7 +80,7 @@ static char last_address[NAME_ADDRESS_MAX + 1];
 static enum auth_verdict ask_helper(struct span name, struct span password, const char *default_domain)
 {
     static uint64_t id;
-    unsigned char data[PEER_MAX];
+    static unsigned char data[PEER_MAX];    /* the last answer lies in it */
     struct auth_request r = { ++id, name, password, span_str(default_domain), SPAN_OF(""), { .network = span_str(network), .suspect = suspect }, by_secrets };
 
     assert_true(peer_send_blocking(helper_fd, data, frame_put_request(data, &r)));
