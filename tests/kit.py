@@ -296,7 +296,7 @@ class Site:
 
 
 class Second:
-    """posternd --foreground with a configuration of its own, beside the one of the lab."""
+    """posternd with a configuration of its own, beside the one of the lab."""
 
     count = 0
 
@@ -334,10 +334,14 @@ class Second:
             return False
 
     def pids(self):
-        """All of its processes, by the configuration that they were started with."""
+        """All of its processes."""
+        return self.place().daemon_pids()
+
+    def place(self):
+        """The lab, as if this were its only daemon: they are told apart by their configuration."""
         place = lab.Lab(self.site.dir)
         place.conf = self.conf
-        return place.daemon_pids()
+        return place
 
     def stop(self, signo=signal.SIGTERM, seconds=15):
         """Its exit status."""
@@ -345,12 +349,16 @@ class Second:
             return None
         if self.proc.poll() is None:
             self.proc.send_signal(signo)
+        else:
+            # It went to the background: its master is the one whose parent is none of them.
+            found = self.pids()
+            lab.signal_all([pid for pid in found if parent(pid) not in found], signo)
         try:
             status = self.proc.wait(seconds)
         except subprocess.TimeoutExpired:
             self.proc.kill()
             status = self.proc.wait()
-        lab.signal_all(self.pids(), signal.SIGKILL)
+        self.place().end_daemon()
         return status
 
 
@@ -543,6 +551,13 @@ def kill(pid, signo=signal.SIGKILL):
 def die_with_parent():
     """For a child process that has nobody to end it when its parent is killed."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)             # PR_SET_PDEATHSIG
+
+
+def parent(pid):
+    try:
+        return int(re.search(r"^PPid:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M).group(1))
+    except OSError:
+        return None
 
 
 def fds(pid):
