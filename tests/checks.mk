@@ -36,16 +36,17 @@ check-leaks: deps
 	@$(MAKE) --no-print-directory all
 	@LEAK_SESSIONS=$(SESSIONS) BUILD=$(BUILD) tests/run --one tests/system/test_leaks.py
 
-# Lines and branches that the suite reaches, by folder. Counters of a process that is killed are lost.
+# Lines and branches that the suite reaches, the fuzzers' corpora too, by folder. Counters of a process that is killed are lost.
 COVERED = BUILD=$(BUILD)/coverage COVERAGE=1
 FOLDERS = daemon daemon/base daemon/net daemon/pop3 daemon/lmtp storage auth admin
 coverage:
 	$(call with-deps,coverage)
-	@$(MAKE) --no-print-directory -s -j$$(nproc) $(COVERED) all unit debs
+	@$(MAKE) --no-print-directory -s -j$$(nproc) $(COVERED) all unit fuzzers debs
 	@find $(BUILD)/coverage -name '*.gcda' -delete
 	@# Workers and helpers are other users, and all write to the same files.
 	@find $(BUILD)/coverage -name '*.gcno' | sed 's/gcno$$/gcda/' | while read -r f; do : >"$$f"; chmod 666 "$$f"; done
 	@-env $(COVERED) tests/run unit dialogue system lmtp service clients
+	@-tests/fuzz/run $(BUILD)/coverage/fuzz short
 	@for f in $(FOLDERS); do printf '%s: ' $$f; \
 	    gcovr -r . --object-directory $(BUILD)/coverage -f "$$f/[^/]*" -s $(BUILD)/coverage | awk '/^(lines|branches)/ { printf "%s %s  ", $$1, $$2 } END { print "" }'; done
 
