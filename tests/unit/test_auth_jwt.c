@@ -100,6 +100,52 @@ static void test_keys(void **state)
     assert_string_equal(error, "it cannot be opened");
 }
 
+#define P256_KEY "-----BEGIN PUBLIC KEY-----\n" \
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEXXD2LY2iWUzT8ISgviN3AtVVy0JH\n" \
+    "VuZTkUqnm8UDcMGBHMXJ0jFXt7YBrem8y2qpO7s39K8r8RRIHkopW4OtnA==\n" \
+    "-----END PUBLIC KEY-----\n"
+
+/* Keys that are too weak, or of another kind than the two algorithms have; one bad key spoils a file, so that it is noticed. */
+static void test_other_keys(void **state)
+{
+    static const char *const other[] = {
+        /* RSA of 1024 bits, P-384, Ed25519 */
+        "-----BEGIN PUBLIC KEY-----\n"
+        "MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQCpSqlEVTbPSCAp/Uyz+jIDGU/L\n"
+        "LZPbSNwXRTKQexei8woSEvJr05bsxf4e40N+JfJS1b5kChn/vEr9PjRExnzQrzYj\n"
+        "G06+JL9TeP4Jx33NJvq7nhrtuGEkdqF9EYALV+vfhnB0B6EGp+NrZoB7N4BczK1E\n"
+        "WTUcxE1caj3TVeyBWwIDAQAB\n"
+        "-----END PUBLIC KEY-----\n",
+        "-----BEGIN PUBLIC KEY-----\n"
+        "MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEzdeMyKBHjlgH5D2Jq66Q1gNmxMhFiZ5g\n"
+        "uboeLWzRS2AkgmnVRk/XfPeCJ4WJ/owF/T0WazsPmEiVXkO5zhRhrg9O5V7W43D6\n"
+        "+swY9caNP4kJMq3PyAhjgwvFLqZVNCby\n"
+        "-----END PUBLIC KEY-----\n",
+        "-----BEGIN PUBLIC KEY-----\n"
+        "MCowBQYDK2VwAyEAIchk1i4/HJ4O0U16n3Fq4gY5qAh97CYI5w8yO9OKyEg=\n"
+        "-----END PUBLIC KEY-----\n",
+    };
+    char text[8192] = "";
+    const char *error = NULL;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof other / sizeof other[0]; i++) {
+        assert_null(keys_of(other[i], &error));
+        assert_non_null(strstr(error, "neither RSA of 2048 bits or more nor P-256"));
+        snprintf(text, sizeof text, "%s%s", P256_KEY, other[i]);
+        assert_null(keys_of(text, &error));
+    }
+    text[0] = '\0';
+    for (int i = 0; i < JWT_KEYS_MAX; i++)
+        strcat(text, P256_KEY);
+    struct jwt_keys *k = keys_of(text, &error);
+    assert_non_null(k);
+    jwt_keys_free(&k);
+    strcat(text, P256_KEY);
+    assert_null(keys_of(text, &error));
+    assert_non_null(strstr(error, "more than 16 keys"));
+}
+
 /* One octet changed, or the end cut off: never good. */
 static void test_noise(void **state)
 {
@@ -125,7 +171,7 @@ static void test_noise(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vectors), cmocka_unit_test(test_keys), cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_vectors), cmocka_unit_test(test_keys), cmocka_unit_test(test_other_keys), cmocka_unit_test(test_noise),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

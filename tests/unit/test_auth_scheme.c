@@ -243,7 +243,26 @@ static void test_cost_bounds(void **state)
         { "$argon2i$v=19$m=1024,t=16,p=1" ARGON, "$argon2i$v=19$m=4294967295,t=4294967295,p=1" ARGON },
     };
 
+    /* Of the right length, and what says the cost is no number, or none that the method has. */
+    static const char *const odd[] = {
+        "$5$rounds=many$saltsalt$" HASH43, "$5$rounds=" HASH43, "$sha1$many$saltsalt$f5fy5E2AE3zEHg5kubFJI20Zuv1O",
+        "$md5,rounds=$saltsalt$$SfAWN1zsXmzzZmKX3u1O5/", "$md5,round=1$saltsalt$$SfAWN1zsXmzzZmKX3u1O5/", "$md5x$saltsalt$$SfAWN1zsXmzzZmKX3u1O5/",
+        "$2b$0x" BLOWFISH, "$2b$04abcdefghijklmnopqrstuu/FyAyuZSl3DbPdvio4KrIBdz2k2yhV2x", "_zz*.salt.LtJrhwc.v2",
+        "$7$*U..../....saltsalt$" HASH43, "$7$.U..../....saltsalt$" HASH43, "$7$zU..../....saltsalt$" HASH43,
+        "$7$GU.*../....saltsalt$" HASH43, "$7$GU..../*...saltsalt$" HASH43, "$7$G...../....saltsalt$" HASH43,
+        "$7$GU.........saltsalt$" HASH43, "$7$Gzzzz1/....saltsalt$" HASH43, "$7$GU....zzzz1saltsalt$" HASH43,
+        "$y$*FT$saltsaltsaltsalt$" HASH43, "$y$j*T$saltsaltsaltsalt$" HASH43, "$y$jF*$saltsaltsaltsalt$" HASH43,
+        "$y$jFT*$saltsaltsaltsalt$" HASH43, "$y$jFz*$saltsaltsaltsalt$" HASH43, "$y$jFz1zzz$saltsaltsaltsalt$" HASH43,
+        "$y$jk1T$saltsaltsaltsalt$" HASH43,
+    };
+
     (void)state;
+    for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++) {
+        const char *error = "-";
+        if (scheme_known(odd[i], &error))
+            fail_msg("%s is known", odd[i]);
+        assert_int_equal(scheme_verify(odd[i], SPAN_OF("pencil"), &error), SCHEME_UNKNOWN);
+    }
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
         const char *error = "-";
         if (!scheme_known(pairs[i].taken, &error))
