@@ -23,6 +23,7 @@ import lmtpkit                  # noqa: E402
 DOMAIN = "load.example"
 HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"       # of a ClientHello of 512 octets, and what follows never comes
 AT_ONCE = 200                   # on the way in
+PARTS = 50                      # of a round of what trickles: strangers do not all speak in the same moment
 LISTENERS = ("pop3", "pop3s", "lmtp")
 
 
@@ -61,6 +62,11 @@ def source(number):
     return f"127.{60 + number // 62500}.{number // 250 % 250}.{number % 250 + 1}"
 
 
+def own_machine():
+    """What strangers have: of this one they get what nobody else wants, so that what they do to others they do by the server."""
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
 class Addresses:
     def __init__(self, site):
         self.port = {"pop3": int(site.address.rsplit(":", 1)[1]), "pop3s": site.pop3s, "lmtp": site.lmtp}
@@ -93,10 +99,10 @@ async def replies(loop, sock, count):
 
 class Slow:
     """`count` connections in a process of its own. start() returns when they are where they shall be, with the number that got there;
-    end() tells how many were still held."""
+    end() tells how many were still held. `far`: they have a machine of their own."""
 
-    def __init__(self, addresses, name, count, first=0, every=1.0):
-        self.port, (listener, self.steps, self.trickle) = addresses.port, SLOW[name]
+    def __init__(self, addresses, name, count, first=0, every=1.0, far=False):
+        self.port, (listener, self.steps, self.trickle), self.far = addresses.port, SLOW[name], far
         self.where, self.count, self.first, self.every = addresses.port[listener], count, first, every
         self.mine, theirs = multiprocessing.Pipe()
         self.process = multiprocessing.Process(target=self.run, args=(theirs,), daemon=True)
@@ -117,13 +123,17 @@ class Slow:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         socks, complaints = asyncio.run(self.ramp())
+        if self.far:
+            own_machine()           # not before: all have to get there
         pipe.send((len(socks), complaints))
-        while not pipe.poll(self.every):
-            for sock in socks if self.trickle else ():
+        part = 0
+        while not pipe.poll(self.every / PARTS):
+            for sock in socks[part::PARTS] if self.trickle else ():
                 try:
                     sock.send(self.trickle)
                 except OSError:
                     pass
+            part = (part + 1) % PARTS
         pipe.recv()
         held = 0
         for sock in socks:
@@ -158,9 +168,10 @@ class Slow:
 
 
 class Flood:
-    """As fast as it goes, until end(), which tells how many connections that were. Of lower priority: a stranger has his own machine."""
+    """As fast as it goes, until end(), which tells how many connections that were. `far`: from a machine of its own."""
 
-    def __init__(self, addresses, name, at_once=AT_ONCE, first=0):
+    def __init__(self, addresses, name, at_once=AT_ONCE, first=0, far=False):
+        self.far = far
         self.port, (self.say, self.lines), self.at_once, self.first = addresses.port["pop3"], FLOODS[name], at_once, first
         self.mine, theirs = multiprocessing.Pipe()
         self.process = multiprocessing.Process(target=self.run, args=(theirs,), daemon=True)
@@ -178,7 +189,8 @@ class Flood:
     def run(self, pipe):
         kit.die_with_parent()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        os.nice(5)
+        if self.far:
+            own_machine()
         pipe.send((self.at_once, []))
         pipe.send(asyncio.run(self.flood(pipe)))
 
@@ -217,7 +229,7 @@ class Flood:
 class Others:
     """Good clients, at a steady rate: a poll, a delivery, and an echo between two processes, which only the machine can make slow."""
 
-    def __init__(self, site, per_second=40):
+    def __init__(self, site, per_second=100):
         self.site, self.pause = site, 1 / per_second
         self.samples = multiprocessing.Queue()
         self.stop = multiprocessing.Event()
