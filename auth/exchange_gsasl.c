@@ -271,6 +271,27 @@ static bool step(struct exchange *x, struct span message, struct exchange_answer
     return more;
 }
 
+/* Not so where SASLprep leaves nothing of it (soft hyphens): the library would refuse it, and never free what it has prepared. */
+static bool is_name(struct span name)
+{
+    char *prepared = NULL;
+
+    if (name.len == 0)
+        return true;            /* it knows how to refuse that one */
+    char *text = mem_strn(name.at, name.len);
+    bool something = gsasl_saslprep(text, GSASL_ALLOW_UNASSIGNED, &prepared, NULL) != GSASL_OK || prepared[0] != '\0';
+    gsasl_free(prepared);
+    mem_free(text);
+    return something;
+}
+
+static bool first_ok(const struct exchange *x, struct span message)
+{
+    struct span name;
+
+    return scram_first_ok(message, (mechanisms[x->mechanism].flags & MECH_BINDS) != 0, &name) && is_name(name);
+}
+
 bool exchange_gsasl_step(struct exchange *x, struct span message, struct exchange_answer *out)
 {
     bool more = false;
@@ -282,7 +303,7 @@ bool exchange_gsasl_step(struct exchange *x, struct span message, struct exchang
      */
     if (message.len > MESSAGE_MAX || (message.len > 0 && memchr(message.at, '\0', message.len) != NULL) ||
         (message.len == 0 && is_scram(x->mechanism) && !x->proven) ||
-        (is_scram(x->mechanism) && !x->looked_up && !scram_first_ok(message, (mechanisms[x->mechanism].flags & MECH_BINDS) != 0))) {
+        (is_scram(x->mechanism) && !x->looked_up && !first_ok(x, message))) {
         exchange_refuse(&x->verdict, "malformed");
     } else if (x->proven) {
         if (message.len > 0)

@@ -71,18 +71,23 @@ static bool name_ok(struct span name)
     return true;
 }
 
-bool scram_first_ok(struct span message, bool binds)
+bool scram_first_ok(struct span message, bool binds, struct span *name_r)
 {
     static const char *const before[] = { NULL, "a=", "n=" };
 
+    *name_r = SPAN_OF("");
     if (message.len > 0 && message.at[0] == 'p' && !binds)
         return false;
     for (size_t i = 0; i < sizeof before / sizeof before[0]; i++) {
         struct span field = next_field(&message);
 
-        if (before[i] != NULL && field.len >= 2 && memcmp(field.at, before[i], 2) == 0 &&
-            !name_ok((struct span){ field.at + 2, field.len - 2 }))
+        if (before[i] == NULL || field.len < 2 || memcmp(field.at, before[i], 2) != 0)
+            continue;
+        struct span name = { field.at + 2, field.len - 2 };
+        if (!name_ok(name))
             return false;
+        if (before[i][0] == 'n')
+            *name_r = name;
     }
     return true;
 }

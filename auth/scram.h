@@ -28,8 +28,8 @@ bool scram_parse(const char *text, bool sha1, struct scram_verifier *verifier_r)
  * Two things of a client's first message that RFC 5802 asks to be refused, and
  * no more: a name with a `=` that begins neither "=2C" nor "=3D" (section 5.1),
  * and "p=", the use of a channel binding, with a mechanism that has none
- * (section 6).
+ * (section 6). *name_r is the name as it stands there, empty if there is none.
  */
-bool scram_first_ok(struct span message, bool binds);
+bool scram_first_ok(struct span message, bool binds, struct span *name_r);
 
 #endif

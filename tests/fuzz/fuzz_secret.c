@@ -75,11 +75,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct span in = { (const char *)data, size };
     char *stored = exact_string(in);
     struct keyring *other;
+    struct span name;
 
     check_stored(stored);
     check_sealed(stored);
-    (void)scram_first_ok(in, true);
-    (void)scram_first_ok(in, false);
+    for (int binds = 0; binds < 2; binds++)
+        if (scram_first_ok(in, binds, &name) && name.len > 0)
+            MUST(name.at > in.at && name.at + name.len <= in.at + in.len);
     other = load(in);
     if (other != NULL)
         MUST(strlen(keyring_first(other)) <= SEAL_ID_MAX);

@@ -127,7 +127,10 @@ static void test_malformed(void **state)
         { MECH_APOP, NULL, "malformed" },           { MECH_APOP, "ghost", "malformed" },
         { MECH_APOP, "ghost 00000000000000000000000000000000", "unknown" },
         { MECH_SCRAM_SHA_256, NULL, "malformed" },  { MECH_SCRAM_SHA_256, "", "malformed" },
-        { MECH_SCRAM_SHA_256, "n,,n=,r=a", "malformed" },   { MECH_SCRAM_SHA_256, "n,,n=ghost", "malformed" },
+        { MECH_SCRAM_SHA_256, "n,,n=,r=a", "malformed" },
+        /* Soft hyphens and a variation selector: SASLprep maps them to nothing. */
+        { MECH_SCRAM_SHA_256, "n,,n=\xc2\xad\xc2\xad\xef\xb8\x8f,r=a", "malformed" },
+        { MECH_SCRAM_SHA_256, "n,,n=\xff,r=a", "password" },     { MECH_SCRAM_SHA_256, "n,,n=ghost", "malformed" },
         { MECH_SCRAM_SHA_256_PLUS, "p=tls-exporter,,n=ghost,r=abc", "binding" },
         { MECH_SCRAM_SHA_256_PLUS, "n,,n=ghost,r=abc", "password" },
     };

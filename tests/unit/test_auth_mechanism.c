@@ -86,13 +86,20 @@ static void test_first_message(void **state)
     };
     static const char *const bad[] = { "n,,n=a=41,r=x", "n,,n=a=,r=x", "n,,n==,r=x", "n,,n=a=2c,r=x", "n,a=x=4,n=u,r=x", "n,,n=a=2" };
 
+    struct span name;
+
     (void)state;
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
-        assert_true(scram_first_ok(span_str(good[i]), false));
+        assert_true(scram_first_ok(span_str(good[i]), false, &name));
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        assert_false(scram_first_ok(span_str(bad[i]), true));
-    assert_false(scram_first_ok(SPAN_OF("p=tls-exporter,,n=u,r=x"), false));
-    assert_true(scram_first_ok(SPAN_OF("p=tls-exporter,,n=u,r=x"), true));
+        assert_false(scram_first_ok(span_str(bad[i]), true, &name));
+    assert_false(scram_first_ok(SPAN_OF("p=tls-exporter,,n=u,r=x"), false, &name));
+    assert_true(scram_first_ok(SPAN_OF("p=tls-exporter,,n=u,r=x"), true, &name));
+    assert_true(span_is(name, SPAN_OF("u")));
+    assert_true(scram_first_ok(SPAN_OF("n,a=else,n=who=2C,r=x"), false, &name));
+    assert_true(span_is(name, SPAN_OF("who=2C")));
+    assert_true(scram_first_ok(SPAN_OF("n,a=else,r=x"), false, &name));
+    assert_int_equal(name.len, 0);
 }
 
 /* S26 */
