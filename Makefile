@@ -18,6 +18,7 @@
 #   make load                  10,000 hostile connections of each kind, and what others feel (COUNT=10000)
 #   make check-allocations     every allocation fails once, in a session, a delivery, a helper and in tools
 #   make check-leaks           memory and descriptors after 100,000 sessions (SESSIONS=n)
+#   make failover              seconds until a standby's promotion is felt (TIMES=3)
 #   make coverage              lines and branches that the tests reach, by folder
 #   make lint                  cppcheck, mandoc -T lint
 #   make analyze               the same, gcc -fanalyzer and clang-tidy

@@ -533,6 +533,20 @@ void lane_event(void *arg, int fd, unsigned events)
     }
 }
 
+/*
+ * Where one lane gets no answer, others may not get one either. What nobody uses
+ * is connected anew before it is used: then whoever waited in vain does not wait
+ * as long a second time.
+ */
+static void distrust_idle_lanes(struct pg *pg)
+{
+    for (size_t i = 0; i < pg->count; i++) {
+        struct pg_lane *lane = &pg->lanes[i];
+        if (lane->state == LANE_UP && lane->asked.count == 0 && lane->bound == 0)
+            lane_break(lane, "another lane got no answer from the database");
+    }
+}
+
 static void lane_timer(void *arg)
 {
     struct pg_lane *lane = arg;
@@ -553,10 +567,12 @@ static void lane_timer(void *arg)
     case LANE_UP:
         /* The database ends a statement that takes too long; if it does not even do that, it hangs. */
         if (lane->asked.count > 0 &&
-            loop_now(lane->pg->loop) - lane->oldest_since > lane->pg->statement_timeout + ANSWER_GRACE_MS)
+            loop_now(lane->pg->loop) - lane->oldest_since > lane->pg->statement_timeout + ANSWER_GRACE_MS) {
+            distrust_idle_lanes(lane->pg);
             lane_fail(lane, "no answer from the database, not even of its statement_timeout");
-        else
+        } else {
             timer_set(lane->timer, lane->asked.count > 0 ? WATCHDOG_ASKED_MS : WATCHDOG_MS);
+        }
         break;
     }
 }

@@ -36,6 +36,13 @@ check-leaks: deps
 	@$(MAKE) --no-print-directory all
 	@LEAK_SESSIONS=$(SESSIONS) BUILD=$(BUILD) tests/run --one tests/system/test_leaks.py
 
+# How long nobody is served when the database's first server dies or hangs and its standby takes over.
+TIMES ?= 3
+failover: deps
+	@$(MAKE) --no-print-directory all
+	@for n in $$(seq $(TIMES)); do BUILD=$(BUILD) tests/run --one tests/system/test_failover.py 2>&1 | \
+	    grep -E '^(primary|old primary|acknowledged|[0-9]+ passed)'; done
+
 # Lines and branches that the suite reaches, the fuzzers' corpora too, by folder. Counters of a process that is killed are lost.
 COVERED = BUILD=$(BUILD)/coverage COVERAGE=1
 FOLDERS = daemon daemon/base daemon/net daemon/pop3 daemon/lmtp storage auth admin
@@ -61,4 +68,4 @@ analyze:
 	@ls daemon/*.c daemon/*/*.c storage/*.c auth/*.c admin/*.c | \
 	xargs -P$$(nproc) -n8 sh -c 'clang-tidy --quiet "$$@" -- -std=c11 -w $(TIDY_FLAGS) 2>/dev/null' tidy
 
-.PHONY: check-sanitized check-valgrind check-allocations check-leaks coverage analyze
+.PHONY: check-sanitized check-valgrind check-allocations check-leaks failover coverage analyze
