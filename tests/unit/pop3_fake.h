@@ -84,7 +84,7 @@ static struct fake {
     void *sasl_owner;
 
     char asked_name[256], asked_domain[64], asked_password[10000];
-    unsigned opens, finishes, checks;
+    unsigned opens, opened, finishes, checks;   /* asked for, given, given back */
     size_t pieces, most_pieces;         /* lent and not given back */
     bool marked[FAKE_MESSAGES];         /* what the last drop_finish() removed */
     bool under_way[FAKE_MESSAGES];      /* whole, */
@@ -213,8 +213,10 @@ static void answer_open(void *arg)
 
     (void)arg;
     fake.open_done = NULL;
-    if (done != NULL)
-        done(fake.open_owner, fake.open_says, fake.open_says == DB_OK ? &the_drop : NULL);
+    if (done == NULL)
+        return;
+    fake.opened += fake.open_says == DB_OK;
+    done(fake.open_owner, fake.open_says, fake.open_says == DB_OK ? &the_drop : NULL);
 }
 
 uint64_t drop_open(struct store *store, int64_t mailbox, const struct drop_holder *holder, drop_opened *done, void *owner)
