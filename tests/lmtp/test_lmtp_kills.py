@@ -319,6 +319,31 @@ class Kills(Case):
         self.site.lab.daemon_start()
         self.assertEqual({body for _, body in self.site.bodies(U1)}, {b"Subject: x\r\n\r\nhalf\r\nthe rest\r\n", b"a\r\nb\r\n"})
 
+    def test_stop_while_storing(self):                          # LE18: whatever is known by then is told
+        """SIGTERM, and a second one, which ends all that does not wait for the database."""
+        for times in (1, 2):
+            self.site.empty("u1")
+            psql = self.site.psql()
+            psql.ask("begin")
+            psql.ask(f"select from postern.mailbox where address = '{U1}' for update")
+            c = self.connect()
+            c.mail(U1)
+            c.expect("354", "DATA", plain=True)
+            c.send(stuff(LETTER))
+            self.assertTrue(kit.wait_until(lambda: self.site.sql(
+                "select 1 from pg_stat_activity where usename = 'postern_lmtp' and wait_event_type = 'Lock'"), 10))
+            for _ in range(times):
+                os.kill(self.site.lab.master_pid(), signal.SIGTERM)
+                time.sleep(0.3)
+            psql.ask("rollback")
+            psql.close()
+            self.assertTrue(c.reply().startswith(b"250"))
+            self.assertTrue(c.reply().startswith(b"421 4.3.2"))
+            self.assertTrue(c.at_end())
+            self.assertTrue(kit.wait_until(lambda: not self.site.lab.daemon_pids(), 10))
+            self.site.lab.daemon_start()
+            self.assertEqual([body for _, body in self.site.bodies(U1)], [LETTER])
+
     def test_reload(self):
         c, d = self.connect(), self.connect()
         d.mail(U1)

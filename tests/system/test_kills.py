@@ -102,8 +102,8 @@ class Kills(unittest.TestCase):
         letters = [data for data, row in zip(self.letters, before) if row in after]
         self.assertEqual(self.site.fetched(WHO), letters)
 
-    def each_state(self, kill, check):
-        for state in self.STATES:
+    def each_state(self, kill, check, states=STATES):
+        for state in states:
             with self.subTest(state=state):
                 before = self.fresh()
                 held = getattr(self, state)()
@@ -230,6 +230,20 @@ class Kills(unittest.TestCase):
                 self.assertTrue(kit.wait_until(lambda: len(self.site.stored(WHO)) == len(before) - 2, 10))
             self.check_after(before, held, must_commit=state == "in_commit")
         self.each_state(kill, check)
+
+    def test_kicked(self):
+        """Not killed, but ended at an operator's word in the same states: only a QUIT that was whole counts, and it does."""
+        def kill(_):
+            self.site.ctl("kick", WHO)
+
+        def check(state, held, before):
+            rest = self.drain_to_end(held.pop)
+            self.assertNotIn(b"+OK", rest if state != "mid_retr" else rest[-5:])
+            held.let_go()
+            if state == "in_commit":
+                self.assertTrue(kit.wait_until(lambda: len(self.site.stored(WHO)) == len(before) - 2, 10))
+            self.check_after(before, held, must_commit=state == "in_commit")
+        self.each_state(kill, check, [state for state in self.STATES if state not in ("greeted", "user_sent")])
 
     def test_nothing_is_wrong_at_the_end(self):
         self.fresh()
