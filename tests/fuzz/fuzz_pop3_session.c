@@ -132,6 +132,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     while (fake.ended == 0)
         run_loop();
+    /* What was said is still on its way when the session has ended. */
+    while (!goes && !client->eof)
+        run_loop();
     run_turns(TURNS);
     if (!goes)
         check_output(buf_span(&client->in));
