@@ -99,10 +99,11 @@ class Failing(unittest.TestCase):
             self.site.fill(WHO, LETTERS)
 
     def look_pop3(self, out, whole, what):
-        """Bodies that came to their end are whole; a deletion that was confirmed took place, and no other."""
+        """Bodies that came to their end are whole (any may have been refused); a deletion that was confirmed took place, and no other."""
         bodies = re.findall(rb"\r\n(From: .*?\r\n)\.\r\n", out, re.S)
-        for body, wanted in zip(bodies, (LETTERS[0], TOP, LETTERS[1])):
-            self.assertEqual(body, wanted, what)
+        asked = iter((LETTERS[0], TOP, LETTERS[1]))
+        for body in bodies:
+            self.assertTrue(any(body == wanted for wanted in asked), what)
         left = int(self.site.sql(f"select messages from postern.mailbox where address = '{WHO}'"))
         real = int(self.site.sql(f"select count(*) from postern.message join postern.mailbox using (mailbox) where address = '{WHO}'"))
         self.assertEqual(left, real, what)
