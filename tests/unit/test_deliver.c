@@ -8,20 +8,26 @@
 #include "storage/deliver.h"
 #include "storage/spool.h"
 
-static struct spool_space *space;
+static struct spool_space *space, *on_disk;
+static bool memory_is_short;    /* what is sent lies in a file, be it ever so small */
 static char address[3][80];
 static int64_t box[3];
 
-static struct deliver *deliver_with(int64_t lanes)
+static struct deliver *deliver_to(const char *words, int64_t lanes)
 {
     struct storage_settings settings = test_settings;
-    char *error = NULL, *conninfo = conninfo_merge(getenv("POSTERN_TEST_DB"), "user=postern_lmtp", "t", &error);
+    char *error = NULL, *conninfo = conninfo_merge(getenv("POSTERN_TEST_DB"), words, "t", &error);
 
     assert_non_null(conninfo);
     settings.database_lmtp_lanes = lanes;
     struct deliver *d = deliver_new(loop, &settings, conninfo, wrong_schema, NULL);
     mem_free(conninfo);
     return d;
+}
+
+static struct deliver *deliver_with(int64_t lanes)
+{
+    return deliver_to("user=postern_lmtp", lanes);
 }
 
 static void wait_up(struct deliver *d, size_t lanes)
@@ -33,7 +39,7 @@ static void wait_up(struct deliver *d, size_t lanes)
 
 static struct spool *message(size_t octets)
 {
-    struct spool *spool = spool_new(space);
+    struct spool *spool = spool_new(memory_is_short ? on_disk : space);
     char *body = body_new((unsigned)octets, octets);
     assert_true(spool_add(spool, (struct span){ body, octets }));
     mem_free(body);
@@ -98,6 +104,7 @@ static int make_mailboxes(void **state)
     if (database_setup(state) != 0)
         return -1;
     space = spool_space_new("/tmp", 64 << 20, 1 << 30);
+    on_disk = spool_space_new("/tmp", 0, 1 << 30);
     for (int i = 0; i < 3; i++) {
         box[i] = mailbox_new();
         PGresult *res = PQexec(admin, "select address from postern.mailbox order by mailbox desc limit 1");
@@ -110,6 +117,7 @@ static int make_mailboxes(void **state)
 static int drop_mailboxes(void **state)
 {
     spool_space_free(&space);
+    spool_space_free(&on_disk);
     return database_teardown(state);
 }
 
@@ -306,6 +314,196 @@ static void test_no_database(void **state)
     deliver_free(&d);
 }
 
+/* ---- messages that cannot be read back */
+
+/* The files of spools lose their ends, as on a damaged file system. */
+static void cut_files(off_t octets)
+{
+    char name[64], target[200];
+    int cut = 0;
+
+    for (int fd = 3; fd < 200; fd++) {
+        snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+        ssize_t n = readlink(name, target, sizeof target - 1);
+        target[n > 0 ? n : 0] = '\0';
+        if (strncmp(target, "/tmp/", 5) == 0 && strstr(target, "(deleted)") != NULL)
+            cut += ftruncate(fd, octets) == 0;
+    }
+    assert_true(cut > 0);
+}
+
+/* Memory was short when it came: it is stored all the same. */
+static void test_small_in_a_file(void **state)
+{
+    struct deliver *d = deliver_with(1);
+    struct outcome o;
+
+    (void)state;
+    memory_is_short = true;
+    send_to(d, 20000, 0, 1, &o);
+    memory_is_short = false;
+    wait_for(&o);
+    assert_int_equal(o.status, DB_OK);
+    assert_int_equal(admin_number("select sum(length(p.data)) from postern.content_part p join postern.message m using (content)"
+                                  " where m.mailbox = %lld and m.uid = %lld", (long long)box[0], (long long)o.uid[0]), 20000);
+    assert_int_equal(spool_space_disk(on_disk), 0);
+    deliver_free(&d);
+}
+
+/* A message whose file was cut is not stored, no part of it; and the lane serves the next one. */
+static void test_cut_message(void **state)
+{
+    /* Sizes of which nothing is left in the spool's buffer, from where it would come behind the cut. */
+    static const struct { size_t octets; off_t cut; } cases[] = { { 32768, 10000 }, { 30 * 32768, 0 }, { 30 * 32768, 300000 } };
+    struct deliver *d = deliver_with(1);
+    int64_t contents = admin_number("select count(*) from postern.content");
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct outcome o;
+        int64_t before = messages_in(box[0]);
+
+        /* The small one is read when a lane is up, which is not yet; of large ones nothing before the first answers. */
+        assert_int_equal(deliver_lanes_up(d), i == 0 ? 0 : 1);
+        memory_is_short = true;
+        send_to(d, cases[i].octets, 0, 1, &o);
+        memory_is_short = false;
+        cut_files(cases[i].cut);
+        wait_for(&o);
+        assert_int_equal(o.status, DB_RETRY);
+        assert_int_equal(messages_in(box[0]), before);
+        send_to(d, 100, 0, 1, &o);
+        wait_for(&o);
+        assert_int_equal(o.status, DB_OK);
+        assert_int_equal(messages_in(box[0]), before + 1);
+    }
+    assert_int_equal(spool_space_disk(on_disk), 0);
+    assert_int_equal(admin_number("select count(*) from postern.content"), contents + 3);
+    deliver_free(&d);
+}
+
+/* ---- a database that is not as it should be */
+
+/* Mail to the postmaster of a domain without one is for the mailbox that the operator has named. */
+static void test_postmaster(void **state)
+{
+    struct deliver *d = deliver_with(1);
+    struct resolve_question q = { "postmaster", NULL };
+    struct outcome o = { 0 };
+
+    (void)state;
+    deliver_resolve(d, &q, 1, 0, address[1], resolved, &o);
+    wait_for(&o);
+    assert_int_equal(o.status, DB_OK);
+    assert_int_equal(o.rows, 1);
+    assert_int_equal(o.verdict[0], RECIPIENT_OK);
+    assert_int_equal(o.mailbox, box[1]);
+    deliver_free(&d);
+}
+
+/* A function of the schema is another one for a while. */
+static void replace(const char *name, const char *args, const char *definition)
+{
+    admin_do("alter function postern.%s(%s) rename to away", name, args);
+    admin_do("create function postern.%s(%s%s", name, args, definition);
+    admin_do("grant execute on function postern.%s(%s) to postern_lmtp", name, args);
+}
+
+static void restore(const char *name, const char *args)
+{
+    admin_do("drop function postern.%s(%s)", name, args);
+    admin_do("alter function postern.away(%s) rename to %s", args, name);
+}
+
+/* A provider's own resolve() that answers what makes no sense: nobody is told a wrong mailbox. */
+static void test_own_resolve(void **state)
+{
+    static const char args[] = "text[], text[], bigint, text";
+    static const char *const rows[] = {
+        "(1, 0, null::bigint), (2, 1, null)", "(1, 0, 1::bigint)", "(2, 0, 1::bigint), (1, 0, 1)",
+        "(1, 0, 1::bigint), (2, 0, 1), (3, 0, 1)",
+        "(0, 0, 1::bigint), (1, 0, 1), (2, 0, 1)", "(1, 0, 1::bigint), (2, 6, 1)", "(1, 0, 1::bigint), (2, -1, 1)",
+        "(1, null::integer, 1::bigint), (2, 1, null)", "(null::integer, 0, 1::bigint), (2, 1, null)",
+    };
+    struct deliver *d = deliver_with(1);
+    struct resolve_question q[] = { { address[0], NULL }, { address[1], NULL } };
+    struct outcome o = { 0 };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char definition[300];
+        snprintf(definition, sizeof definition, ") returns table (n integer, verdict integer, mailbox bigint)"
+                 " language sql as $$ values %s $$", rows[i]);
+        replace("resolve", args, definition);
+        o = (struct outcome){ 0 };
+        deliver_resolve(d, q, 2, 0, NULL, resolved, &o);
+        wait_for(&o);
+        restore("resolve", args);
+        if (o.status != DB_BUG || o.rows != 0)
+            fail_msg("%s: %s", rows[i], db_status_name(o.status));
+    }
+    o = (struct outcome){ 0 };
+    deliver_resolve(d, q, 2, 0, NULL, resolved, &o);
+    wait_for(&o);
+    assert_int_equal(o.status, DB_OK);
+    deliver_free(&d);
+}
+
+/* Verdicts that make no sense are no success: the sender keeps the message, and a large one leaves nothing behind. */
+static void test_other_verdicts(void **state)
+{
+    static const char args[] = "bigint, bytea, bytea, bigint, bigint[], bigint[], text[], bytea[], bigint";
+    static const char *const answers[] = {
+        "2::bigint, '{0,null}'::bigint[], '{1,1}'::bigint[]", "2::bigint, '{0,7}'::bigint[], '{1,1}'::bigint[]",
+        "2::bigint, '{0,-1}'::bigint[], '{1,1}'::bigint[]", "2::bigint, '{0}'::bigint[], '{1,1}'::bigint[]",
+        "2::bigint, '{0,0}'::bigint[], '{1}'::bigint[]", "2::bigint, '{0,0}'::bigint[], null::bigint[]",
+        "2::bigint, null::bigint[], '{1,1}'::bigint[]", "null::bigint, '{0,0}'::bigint[], '{1,1}'::bigint[]",
+        "2::bigint, '{{0,0}}'::bigint[], '{1,1}'::bigint[]", "2::bigint, '{0,0}'::bigint[], '{{1,1}}'::bigint[]",
+    };
+    struct deliver *d = deliver_with(1);
+    struct outcome o;
+    int64_t contents = admin_number("select count(*) from postern.content");
+
+    (void)state;
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        char definition[300];
+        snprintf(definition, sizeof definition, ", out stored bigint, out verdicts bigint[], out uids bigint[])"
+                 " language sql as $$ select %s $$", answers[i]);
+        replace("deliver", args, definition);
+        send_to(d, i % 2 == 0 ? 100 : SPOOL_MEMORY + 1, 0, 2, &o);
+        wait_for(&o);
+        restore("deliver", args);
+        if (o.status != DB_BUG)
+            fail_msg("%s: %s", answers[i], db_status_name(o.status));
+    }
+    assert_int_equal(admin_number("select count(*) from postern.content"), contents);
+    send_to(d, SPOOL_MEMORY + 1, 0, 2, &o);
+    wait_for(&o);
+    assert_int_equal(o.status, DB_OK);
+    deliver_free(&d);
+}
+
+/* No schema of ours: an operator has to look, and each sender keeps what he has. */
+static void test_wrong_schema(void **state)
+{
+    struct deliver *d = deliver_to("user=postern_lmtp dbname=template1", 2);
+    struct resolve_question q = { address[0], NULL };
+    struct outcome o = { 0 };
+
+    (void)state;
+    for (int i = 0; i < 2000 && wrong_schema_text == NULL; i++)
+        turn_for(5);
+    assert_non_null(strstr(wrong_schema_text, "posternctl schema init"));
+    deliver_resolve(d, &q, 1, 0, NULL, resolved, &o);
+    wait_for(&o);
+    assert_int_equal(o.status, DB_BUG);
+    send_to(d, 1000000, 0, 1, &o);
+    wait_for(&o);
+    assert_int_equal(o.status, DB_BUG);
+    assert_int_equal(deliver_lanes_up(d), 0);
+    deliver_free(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,6 +515,12 @@ int main(void)
         cmocka_unit_test(test_free_in_the_middle),
         cmocka_unit_test(test_lane_is_lost),
         cmocka_unit_test(test_no_database),
+        cmocka_unit_test(test_small_in_a_file),
+        cmocka_unit_test(test_cut_message),
+        cmocka_unit_test(test_postmaster),
+        cmocka_unit_test(test_own_resolve),
+        cmocka_unit_test(test_other_verdicts),
+        cmocka_unit_test(test_wrong_schema),
     };
     if (without_database("deliver"))
         return 0;

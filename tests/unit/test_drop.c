@@ -271,6 +271,52 @@ static void session_is_noted(void **state)
     store_free(&store);
 }
 
+/* A client that retrieves in any order, and the same again, before it takes any of it. */
+static void retrieved_in_any_order(void **state)
+{
+    struct store *store = test_store(&test_settings);
+    int64_t mailbox = mailbox_new();
+
+    (void)state;
+    messages_add(mailbox, 9, 10);
+    struct drop *d = must_open(store, mailbox);
+    for (size_t i = 0; i < 6; i++)
+        drop_note_retrieved(d, (const size_t[]){ 4, 7, 5, 2, 5, 3 }[i]);
+    drop_note_sent(d);
+    drop_note_retrieved(d, 8);      /* and is gone */
+    expect_status(finish(d, NULL), DB_OK);
+    store_free(&store);
+    assert_int_equal(admin_number("select messages * 1000 + octets from postern.history where mailbox = %lld", (long long)mailbox), 5050);
+}
+
+/* An expunge() that answers less than it should: what it did is committed and told, and no listing is kept that may be wrong. */
+static void expunge_without_all_columns(void **state)
+{
+    static const char args[] = "bigint, bigint[], text, text, bigint, bigint[], bigint";
+    static const char *const columns[] = { "null::bigint, expunges, deferred", "removed, null::bigint, deferred", "removed, expunges, null::boolean" };
+    struct store *store = test_store(&test_settings);
+    int64_t mailbox = mailbox_new();
+
+    (void)state;
+    messages_add(mailbox, 4, 10);
+    admin_do("alter function postern.expunge(%s) rename to expunge_away", args);
+    for (size_t i = 0; i < 3; i++) {
+        admin_do("create function postern.expunge(%s, out removed bigint, out expunges bigint, out deferred boolean)"
+                 " language sql security definer as $$ select %s from postern.expunge_away($1, $2, $3, $4, $5, $6, $7) $$;"
+                 " grant execute on function postern.expunge(%s) to postern_mail", args, columns[i], args);
+        struct drop *d = must_open(store, mailbox);
+        assert_int_equal(drop_count(d), 4 - i);
+        expect_status(finish(d, (const unsigned char[]){ 1, 0, 0, 0 }), DB_OK);
+        assert_int_equal(messages_in(mailbox), 3 - i);
+        admin_do("drop function postern.expunge(%s)", args);
+    }
+    admin_do("alter function postern.expunge_away(%s) rename to expunge", args);
+    struct drop *d = must_open(store, mailbox);
+    assert_int_equal(drop_count(d), 1);
+    expect_status(finish(d, NULL), DB_OK);
+    store_free(&store);
+}
+
 /* Many at once are one statement, and what was not written yet is written at the end. */
 static void sessions_are_noted_together(void **state)
 {
@@ -461,6 +507,8 @@ int main(void)
         cmocka_unit_test(listing_between_sessions),
         cmocka_unit_test(commit_removes_the_marked),
         cmocka_unit_test(session_is_noted),
+        cmocka_unit_test(retrieved_in_any_order),
+        cmocka_unit_test(expunge_without_all_columns),
         cmocka_unit_test(sessions_are_noted_together),
         cmocka_unit_test(noted_over_another_lane),
         cmocka_unit_test(removed_by_two),

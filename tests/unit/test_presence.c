@@ -3,6 +3,8 @@
  */
 #include "tests/unit/db_fixture.h"
 
+#include "storage/store_impl.h"
+
 static const char channel[] = "postern_reply_0123456789abcdef";
 
 /* Answers that came on the channel, one behind the other; how many in *count_r. */
@@ -105,7 +107,8 @@ static void many_sessions(void **state)
 /* Anybody who may connect can notify: what is not a reply channel is not used as one. */
 static void only_reply_channels(void **state)
 {
-    static const char *const bad[] = { "", "x", "postern_who", "postern_reply_0123456789ABCDEF", "postern_reply_0123456789abcdef0",
+    static const char *const bad[] = { "", "x", "postern_ripley_0123456789abcde",
+                                       "postern_who", "postern_reply_0123456789ABCDEF", "postern_reply_0123456789abcdef0",
                                        "postern_reply_0123456789abcde", "postern_reply_0123456789abcdef\"; drop" };
     struct store *store = test_store(&test_settings);
     struct buf out = BUF_EMPTY;
@@ -130,12 +133,96 @@ static void only_reply_channels(void **state)
     store_free(&store);
 }
 
+/* A client names itself as it likes: whatever it says is a text in the JSON, and nothing else. */
+static void odd_texts(void **state)
+{
+    struct store *store = test_store(&test_settings);
+    const struct drop_holder odd = { .session = "a\tb\x1f", .peer = "\xff~\x7f", .protocol = "pop3", .since = 1700000000 };
+    struct buf out = BUF_EMPTY;
+    size_t count;
+
+    (void)state;
+    struct opened o = open_with(store, mailbox_new(), &odd);
+    admin_do("listen %s", channel);
+    admin_do("select postern.ask_who('%s')", channel);
+    collect(&out, &count);
+    admin_do("unlisten *");
+    assert_int_equal(count, 1);
+    assert_non_null(strstr(out.data, "\"session\":\"a\\u0009b\\u001f\""));
+    assert_non_null(strstr(out.data, "\"peer\":\"\\u00ff~\\u007f\""));
+    assert_string_equal(db_status_name(finish(o.drop, NULL)), "ok");
+    buf_free(&out);
+    store_free(&store);
+}
+
+static unsigned asked_for;
+
+static bool count_asked(void *owner, const char *by, bool ordered)
+{
+    (void)owner;
+    (void)by;
+    (void)ordered;
+    asked_for++;
+    return false;
+}
+
+/* Questions and answers that are not ours disturb nobody: not who holds a maildrop, not who waits for one. */
+static void not_the_form(void **state)
+{
+#define REPLY "postern_reply_0123456789abcdef"
+    static const char *const bad[] = {
+        "release %lld postern_x a", "release x " REPLY " a", "release -%lld " REPLY " a", "release %lld " REPLY, "release %lld  a",
+        "release %lld " REPLY " a b", "release %lld " REPLY " 0123456789012345678901234567890123456789012345678",
+        "releases %lld " REPLY " a", "order x " REPLY, "order %lld postern_x", "order %lld", "orders %lld " REPLY, "free %lld",
+    };
+    struct store *store = test_store(&test_settings);
+    struct drop_holder holder = test_holder;
+    int64_t mailbox = mailbox_new();
+    struct buf out = BUF_EMPTY;
+    size_t count;
+
+    (void)state;
+    holder.asked = count_asked;
+    asked_for = 0;
+    struct opened o = open_with(store, mailbox, &holder);
+    admin_do("listen %s", channel);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        const char *number = strstr(bad[i], "%lld");
+        size_t before = number != NULL ? (size_t)(number - bad[i]) : strlen(bad[i]);
+        char box[24];
+        snprintf(box, sizeof box, "%lld", (long long)mailbox);
+        admin_do("select pg_notify('postern_ask', '%.*s%s%s')", (int)before, bad[i], number != NULL ? box : "",
+                 number != NULL ? number + 4 : "");
+    }
+    /* On the channel where it hears answers: it waits for none. */
+    const char *replies = pg_reply_channel(store->pg);
+    turn_for(50);
+    admin_do("select pg_notify('%s', 'free %lld'), pg_notify('%s', 'lost %lld'), pg_notify('%s', 'free x'), pg_notify('%s', 'free')",
+             replies, (long long)mailbox, replies, (long long)mailbox, replies, replies);
+    collect(&out, &count);
+    assert_int_equal(count, 0);
+    assert_int_equal(asked_for, 0);
+    /* The right one is heard. */
+    admin_do("select postern.ask_release(%lld, '%s', 'a')", (long long)mailbox, channel);
+    collect(&out, &count);
+    assert_int_equal(count, 1);
+    assert_int_equal(asked_for, 1);
+    assert_non_null(strstr(out.data, "busy"));
+    admin_do("unlisten *");
+    assert_false(drop_lost(o.drop));
+    assert_string_equal(db_status_name(finish(o.drop, NULL)), "ok");
+    buf_free(&out);
+    store_free(&store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_session_is_told_once),
         cmocka_unit_test(many_sessions),
         cmocka_unit_test(only_reply_channels),
+        cmocka_unit_test(odd_texts),
+        cmocka_unit_test(not_the_form),
     };
     if (without_database("presence"))
         return 0;

@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <dirent.h>
+#include <limits.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -200,6 +203,147 @@ static void test_drop(void **state)
     mem_free(data);
 }
 
+/* No spool may write a file beyond so many octets: as if the file system were full there. RLIM_INFINITY: all may. */
+static void limit_files(rlim_t octets)
+{
+    struct rlimit limit;
+
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = octets;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void expect_failed(struct spool *spool, struct spool_space *space)
+{
+    char byte;
+    size_t len;
+
+    assert_false(spool_add(spool, SPAN_OF("x")));
+    assert_false(spool_read(spool, 0, &byte, 1, &len));
+    assert_int_equal(len, 0);
+    assert_int_equal(spool_octets(spool), 0);
+    assert_int_equal(spool_space_memory(space), 0);
+    assert_int_equal(spool_space_disk(space), 0);
+}
+
+/* The file system is full in the middle of a write: what was written is given back too. */
+static void test_full_file_system(void **state)
+{
+    struct spool_space *space = spool_space_new(dir, 1 << 20, 1 << 24);
+    struct spool *spool = spool_new(space);
+    char *data = octets(400000);
+
+    (void)state;
+    limit_files(300000);
+    assert_true(add_in_steps(spool, data, 290000, 16384));
+    assert_false(add_in_steps(spool, data, 110000, 16384));
+    limit_files(RLIM_INFINITY);
+    expect_failed(spool, space);
+    spool_free(&spool);
+    spool_space_free(&space);
+    mem_free(data);
+}
+
+/* What is left in the buffer goes to the file when it is read back: where that fails nothing was read. */
+static void test_full_when_read_back(void **state)
+{
+    struct spool_space *space = spool_space_new(dir, 1 << 20, SPOOL_MEMORY + 10);
+    struct spool *spool = spool_new(space);
+    char *data = octets(SPOOL_MEMORY);
+    size_t len;
+
+    (void)state;
+    assert_true(add_in_steps(spool, data, SPOOL_MEMORY, 16384));
+    assert_true(spool_add(spool, SPAN_OF("0123456789ab")));
+    assert_null(spool_memory(spool));
+    assert_false(spool_read(spool, 0, data, 10, &len));
+    expect_failed(spool, space);
+    spool_free(&spool);
+    spool_space_free(&space);
+    mem_free(data);
+}
+
+/* Files are bounded more narrowly than memory: what does not stay in memory finds no room. */
+static void test_less_disk_than_memory(void **state)
+{
+    struct spool_space *space = spool_space_new(dir, 1 << 20, 1000);
+    struct spool *spool = spool_new(space);
+    char *data = octets(SPOOL_MEMORY);
+
+    (void)state;
+    assert_true(add_in_steps(spool, data, SPOOL_MEMORY, 16384));
+    assert_false(spool_add(spool, SPAN_OF("x")));
+    expect_failed(spool, space);
+    spool_free(&spool);
+    spool_space_free(&space);
+    mem_free(data);
+}
+
+/* A file system that can make neither a file without a name nor one with a name: /proc, even for root. */
+static void test_no_files_there(void **state)
+{
+    struct spool_space *space = spool_space_new("/proc", 0, 1 << 24);
+    struct spool *spool = spool_new(space);
+
+    (void)state;
+    assert_false(spool_add(spool, SPAN_OF("x")));
+    expect_failed(spool, space);
+    spool_free(&spool);
+    spool_space_free(&space);
+}
+
+/* The file behind the spool, which has no name, loses its end. */
+static void cut_file(off_t octets)
+{
+    char name[64], target[PATH_MAX];
+    int cut = 0;
+
+    for (int fd = 3; fd < 100; fd++) {
+        snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+        ssize_t n = readlink(name, target, sizeof target - 1);
+        if (n > 0 && strncmp(target, dir, strlen(dir)) == 0)
+            cut += ftruncate(fd, octets) == 0;
+    }
+    assert_int_equal(cut, 1);
+}
+
+/* A damaged file system: what is there is read, and a short message never passes for the whole one. */
+static void test_cut_file(void **state)
+{
+    struct spool_space *space = spool_space_new(dir, 0, 1 << 24);
+    struct spool *spool = spool_new(space);
+    char *data = octets(500000), *out = mem_alloc(500000);
+    size_t len;
+
+    (void)state;
+    assert_true(add_in_steps(spool, data, 500000, 16384));
+    assert_true(spool_read(spool, 0, out, 500000, &len));
+    cut_file(100000);
+    assert_true(spool_read(spool, 0, out, 100000, &len));
+    assert_int_equal(len, 100000);
+    assert_memory_equal(out, data, len);
+    assert_false(spool_read(spool, 0, out, 500000, &len));
+    assert_false(spool_read(spool, 200000, out, 1000, &len));
+    assert_int_equal(len, 0);
+    spool_free(&spool);
+    assert_int_equal(spool_space_disk(space), 0);
+    spool_space_free(&space);
+    mem_free(out);
+    mem_free(data);
+}
+
+static void test_nothing_to_free(void **state)
+{
+    struct spool_space *no_space = NULL;
+    struct spool *none = NULL;
+
+    (void)state;
+    spool_free(&none);
+    spool_space_free(&no_space);
+    assert_null(no_space);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +353,12 @@ int main(void)
         cmocka_unit_test(test_disk_bound),
         cmocka_unit_test(test_no_directory),
         cmocka_unit_test(test_drop),
+        cmocka_unit_test(test_full_file_system),
+        cmocka_unit_test(test_full_when_read_back),
+        cmocka_unit_test(test_less_disk_than_memory),
+        cmocka_unit_test(test_no_files_there),
+        cmocka_unit_test(test_cut_file),
+        cmocka_unit_test(test_nothing_to_free),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
