@@ -39,6 +39,8 @@ struct cell {
     size_t alive;           /* members */
     int orders;             /* our end, -1: there is none */
     int seat;               /* of its gauges */
+    uint64_t heard;         /* of the worker, at the last look; how often nothing since */
+    unsigned silent;
     bool retiring;
     bool wrong_schema;
     struct limits *limits;
@@ -248,6 +250,23 @@ void cell_close(struct cell *c)
 bool cell_order(const struct cell *c, const struct order *order, int passed)
 {
     return c->worker > 0 && c->orders >= 0 && orders_send(c->orders, order, passed);
+}
+
+/* By looks, not by the clock: where the whole machine stood still the first one after it finds nothing new, and the next one does. */
+void cell_look(struct cell *c, unsigned looks, uint64_t ms)
+{
+    uint64_t heard = metrics_seat_heard(c->seat);
+
+    if (c->worker == 0 || c->seat < 0 || heard != c->heard) {
+        c->heard = heard;
+        c->silent = 0;
+        return;
+    }
+    if (++c->silent < looks)
+        return;
+    c->silent = 0;
+    log_error(NULL, "worker %u (pid %ld) has done nothing for %.1f s, it is killed", c->number, (long)c->worker, (double)ms / 1000);
+    kill(c->worker, SIGKILL);
 }
 
 void cell_kill(struct cell *c)

@@ -47,6 +47,11 @@ void cell_retire(struct cell *cell);
 void cell_close(struct cell *cell);
 /* To its worker; passed (or -1) goes with it. False if it is gone or takes no orders. */
 bool cell_order(const struct cell *cell, const struct order *order, int passed);
+/*
+ * To be called at regular times. A worker that has not been heard of in the
+ * last `looks` of them hangs: SIGKILL (logged, with `ms`); the helpers follow it.
+ */
+void cell_look(struct cell *cell, unsigned looks, uint64_t ms);
 /* SIGKILL to all that is left. */
 void cell_kill(struct cell *cell);
 

@@ -138,6 +138,13 @@ static void check_sandbox(const struct config *c, struct config_report *r)
         problemf(r, 0, "sandbox: \"%s\" is not \"on\", \"log\" or \"off\"", mode);
 }
 
+/* A worker beats twice a second, and is looked at five times in this time. */
+static void check_watchdog(const struct config *c, struct config_report *r)
+{
+    if (c->daemon.worker_watchdog > 0 && c->daemon.worker_watchdog < 5000)
+        problemf(r, 0, "worker_watchdog: less than 5s, a worker that has much to do would be taken for one that hangs; 0 turns it off");
+}
+
 static void check_users(const struct config *c, struct config_report *r)
 {
     long user, auth_user;
@@ -375,6 +382,7 @@ void config_check(struct config *c, unsigned flags, struct config_report *r)
     check_log(c, flags, r);
     check_users(c, r);
     check_sandbox(c, r);
+    check_watchdog(c, r);
     check_database(c, r);
     check_tls(c, r);
     check_oauth(c, r);

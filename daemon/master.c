@@ -283,7 +283,7 @@ static uint64_t next_deadline(const struct master *m)
 {
     uint64_t next = m->kill_at;
     const uint64_t others[] = {
-        m->close_at, m->ping_at, m->metrics_at, m->successor.kill_at, operator_deadline(m->operators),
+        m->close_at, m->ping_at, m->look_at, m->metrics_at, m->successor.kill_at, operator_deadline(m->operators),
         m->predecessor >= 0 ? master_now() + LOOK_MS : NEVER,
     };
 
@@ -331,6 +331,7 @@ static void supervise(struct master *m, int signals)
 {
     m->watchdog = sd_watchdog();
     m->ping_at = m->watchdog > 0 ? master_now() : NEVER;
+    m->look_at = NEVER;
     cells_make(m);
     cells_start(m, master_now());
     master_metrics(m, master_now());
@@ -354,6 +355,7 @@ static void supervise(struct master *m, int signals)
         cells_start(m, master_now());
         master_metrics(m, master_now());
         look_whether_done(m);
+        cells_look(m, master_now());
         ping(m, master_now());
     }
 }

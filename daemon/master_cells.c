@@ -14,6 +14,7 @@
 enum {
     FIRST_PAUSE_MS = 100,       /* before a cell that died is replaced; doubles up to respawn_pause */
     SOUND_MS = 10000,           /* a cell that lived so long was sound: the next pause is the first again */
+    LOOKS = 5,                  /* within worker_watchdog, at each of which a worker that works has beaten again */
 };
 
 static struct cell_plan plan_of(const struct master *m)
@@ -119,6 +120,26 @@ void cells_reap(struct master *m)
             m->old[i] = m->old[--m->old_count];
         }
     }
+}
+
+static void look_at(struct cell *cell, void *ms)
+{
+    cell_look(cell, LOOKS, *(const uint64_t *)ms);
+}
+
+void cells_look(struct master *m, uint64_t now)
+{
+    uint64_t ms = (uint64_t)m->config->daemon.worker_watchdog, pause = ms / LOOKS;
+
+    if (ms == 0) {
+        m->look_at = NEVER;
+        return;
+    }
+    if (now >= m->look_at)
+        master_each_cell(m, look_at, &ms);
+    else if (m->look_at != NEVER && m->look_at - now <= pause)
+        return;         /* else it is the first time, or the configuration has changed */
+    m->look_at = now + pause;
 }
 
 void cells_put_all_aside(struct master *m)

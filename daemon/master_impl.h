@@ -55,6 +55,7 @@ struct master {
     uint64_t kill_at;
     uint64_t watchdog;          /* how often the service manager is told that all is well; 0: never */
     uint64_t ping_at;
+    uint64_t look_at;           /* when to look for workers that hang; NEVER: not at all */
     struct buf told;            /* of the reload that is under way: what was wrong */
 
     pid_t metrics;              /* the process that answers HTTP, 0: none */
@@ -80,6 +81,8 @@ unsigned cells_wanted(const struct config *c);
 void cells_make(struct master *m);
 /* Starts what is due. */
 void cells_start(struct master *m, uint64_t now);
+/* Looks for workers that hang, when it is time to. */
+void cells_look(struct master *m, uint64_t now);
 /* Takes note of all processes that have ended, whosever they were. */
 void cells_reap(struct master *m);
 /* From now on it is an old one: its worker accepts no more, what has sessions finishes them. */

@@ -152,6 +152,12 @@ void metrics_seat_free(int seat)
     atomic_store_explicit(&table->seats[seat].taken, 0, memory_order_relaxed);
 }
 
+uint64_t metrics_seat_heard(int seat)
+{
+    ASSERT(seat < SEATS);
+    return seat >= 0 ? atomic_load_explicit(&table->seats[seat].beat_ms, memory_order_acquire) : 0;
+}
+
 void metrics_sit(int seat)
 {
     ASSERT(seat < SEATS);

@@ -79,6 +79,8 @@ void metrics_use(unsigned cell);
 /* In the master: a seat for the gauges of a worker that is to be forked, -1 if there is none; and when the worker has ended. */
 int metrics_seat_take(void);
 void metrics_seat_free(int seat);
+/* In the master: when the worker of this seat beat last; 0: not yet, or there is no seat. It says no more than that it was another time. */
+uint64_t metrics_seat_heard(int seat);
 /* In that worker. A seat of -1 is allowed. */
 void metrics_sit(int seat);
 void metric_set(enum metric_gauge g, uint64_t value);

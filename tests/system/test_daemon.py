@@ -184,6 +184,44 @@ class Full(DaemonCase):
         self.works()
 
 
+class Hanging(DaemonCase):
+    conf = CONF + 'sessions_per_worker = 1; worker_watchdog = "5s";\n'
+
+    def test_worker_is_replaced(self):
+        """Its session is over, without deletion; that of the other worker notices nothing."""
+        users = (WHO, "other@example.org")
+        self.site.account(users[1], self.letters)
+        pops = [self.site.login(user) for user in users]
+        for pop in pops:
+            pop.ok("DELE 1")
+        hanging, other = self.site.tree()[1]
+        os.kill(hanging, signal.SIGSTOP)
+        self.until(lambda: not kit.alive(hanging), "the worker still hangs", 15)
+        self.assertRegex(self.site.log_text(), rf"worker [12] \(pid {hanging}\) has done nothing for 5.0 s, it is killed")
+        ended = []
+        for user, pop in zip(users, pops):
+            try:
+                pop.ok("QUIT")
+            except (EOFError, OSError):
+                ended.append(user)
+        self.assertEqual(len(ended), 1)
+        self.until(lambda: len(self.site.tree()[1]) == 2, "no new worker")
+        self.assertIn(other, self.site.tree()[1])
+        for user in users:
+            with self.site.login_soon(user) as pop:
+                self.assertEqual(pop.stat()[0], 3 if user in ended else 2)
+                pop.ok("QUIT")
+
+    def test_all_stood_still(self):
+        """As the whole machine may: nobody is killed for that."""
+        master, workers, helpers = self.site.tree()
+        for signo in (signal.SIGSTOP, signal.SIGCONT):
+            for pid in [master, *workers, *helpers]:
+                os.kill(pid, signo)
+            time.sleep(6 if signo == signal.SIGSTOP else 2)
+        self.assertEqual(set(self.site.tree()[1]), set(workers))
+
+
 class Stop(DaemonCase):
     def setUp(self):
         if self.site.lab.master_pid() is None:

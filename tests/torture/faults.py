@@ -25,7 +25,7 @@ class Faults:
             "PostgreSQL restarted, fast": lambda: self.restart("fast"),
             "PostgreSQL restarted, immediate": lambda: self.restart("immediate"),
             "postmaster killed": self.kill_postmaster, "all of PostgreSQL killed": self.kill_postgres,
-            "worker stopped": self.stop_worker, "helper stopped": self.stop_helper,
+            "worker stopped": self.stop_worker, "worker hangs": self.hang_worker, "helper stopped": self.stop_helper,
             "backend stopped": self.stop_backend, "all of PostgreSQL stopped": self.stop_postgres,
             "table locked": self.lock_table,
             "connections broken": lambda: self.proxy("break"), "connections cut in an answer": self.cut,
@@ -115,6 +115,17 @@ class Faults:
 
     def stop_worker(self):
         return self.frozen([self.one(self.machine.processes()[1])])
+
+    def hang_worker(self):
+        """Until its master ends it."""
+        pid = self.one(self.machine.processes()[1])
+        self.signal(pid, signal.SIGSTOP)
+        for _ in range(40):
+            if pid is None or not kit.alive(pid):
+                return
+            yield 0.5
+        self.signal(pid, signal.SIGCONT)
+        raise AssertionError("the master did not end it")
 
     def stop_helper(self):
         return self.frozen([self.one(self.machine.processes()[2])])

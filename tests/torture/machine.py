@@ -22,7 +22,7 @@ lab = kit.lab
 DISKS = "POSTERN_TORTURE_DISKS"         # set by `run` in its mount namespace
 CONF = """
 cells = 2; auth_helpers = 1; drain_time = "5s";
-respawn_pause = "500ms"; database_retry = "500ms"; database_statement_timeout = "10s"; auth_deadline = "5s";
+respawn_pause = "500ms"; worker_watchdog = "5s"; database_retry = "500ms"; database_statement_timeout = "10s"; auth_deadline = "5s";
 lmtp_spool_memory = "512k"; pop3_limit_exempt = "127.0.0.0/8"; log_level = "info";
 """
 PGCONF = """
