@@ -1,44 +1,44 @@
 /*
- * credentials.c - the helper's connection to the database, as postern_auth.
+ * credentials.c - what is asked of the database for a login, and what its rows
+ * mean.
  *
- * Owns the connection, its return after it was lost, and the one statement.
- * Must never take "could not ask" for "no such address", nor let a stored
- * secret live on in a result.
+ * Owns the statements. Must never take "could not ask" for "no such address",
+ * nor rows that are not of one mailbox for its own, nor let a stored secret
+ * live on in a result.
  */
 #include "auth/credentials.h"
 
-#include <errno.h>
-#include <libpq-fe.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
+#include "auth/auth_db.h"
 #include "auth/policies.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/num.h"
 #include "daemon/base/secret.h"
 
-enum {
-    RECONNECT_MS = 1000,        /* least time between two attempts */
-    COMPLAIN_MS = 60000,        /* and between two lines about it */
-};
-
 /* All of it; and the credentials alone, where the policy was told before. */
 #define STATEMENT_FULL "login"
 #define STATEMENT_KNOWN "credentials"
 
+static const struct auth_db_statement statements[] = {
+    { STATEMENT_FULL,
+      "select mailbox, address, active, kind, label, secret, domain, tenant, pop3, tls_only, maintenance, login_delay, replace_nul,"
+      " trace, expire, domain_sessions, tenant_sessions, guessed_ms, known, known_today, version, proof from postern.login($1, $2, $3)", 3 },
+    /* The last one: only for who keeps policies. */
+    { STATEMENT_KNOWN, "select mailbox, address, active, kind, label, secret, postern.current_policy() from postern.credentials($1)", 1 },
+};
+enum { STATEMENTS = sizeof statements / sizeof statements[0] };
+
 struct credentials_source {
-    char *conninfo;
+    struct auth_db *db;
     const struct keyring *keyring;
-    int schema_version;
     int64_t statement_ms;
     struct policies *policies;
     bool keeps;                 /* policies, and so what was proven */
-    PGconn *conn;               /* NULL: not connected. Else the schema was right and the statements are prepared */
-    int64_t tried, complained;  /* when, 0 for never or no longer true */
-    bool broken;                /* why there is no connection: an operator has to act */
 };
 
 const char *credential_kind_name(enum credential_kind kind)
@@ -52,186 +52,16 @@ const char *credential_kind_name(enum credential_kind kind)
     return names[kind];
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000 + 1;
-}
-
-static void disconnect(struct credentials_source *s)
-{
-    if (s->conn != NULL)
-        PQfinish(s->conn);
-    s->conn = NULL;
-}
-
-/* A database that is away for an hour is a line a minute, not one for each login. */
-static void complain(struct credentials_source *s, const char *what, const char *why)
-{
-    struct span line = { why, strcspn(why, "\n") };
-
-    if (s->complained != 0 && now_ms() - s->complained < COMPLAIN_MS) {
-        log_debug(NULL, "%s: %s", what, log_text(line).s);
-        return;
-    }
-    s->complained = now_ms();
-    log_error(NULL, "%s: %s", what, log_text(line).s);
-}
-
-/*
- * The last result of what was sent; NULL if the connection is lost or too much
- * time went by, and then it is closed. libpq itself would wait for ever.
- */
-static PGresult *wait_result(struct credentials_source *s, int sent)
-{
-    const int64_t deadline = now_ms() + s->statement_ms;
-    PGresult *last = NULL, *next;
-
-    while (sent) {
-        while (!PQisBusy(s->conn)) {
-            next = PQgetResult(s->conn);
-            if (next == NULL)
-                return last;
-            PQclear(last);
-            last = next;
-        }
-        int64_t left = deadline - now_ms();
-        struct pollfd p = { PQsocket(s->conn), POLLIN, 0 };
-        int n = poll(&p, 1, left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n == 0) {
-            complain(s, "could not ask the database", "it does not answer in time");
-            break;
-        }
-        if (n < 0 || !PQconsumeInput(s->conn))
-            sent = 0;
-    }
-    if (!sent)
-        complain(s, "could not ask the database", PQerrorMessage(s->conn));
-    PQclear(last);
-    disconnect(s);
-    return NULL;
-}
-
-static const char *sqlstate(const PGresult *result)
-{
-    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-
-    return state != NULL ? state : "";
-}
-
-/* What waiting does not mend: a schema, function, column or right that is not there. */
-static bool is_broken(const char *state)
-{
-    return strncmp(state, "42", 2) == 0 || strncmp(state, "3F", 2) == 0;
-}
-
-static enum credentials_answer failed(struct credentials_source *s, const char *what, const PGresult *result)
-{
-    s->broken = is_broken(sqlstate(result));
-    complain(s, what, PQresultErrorMessage(result));
-    disconnect(s);
-    return s->broken ? CREDENTIALS_BROKEN : CREDENTIALS_AWAY;
-}
-
-/* The schema is of the right version; and no statement of ours outlives those who wait for it. */
-static enum credentials_answer check_schema(struct credentials_source *s)
-{
-    char timeout[24], text[160];
-    const char *values[] = { timeout };
-    uint64_t version = 0;
-    enum credentials_answer answer = CREDENTIALS_FOUND;
-
-    snprintf(timeout, sizeof timeout, "%lld", (long long)s->statement_ms);
-    PGresult *result = wait_result(s, PQsendQueryParams(s->conn,
-        "select postern.schema_version(), set_config('statement_timeout', $1, false)", 1, NULL, values, NULL, NULL, 0));
-    if (result == NULL)
-        return CREDENTIALS_AWAY;
-    if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1) {
-        answer = failed(s, "could not read the version of the database's schema", result);
-    } else if (num_parse(span_str(PQgetvalue(result, 0, 0)), INT_MAX, &version) != 1 ||
-               version != (uint64_t)s->schema_version) {
-        snprintf(text, sizeof text, "it is %s, this program needs %d; see posternctl schema status",
-                 PQgetisnull(result, 0, 0) ? "empty" : PQgetvalue(result, 0, 0), s->schema_version);
-        complain(s, "the version of the database's schema is wrong", text);
-        disconnect(s);
-        s->broken = true;
-        answer = CREDENTIALS_BROKEN;
-    }
-    PQclear(result);
-    return answer;
-}
-
-static enum credentials_answer prepare(struct credentials_source *s, const char *name, const char *sql, int n)
-{
-    enum credentials_answer answer = CREDENTIALS_FOUND;
-
-    PGresult *result = wait_result(s, PQsendPrepare(s->conn, name, sql, n, NULL));
-    if (result == NULL)
-        return CREDENTIALS_AWAY;
-    if (PQresultStatus(result) != PGRES_COMMAND_OK)
-        answer = failed(s, "could not prepare the statement for credentials", result);
-    PQclear(result);
-    return answer;
-}
-
-static enum credentials_answer prepare_statements(struct credentials_source *s)
-{
-    enum credentials_answer answer = prepare(s, STATEMENT_FULL,
-        "select mailbox, address, active, kind, label, secret, domain, tenant, pop3, tls_only, maintenance, login_delay, replace_nul,"
-        " trace, expire, domain_sessions, tenant_sessions, guessed_ms, known, known_today, version, proof from postern.login($1, $2, $3)", 3);
-
-    return answer != CREDENTIALS_FOUND || !s->keeps ? answer : prepare(s, STATEMENT_KNOWN,
-        "select mailbox, address, active, kind, label, secret, postern.current_policy() from postern.credentials($1)", 1);
-}
-
-static void on_notice(void *arg, const char *text)
-{
-    (void)arg;
-    log_debug(NULL, "notice of the database: %s", log_text(span_str(text)).s);
-}
-
-static enum credentials_answer source_connect(struct credentials_source *s)
-{
-    const char *const words[] = { "dbname", "client_encoding", NULL };
-    const char *const values[] = { s->conninfo, "UTF8", NULL };
-
-    if (s->tried != 0 && now_ms() - s->tried < RECONNECT_MS)
-        return s->broken ? CREDENTIALS_BROKEN : CREDENTIALS_AWAY;
-    s->broken = false;
-    s->conn = PQconnectdbParams(words, values, 1);
-    s->tried = now_ms();
-    if (PQstatus(s->conn) != CONNECTION_OK) {
-        complain(s, "could not connect to the database", PQerrorMessage(s->conn));
-        disconnect(s);
-        return CREDENTIALS_AWAY;
-    }
-    PQsetNoticeProcessor(s->conn, on_notice, NULL);
-    enum credentials_answer answer = check_schema(s);
-    if (answer == CREDENTIALS_FOUND)
-        answer = prepare_statements(s);
-    if (answer == CREDENTIALS_FOUND) {
-        if (s->complained != 0)
-            log_info(NULL, "connected to the database again");
-        s->complained = 0;
-    }
-    return answer;
-}
-
 struct credentials_source *credentials_source_new(const char *conninfo, int schema_version, int64_t statement_ms,
                                                   const struct keyring *keyring, size_t policies)
 {
     struct credentials_source *s = mem_zalloc(sizeof *s);
 
-    s->conninfo = mem_str(conninfo);
+    s->keeps = policies > 0;
+    s->db = auth_db_new(conninfo, schema_version, statement_ms, statements, s->keeps ? STATEMENTS : STATEMENTS - 1);
     s->keyring = keyring;
-    s->schema_version = schema_version;
     s->statement_ms = statement_ms;
     s->policies = policies_new(policies);
-    s->keeps = policies > 0;
     return s;
 }
 
@@ -242,18 +72,14 @@ void credentials_source_free(struct credentials_source **source)
     if (s == NULL)
         return;
     *source = NULL;
-    disconnect(s);
+    auth_db_free(&s->db);
     policies_free(&s->policies);
-    /* It may hold a password of the database's. */
-    secret_wipe(s->conninfo, strlen(s->conninfo));
-    mem_free(s->conninfo);
     mem_free(s);
 }
 
 void credentials_source_connect(struct credentials_source *s)
 {
-    if (s->conn == NULL)
-        source_connect(s);
+    auth_db_connect(s->db);
 }
 
 enum {
@@ -404,7 +230,7 @@ static bool ask_known(struct credentials_source *s, const char *address, const c
 
     if (entry == NULL || (whole && entry->proof.number != 0))
         return false;
-    PGresult *result = wait_result(s, PQsendQueryPrepared(s->conn, STATEMENT_KNOWN, 1, values, NULL, NULL, 0));
+    PGresult *result = auth_db_prepared(s->db, STATEMENT_KNOWN, 1, values);
     if (result == NULL)
         return false;
     bool good = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) > 0 &&
@@ -444,6 +270,11 @@ static void read_and_keep_policy(struct credentials_source *s, const char *addre
     policies_put(s->policies, address, network, (int64_t)time(NULL), &entry);
 }
 
+static enum credentials_answer answer_of(enum auth_db_state state)
+{
+    return state == AUTH_DB_BROKEN ? CREDENTIALS_BROKEN : CREDENTIALS_AWAY;
+}
+
 static enum credentials_answer ask(struct credentials_source *s, const char *address, const char *network, bool whole,
                                    struct credentials *out, int64_t *guessed_ms_r)
 {
@@ -452,18 +283,13 @@ static enum credentials_answer ask(struct credentials_source *s, const char *add
 
     if (ask_known(s, address, network, whole, out))
         return CREDENTIALS_FOUND;
-    if (s->conn == NULL)
-        return CREDENTIALS_AWAY;
-    PGresult *result = wait_result(s, PQsendQueryPrepared(s->conn, STATEMENT_FULL, 3, values, NULL, NULL, 0));
+    PGresult *result = auth_db_prepared(s->db, STATEMENT_FULL, 3, values);
     if (result == NULL)
         return CREDENTIALS_AWAY;
     if (PQresultStatus(result) != PGRES_TUPLES_OK) {
-        /*
-         * Class 22: a character that the database's encoding has not, so no
-         * address has it. What a stranger types must not cost the connection.
-         */
-        if (strncmp(sqlstate(result), "22", 2) != 0)
-            answer = failed(s, "could not ask the database for credentials", result);
+        /* No address has such a character. */
+        if (!auth_db_is_no_text(result))
+            answer = answer_of(auth_db_failed(s->db, "could not ask the database for credentials", result));
     } else if (PQntuples(result) > 0) {
         *guessed_ms_r = number(result, COL_GUESSED_MS, 0);
     }
@@ -490,15 +316,15 @@ const struct policy_entry *credentials_recent(const struct credentials_source *s
 enum credentials_answer credentials_fetch(struct credentials_source *s, const char *address, const char *network, bool whole,
                                           struct credentials *out, int64_t *guessed_ms_r)
 {
-    const int64_t asked = now_ms();
+    const int64_t asked = auth_db_now();
 
     *guessed_ms_r = 0;
     for (;;) {
-        bool fresh = s->conn == NULL;
-        enum credentials_answer answer = fresh ? source_connect(s) : CREDENTIALS_FOUND;
-        if (answer != CREDENTIALS_FOUND)
-            return answer;
-        answer = ask(s, address, network, whole, out, guessed_ms_r);
+        bool fresh = !auth_db_is_up(s->db);
+        enum auth_db_state state = auth_db_connect(s->db);
+        if (state != AUTH_DB_UP)
+            return answer_of(state);
+        enum credentials_answer answer = ask(s, address, network, whole, out, guessed_ms_r);
         /*
          * A provider's credentials() has made the mailbox in this very
          * statement, whose snapshot does not show yet what holds for it: the
@@ -516,7 +342,7 @@ enum credentials_answer credentials_fetch(struct credentials_source *s, const ch
          * now: ask once more on a new one. Not after a long wait: whoever
          * asked has no time left.
          */
-        if (answer >= 0 || s->conn != NULL || fresh || now_ms() - asked >= s->statement_ms)
+        if (answer >= 0 || auth_db_is_up(s->db) || fresh || auth_db_now() - asked >= s->statement_ms)
             return answer;
     }
 }
@@ -526,16 +352,15 @@ enum credentials_answer credentials_fetch(struct credentials_source *s, const ch
 /* One call of a function; the first column of the first row in *answer_r, if not NULL, to PQclear(). */
 static void call(struct credentials_source *s, const char *what, const char *sql, int n, const char *const *values, PGresult **answer_r)
 {
-    PGresult *result = s->conn != NULL ? wait_result(s, PQsendQueryParams(s->conn, sql, n, NULL, values, NULL, NULL, 0)) : NULL;
+    PGresult *result = auth_db_query(s->db, sql, n, values);
 
     if (answer_r != NULL)
         *answer_r = NULL;
     if (result == NULL)
         return;
     if (PQresultStatus(result) != PGRES_TUPLES_OK) {
-        /* Class 22: see ask(). */
-        if (strncmp(sqlstate(result), "22", 2) != 0)
-            failed(s, what, result);
+        if (!auth_db_is_no_text(result))
+            auth_db_failed(s->db, what, result);
     } else if (answer_r != NULL) {
         *answer_r = result;
         return;

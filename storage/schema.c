@@ -92,8 +92,9 @@ int schema_probe(const char *conninfo, char **text_r)
         result = -1;
         *text_r = first_line("the database cannot be reached: ", PQerrorMessage(conn));
     } else {
+        const char *why = PQresultErrorMessage(res);
         result = 0;
-        *text_r = first_line("the schema cannot be used: ", PQresultErrorMessage(res));
+        *text_r = first_line("the schema cannot be used: ", why[0] != '\0' ? why : "it does not tell its version");
     }
     PQclear(res);
     PQfinish(conn);
