@@ -230,19 +230,24 @@ class Kills(Case):
         self.assertTrue(reply.startswith(b"250"))
         self.site.checked()
 
+    def storing(self, message):
+        """Who holds the row of the mailbox, and a client whose whole message waits for it."""
+        psql = self.site.psql()
+        psql.ask("begin")
+        psql.ask(f"select from postern.mailbox where address = '{U1}' for update")
+        c = self.connect()
+        c.mail(U1)
+        c.expect("354", "DATA", plain=True)
+        c.send(stuff(message))
+        self.assertTrue(kit.wait_until(lambda: self.site.sql(
+            "select 1 from pg_stat_activity where usename = 'postern_lmtp' and wait_event_type = 'Lock'"), 10))
+        return psql, c
+
     def test_worker_while_storing(self):                        # LE17: whole or not at all; sent again, it may be there twice
         for size in (300, BIG):
             self.site.empty("u1")
-            psql = self.site.psql()
-            psql.ask("begin")
-            psql.ask(f"select from postern.mailbox where address = '{U1}' for update")
             message = kit.letter(size, size)
-            c = self.connect()
-            c.mail(U1)
-            c.expect("354", "DATA", plain=True)
-            c.send(stuff(message))
-            self.assertTrue(kit.wait_until(lambda: self.site.sql(
-                "select 1 from pg_stat_activity where usename = 'postern_lmtp' and wait_event_type = 'Lock'"), 10))
+            psql, c = self.storing(message)
             old = self.worker()
             os.kill(old, signal.SIGKILL)
             self.assertTrue(c.at_end())
@@ -323,15 +328,7 @@ class Kills(Case):
         """SIGTERM, and a second one, which ends all that does not wait for the database."""
         for times in (1, 2):
             self.site.empty("u1")
-            psql = self.site.psql()
-            psql.ask("begin")
-            psql.ask(f"select from postern.mailbox where address = '{U1}' for update")
-            c = self.connect()
-            c.mail(U1)
-            c.expect("354", "DATA", plain=True)
-            c.send(stuff(LETTER))
-            self.assertTrue(kit.wait_until(lambda: self.site.sql(
-                "select 1 from pg_stat_activity where usename = 'postern_lmtp' and wait_event_type = 'Lock'"), 10))
+            psql, c = self.storing(LETTER)
             for _ in range(times):
                 os.kill(self.site.lab.master_pid(), signal.SIGTERM)
                 time.sleep(0.3)
