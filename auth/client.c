@@ -28,6 +28,7 @@ enum {
      * between two proven passwords, which take it a tenth of a millisecond.
      */
     HELPER_DEPTH = 8,
+    SILENT = 3,             /* deadlines */
 };
 
 enum request_state {
@@ -49,6 +50,7 @@ struct helper {
     struct peer *peer;      /* NULL: gone */
     size_t load;            /* requests it has, forgotten ones too */
     size_t doubtful;        /* of these, of clients who were not good before */
+    uint64_t heard;         /* when it answered last, or was given something to do when it had nothing */
     struct request_list pinned;
 };
 
@@ -303,7 +305,8 @@ static void send_to(struct auth_client *c, struct request *r, struct helper *h)
 {
     r->state = REQUEST_SENT;
     r->helper = (size_t)(h - c->helpers);
-    h->load++;
+    if (h->load++ == 0)
+        h->heard = loop_now(c->loop);
     h->doubtful += r->doubtful;
     if (!peer_send(h->peer, r->frame, r->len))
         helper_lost(h, "it takes no requests");
@@ -408,6 +411,7 @@ static void on_message(void *arg, const unsigned char *data, size_t len)
     struct auth_client *c = h->client;
     struct auth_reply reply;
 
+    h->heard = loop_now(c->loop);
     if (frame_kind(data, len) == FRAME_CHALLENGE) {
         on_challenge(h, data, len);
         return;
@@ -627,4 +631,15 @@ size_t auth_client_alive(const struct auth_client *c)
     for (size_t i = 0; i < c->count; i++)
         alive += c->helpers[i].peer != NULL;
     return alive;
+}
+
+size_t auth_client_silent(const struct auth_client *c)
+{
+    size_t silent = 0;
+
+    for (size_t i = 0; i < c->count; i++) {
+        const struct helper *h = &c->helpers[i];
+        silent += h->peer != NULL && h->load > 0 && loop_now(c->loop) - h->heard > SILENT * c->deadline_ms;
+    }
+    return silent;
 }

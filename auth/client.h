@@ -130,6 +130,11 @@ void auth_respond(struct auth_client *client, uint64_t id, struct span response)
 void auth_forget(struct auth_client *client, uint64_t id);
 /* Requests that wait for a helper to take them. */
 size_t auth_client_waiting(const struct auth_client *client);
+/*
+ * Helpers that have had something to do for three times the deadline and have
+ * answered nothing: whatever they wait for ends before. They hang.
+ */
+size_t auth_client_silent(const struct auth_client *client);
 /* How many helpers are there, of how many. */
 size_t auth_client_alive(const struct auth_client *client);
 

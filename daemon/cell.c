@@ -41,6 +41,7 @@ struct cell {
     int seat;               /* of its gauges */
     uint64_t heard;         /* of the worker, at the last look; how often nothing since */
     unsigned silent;
+    unsigned helper_silent; /* how often in a row the worker said that a helper hangs */
     bool retiring;
     bool wrong_schema;
     struct limits *limits;
@@ -252,30 +253,44 @@ bool cell_order(const struct cell *c, const struct order *order, int passed)
     return c->worker > 0 && c->orders >= 0 && orders_send(c->orders, order, passed);
 }
 
-/* By looks, not by the clock: where the whole machine stood still the first one after it finds nothing new, and the next one does. */
+static void kill_helpers(const struct cell *c)
+{
+    for (size_t i = 0; i < c->helper_count; i++) {
+        if (c->helpers[i] > 0)
+            kill(c->helpers[i], SIGKILL);
+    }
+}
+
+/* So often that it hangs? By looks, not by the clock: where the whole machine stood still the first one after it finds nothing new, and the next one does. */
+static bool hangs(unsigned *found, bool now, unsigned looks)
+{
+    *found = now ? *found + 1 : 0;
+    if (*found < looks)
+        return false;
+    *found = 0;
+    return true;
+}
+
 void cell_look(struct cell *c, unsigned looks, uint64_t ms)
 {
     uint64_t heard = metrics_seat_heard(c->seat);
+    bool there = c->worker != 0 && c->seat >= 0;
 
-    if (c->worker == 0 || c->seat < 0 || heard != c->heard) {
-        c->heard = heard;
-        c->silent = 0;
-        return;
+    if (hangs(&c->silent, there && heard == c->heard, looks)) {
+        log_error(NULL, "worker %u (pid %ld) has done nothing for %.1f s, it is killed", c->number, (long)c->worker, (double)ms / 1000);
+        kill(c->worker, SIGKILL);
     }
-    if (++c->silent < looks)
-        return;
-    c->silent = 0;
-    log_error(NULL, "worker %u (pid %ld) has done nothing for %.1f s, it is killed", c->number, (long)c->worker, (double)ms / 1000);
-    kill(c->worker, SIGKILL);
+    c->heard = heard;
+    if (hangs(&c->helper_silent, there && metrics_seat_gauge(c->seat, GAUGE_HELPERS_SILENT) > 0, looks)) {
+        log_error(NULL, "an auth helper of worker %u does not answer, those of this worker are killed", c->number);
+        kill_helpers(c);
+    }
 }
 
 void cell_kill(struct cell *c)
 {
     ask_worker(c, SIGKILL);
-    for (size_t i = 0; i < c->helper_count; i++) {
-        if (c->helpers[i] > 0)
-            kill(c->helpers[i], SIGKILL);
-    }
+    kill_helpers(c);
 }
 
 /* "exited with status 1", "was killed by signal 9 (Killed)" */

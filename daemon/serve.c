@@ -77,6 +77,7 @@ void serve_measure(const struct serve *s)
         metric_set(GAUGE_LANES_UP, store_lanes_up(s->store));
         metric_set(GAUGE_LANES_BUSY, store_lanes_busy(s->store));
         metric_set(GAUGE_HELPERS, auth_client_alive(s->auth));
+        metric_set(GAUGE_HELPERS_SILENT, auth_client_silent(s->auth));
         metric_set(GAUGE_HELPER_QUEUE, auth_client_waiting(s->auth));
     }
     metrics_beat();

@@ -158,6 +158,12 @@ uint64_t metrics_seat_heard(int seat)
     return seat >= 0 ? atomic_load_explicit(&table->seats[seat].beat_ms, memory_order_acquire) : 0;
 }
 
+uint64_t metrics_seat_gauge(int seat, enum metric_gauge g)
+{
+    ASSERT(seat < SEATS);
+    return seat >= 0 ? read_word(&table->seats[seat].gauges[g]) : 0;
+}
+
 void metrics_sit(int seat)
 {
     ASSERT(seat < SEATS);

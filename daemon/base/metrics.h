@@ -81,6 +81,8 @@ int metrics_seat_take(void);
 void metrics_seat_free(int seat);
 /* In the master: when the worker of this seat beat last; 0: not yet, or there is no seat. It says no more than that it was another time. */
 uint64_t metrics_seat_heard(int seat);
+/* In the master: what the worker of this seat said last. */
+uint64_t metrics_seat_gauge(int seat, enum metric_gauge g);
 /* In that worker. A seat of -1 is allowed. */
 void metrics_sit(int seat);
 void metric_set(enum metric_gauge g, uint64_t value);

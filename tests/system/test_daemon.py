@@ -185,7 +185,7 @@ class Full(DaemonCase):
 
 
 class Hanging(DaemonCase):
-    conf = CONF + 'sessions_per_worker = 1; worker_watchdog = "5s";\n'
+    conf = CONF + 'sessions_per_worker = 1; worker_watchdog = "5s"; auth_deadline = "1s";\n'
 
     def test_worker_is_replaced(self):
         """Its session is over, without deletion; that of the other worker notices nothing."""
@@ -211,6 +211,33 @@ class Hanging(DaemonCase):
             with self.site.login_soon(user) as pop:
                 self.assertEqual(pop.stat()[0], 3 if user in ended else 2)
                 pop.ok("QUIT")
+
+    def test_helper_is_replaced(self):
+        """Whoever is logged in notices nothing; logins go to a new cell."""
+        users = (WHO, "other@example.org")
+        self.site.account(users[1], self.letters)
+        pops = [self.site.login(user) for user in users]
+        workers, helpers = self.site.tree()[1:]
+        for pid in helpers:
+            os.kill(pid, signal.SIGSTOP)
+        pops.append(self.site.connect(greet=False))     # waits for a worker: each has its session
+        pops[0].ok("QUIT")
+        waiting = pops[-1]
+        waiting.line()
+        waiting.ok("USER " + WHO)
+        waiting.err("PASS " + kit.PASSWORD, "SYS/TEMP")
+        # Only the worker that was asked knows; the helpers of the other one are not looked at.
+        self.until(lambda: sum(map(kit.alive, helpers)) == len(helpers) // 2, "the helper still hangs", 25)
+        self.assertRegex(self.site.log_text(), r"an auth helper of worker [12] does not answer")
+        for pid in helpers:
+            try:
+                os.kill(pid, signal.SIGCONT)
+            except ProcessLookupError:
+                pass
+        self.until(lambda: len(set(self.site.tree()[1]) - set(workers)) == 1, "no new cell")
+        pops[1].ok("QUIT")
+        waiting.close()
+        self.works()
 
     def test_all_stood_still(self):
         """As the whole machine may: nobody is killed for that."""
