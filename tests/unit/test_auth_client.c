@@ -111,6 +111,30 @@ static void test_queue_is_bounded(void **state)
     end();
 }
 
+/* Who has work and says nothing for three deadlines hangs; who has none, or has answered meanwhile, does not. */
+static void test_silent(void **state)
+{
+    struct asker a[2] = { { 0 } };
+
+    (void)state;
+    begin(2, 20);
+    assert_int_equal(auth_client_silent(f.client), 0);
+    ask(&a[0], "anna");
+    ask(&a[1], "anna");
+    assert_int_equal(auth_client_silent(f.client), 0);
+    run_until(2);
+    usleep(100000);
+    run_idle();
+    assert_int_equal(auth_client_silent(f.client), 2);
+    give(0, take(0).id, AUTH_OK);
+    run_idle();
+    assert_int_equal(auth_client_silent(f.client), 1);
+    hang_up(1);
+    run_idle();
+    assert_int_equal(auth_client_silent(f.client), 0);
+    end();
+}
+
 /* Time runs out: nobody is refused for that; the late answer is nobody's, and the helper goes on. */
 static void test_deadline(void **state)
 {
@@ -489,7 +513,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers),      cmocka_unit_test(test_choice),     cmocka_unit_test(test_depth),
-        cmocka_unit_test(test_queue_is_bounded), cmocka_unit_test(test_deadline), cmocka_unit_test(test_lost_helper),
+        cmocka_unit_test(test_queue_is_bounded), cmocka_unit_test(test_deadline), cmocka_unit_test(test_silent), cmocka_unit_test(test_lost_helper),
         cmocka_unit_test(test_retried_once), cmocka_unit_test(test_believed), cmocka_unit_test(test_believed_by_a_lost_helper),
         cmocka_unit_test(test_believes_again), cmocka_unit_test(test_none_left),  cmocka_unit_test(test_lost_unseen),
         cmocka_unit_test(test_nonsense),     cmocka_unit_test(test_forget),     cmocka_unit_test(test_too_long),
