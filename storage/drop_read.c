@@ -22,7 +22,8 @@ enum {
     WINDOW_GROWS = 8,
     WINDOW_MAX = 512,
     AHEAD_IDLE_MS = 5000,
-    PLENTY = 64 << 20,          /* octets that clients may have us hold before all get less at once */
+    PLENTY = 64 << 20,          /* octets that clients may have us hold before all get less at once, */
+    TOO_MUCH = 256 << 20,       /* and as little as there is */
 };
 
 /* One statement under way. The drop outlives it, as the lock is given back behind it on the same lane. */
@@ -235,6 +236,14 @@ static void ask(struct drop *drop, const struct read_question *question)
     buf_free(&uids);
 }
 
+/* Thousands that ask for much and do not read would have us hold a long piece for each. */
+static uint32_t fewer_parts(uint32_t parts)
+{
+    uint32_t most = piece_octets() > TOO_MUCH ? 1 : piece_octets() > PLENTY ? FEW_PARTS : parts;
+
+    return parts < most ? parts : most;
+}
+
 int drop_read(struct drop *drop, size_t i, uint32_t piece, enum drop_want want, struct piece *piece_r, drop_piece *done, void *owner)
 {
     struct read_question q = { .drop = drop, .first = i, .count = 1, .piece = piece, .parts = PIECE_PARTS, .done = done, .owner = owner };
@@ -259,9 +268,8 @@ int drop_read(struct drop *drop, size_t i, uint32_t piece, enum drop_want want, 
             q.parts = BEGINNING_PARTS;
         drop->next_in_order = i + 1;
     }
-    /* Thousands that ask for much and do not read would have us hold a long piece for each. */
-    if (q.count == 1 && q.parts > FEW_PARTS && piece_octets() > PLENTY)
-        q.parts = FEW_PARTS;
+    if (q.count == 1)
+        q.parts = fewer_parts(q.parts);
     ask(drop, &q);
     return 0;
 }
