@@ -25,7 +25,8 @@ class Faults:
             "PostgreSQL restarted, fast": lambda: self.restart("fast"),
             "PostgreSQL restarted, immediate": lambda: self.restart("immediate"),
             "postmaster killed": self.kill_postmaster, "all of PostgreSQL killed": self.kill_postgres,
-            "worker stopped": self.stop_worker, "worker hangs": self.hang_worker, "helper stopped": self.stop_helper,
+            "worker stopped": self.stop_worker, "worker hangs": lambda: self.hang(1), "helper stopped": self.stop_helper,
+            "helper hangs": lambda: self.hang(2),
             "backend stopped": self.stop_backend, "all of PostgreSQL stopped": self.stop_postgres,
             "table locked": self.lock_table,
             "connections broken": lambda: self.proxy("break"), "connections cut in an answer": self.cut,
@@ -116,11 +117,11 @@ class Faults:
     def stop_worker(self):
         return self.frozen([self.one(self.machine.processes()[1])])
 
-    def hang_worker(self):
-        """Until its master ends it."""
-        pid = self.one(self.machine.processes()[1])
+    def hang(self, kind):
+        """Until its master ends it: a helper when it has left logins without an answer for 15 s, and 5 more."""
+        pid = self.one(self.machine.processes()[kind])
         self.signal(pid, signal.SIGSTOP)
-        for _ in range(40):
+        for _ in range(100):
             if pid is None or not kit.alive(pid):
                 return
             yield 0.5
