@@ -261,7 +261,10 @@ static void kill_helpers(const struct cell *c)
     }
 }
 
-/* So often that it hangs? By looks, not by the clock: where the whole machine stood still the first one after it finds nothing new, and the next one does. */
+/*
+ * Was it found so often in a row? By looks, not by the clock: where the whole
+ * machine stood still the first one after it finds nothing new, and the next one does.
+ */
 static bool hangs(unsigned *found, bool now, unsigned looks)
 {
     *found = now ? *found + 1 : 0;
