@@ -520,10 +520,22 @@ static void ask_end(struct drop *drop)
     ask_close(drop);
 }
 
+/* Kept until the database has them, if there are any. */
+static void take_marks(struct drop *drop, const unsigned char *marks)
+{
+    size_t count = listing_count(drop->listing);
+
+    for (size_t i = 0; i < count; i++)
+        drop->marked += marks[i] != 0;
+    if (drop->marked == 0)
+        return;
+    drop->marks = mem_alloc(count);
+    memcpy(drop->marks, marks, count);
+}
+
 void drop_finish(struct drop **dropp, const unsigned char *marks, drop_done *done, void *owner)
 {
     struct drop *drop = *dropp;
-    size_t count = listing_count(drop->listing);
 
     *dropp = NULL;
     ASSERT(drop->state == DROP_OPEN);
@@ -532,13 +544,9 @@ void drop_finish(struct drop **dropp, const unsigned char *marks, drop_done *don
     drop->done = done;
     drop->owner = owner;
     drop->status = DB_OK;
-    for (size_t i = 0; marks != NULL && i < count; i++)
-        drop->marked += marks[i] != 0;
     drop->state = DROP_CLOSING;
-    if (drop->marked > 0) {
-        drop->marks = mem_alloc(count);
-        memcpy(drop->marks, marks, count);
-    }
+    if (marks != NULL)
+        take_marks(drop, marks);
     if (!drop->moving)
         ask_end(drop);
 }
