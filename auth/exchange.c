@@ -42,19 +42,24 @@ void exchange_refuse(struct account_verdict *v, const char *reason)
     v->reason = reason;
 }
 
+bool exchange_is_ascii(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.at[i] >= 0x80)
+            return false;
+    return true;
+}
+
 bool exchange_prepare(struct span name, char out[NAME_TYPED_MAX + 1])
 {
     char *prepared = NULL;
-    size_t i = 0;
 
     if (name.len > NAME_TYPED_MAX || (name.len > 0 && memchr(name.at, '\0', name.len) != NULL))
         return false;
     if (name.len > 0)
         memcpy(out, name.at, name.len);
     out[name.len] = '\0';
-    while (i < name.len && (unsigned char)name.at[i] < 0x80)
-        i++;
-    if (i == name.len)
+    if (exchange_is_ascii(name))
         return true;
     if (gsasl_saslprep(out, GSASL_ALLOW_UNASSIGNED, &prepared, NULL) != GSASL_OK)
         return false;

@@ -276,8 +276,8 @@ static bool is_name(struct span name)
 {
     char *prepared = NULL;
 
-    if (name.len == 0)
-        return true;            /* it knows how to refuse that one */
+    if (exchange_is_ascii(name))
+        return true;            /* an empty one the library knows how to refuse */
     char *text = mem_strn(name.at, name.len);
     bool something = gsasl_saslprep(text, GSASL_ALLOW_UNASSIGNED, &prepared, NULL) != GSASL_OK || prepared[0] != '\0';
     gsasl_free(prepared);
