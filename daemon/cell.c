@@ -41,7 +41,7 @@ struct cell {
     int seat;               /* of its gauges */
     uint64_t heard;         /* of the worker, at the last look; how often nothing since */
     unsigned silent;
-    unsigned helper_silent; /* how often in a row the worker said that a helper hangs */
+    unsigned helper_silent; /* how often in a row the worker said that a helper hangs, or had gone and left one */
     bool retiring;
     bool wrong_schema;
     struct limits *limits;
@@ -278,14 +278,15 @@ void cell_look(struct cell *c, unsigned looks, uint64_t ms)
 {
     uint64_t heard = metrics_seat_heard(c->seat);
     bool there = c->worker != 0 && c->seat >= 0;
+    bool helper_hangs = there ? metrics_seat_gauge(c->seat, GAUGE_HELPERS_SILENT) > 0 : c->worker == 0 && c->alive > 0;
 
     if (hangs(&c->silent, there && heard == c->heard, looks)) {
         log_error(NULL, "worker %u (pid %ld) has done nothing for %.1f s, it is killed", c->number, (long)c->worker, (double)ms / 1000);
         kill(c->worker, SIGKILL);
     }
     c->heard = heard;
-    if (hangs(&c->helper_silent, there && metrics_seat_gauge(c->seat, GAUGE_HELPERS_SILENT) > 0, looks)) {
-        log_error(NULL, "an auth helper of worker %u does not answer, those of this worker are killed", c->number);
+    if (hangs(&c->helper_silent, helper_hangs, looks)) {
+        log_error(NULL, "an auth helper of worker %u does not answer, or did not end with it: those of this worker are killed", c->number);
         kill_helpers(c);
     }
 }

@@ -50,7 +50,8 @@ bool cell_order(const struct cell *cell, const struct order *order, int passed);
 /*
  * To be called at regular times. A worker that has not been heard of in the
  * last `looks` of them hangs: SIGKILL (logged, with `ms`); the helpers follow
- * it. Helpers get it where the worker has said as often that one of them hangs.
+ * it. Helpers get it where the worker has said as often that one of them hangs,
+ * or has gone as long and one is still there.
  */
 void cell_look(struct cell *cell, unsigned looks, uint64_t ms);
 /* SIGKILL to all that is left. */

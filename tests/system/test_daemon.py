@@ -239,6 +239,18 @@ class Hanging(DaemonCase):
         waiting.close()
         self.works()
 
+    def test_helper_that_outlives_its_worker(self):
+        """It ends with its worker; nobody is left to say that it does not."""
+        workers, helpers = self.site.tree()[1:]
+        for pid in helpers:
+            os.kill(pid, signal.SIGSTOP)
+        kit.kill(workers[0])
+        self.until(lambda: sum(map(kit.alive, helpers)) == len(helpers) // 2, "the helpers are still there", 15)
+        for pid in filter(kit.alive, helpers):
+            os.kill(pid, signal.SIGCONT)
+        self.until(lambda: len(self.site.tree()[1]) == 2, "no new cell")
+        self.works()
+
     def test_all_stood_still(self):
         """As the whole machine may: nobody is killed for that."""
         master, workers, helpers = self.site.tree()
@@ -335,6 +347,13 @@ class Start(DaemonCase):
         again = self.posternd(conf=self.BROKEN)
         self.assertEqual(again.returncode, 1)
         self.assertIn("pop3_idel", again.stdout)
+
+    def test_check_of_a_watchdog(self):
+        """One that would take a busy worker for one that hangs is refused; none at all is not."""
+        for value, status in (("4999ms", 1), ("5s", 0), ("0", 0)):
+            done = self.posternd("--check", conf=self.site.lab.conf.read_text() + f'worker_watchdog = "{value}";\n')
+            self.assertEqual(done.returncode, status, done.stdout)
+            self.assertEqual("worker_watchdog: less than 5s" in done.stdout, status == 1, done.stdout)
 
     def test_check_of_a_good_one(self):
         done = self.posternd("--check")
