@@ -15,6 +15,10 @@ from machine import kit
 lab = kit.lab
 
 
+class NotHealed(Exception):
+    """What should have healed by itself did not."""
+
+
 class Faults:
     def __init__(self, machine, rng):
         self.machine, self.site, self.rng = machine, machine.site, rng
@@ -126,7 +130,7 @@ class Faults:
                 return
             yield 0.5
         self.signal(pid, signal.SIGCONT)
-        raise AssertionError("the master did not end it")
+        raise NotHealed("the master did not end it")
 
     def stop_helper(self):
         return self.frozen([self.one(self.machine.processes()[2])])
