@@ -40,8 +40,9 @@ check-leaks: deps
 TIMES ?= 3
 failover: deps
 	@$(MAKE) --no-print-directory all
-	@for n in $$(seq $(TIMES)); do BUILD=$(BUILD) tests/run --one tests/system/test_failover.py 2>&1 | \
-	    grep -E '^(primary|old primary|acknowledged|[0-9]+ passed)'; done
+	@for n in $$(seq $(TIMES)); do \
+	    said=$$(BUILD=$(BUILD) tests/run --one tests/system/test_failover.py 2>&1) || { echo "$$said"; exit 1; }; \
+	    echo "$$said" | grep -E '^(primary|old primary|acknowledged|[0-9]+ passed)'; done
 
 # Lines and branches that the suite reaches, the fuzzers' corpora too, by folder. Counters of a process that is killed are lost.
 COVERED = BUILD=$(BUILD)/coverage COVERAGE=1
