@@ -3,7 +3,6 @@
 Afterwards no message is lost, doubled or changed, and the maildrop can be
 opened at once. Only messages whose QUIT was committed may be gone.
 """
-import pathlib
 import unittest
 
 import kit
@@ -198,7 +197,7 @@ class Kills(unittest.TestCase):
             lanes = self.site.lane_pids()
             kit.kill(lanes[0])
             # The others are told by the postmaster, which has to see it first.
-            self.assertTrue(kit.wait_until(lambda: not any(pathlib.Path(f"/proc/{pid}").exists() for pid in lanes), 10))
+            self.assertTrue(kit.wait_until(lambda: not any(map(kit.alive, lanes)), 10))
 
         def check(state, held, before):
             pop = held.pop
