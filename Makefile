@@ -153,7 +153,7 @@ DEB_DEPENDS := debhelper-compat (= 13)$(shell awk '$$1 == "build" && $$2 != "bui
 deb:
 	rm -rf $(DEB)
 	mkdir -p $(DEB)/postern
-	cp -a Makefile README INSTALL packages admin auth daemon etc sql storage tests $(DEB)/postern
+	cp -a Makefile README INSTALL LICENSE packages admin auth daemon etc sql storage tests $(DEB)/postern
 	mv $(DEB)/postern/etc/debian $(DEB)/postern/debian
 	sed -i 's/@BUILD_DEPENDS@/$(DEB_DEPENDS)/' $(DEB)/postern/debian/control
 	cd $(DEB)/postern && env -u MAKEFLAGS -u MAKELEVEL dpkg-buildpackage -b -us -uc
