@@ -112,11 +112,22 @@ static bool is_broken(const char *state)
     return strncmp(state, "42", 2) == 0 || strncmp(state, "3F", 2) == 0;
 }
 
+/*
+ * An error of a server behind ours, where the tables of another program are
+ * foreign ones: our own connection is as good as before, and the next login may
+ * not need that server.
+ */
+static bool is_behind(const char *state)
+{
+    return strncmp(state, "08", 2) == 0 || strncmp(state, "HV", 2) == 0;
+}
+
 enum auth_db_state auth_db_failed(struct auth_db *db, const char *what, const PGresult *result)
 {
     db->broken = is_broken(sqlstate(result));
     complain(db, what, PQresultErrorMessage(result));
-    disconnect(db);
+    if (!is_behind(sqlstate(result)) || PQstatus(db->conn) != CONNECTION_OK)
+        disconnect(db);
     return db->broken ? AUTH_DB_BROKEN : AUTH_DB_AWAY;
 }
 

@@ -45,7 +45,10 @@ bool auth_db_is_up(const struct auth_db *db);
 PGresult *auth_db_prepared(struct auth_db *db, const char *name, int n, const char *const *values);
 PGresult *auth_db_query(struct auth_db *db, const char *sql, int n, const char *const *values);
 
-/* For a result that is an error: logged, and the connection is closed, so that the next one is a whole one. */
+/*
+ * For a result that is an error: logged, and the connection is closed, so that
+ * the next one is a whole one; not for an error of a server behind ours.
+ */
 enum auth_db_state auth_db_failed(struct auth_db *db, const char *what, const PGresult *result);
 /*
  * The error says of a value that no text of this database can be it (class 22:

@@ -4,7 +4,6 @@ import json
 import os
 import pwd
 import signal
-import smtplib
 import subprocess
 import unittest
 
@@ -317,78 +316,6 @@ class Sealed(SecretsCase):
         self.assertNotEqual(got.returncode, 0)
         self.assertIn(b"Permission denied", got.stdout)
 
-
-# The columns of Postfixadmin that matter here, and one that does not.
-FOREIGN = """
-create table public.domain (domain varchar(255) primary key, description varchar(255), active boolean not null default true);
-create table public.mailbox (username varchar(255) primary key, password varchar(255) not null, name varchar(255) not null default '',
-    maildir varchar(255) not null default '', quota bigint not null default 0, local_part varchar(255) not null default '',
-    domain varchar(255) not null references public.domain, active boolean not null default true);
-insert into public.domain (domain) values ('theirs.example');
-insert into public.mailbox (username, password, domain, quota) values
-    ('ann@theirs.example', '{BLF-CRYPT}$2y$04$abcdefghijklmnopqrstuu/FyAyuZSl3DbPdvio4KrIBdz2k2yhV2', 'theirs.example', 100000),
-    ('bob@theirs.example', '$1$saltsalt$wCrc3hcrR95SV83Xh8Z.41', 'theirs.example', 0),
-    ('cat@theirs.example', '$1$saltsalt$wCrc3hcrR95SV83Xh8Z.41', 'theirs.example', 0),
-    ('off@theirs.example', '$1$saltsalt$wCrc3hcrR95SV83Xh8Z.41', 'theirs.example', 0);
-update public.mailbox set active = false where username like 'off@%';
-"""
-
-
-class Provider(SecretsCase):
-    """The user tables of another program (etc/postfixadmin.sql)."""
-
-    lmtp = True
-
-    def deliver(self, to, text="hello"):
-        with smtplib.LMTP("127.0.0.1", self.site.lmtp) as mta:
-            mta.sendmail("somebody@example.net", [to], f"Subject: {text}\r\n\r\n{text}\r\n")
-
-    def test_provider(self):
-        self.site.sql(FOREIGN)
-        # Nothing of theirs is altered: only what this test itself writes counts.
-        theirs = lambda: self.site.sql("select xmin, * from public.mailbox order by username") + self.site.sql(
-            "select xmin, * from public.domain order by domain")
-        before = theirs()
-        self.assertNotIn(b"replaced", self.site.ctl("schema", "status").stdout)
-        for _ in range(2):      # it may be run again
-            self.site.lab.sql((kit.TOP / "etc/postfixadmin.sql").read_text())
-        self.assertRegex(self.site.ctl("schema", "status").stdout.decode(), r"replaced +credentials, resolve")
-        # From the first login on there is a maildrop; the passwords are theirs.
-        self.ok("ann@theirs.example", "pencil")
-        self.ok("ann@theirs.example", "pencil")
-        self.refused("ann@theirs.example", "wrong")
-        self.refused("off@theirs.example", "pencil")
-        self.refused("nobody@theirs.example", "pencil")
-        # What holds for the domain holds at the first login already.
-        self.site.ctl("policy", "set", "--domain", "theirs.example", "pop3=no")
-        for _ in range(2):
-            self.refused("cat@theirs.example", "pencil", b"[SYS/PERM]")
-        self.site.ctl("policy", "clear", "--domain", "theirs.example")
-        # From the first mail on, too.
-        self.deliver("bob@theirs.example")
-        with self.site.login("bob@theirs.example", "pencil") as pop:
-            self.assertIn(b"Subject: hello", pop.retr(1))
-            pop.ok("QUIT")
-        for who in ("off@theirs.example", "nobody@theirs.example"):
-            with self.assertRaises(smtplib.SMTPRecipientsRefused):
-                self.deliver(who)
-        # Their quota, their password, their switch, at once.
-        with self.assertRaises(smtplib.SMTPException):
-            self.deliver("ann@theirs.example", "x" * 200000)
-        self.assertEqual(theirs(), before)
-        self.site.sql("update public.mailbox set password = '{PLAIN}new' where username = 'ann@theirs.example'")
-        self.refused("ann@theirs.example", "pencil")
-        self.ok("ann@theirs.example", "new")
-        self.site.sql("update public.mailbox set password = (select password from public.mailbox where username like 'bob@%')"
-                      " where username = 'ann@theirs.example'")
-        self.site.sql("update public.domain set active = false")
-        self.refused("ann@theirs.example", "pencil")
-        self.site.sql("update public.domain set active = true; delete from public.mailbox where username = 'bob@theirs.example'")
-        self.refused("bob@theirs.example", "pencil")
-        with self.assertRaises(smtplib.SMTPRecipientsRefused):
-            self.deliver("bob@theirs.example")
-        self.assertEqual(self.site.sql("select messages from postern.mailbox where address = 'bob@theirs.example'"), "1")
-        self.site.checked()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,225 @@
+-- Postern beside the accounts of another program: what all these files share.
+-- Not to be run by itself; README tells which file is yours.
+--
+-- The other program's tables say who exists, with which password, whether the
+-- account is active, and how much it may hold. Postern reads them at each login
+-- and for each recipient, and never writes to them. An account has a maildrop in
+-- Postern from its first login or its first mail on: it is "adopted".
+--
+-- A file for a program makes two functions, which give one row or none:
+--
+--     postern_accounts.by_login(text)      whom a client means that logs in
+--     postern_accounts.by_address(text)    whom a message is for
+--
+-- Two functions of Postern are replaced, as they are meant to be; `posternctl
+-- schema status` says so, and an upgrade of the schema leaves them alone.
+-- remove.sql brings Postern's own back.
+
+create schema if not exists postern_accounts;
+comment on schema postern_accounts is 'Postern: accounts of another program, see etc/accounts/README';
+revoke all on schema postern_accounts from public;
+
+do $$
+begin
+    if to_regtype('postern_accounts.account') is null then
+        create type postern_accounts.account as (
+            address     text,       -- in any case; compared without regard to it
+            password    text,       -- any form that Postern knows, see postern.conf(5); null: none is good
+            active      boolean,    -- false: no mail comes in, nobody logs in
+            pop3        boolean,    -- false: nobody logs in
+            delivers    boolean,    -- false: no mail comes in
+            quota       bigint      -- octets; null: no limit
+        );
+    end if;
+end
+$$;
+
+create table if not exists postern_accounts.adopted (
+    mailbox     bigint      not null primary key references postern.mailbox on delete cascade,
+    active      boolean     not null,
+    quota       bigint
+);
+comment on table  postern_accounts.adopted is 'mailboxes whose account is the other program''s; others are Postern''s own';
+comment on column postern_accounts.adopted.active is 'what the other program said last: only a change is carried over, so that what an operator sets with posternctl stays';
+
+-- truth: booleans, numbers, and the enums and texts that mean one.
+create or replace function postern_accounts.truth(p_value text) returns boolean
+language sql immutable set search_path = pg_catalog, pg_temp
+as $$
+    select lower(p_value collate "C") in ('1', 't', 'true', 'y', 'yes', 'on')
+$$;
+
+-- limit_of: of a quota in units of p_unit octets; 0 and less mean that there is none.
+create or replace function postern_accounts.limit_of(p_quota numeric, p_unit integer) returns bigint
+language sql immutable set search_path = pg_catalog, pg_temp
+as $$
+    select least(p_quota * p_unit, 9223372036854775807)::bigint where p_quota > 0
+$$;
+
+-- own: whether this mailbox is Postern's own: one with a password in Postern that
+-- was never adopted. The other program is not even asked for it.
+create or replace function postern_accounts.own(p_mailbox bigint) returns boolean
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return not exists (select from postern_accounts.adopted a where a.mailbox = p_mailbox)
+       and exists (select from postern.credential c where c.mailbox = p_mailbox);
+end
+$$;
+
+-- keep: the maildrop of an account, made where there is none, and what changed
+-- over there since the last time. Null where it is not active and never was.
+create or replace function postern_accounts.keep(p_account postern_accounts.account) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_address constant text := lower(p_account.address collate "C");
+    v_active constant boolean := coalesce(p_account.active, false);
+    v_mailbox bigint;
+    v_adopted boolean;
+begin
+    select m.mailbox, exists (select from postern_accounts.adopted a where a.mailbox = m.mailbox)
+      into v_mailbox, v_adopted from postern.mailbox m where m.address = v_address;
+    if v_mailbox is null and not v_active then
+        return null;
+    end if;
+    if not coalesce(v_adopted, false) then
+        if postern_accounts.own(v_mailbox) then
+            return null;
+        end if;
+        -- One tenant for all of them, unless the domain is there already.
+        v_mailbox := postern.adopt(v_address, 'accounts');
+        insert into postern_accounts.adopted (mailbox, active) values (v_mailbox, true) on conflict (mailbox) do nothing;
+    end if;
+    update postern_accounts.adopted a set active = v_active, quota = p_account.quota
+     where a.mailbox = v_mailbox and (a.active, a.quota) is distinct from (v_active, p_account.quota);
+    if found then
+        update postern.mailbox m set enabled = v_active, quota = p_account.quota where m.mailbox = v_mailbox;
+    end if;
+    return v_mailbox;
+end
+$$;
+
+-- gone: an account that was adopted and is not there any more. Its mail is kept,
+-- and comes back to it should the account come back.
+create or replace function postern_accounts.gone(p_mailbox bigint) returns void
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update postern_accounts.adopted a set active = false where a.mailbox = p_mailbox and a.active;
+    if found then
+        update postern.mailbox m set enabled = false where m.mailbox = p_mailbox;
+    end if;
+end
+$$;
+
+-- recipient: what is to be known of an address before Postern resolves it.
+-- False where the other program wants no mail for it.
+create or replace function postern_accounts.recipient(p_address text) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+    a postern_accounts.account;
+    v_mailbox bigint;
+begin
+    select m.mailbox into v_mailbox from postern.mailbox m where m.address = p_address;
+    if postern_accounts.own(v_mailbox) then
+        return true;
+    end if;
+    -- A database that compares without regard to case, accents or blanks gives
+    -- more than it was asked for.
+    select * into a from postern_accounts.by_address(p_address) f where lower(f.address collate "C") = p_address limit 1;
+    if not found then
+        perform postern_accounts.gone(v_mailbox);
+        return true;
+    end if;
+    perform postern_accounts.keep(a);
+    return coalesce(a.delivers, true);
+end
+$$;
+
+-- ----------------------------------------------- the two functions of Postern
+
+do $$
+begin
+    if to_regprocedure('postern.credentials_local(text)') is null then
+        alter function postern.credentials(text) rename to credentials_local;
+        revoke all on function postern.credentials_local(text) from public, postern_auth;
+    end if;
+    if to_regprocedure('postern.resolve_local(text[], text[], bigint, text)') is null then
+        alter function postern.resolve(text[], text[], bigint, text) rename to resolve_local;
+        revoke all on function postern.resolve_local(text[], text[], bigint, text) from public, postern_lmtp;
+    end if;
+end
+$$;
+
+-- Its columns are a promise to the auth helper.
+create or replace function postern.credentials(p_address text)
+returns table (mailbox bigint, address text, active boolean, kind text, label text, secret text)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_mailbox bigint;
+    v_address text;
+    v_theirs bigint;
+    a postern_accounts.account;
+begin
+    select c.mailbox, c.address into v_mailbox, v_address from postern.credentials_local(p_address) c limit 1;
+    if not coalesce(postern_accounts.own(v_mailbox), false) then
+        select * into a from postern_accounts.by_login(p_address) f limit 1;
+        if a.address is null and v_address <> p_address then
+            -- By the name of a domain that is another name of theirs.
+            select * into a from postern_accounts.by_login(v_address) f limit 1;
+        end if;
+        if a.address is not null then
+            v_theirs := postern_accounts.keep(a);
+        end if;
+        if v_theirs is not null then
+            return query select v_theirs, lower(a.address collate "C"), m.enabled and d.enabled and t.enabled and coalesce(a.pop3, true),
+                                'password', '', a.password
+                           from postern.mailbox m
+                           join postern.domain d on d.domain = m.domain
+                           join postern.tenant t on t.tenant = d.tenant
+                          where m.mailbox = v_theirs;
+            return;
+        end if;
+        if exists (select from postern_accounts.adopted x where x.mailbox = v_mailbox) then
+            perform postern_accounts.gone(v_mailbox);
+            return;
+        end if;
+    end if;
+    return query select c.mailbox, c.address, c.active, c.kind, c.label, c.secret from postern.credentials_local(p_address) c;
+end
+$$;
+
+-- Postern's own does all that there is to do, once the accounts are known to it.
+create or replace function postern.resolve(p_addresses text[], p_bases text[], p_octets bigint, p_postmaster text)
+returns table (n integer, verdict integer, mailbox bigint)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_address text;
+    v_refuses bigint[];
+begin
+    foreach v_address in array p_addresses || p_bases loop
+        continue when v_address is null;
+        if not postern_accounts.recipient(v_address) then
+            v_refuses := v_refuses || (select m.mailbox from postern.mailbox m where m.address = v_address);
+        end if;
+    end loop;
+    return query
+        select r.n, case when r.mailbox = any (v_refuses) then 3 else r.verdict end,
+               case when r.mailbox = any (v_refuses) then null else r.mailbox end
+          from postern.resolve_local(p_addresses, p_bases, p_octets, p_postmaster) r;
+end
+$$;
+
+revoke all on function postern.credentials(text), postern.resolve(text[], text[], bigint, text) from public;
+revoke all on all functions in schema postern_accounts from public;
+grant execute on function postern.credentials(text) to postern_auth;
+grant execute on function postern.resolve(text[], text[], bigint, text) to postern_lmtp;
+
+-- Whoever was verified by the secrets of before is verified again.
+update postern.policy_version set version = postern.next_proof(version);
