@@ -32,7 +32,7 @@ enum ctl_exit db_connect(struct ctl *c)
 
     if (conninfo == NULL) {
         end = ctl_error(CTL_FAILED, "bad connection words: %s", error);
-        mem_free(error);
+        mem_drop(&error);
         return end;
     }
     c->db = PQconnectdb(conninfo);

@@ -19,6 +19,7 @@
 #include "auth/mechanism.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
+#include "daemon/net/listener.h"
 #include "daemon/net/proxy_gate.h"
 #include "storage/conninfo.h"
 
@@ -77,6 +78,15 @@ static void problemf(struct config_report *r, int line, const char *fmt, ...)
 
 /* ----------------------------------------------------------------- checks */
 
+/* Sockets that are passed to us are none of our making, whatever we could make. */
+static void check_family(const char *option, const char *address, int line, unsigned flags, struct config_report *r)
+{
+    const char *needs = flags & CONFIG_LISTENERS ? listener_needs(address) : NULL;
+
+    if (needs != NULL)
+        problemf(r, line, "%s: \"%s\" needs %s, which this system does not have", option, address, needs);
+}
+
 static void check_log(struct config *c, unsigned flags, struct config_report *r)
 {
     static const char *const levels[] = {
@@ -112,6 +122,8 @@ static void check_log(struct config *c, unsigned flags, struct config_report *r)
     if (c->control.metrics_listen[0] != '\0' && !control_metrics_address(c->control.metrics_listen, host, &port))
         problemf(r, 0, "metrics_listen: \"%s\" is not an address and a port, as in 127.0.0.1:9110 or [::1]:9110",
                  c->control.metrics_listen);
+    else if (c->control.metrics_listen[0] != '\0')
+        check_family("metrics_listen", host, 0, flags, r);
 }
 
 /* Returns the user's id, or -1 after a problem. */
@@ -157,7 +169,7 @@ static void check_users(const struct config *c, struct config_report *r)
         problemf(r, 0, "auth_user: is the same as user: a worker could look into a helper");
 }
 
-static void check_address(const struct listener_settings *l, int line, struct config_report *r)
+static void check_address(const struct listener_settings *l, int line, unsigned flags, struct config_report *r)
 {
     unsigned char ip[sizeof(struct in6_addr)];
     const char *a = l->address;
@@ -170,6 +182,8 @@ static void check_address(const struct listener_settings *l, int line, struct co
                      sizeof ((struct sockaddr_un *)NULL)->sun_path - 1);
     } else if (strcmp(a, "*") != 0 && inet_pton(AF_INET, a, ip) != 1 && inet_pton(AF_INET6, a, ip) != 1) {
         problemf(r, line, "listeners: address: \"%s\" is not an IPv4 or IPv6 address, \"*\" or an absolute path", a);
+    } else {
+        check_family("listeners: address", a, line, flags, r);
     }
 }
 
@@ -181,7 +195,7 @@ static void check_lmtp_listener(const struct listener_settings *l, int line, str
     if (trust == NULL)
         problemf(r, line, "listeners: allow: %s", error);
     trust_free(&trust);
-    mem_free(error);
+    mem_drop(&error);
     if (l->tls[0] != '\0' && strcmp(l->tls, "none") != 0)
         problemf(r, line, "listeners: tls is for POP3: let the mail server come by loopback or a unix socket");
     /* RFC 2033 section 5: never on the port of SMTP. LMTP has none of its own. */
@@ -213,7 +227,7 @@ static void check_proxy(const struct listener_settings *l, int line, struct conf
     if (l->proxy[0] == '\0' && l->proxy_tls)
         problemf(r, line, "listeners: proxy_tls: there is no proxy");
     proxy_trust_free(&trust);
-    mem_free(error);
+    mem_drop(&error);
 }
 
 static void check_cleartext(const struct listener_settings *l, int line, struct config_report *r)
@@ -321,7 +335,7 @@ void config_check_listeners(const struct config *c, unsigned flags, struct confi
         const struct listener_settings *l = config_listener(c, i);
         int line = c->listeners.lines[i];
 
-        check_address(l, line, r);
+        check_address(l, line, flags, r);
         check_unix_listener(l, line, r);
         check_name(c, i, r);
         check_proxy(l, line, r);
@@ -349,7 +363,7 @@ static char *check_conninfo(const struct config *c, const char *option, const ch
 
     if (conninfo == NULL) {
         problemf(r, 0, "%s: %s", option, error != NULL ? error : "is not a connection string");
-        mem_free(error);
+        mem_drop(&error);
     }
     return conninfo;
 }
@@ -363,7 +377,7 @@ static void check_database(struct config *c, struct config_report *r)
     /* A fault of what is common would be told three times. */
     if (common == NULL) {
         problemf(r, 0, "database: %s", error != NULL ? error : "is not a connection string");
-        mem_free(error);
+        mem_drop(&error);
         return;
     }
     secret_wipe(common, strlen(common));

@@ -215,7 +215,7 @@ static void start_lmtp(struct inetd *s, const struct config *config, int in, int
 
     if (trust == NULL) {
         log_error(NULL, "listeners: allow: %s", error);
-        mem_free(error);
+        mem_drop(&error);
         inetd_refuse(out, "421 4.3.5 the configuration of this server is broken\r\n");
         close(in);
         if (out != in)

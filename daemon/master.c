@@ -115,7 +115,7 @@ static void open_control(struct master *m)
 
     if (operator_listen(m->operators, m->config->control.control_socket, &error) < 0)
         log_warning(NULL, "no control socket: %s", error);
-    mem_free(error);
+    mem_drop(&error);
 }
 
 /* What was proven stays so over a reload, and an upgrade, unless there is to be room for another number. */
@@ -151,7 +151,7 @@ static bool reload_config(struct master *m)
     sockets = sockets_bind(config, m->sockets, &error);
     if (sockets == NULL) {
         reload_failed(m, "%s", error);
-        mem_free(error);
+        mem_drop(&error);
         config_free(&config);
         return false;
     }
@@ -412,7 +412,7 @@ static bool first_sockets(struct master *m)
     }
     if (m->sockets == NULL)
         tell(m, true, "%s", error);
-    mem_free(error);
+    mem_drop(&error);
     return m->sockets != NULL;
 }
 
@@ -438,7 +438,7 @@ static bool first_schema(const struct master *m)
         tell(m, true, "%s", text);
     else if (outcome < 0)
         tell(m, false, "%s; logins get [SYS/TEMP] until it can be", text);
-    mem_free(text);
+    mem_drop(&text);
     return outcome != 0;
 }
 

@@ -66,7 +66,7 @@ void master_metrics(struct master *m, uint64_t now)
         log_warning(NULL, "no metrics: %s; trying again", error != NULL ? error : strerror(errno));
     if (m->metrics < 0)
         m->metrics = 0;
-    mem_free(error);
+    mem_drop(&error);
 }
 
 bool master_metrics_reap(struct master *m, pid_t pid)

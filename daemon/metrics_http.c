@@ -34,7 +34,7 @@ int metrics_http_bind(const char *text, char **error_r)
     uint16_t port;
 
     if (!control_metrics_address(text, host, &port)) {
-        *error_r = mem_str("metrics_listen must be an address and a port, as in 127.0.0.1:9110 or [::1]:9110");
+        mem_error(error_r, "metrics_listen must be an address and a port, as in 127.0.0.1:9110 or [::1]:9110");
         return -1;
     }
     count = listener_bind(host, port, BACKLOG, fds, error_r);

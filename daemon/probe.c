@@ -63,9 +63,9 @@ int probe_schema(struct config *config, char **text_r)
     int fds[2], status = 0;
     pid_t parent = getpid(), pid;
 
-    *text_r = NULL;
+    mem_drop(text_r);
     if (pipe2(fds, O_CLOEXEC) < 0) {
-        *text_r = mem_str(strerror(errno));
+        mem_error(text_r, "%s", strerror(errno));
         return -1;
     }
     pid = fork();
@@ -77,22 +77,19 @@ int probe_schema(struct config *config, char **text_r)
         while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
             continue;
     } else {
-        *text_r = mem_str(strerror(errno));
+        mem_error(text_r, "%s", strerror(errno));
     }
     close(fds[0]);
     if (pid < 0)
         return -1;
 
     if (WIFEXITED(status) && WEXITSTATUS(status) == PROBE_GOOD) {
-        mem_free(*text_r);
-        *text_r = NULL;
+        mem_drop(text_r);
         return 1;
     }
     if (WIFEXITED(status) && WEXITSTATUS(status) == PROBE_AWAY)
         return -1;
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != PROBE_WRONG) {
-        mem_free(*text_r);
-        *text_r = mem_str("could not look at the schema of the database: a process could not be made for it");
-    }
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != PROBE_WRONG)
+        mem_error(text_r, "could not look at the schema of the database: a process could not be made for it");
     return 0;
 }

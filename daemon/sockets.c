@@ -9,7 +9,6 @@
 
 #include <grp.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -65,6 +64,30 @@ static void use_on(struct sockets_place *p, const struct sockets_place *old, int
         (void)listen(p->fds[i], (int)backlog);      /* once more: it may have changed */
 }
 
+/* A family that was missing may be there by now. */
+static void complete(struct sockets_place *p, const struct listener_settings *l)
+{
+    char *error = NULL;
+    int count = p->count < LISTENER_MAX_FDS && strcmp(l->address, "*") == 0
+                ? listener_bind_rest((uint16_t)l->port, (int)l->backlog, p->fds, p->count, &error) : (int)p->count;
+
+    if (count < 0)
+        log_warning(NULL, "%s", error);
+    else if ((size_t)count > p->count)
+        log_info(NULL, "listening on * port %lld by both families now", (long long)l->port);
+    if (count > 0)
+        p->count = (size_t)count;
+    mem_drop(&error);
+}
+
+static void say_what_is_missing(const struct sockets_place *p, const struct listener_settings *l)
+{
+    const char *lacks = strcmp(l->address, "*") == 0 ? listener_lacks(p->fds, p->count) : NULL;
+
+    if (lacks != NULL)
+        log_warning(NULL, "listening on * port %lld without %s, which this system does not have", (long long)l->port, lacks);
+}
+
 static int bind_listener(const struct listener_settings *l, int *fds_r, char **error_r)
 {
     const struct group *group = l->group[0] != '\0' ? getgrnam(l->group) : NULL;
@@ -99,14 +122,6 @@ static bool find_named(const struct config *config, const char *name, size_t len
     return false;
 }
 
-static char *no_such_name(const char *name, size_t len)
-{
-    char text[384];
-
-    snprintf(text, sizeof text, "a socket was passed under the name \"%.*s\": no listener has this name", (int)(len < 256 ? len : 256), name);
-    return mem_str(text);
-}
-
 struct sockets *sockets_adopt(const struct config *config, const int *fds, size_t count, const char *names, char **error_r)
 {
     struct sockets *s = mem_zalloc(sizeof *s);
@@ -118,7 +133,8 @@ struct sockets *sockets_adopt(const struct config *config, const int *fds, size_
         size_t len = by_name ? strcspn(name, ":") : 0;
 
         if (by_name && !find_named(config, name, len, &listener)) {
-            *error_r = no_such_name(name, len);
+            mem_error(error_r, "a socket was passed under the name \"%.*s\": no listener has this name",
+                      (int)(len < 256 ? len : 256), name);
             mem_free(s->fds);
             mem_free(s->listener);
             mem_free(s);
@@ -149,6 +165,7 @@ struct sockets *sockets_bind(const struct config *config, const struct sockets *
 
         if (before != NULL) {
             use_on(p, before, l->backlog);
+            complete(p, l);
         } else {
             made = bind_listener(l, p->fds, error_r);
             if (made < 0) {
@@ -166,6 +183,7 @@ struct sockets *sockets_bind(const struct config *config, const struct sockets *
             log_info(NULL, "listening on %s", l->address);
         else if (before == NULL)
             log_info(NULL, "listening on %s port %lld", l->address, (long long)l->port);
+        say_what_is_missing(p, l);
     }
     return s;
 }

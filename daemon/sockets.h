@@ -23,15 +23,16 @@ struct sockets {
 /*
  * Binds what the configuration lists. Where old (may be NULL) has the same
  * address and port already its descriptors are used on, so that no connection
- * that waits in them is refused; an adopted old is used on as it is. Returns
- * NULL with a text to mem_free() in *error_r, and nothing has changed.
+ * that waits in them is refused; an adopted old is used on as it is. "*" where
+ * the system has one family only is that one, and a line of the log. Returns
+ * NULL with a text (mem_error()) in *error_r, and nothing has changed.
  */
 struct sockets *sockets_bind(const struct config *config, const struct sockets *old, char **error_r);
 /*
  * Sockets that somebody else has bound. Where the configuration names
  * listeners and names (colons in between, or NULL) those of the sockets, each
  * goes with the listener of its name; else the i-th one with the i-th listener.
- * Returns NULL with a text to mem_free() in *error_r for a name that no listener has.
+ * Returns NULL with a text (mem_error()) in *error_r for a name that no listener has.
  */
 struct sockets *sockets_adopt(const struct config *config, const int *fds, size_t count, const char *names, char **error_r);
 /* None yet; and a bound socket that another master has made, for sockets_bind() to find. */

@@ -150,7 +150,7 @@ static void read_trust(struct worker *w)
         if (w->trust[i] == NULL) {
             /* It was checked; a user has vanished since. Then only this host's own may come. */
             log_error(NULL, "listeners: allow: %s", error);
-            mem_free(error);
+            mem_drop(&error);
             w->trust[i] = trust_new("user:0", &error);
         }
     }

@@ -51,8 +51,11 @@ static PQconninfoOption *parse(const char *conninfo, char **error_r)
     char *why = NULL;
     PQconninfoOption *options = PQconninfoParse(conninfo, &why);
     if (options == NULL) {
-        size_t len = why != NULL ? strcspn(why, "\n") : 0;
-        *error_r = len > 0 ? mem_strn(why, len) : mem_str("connection string cannot be parsed");
+        int len = why != NULL ? (int)strcspn(why, "\n") : 0;
+        if (len > 0)
+            mem_error(error_r, "%.*s", len, why);
+        else
+            mem_error(error_r, "connection string cannot be parsed");
         PQfreemem(why);
     }
     return options;

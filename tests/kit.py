@@ -3,6 +3,7 @@
 It must never repair what it sees: a wrong octet has to reach the test.
 """
 import ctypes
+import errno
 import importlib.machinery
 import importlib.util
 import os
@@ -566,3 +567,24 @@ def fds(pid):
         return len(os.listdir(f"/proc/{pid}/fd"))
     except PermissionError:
         return -1
+
+
+class _Comparison(ctypes.Structure):
+    """scmp_arg_cmp of libseccomp."""
+    _fields_ = [("arg", ctypes.c_uint), ("op", ctypes.c_int), ("a", ctypes.c_uint64), ("b", ctypes.c_uint64)]
+
+
+def without_family(*families):
+    """For preexec_fn: socket() of these fails, as with systemd's RestrictAddressFamilies or a kernel without them."""
+    lib = ctypes.CDLL("libseccomp.so.2", use_errno=True)
+    lib.seccomp_init.restype = ctypes.c_void_p
+    call = lib.seccomp_syscall_resolve_name(b"socket")
+
+    def apply():
+        context = ctypes.c_void_p(lib.seccomp_init(ctypes.c_uint32(0x7FFF0000)))            # SCMP_ACT_ALLOW
+        for family in families:
+            rule = (_Comparison * 1)(_Comparison(0, 4, int(family), 0))                     # SCMP_CMP_EQ
+            lib.seccomp_rule_add_array(context, ctypes.c_uint32(0x00050000 | errno.EAFNOSUPPORT), call, 1, rule)
+        if lib.seccomp_load(context) != 0:
+            os._exit(97)
+    return apply

@@ -5,7 +5,9 @@
  */
 #include "daemon/base/mem.h"
 
+#include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,6 +76,24 @@ _Noreturn void mem_exhausted(size_t size)
 void mem_free(void *p)
 {
     free(p);
+}
+
+void mem_drop(char **text)
+{
+    mem_free(*text);
+    *text = NULL;
+}
+
+void mem_error(char **error_r, const char *fmt, ...)
+{
+    char text[1024], *before = *error_r;    /* which may be one of the arguments */
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    *error_r = mem_str(text);
+    mem_free(before);
 }
 
 _Noreturn void mem_assert_failed(const char *what, const char *file, int line)

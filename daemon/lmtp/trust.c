@@ -74,19 +74,12 @@ static int parse_user(struct span word, uid_t *user_r)
     return pw != NULL;
 }
 
-static void complain(char **error_r, struct span word, const char *what)
-{
-    size_t size = word.len + strlen(what) + 8;
-    *error_r = mem_alloc(size);
-    snprintf(*error_r, size, "\"%.*s\" %s", (int)word.len, word.at, what);
-}
-
 struct trust *trust_new(const char *allow, char **error_r)
 {
     struct trust *trust = mem_zalloc(sizeof *trust);
     static const struct span user = { "user:", 5 };
 
-    *error_r = NULL;
+    mem_drop(error_r);
     const char *p = allow + strspn(allow, " ,\t");
     while (*p != '\0' && *error_r == NULL) {
         struct span word = { p, strcspn(p, " ,\t") };
@@ -97,13 +90,13 @@ struct trust *trust_new(const char *allow, char **error_r)
             if (parse_user((struct span){ word.at + user.len, word.len - user.len }, &trust->users[trust->user_count]) == 1)
                 trust->user_count++;
             else
-                complain(error_r, word, "is not a user of this host");
+                mem_error(error_r, "\"%.*s\" is not a user of this host", (int)word.len, word.at);
         } else {
             trust->networks = mem_resize(trust->networks, trust->network_count + 1, sizeof trust->networks[0]);
             if (parse_network(word, &trust->networks[trust->network_count]))
                 trust->network_count++;
             else
-                complain(error_r, word, "is not an address, a network or user:NAME");
+                mem_error(error_r, "\"%.*s\" is not an address, a network or user:NAME", (int)word.len, word.at);
         }
     }
     if (*error_r != NULL)

@@ -13,7 +13,7 @@ struct trust;
  * "::1"), networks ("10.0.0.0/8", "2001:db8::/32"), users of this host
  * ("user:postfix", "user:1001") for unix sockets. Without a network in it only
  * loopback addresses may connect by TCP; without a user in it the mode of the
- * socket decides. NULL with the reason in *error_r (to mem_free()) if a word is
+ * socket decides. NULL with the reason in *error_r (mem_error()) if a word is
  * none of these, or its user does not exist.
  */
 struct trust *trust_new(const char *allow, char **error_r);

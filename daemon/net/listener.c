@@ -14,9 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -37,18 +35,6 @@ union address {
     struct sockaddr_in6 in6;
     struct sockaddr_un un;
 };
-
-static char *prose(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
-static char *prose(const char *fmt, ...)
-{
-    char text[512];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(text, sizeof text, fmt, args);
-    va_end(args);
-    return mem_str(text);
-}
 
 /* A listening descriptor, or -1 with errno. */
 static int listen_at(const union address *address, socklen_t len, int backlog)
@@ -97,7 +83,7 @@ int listener_bind_path(const char *path, mode_t mode, gid_t group, int backlog, 
     union address address = { .un = { .sun_family = AF_UNIX } };
 
     if (strlen(path) >= sizeof address.un.sun_path) {
-        *error_r = prose("could not listen at %s: the path is too long", path);
+        mem_error(error_r, "could not listen at %s: the path is too long", path);
         return -1;
     }
     strcpy(address.un.sun_path, path);
@@ -107,13 +93,15 @@ int listener_bind_path(const char *path, mode_t mode, gid_t group, int backlog, 
     umask(before);
     if (*fd_r >= 0 && (group == (gid_t)-1 || chown(path, (uid_t)-1, group) == 0) && chmod(path, mode) == 0)
         return 1;
-    *error_r = prose("could not listen at %s: %s", path, strerror(errno));
-    if (*fd_r >= 0)
+    mem_error(error_r, "could not listen at %s: %s", path, strerror(errno));
+    if (*fd_r >= 0) {
+        unlink(path);
         close(*fd_r);
+    }
     return -1;
 }
 
-/* 1; 0 where the machine does not have the family; -1 and the prose. */
+/* 1; 0 where the system does not have the family; -1. The last two with the prose. */
 static int bind_internet(const union address *address, const char *shown, uint16_t port, int backlog, int *fd_r, char **error_r)
 {
     socklen_t len = address->any.sa_family == AF_INET ? sizeof address->in : sizeof address->in6;
@@ -122,45 +110,98 @@ static int bind_internet(const union address *address, const char *shown, uint16
     if (*fd_r >= 0)
         return 1;
     int why = errno;
-    *error_r = prose("could not listen at %s port %u: %s", shown, port, strerror(why));
+    mem_error(error_r, "could not listen at %s port %u: %s", shown, port, strerror(why));
     return why == EAFNOSUPPORT || why == EADDRNOTAVAIL ? 0 : -1;
 }
 
-static int bind_all(const union address *v4, const union address *v6, uint16_t port, int backlog, int *fds_r, char **error_r)
+static union address any_address(sa_family_t family, uint16_t port)
 {
-    int first = bind_internet(v4, "*", port, backlog, &fds_r[0], error_r);
-    if (first < 0)
-        return -1;
-    if (first == 0)
-        mem_free(*error_r);
-    int second = bind_internet(v6, "*", port, backlog, &fds_r[first], error_r);
-    if (second == 1 || (second == 0 && first == 1)) {
-        if (second == 0)
-            mem_free(*error_r);
-        return first + second;
+    if (family == AF_INET)
+        return (union address){ .in = { .sin_family = AF_INET, .sin_port = htons(port) } };
+    return (union address){ .in6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) } };
+}
+
+static sa_family_t family_of(int fd)
+{
+    union address address = { .any = { .sa_family = AF_UNSPEC } };
+    socklen_t len = sizeof address;
+
+    (void)getsockname(fd, &address.any, &len);
+    return address.any.sa_family;
+}
+
+const char *listener_lacks(const int *fds, size_t count)
+{
+    if (count != 1)
+        return count == 0 ? "IPv4 and IPv6" : NULL;
+    return family_of(fds[0]) == AF_INET ? "IPv6" : "IPv4";
+}
+
+int listener_bind_rest(uint16_t port, int backlog, int fds[LISTENER_MAX_FDS], size_t count, char **error_r)
+{
+    static const sa_family_t families[LISTENER_MAX_FDS] = { AF_INET, AF_INET6 };
+    size_t had = count;
+
+    for (size_t i = 0; i < LISTENER_MAX_FDS; i++) {
+        const union address any = any_address(families[i], port);
+
+        if (had > 0 && family_of(fds[0]) == families[i])
+            continue;
+        switch (bind_internet(&any, "*", port, backlog, &fds[count], error_r)) {
+        case 1:
+            count++;
+            break;
+        case 0:
+            break;
+        default:
+            while (count > had)
+                close(fds[--count]);
+            return -1;
+        }
     }
-    if (first == 1)
-        close(fds_r[0]);
-    return -1;
+    if (count == 0)
+        return -1;
+    mem_drop(error_r);
+    return (int)count;
 }
 
 int listener_bind(const char *address, uint16_t port, int backlog, int fds_r[LISTENER_MAX_FDS], char **error_r)
 {
-    union address v4 = { .in = { .sin_family = AF_INET, .sin_port = htons(port) } };
-    union address v6 = { .in6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) } };
+    union address v4 = any_address(AF_INET, port), v6 = any_address(AF_INET6, port);
     const union address *one = &v4;
 
     if (address[0] == '/')
         return listener_bind_path(address, 0666, (gid_t)-1, backlog, fds_r, error_r);
     if (strcmp(address, "*") == 0)
-        return bind_all(&v4, &v6, port, backlog, fds_r, error_r);
+        return listener_bind_rest(port, backlog, fds_r, 0, error_r);
     if (inet_pton(AF_INET6, address, &v6.in6.sin6_addr) == 1) {
         one = &v6;
     } else if (inet_pton(AF_INET, address, &v4.in.sin_addr) != 1) {
-        *error_r = prose("could not listen at %s: not an address", address);
+        mem_error(error_r, "could not listen at %s: not an address", address);
         return -1;
     }
     return bind_internet(one, address, port, backlog, fds_r, error_r) == 1 ? 1 : -1;
+}
+
+static bool has_family(int family)
+{
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return errno != EAFNOSUPPORT;
+    close(fd);
+    return true;
+}
+
+const char *listener_needs(const char *address)
+{
+    unsigned char octets[sizeof(struct in6_addr)];
+
+    if (strcmp(address, "*") == 0)
+        return has_family(AF_INET) || has_family(AF_INET6) ? NULL : "IPv4 and IPv6";
+    if (inet_pton(AF_INET, address, octets) == 1)
+        return has_family(AF_INET) ? NULL : "IPv4";
+    return inet_pton(AF_INET6, address, octets) == 1 && !has_family(AF_INET6) ? "IPv6" : NULL;
 }
 
 /* --- the worker's half --- */

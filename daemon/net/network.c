@@ -106,9 +106,7 @@ struct network_list *network_list_new(const char *text, char **error_r)
         p += strspn(p, " ,\t");
         list->networks = mem_resize(list->networks, list->count + 1, sizeof list->networks[0]);
         if (!parse_network(word, &list->networks[list->count])) {
-            size_t size = word.len + sizeof "\"\" is not an address or a network";
-            *error_r = mem_alloc(size);
-            snprintf(*error_r, size, "\"%.*s\" is not an address or a network", (int)word.len, word.at);
+            mem_error(error_r, "\"%.*s\" is not an address or a network", (int)word.len, word.at);
             network_list_free(&list);
             return NULL;
         }

@@ -25,7 +25,7 @@ void network_text(const struct network_address *address, unsigned prefix, char o
 
 /*
  * Addresses and networks ("192.0.2.1", "10.0.0.0/8", "2001:db8::/32"), parted
- * by spaces or commas. NULL with the reason in *error_r (to mem_free()) if a
+ * by spaces or commas. NULL with the reason in *error_r (mem_error()) if a
  * word is none.
  */
 struct network_list *network_list_new(const char *text, char **error_r);

@@ -21,7 +21,7 @@ struct proxy_trust;
 /*
  * Who may send a header: networks as of network_list_new(), or "unix" for who
  * comes by a unix socket (whose mode says who that can be). NULL with the
- * reason in *error_r (to mem_free()).
+ * reason in *error_r (mem_error()).
  */
 struct proxy_trust *proxy_trust_new(const char *text, char **error_r);
 void proxy_trust_free(struct proxy_trust **trust);

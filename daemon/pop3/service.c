@@ -69,7 +69,7 @@ int pop3_settings_check(const struct pop3_settings *settings, options_problem *p
         snprintf(text, sizeof text, "pop3_limit_exempt: %.200s", error);
         problem(arg, file, 0, text);
         problems++;
-        mem_free(error);
+        mem_drop(&error);
     }
     network_list_free(&exempt);
     if (!mechanisms_parse(settings->sasl_mechanisms, &set, &wrong)) {

@@ -46,7 +46,7 @@ static void check_network(const char *text)
     struct network_list *list = network_list_new(text, &error);
 
     MUST((list == NULL) == (error != NULL));
-    mem_free(error);
+    mem_drop(&error);
     if (network_of_peer(text, &a)) {
         (void)(list != NULL && network_list_has(list, &a));
         network_cut(&a, 64);
@@ -75,14 +75,14 @@ static void check_others(const char *text, struct span in)
     if (strstr(text, "user:") == NULL) {
         trust = trust_new(text, &error);
         MUST((trust == NULL) == (error != NULL));
-        mem_free(error);
+        mem_drop(&error);
         trust_free(&trust);
     }
     error = NULL;
     conninfo = conninfo_merge(text, "user=postern_mail", "fuzz", &error);
     MUST((conninfo == NULL) == (error != NULL));
     mem_free(conninfo);
-    mem_free(error);
+    mem_drop(&error);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -85,10 +85,10 @@ static void errors_have_a_text(void **state)
         assert_null(conninfo_merge(broken[i], "user=x", "t", &error));
         assert_non_null(error);
         assert_true(strlen(error) > 0 && strchr(error, '\n') == NULL);
-        mem_free(error);
+        mem_drop(&error);
         assert_null(conninfo_merge("dbname=x", broken[i], "t", &error));
         assert_non_null(error);
-        mem_free(error);
+        mem_drop(&error);
     }
 }
 

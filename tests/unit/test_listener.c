@@ -9,9 +9,11 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -88,7 +90,7 @@ static uint16_t bind_free(const char *address, int fds[LISTENER_MAX_FDS], int *c
         *count_r = listener_bind(address, port, 16, fds, &error);
         if (*count_r > 0)
             return port;
-        mem_free(error);
+        mem_drop(&error);
     }
     fail();
     return 0;
@@ -115,7 +117,7 @@ static bool have_ipv6(void)
     if (n == 1)
         close(fds[0]);
     else
-        mem_free(error);
+        mem_drop(&error);
     return n == 1;
 }
 
@@ -161,6 +163,83 @@ static void v6_only(void **state)
     close(v6[0]);
 }
 
+/* As a kernel without it, or systemd's RestrictAddressFamilies. */
+static void take_family(int family)
+{
+    scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
+    const struct scmp_arg_cmp is = SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)family, 0);
+
+    if (f == NULL || seccomp_rule_add_array(f, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1, &is) != 0 || seccomp_load(f) != 0)
+        _exit(77);
+}
+
+/* In a child, as a filter stays for ever: what it saw in its exit status. */
+static int without(int first, int second)
+{
+    int fds[LISTENER_MAX_FDS], seen = 0;
+    char *error = NULL;
+    uint16_t port = (uint16_t)(31000 + getpid() % 1000);
+
+    take_family(first);
+    if (second != 0)
+        take_family(second);
+    int n = listener_bind("*", port, 16, fds, &error);
+    if (second != 0)
+        return n == -1 && strstr(error, "not supported") != NULL && listener_needs("*") != NULL ? 0 : 1;
+    if (n != 1 || error != NULL)
+        return 2;
+    const char *lacks = first == AF_INET ? "IPv4" : "IPv6";
+    seen = strcmp(listener_lacks(fds, 1), lacks) == 0 && listener_needs("*") == NULL ? 0 : 3;
+    /* Once more, as at a reload: the one that is there stays. */
+    if (listener_bind_rest(port, 16, fds, 1, &error) != 1 || error != NULL)
+        return 4;
+    /* By name it is an error, and known before. */
+    const char *missing = first == AF_INET ? "127.0.0.1" : "::1", *there = first == AF_INET ? "::1" : "127.0.0.1";
+    if (listener_bind(missing, 1, 16, fds, &error) != -1 || error == NULL || listener_needs(there) != NULL)
+        return 5;
+    mem_drop(&error);
+    return strcmp(listener_needs(missing), lacks) == 0 ? seen : 6;
+}
+
+static void a_family_is_missing(void **state)
+{
+    static const int taken_away[][2] = { { AF_INET6, 0 }, { AF_INET, 0 }, { AF_INET, AF_INET6 } };
+    (void)state;
+
+    for (size_t i = 0; i < sizeof taken_away / sizeof taken_away[0]; i++) {
+        int status;
+        if (taken_away[i][0] == AF_INET && taken_away[i][1] == 0 && !have_ipv6())
+            continue;
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(without(taken_away[i][0], taken_away[i][1]));
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
+    }
+}
+
+/* "*" that had one family only gets the other one when it is there. */
+static void a_family_comes_back(void **state)
+{
+    int fds[LISTENER_MAX_FDS], both[LISTENER_MAX_FDS], n;
+    char *error = NULL;
+    (void)state;
+
+    if (!have_ipv6())
+        skip();
+    uint16_t port = bind_free("*", both, &n);
+    close(both[0]);
+    close(both[1]);
+    assert_int_equal(listener_bind("::", port, 16, fds, &error), 1);
+    assert_string_equal(listener_lacks(fds, 1), "IPv4");
+    assert_int_equal(listener_bind_rest(port, 16, fds, 1, &error), 2);
+    assert_null(listener_lacks(fds, 2));
+    assert_null(error);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 static void refusals(void **state)
 {
     (void)state;
@@ -170,16 +249,16 @@ static void refusals(void **state)
     assert_int_equal(listener_bind("127.0.0.1", port, 16, again, &error), -1);
     snprintf(expected, sizeof expected, "could not listen at 127.0.0.1 port %u: Address already in use", port);
     assert_string_equal(error, expected);
-    mem_free(error);
+    mem_drop(&error);
     assert_int_equal(listener_bind("*", port, 16, again, &error), -1);
     snprintf(expected, sizeof expected, "could not listen at * port %u: Address already in use", port);
     assert_string_equal(error, expected);
-    mem_free(error);
+    mem_drop(&error);
     assert_int_equal(listener_bind("localhost", port, 16, again, &error), -1);
     assert_string_equal(error, "could not listen at localhost: not an address");
-    mem_free(error);
+    mem_drop(&error);
     assert_int_equal(listener_bind("192.0.2.1", port, 16, again, &error), -1);     /* not ours */
-    mem_free(error);
+    mem_drop(&error);
     close(fds[0]);
 }
 
@@ -199,7 +278,7 @@ static void unix_socket(void **state)
     assert_int_equal(st.st_mode & 0777, 0666);
     assert_int_equal(listener_bind(address.sun_path, 0, 16, again, &error), -1);    /* somebody listens there */
     assert_non_null(strstr(error, "Address already in use"));
-    mem_free(error);
+    mem_drop(&error);
 
     listener = listener_new(loop, fds, 1, accepted, &taken);
     int c = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -216,7 +295,7 @@ static void unix_socket(void **state)
     close(open(address.sun_path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
     assert_int_equal(listener_bind(address.sun_path, 0, 16, again, &error), -1);
     assert_non_null(strstr(error, "File exists"));
-    mem_free(error);
+    mem_drop(&error);
     assert_int_equal(stat(address.sun_path, &st), 0);
     unlink(address.sun_path);
     rmdir(directory);
@@ -299,7 +378,7 @@ static void path_too_long(void **state)
     path[sizeof path - 1] = '\0';
     assert_int_equal(listener_bind(path, 0, 16, fds, &error), -1);
     assert_non_null(strstr(error, "too long"));
-    mem_free(error);
+    mem_drop(&error);
 }
 
 static void paused(void **state)
@@ -416,6 +495,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(star_is_both, setup, teardown),
         cmocka_unit_test_setup_teardown(v6_only, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_family_is_missing, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_family_comes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(refusals, setup, teardown),
         cmocka_unit_test_setup_teardown(unix_socket, setup, teardown),
         cmocka_unit_test_setup_teardown(path_too_long, setup, teardown),

@@ -19,7 +19,7 @@
 
 static struct trust *must(const char *allow)
 {
-    char *error;
+    char *error = NULL;
     struct trust *trust = trust_new(allow, &error);
     if (trust == NULL)
         print_error("%s\n", error);
@@ -45,10 +45,10 @@ static void test_words(void **state)
         assert_null(trust);
     }
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        char *error;
+        char *error = NULL;
         assert_null(trust_new(bad[i], &error));
         assert_non_null(strchr(error, '"'));
-        mem_free(error);
+        mem_drop(&error);
     }
 }
 

@@ -78,7 +78,7 @@ static void wrong(void **state)
 
         assert_null(network_list_new(words[i], &error));
         assert_non_null(strstr(error, "is not an address or a network"));
-        mem_free(error);
+        mem_drop(&error);
     }
 }
 
