@@ -124,7 +124,8 @@ static enum ctl_exit drop_tenant(struct removal *r, const char *name)
     if (end != CTL_DONE)
         return end;
     /* Other names of a domain go before it. */
-    res = db_ask(r->c, "list the domains", "select name from postern.list_domains($1, null) order by alias_of is null, name", &a);
+    res = db_ask(r->c, "list the domains",
+                 "select name from postern.list_domains($1, null) order by alias_of is null, name collate \"C\"", &a);
     if (res == NULL)
         return db_end(r->c);
     for (int i = 0; i < PQntuples(res) && end == CTL_DONE; i++)

@@ -51,7 +51,7 @@ enum ctl_exit run_secrets_status(struct ctl *c)
 {
     /* Keys of seals are no secrets; nothing else of the text is shown. */
     PGresult *res = db_ask(c, "count the stored secrets",
-        "select c.kind, coalesce(substring(c.secret from '^\\{SEALED\\}([^:]*):'), '') as key, count(*) as secrets"
+        "select c.kind collate \"C\" as kind, coalesce(substring(c.secret from '^\\{SEALED\\}([^:]*):'), '') as key, count(*) as secrets"
         " from postern.credential c group by 1, 2 order by 1, 2", &ARGS_NONE);
 
     if (res == NULL)

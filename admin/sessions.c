@@ -20,7 +20,7 @@ enum { PATIENCE_MS = 1000, BREAK_PATIENCE_MS = 3000, ANSWERS_MAX = 100000 };
 
 /* $1: the answers, as a text[]; $2: what to show for a holder that did not answer. */
 static const char merge[] =
-    "select coalesce(h.address, 'removed mailbox ' || h.mailbox) as address, to_timestamp(a.since) as since,"
+    "select coalesce(h.address, 'removed mailbox ' || h.mailbox) collate \"C\" as address, to_timestamp(a.since) as since,"
     " a.peer as \"from\", a.host, a.protocol, coalesce(a.session, $2) as session, h.pid as backend, a.session is not null as answered"
     " from postern.held_maildrops() h left join (select distinct on (r.mailbox, r.lane_pid) r.*"
     "  from unnest($1::text[]) p cross join lateral jsonb_to_recordset(p::jsonb)"

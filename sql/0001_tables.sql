@@ -8,6 +8,11 @@
 -- speed on PostgreSQL 15, so it is an operator's choice).
 --
 -- Forward only: a migration that was released is never edited.
+--
+-- Every column of text is collate "C", and so is each pattern, sort and lower()
+-- of what is no column of ours: what they do must not change when the system's
+-- library, or the database's locale, does. An index made by other rules finds
+-- no more what is in it.
 
 create schema postern;
 comment on schema postern is 'Postern: POP3 maildrops. Use the functions, not the tables: see sql/README';
@@ -32,7 +37,7 @@ grant usage on schema postern to postern_auth, postern_mail, postern_lmtp, poste
 
 create table postern.schema_version (
     version     integer     not null primary key,
-    name        text        not null,
+    name        text collate "C" not null,
     applied_at  timestamptz not null default now()
 );
 comment on table postern.schema_version is 'one row for each migration that was applied';
@@ -41,7 +46,7 @@ comment on table postern.schema_version is 'one row for each migration that was 
 
 create table postern.tenant (
     tenant      bigint      generated always as identity primary key,
-    name        text        not null unique check (name ~ '^[a-z0-9][a-z0-9._-]{0,62}$'),
+    name        text collate "C" not null unique check (name ~ '^[a-z0-9][a-z0-9._-]{0,62}$'),
     enabled     boolean     not null default true,
     quota       bigint      check (quota >= 0),
     created_at  timestamptz not null default now()
@@ -53,7 +58,7 @@ create table postern.domain (
     domain      bigint      generated always as identity primary key,
     tenant      bigint      not null references postern.tenant,
     -- An A-label in lower case; what else is a name is decided by the programs (libidn2).
-    name        text        not null unique check (name = lower(name) and length(name) between 1 and 253 and name !~ '[@[:space:]]'),
+    name        text collate "C" not null unique check (name = lower(name) and length(name) between 1 and 253 and name !~ '[@[:space:]]'),
     alias_of    bigint      references postern.domain,
     enabled     boolean     not null default true,
     quota       bigint      check (quota >= 0),
@@ -68,7 +73,7 @@ comment on column postern.domain.quota is 'octets that all its mailboxes may hol
 create table postern.mailbox (
     mailbox     bigint      generated always as identity (maxvalue 281474976710655) primary key,
     domain      bigint      not null references postern.domain,
-    address     text        not null unique,
+    address     text collate "C" not null unique,
     enabled     boolean     not null default true,
     -- 48 random bits: a mailbox that is dropped and made again never repeats a
     -- UIDL, and the number tells nobody how many mailboxes there are.
@@ -109,9 +114,9 @@ comment on column postern.mailbox.proof is 'another number whenever what was pro
 create table postern.credential (
     credential  bigint      generated always as identity primary key,
     mailbox     bigint      not null references postern.mailbox on delete cascade,
-    kind        text        not null check (kind in ('password', 'scram-sha-256', 'shared-secret')),
-    label       text        not null default '',
-    secret      text        not null,
+    kind        text collate "C" not null check (kind in ('password', 'scram-sha-256', 'shared-secret')),
+    label       text collate "C" not null default '',
+    secret      text collate "C" not null,
     changed_at  timestamptz not null default now(),
     unique (mailbox, kind, label)
 );
@@ -121,7 +126,7 @@ create table postern.alias (
     alias       bigint      generated always as identity primary key,
     domain      bigint      not null references postern.domain,
     -- 'local@domain', or '@domain' for the catch-all.
-    address     text        not null check (length(address) <= 320 and position('@' in address) > 0),
+    address     text collate "C" not null check (length(address) <= 320 and position('@' in address) > 0),
     mailbox     bigint      not null references postern.mailbox on delete cascade,
     enabled     boolean     not null default true,
     created_at  timestamptz not null default now(),
@@ -155,9 +160,9 @@ create table postern.message (
     content     bigint      not null,
     octets      bigint      not null,
     received_at timestamptz not null default now(),
-    delivered_to text,
+    delivered_to text collate "C",
     -- Only where a message brought one along: others are uidvalidity.uid.
-    uidl        text,
+    uidl        text collate "C",
     primary key (mailbox, uid)
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
         autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);

@@ -42,7 +42,7 @@ create function postern.check_reply_channel(p_channel text) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if p_channel is null or p_channel !~ '^postern_reply_[0-9a-f]{16}$' then
+    if p_channel is null or p_channel collate "C" !~ '^postern_reply_[0-9a-f]{16}$' then
         raise exception 'not a reply channel: %', coalesce(p_channel, 'null') using errcode = 'PN400';
     end if;
 end
@@ -78,7 +78,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform postern.check_reply_channel(p_channel);
-    if p_session is null or p_session !~ '^[0-9A-Za-z]{1,32}$' then
+    if p_session is null or p_session collate "C" !~ '^[0-9A-Za-z]{1,32}$' then
         raise exception 'not a session' using errcode = 'PN400';
     end if;
     perform set_config('synchronous_commit', 'off', true);

@@ -166,7 +166,7 @@ begin
         raise exception 'put_messages: no contents, or arrays that differ in number' using errcode = 'PN400';
     end if;
 
-    if array_to_string(p_delivered_to, '') ~ '[\r\n]' then
+    if array_to_string(p_delivered_to, '') collate "C" ~ '[\r\n]' then
         raise exception 'put_messages: a line end in a Delivered-To line' using errcode = 'PN400';
     end if;
 
@@ -198,15 +198,15 @@ begin
             v_address, v_quota, v_used, v_sum, v_used + v_sum - v_quota using errcode = 'PN507';
     end if;
     if p_uidls is not null then
-        select min(n.uidl) into v_bad from unnest(p_uidls) as n(uidl) where n.uidl !~ '^[!-~]{1,70}$';
+        select min(n.uidl collate "C") into v_bad from unnest(p_uidls) as n(uidl) where n.uidl collate "C" !~ '^[!-~]{1,70}$';
         if v_bad is not null then
             raise exception 'UIDL "%" is not 1 to 70 octets of printable ASCII without a space', v_bad using errcode = 'PN400';
         end if;
-        select min(n.uidl) into v_bad from unnest(p_uidls) as n(uidl)
+        select min(n.uidl collate "C") into v_bad from unnest(p_uidls) as n(uidl)
          where starts_with(n.uidl, lpad(to_hex(v_uidvalidity), 12, '0') || '.')
             or exists (select from postern.message m where m.mailbox = p_mailbox and m.uidl = n.uidl);
         if v_bad is null then
-            select min(g.uidl) into v_bad
+            select min(g.uidl collate "C") into v_bad
               from (select n.uidl from unnest(p_uidls) as n(uidl) group by n.uidl having count(*) > 1) g;
         end if;
         if v_bad is not null then

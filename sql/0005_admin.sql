@@ -77,7 +77,7 @@ create function postern.add_tenant(p_name text, p_quota bigint) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if p_name !~ '^[a-z0-9][a-z0-9._-]{0,62}$' then
+    if p_name collate "C" !~ '^[a-z0-9][a-z0-9._-]{0,62}$' then
         raise exception 'a tenant''s name is 1 to 63 of a-z 0-9 . _ - and begins with a letter or a digit' using errcode = 'PN400';
     end if;
     insert into postern.tenant (name, quota) values (p_name, nullif(p_quota, -1)) on conflict do nothing;
@@ -114,7 +114,7 @@ create function postern.set_tenant(p_name text, p_new_name text, p_enabled boole
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if p_new_name !~ '^[a-z0-9][a-z0-9._-]{0,62}$' then
+    if p_new_name collate "C" !~ '^[a-z0-9][a-z0-9._-]{0,62}$' then
         raise exception 'a tenant''s name is 1 to 63 of a-z 0-9 . _ - and begins with a letter or a digit' using errcode = 'PN400';
     end if;
     update postern.tenant t
@@ -620,7 +620,7 @@ as $$
 begin
     return query
         with kid as (
-            select i.inhparent, substring(pg_get_expr(c.relpartbound, c.oid) from 'modulus (\d+)')::integer as modulus
+            select i.inhparent, substring(pg_get_expr(c.relpartbound, c.oid) collate "C" from 'modulus ([0-9]+)')::integer as modulus
               from pg_inherits i join pg_class c on c.oid = i.inhrelid
              where i.inhparent in ('postern.content'::regclass, 'postern.content_part'::regclass)
         )

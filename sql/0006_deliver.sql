@@ -318,7 +318,7 @@ begin
        or (p_data is null) = (p_content is null) or (p_data is not null and length(p_data) <> p_octets) then
         raise exception 'deliver: arrays that differ in number, or octets that do not' using errcode = 'PN400';
     end if;
-    if p_octets < 0 or length(p_digest) <> 32 or array_to_string(p_delivered_to, '') ~ '[\r\n]' then
+    if p_octets < 0 or length(p_digest) <> 32 or array_to_string(p_delivered_to, '') collate "C" ~ '[\r\n]' then
         raise exception 'deliver: octets below 0, a digest not of 32 octets, or a line end in a Delivered-To line' using errcode = 'PN400';
     end if;
     if p_content is not null and not postern.made_here(array[p_content]) then

@@ -12,7 +12,7 @@ create table postern.policy (
     mailbox             bigint      references postern.mailbox on delete cascade,
     pop3                boolean,
     tls_only            boolean,
-    maintenance         text        check (length(maintenance) between 1 and 200 and maintenance ~ '^[ -~]+$'),
+    maintenance         text collate "C" check (length(maintenance) between 1 and 200 and maintenance ~ '^[ -~]+$'),
     sessions            integer     check (sessions > 0),
     login_delay         integer     check (login_delay between 0 and 86400),
     replace_nul         boolean,

@@ -16,7 +16,7 @@ comment on column postern.credential.used_at is 'when an app password was last u
 
 -- What is stored beside the hash where a password is set, for mechanisms that
 -- do not send it. Nothing, unless an operator says so.
-alter table postern.domain add column stores text[] not null default '{}'
+alter table postern.domain add column stores text[] collate "C" not null default '{}'
     check (stores <@ array['scram-sha-256', 'scram-sha-1', 'shared-secret']);
 comment on column postern.domain.stores is 'kinds of secrets that are kept beside the hash of a password';
 
@@ -249,8 +249,8 @@ $$;
 -- What the functions were that a provider may replace, so that `schema status`
 -- tells of those that are not ours. A migration never replaces one of these.
 create table postern.replaceable (
-    name    text    not null primary key,
-    digest  text    not null
+    name    text collate "C" not null primary key,
+    digest  text collate "C" not null
 );
 comment on table postern.replaceable is 'functions that a provider may replace, and the MD5 of our own';
 insert into postern.replaceable (name, digest)

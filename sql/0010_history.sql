@@ -21,11 +21,11 @@ create table postern.history (
     octets      bigint      not null,
     since       timestamptz not null,
     messages    integer,
-    what        text        not null,
-    uidl        text,
-    means       text,
-    session     text,
-    peer        text
+    what        text collate "C" not null,
+    uidl        text collate "C",
+    means       text collate "C",
+    session     text collate "C",
+    peer        text collate "C"
 ) partition by range (at);
 create index history_mailbox on postern.history (mailbox);
 create table postern.history_rest partition of postern.history default;
@@ -48,9 +48,9 @@ create table postern.deleted (
     received_at timestamptz not null,
     deleted_at  timestamptz not null,
     until       timestamptz not null,
-    delivered_to text,
-    uidl        text,
-    session     text,
+    delivered_to text collate "C",
+    uidl        text collate "C",
+    session     text collate "C",
     primary key (mailbox, uid)
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 create index deleted_until on postern.deleted (until);
@@ -94,7 +94,7 @@ begin
         select c.relname::text, pg_total_relation_size(c.oid)
           from pg_inherits i join pg_class c on c.oid = i.inhrelid
          where i.inhparent = 'postern.history'::regclass
-           and c.relname ~ '^history_[0-9]{8}$' and c.relname < 'history_' || to_char(p_before, 'YYYYMMDD')
+           and c.relname collate "C" ~ '^history_[0-9]{8}$' and c.relname collate "C" < 'history_' || to_char(p_before, 'YYYYMMDD')
          order by c.relname;
 end
 $$;

@@ -379,7 +379,7 @@ begin
                            greatest(pg_stat_get_last_vacuum_time(c.oid), pg_stat_get_last_autovacuum_time(c.oid)) as last_vacuum,
                            (select sum(w.avg_width * (1 - w.null_frac)) from pg_stats w
                              where w.schemaname = 'postern' and w.tablename = c.relname)::numeric as width,
-                           coalesce(substring(array_to_string(c.reloptions, ' ') from 'fillfactor=(\d+)')::integer, 100) as fillfactor
+                           coalesce(substring(array_to_string(c.reloptions, ' ') collate "C" from 'fillfactor=([0-9]+)')::integer, 100) as fillfactor
                       from pg_class c
                       left join pg_inherits i on i.inhrelid = c.oid
                       left join pg_class p on p.oid = i.inhparent
