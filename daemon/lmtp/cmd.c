@@ -76,7 +76,8 @@ static void cmd_lhlo(struct lmtp_session *s, struct span args)
     buf_addf(&out, "250-%s\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-SIZE %lld\r\n250-CHUNKING\r\n"
                    "250 ENHANCEDSTATUSCODES\r\n",
              s->service->hostname, (long long)s->service->host.settings->lmtp_max_size);
-    conn_write(s->conn, out.data, out.len);
+    buf_add(&out, "", 1);
+    lmtp_say_text(s, out.data);
     buf_free(&out);
 }
 
@@ -182,9 +183,24 @@ static void cmd_mail(struct lmtp_session *s, struct span args)
 
 /* --------------------------------------------------------------------- RCPT */
 
+static bool is_text_octet(char octet)
+{
+    unsigned char c = (unsigned char)octet;
+    return c >= 0x20 && c != 0x7F;
+}
+
 bool lmtp_is_rcpt(struct span line)
 {
-    return line.len > 4 && line.at[4] == ' ' && span_is_nocase((struct span){ line.at, 4 }, SPAN_OF("RCPT"));
+    bool argument = false;
+
+    if (line.len <= 4 || line.at[4] != ' ' || !span_is_nocase((struct span){ line.at, 4 }, SPAN_OF("RCPT")))
+        return false;
+    for (size_t i = 4; i < line.len; i++) {
+        if (!is_text_octet(line.at[i]))
+            return false;
+        argument = argument || line.at[i] != ' ';
+    }
+    return argument;
 }
 
 enum lmtp_reply_name lmtp_verdict_reply(const struct lmtp_service *service, enum recipient_verdict verdict)
@@ -430,8 +446,8 @@ static const struct command *find(struct span verb)
 static bool is_text(struct lmtp_session *s, struct span line)
 {
     for (size_t i = 0; i < line.len; i++) {
-        unsigned char c = (unsigned char)line.at[i];
-        if (c >= 0x20 && c != 0x7F)
+        char c = line.at[i];
+        if (is_text_octet(c))
             continue;
         lmtp_say(s, c == '\r' || c == '\n' ? REPLY_BAD_LINE : REPLY_BAD_OCTET, NULL, NULL);
         return false;

@@ -205,6 +205,7 @@ void lmtp_data(struct lmtp_session *s)
     start_message(s, true);
     s->state = LMTP_DATA;
     lmtp_say_text(s, "354 go on, end with a dot on a line\r\n");
+    s->owed += s->recipient_count;
 }
 
 /* The octets of a chunk were used up. */
@@ -228,11 +229,10 @@ static void void_chunk_whole(struct lmtp_session *s)
         return;
     }
     s->state = LMTP_MAIL;
-    /* RFC 2033 section 4.3: behind LAST one reply for each accepted recipient, so none where there is none. */
+    /* As DATA without a recipient (RFC 2033 section 4.2): a reply for each of none would be no reply, and a client that waits. */
+    lmtp_say(s, REPLY_NO_RECIPIENT, NULL, NULL);
     if (s->chunk_last)
         lmtp_reset(s);
-    else
-        lmtp_say(s, REPLY_NO_RECIPIENT, NULL, NULL);
 }
 
 static void chunk_over(struct lmtp_session *s)
@@ -243,16 +243,22 @@ static void chunk_over(struct lmtp_session *s)
         chunk_whole(s);
 }
 
+size_t lmtp_chunk_replies(const struct lmtp_session *s)
+{
+    return s->chunk_last && !s->chunk_void ? s->recipient_count : 1;
+}
+
 void lmtp_bdat(struct lmtp_session *s, uint64_t octets, bool last)
 {
     s->chunk_left = octets;
     s->chunk_last = last;
     s->chunk_void = s->state != LMTP_MAIL || s->recipient_count == 0;
-    if (!s->chunk_void && !s->chunks) {
+    if (!s->chunk_void && !s->chunks)
         start_message(s, false);
-        s->chunks = true;
-    }
+    /* Behind one that was refused there are no more recipients either: they would get a message that lacks it. */
+    s->chunks = s->state == LMTP_MAIL;
     s->state = LMTP_CHUNK;
+    s->owed += lmtp_chunk_replies(s) - 1;
     if (octets == 0)
         chunk_over(s);
 }

@@ -58,17 +58,39 @@ static void trace(const struct lmtp_session *s, char who, struct span text)
 
 /* ------------------------------------------------------------------ replies */
 
+static void replied(struct lmtp_session *s)
+{
+    ASSERT(s->owed > 0);
+    s->owed--;
+}
+
 void lmtp_say_text(struct lmtp_session *s, const char *text)
 {
+    replied(s);
     trace(s, 'S', span_str(text));
     conn_write(s->conn, text, strlen(text));
+}
+
+static void write_reply(struct lmtp_session *s, enum lmtp_reply_name name, const char *a, const char *b)
+{
+    struct buf line = BUF_EMPTY;
+
+    lmtp_reply_put(&line, name, a, b);
+    trace(s, 'S', buf_span(&line));
+    conn_write(s->conn, line.data, line.len);
+    buf_free(&line);
+}
+
+void lmtp_say_unasked(struct lmtp_session *s, enum lmtp_reply_name name)
+{
+    write_reply(s, name, NULL, NULL);
 }
 
 void lmtp_say(struct lmtp_session *s, enum lmtp_reply_name name, const char *a, const char *b)
 {
     const char *code = lmtp_replies[name].code;
-    struct buf line = BUF_EMPTY;
 
+    replied(s);
     /* 50x and 555: not a word of a mail server. What it cannot know (550, 552 ...) does not count. */
     if ((code[0] == '5' && code[1] == '0') || strcmp(code, "555") == 0) {
         if (++s->bad >= (unsigned)s->service->host.settings->lmtp_bad_commands) {
@@ -76,10 +98,27 @@ void lmtp_say(struct lmtp_session *s, enum lmtp_reply_name name, const char *a, 
             lmtp_end(s, LMTP_ERRORS);
         }
     }
-    lmtp_reply_put(&line, name, a, b);
-    trace(s, 'S', buf_span(&line));
-    conn_write(s->conn, line.data, line.len);
-    buf_free(&line);
+    write_reply(s, name, a, b);
+}
+
+/* A client that misses a reply waits for ever, and one too many it takes for that to its next command: refused as mail, or lost. */
+static bool all_replied(const struct lmtp_session *s)
+{
+    switch (s->state) {
+    case LMTP_WAITING:
+    case LMTP_START:
+    case LMTP_READY:
+        return s->owed == 0;
+    case LMTP_MAIL:
+    case LMTP_RESOLVING:
+        return s->owed == s->pending_count;
+    case LMTP_DATA:
+    case LMTP_STORING:
+        return s->owed == s->recipient_count;
+    case LMTP_CHUNK:
+        return s->owed == lmtp_chunk_replies(s);
+    }
+    return false;
 }
 
 struct lmtp_transaction_id lmtp_transaction_id(const struct lmtp_session *s)
@@ -177,7 +216,7 @@ static void stop_between(struct lmtp_session *s)
     case LMTP_READY:
         break;
     case LMTP_MAIL:
-        if (s->chunks)
+        if (s->chunks && s->recipient_count > 0)
             return;
         break;
     case LMTP_DATA:
@@ -188,7 +227,7 @@ static void stop_between(struct lmtp_session *s)
     }
     if (!s->service->closing || s->ending)
         return;
-    lmtp_say(s, REPLY_STOPPING, NULL, NULL);
+    lmtp_say_unasked(s, REPLY_STOPPING);
     lmtp_end(s, LMTP_DRAIN);
 }
 
@@ -208,6 +247,7 @@ void lmtp_go_on(struct lmtp_session *s, enum lmtp_state to)
         session_free(s);
         return;
     }
+    ASSERT(all_replied(s));
     conn_set_timeout(s->conn, (uint64_t)s->service->host.settings->lmtp_idle);
     if (!conn_full(s->conn))
         conn_resume(s->conn);
@@ -236,6 +276,7 @@ static size_t one_line(struct lmtp_session *s, struct span in, bool *more_r)
             return 0;
         }
     }
+    s->owed++;
     switch (result) {
     case LINE_NONE:
         break;
@@ -268,6 +309,7 @@ static size_t on_input(void *owner, struct span in)
             used += lmtp_take(s, rest);
         else
             used += one_line(s, rest, &more);
+        ASSERT(s->ending || all_replied(s));
     }
     if (s->pending_count > 0 && !s->ending && s->state == LMTP_MAIL)
         lmtp_answer_pending(s);
@@ -299,7 +341,7 @@ static void on_end(void *owner, enum conn_end why)
         session_over(s, LMTP_LOST);
         return;
     case CONN_TIMEOUT:
-        lmtp_say(s, REPLY_IDLE, NULL, NULL);
+        lmtp_say_unasked(s, REPLY_IDLE);
         session_over(s, LMTP_TIMEOUT);
         return;
     }
@@ -327,7 +369,7 @@ static void look_for_lane(void *arg)
         greet(s);
         conn_resume(s->conn);
     } else if (loop_now(s->service->host.loop) - s->started > GREETING_PATIENCE_MS) {
-        lmtp_say(s, REPLY_NO_DATABASE, NULL, NULL);
+        lmtp_say_unasked(s, REPLY_NO_DATABASE);
         session_over(s, LMTP_REFUSED);
     } else {
         timer_set(s->timer, GREETING_LOOK_MS);
@@ -359,10 +401,10 @@ void lmtp_session_start(struct lmtp_service *service, int in, int out, const str
     conn_set_timeout(s->conn, (uint64_t)service->host.settings->lmtp_idle);
     if (!allowed) {
         log_warning(s->id, "lmtp peer=%s may not deliver here", conn_peer(s->conn));
-        lmtp_say(s, REPLY_NOT_ALLOWED, NULL, NULL);
+        lmtp_say_unasked(s, REPLY_NOT_ALLOWED);
         session_over(s, LMTP_REFUSED);
     } else if (service->count > (size_t)service->host.settings->lmtp_sessions) {
-        lmtp_say(s, REPLY_CROWDED, NULL, NULL);
+        lmtp_say_unasked(s, REPLY_CROWDED);
         session_over(s, LMTP_REFUSED);
     } else if (deliver_lanes_up(service->host.deliver) == 0) {
         conn_pause(s->conn);

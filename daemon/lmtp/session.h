@@ -63,6 +63,7 @@ struct lmtp_session {
     enum lmtp_end end;
     bool ending;                /* end it as soon as the input was looked at */
     unsigned bad;               /* errors since the last good MAIL */
+    size_t owed;                /* replies to what the client has sent: one for a command, more behind the end of a message */
     uint64_t started;
     struct line_reader line;
     char *lhlo;
@@ -82,7 +83,7 @@ struct lmtp_session {
     size_t pending_count;
 
     /* Its message. */
-    bool chunks;                /* BDAT has begun */
+    bool chunks;                /* BDAT has begun, perhaps with one that was refused */
     bool chunk_last, chunk_void;/* LAST was said; its octets are thrown away */
     uint64_t chunk_left;
     struct spool *spool;        /* NULL again while LMTP_STORING */
@@ -100,9 +101,15 @@ enum {
     LMTP_MAILBOXES = 50000,     /* behind all recipients of a message */
 };
 
-/* session.c */
+/*
+ * session.c. Each of the first two is one whole reply, the last lines of one
+ * of several lines too. What is said is counted against what is owed: the loop
+ * takes no further octet while a reply is missing, or one was said too often.
+ */
 void lmtp_say(struct lmtp_session *s, enum lmtp_reply_name name, const char *a, const char *b);
 void lmtp_say_text(struct lmtp_session *s, const char *text);
+/* What ends the session without being asked for: the greeting that is none, 421. */
+void lmtp_say_unasked(struct lmtp_session *s, enum lmtp_reply_name name);
 /* The last word was said: ends the session, from within a command. */
 void lmtp_end(struct lmtp_session *s, enum lmtp_end end);
 /* An answer came from the database: the state is `to` again, and the input goes on. */
@@ -118,6 +125,7 @@ bool lmtp_is_traced(const struct lmtp_session *s);
 
 /* cmd.c */
 void lmtp_command(struct lmtp_session *s, struct span line);
+/* A RCPT that lmtp_command() does not answer at once, if a transaction is under way: it becomes a pending one. */
 bool lmtp_is_rcpt(struct span line);
 void lmtp_reset(struct lmtp_session *s);
 /* Answers the RCPTs that are pending, or asks the database about them first. */
@@ -128,6 +136,8 @@ enum lmtp_reply_name lmtp_verdict_reply(const struct lmtp_service *service, enum
 /* message.c */
 void lmtp_data(struct lmtp_session *s);
 void lmtp_bdat(struct lmtp_session *s, uint64_t octets, bool last);
+/* How many replies the chunk that is coming gets when it is whole (RFC 2033 section 4.3). */
+size_t lmtp_chunk_replies(const struct lmtp_session *s);
 /* Octets of a message; how many were used. */
 size_t lmtp_take(struct lmtp_session *s, struct span in);
 

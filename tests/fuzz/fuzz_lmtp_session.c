@@ -3,7 +3,8 @@
  * are made up here.
  *
  * What must hold: the session ends when its client does, every line that it
- * says is a reply, and what would be stored begins with our lines, has CRLF
+ * says is a reply, each command has its one and each end of a message one for
+ * every recipient (the session's own loop counts and stops at it), and what would be stored begins with our lines, has CRLF
  * line ends only, and is what was hashed.
  */
 #include <errno.h>

@@ -181,13 +181,14 @@ class Chunks(Case):
         c.expect("503 5.5.1", "DATA")
         self.assertEqual(self.site.count("u1"), 0)
 
-    def test_without_recipients(self):                          # LV09: as many replies as recipients; the octets are used up
+    def test_without_recipients(self):                          # LV09: refused each time; the octets are used up
         c = self.connect()
         c.ok("MAIL FROM:<s@x>")
         c.expect("550", f"RCPT TO:<ghost@{DOMAIN}>")
         self.bdat(c, b"QUIT\r\n")
         self.assertTrue(c.reply().startswith(b"503 5.5.1"))
         self.bdat(c, b"QUIT\r\n", last=True)
+        self.assertTrue(c.reply().startswith(b"503 5.5.1"))
         c.ok("NOOP")
         c.expect("503 5.5.1", "DATA")
         self.bdat(c, b"QUIT\r\n")
