@@ -186,7 +186,7 @@ create table postern.delivery (
 ) with (autovacuum_vacuum_scale_factor = 0.05);
 create index delivery_delivered_at on postern.delivery (delivered_at);
 comment on table  postern.delivery is 'what was delivered a short time ago, where duplicates are suppressed';
-comment on column postern.delivery.key is 'a hash over Message-ID, sender and recipient';
+comment on column postern.delivery.key is 'a hash over Message-ID, sender, recipient and octets';
 
 -- keep_content: the content of a delivery, for this many messages. p_data is all
 -- of it, or null where p_content was made before. Returns its number. Not granted.

@@ -56,6 +56,7 @@ void lmtp_reset(struct lmtp_session *s)
     s->announced = s->octets = 0;
     s->refusal = REPLY_COUNT;
     spool_free(&s->spool);
+    known_free(&s->known);
     mem_free(s->storing);
     s->storing = NULL;
     if (s->state == LMTP_MAIL)

@@ -9,7 +9,6 @@
  */
 #include "daemon/lmtp/session.h"
 
-#include <sodium.h>
 #include <time.h>
 
 #include "daemon/base/log.h"
@@ -20,6 +19,7 @@
 #include "storage/spool.h"
 
 enum { HEAD = 65536 };      /* octets in which the Message-ID is looked for */
+_Static_assert((int)KNOWN_KEY == (int)DELIVERY_KEY, "what is known by a key is delivered by it");
 
 /* ----------------------------------------------------------------- coming in */
 
@@ -41,6 +41,8 @@ static void store(void *arg, struct span out)
         refuse(s, REPLY_TOO_LARGE);
     else if (!spool_add(s->spool, out))
         refuse(s, REPLY_NO_SPACE);
+    else if (s->known != NULL)
+        known_add(s->known, out);
 }
 
 /* Our lines come first (RFC 5321 section 4.4). */
@@ -51,6 +53,8 @@ static void start_message(struct lmtp_session *s, bool is_data)
 
     s->decoder = DATA_START(is_data);
     s->spool = spool_new(s->service->space);
+    if (s->service->host.settings->lmtp_duplicate_window > 0)
+        s->known = known_new();
     s->octets = 0;
     trace_put(&trace, &(struct trace){
         .sender = s->sender, .lhlo = { s->lhlo, s->lhlo_len }, .peer = conn_peer(s->conn), .host = s->service->hostname,
@@ -125,18 +129,19 @@ static struct storing *storing_new(struct lmtp_session *s)
     return storing;
 }
 
-/* The same Message-ID, sender and recipient. */
-static void make_key(const struct lmtp_session *s, const struct storing *storing, struct delivery_recipient *r)
+/* A message without a Message-ID has no keys: two reports of the same words may both be meant. */
+static void make_keys(struct lmtp_session *s, struct delivery_recipient *recipients)
 {
-    crypto_generichash_state hash;
+    struct span message_id = { s->storing->message_id, s->storing->message_id_len };
+    unsigned char digest[KNOWN_DIGEST];
 
-    crypto_generichash_init(&hash, NULL, 0, DELIVERY_KEY);
-    crypto_generichash_update(&hash, (const unsigned char *)storing->message_id, storing->message_id_len);
-    crypto_generichash_update(&hash, (const unsigned char *)"", 1);
-    crypto_generichash_update(&hash, (const unsigned char *)s->sender, strlen(s->sender) + 1);
-    crypto_generichash_update(&hash, (const unsigned char *)r->address, strlen(r->address) + 1);
-    crypto_generichash_final(&hash, r->key, DELIVERY_KEY);
-    r->has_key = true;
+    if (s->known == NULL || message_id.len == 0)
+        return;
+    known_digest(s->known, digest);
+    for (size_t i = 0; i < s->recipient_count; i++) {
+        known_key(digest, message_id, s->sender, s->recipients[i].address, recipients[i].key);
+        recipients[i].has_key = true;
+    }
 }
 
 static enum lmtp_reply_name reply_for(const struct lmtp_session *s, const struct delivery_result *result, size_t i)
@@ -174,9 +179,8 @@ static void start_storing(struct lmtp_session *s)
     for (size_t i = 0; i < s->recipient_count; i++) {
         const struct lmtp_recipient *r = &s->recipients[i];
         recipients[i] = (struct delivery_recipient){ .address = r->address, .mailboxes = s->mailboxes + r->first, .count = r->count };
-        if (window > 0 && s->storing->message_id_len > 0)
-            make_key(s, s->storing, &recipients[i]);
     }
+    make_keys(s, recipients);
     s->job = deliver_message(s->service->host.deliver, &s->spool, recipients, s->recipient_count, (uint64_t)window, stored, s);
     mem_free(recipients);
     lmtp_rest(s, LMTP_STORING);

@@ -7,6 +7,7 @@
 #include "daemon/base/buf.h"
 #include "daemon/lmtp/address.h"
 #include "daemon/lmtp/data.h"
+#include "daemon/lmtp/known.h"
 #include "daemon/lmtp/line.h"
 #include "daemon/lmtp/lmtp.h"
 #include "daemon/lmtp/reply.h"
@@ -87,6 +88,7 @@ struct lmtp_session {
     bool chunk_last, chunk_void;/* LAST was said; its octets are thrown away */
     uint64_t chunk_left;
     struct spool *spool;        /* NULL again while LMTP_STORING */
+    struct known *known;        /* where duplicates are suppressed, else NULL */
     struct storing *storing;    /* message.c */
     struct data_decoder decoder;
     uint64_t octets;            /* without our lines */

@@ -4,8 +4,9 @@
  *
  * What must hold: the session ends when its client does, every line that it
  * says is a reply, each command has its one and each end of a message one for
- * every recipient (the session's own loop counts and stops at it), and what would be stored begins with our lines, has CRLF
- * line ends only, and is what was hashed.
+ * every recipient (the loop of the session counts them, and stops where they
+ * differ), and what would be stored begins with our lines, has CRLF line ends
+ * only, and is what was hashed.
  */
 #include <errno.h>
 #include <sodium.h>

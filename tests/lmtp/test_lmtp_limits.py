@@ -11,7 +11,7 @@ from lmtpkit import DOMAIN, LETTER, U1, U2, U3, Case, Lmtp, Site, kit, stuff
 
 class Limits(Case):
     conf = ('lmtp_max_size = "1M"; lmtp_max_recipients = 100; lmtp_idle = "2s"; lmtp_sessions = 5; lmtp_spool_memory = "1M";\n'
-            'lmtp_spool_size = "2M"; nul_octets = "store"; bare_newline = "reject"; lmtp_over_quota = "permanent";\n'
+            'lmtp_spool_size = "2M"; nul_octets = "reject"; bare_newline = "reject"; lmtp_over_quota = "permanent";\n'
             'lmtp_disabled = "temporary"; lmtp_separator = "-";\n')
 
     def test_too_large(self):                                   # LV04, LV05, LD11, LE09
@@ -71,9 +71,17 @@ class Limits(Case):
         held[0].at_end()
         self.assertTrue(kit.wait_until(lambda: self.connect(greet=False).reply(plain=True).startswith(b"220"), 5))
 
-    def test_nul_is_stored(self):                               # LD08
-        message = b"A: b\r\n\r\n\0a\0\0b\r\n\0\r\n"
-        self.assertEqual(self.one(message)[1], message)
+    def test_nul_is_refused(self):                              # LD08
+        c = self.connect()
+        replies = c.deliver(b"A: b\r\n\r\na\0b\r\n", U1, U2)
+        self.assertEqual([r[:9] for r in replies], [b"554 5.6.0"] * 2)
+        self.assertEqual(self.site.count("u1"), 0)
+        c.mail(U1, U2)
+        c.send(b"BDAT 5\r\na\0b\r\n")
+        self.assertTrue(c.reply().startswith(b"250"))
+        c.send(b"BDAT 0 LAST\r\n")
+        self.assertEqual([c.reply()[:9] for _ in range(2)], [b"554 5.6.0"] * 2)
+        c.deliver(LETTER, U1)
 
     def test_bare_line_ends_are_refused(self):                  # LD05
         c = self.connect()
@@ -246,6 +254,32 @@ class Duplicates(Case):
         self.assertEqual(self.site.count("u1"), 7)
         # What is too old was cleared away meanwhile.
         self.assertLess(int(self.site.sql("select count(*) from postern.delivery where delivered_at < now() - interval '1 hour'")), 4)
+
+    def test_another_text_under_the_same_id(self):              # LE11: no mail is thrown away
+        self.site.sql("delete from postern.delivery")
+        other = LETTER.replace(b"body", b"another body")
+        for letter in (LETTER, other, LETTER, other, LETTER.replace(b"Subject", b"X-Spam: no\r\nSubject")):
+            reply, = self.connect().deliver(letter, U1)
+            self.assertTrue(reply.startswith(b"250"))
+        self.assertEqual([body for _, body in self.site.bodies(U1)], [LETTER, other, LETTER.replace(b"Subject", b"X-Spam: no\r\nSubject")])
+
+    def test_large_ones(self):                                  # not in memory, and by BDAT
+        self.site.sql("delete from postern.delivery")
+        letter = kit.letter(1, 600000)
+        for message in (letter, letter, letter[:-3] + b"!\r\n"):
+            self.connect().deliver(message, U1)
+        c = self.connect()
+        c.mail(U1)
+        for piece, last in ((letter[:70001], b""), (letter[70001:], b" LAST")):
+            c.send(b"BDAT %d%s\r\n" % (len(piece), last) + piece)
+            self.assertTrue(c.reply().startswith(b"250"))
+        self.assertEqual(self.site.count("u1"), 2)
+
+    def test_what_a_mail_server_writes_at_each_attempt(self):   # Exim's delivery_date_add, envelope_to_add
+        self.site.sql("delete from postern.delivery")
+        for day, left in ((b"Mon", b"u1@t1.example,\r\n\tu2@t1.example"), (b"Tue", b"u1@t1.example")):
+            self.connect().deliver(b"Envelope-to: " + left + b"\r\nDelivery-date: " + day + b"\r\n" + LETTER, U1)
+        self.assertEqual(self.site.count("u1"), 1)
 
     def test_refused_is_not_remembered(self):
         self.site.sql("delete from postern.delivery")
