@@ -166,6 +166,7 @@ static void cmd_mail(struct lmtp_session *s, struct span args)
     struct path path;
     struct mail_params params;
 
+    s->noteworthy = true;
     if (s->state == LMTP_MAIL) {
         lmtp_say(s, REPLY_NESTED, NULL, NULL);
         return;

@@ -19,6 +19,7 @@
 #include "daemon/base/metrics.h"
 #include "daemon/base/traced.h"
 #include "daemon/net/conn.h"
+#include "daemon/net/fd.h"
 #include "daemon/net/loop.h"
 #include "daemon/net/proxy.h"
 #include "storage/deliver.h"
@@ -28,6 +29,7 @@ enum {
     GREETING_PATIENCE_MS = 5000,    /* for the first lane: a process that has just started has none */
     GREETING_LOOK_MS = 20,
     LAST_WORD_MS = 10000,
+    UNTOLD_MS = 60000,
 };
 
 static const char *const end_names[] = {
@@ -141,11 +143,16 @@ static void closed(void *arg)
     gone(arg);
 }
 
+/* As in POP3: what probes and health checks do is of no interest. */
 static void log_end(const struct lmtp_session *s)
 {
+    enum log_level level = s->noteworthy || s->end == LMTP_ERRORS ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
     uint64_t ms = loop_now(s->service->host.loop) - s->started;
+    char line[1024];
 
-    log_info(s->id, "lmtp session peer=%s local=%s lhlo=%s messages=%llu deliveries=%llu sql-time=%llu.%03llu in=%llu out=%llu time=%llu.%03llu end=%s",
+    if (!log_wants(level))
+        return;
+    snprintf(line, sizeof line, "lmtp session peer=%s local=%s lhlo=%s messages=%llu deliveries=%llu sql-time=%llu.%03llu in=%llu out=%llu time=%llu.%03llu end=%s",
              s->conn != NULL ? conn_peer(s->conn) : "gone",
              s->conn != NULL ? conn_local(s->conn) : "gone",
              log_text((struct span){ s->lhlo != NULL ? s->lhlo : "", s->lhlo_len }).s,
@@ -154,6 +161,10 @@ static void log_end(const struct lmtp_session *s)
              s->conn != NULL ? (unsigned long long)conn_octets_in(s->conn) : 0,
              s->conn != NULL ? (unsigned long long)(conn_octets_out(s->conn) + conn_queued(s->conn)) : 0,
              (unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000), end_names[s->end]);
+    if (level == LOG_LEVEL_INFO)
+        log_info(s->id, "%s", line);
+    else
+        log_debug(s->id, "%s", line);
 }
 
 static void session_free(struct lmtp_session *s)
@@ -369,11 +380,31 @@ static void look_for_lane(void *arg)
         greet(s);
         conn_resume(s->conn);
     } else if (loop_now(s->service->host.loop) - s->started > GREETING_PATIENCE_MS) {
+        s->noteworthy = true;
         lmtp_say_unasked(s, REPLY_NO_DATABASE);
         session_over(s, LMTP_REFUSED);
     } else {
         timer_set(s->timer, GREETING_LOOK_MS);
     }
+}
+
+/*
+ * A proxy that names no client checks our health, or lets in a mail server that
+ * it should have named: one warning a minute is enough for that.
+ */
+static void log_not_allowed(const struct lmtp_session *s, bool named)
+{
+    struct lmtp_service *service = s->service;
+    uint64_t now = loop_now(service->host.loop);
+
+    if (fd_peer_has_gone(conn_peer(s->conn)) || (!named && now < service->untold_until)) {
+        log_debug(s->id, "lmtp peer=%s may not deliver here", conn_peer(s->conn));
+        return;
+    }
+    if (!named)
+        service->untold_until = now + UNTOLD_MS;
+    log_warning(s->id, "lmtp peer=%s may not deliver here%s", conn_peer(s->conn),
+                named ? "" : " by itself: its PROXY header names no client; more of this is not logged for a minute");
 }
 
 void lmtp_session_start(struct lmtp_service *service, int in, int out, const struct trust *trust,
@@ -400,10 +431,11 @@ void lmtp_session_start(struct lmtp_service *service, int in, int out, const str
         conn_set_origin(s->conn, origin);
     conn_set_timeout(s->conn, (uint64_t)service->host.settings->lmtp_idle);
     if (!allowed) {
-        log_warning(s->id, "lmtp peer=%s may not deliver here", conn_peer(s->conn));
+        log_not_allowed(s, origin == NULL || origin->known);
         lmtp_say_unasked(s, REPLY_NOT_ALLOWED);
         session_over(s, LMTP_REFUSED);
     } else if (service->count > (size_t)service->host.settings->lmtp_sessions) {
+        s->noteworthy = true;
         lmtp_say_unasked(s, REPLY_CROWDED);
         session_over(s, LMTP_REFUSED);
     } else if (deliver_lanes_up(service->host.deliver) == 0) {

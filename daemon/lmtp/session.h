@@ -26,6 +26,7 @@ struct lmtp_service {
     struct lmtp_session *sessions;
     size_t count;               /* with those whose last reply is being written */
     bool closing;
+    uint64_t untold_until;      /* till then the next refusal of one whom a proxy did not name is no warning */
     bool over_quota_permanent, disabled_permanent, reject_bare, reject_nul;
 };
 
@@ -63,6 +64,7 @@ struct lmtp_session {
     enum lmtp_state state;
     enum lmtp_end end;
     bool ending;                /* end it as soon as the input was looked at */
+    bool noteworthy;            /* more than a probe or a health check: a mail server came with a message, or could not be served */
     unsigned bad;               /* errors since the last good MAIL */
     size_t owed;                /* replies to what the client has sent: one for a command, more behind the end of a message */
     uint64_t started;

@@ -161,6 +161,13 @@ static bool is_local(const struct sockaddr_storage *address)
     return address->ss_family == AF_UNIX;
 }
 
+static const char gone[] = "unknown";
+
+bool fd_peer_has_gone(const char *name)
+{
+    return strcmp(name, gone) == 0;
+}
+
 char *fd_peer_name(const struct fd *fd, bool *local_r)
 {
     struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
@@ -170,7 +177,7 @@ char *fd_peer_name(const struct fd *fd, bool *local_r)
     if (fd->kind != FD_SOCKET)
         return mem_str("stdin");
     if (getpeername(fd->fd, (struct sockaddr *)(void *)&address, &len) < 0)
-        return mem_str("unknown");
+        return mem_str(gone);
     *local_r = is_local(&address);
     return address_name(&address);
 }

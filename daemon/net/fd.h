@@ -62,6 +62,8 @@ ssize_t fd_write(const struct fd *fd, struct iovec *iov, size_t count);
  * *local_r: it is on this host: loopback, a unix socket, or no socket at all.
  */
 char *fd_peer_name(const struct fd *fd, bool *local_r);
+/* The name is that of an end that has gone: nobody is to be served, or refused. */
+bool fd_peer_has_gone(const char *name);
 char *fd_local_name(const struct fd *fd);
 
 #endif

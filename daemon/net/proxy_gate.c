@@ -118,15 +118,31 @@ static void guest_free(struct guest *g)
     mem_free(g);
 }
 
-static void refuse(struct guest *g, const char *why)
+static void turn_out(struct guest *g)
 {
     struct proxy_gate *gate = g->gate;
     size_t index = g->index;
 
-    log_warning(NULL, "proxy=%s was closed: %s", g->peer, why);
     close(g->fd);
     guest_free(g);
     gate->passed(gate->arg, index, -1, NULL);
+}
+
+static void refuse(struct guest *g, const char *why)
+{
+    log_warning(NULL, "proxy=%s was closed: %s", g->peer, why);
+    turn_out(g);
+}
+
+/* Before a whole header. Without an octet it only wanted to know whether there is a listener: a health check. */
+static void left(struct guest *g)
+{
+    if (buf_left(&g->have) > 0) {
+        refuse(g, "it left before the end of a PROXY header");
+        return;
+    }
+    log_debug(NULL, "proxy=%s left without a PROXY header", g->peer);
+    turn_out(g);
 }
 
 static void let_in(struct guest *g, const struct proxy_origin *origin)
@@ -157,7 +173,7 @@ static void look(struct guest *g)
     if (n < 0 && errno == EAGAIN)
         return;
     if (n <= 0) {
-        refuse(g, "it left before the end of a PROXY header");
+        left(g);
         return;
     }
     buf_commit(&g->have, (size_t)n);
@@ -199,6 +215,10 @@ void proxy_gate_enter(struct proxy_gate *gate, size_t index, int fd, const struc
         g->next->prev = g;
     gate->guests = g;
     gate->count++;
+    if (fd_peer_has_gone(g->peer)) {
+        left(g);
+        return;
+    }
     if (!trusts_name(trust, g->peer)) {
         refuse(g, "it is not one of those that `proxy` of the listener names");
         return;
