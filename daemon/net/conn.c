@@ -379,6 +379,14 @@ uint64_t conn_silent(const struct conn *c)
     return here < kernel ? here : kernel;
 }
 
+bool conn_vanished(const struct conn *c)
+{
+    if (fd_vanished(&c->io.out))
+        return true;
+    fd_probe(&c->io.out);
+    return false;
+}
+
 /* --- finish --- */
 
 /*

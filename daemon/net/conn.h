@@ -129,6 +129,12 @@ void conn_set_timeout(struct conn *conn, uint64_t ms);
 
 /* Milliseconds in which the client said nothing and took nothing, as far as we and the kernel know. */
 uint64_t conn_silent(const struct conn *conn);
+/*
+ * Of one that was silent for long: does the kernel know that nobody is there any
+ * more? Where it does not it asks now, so some seconds later it does. False
+ * where that cannot be known.
+ */
+bool conn_vanished(const struct conn *conn);
 
 /* The address that the client's certificate proves (TLS, verified), or NULL. Owned by the conn. */
 const char *conn_client_identity(const struct conn *conn);

@@ -107,6 +107,51 @@ uint64_t fd_untaken(const struct fd *fd)
     return info.tcpi_last_data_sent > info.tcpi_last_ack_recv ? info.tcpi_last_data_sent : info.tcpi_last_ack_recv;
 }
 
+bool fd_vanished(const struct fd *fd)
+{
+    enum { AGAIN = 2 };     /* once is what a network loses now and then, or what is on its way */
+    struct tcp_info info = { 0 };
+    socklen_t len = sizeof info;
+
+    if (fd->kind != FD_SOCKET || getsockopt(fd->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+        return false;
+    /* An acknowledgement, of a probe too, sets both to 0. */
+    return info.tcpi_state == TCP_CLOSE || info.tcpi_probes >= AGAIN || info.tcpi_retransmits >= AGAIN;
+}
+
+static int get_option(const struct fd *fd, int level, int name)
+{
+    int value = 0;
+    socklen_t len = sizeof value;
+
+    return getsockopt(fd->fd, level, name, &value, &len) == 0 ? value : 0;
+}
+
+void fd_probe(const struct fd *fd)
+{
+    enum { PAUSE = 3, PROBES_MAX = 127 };   /* seconds: more than the slowest network takes to answer */
+    struct tcp_info info = { 0 };
+    socklen_t len = sizeof info;
+
+    if (fd->kind != FD_SOCKET || get_option(fd, SOL_SOCKET, SO_KEEPALIVE) == 0 ||
+        getsockopt(fd->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 || info.tcpi_probes > 0)
+        return;
+    int pause = get_option(fd, IPPROTO_TCP, TCP_KEEPINTVL), probes = get_option(fd, IPPROTO_TCP, TCP_KEEPCNT) * pause / PAUSE;
+    uint32_t heard = info.tcpi_last_data_recv < info.tcpi_last_ack_recv ? info.tcpi_last_data_recv : info.tcpi_last_ack_recv;
+    int idle = heard / 1000 < INT32_MAX ? (int)(heard / 1000) : INT32_MAX;
+
+    /* The kernel gives it up no sooner than before: more probes where they come closer together. */
+    if (pause > PAUSE) {
+        const int closer = PAUSE, more = probes < PROBES_MAX ? probes : PROBES_MAX;
+
+        (void)setsockopt(fd->fd, IPPROTO_TCP, TCP_KEEPCNT, &more, sizeof more);
+        (void)setsockopt(fd->fd, IPPROTO_TCP, TCP_KEEPINTVL, &closer, sizeof closer);
+    }
+    /* Due when so much has passed since the client was heard: what has passed already is now. */
+    if (idle > 0 && idle < get_option(fd, IPPROTO_TCP, TCP_KEEPIDLE))
+        (void)setsockopt(fd->fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+}
+
 ssize_t fd_read(const struct fd *fd, void *data, size_t size)
 {
     ssize_t n;

@@ -52,6 +52,20 @@ void fd_notice_loss(int fd, uint64_t idle_ms, uint64_t unacked_ms);
  */
 uint64_t fd_untaken(const struct fd *fd);
 
+/*
+ * Has our kernel reason to think that nobody is at the other end of this TCP
+ * connection any more, before it gives it up (fd_notice_loss())? So it is where
+ * octets, or two questions whether somebody is there, were sent again and again
+ * and nothing was acknowledged since. False where that cannot be known.
+ */
+bool fd_vanished(const struct fd *fd);
+/*
+ * Has the kernel ask the other end of a TCP connection now whether it is there,
+ * and a few seconds later once more: then fd_vanished() knows. No program at
+ * either end sees it. Nothing happens where fd_notice_loss() set no probes.
+ */
+void fd_probe(const struct fd *fd);
+
 /* As read() and writev(): EAGAIN instead of waiting, no SIGPIPE. */
 ssize_t fd_read(const struct fd *fd, void *data, size_t size);
 ssize_t fd_write(const struct fd *fd, struct iovec *iov, size_t count);

@@ -106,6 +106,7 @@ static enum outcome send_piece(struct pop3_session *s, const struct piece *piece
     /* TOP of more lines than there are is how some clients fetch. */
     if (!s->stuff.enough)
         drop_note_retrieved(s->drop, s->at);
+    s->got_message = true;
     return P3_DONE;
 }
 

@@ -232,7 +232,7 @@ static void on_opened(void *owner, enum db_status status, struct drop *drop)
         break;
     case DB_LOCKED:
         s->in_use++;
-        out = pop3_login_failed(s, "in-use", RC_IN_USE, "another session has this maildrop open, try again later");
+        out = pop3_login_failed(s, "in-use", RC_IN_USE, "this maildrop is open in another session, on another device perhaps, that may be at work; try again in a few minutes");
         break;
     case DB_NOT_FOUND:
         out = refuse(s, "disabled", 0);

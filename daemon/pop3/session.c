@@ -331,40 +331,10 @@ void pop3_session_over(struct pop3_session *s, enum pop3_end end)
     session_free(s);
 }
 
-/* It is the client's turn. */
-static bool takes_line(const struct pop3_session *s)
-{
-    return s->command == NULL || s->wants_line;
-}
-
-/*
- * Not an autologout (RFC 1939 section 3): nothing happens to a silent session
- * until its owner has proven himself elsewhere. While the database is asked, or
- * the client takes octets of a message, it is at work; a QUIT has begun to
- * delete. An operator's word needs no silence.
- */
-bool pop3_session_asked(void *owner, const char *by, bool ordered)
-{
-    struct pop3_session *s = owner;
-    uint64_t silent = s->conn != NULL ? conn_silent(s->conn) : 0, least = (uint64_t)s->service->host.settings->pop3_takeover_after;
-
-    if (s->state != POP3_TRANSACTION || (!ordered && (s->asked || least == 0 || silent < least)))
-        return false;
-    log_info(s->id, "maildrop of user=%s given up to %s%s silent=%llu.%03llu", log_text((struct span){ s->name, s->name_len }).s,
-             ordered ? "" : "session=", log_text(span_str(by)).s, (unsigned long long)(silent / 1000), (unsigned long long)(silent % 1000));
-    /* What a client that is there after all reads as the answer to its next command: nothing that it marked is gone. */
-    if (takes_line(s) && conn_queued(s->conn) == 0)
-        pop3_err(s, RC_SYS_TEMP, ordered ? "the session was ended by the operator, nothing was deleted"
-                                         : "another session has taken the maildrop over, nothing was deleted");
-    pop3_session_over(s, END_TAKEN);
-    return true;
-}
-
-
 void pop3_session_drain(struct pop3_session *s)
 {
     /* Nothing is said to a client that did not ask: an unsolicited line would be taken for the next reply. */
-    if (takes_line(s))
+    if (pop3_takes_line(s))
         pop3_session_over(s, END_DRAIN);
 }
 
@@ -409,7 +379,7 @@ bool pop3_act(struct pop3_session *s, enum outcome out)
     if (!settle(s, out))
         return false;
     /* Full: `drained` will resume. */
-    if (takes_line(s) && !conn_full(s->conn))
+    if (pop3_takes_line(s) && !conn_full(s->conn))
         conn_resume(s->conn);
     return true;
 }
@@ -507,6 +477,7 @@ static enum outcome one_line(struct pop3_session *s, enum line_kind kind, struct
         return pop3_bad(s, wrong);
 
     s->command = cmd;
+    s->got_message = false;
     /* After the login it is that of the login, for the log. */
     if (s->state == POP3_AUTHORIZATION)
         s->mechanism = MECHANISMS;
@@ -541,7 +512,7 @@ static size_t on_input(void *owner, struct span in)
         pop3_session_over(s, END_EARLY_TLS);
         return 0;
     }
-    while (takes_line(s)) {
+    while (pop3_takes_line(s)) {
         enum line_kind kind;
 
         if (conn_full(s->conn)) {
@@ -562,7 +533,7 @@ static void on_drained(void *owner)
 {
     struct pop3_session *s = owner;
 
-    if (takes_line(s))
+    if (pop3_takes_line(s))
         conn_resume(s->conn);
     else if (s->command->step != NULL && !s->asked)
         pop3_act(s, s->command->step(s));

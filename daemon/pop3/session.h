@@ -77,6 +77,7 @@ struct pop3_session {
     bool unheard;                   /* the client reads no more, but what it sent before is still coming */
     bool asked;                     /* an answer of the database is on its way: `drained` is not for us */
     struct line_reader line;
+    bool got_message;               /* the last command gave one, whole */
     unsigned bad;                   /* commands in a row that were none */
     uint64_t started;
     struct drop_cost cost;          /* of maildrops that are not s->drop any more */
@@ -157,9 +158,14 @@ void pop3_session_gone(struct pop3_service *service);
 bool pop3_act(struct pop3_session *s, enum outcome out);
 /* The session is over, whatever it does, except a commit: that goes on without its client. */
 void pop3_session_over(struct pop3_session *s, enum pop3_end end);
+/* It is the client's turn. */
+static inline bool pop3_takes_line(const struct pop3_session *s)
+{
+    return s->command == NULL || s->wants_line;
+}
 /* As the service closes: at once, or after the command that is being answered. */
 void pop3_session_drain(struct pop3_session *s);
-/* A drop_asked: somebody else wants the maildrop. A session whose client is silent gives it up. */
+/* takeover.c. A drop_asked: somebody else wants the maildrop. A session whose client is silent gives it up. */
 bool pop3_session_asked(void *owner, const char *by, bool ordered);
 /* These statements were this session's. */
 void pop3_charge(struct pop3_session *s, struct drop_cost cost);

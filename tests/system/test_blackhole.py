@@ -10,6 +10,7 @@ import os
 import pathlib
 import socket
 import struct
+import subprocess
 import sys
 import unittest
 
@@ -78,6 +79,40 @@ class BlackHole(unittest.TestCase):
             pop.send(b"RETR 2\r\n")
             pop.line()
             self.in_the_dark(lambda: self.locks() == 0)
+        self.free()
+
+    def test_taken_over(self):
+        """Deletions are waited for, but not for those of a client that the kernel knows to be gone: the next login but one has it."""
+        if self.site is None:
+            return
+        third = self.site.second('pop3_takeover_after_deletions = "1h";')
+        third.conf.write_text(third.conf.read_text().replace('tcp_user_timeout = "4s"', 'tcp_user_timeout = "1h"')
+                              .replace('pop3_takeover_after = "0s"', 'pop3_takeover_after = "1s"'))
+        third.start("--foreground")
+        self.addCleanup(third.stop)
+        refusals = []
+
+        def taken():
+            ours, theirs = socket.socketpair()
+            with theirs, subprocess.Popen([str(self.site.lab.posternd), "-c", str(third.conf), "--inetd"], stdin=theirs, stdout=theirs) as proc:
+                theirs.close()
+                with kit.Pop("", sock=ours) as pop:
+                    pop.ok("USER " + WHO)
+                    reply = pop.cmd("PASS " + kit.PASSWORD)
+                    if not reply.startswith(b"+OK"):
+                        refusals.append(reply)
+                    pop.cmd("QUIT")
+                proc.wait(10)
+            return reply.startswith(b"+OK")
+
+        for commands in (["DELE 1"], ["DELE 1", "RETR 2"]):     # with nothing on its way, and with octets that nobody takes
+            with kit.Pop(third.address) as pop:
+                pop.login(WHO)
+                for command in commands:
+                    pop.send(command.encode() + b"\r\n")
+                    pop.line()
+                self.in_the_dark(taken)
+        self.assertTrue(all(reply.startswith(b"-ERR [IN-USE]") for reply in refusals), refusals)
         self.free()
 
     def test_in_quit(self):

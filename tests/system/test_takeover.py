@@ -64,7 +64,6 @@ class Takeover(unittest.TestCase):
 
     def test_other_host(self):
         old = self.login(self.site.address)
-        old.ok("DELE 1")
         self.assertLess(self.refused(self.second.address), 2)   # it has just said something
         time.sleep(AFTER + 0.1)
         with self.login(self.second.address) as new:
@@ -194,6 +193,49 @@ class Takeover(unittest.TestCase):
         pops[won[0]].ok("QUIT")
         for pop in pops:
             pop.close()
+
+    # What would be lost with a session makes its host patient.
+
+    def test_filters(self):
+        """Silent for long between RETR and DELE, and behind DELE, while others poll: the deletion is kept."""
+        self.site.account("slow@example.org", [kit.letter(1), kit.letter(2)])
+        for left, (old_at, new_at) in enumerate(((self.site.address, self.second.address), (self.site.address, self.site.address))):
+            with kit.Pop(old_at) as old:
+                old.login("slow@example.org")
+                old.ok("RETR 1")
+                old.body()
+                for command in ("DELE 1", "QUIT"):
+                    time.sleep(AFTER + 0.1)
+                    with kit.Pop(new_at) as new:
+                        new.ok("USER slow@example.org")
+                        new.err("PASS " + kit.PASSWORD, "IN-USE")
+                    old.ok(command)
+            with kit.Pop(new_at) as new:
+                new.login("slow@example.org")
+                self.assertEqual(new.stat()[0], 1 - left)
+                new.ok("QUIT")
+
+    def test_marks_undone(self):
+        """Nothing to lose any more: as silent as any other."""
+        old = self.login(self.site.address)
+        old.ok("DELE 1")
+        old.ok("RSET")
+        time.sleep(AFTER + 0.1)
+        with self.login(self.second.address) as new:
+            self.given_up(old)
+            new.ok("QUIT")
+
+    def test_patience_ends(self):
+        """The host of the session with deletions says for how long; then they are not done."""
+        third = self.site.second('pop3_takeover_after_deletions = "3s";').start("--foreground")
+        self.addCleanup(third.stop)
+        old = self.login(third.address)
+        old.ok("DELE 1")
+        time.sleep(3.1)
+        with self.login(self.second.address) as new:
+            self.assertEqual(new.stat()[0], 3)
+            self.given_up(old)
+            new.ok("QUIT")
 
     # What comes by NOTIFY comes from anybody.
 

@@ -149,7 +149,7 @@ static void test_failures(void **state)
     ask(c, "AUTH PLAIN c2VjcmV0\r\n", "-ERR [SYS/PERM] the login cannot be checked, the operator has to look\r\n");
     fake.verdict = AUTH_OK;
     fake.open_status = DB_LOCKED;
-    ask(c, "AUTH PLAIN c2VjcmV0\r\n", "-ERR [IN-USE] another session has this maildrop open, try again later\r\n");
+    ask(c, "AUTH PLAIN c2VjcmV0\r\n", "-ERR [IN-USE] this maildrop is open in another session, on another device perhaps, that may be at work; try again in a few minutes\r\n");
     for (int i = 0; i < 2; i++)
         ask(c, "AUTH PLAIN eA==\r\n", REFUSED);
     ask(c, "AUTH PLAIN eA==\r\n", REFUSED);

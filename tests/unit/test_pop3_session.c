@@ -251,7 +251,7 @@ static void test_login_failures(void **state)
     } rows[] = {
         { AUTH_UNAVAILABLE, DB_OK, "-ERR [SYS/TEMP] the login cannot be checked now, try again later\r\n" },
         { AUTH_BROKEN, DB_OK, "-ERR [SYS/PERM] the login cannot be checked, the operator has to look\r\n" },
-        { AUTH_OK, DB_LOCKED, "-ERR [IN-USE] another session has this maildrop open, try again later\r\n" },
+        { AUTH_OK, DB_LOCKED, "-ERR [IN-USE] this maildrop is open in another session, on another device perhaps, that may be at work; try again in a few minutes\r\n" },
         { AUTH_OK, DB_NOT_FOUND, REFUSED },
         { AUTH_OK, DB_RETRY, "-ERR [SYS/TEMP] the maildrop cannot be opened now, try again later\r\n" },
         { AUTH_OK, DB_BUG, "-ERR [SYS/PERM] the maildrop cannot be opened, the operator has to look\r\n" },
@@ -291,7 +291,7 @@ static void test_believed(void **state)
         { DB_NOT_FOUND, AUTH_REFUSED, DB_OK, REFUSED, 1, 1 },
         { DB_NOT_FOUND, AUTH_UNAVAILABLE, DB_OK, "-ERR [SYS/TEMP] the login cannot be checked now, try again later\r\n", 1, 1 },
         { DB_NOT_FOUND, AUTH_OK, DB_NOT_FOUND, REFUSED, 1, 2 },
-        { DB_NOT_FOUND, AUTH_OK, DB_LOCKED, "-ERR [IN-USE] another session has this maildrop open, try again later\r\n", 1, 2 },
+        { DB_NOT_FOUND, AUTH_OK, DB_LOCKED, "-ERR [IN-USE] this maildrop is open in another session, on another device perhaps, that may be at work; try again in a few minutes\r\n", 1, 2 },
         { DB_RETRY, AUTH_OK, DB_OK, "-ERR [SYS/TEMP] the maildrop cannot be opened now, try again later\r\n", 0, 1 },
         { DB_BUG, AUTH_OK, DB_OK, "-ERR [SYS/PERM] the maildrop cannot be opened, the operator has to look\r\n", 0, 1 },
         { DB_NOT_FOUND, AUTH_OK, DB_OK, LOGGED_IN, 1, 2 },
