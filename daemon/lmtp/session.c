@@ -66,6 +66,12 @@ static void replied(struct lmtp_session *s)
     s->owed--;
 }
 
+/* To what a sender wrote and his mail server passed on: twenty addresses of a list that are none are no reason to close. */
+static bool is_of_sender(enum lmtp_reply_name name)
+{
+    return name == REPLY_BAD_SENDER || name == REPLY_BAD_RCPT || name == REPLY_BAD_RCPT_WHY;
+}
+
 void lmtp_say_text(struct lmtp_session *s, const char *text)
 {
     replied(s);
@@ -94,7 +100,7 @@ void lmtp_say(struct lmtp_session *s, enum lmtp_reply_name name, const char *a, 
 
     replied(s);
     /* 50x and 555: not a word of a mail server. What it cannot know (550, 552 ...) does not count. */
-    if ((code[0] == '5' && code[1] == '0') || strcmp(code, "555") == 0) {
+    if (((code[0] == '5' && code[1] == '0') || strcmp(code, "555") == 0) && !is_of_sender(name)) {
         if (++s->bad >= (unsigned)s->service->host.settings->lmtp_bad_commands) {
             name = REPLY_ERRORS;
             lmtp_end(s, LMTP_ERRORS);

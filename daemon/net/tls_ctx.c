@@ -135,9 +135,11 @@ static const struct named *find_host(const struct tls_ctx *ctx, char *name)
     return find_name(ctx, dot - 1);
 }
 
-/* False for what cannot be the name of a host. */
+/* Without the dot of the root, which some clients leave (RFC 6066 section 3: there is none). False for what cannot be the name of a host. */
 static bool lower_name(const char *in, size_t len, char out[NAME_LEN + 1])
 {
+    if (len > 1 && in[len - 1] == '.')
+        len--;
     if (len == 0 || len > NAME_LEN || in[0] == '.')
         return false;
     for (size_t i = 0; i < len; i++) {

@@ -3,6 +3,8 @@
  */
 #include "daemon/pop3/args.h"
 
+#include <ctype.h>
+
 bool args_verb(struct span line, char verb_r[VERB_LEN], struct span *rest_r, bool *more_r)
 {
     const char *space = line.len > 0 ? memchr(line.at, ' ', line.len) : NULL;
@@ -23,6 +25,16 @@ bool args_verb(struct span line, char verb_r[VERB_LEN], struct span *rest_r, boo
     *more_r = space != NULL;
     *rest_r = *more_r ? (struct span){ space + 1, line.len - len - 1 } : (struct span){ "", 0 };
     return true;
+}
+
+bool args_is_keyword(struct span line)
+{
+    enum { KEYWORD_MIN = 3, KEYWORD_MAX = 12 };
+    size_t len = 0;
+
+    while (len < line.len && (isalnum((unsigned char)line.at[len]) || line.at[len] == '-'))
+        len++;
+    return len >= KEYWORD_MIN && len <= KEYWORD_MAX && (len == line.len || line.at[len] == ' ');
 }
 
 bool args_split(struct span rest, struct args *args_r)

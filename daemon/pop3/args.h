@@ -21,6 +21,12 @@ struct args {
 };
 
 /*
+ * Could the line be a command of some POP3 server's, if not of ours? It begins
+ * with 3 to 12 letters, digits and hyphens, and then a space or its end.
+ */
+bool args_is_keyword(struct span line);
+
+/*
  * The keyword in upper case, filled up with NULs. False if the line does not
  * begin with three or four letters and then a space or its end: no command of
  * ours. *rest_r is what follows the first space, *more_r says if there was one.

@@ -73,8 +73,8 @@ enum outcome pop3_bad(struct pop3_session *s, const char *text)
     unsigned limit = (unsigned)s->service->host.settings->pop3_bad_commands;
 
     if (s->state == POP3_AUTHORIZATION) {
-        /* Who is not logged in is more likely a scanner or speaks HTTP. */
-        limit /= 5;
+        /* Who is not logged in is more likely a scanner; but clients try in a row what some servers have (LANG, UTF8, XTND ...). */
+        limit /= 2;
         if (limit < 3)
             limit = 3;
     }
@@ -83,6 +83,14 @@ enum outcome pop3_bad(struct pop3_session *s, const char *text)
     s->end = END_BAD_COMMANDS;
     pop3_err(s, RC_NONE, "too many commands that are none, closing the connection");
     return P3_CLOSE;
+}
+
+enum outcome pop3_strange(struct pop3_session *s, const char *text)
+{
+    /* With the one of pop3_bad(): three. */
+    if (s->state == POP3_AUTHORIZATION)
+        s->bad += 2;
+    return pop3_bad(s, text);
 }
 
 enum outcome pop3_ready_reply(struct pop3_session *s, const char *text, size_t len)

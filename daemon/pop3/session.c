@@ -474,7 +474,7 @@ static enum outcome one_line(struct pop3_session *s, enum line_kind kind, struct
         return pop3_err(s, RC_NONE, "%s", wrong);
     }
     if (known == 0)
-        return pop3_bad(s, wrong);
+        return kind == LINE_COMMAND && args_is_keyword(line) ? pop3_bad(s, wrong) : pop3_strange(s, wrong);
 
     s->command = cmd;
     s->got_message = false;

@@ -185,6 +185,8 @@ enum outcome pop3_ok(struct pop3_session *s, const char *fmt, ...) __attribute__
 enum outcome pop3_err(struct pop3_session *s, enum code code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* -ERR for what is no command; the last one that is tolerated closes. */
 enum outcome pop3_bad(struct pop3_session *s, const char *text);
+/* The same for a line that no client of POP3 says, like HTTP: before the login it counts three times. */
+enum outcome pop3_strange(struct pop3_session *s, const char *text);
 /* A whole reply that was made before. */
 enum outcome pop3_ready_reply(struct pop3_session *s, const char *text, size_t len);
 

@@ -143,6 +143,10 @@ class Session(Case):
         for n in range(60):
             c.expect("550 5.1.1", f"RCPT TO:<ghost{n}@{DOMAIN}>")
         c.ok(f"RCPT TO:<{U1}>")
+        # Nor is what a sender wrote.
+        for n in range(60):
+            c.expect("501 5.1.3", f"RCPT TO:<ghost{n}@[192.0.2.1]>")
+        c.ok(f"RCPT TO:<{U1}>")
 
 
 class Envelope(Case):

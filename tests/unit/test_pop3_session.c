@@ -184,6 +184,17 @@ static void test_bad_commands(void **state)
     expect(c, "-ERR too many commands that are none, closing the connection\r\n");
     expect_eof(c);
 
+    /* What clients try, one after the other, is not that; but it has an end too. */
+    c = client_new("");
+    expect(c, GREETING);
+    static const char *const probes[] = { "UTF8", "LANG en", "XTND XMIT", "XSENDER 1", "ENABLE UTF8", "HELO x", "LAST", "AUTH-INFO", "CAPABILITY" };
+    for (size_t i = 0; i < sizeof probes / sizeof probes[0]; i++) {
+        say(c, probes[i]);
+        ask(c, "\r\n", "-ERR unknown command\r\n");
+    }
+    ask(c, "XX\r\n", "-ERR too many commands that are none, closing the connection\r\n");
+    expect_eof(c);
+
     c = login();
     for (int i = 0; i < 60; i++)
         ask(c, "XX\r\nRETR 9\r\n", "-ERR unknown command\r\n-ERR there is no message 9, only 3 messages\r\n");

@@ -153,7 +153,11 @@ static void test_names(void **state)
 {
     static const struct { const char *asked, *subject; } table[] = {
         { "a.example", "a.example" }, { "A.Example", "a.example" }, { "b.example", "b.example" },
-        { "c.example", "default.example" }, { "a.example.", "default.example" }, { "sub.a.example", "default.example" },
+        { "c.example", "default.example" }, { "a.example.", "a.example" }, { "A.EXAMPLE.", "a.example" },
+        { "x.wild.example.", "wild" }, { "a.example..", "default.example" }, { ".a.example", "default.example" },
+        /* RFC 6066 has no addresses in SNI: what is there without one gets its certificate, or the default one. */
+        { "192.0.2.1", "192.0.2.1" }, { "192.0.2.1.", "192.0.2.1" }, { "192.0.2.2", "default.example" }, { "2001:db8::1", "default.example" },
+        { "[2001:db8::1]", "default.example" }, { "..", "default.example" }, { "sub.a.example", "default.example" },
         { "../a.example", "default.example" }, { ".", "default.example" }, { NULL, "default.example" },
     };
     struct tls_ctx *ctx;
@@ -163,6 +167,8 @@ static void test_names(void **state)
     write_pair("default", "default.example", true);
     write_pair("names/A.example", "a.example", true);
     write_pair("names/b.example", "b.example", false);
+    write_pair("names/_.wild.example", "wild", true);
+    write_pair("names/192.0.2.1", "192.0.2.1", true);
     ctx = load_ctx("default.pem", "", "names", NULL);
     assert_string_equal(tls_told, "");
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
