@@ -76,6 +76,23 @@ static struct tls_tickets *tickets(uint64_t life, const struct config *before)
     return tls_tickets_new(life, tls_tickets_clock());
 }
 
+void certs_ends(const struct config *c, struct tls_ends *ends)
+{
+    for (size_t i = 0; c->certificates != NULL && i <= c->listeners.count; i++) {
+        if (c->certificates[i] != NULL)
+            tls_ends_add(ends, tls_ctx_ends(c->certificates[i]));
+    }
+}
+
+void certs_log_end(void *arg, bool over, const char *text)
+{
+    (void)arg;
+    if (over)
+        log_error(NULL, "%s", text);
+    else
+        log_warning(NULL, "%s", text);
+}
+
 int certs_load(struct config *c, const char *file, const struct config *before, options_problem *problem, void *arg)
 {
     struct report r = { .file = file, .problem = problem, .arg = arg };

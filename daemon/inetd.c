@@ -275,12 +275,18 @@ static int one_delivery(struct config *config, int in, int out)
 /* Certificates and keys, with the rights that we were started with. */
 static bool load_certificates(struct config *config, const char *file, bool tls)
 {
+    struct tls_ends ends = TLS_ENDS_NONE;
+
     if (certs_load(config, file, NULL, config_log_problem, NULL) > 0)
         return false;
     if (tls && config_entry(config, config_first_pop3(config)).tls == NULL) {
         log_error(NULL, "%s: --tls needs a tls_certificate", file);
         return false;
     }
+    /* A line with every session is enough to say of what is over; days ahead, --check says it. */
+    certs_ends(config, &ends);
+    tls_ends_tell(&ends, (int64_t)time(NULL), 0, certs_log_end, NULL);
+    tls_ends_free(&ends);
     return true;
 }
 

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "daemon/base/log.h"
@@ -51,13 +52,23 @@ static int printed(void)
     return EXIT_FAILURE;
 }
 
+static void print_end(void *arg, bool over, const char *text)
+{
+    printf("%s: %s: %s\n", (const char *)arg, over ? "error" : "warning", text);
+}
+
 static int check(const struct flags *f)
 {
+    struct tls_ends ends = TLS_ENDS_NONE;
     int problems;
     struct config *config = config_load(f->file, f->inetd ? 0 : CONFIG_LISTENERS, config_print_problem, stdout, &problems);
 
     if (problems == 0)
         problems = certs_load(config, f->file, NULL, config_print_problem, stdout);
+    /* No problem of the file: with a certificate that is over the server starts, and must, for those who do not look at it. */
+    certs_ends(config, &ends);
+    tls_ends_tell(&ends, (int64_t)time(NULL), config->tls.tls_warn_before / 1000, print_end, (void *)(uintptr_t)f->file);
+    tls_ends_free(&ends);
     config_free(&config);
     if (problems == 0)
         printf("%s: ok\n", f->file);

@@ -171,6 +171,7 @@ static bool reload_config(struct master *m)
     config_free(&m->config);
     m->config = config;
     certs_warn(m->config);
+    master_ends_new(m);
     share_proven(m);
     open_control(m);
     return true;
@@ -284,6 +285,7 @@ static uint64_t next_deadline(const struct master *m)
     uint64_t next = m->kill_at;
     const uint64_t others[] = {
         m->close_at, m->ping_at, m->look_at, m->metrics_at, m->successor.kill_at, operator_deadline(m->operators),
+        m->stopping ? NEVER : m->ends_at,
         m->predecessor >= 0 ? master_now() + LOOK_MS : NEVER,
     };
 
@@ -354,6 +356,7 @@ static void supervise(struct master *m, int signals)
             kill_rest(m);
         cells_start(m, master_now());
         master_metrics(m, master_now());
+        master_ends(m, master_now());
         look_whether_done(m);
         cells_look(m, master_now());
         ping(m, master_now());
@@ -523,6 +526,7 @@ int master_run(const struct master_start *start)
     if (good) {
         log_start(&m);
         certs_warn(m.config);
+        master_ends_new(&m);
         share_proven(&m);
         raise_limits(m.config);
         upgrade_settled(&m);
@@ -540,6 +544,7 @@ int master_run(const struct master_start *start)
     sockets_free(&m.sockets, NULL);
     operator_free(&m.operators);
     buf_free(&m.told);
+    tls_ends_free(&m.ends);
     recent_free(&m.logins);
     limits_free(&m.limits);
     if (m.proven >= 0)

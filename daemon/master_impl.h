@@ -14,6 +14,7 @@
 #include "daemon/base/buf.h"
 #include "daemon/cell.h"
 #include "daemon/config.h"
+#include "daemon/net/tls_ends.h"
 #include "daemon/master.h"
 #include "daemon/operator.h"
 
@@ -63,6 +64,9 @@ struct master {
     char *metrics_listen;       /* that one */
     uint64_t metrics_at;        /* when to start it, NEVER: it runs, or is not wanted */
 
+    struct tls_ends ends;       /* of what the configuration of now has read */
+    uint64_t ends_at;           /* when to look at them next */
+
     struct successor successor;
     int predecessor;            /* pipe to the master that started us and is to hear that we serve; -1: none */
     uint64_t serve_by;          /* when to tell it in any case */
@@ -110,5 +114,9 @@ void upgrade_done(struct master *m);
 void master_metrics(struct master *m, uint64_t now);
 void master_metrics_stop(struct master *m);
 bool master_metrics_reap(struct master *m, pid_t pid);
+/* The configuration is another one: what it reads from certificates is in the metrics, and told where it ends soon. */
+void master_ends_new(struct master *m);
+/* Tells what is due. */
+void master_ends(struct master *m, uint64_t now);
 
 #endif

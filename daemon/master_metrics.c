@@ -1,5 +1,6 @@
 /*
- * master_metrics.c - keeps the process that shows the metrics running.
+ * master_metrics.c - keeps the process that shows the metrics running, and an
+ * eye on when certificates end.
  *
  * The server goes on without it: what cannot be bound or forked is tried again
  * each second, and complained of once.
@@ -7,10 +8,13 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/metrics.h"
+#include "daemon/certs.h"
 #include "daemon/master_impl.h"
 #include "daemon/metrics_http.h"
 
@@ -32,6 +36,42 @@ void master_metrics_stop(struct master *m)
     mem_free(m->metrics_listen);
     m->metrics_listen = NULL;
     m->metrics_at = NEVER;
+}
+
+/*
+ * The names of files are not in the memory that all processes share, where a
+ * worker could write them, so the process that shows them is another one now.
+ */
+static void show_ends(struct master *m)
+{
+    struct buf text = BUF_EMPTY;
+
+    tls_ends_metrics(&m->ends, &text);
+    metrics_set_more(text.data, buf_left(&text));
+    buf_free(&text);
+    if (m->metrics > 0) {
+        end_process(m);
+        m->metrics_at = master_now();
+    }
+}
+
+void master_ends_new(struct master *m)
+{
+    tls_ends_free(&m->ends);
+    certs_ends(m->config, &m->ends);
+    show_ends(m);
+    m->ends_at = 0;
+    master_ends(m, master_now());
+}
+
+void master_ends(struct master *m, uint64_t now)
+{
+    int64_t clock = (int64_t)time(NULL);
+
+    if (now < m->ends_at || m->stopping)
+        return;
+    int64_t next = tls_ends_tell(&m->ends, clock, m->config->tls.tls_warn_before / 1000, certs_log_end, NULL);
+    m->ends_at = now + (uint64_t)(next - clock) * 1000;
 }
 
 void master_metrics(struct master *m, uint64_t now)

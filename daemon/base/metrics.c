@@ -37,6 +37,7 @@ struct table {
 static struct metric_stripe own;
 static struct table *table;     /* NULL: not shared */
 static struct seat *my_seat;
+static struct buf more = BUF_EMPTY; /* not shared: names of files, which no worker may write */
 struct metric_stripe *metrics_mine = &own;
 
 /* Upper bounds in microseconds, and as Prometheus has them. */
@@ -250,6 +251,12 @@ static void one_text(struct buf *out, const char *name, const char *help, uint64
     buf_addf(out, "# HELP postern_%s %s\n# TYPE postern_%s gauge\npostern_%s %llu\n", name, help, name, name, (unsigned long long)value);
 }
 
+void metrics_set_more(const char *text, size_t len)
+{
+    buf_clear(&more);
+    buf_add(&more, text, len);
+}
+
 void metrics_text(struct buf *out)
 {
     if (table == NULL)
@@ -262,4 +269,5 @@ void metrics_text(struct buf *out)
              metrics_ready() ? 1 : 0);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         row_text(out, &rows[i]);
+    buf_add(out, buf_span(&more).at, buf_left(&more));
 }

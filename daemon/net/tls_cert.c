@@ -117,8 +117,6 @@ static bool check_pair(const struct reader *r, const struct tls_cert *cert, cons
 {
     if (X509_check_private_key(cert->own, cert->key) != 1)
         return tell(r, "the key in %s is not that of the certificate in %s", key_file, cert_file);
-    if (X509_cmp_current_time(X509_get0_notAfter(cert->own)) < 0)
-        log_warning(NULL, "the certificate in %s has expired", cert_file);
     return true;
 }
 

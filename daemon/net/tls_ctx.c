@@ -23,6 +23,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/net/tls_cert.h"
+#include "daemon/net/tls_ends.h"
 #include "daemon/net/tls_tickets.h"
 
 static const struct option rows[] = {
@@ -49,6 +50,7 @@ struct tls_ctx {
     struct tls_cert cert;
     struct named *names;        /* sorted; `_.example.net` is for all names directly below example.net */
     size_t name_count;
+    struct tls_ends ends;
 };
 
 /* --- versions --- */
@@ -215,6 +217,7 @@ static void add_name(struct tls_ctx *ctx, const char *directory, const char *fil
     if (!tls_cert_load(&n->cert, cert_file, key_file, tell_cert, t))
         return;
     n->name = mem_str(name);
+    tls_ends_note_chain(&ctx->ends, cert_file, n->cert.own, n->cert.chain);
     ctx->name_count++;
 }
 
@@ -363,10 +366,13 @@ struct tls_ctx *tls_ctx_new(const struct tls_files *files, const char *min_versi
     ASSERT(ctx->ssl != NULL && set_rules(ctx, version));
     ctx->identity = files->clients.identity;
     tls_client_setup(ctx->ssl, &files->clients, tell_cert, &t);
+    tls_ends_note_store(&ctx->ends, SSL_CTX_get_cert_store(ctx->ssl), files->clients.ca, files->clients.crl);
     if (files->sni_directory[0] != '\0')
         read_directory(ctx, files->sni_directory, &t);
-    if (tls_cert_load(&ctx->cert, files->certificate, files->key, tell_cert, &t))
+    if (tls_cert_load(&ctx->cert, files->certificate, files->key, tell_cert, &t)) {
+        tls_ends_note_chain(&ctx->ends, files->certificate, ctx->cert.own, ctx->cert.chain);
         use_certificates(ctx, files->certificate, &t);
+    }
     if (t.count > 0)
         tls_ctx_free(&ctx);
     return ctx;
@@ -392,7 +398,13 @@ void tls_ctx_free(struct tls_ctx **ctx)
         tls_cert_free(&c->names[i].cert);
     }
     mem_free(c->names);
+    tls_ends_free(&c->ends);
     mem_free(c);
+}
+
+const struct tls_ends *tls_ctx_ends(const struct tls_ctx *ctx)
+{
+    return &ctx->ends;
 }
 
 SSL *tls_ctx_ssl(struct tls_ctx *ctx)

@@ -14,6 +14,7 @@
 #include "daemon/net/tls_client.h"
 
 struct tls_ctx;
+struct tls_ends;
 struct tls_tickets;
 
 struct tls_settings {
@@ -34,8 +35,7 @@ bool tls_version_known(const char *text);
 
 /*
  * Reads all of the files. Every problem is told, and then the result is NULL.
- * What is only odd (a certificate that has expired, a key that everybody may
- * read) is logged. tickets may be NULL, then no session is resumed; they
+ * What is only odd (a key that everybody may read) is logged. tickets may be NULL, then no session is resumed; they
  * outlive the result.
  */
 struct tls_ctx *tls_ctx_new(const struct tls_files *files, const char *min_version, struct tls_tickets *tickets,
@@ -44,6 +44,9 @@ struct tls_ctx *tls_ctx_new(const struct tls_files *files, const char *min_versi
 struct tls_ctx *tls_ctx_hold(struct tls_ctx *ctx);
 /* Keys are overwritten. */
 void tls_ctx_free(struct tls_ctx **ctx);
+
+/* When what it was made of ends; as long as it is there. */
+const struct tls_ends *tls_ctx_ends(const struct tls_ctx *ctx);
 
 /* A server's side of one connection; the caller frees it. */
 SSL *tls_ctx_ssl(struct tls_ctx *ctx);
