@@ -65,7 +65,8 @@ endif
 
 # Libraries are looked up when something is compiled: `make deps` must work without them.
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
-PKG_LIBS   = $(shell pkg-config --libs $(PKGS))
+# libunistring has no file for pkg-config.
+PKG_LIBS   = $(shell pkg-config --libs $(PKGS)) -lunistring
 
 ALL_CPPFLAGS = -I. -D_GNU_SOURCE -DPOSTERN_VERSION='"$(VERSION)"' -DPOSTERN_SYSCONFDIR='"$(SYSCONFDIR)"' $(CPPFLAGS)
 ALL_CFLAGS   = -std=c11 $(WARN) $(OPT) $(HARDEN) $(CFLAGS)

@@ -50,34 +50,13 @@ bool exchange_is_ascii(struct span text)
     return true;
 }
 
-bool exchange_prepare(struct span name, char out[NAME_TYPED_MAX + 1])
-{
-    char *prepared = NULL;
-
-    if (name.len > NAME_TYPED_MAX || (name.len > 0 && memchr(name.at, '\0', name.len) != NULL))
-        return false;
-    if (name.len > 0)
-        memcpy(out, name.at, name.len);
-    out[name.len] = '\0';
-    if (exchange_is_ascii(name))
-        return true;
-    if (gsasl_saslprep(out, GSASL_ALLOW_UNASSIGNED, &prepared, NULL) != GSASL_OK)
-        return false;
-    size_t len = strlen(prepared);
-    if (len <= NAME_TYPED_MAX)
-        memcpy(out, prepared, len + 1);
-    gsasl_free(prepared);
-    return len <= NAME_TYPED_MAX;
-}
-
 void exchange_authorize(struct account_verdict *v, struct span authzid, struct span domain)
 {
-    char prepared[NAME_TYPED_MAX + 1], address[NAME_ADDRESS_MAX + 1];
+    char address[NAME_ADDRESS_MAX + 1];
 
     if (v->verdict != AUTH_OK || authzid.len == 0)
         return;
-    if (!exchange_prepare(authzid, prepared) || !name_canonical(span_str(prepared), domain, address, NULL) ||
-        strcmp(address, v->address) != 0)
+    if (!name_canonical(authzid, domain, address, NULL) || strcmp(address, v->address) != 0)
         exchange_refuse(v, "authzid");
 }
 

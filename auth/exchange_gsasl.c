@@ -139,18 +139,16 @@ static void use_account(struct exchange *x, const struct credentials *c)
 static void look_up(struct exchange *x)
 {
     const char *typed = gsasl_property_fast(x->gsasl, GSASL_AUTHID);
-    char name[NAME_TYPED_MAX + 1];
+    struct span name = typed != NULL ? span_str(typed) : SPAN_OF("");
     struct credentials c;
 
     x->looked_up = true;
-    if (typed == NULL || !exchange_prepare(span_str(typed), name))
-        name[0] = '\0';
-    int found = account_find(x->accounts, span_str(name), span_str(x->domain), &x->origin, false, &c, &x->verdict);
+    int found = account_find(x->accounts, name, span_str(x->domain), &x->origin, false, &c, &x->verdict);
     if (found > 0) {
         use_account(x, &c);
         secret_wipe(&c, sizeof c);
     } else if (found == 0) {
-        set_decoy(x, span_str(x->verdict.address[0] != '\0' ? x->verdict.address : name));
+        set_decoy(x, x->verdict.address[0] != '\0' ? span_str(x->verdict.address) : name);
     }
 }
 

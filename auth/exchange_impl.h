@@ -35,8 +35,6 @@ struct exchange {
 void exchange_refuse(struct account_verdict *v, const char *reason);
 /* Of which SASLprep changes nothing. */
 bool exchange_is_ascii(struct span text);
-/* The name as SASLprep has it (RFC 4013); false if that forbids it. The same where it is ASCII. */
-bool exchange_prepare(struct span name, char out[NAME_TYPED_MAX + 1]);
 /* To log in as somebody else is allowed to nobody: an authorization identity is empty, or means the same mailbox. */
 void exchange_authorize(struct account_verdict *v, struct span authzid, struct span domain);
 

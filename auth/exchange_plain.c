@@ -31,12 +31,8 @@ static bool until_nul(struct span *rest, struct span *part_r)
 static void check_password(struct accounts *accounts, struct span name, struct span password, struct span domain,
                            const struct auth_origin *origin, struct account_verdict *v)
 {
-    char prepared[NAME_TYPED_MAX + 1];
-    struct auth_request request = { .password = password, .default_domain = domain, .origin = *origin };
+    struct auth_request request = { .name = name, .password = password, .default_domain = domain, .origin = *origin };
 
-    /* A name that SASLprep forbids is nobody's, and takes as long (A10): so is the empty one. */
-    if (exchange_prepare(name, prepared))
-        request.name = span_str(prepared);
     account_check(accounts, &request, false, v);
 }
 

@@ -10,6 +10,14 @@
 #include <idn2.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <unicase.h>
+#include <unictype.h>
+#include <uninorm.h>
+#include <unistr.h>
+
+/* Code points of a local part, as typed: decomposed and in UTF-8 it may be several times as long as it will be. */
+enum { CODES_MAX = 4 * NAME_LOCAL_MAX };
 
 static int refuse(const char **error_r, const char *why)
 {
@@ -129,7 +137,39 @@ static bool to_ascii(const char *typed, char *out)
     return len <= NAME_TYPED_MAX;
 }
 
-int name_domain(struct span in, char out[NAME_DOMAIN_MAX + 1], const char **error_r)
+/* ----------------------------------------------------------- what nobody means */
+
+static bool is_blank(ucs4_t c)
+{
+    return c == ' ' || c == '\t' || uc_is_general_category_withtable(c, UC_CATEGORY_MASK_Zs);
+}
+
+/* Soft hyphens, joiners, marks of direction, byte order marks: they come along when text is copied. */
+static bool is_unseen(ucs4_t c)
+{
+    return c >= 0x80 && uc_is_property_default_ignorable_code_point(c);
+}
+
+struct span name_trim(struct span text)
+{
+    ucs4_t c;
+    int n;
+
+    while (text.len > 0 && (n = u8_mbtoucr(&c, (const uint8_t *)text.at, text.len)) > 0 && (is_blank(c) || is_unseen(c)))
+        text = (struct span){ text.at + n, text.len - (size_t)n };
+    while (text.len > 0) {
+        const uint8_t *start = (const uint8_t *)text.at, *last = u8_prev(&c, start + text.len, start);
+
+        if (last == NULL || !(is_blank(c) || is_unseen(c)))
+            break;
+        text.len = (size_t)(last - start);
+    }
+    return text;
+}
+
+/* ------------------------------------------------------------------ the domain */
+
+static int domain_of(struct span in, char out[NAME_DOMAIN_MAX + 1], const char **error_r)
 {
     char typed[NAME_TYPED_MAX + 1], ascii[NAME_TYPED_MAX + 1];
 
@@ -140,6 +180,8 @@ int name_domain(struct span in, char out[NAME_DOMAIN_MAX + 1], const char **erro
         return refuse(error_r, "its domain is too long");
     if (!text_ok(in, error_r))
         return 0;
+    if (in.at[0] == '[')
+        return refuse(error_r, "its domain is an address literal, where no mailbox can be");
     memcpy(typed, in.at, in.len);
     typed[in.len] = '\0';
     if (!to_ascii(typed, ascii))
@@ -159,37 +201,190 @@ int name_domain(struct span in, char out[NAME_DOMAIN_MAX + 1], const char **erro
     return 1;
 }
 
+int name_domain(struct span in, char out[NAME_DOMAIN_MAX + 1], const char **error_r)
+{
+    return domain_of(name_trim(in), out, error_r);
+}
+
+/* -------------------------------------------------------------- the local part */
+
+bool name_is_plain(unsigned char c)
+{
+    return c >= 0x80 || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           (c != '\0' && strchr(".!#$%&'*+-/=?^_`{|}~", c) != NULL);
+}
+
+/*
+ * A local part as it was typed, without its quotes and backslashes, and where
+ * it ends: at the `@`, or with the text. `out` has room for all of the text.
+ */
+static bool take_local(struct span in, char *out, size_t *len_r, bool *quoted_r, size_t *end_r, const char **error_r)
+{
+    size_t at = 0, len = 0;
+
+    *quoted_r = in.len > 0 && in.at[0] == '"';
+    if (!*quoted_r) {
+        const char *sign = in.len > 0 ? memrchr(in.at, '@', in.len) : NULL;
+        *len_r = *end_r = sign != NULL ? (size_t)(sign - in.at) : in.len;
+        if (*len_r > 0)
+            memcpy(out, in.at, *len_r);
+        return true;
+    }
+    for (at = 1; at < in.len && in.at[at] != '"'; at++) {
+        if (in.at[at] == '\\' && ++at == in.len)
+            break;
+        out[len++] = in.at[at];
+    }
+    if (at >= in.len)
+        return refuse(error_r, "it has a quote that is not closed");
+    if (++at < in.len && in.at[at] != '@')
+        return refuse(error_r, "it has something between the quotes and the @");
+    *len_r = len;
+    *end_r = at;
+    return true;
+}
+
+/* False where it does not fit, or there is no memory. */
+static bool normalize(uninorm_t form, const uint32_t *in, size_t n, uint32_t out[CODES_MAX], size_t *n_r)
+{
+    *n_r = CODES_MAX;
+    uint32_t *result = u32_normalize(form, in, n, out, n_r);
+
+    if (result == out)
+        return true;
+    free(result);
+    return false;
+}
+
+static bool lower_all(const uint32_t *in, size_t n, uint32_t out[CODES_MAX], size_t *n_r)
+{
+    *n_r = CODES_MAX;
+    /* No language: what the letters mean must not depend on the locale of a host. */
+    uint32_t *result = u32_tolower(in, n, NULL, UNINORM_NFC, out, n_r);
+
+    if (result != out) {
+        free(result);
+        return false;
+    }
+    /* Which of the two small sigmas it is depends on the letters around; so both are one. */
+    for (size_t i = 0; i < *n_r; i++)
+        if (out[i] == 0x3C2)
+            out[i] = 0x3C3;
+    return true;
+}
+
+/* What an input method makes wide or narrow means the letter; any blank means a blank. */
+static ucs4_t one_width(ucs4_t c)
+{
+    ucs4_t plain[UC_DECOMPOSITION_MAX_LENGTH];
+    int tag;
+
+    if (uc_decomposition(c, &tag, plain) == 1 && (tag == UC_DECOMP_WIDE || tag == UC_DECOMP_NARROW))
+        return plain[0];
+    return is_blank(c) ? ' ' : c;
+}
+
+/*
+ * UsernameCaseMapped (RFC 8265 section 3.3), but that blanks and symbols are
+ * let through where RFC 6531 does. No unassigned code point, whose case and
+ * form another version of Unicode may say something of: so an address that is
+ * canonical stays it. No compatibility character either, as a client that does
+ * SASLprep would send another one in its place.
+ */
+static bool fold(const char *text, size_t len, char out[NAME_LOCAL_MAX], size_t *len_r, const char **error_r)
+{
+    uint32_t a[CODES_MAX], b[CODES_MAX];
+    size_t n = 0, m;
+
+    for (size_t at = 0; at < len;) {
+        ucs4_t c;
+        at += (size_t)u8_mbtouc(&c, (const uint8_t *)text + at, len - at);
+        if (is_unseen(c))
+            continue;
+        if (n == CODES_MAX)
+            return refuse(error_r, "it has more than 64 octets before the @");
+        a[n++] = one_width(c);
+    }
+    if (!normalize(UNINORM_NFC, a, n, b, &m) || !lower_all(b, m, a, &n))
+        return refuse(error_r, "it has more than 64 octets before the @");
+    if (!normalize(UNINORM_NFKC, a, n, b, &m) || n != m || memcmp(a, b, n * sizeof a[0]) != 0)
+        return refuse(error_r, "it has a character before the @ that is another form of one (a compatibility character of Unicode)");
+    for (size_t i = 0; i < n; i++)
+        if (uc_is_general_category_withtable(a[i], UC_CATEGORY_MASK_C | UC_CATEGORY_MASK_Zl | UC_CATEGORY_MASK_Zp))
+            return refuse(error_r, "it has a character before the @ that Unicode has no letter or sign for");
+    *len_r = NAME_LOCAL_MAX;
+    uint8_t *octets = u32_to_u8(a, n, (uint8_t *)out, len_r);
+    if (octets == (uint8_t *)out)
+        return true;
+    free(octets);
+    return refuse(error_r, "it has more than 64 octets before the @");
+}
+
+static bool fold_local(const char *text, size_t len, char out[NAME_LOCAL_MAX], size_t *len_r, const char **error_r)
+{
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)text[i] >= 0x80)
+            return fold(text, len, out, len_r, error_r);
+    if (len > NAME_LOCAL_MAX)
+        return refuse(error_r, "it has more than 64 octets before the @");
+    for (size_t i = 0; i < len; i++)
+        out[i] = lower(text[i]);
+    *len_r = len;
+    return true;
+}
+
+/* In quotes only where it needs them (RFC 5321 section 4.1.2): its octets, 0 if they are too many. */
+static size_t put_local(const char *text, size_t len, bool plain, char out[NAME_LOCAL_MAX])
+{
+    size_t at = 0;
+
+    if (plain) {
+        memcpy(out, text, len);
+        return len;
+    }
+    out[at++] = '"';
+    for (size_t i = 0; i < len; i++) {
+        const bool escaped = text[i] == '"' || text[i] == '\\';
+        if (at + escaped + 2 > NAME_LOCAL_MAX)
+            return 0;
+        if (escaped)
+            out[at++] = '\\';
+        out[at++] = text[i];
+    }
+    out[at++] = '"';
+    return at;
+}
+
 int name_canonical(struct span in, struct span default_domain, char out[NAME_ADDRESS_MAX + 1], const char **error_r)
 {
-    struct span local = in, domain = default_domain;
-    char ascii[NAME_DOMAIN_MAX + 1];
+    char typed[NAME_TYPED_MAX], local[NAME_LOCAL_MAX], ascii[NAME_DOMAIN_MAX + 1];
+    size_t typed_len, len, end;
+    bool quoted, plain = true;
 
     out[0] = '\0';
+    in = name_trim(in);
     if (in.len > NAME_TYPED_MAX)
         return refuse(error_r, "it is too long");
-    if (!text_ok(in, error_r))
+    if (!text_ok(in, error_r) || !take_local(in, typed, &typed_len, &quoted, &end, error_r) ||
+        !fold_local(typed, typed_len, local, &len, error_r))
         return 0;
-    /* The last one: a quoted local part may hold others (RFC 5321 section 4.1.2). */
-    const char *at = in.len > 0 ? memrchr(in.at, '@', in.len) : NULL;
-    if (at != NULL) {
-        local.len = (size_t)(at - in.at);
-        domain = (struct span){ at + 1, in.len - local.len - 1 };
-    }
-    if (local.len == 0)
-        return refuse(error_r, at != NULL ? "it has nothing before the @" : "it is empty");
-    if (local.len > NAME_LOCAL_MAX)
-        return refuse(error_r, "it has more than 64 octets before the @");
-    if (local.at[0] == ' ' || local.at[local.len - 1] == ' ')
-        return refuse(error_r, "it has a space at the beginning or before the @");
-    if (at == NULL && default_domain.len == 0)
+    if (len == 0)
+        return refuse(error_r, end < in.len ? "it has nothing before the @" : "it is empty");
+    for (size_t i = 0; i < len; i++)
+        plain = plain && name_is_plain((unsigned char)local[i]);
+    if (!plain && !quoted)
+        return refuse(error_r, "it has a blank or another character before the @ that is allowed in quotes only");
+    if (end == in.len && default_domain.len == 0)
         return refuse(error_r, "it has no domain");
-    if (!name_domain(domain, ascii, error_r))
+    if (end < in.len ? !domain_of((struct span){ in.at + end + 1, in.len - end - 1 }, ascii, error_r)
+                     : !name_domain(default_domain, ascii, error_r))
         return 0;
-
-    bool quoted = local.len >= 2 && local.at[0] == '"' && local.at[local.len - 1] == '"';
-    for (size_t i = 0; i < local.len; i++)
-        out[i] = quoted ? local.at[i] : lower(local.at[i]);
-    out[local.len] = '@';
-    memcpy(out + local.len + 1, ascii, strlen(ascii) + 1);
+    len = put_local(local, len, plain, out);
+    if (len == 0) {
+        out[0] = '\0';
+        return refuse(error_r, "it has more than 64 octets before the @");
+    }
+    out[len] = '@';
+    memcpy(out + len + 1, ascii, strlen(ascii) + 1);
     return 1;
 }

@@ -12,23 +12,32 @@
 #include "daemon/base/span.h"
 
 enum {
-    NAME_LOCAL_MAX = 64,        /* RFC 5321 section 4.5.3.1.1 */
+    NAME_LOCAL_MAX = 64,        /* RFC 5321 section 4.5.3.1.1; canonical, with its quotes */
     NAME_DOMAIN_MAX = 253,      /* as A-labels */
     NAME_ADDRESS_MAX = 320,     /* what postern.mailbox.address takes */
     NAME_TYPED_MAX = 1280,      /* a domain in UTF-8 may be longer than its A-labels */
 };
 
 /*
- * The canonical address of a name, with a NUL behind it: the local part (all
- * before the last `@`) with ASCII letters in lower case, and as it is where it
- * is quoted; the domain as name_domain() makes it. default_domain is added to
- * a name without `@`; empty where there is none. Returns 1, or 0 with the
- * reason in *error_r (static text; error_r may be NULL) and out empty.
+ * The canonical address of a name, with a NUL behind it. Blanks around it, and
+ * characters that nobody sees, do not count. The local part is what RFC 8265
+ * section 3.3 makes of it: Unicode's small letters, composed (NFC), of ordinary
+ * width, the same in every locale; in quotes, with the fewest backslashes,
+ * where RFC 5321 wants them, and nowhere else. The domain is as name_domain()
+ * makes it. default_domain is added to a name without one; empty where there is
+ * none. Returns 1, or 0 with the reason in *error_r (static text; error_r may
+ * be NULL) and out empty.
  */
 int name_canonical(struct span in, struct span default_domain, char out[NAME_ADDRESS_MAX + 1], const char **error_r);
 
 /* A domain as A-labels in lower case, without a trailing dot; the same way. */
 int name_domain(struct span in, char out[NAME_DOMAIN_MAX + 1], const char **error_r);
+
+/* Without blanks of any kind (not line ends) and invisible characters at its two ends. */
+struct span name_trim(struct span text);
+
+/* May this octet be in a local part without quotes? atext of RFC 5322 and the dot, anywhere; RFC 6531 adds UTF-8. */
+bool name_is_plain(unsigned char c);
 
 /* Is it valid UTF-8 (RFC 3629 section 4)? */
 bool name_is_utf8(struct span text);

@@ -6,6 +6,7 @@
  */
 #include "daemon/lmtp/address.h"
 
+#include "auth/name.h"
 #include "daemon/base/num.h"
 
 /* What is left to read. */
@@ -39,12 +40,6 @@ static bool put(struct path *path, char c)
 static bool letter_or_digit(unsigned char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
-
-/* atext of RFC 5322 and the dot, which real senders put anywhere; RFC 6531 adds UTF-8. */
-static bool dot_atom(unsigned char c)
-{
-    return letter_or_digit(c) || c >= 0x80 || (c != '\0' && strchr(".!#$%&'*+-/=?^_`{|}~", c) != NULL);
 }
 
 static bool domain_char(unsigned char c)
@@ -102,14 +97,14 @@ static enum path_result take_local(struct scan *s, struct path *path)
             unsigned char c = (unsigned char)*s->at++;
             if (c < 0x20 || c == 0x7F)
                 return PATH_SYNTAX;
-            plain = plain && dot_atom(c);
+            plain = plain && name_is_plain(c);
             if (len < sizeof local)
                 local[len++] = (char)c;
             else
                 fits = false;
         }
     } else {
-        while (more(s) && dot_atom((unsigned char)*s->at)) {
+        while (more(s) && name_is_plain((unsigned char)*s->at)) {
             if (len < sizeof local)
                 local[len++] = *s->at;
             else
@@ -170,6 +165,7 @@ enum path_result path_parse(struct span in, struct path *path_r, struct span *re
     if (!take(&s, '>')) {
         if (more(&s) && *s.at == '@' && !skip_route(&s))
             return PATH_SYNTAX;
+        path_r->typed.at = s.at;
         result = take_local(&s, path_r);
         if (result == PATH_SYNTAX)
             return result;
@@ -182,6 +178,7 @@ enum path_result path_parse(struct span in, struct path *path_r, struct span *re
         } else {
             return PATH_SYNTAX;
         }
+        path_r->typed.len = (size_t)(s.at - path_r->typed.at);
         if (result == PATH_SYNTAX || !take(&s, '>'))
             return PATH_SYNTAX;
         if (result != PATH_OK)

@@ -23,6 +23,7 @@ struct path {
     char text[PATH_TEXT_MAX + 1];
     size_t len;
     size_t local_len;
+    struct span typed;  /* the same as it came, within what was parsed; empty for <> */
     bool no_domain;     /* <postmaster>, the only one without */
     bool literal;       /* the domain is an address in brackets */
     bool eight_bit;     /* some octet is not ASCII */

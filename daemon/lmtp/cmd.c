@@ -266,10 +266,8 @@ static enum lmtp_reply_name check_rcpt(struct lmtp_session *s, struct span args,
         return REPLY_NEEDS_UTF8;
     if (path.no_domain) {
         memcpy(address, "postmaster", sizeof "postmaster");
-    } else if (path.literal) {
-        *why = "an address literal";
-        return REPLY_BAD_RCPT_WHY;
-    } else if (name_canonical((struct span){ path.text, path.len }, (struct span){ NULL, 0 }, address, why) != 1) {
+    } else if (name_canonical(path.typed, (struct span){ NULL, 0 }, address, why) != 1) {
+        /* As it came, and not as path_parse() understood it: every way in has the same rules, and says the same of what it refuses. */
         return REPLY_BAD_RCPT_WHY;
     }
     return REPLY_COUNT;
@@ -370,9 +368,11 @@ static void resolved(void *owner, enum db_status status, const struct resolved *
 void lmtp_answer_pending(struct lmtp_session *s)
 {
     struct resolve_question *questions = mem_array(s->pending_count, sizeof questions[0]);
-    const char *postmaster = s->service->host.settings->lmtp_postmaster;
+    char postmaster[NAME_ADDRESS_MAX + 1];
     size_t count = 0;
 
+    /* What is wrong with it was told when the configuration was checked. */
+    (void)name_canonical(span_str(s->service->host.settings->lmtp_postmaster), SPAN_OF(""), postmaster, NULL);
     for (size_t i = 0; i < s->pending_count; i++)
         if (s->pending[i].address != NULL)
             questions[count++] = (struct resolve_question){ s->pending[i].address, s->pending[i].base };

@@ -46,6 +46,7 @@ int lmtp_settings_check(const struct lmtp_settings *s, options_problem *problem,
 {
     struct report r = { problem, arg, file, 0 };
     char address[NAME_ADDRESS_MAX + 1];
+    const char *why;
     struct stat st;
 
     check_word(&r, "lmtp_over_quota", s->lmtp_over_quota, "temporary", "permanent");
@@ -57,9 +58,11 @@ int lmtp_settings_check(const struct lmtp_settings *s, options_problem *problem,
     if (strpbrk(s->lmtp_separator, "@\" \t") != NULL)
         complain(&r, "lmtp_separator", s->lmtp_separator, "has a character that no tag can begin with");
     if (s->lmtp_postmaster[0] != '\0' &&
-        (name_canonical(span_str(s->lmtp_postmaster), (struct span){ NULL, 0 }, address, NULL) != 1 ||
-         strcmp(address, s->lmtp_postmaster) != 0))
-        complain(&r, "lmtp_postmaster", s->lmtp_postmaster, "is not an address as posternctl mailbox list shows it");
+        name_canonical(span_str(s->lmtp_postmaster), (struct span){ NULL, 0 }, address, &why) != 1) {
+        char what[160];
+        snprintf(what, sizeof what, "is not an address: %s", why);
+        complain(&r, "lmtp_postmaster", s->lmtp_postmaster, what);
+    }
     if (stat(s->lmtp_spool_dir, &st) != 0 || !S_ISDIR(st.st_mode))
         complain(&r, "lmtp_spool_dir", s->lmtp_spool_dir, "is not a directory; make it, for the user of the workers only");
     return r.count;

@@ -50,7 +50,8 @@ static void check_path(struct span in)
     check_text(&path);
     if (!path.no_domain)
         check_again(&path);
-    if (name_canonical((struct span){ path.text, path.len }, SPAN_OF(""), address, &why))
+    MUST(path.typed.len == 0 || (path.typed.at > in.at && path.typed.at + path.typed.len < in.at + in.len));
+    if (name_canonical(path.typed, SPAN_OF(""), address, &why))
         MUST(name_canonical(span_str(address), SPAN_OF(""), twice, &why) && strcmp(address, twice) == 0);
     (void)mail_params_parse(rest, &params);
     while ((more = param_next(&rest, &keyword, &value, &has_value)) > 0)

@@ -150,6 +150,11 @@ static void test_what_a_path_is(void **state)
     assert_true(path.eight_bit);
     path_parse(SPAN_OF("<a@b> \xc3\xbc"), &path, &rest);
     assert_false(path.eight_bit);
+    path_parse(SPAN_OF("<@r:\"a\\b\"@c> x"), &path, &rest);
+    assert_string_equal(path.text, "ab@c");
+    assert_true(span_is(path.typed, SPAN_OF("\"a\\b\"@c")));
+    path_parse(SPAN_OF("<>"), &path, &rest);
+    assert_int_equal(path.typed.len, 0);
 }
 
 static const struct {
