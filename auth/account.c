@@ -14,6 +14,7 @@
 #include "auth/helper.h"
 #include "auth/make.h"
 #include "auth/policies.h"
+#include "auth/prepare.h"
 #include "auth/proven.h"
 #include "auth/upkeep.h"
 #include "daemon/base/log.h"
@@ -77,13 +78,46 @@ void accounts_free(struct accounts **accounts)
     mem_free(a);
 }
 
-static void verify_decoy(struct accounts *a, struct span password)
+/*
+ * What a client has sent: its octets, and behind them the form that they have
+ * by SASLprep, where that is another one. Both are verified, in this order, so
+ * that no secret that was made of the octets stops working. So a wrong
+ * password that has two forms costs twice what others do, whether its name is
+ * known or not; a client that is let in by the second pays once, as what it
+ * sent is remembered.
+ */
+struct given {
+    struct span forms[2];
+    size_t count;
+    char prepared[PASSWORD_MAX];
+};
+
+static void given_of(struct given *g, struct span password)
+{
+    size_t len = prepare_password(password, g->prepared);
+
+    g->forms[0] = password;
+    g->forms[1] = (struct span){ g->prepared, len };
+    g->count = len > 0 ? 2 : 1;
+}
+
+static void given_wipe(struct given *g)
+{
+    if (g->count > 1)
+        secret_wipe(g->prepared, g->forms[1].len);
+}
+
+static void verify_decoy(struct accounts *a, const struct given *g)
 {
     const char *error;
-    /* A password that no scheme takes would cost nothing. */
-    bool usable = password.len > 0 && memchr(password.at, '\0', password.len) == NULL;
 
-    scheme_verify(a->decoy, usable ? password : SPAN_OF("x"), &error);
+    for (size_t i = 0; i < g->count; i++) {
+        struct span password = g->forms[i];
+        /* A password that no scheme takes would cost nothing. */
+        bool usable = password.len > 0 && memchr(password.at, '\0', password.len) == NULL;
+
+        scheme_verify(a->decoy, usable ? password : SPAN_OF("x"), &error);
+    }
 }
 
 /* AUTH_REFUSED where the reason is set, else AUTH_UNAVAILABLE or AUTH_BROKEN. */
@@ -147,7 +181,7 @@ static bool is_remembered(struct accounts *a, const struct credentials *c, struc
             return true;
         if (proven_has(a->proven, span_str(c->secrets[i].text), password)) {
             remember(a, c, i, password);
-            upkeep_note(a->upkeep, c, i, password, true);
+            upkeep_note(a->upkeep, c, i, password, true, false);
             return true;
         }
     }
@@ -155,7 +189,7 @@ static bool is_remembered(struct accounts *a, const struct credentials *c, struc
 }
 
 /* An app password may be typed with or without what separates its groups. */
-static enum scheme_answer verify(const struct credentials *c, size_t i, struct span password, const char **error_r)
+static enum scheme_answer verify_form(const struct credentials *c, size_t i, struct span password, const char **error_r)
 {
     char form[PASSWORD_MAX];
 
@@ -166,10 +200,23 @@ static enum scheme_answer verify(const struct credentials *c, size_t i, struct s
     return answer;
 }
 
-static void check_secrets(struct accounts *a, const struct credentials *c, struct span password, struct account_verdict *v)
+/* The first form that does not differ is *form_r. */
+static enum scheme_answer verify(const struct credentials *c, size_t i, const struct given *g, size_t *form_r, const char **error_r)
 {
+    enum scheme_answer answer = SCHEME_DIFFERS;
+
+    for (*form_r = 0; *form_r < g->count; ++*form_r)
+        if ((answer = verify_form(c, i, g->forms[*form_r], error_r)) != SCHEME_DIFFERS)
+            break;
+    return answer;
+}
+
+static void check_secrets(struct accounts *a, const struct credentials *c, const struct given *g, struct account_verdict *v)
+{
+    struct span password = g->forms[0];
     bool matched = false, unavailable = false, broken = false, paid = false, any = false;
     const char *error;
+    size_t form;
 
     for (size_t i = 0; i < c->count && !matched; i++) {
         const char *stored = c->secrets[i].text;
@@ -177,12 +224,12 @@ static void check_secrets(struct accounts *a, const struct credentials *c, struc
         if (!is_password(c, i) || scheme_is_locked(stored))
             continue;
         any = true;
-        switch (verify(c, i, password, &error)) {
+        switch (verify(c, i, g, &form, &error)) {
         case SCHEME_MATCHES:
             matched = true;
             if (c->active) {
                 remember(a, c, i, password);
-                upkeep_note(a->upkeep, c, i, password, false);
+                upkeep_note(a->upkeep, c, i, password, false, g->count > 1 && form == 0);
             }
             break;
         case SCHEME_DIFFERS:
@@ -204,7 +251,7 @@ static void check_secrets(struct accounts *a, const struct credentials *c, struc
     }
     /* Another cost than that of an unknown name would tell that the name is known. */
     if (!paid)
-        verify_decoy(a, password);
+        verify_decoy(a, g);
     if (!c->active)
         refuse(v, AUTH_REFUSED, "disabled");
     else if (unavailable)
@@ -293,32 +340,35 @@ void account_check(struct accounts *a, const struct auth_request *request, bool 
 {
     struct span password = request->password;
     struct credentials c;
+    struct given given;
 
     /* An empty one is nobody's (A07), and crypt(3) would end at a NUL. */
     if (password.len == 0 || memchr(password.at, '\0', password.len) != NULL) {
         memset(v, 0, sizeof *v);
         bool is_name = name_canonical(request->name, request->default_domain, v->address, NULL);
-        verify_decoy(a, password);
+        given_of(&given, password);
+        verify_decoy(a, &given);
         refuse(v, AUTH_REFUSED, is_name ? "password" : "unknown");
         return;
     }
     if (may_believe && !request->by_secrets && is_believed(a, request, v))
         return;
     int found = account_find(a, request->name, request->default_domain, &request->origin, may_believe, &c, v);
-    if (found == 0 && !v->barred)
-        verify_decoy(a, password);
-    if (found == 0 && v->barred)
+    if (v->barred && found >= 0)
         refuse(v, AUTH_REFUSED, "guessing");
-    if (found <= 0)
-        return;
-    v->remembered = !v->barred && is_remembered(a, &c, password);
-    if (v->barred)
-        refuse(v, AUTH_REFUSED, "guessing");
-    else if (v->remembered)
+    v->remembered = found > 0 && !v->barred && is_remembered(a, &c, password);
+    if (v->remembered)
         account_accept(v, &c);
-    else
-        check_secrets(a, &c, password, v);
-    secret_wipe(&c, sizeof c);
+    if (found >= 0 && !v->barred && !v->remembered) {
+        given_of(&given, password);
+        if (found > 0)
+            check_secrets(a, &c, &given, v);
+        else
+            verify_decoy(a, &given);
+        given_wipe(&given);
+    }
+    if (found > 0)
+        secret_wipe(&c, sizeof c);
 }
 
 void account_upkeep(struct accounts *a)

@@ -12,6 +12,7 @@
 #include <sodium.h>
 
 #include "auth/decoy.h"
+#include "auth/prepare.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
@@ -107,6 +108,30 @@ static size_t apop_digest(struct span timestamp, const char *secret, char out[33
     return len;
 }
 
+/*
+ * Is it the digest of the secret, in any form that a client may have it in? Which
+ * one was typed the digest does not tell. 1, 0, or -1 where there is no MD5.
+ */
+static int apop_matches(struct span timestamp, const char *secret, struct span given)
+{
+    static const enum prepare_form forms[] = { PREPARE_COMPOSED, PREPARE_DECOMPOSED };
+    char want[33], form[PASSWORD_MAX + 1];
+    int right = 0;
+
+    if (apop_digest(timestamp, secret, want) != 16)
+        return -1;
+    right = given.len == 32 && sodium_memcmp(given.at, want, 32) == 0;
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0] && !right; i++) {
+        size_t len = prepare_form(forms[i], span_str(secret), form);
+        form[len] = '\0';
+        if (len > 0 && apop_digest(timestamp, form, want) == 16)
+            right = given.len == 32 && sodium_memcmp(given.at, want, 32) == 0;
+        secret_wipe(form, len);
+    }
+    secret_wipe(want, sizeof want);
+    return right;
+}
+
 /* What is stored in the clear; where nothing is, something that nobody knows. */
 static const char *shared_secret(const struct credentials *c, int found, struct span name, char decoy[33])
 {
@@ -122,7 +147,7 @@ static const char *shared_secret(const struct credentials *c, int found, struct 
 void exchange_apop(struct accounts *accounts, const struct auth_opening *o, struct account_verdict *v)
 {
     const char *space = o->initial.len > 0 ? memrchr(o->initial.at, ' ', o->initial.len) : NULL;
-    char decoy[33], want[33];
+    char decoy[33];
     struct credentials c;
 
     if (space == NULL || o->timestamp.len == 0) {
@@ -136,16 +161,15 @@ void exchange_apop(struct accounts *accounts, const struct auth_opening *o, stru
     if (found < 0)
         return;
     const char *secret = shared_secret(&c, found, name, decoy);
-    if (apop_digest(o->timestamp, secret, want) != 16) {
+    int right = apop_matches(o->timestamp, secret, given);
+    if (right < 0) {
         log_error(NULL, "could not compute MD5, which APOP needs");
         v->verdict = AUTH_BROKEN;
     } else {
-        bool right = given.len == 32 && sodium_memcmp(given.at, want, 32) == 0;
         if (found > 0 && right && c.active && secret != decoy && !v->barred)
             account_accept(v, &c);
         else if (found > 0)
             exchange_refuse(v, !c.active ? "disabled" : v->barred ? "guessing" : secret == decoy ? "no-secret" : "password");
     }
-    secret_wipe(want, sizeof want);
     secret_wipe(&c, sizeof c);
 }

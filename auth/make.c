@@ -11,6 +11,7 @@
 #include <sodium.h>
 #include <stdio.h>
 
+#include "auth/prepare.h"
 #include "auth/scram.h"
 #include "daemon/base/secret.h"
 
@@ -42,21 +43,14 @@ static int make_scram(bool sha1, const char *password, char out[SCHEME_TEXT_MAX]
     return rc == GSASL_OK ? 0 : -1;
 }
 
-/* As SASLprep has it (RFC 4013), where it has anything: what a client of SCRAM sends was prepared like that. */
 static int scram_of(bool sha1, struct span password, char out[SCHEME_TEXT_MAX], const char **error_r)
 {
     char copy[PASSWORD_MAX + 1];
-    char *prepared = NULL;
 
     memcpy(copy, password.at, password.len);
     copy[password.len] = '\0';
-    int rc = gsasl_saslprep(copy, 0, &prepared, NULL);
-    int end = make_scram(sha1, rc == GSASL_OK ? prepared : copy, out, error_r);
+    int end = make_scram(sha1, copy, out, error_r);
     secret_wipe(copy, sizeof copy);
-    if (prepared != NULL) {
-        secret_wipe(prepared, strlen(prepared));
-        gsasl_free(prepared);
-    }
     return end;
 }
 
@@ -78,13 +72,9 @@ static int app_of(struct span password, char out[SCHEME_TEXT_MAX], const char **
     return end;
 }
 
-int make_secret(enum credential_kind kind, struct span password, const struct auth_settings *settings, char out[SCHEME_TEXT_MAX],
-                const char **error_r)
+static int make_of(enum credential_kind kind, struct span password, const struct auth_settings *settings, char out[SCHEME_TEXT_MAX],
+                   const char **error_r)
 {
-    out[0] = '\0';
-    *error_r = scheme_password_problem(password);
-    if (*error_r != NULL)
-        return -1;
     switch (kind) {
     case CREDENTIAL_PASSWORD:
         return scheme_hash("argon2id", password, settings, out, error_r);
@@ -104,6 +94,21 @@ int make_secret(enum credential_kind kind, struct span password, const struct au
     memcpy(out, password.at, password.len);
     out[password.len] = '\0';
     return 0;
+}
+
+int make_secret(enum credential_kind kind, struct span password, const struct auth_settings *settings, char out[SCHEME_TEXT_MAX],
+                const char **error_r)
+{
+    char prepared[PASSWORD_MAX];
+
+    out[0] = '\0';
+    *error_r = scheme_password_problem(password);
+    if (*error_r != NULL)
+        return -1;
+    size_t len = prepare_password(password, prepared);
+    int end = make_of(kind, len > 0 ? (struct span){ prepared, len } : password, settings, out, error_r);
+    secret_wipe(prepared, len);
+    return end;
 }
 
 void make_app_password(char out[APP_PASSWORD_MAX])

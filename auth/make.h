@@ -10,8 +10,9 @@ struct auth_settings;
 
 /*
  * The text of postern.credential.secret, before it is sealed: Argon2id for a
- * password, a SCRAM verifier (RFC 5802 section 3, 7677; the password as SASLprep
- * has it), or the secret itself. An app password is long and random, so that
+ * password, a SCRAM verifier (RFC 5802 section 3, 7677), or the secret itself. All
+ * of the password as prepare_password() has it, so that whatever form of it a
+ * client sends is found to be this one. An app password is long and random, so that
  * nobody guesses it from a salted SHA-512, and a mailbox may have many of them
  * where each refusal has to verify all. 0, or -1 with the reason in *error_r
  * (static text). The caller wipes out.

@@ -31,7 +31,7 @@ struct upkeep {
     /* What was noted. */
     enum { NOTHING, USED, PROVEN } due;
     int64_t mailbox;
-    bool hash, seal;                    /* the stored one is of another scheme or cost; has not the seal that it should have */
+    bool hash, seal;                    /* the stored one is of another scheme, cost or form; has not the seal that it should have */
     char label[SEAL_LABEL_MAX + 1];
     char text[SCHEME_TEXT_MAX], stored[SEAL_TEXT_MAX];
     char password[PASSWORD_MAX];
@@ -81,7 +81,7 @@ static bool first_use(struct upkeep *u, int64_t mailbox, const char *label)
     return true;
 }
 
-void upkeep_note(struct upkeep *u, const struct credentials *c, size_t i, struct span password, bool remembered)
+void upkeep_note(struct upkeep *u, const struct credentials *c, size_t i, struct span password, bool remembered, bool as_typed)
 {
     u->due = NOTHING;
     u->mailbox = c->mailbox;
@@ -95,7 +95,7 @@ void upkeep_note(struct upkeep *u, const struct credentials *c, size_t i, struct
     /* One that is remembered was seen here before, and everything written then. */
     if (!u->settings->auth_upgrade || remembered || c->secrets[i].label[0] != '\0' || password.len > sizeof u->password)
         return;
-    u->hash = !scheme_costs_as_new(c->secrets[i].text, u->settings);
+    u->hash = as_typed || !scheme_costs_as_new(c->secrets[i].text, u->settings);
     u->seal = u->keyring != NULL && !c->secrets[i].sealed;
     memcpy(u->text, c->secrets[i].text, sizeof u->text);
     memcpy(u->stored, c->secrets[i].stored, sizeof u->stored);

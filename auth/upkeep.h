@@ -21,9 +21,10 @@ struct upkeep *upkeep_new(struct credentials_source *source, const struct auth_s
 void upkeep_free(struct upkeep **upkeep);
 /*
  * This password is the secret i of c, found out just now, or remembered from
- * before: then only its use is noted. Copies what it needs.
+ * before: then only its use is noted. as_typed: the secret was made of these
+ * octets, which are not the form that new ones are made of. Copies what it needs.
  */
-void upkeep_note(struct upkeep *upkeep, const struct credentials *c, size_t i, struct span password, bool remembered);
+void upkeep_note(struct upkeep *upkeep, const struct credentials *c, size_t i, struct span password, bool remembered, bool as_typed);
 /* Blocks for the statements that are due: mostly none. Wipes what was noted. */
 void upkeep_write(struct upkeep *upkeep);
 

@@ -285,7 +285,11 @@ static void test_names(void **state)
     assert_int_equal(login_at(SPAN_OF("anna@auth-test.example\0"), SPAN_OF("secret"), ""), AUTH_REFUSED);
     assert_int_equal(login("' or true --@auth-test.example", "secret"), AUTH_REFUSED);
     assert_int_equal(login("%@auth-test.example", "secret"), AUTH_REFUSED);
-    assert_int_equal(login("\"anna\"@auth-test.example", "secret"), AUTH_REFUSED);
+    /* Quotes that are not needed, blanks around it, wide letters: the same address. */
+    assert_int_equal(login("\"anna\"@auth-test.example", "secret"), AUTH_OK);
+    assert_int_equal(login(" anna@auth-test.example\t", "secret"), AUTH_OK);
+    assert_int_equal(login("\xEF\xBC\xA1nna@auth-test.example", "secret"), AUTH_OK);
+    assert_int_equal(login("anna @auth-test.example", "secret"), AUTH_REFUSED);
 }
 
 /* L07: another name of the domain is the same maildrop. */
