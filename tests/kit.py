@@ -18,6 +18,8 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True
+import unpack                   # noqa: E402
+
 TESTS = pathlib.Path(__file__).resolve().parent
 TOP = TESTS.parent
 PASSWORD = "open sesame"
@@ -32,6 +34,7 @@ def _load_lab():
 
 lab = _load_lab()
 wait_until, alive, ROOT = lab.wait_until, lab.alive, lab.ROOT
+unpacked, beside = unpack.unpack, unpack.beside
 
 def sanitized():
     """Built with SANITIZE or COVERAGE: there is no sandbox, and what memory it takes says nothing."""
@@ -473,7 +476,7 @@ class Pop:
         self.sock.settimeout(seconds)
         try:
             data = self.sock.recv(65536)
-        except ConnectionResetError:
+        except ConnectionError:
             data = b""
         self.buf += data
         return data == b"" and not self.buf
@@ -507,26 +510,6 @@ class Psql:
                 return "\n".join(lines)
             lines.append(line.rstrip("\n"))
         raise AssertionError("psql ended:\n" + "\n".join(lines))
-
-
-def unpacked(package):
-    """The folder of a Debian package that is fetched and unpacked, as it cannot be installed here."""
-    debs = lab.build_dir() / "debs"
-    where = debs / package
-    if not where.is_dir():
-        debs.mkdir(parents=True, exist_ok=True)
-        for attempt in range(2):
-            done = subprocess.run(["apt-get", "download", "-q", package], cwd=debs, stdout=subprocess.PIPE,
-                                  stderr=subprocess.STDOUT, text=True, check=False)
-            if done.returncode == 0:
-                break
-            if attempt:
-                raise AssertionError(f"apt-get download {package}:\n{done.stdout}")
-            subprocess.run(["apt-get", "update", "-q"], stdout=subprocess.DEVNULL, check=False)
-        deb, = debs.glob(f"{package}_*.deb")
-        subprocess.run(["dpkg", "-x", deb, where.with_suffix(".tmp")], check=True)
-        where.with_suffix(".tmp").rename(where)
-    return where
 
 
 def sections(name):

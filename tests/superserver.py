@@ -17,10 +17,10 @@ ME = pwd.getpwuid(os.geteuid()).pw_name
 
 
 class SuperServer:
-    def __init__(self, argv, address, log):
+    def __init__(self, argv, address, log, **env):
         self.address, self.log = address, log
         with open(log, "ab") as out:
-            self.proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=kit.lab.plain_env())
+            self.proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=kit.lab.plain_env(**env))
         if not kit.wait_until(self.listens, 10):
             self.stop()
             raise AssertionError(f"{argv} does not listen on {address}{kit.lab.tail(log)}")
@@ -56,10 +56,15 @@ FLAGS = {"pop3": "--inetd", "pop3s": "--inetd --tls", "lmtp": "--inetd=lmtp"}
 
 
 def inetd_program(kind):
+    """What to start, and what its environment needs."""
     if kind == "inetutils":
-        return str(kit.lab.build_dir() / "debs" / "inetutils-inetd" / "usr/sbin/inetutils-inetd")
+        tree = kit.unpacked("inetutils-inetd")
+        return str(tree / "usr/sbin/inetutils-inetd"), kit.beside(tree)
     found = shutil.which("inetd", path="/usr/sbin:" + os.environ.get("PATH", ""))
-    return found or str(kit.lab.build_dir() / "debs" / "openbsd-inetd" / "usr/sbin/inetd")
+    if found:
+        return found, {}
+    tree = kit.unpacked("openbsd-inetd")
+    return str(tree / "usr/sbin/inetd"), kit.beside(tree)
 
 
 def xinetd_conf(site, port, wait, flags):
@@ -75,7 +80,7 @@ def xinetd_conf(site, port, wait, flags):
         raise AssertionError(f"etc/xinetd.d-postern has no service with wait = {word} and {flags}")
     rows.update({
         "type": "UNLISTED", "bind": "127.0.0.1", "port": str(port), "disable": "no", "user": ME,
-        "server": str(site.lab.posternd), "instances": "UNLIMITED", "per_source": "UNLIMITED", "cps": "10000 1",
+        "server": str(site.lab.posternd),
         "server_args": f"{flags} -c {site.lab.conf}",
     })
     for name in ("group", "log_type", "log_on_success", "log_on_failure", "only_from", "id"):
@@ -111,15 +116,14 @@ def start(kind, site, wait=False, protocol="pop3"):
     flags = "" if wait else FLAGS[protocol]
     conf = site.dir / f"{kind}{'-wait' if wait else ''}-{protocol}.conf"
     log = site.dir / f"{kind}.log"
+    env = {}
     if kind == "xinetd":
         conf.write_text(xinetd_conf(site, port, wait, flags))
         argv = ["/usr/sbin/xinetd", "-dontfork", "-f", str(conf), "-pidfile", str(site.dir / f"{kind}.pid")]
     elif kind == "tcpserver":
         argv = tcpserver_argv(site, port, protocol)
-    elif kind == "inetutils":
-        conf.write_text(inetd_conf(site, port, wait, flags))
-        argv = [inetd_program(kind), "--debug", "--rate=100000", str(conf)]
     else:
         conf.write_text(inetd_conf(site, port, wait, flags))
-        argv = [inetd_program(kind), "-i", "-R", "100000", str(conf)]
-    return SuperServer(argv, f"127.0.0.1:{port}", log)
+        program, env = inetd_program(kind)
+        argv = [program, "--debug" if kind == "inetutils" else "-i", str(conf)]
+    return SuperServer(argv, f"127.0.0.1:{port}", log, **env)

@@ -1,10 +1,10 @@
 # Tests and what they need; included by the Makefile.
 
-# Packages of these groups in the file `packages`.
+# Packages of these groups in the file `packages`, for this release of Debian.
 USES ?= build run test
-NEEDED = $(shell awk -v uses=' $(USES) ' 'index(uses, " " $$1 " ") { print $$2 }' packages)
-
-FUZZ_NEEDED = $(shell awk '$$1 == "fuzz" { print $$2 }' packages)
+packages-for = $(shell awk -v uses=' $(1) ' -v release="$$(. /etc/os-release && echo "$$VERSION_CODENAME")" \
+    'split($$1, use, ":") && index(uses, " " use[1] " ") && (use[2] == "" || use[2] == release) { print $$2 }' packages)
+NEEDED = $(call packages-for,$(USES))
 
 # Silent, and without apt, where all is there.
 deps:
@@ -17,21 +17,9 @@ deps:
 	$$sudo apt-get update -q && \
 	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing
 
-# They cannot be installed beside xinetd, but they can be unpacked.
-$(BUILD)/debs/%-inetd:
-	@mkdir -p $(BUILD)/debs
-	cd $(BUILD)/debs && { apt-get download -q $*-inetd || { apt-get update -q && apt-get download -q $*-inetd; }; }
-	dpkg -x $(BUILD)/debs/$*-inetd_*.deb $@.tmp
-	mv $@.tmp $@
-
-# Installed it would be a service that is started.
-$(BUILD)/debs/fail2ban:
-	@mkdir -p $(BUILD)/debs
-	cd $(BUILD)/debs && { apt-get download -q fail2ban || { apt-get update -q && apt-get download -q fail2ban; }; }
-	dpkg -x $(BUILD)/debs/fail2ban_*.deb $@.tmp
-	mv $@.tmp $@
-
-debs: $(BUILD)/debs/openbsd-inetd $(BUILD)/debs/inetutils-inetd $(BUILD)/debs/fail2ban
+# They cannot be installed beside xinetd, or would be a service that is started.
+debs:
+	@BUILD=$(BUILD) tests/unpack.py openbsd-inetd inetutils-inetd fail2ban
 
 # ------------------------------------------------------------------- fuzzing
 
@@ -58,20 +46,20 @@ MINUTES ?= 10
 FUZZ_CLANG = $(MAKE) --no-print-directory -s BUILD=$(BUILD)/libfuzzer CC=clang SANITIZE=fuzzer-no-link,address,undefined OPT='-O1 -g' \
 	FUZZ_DRIVER= FUZZ_LDFLAGS=-fsanitize=fuzzer fuzzers
 fuzz:
-	@$(MAKE) --no-print-directory NEEDED='$(NEEDED) $(FUZZ_NEEDED)' deps
+	@$(MAKE) --no-print-directory USES='$(USES) fuzz' deps
 	@$(FUZZ_CLANG)
 	@tests/fuzz/run $(BUILD)/libfuzzer/fuzz minutes $(MINUTES)
 	@$(if $(CORPUS),tests/fuzz/run $(BUILD)/libfuzzer/fuzz $(CORPUS))
 
 # What the corpora reach: driver.c goes through them, clang counts.
 fuzz-coverage:
-	@$(MAKE) --no-print-directory NEEDED='$(NEEDED) $(FUZZ_NEEDED)' deps
+	@$(MAKE) --no-print-directory USES='$(USES) fuzz' deps
 	@$(MAKE) --no-print-directory -s BUILD=$(BUILD)/fuzz-coverage CC=clang OPT='-O1 -g -fprofile-instr-generate -fcoverage-mapping' fuzzers
 	@tests/fuzz/run $(BUILD)/fuzz-coverage/fuzz coverage
 
 # AFL++ on the whole program under inetd, with the sanitizers and a real database.
 fuzz-afl:
-	@$(MAKE) --no-print-directory NEEDED='$(NEEDED) $(FUZZ_NEEDED)' deps
+	@$(MAKE) --no-print-directory USES='$(USES) fuzz' deps
 	@$(MAKE) --no-print-directory all
 	@AFL_QUIET=1 $(MAKE) --no-print-directory -s BUILD=$(BUILD)/afl CC=afl-clang-fast SANITIZE=address,undefined OPT='-O1 -g' $(BUILD)/afl/posternd
 	@BUILD=$(BUILD) tests/fuzz/afl $(BUILD)/afl/posternd $(BUILD)/afl/out $(MINUTES)

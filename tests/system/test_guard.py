@@ -344,11 +344,11 @@ class Fail2ban(GuardCase):
         self.good(source="127.5.1.1")
         with connect(self.site, "127.5.1.2") as pop:        # no guess
             pop.err("USER")
-        debs = kit.lab.build_dir() / "debs" / "fail2ban"
+        debs = kit.unpacked("fail2ban")
         done = subprocess.run(
             ["python3", str(debs / "usr/bin/fail2ban-regex"), "-c", str(debs / "etc/fail2ban"), "-o", "<ip>",
              str(self.site.lab.log), str(kit.TOP / "etc/fail2ban/filter.d/postern.conf")],
-            env=dict(os.environ, PYTHONPATH=str(debs / "usr/lib/python3/dist-packages")),
+            env=dict(os.environ, **kit.beside(debs)),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
         self.assertEqual(sorted(done.stdout.split()), ["127.5.0.%d" % (n + 1) for n in range(len(hostile))], done.stderr)
 

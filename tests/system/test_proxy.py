@@ -312,12 +312,13 @@ class Proxies(ProxyCase):
             text = re.sub(rf"^(\s*(?:listen|accept =) ){port}\b", rf"\g<1>127.0.0.1:{here}", text, flags=re.M)
         return re.sub(r"/etc/(haproxy|nginx|stunnel)/", f"{self.dir}/", text)
 
-    def run_proxy(self, name, text, *argv):
+    def run_proxy(self, name, text, tree, program, *argv):
         conf = self.dir / f"{name}.conf"
         conf.write_text(text)
         log = open(self.dir / f"{name}.log", "wb")
         self.addCleanup(log.close)
-        proc = subprocess.Popen([str(a).replace("CONF", str(conf)) for a in argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        proc = subprocess.Popen([str(a).replace("CONF", str(conf)) for a in (tree / program, *argv)], stdin=subprocess.DEVNULL,
+                                stdout=log, stderr=log, env=kit.lab.plain_env(**kit.beside(tree)))
         self.addCleanup(proc.wait)
         self.addCleanup(proc.terminate)
         port = self.front[1995 if name != "stunnel" else 995]
@@ -353,7 +354,7 @@ class Proxies(ProxyCase):
 
     def test_haproxy(self):
         text = self.proxied("haproxy-postern")
-        self.run_proxy("haproxy", text, kit.unpacked("haproxy") / "usr/sbin/haproxy", "-db", "-f", "CONF")
+        self.run_proxy("haproxy", text, kit.unpacked("haproxy"), "usr/sbin/haproxy", "-db", "-f", "CONF")
         self.check_pop3_and_pass_through()
         with self.tls(self.front[1995]) as pop:
             self.assertNotIn(b"STLS", pop.multi("CAPA"))
@@ -364,7 +365,7 @@ class Proxies(ProxyCase):
 
     def test_haproxy_version_1(self):
         text = self.proxied("haproxy-postern").replace("proxy-v2-options ssl,cert-cn,ssl-cipher", "").replace("send-proxy-v2", "send-proxy")
-        self.run_proxy("haproxy", text, kit.unpacked("haproxy") / "usr/sbin/haproxy", "-db", "-f", "CONF")
+        self.run_proxy("haproxy", text, kit.unpacked("haproxy"), "usr/sbin/haproxy", "-db", "-f", "CONF")
         self.check_pop3_and_pass_through()
         # Version 1 tells nothing of TLS.
         with self.tls(self.front[1995]) as pop:
@@ -375,14 +376,14 @@ class Proxies(ProxyCase):
         module = kit.unpacked("libnginx-mod-stream") / "usr/lib/nginx/modules/ngx_stream_module.so"
         user = "user root;\n" if kit.ROOT else ""
         text = f"load_module {module};\n{user}daemon off;\npid {self.dir}/nginx.pid;\nerror_log stderr;\nevents {{ }}\n" + text
-        self.run_proxy("nginx", text, kit.unpacked("nginx") / "usr/sbin/nginx", "-e", "stderr", "-c", "CONF", "-p", self.dir)
+        self.run_proxy("nginx", text, kit.unpacked("nginx"), "usr/sbin/nginx", "-e", "stderr", "-c", "CONF", "-p", self.dir)
         self.check_pop3_and_pass_through()
         self.through(self.tls(self.front[1995]), "")
 
     def test_stunnel(self):
         text = self.proxied("stunnel-postern")
         text = "foreground = yes\npid =\n" + text
-        self.run_proxy("stunnel", text, kit.unpacked("stunnel4") / "usr/bin/stunnel4", "CONF")
+        self.run_proxy("stunnel", text, kit.unpacked("stunnel4"), "usr/bin/stunnel4", "CONF")
         self.through(self.tls(self.front[995]), "")
 
 
