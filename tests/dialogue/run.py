@@ -215,7 +215,7 @@ class TlsWire(Wire):
             return self.sock.recv(65536)
         except TimeoutError:
             return None
-        except (ssl.SSLEOFError, ConnectionResetError) as e:
+        except (ssl.SSLEOFError, ConnectionError) as e:
             if isinstance(e, ssl.SSLEOFError):
                 raise Failure("the server ended without close_notify") from None
             return b""

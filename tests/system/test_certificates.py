@@ -67,7 +67,7 @@ class Names(TlsCase):
             for version in ("-tls1_2", "-tls1_3"):
                 with self.subTest(algorithm=algorithm, version=version):
                     said = self.s_client("-servername", "both.example", "-sigalgs", algorithm, version)
-                    self.assertRegex(said, rf'subject=CN = "?{re.escape(want)}"?\n')
+                    self.assertRegex(said, rf'subject=CN ?= ?"?{re.escape(want)}"?\n')
         second = self.sni / "both.example+more.pem"
         shutil.copyfile(self.sni / "both.example.pem", second)
         shutil.copyfile(self.sni / "both.example.key", second.with_suffix(".key"))

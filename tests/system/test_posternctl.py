@@ -368,10 +368,10 @@ class Holder:
         self.psql.stdin.flush()
         lines = []
         while True:
-            line = self.psql.stdout.readline().decode().rstrip('\n')
-            if line == 'done' or line == '':
+            line = self.psql.stdout.readline().decode()
+            if line in ('done\n', ''):          # an empty line is a function's that returns nothing
                 break
-            lines.append(line)
+            lines.append(line.rstrip('\n'))
         self.last = lines[-1] if lines else None
         return lines
 
