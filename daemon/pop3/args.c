@@ -30,8 +30,11 @@ bool args_verb(struct span line, char verb_r[VERB_LEN], struct span *rest_r, boo
 bool args_is_keyword(struct span line)
 {
     enum { KEYWORD_MIN = 3, KEYWORD_MAX = 12 };
+    static const char http[] = " HTTP/";
     size_t len = 0;
 
+    if (line.len > 0 && memmem(line.at, line.len, http, sizeof http - 1) != NULL)
+        return false;
     while (len < line.len && (isalnum((unsigned char)line.at[len]) || line.at[len] == '-'))
         len++;
     return len >= KEYWORD_MIN && len <= KEYWORD_MAX && (len == line.len || line.at[len] == ' ');

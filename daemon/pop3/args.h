@@ -22,7 +22,8 @@ struct args {
 
 /*
  * Could the line be a command of some POP3 server's, if not of ours? It begins
- * with 3 to 12 letters, digits and hyphens, and then a space or its end.
+ * with 3 to 12 letters, digits and hyphens, and then a space or its end, and is
+ * no request of HTTP.
  */
 bool args_is_keyword(struct span line);
 
