@@ -65,10 +65,11 @@ $$;
 -- name of one, there. An alias names mailboxes and a domain alias is one step, so
 -- that nothing can loop.
 --
--- One row for each mailbox of each address, with verdict 0, in the order of the
--- addresses (n counts from 1); or one row with the verdict and mailbox null. An
--- address that means several mailboxes passes over those that are disabled, and
--- is over quota if one of the others is: mail to it is stored in all or in none.
+-- One row for each mailbox of each address, in the order of the addresses (n
+-- counts from 1), with 0 or what keeps mail from that mailbox now: 3, 4 or 5; or
+-- one row with the verdict of the address and mailbox null. Whether a list of
+-- which some members have no room is served for the others is the caller's
+-- decision. Whose place in an alias is disabled is no member.
 --
 -- A provider who has his own user tables replaces this function.
 create function postern.resolve(p_addresses text[], p_bases text[], p_octets bigint, p_postmaster text)
@@ -157,24 +158,17 @@ begin
             continue;
         end if;
 
-        verdict := 3;
-        for m in select b.mailbox, postern.room(v_octets, b.octets, b.quota, b.domain) as room
-                   from postern.mailbox b
-                   join postern.domain o on o.domain = b.domain
-                   join postern.tenant t on t.tenant = o.tenant
-                  where b.mailbox = any (v_found) and b.enabled and o.enabled and t.enabled
-        loop
-            verdict := case when verdict = 3 then m.room else greatest(verdict, m.room) end;
-        end loop;
-        if verdict <> 0 then
-            return next;
-            continue;
-        end if;
-        return query select i, 0, b.mailbox
+        return query select i, case when b.enabled and o.enabled and t.enabled
+                                    then postern.room(v_octets, b.octets, b.quota, b.domain) else 3 end, b.mailbox
                        from postern.mailbox b
                        join postern.domain o on o.domain = b.domain
                        join postern.tenant t on t.tenant = o.tenant
-                      where b.mailbox = any (v_found) and b.enabled and o.enabled and t.enabled;
+                      where b.mailbox = any (v_found)
+                      order by b.mailbox;
+        if not found then
+            verdict := 3;
+            return next;
+        end if;
     end loop;
 end
 $$;
@@ -258,15 +252,28 @@ $$;
 --   p_delivered_to      a line for each recipient
 --   p_keys, p_window    null, or what a delivery is known by, for each recipient
 --                       (null where unknown), and for how many milliseconds
+--   p_all               a recipient with several mailboxes, one of which has no
+--                       room, is refused as a whole
+--   p_session           what the caller's log knows this delivery by
 --
--- verdicts and uids (of the first mailbox, null where nothing was stored) are
--- in the order of the recipients; stored is the number of message rows. Each
--- recipient stands for all its mailboxes that are still there and enabled, or
--- for none. The mailboxes are locked here, so that uids commit in order and
--- the quotas are exact.
+-- verdicts and uids (of the first mailbox that has it, null where another
+-- recipient has named it or nothing was stored) are in the order of the
+-- recipients; stored is the number of message rows.
+--
+-- A recipient gets 0 if one of its mailboxes has the message. The shares of its
+-- other mailboxes, that are full, disabled or gone by now, are lost. They are
+-- listed, null where there are none: by recipient (counted from 1), mailbox,
+-- address (null where it is gone) and reason (1, 3, 4 or 5); and all that are
+-- still there have it in their history. A recipient that has no mailbox which
+-- gets the message is refused: where some may have room later, as over quota.
+--
+-- The mailboxes are locked here, so that uids commit in order and the quotas are
+-- exact.
 create function postern.deliver(p_octets bigint, p_digest bytea, p_data bytea, p_content bigint,
     p_mailboxes bigint[], p_counts bigint[], p_delivered_to text[], p_keys bytea[], p_window bigint,
-    out stored bigint, out verdicts bigint[], out uids bigint[])
+    p_all boolean default false, p_session text default null,
+    out stored bigint, out verdicts bigint[], out uids bigint[],
+    out lost_for bigint[], out lost bigint[], out lost_addresses text[], out lost_why bigint[])
 -- Plans made for the arrays of each call would cost more than what they gain.
 language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -285,6 +292,7 @@ declare
     b_owner integer[] := '{}';      -- its domain, as an index into o_..., 0 where no quota is to be kept
     b_for integer[];                -- the recipient whose copy it gets
     b_at integer;
+    b_own integer;
     -- Domains and tenants with a quota: how much is left.
     o_domain bigint[];
     o_tenant bigint[];
@@ -301,7 +309,11 @@ declare
     v_uids bigint[];
     v_size bigint;
     v_verdict integer;
-    v_there boolean;
+    v_why integer;                  -- what keeps the message from a mailbox of this recipient
+    v_placed boolean;               -- one of them gets it, as this recipient's or an earlier one's
+    v_there boolean;                -- one of them is enabled
+    v_lost bigint[];
+    v_whys bigint[];
     m record;
 begin
     -- What is acknowledged is on disk, whatever the server's default; stronger settings stay.
@@ -409,42 +421,45 @@ begin
         v_before := b_for;
         v_left_before := o_left;
         v_tenant_left_before := o_tenant_left;
-        v_verdict := 1;
+        v_placed := false;
         v_there := false;
+        v_lost := '{}';
+        v_whys := '{}';
         for k in v_next .. v_next + p_counts[i]::integer - 1 loop
             b_at := array_position(b_mailbox, p_mailboxes[k]);
-            continue when b_at is null;
-            if not b_active[b_at] then
-                v_verdict := greatest(v_verdict, 3);
-                continue;
-            end if;
-            v_there := true;
-            continue when b_for[b_at] <> 0;
-            b_for[b_at] := i;
-            if v_size > b_quota[b_at] then
-                v_verdict := greatest(v_verdict, 5);
-            elsif b_used[b_at] + v_size > b_quota[b_at] then
-                v_verdict := greatest(v_verdict, 4);
-            end if;
-            if b_owner[b_at] > 0 then
-                if v_size > o_quota[b_owner[b_at]] then
-                    v_verdict := greatest(v_verdict, 5);
-                end if;
-                o_left[b_owner[b_at]] := o_left[b_owner[b_at]] - v_size;
-                for j in 1 .. cardinality(o_tenant) loop
-                    if o_tenant[j] = o_tenant[b_owner[b_at]] then
-                        o_tenant_left[j] := o_tenant_left[j] - v_size;
+            v_why := case when b_at is null then 1 when not b_active[b_at] then 3 else 0 end;
+            v_there := v_there or v_why = 0;
+            if v_why = 0 and b_for[b_at] = 0 then
+                b_own := b_owner[b_at];
+                v_why := case when v_size > b_quota[b_at] or (b_own > 0 and v_size > o_quota[b_own]) then 5
+                              when b_used[b_at] + v_size > b_quota[b_at] then 4
+                              when b_own > 0 and (v_size > o_left[b_own] or v_size > o_tenant_left[b_own]) then 4
+                              else 0 end;
+                if v_why = 0 then
+                    b_for[b_at] := i;
+                    if b_own > 0 then
+                        o_left[b_own] := o_left[b_own] - v_size;
+                        for j in 1 .. cardinality(o_tenant) loop
+                            if o_tenant[j] = o_tenant[b_own] then
+                                o_tenant_left[j] := o_tenant_left[j] - v_size;
+                            end if;
+                        end loop;
                     end if;
-                end loop;
-                if o_left[b_owner[b_at]] < 0 or o_tenant_left[b_owner[b_at]] < 0 then
-                    v_verdict := greatest(v_verdict, 4);
                 end if;
+            end if;
+            v_placed := v_placed or v_why = 0;
+            if v_why > 0 then
+                v_lost := v_lost || p_mailboxes[k];
+                v_whys := v_whys || v_why::bigint;
             end if;
         end loop;
-        if v_there and v_verdict <= 3 then
-            v_verdict := 0;
-        end if;
         v_next := v_next + p_counts[i]::integer;
+        v_verdict := 0;
+        if not v_placed or (p_all and (4 = any (v_whys) or 5 = any (v_whys))) then
+            -- What may be different soon counts before what is for good.
+            v_verdict := (select coalesce(case when v_there and not p_all then min(w) filter (where w > 3) else max(w) end, 1)
+                            from unnest(v_whys) w);
+        end if;
 
         -- The mailboxes are locked: nobody else delivers to this recipient now.
         if v_there and p_keys[i] is not null then
@@ -459,6 +474,10 @@ begin
             b_for := v_before;
             o_left := v_left_before;
             o_tenant_left := v_tenant_left_before;
+        elsif v_lost <> '{}' then
+            lost_for := lost_for || array_fill(i::bigint, array[cardinality(v_lost)]);
+            lost := lost || v_lost;
+            lost_why := lost_why || v_whys;
         end if;
         verdicts[i] := v_verdict;
     end loop;
@@ -476,6 +495,15 @@ begin
         uids[b_for[k]] := coalesce(uids[b_for[k]], v_uids[k]);
     end loop;
 
+    if lost is not null then
+        select array_agg(b.address order by l.i) into lost_addresses
+          from unnest(lost) with ordinality as l(mailbox, i) left join postern.mailbox b on b.mailbox = l.mailbox;
+        insert into postern.history (mailbox, what, octets, since, means, session)
+            select l.mailbox, 'refusal', p_octets + coalesce(octet_length(p_delivered_to[l.recipient::integer]) + 16, 0), now(),
+                   case l.why when 3 then 'disabled' when 4 then 'over quota' else 'larger than quota' end, p_session
+              from unnest(lost, lost_for, lost_why) as l(mailbox, recipient, why) where l.why > 1;
+    end if;
+
     -- A few of what is too old to matter, so that the table stays as small as the window is short.
     if p_keys is not null then
         delete from postern.delivery d
@@ -487,7 +515,8 @@ $$;
 
 revoke all on all functions in schema postern from public;
 grant execute on function postern.resolve(text[], text[], bigint, text) to postern_lmtp;
-grant execute on function postern.deliver(bigint, bytea, bytea, bigint, bigint[], bigint[], text[], bytea[], bigint) to postern_lmtp;
+grant execute on function
+    postern.deliver(bigint, bytea, bytea, bigint, bigint[], bigint[], text[], bytea[], bigint, boolean, text) to postern_lmtp;
 
 -- ------------------------------------------------- tables of a mail server
 --

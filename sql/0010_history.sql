@@ -30,12 +30,12 @@ create table postern.history (
 create index history_mailbox on postern.history (mailbox);
 create table postern.history_rest partition of postern.history default;
 comment on table  postern.history is 'sessions that did something, deletions, and deletions undone; a partition for each day';
-comment on column postern.history.what is 'session, deletion or undelete; no CHECK, as in mailbox: a row for each message that is removed';
+comment on column postern.history.what is 'session, deletion, undelete or refusal (of a list''s message, for this member); no CHECK, as in mailbox: a row for each message that is removed';
 comment on column postern.history.octets is 'of the message; of a session, what it retrieved';
-comment on column postern.history.since is 'when the message was received; when the session began';
+comment on column postern.history.since is 'when the message was received, or refused; when the session began';
 comment on column postern.history.messages is 'that the session retrieved';
 comment on column postern.history.uidl is 'the own UIDL of an imported message; others are uidvalidity.uid';
-comment on column postern.history.means is 'pop3, operator or expire';
+comment on column postern.history.means is 'pop3, operator or expire; of a refusal its reason';
 
 -- References to content that deleted messages still hold: until their time of
 -- grace is over, and then, or where a deletion was a large one, until reclaim()
@@ -368,7 +368,7 @@ begin
 end
 $$;
 
--- show_history: deliveries, logins and deletions of a mailbox, in their order.
+-- show_history: deliveries, logins, deletions and refusals of a mailbox, in their order.
 -- The message of a delivery may be there still, or gone; logins are those that
 -- retrieved or deleted something.
 create function postern.show_history(p_address text, p_since timestamptz)
@@ -399,9 +399,9 @@ begin
             select h.at, h.what, h.uid, coalesce(h.uidl, v_prefix || h.uid), h.octets, null, h.means, h.session, h.peer,
                    case when d.until > now() then d.until end
               from h left join postern.deleted d on h.what = 'deletion' and d.mailbox = v_mailbox and d.uid = h.uid
-             where h.what in ('deletion', 'undelete')
+             where h.what in ('deletion', 'undelete', 'refusal')
         ) e(at, event, uid, uidl, octets, messages, means, session, peer, undelete_until)
-        order by e.at, array_position(array['login', 'deletion', 'undelete', 'delivery'], e.event), e.uid;
+        order by e.at, array_position(array['login', 'deletion', 'undelete', 'refusal', 'delivery'], e.event), e.uid;
 end
 $$;
 

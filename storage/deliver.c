@@ -71,8 +71,19 @@ static struct deliver_job *job_new(struct deliver *d, void *owner, size_t count)
     return job;
 }
 
+void deliver_forget_lost(struct deliver_job *job)
+{
+    for (size_t i = 0; i < job->lost_count; i++)
+        mem_free(job->lost[i].address);
+    mem_free(job->lost);
+    job->lost = NULL;
+    job->lost_count = 0;
+}
+
 static void job_free(struct deliver_job *job)
 {
+    deliver_forget_lost(job);
+    mem_free(job->session);
     buf_free(&job->addresses);
     buf_free(&job->bases);
     buf_free(&job->mailboxes);
@@ -106,6 +117,7 @@ void deliver_job_over(struct deliver_job *job, const struct resolved *rows, size
         job->done.deliver(job->owner, &(struct delivery_result){
             .status = job->status, .disk_full = job->disk_full,
             .recipients = job->status == DB_OK ? job->delivered : NULL, .count = job->count,
+            .lost = job->lost, .lost_count = job->status == DB_OK ? job->lost_count : 0,
             .ms = loop_now(d->loop) - job->started,
         });
     }
@@ -220,7 +232,7 @@ static void resolve_answered(void *arg, enum db_status status, PGresult *res)
             bool fine = pg_get_int4(res, i, 0, &n) && pg_get_int4(res, i, 1, &verdict) &&
                         n >= 1 && (size_t)n <= job->count && ((size_t)n == last || (size_t)n == last + 1) &&
                         verdict >= RECIPIENT_OK && verdict <= RECIPIENT_NEVER_FITS &&
-                        (verdict != RECIPIENT_OK || pg_get_int8(res, i, 2, &row->mailbox));
+                        (PQgetisnull(res, i, 2) ? verdict != RECIPIENT_OK : pg_get_int8(res, i, 2, &row->mailbox));
             if (!fine) {
                 status = DB_BUG;
                 break;
@@ -313,7 +325,7 @@ struct deliver_job *deliver_resolve(struct deliver *d, const struct resolve_ques
 }
 
 struct deliver_job *deliver_message(struct deliver *d, struct spool **spool, const struct delivery_recipient *recipients,
-                                    size_t count, uint64_t window, deliver_done *done, void *owner)
+                                    size_t count, const struct delivery_terms *terms, deliver_done *done, void *owner)
 {
     struct deliver_job *job = job_new(d, owner, count);
     size_t mailboxes = 0;
@@ -323,7 +335,9 @@ struct deliver_job *deliver_message(struct deliver *d, struct spool **spool, con
     *spool = NULL;
     job->octets = spool_octets(job->spool);
     job->large = job->octets > SPOOL_MEMORY;
-    job->window = window;
+    job->window = terms->window;
+    job->all = terms->all;
+    job->session = terms->session != NULL ? mem_str(terms->session) : NULL;
     spool_digest(job->spool, job->digest);
     job->delivered = mem_array(count, sizeof job->delivered[0]);
 

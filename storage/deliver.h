@@ -48,11 +48,15 @@ struct resolve_question {
     const char *address;        /* canonical, or "postmaster" */
     const char *base;           /* the same without its tag; NULL where it has none */
 };
-/* One for each mailbox of a recipient, or one with its verdict; in the order of the questions. */
+/*
+ * In the order of the questions: one for each mailbox of a recipient, with what
+ * keeps mail from this one now (disabled, over quota) or RECIPIENT_OK; or one
+ * with the verdict of the recipient, without a mailbox.
+ */
 struct resolved {
     size_t recipient;           /* from 0 */
     enum recipient_verdict verdict;
-    int64_t mailbox;            /* RECIPIENT_OK */
+    int64_t mailbox;            /* 0: none; never with RECIPIENT_OK */
 };
 /* rows hold in the call only; there are none unless status is DB_OK. */
 typedef void resolve_done(void *owner, enum db_status status, const struct resolved *rows, size_t count);
@@ -79,19 +83,33 @@ struct delivered {
     enum recipient_verdict verdict;
     int64_t uid;                        /* in its first mailbox; 0 where another recipient has named it, or nothing was stored */
 };
+/* The share of a mailbox that did not get the message, though its recipient has RECIPIENT_OK: others of a list got theirs. */
+struct delivery_lost {
+    size_t recipient;                   /* from 0; ascending, and those of one in the order of its mailboxes */
+    int64_t mailbox;
+    char *address;                      /* NULL where it is gone */
+    enum recipient_verdict why;         /* RECIPIENT_NO_USER (it is gone), _DISABLED, _FULL or _NEVER_FITS */
+};
 struct delivery_result {
     enum db_status status;              /* DB_OK: decided and, where anything was stored, committed */
     bool disk_full;                     /* the reason of DB_RETRY */
     const struct delivered *recipients; /* in their order; NULL unless DB_OK */
     size_t count;
+    const struct delivery_lost *lost;   /* of all recipients; none unless DB_OK */
+    size_t lost_count;
     uint64_t ms;                        /* that it took */
 };
 /* The result holds in the call only. DB_LOST: nobody knows whether it was stored. */
 typedef void deliver_done(void *owner, const struct delivery_result *result);
 
-/* *spool belongs to the job from now on. window: milliseconds in which a key counts. done comes later, never from within. */
+struct delivery_terms {
+    uint64_t window;                    /* milliseconds in which a key counts */
+    bool all;                           /* a recipient with several mailboxes, one of which has no room, is refused as a whole */
+    const char *session;                /* what the log knows this delivery by: for the history; or NULL */
+};
+/* *spool belongs to the job from now on; all else is copied. done comes later, never from within. */
 struct deliver_job *deliver_message(struct deliver *deliver, struct spool **spool, const struct delivery_recipient *recipients,
-                                    size_t count, uint64_t window, deliver_done *done, void *owner);
+                                    size_t count, const struct delivery_terms *terms, deliver_done *done, void *owner);
 
 /* The asker has gone: the job goes on, and nobody is told. Only before its done. */
 void deliver_forget(struct deliver_job *job);

@@ -42,12 +42,16 @@ struct deliver_job {
     bool with_keys;
     char *postmaster;
     uint64_t octets, window;
+    bool all;
+    char *session;
     size_t count;                       /* recipients, or questions */
 
     /* A message. */
     struct spool *spool;
     unsigned char digest[SPOOL_DIGEST];
     struct delivered *delivered;
+    struct delivery_lost *lost;
+    size_t lost_count;
 
     /* A large one. */
     bool alone;
@@ -64,6 +68,8 @@ struct deliver_job {
 /* deliver.c */
 /* With job->status and, for a message, job->delivered as they are to be told. The job is freed. */
 void deliver_job_over(struct deliver_job *job, const struct resolved *rows, size_t count);
+/* Forgets what deliver() said was lost. */
+void deliver_forget_lost(struct deliver_job *job);
 /* What a question ended with, remembered until the job is over. The first fault counts. */
 void deliver_fault(struct deliver_job *job, enum db_status status);
 /* Starts from the beginning, if the fault was that this transaction and another got in each other's way: true. */

@@ -46,10 +46,49 @@ static bool take_verdicts(struct deliver_job *job, const PGresult *res, int64_t 
     return true;
 }
 
+/* One share that was lost. */
+static bool take_lost(struct deliver_job *job, struct pg_array *recipients, struct pg_array *mailboxes, struct pg_array *addresses,
+                      struct pg_array *whys, struct delivery_lost *lost_r)
+{
+    struct span address;
+    int64_t recipient, mailbox, why;
+    int there;
+
+    if (!pg_array_int8(recipients, &recipient) || !pg_array_int8(mailboxes, &mailbox) || !pg_array_int8(whys, &why) ||
+        (there = pg_array_next(addresses, &address)) < 0 || recipient < 1 || (uint64_t)recipient > job->count ||
+        why <= RECIPIENT_OK || why > RECIPIENT_NEVER_FITS)
+        return false;
+    *lost_r = (struct delivery_lost){
+        .recipient = (size_t)recipient - 1, .mailbox = mailbox, .why = (enum recipient_verdict)why,
+        .address = there == 1 ? mem_strn(address.at, address.len) : NULL,
+    };
+    return true;
+}
+
+/* The shares that were lost, into the job; mostly there are none. False: they are not what was declared. */
+static bool take_all_lost(struct deliver_job *job, const PGresult *res)
+{
+    struct span data[4];
+    struct pg_array arrays[4];
+    static const uint32_t types[4] = { PG_INT8, PG_INT8, PG_TEXT, PG_INT8 };
+
+    deliver_forget_lost(job);
+    if (PQgetisnull(res, 0, 3))
+        return true;
+    for (int i = 0; i < 4; i++)
+        if (!pg_get_bytes(res, 0, 3 + i, &data[i]) || !pg_array_start(&arrays[i], data[i], types[i]) || arrays[i].count != arrays[0].count)
+            return false;
+    job->lost = mem_array(arrays[0].count, sizeof job->lost[0]);
+    for (size_t n = arrays[0].count; job->lost_count < n; job->lost_count++)
+        if (!take_lost(job, &arrays[0], &arrays[1], &arrays[2], &arrays[3], &job->lost[job->lost_count]))
+            return false;
+    return true;
+}
+
 static bool decided(struct deliver_job *job, enum db_status status, PGresult *res, int64_t *stored_r)
 {
     *stored_r = 0;
-    if (status == DB_OK && !take_verdicts(job, res, stored_r)) {
+    if (status == DB_OK && (!take_verdicts(job, res, stored_r) || !take_all_lost(job, res))) {
         log_error(NULL, "database statement=DELIVER result=bug: not a verdict for each recipient");
         status = DB_BUG;
     }
@@ -80,6 +119,11 @@ static void ask_deliver(struct deliver_job *job, const char *data, pg_answer *an
     else
         pg_arg_null(&args);
     pg_arg_int8(&args, (int64_t)job->window);
+    pg_arg_bool(&args, job->all);
+    if (job->session != NULL)
+        pg_arg_bytes(&args, span_str(job->session));
+    else
+        pg_arg_null(&args);
     pg_ask(job->deliver->pg, job->ref, PG_DELIVER, &args, answer, job);
 }
 

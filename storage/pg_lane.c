@@ -30,7 +30,8 @@ enum {
     READS_IN_A_TURN = 16,
 };
 
-static const int binary[PG_ARGS_MAX] = { 1, 1, 1, 1, 1, 1, 1, 1, 1 };
+static const int binary[] = { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 };
+_Static_assert(sizeof binary / sizeof binary[0] == PG_ARGS_MAX, "all parameters are binary");
 
 
 /* ---- the questions that are under way */

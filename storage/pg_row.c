@@ -68,6 +68,12 @@ void pg_arg_null(struct pg_args *args)
     add(args, NULL, 0);
 }
 
+void pg_arg_bool(struct pg_args *args, bool value)
+{
+    add(args, args->numbers[args->count], 1);
+    args->numbers[args->count - 1][0] = value ? 1 : 0;
+}
+
 void pg_arg_int4(struct pg_args *args, int32_t value)
 {
     uint32_t v = htobe32((uint32_t)value);

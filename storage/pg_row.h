@@ -28,7 +28,7 @@ bool pg_get_int8(const PGresult *res, int row, int column, int64_t *value_r);
 bool pg_get_bytes(const PGresult *res, int row, int column, struct span *value_r);
 
 /* The parameters of one statement, in order. What is not a number is borrowed until it was sent. */
-enum { PG_ARGS_MAX = 9 };
+enum { PG_ARGS_MAX = 11 };
 struct pg_args {
     int count;
     const char *values[PG_ARGS_MAX];
@@ -37,6 +37,7 @@ struct pg_args {
 };
 #define PG_ARGS_EMPTY ((struct pg_args){ .count = 0 })
 void pg_arg_null(struct pg_args *args);
+void pg_arg_bool(struct pg_args *args, bool value);
 void pg_arg_int4(struct pg_args *args, int32_t value);
 void pg_arg_int8(struct pg_args *args, int64_t value);
 void pg_arg_bytes(struct pg_args *args, struct span value);     /* text, arrays */

@@ -315,19 +315,42 @@ static bool accept(struct lmtp_session *s, struct lmtp_pending *p, const struct 
     }
     s->recipients[s->recipient_count++] = (struct lmtp_recipient){ p->address, s->mailbox_count, count };
     p->address = NULL;
+    /* Those too that have no room now: it is decided when the message is stored, and told then. */
     for (size_t i = 0; i < count; i++)
         add_mailbox(s, rows[i].mailbox);
     return true;
 }
 
+/*
+ * Of an address: OK if one of its mailboxes can take the message and, where a
+ * list is served as a whole, none of the others is over quota. Where none can,
+ * over quota for now counts before over quota for good: it may be different soon.
+ */
+static enum recipient_verdict verdict_of(const struct lmtp_service *service, const struct resolved *rows, size_t count)
+{
+    size_t of[RECIPIENT_NEVER_FITS + 1] = { 0 };
+
+    for (size_t i = 0; i < count; i++)
+        of[rows[i].verdict]++;
+    bool full = of[RECIPIENT_FULL] > 0 || of[RECIPIENT_NEVER_FITS] > 0;
+    if (of[RECIPIENT_OK] > 0 && !(service->refuse_list && full))
+        return RECIPIENT_OK;
+    if (!full)
+        return rows[0].verdict;
+    if (service->refuse_list)
+        return of[RECIPIENT_NEVER_FITS] > 0 ? RECIPIENT_NEVER_FITS : RECIPIENT_FULL;
+    return of[RECIPIENT_FULL] > 0 ? RECIPIENT_FULL : RECIPIENT_NEVER_FITS;
+}
+
 static void answer_one(struct lmtp_session *s, struct lmtp_pending *p, enum db_status status, const struct resolved *rows, size_t count)
 {
+    enum recipient_verdict verdict;
     enum lmtp_reply_name reply;
 
     if (status != DB_OK || count == 0)
         reply = REPLY_TROUBLE;
-    else if (rows[0].verdict != RECIPIENT_OK)
-        reply = lmtp_verdict_reply(s->service, rows[0].verdict);
+    else if ((verdict = verdict_of(s->service, rows, count)) != RECIPIENT_OK)
+        reply = lmtp_verdict_reply(s->service, verdict);
     else
         reply = accept(s, p, rows, count) ? REPLY_RCPT_OK : REPLY_TOO_MANY;
     if (reply != REPLY_RCPT_OK)

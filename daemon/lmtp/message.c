@@ -73,14 +73,56 @@ struct told {
     uint64_t octets, ms;
 };
 
-static void tell(struct lmtp_session *s, size_t i, enum lmtp_reply_name reply, int64_t uid, const struct told *told)
+/* What members of lists did not get, in the order of the recipients, as far as it was not told yet. */
+struct losses {
+    const struct delivery_lost *at, *end;
+};
+
+static const char *why_lost(enum recipient_verdict why)
+{
+    return why == RECIPIENT_FULL ? "over-quota" : why == RECIPIENT_NEVER_FITS ? "larger-than-quota"
+         : why == RECIPIENT_DISABLED ? "disabled" : "removed";
+}
+
+/* The sender is not told of a member that the list hides: the operator is. How many they were. */
+static size_t tell_lost(const struct lmtp_session *s, size_t i, struct losses *losses, const struct told *told)
+{
+    struct lmtp_transaction_id id = lmtp_transaction_id(s);
+    size_t count = 0;
+
+    for (; losses->at < losses->end && losses->at->recipient == i; losses->at++, count++)
+        log_warning(id.s, "lmtp from=%s to=%s octets=%llu member=%s mailbox=%lld lost reason=%s message-id=%s",
+                    log_text(span_str(s->sender)).s, log_text(span_str(s->recipients[i].address)).s, (unsigned long long)told->octets,
+                    log_text(span_str(losses->at->address != NULL ? losses->at->address : "")).s, (long long)losses->at->mailbox,
+                    why_lost(losses->at->why), log_text((struct span){ told->message_id, told->message_id_len }).s);
+    metric_add(METRIC_LMTP_LOST, count);
+    return count;
+}
+
+/* The first of its mailboxes that has the message. */
+static int64_t first_mailbox(const struct lmtp_session *s, size_t i, const struct losses *losses)
+{
+    const struct lmtp_recipient *r = &s->recipients[i];
+    const struct delivery_lost *lost = losses->at;
+    size_t k = 0;
+
+    while (k + 1 < r->count && lost < losses->end && lost->recipient == i && lost->mailbox == s->mailboxes[r->first + k]) {
+        lost++;
+        k++;
+    }
+    return s->mailboxes[r->first + k];
+}
+
+static void tell(struct lmtp_session *s, size_t i, enum lmtp_reply_name reply, int64_t uid, struct losses *losses, const struct told *told)
 {
     const struct lmtp_recipient *r = &s->recipients[i];
     struct lmtp_transaction_id id = lmtp_transaction_id(s);
+    int64_t mailbox = first_mailbox(s, i, losses);
+    size_t lost = tell_lost(s, i, losses, told);
 
     log_info(id.s, "lmtp from=%s to=%s octets=%llu code=%s status=%s mailbox=%lld mailboxes=%zu uid=%lld db=%llums message-id=%s",
              log_text(span_str(s->sender)).s, log_text(span_str(r->address)).s, (unsigned long long)told->octets,
-             lmtp_replies[reply].code, lmtp_replies[reply].enhanced, (long long)s->mailboxes[r->first], r->count,
+             lmtp_replies[reply].code, lmtp_replies[reply].enhanced, (long long)mailbox, r->count - lost,
              (long long)uid, (unsigned long long)told->ms,
              log_text((struct span){ told->message_id, told->message_id_len }).s);
     metric_add(lmtp_replies[reply].code[0] == '2' ? METRIC_LMTP_STORED : lmtp_replies[reply].code[0] == '4' ? METRIC_LMTP_DEFERRED : METRIC_LMTP_REFUSED, 1);
@@ -93,9 +135,10 @@ static void tell(struct lmtp_session *s, size_t i, enum lmtp_reply_name reply, i
 static void tell_all(struct lmtp_session *s, enum lmtp_reply_name reply)
 {
     struct told told = { .message_id = "", .octets = s->octets };
+    struct losses none = { NULL, NULL };
 
     for (size_t i = 0; i < s->recipient_count; i++)
-        tell(s, i, reply, 0, &told);
+        tell(s, i, reply, 0, &none, &told);
 }
 
 /* ---------------------------------------------------------------------- storing */
@@ -158,6 +201,10 @@ static void stored(void *owner, const struct delivery_result *result)
     struct lmtp_session *s = owner;
     struct told told = { s->storing->message_id, s->storing->message_id_len, s->storing->octets, result->ms };
 
+    struct losses losses = { NULL, NULL };
+
+    if (result->lost_count > 0)
+        losses = (struct losses){ result->lost, result->lost + result->lost_count };
     s->job = NULL;
     if (lmtp_is_traced(s))
         log_info(s->id, "trace C: (message of %llu octets)", (unsigned long long)told.octets);
@@ -165,7 +212,7 @@ static void stored(void *owner, const struct delivery_result *result)
     s->sql_ms += result->ms;
     metric_add(METRIC_LMTP_MESSAGES, result->status == DB_OK ? 1 : 0);
     for (size_t i = 0; i < s->recipient_count; i++)
-        tell(s, i, reply_for(s, result, i), result->status == DB_OK ? result->recipients[i].uid : 0, &told);
+        tell(s, i, reply_for(s, result, i), result->status == DB_OK ? result->recipients[i].uid : 0, &losses, &told);
     lmtp_reset(s);
     lmtp_go_on(s, LMTP_READY);
 }
@@ -173,7 +220,10 @@ static void stored(void *owner, const struct delivery_result *result)
 static void start_storing(struct lmtp_session *s)
 {
     struct delivery_recipient *recipients = mem_array(s->recipient_count, sizeof recipients[0]);
-    int64_t window = s->service->host.settings->lmtp_duplicate_window;
+    struct lmtp_transaction_id id = lmtp_transaction_id(s);
+    const struct delivery_terms terms = {
+        .window = (uint64_t)s->service->host.settings->lmtp_duplicate_window, .all = s->service->refuse_list, .session = id.s,
+    };
 
     s->storing = storing_new(s);
     for (size_t i = 0; i < s->recipient_count; i++) {
@@ -181,7 +231,7 @@ static void start_storing(struct lmtp_session *s)
         recipients[i] = (struct delivery_recipient){ .address = r->address, .mailboxes = s->mailboxes + r->first, .count = r->count };
     }
     make_keys(s, recipients);
-    s->job = deliver_message(s->service->host.deliver, &s->spool, recipients, s->recipient_count, (uint64_t)window, stored, s);
+    s->job = deliver_message(s->service->host.deliver, &s->spool, recipients, s->recipient_count, &terms, stored, s);
     mem_free(recipients);
     lmtp_rest(s, LMTP_STORING);
 }

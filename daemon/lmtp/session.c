@@ -465,6 +465,7 @@ struct lmtp_service *lmtp_service_new(const struct lmtp_host *host)
                                      (uint64_t)settings->lmtp_spool_size);
     service->over_quota_permanent = strcmp(settings->lmtp_over_quota, "permanent") == 0;
     service->disabled_permanent = strcmp(settings->lmtp_disabled, "permanent") == 0;
+    service->refuse_list = strcmp(settings->lmtp_list_over_quota, "refuse") == 0;
     service->reject_bare = strcmp(settings->bare_newline, "reject") == 0;
     service->reject_nul = strcmp(settings->nul_octets, "reject") == 0;
     if (settings->lmtp_hostname[0] != '\0')

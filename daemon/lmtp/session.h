@@ -27,7 +27,7 @@ struct lmtp_service {
     size_t count;               /* with those whose last reply is being written */
     bool closing;
     uint64_t untold_until;      /* till then the next refusal of one whom a proxy did not name is no warning */
-    bool over_quota_permanent, disabled_permanent, reject_bare, reject_nul;
+    bool over_quota_permanent, disabled_permanent, reject_bare, reject_nul, refuse_list;
 };
 
 enum lmtp_state {

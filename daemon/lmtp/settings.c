@@ -50,6 +50,7 @@ int lmtp_settings_check(const struct lmtp_settings *s, options_problem *problem,
     struct stat st;
 
     check_word(&r, "lmtp_over_quota", s->lmtp_over_quota, "temporary", "permanent");
+    check_word(&r, "lmtp_list_over_quota", s->lmtp_list_over_quota, "skip", "refuse");
     check_word(&r, "lmtp_disabled", s->lmtp_disabled, "temporary", "permanent");
     check_word(&r, "bare_newline", s->bare_newline, "convert", "reject");
     check_word(&r, "nul_octets", s->nul_octets, "reject", "store");

@@ -41,6 +41,8 @@ struct deliver_job {
     size_t count;
     struct resolved rows[2 * QUESTIONS];
     struct delivered recipients[RECIPIENTS];
+    struct delivery_lost lost[RECIPIENTS];
+    size_t lost_count;
 };
 
 size_t deliver_lanes_up(const struct deliver *deliver)
@@ -99,6 +101,7 @@ static void answer_deliver(void *arg)
     struct deliver_job *job = arg;
     const struct delivery_result result = {
         .status = status, .disk_full = status == DB_RETRY, .recipients = status == DB_OK ? job->recipients : NULL, .count = job->count,
+        .lost = job->lost, .lost_count = status == DB_OK ? job->lost_count : 0,
     };
 
     if (job->delivered != NULL)
@@ -126,17 +129,19 @@ static void check_message(struct spool *spool)
 }
 
 struct deliver_job *deliver_message(struct deliver *deliver, struct spool **spool, const struct delivery_recipient *recipients,
-                                    size_t count, uint64_t window, deliver_done *done, void *owner)
+                                    size_t count, const struct delivery_terms *terms, deliver_done *done, void *owner)
 {
     struct deliver_job *job = job_new(owner);
 
-    (void)deliver, (void)window;
+    (void)deliver, (void)terms;
     MUST(count >= 1 && count <= RECIPIENTS);
     job->delivered = done;
     job->count = count;
     for (size_t i = 0; i < count; i++) {
         MUST(recipients[i].count >= 1);
         job->recipients[i].verdict = recipients[i].address[1] == 'f' ? RECIPIENT_FULL : RECIPIENT_OK;
+        if (recipients[i].count > 1 && job->recipients[i].verdict == RECIPIENT_OK)
+            job->lost[job->lost_count++] = (struct delivery_lost){ .recipient = i, .mailbox = recipients[i].mailboxes[i % 2], .why = RECIPIENT_FULL };
     }
     check_message(*spool);
     spool_free(spool);

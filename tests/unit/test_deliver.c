@@ -88,7 +88,7 @@ static struct deliver_job *send_to(struct deliver *d, size_t octets, size_t firs
     for (size_t i = 0; i < count; i++)
         r[i] = (struct delivery_recipient){ .address = address[first + i], .mailboxes = &box[first + i], .count = 1 };
     *o = (struct outcome){ .order = 0 };
-    struct deliver_job *job = deliver_message(d, &spool, r, count, 0, delivered, o);
+    struct deliver_job *job = deliver_message(d, &spool, r, count, &(struct delivery_terms){ .window = 0 }, delivered, o);
     assert_null(spool);
     return job;
 }
