@@ -61,6 +61,9 @@ bool ctl_address(const char *arg, bool catch_all, char out[CTL_ADDRESS_SIZE]);
 bool ctl_domain(const char *arg, char out[CTL_DOMAIN_SIZE]);
 /* Octets: "500", "20M", "1G"; "none" is -1. */
 bool ctl_quota(const char *arg, int64_t *octets_r);
+/* A moment of the past that an option holds (when.h), as PostgreSQL reads it: *text_r is out, or NULL where it was not given. */
+enum { CTL_TIME_SIZE = 32 };
+bool ctl_time(const struct ctl *c, enum ctl_option option, char out[CTL_TIME_SIZE], const char **text_r);
 /* The number that an option holds, from 1 to max, or what it is where it was not given. */
 bool ctl_number(const struct ctl *c, enum ctl_option option, uint64_t not_given, uint64_t max, int64_t *n_r);
 

@@ -9,31 +9,35 @@
 
 enum ctl_exit run_history(struct ctl *c)
 {
-    char address[CTL_ADDRESS_SIZE];
+    char address[CTL_ADDRESS_SIZE], time[CTL_TIME_SIZE];
     struct args a = ARGS_NONE;
+    const char *since;
 
+    if (!ctl_time(c, OPT_SINCE, time, &since))
+        return CTL_USAGE;
     if (!ctl_address(c->args[0], false, address))
         return CTL_FAILED;
     args_text(&a, address);
-    args_text(&a, c->opt[OPT_SINCE]);
+    args_text(&a, since);
     return out_ask(c, "show the history", "select * from postern.show_history($1, $2)", &a);
 }
 
 enum ctl_exit run_undelete(struct ctl *c)
 {
-    char address[CTL_ADDRESS_SIZE];
+    char address[CTL_ADDRESS_SIZE], time[CTL_TIME_SIZE];
+    const char *since;
     struct args a = ARGS_NONE;
     bool dry = c->opt[OPT_DRY_RUN] != NULL;
     enum ctl_exit end = CTL_DONE;
     int64_t uid;
     PGresult *res;
 
-    if (!ctl_number(c, OPT_UID, 0, INT64_MAX, &uid))
+    if (!ctl_number(c, OPT_UID, 0, INT64_MAX, &uid) || !ctl_time(c, OPT_SINCE, time, &since))
         return CTL_USAGE;
     if (!ctl_address(c->args[0], false, address))
         return CTL_FAILED;
     args_text(&a, address);
-    args_text(&a, c->opt[OPT_SINCE]);
+    args_text(&a, since);
     args_text(&a, c->opt[OPT_SESSION]);
     if (uid > 0)
         args_int(&a, uid);

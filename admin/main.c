@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "admin/cmdline.h"
@@ -19,6 +20,7 @@
 #include "auth/name.h"
 #include "daemon/base/num.h"
 #include "daemon/base/secret.h"
+#include "daemon/base/when.h"
 
 #define BIT(option) (UINT64_C(1) << (option))
 
@@ -72,7 +74,7 @@ static const struct cmdline_option option_rows[OPT_COUNT] = {
     [OPT_RESUME] = { "resume", NULL, "go on where it was interrupted", 0 },
     [OPT_SENDER] = { "sender", "ADDRESS", "the envelope sender; <> or nothing for a bounce", 'f' },
     [OPT_SESSION] = { "session", "ID", "what this session did, as in the log", 0 },
-    [OPT_SINCE] = { "since", "TIME", "from then on: 2026-01-31, \"2026-01-31 12:00\" (UTC), yesterday", 0 },
+    [OPT_SINCE] = { "since", "TIME", "from then on: 10m, 2h or 3d ago, today, yesterday, 2026-01-31, \"2026-01-31 12:00\" (UTC)", 0 },
     [OPT_SKIP] = { "skip", "N", "uids that each mailbox passes over (default 1000000)", 0 },
     [OPT_SOCKET] = { "socket", "WHERE", "the LMTP listener of posternd: a path or IP:PORT (default /run/postern/lmtp)", 0 },
     [OPT_STORE] = { "store", "KINDS", "what is kept beside the hash of a password: scram-sha-256,scram-sha-1,shared-secret, or none", 0 },
@@ -174,6 +176,29 @@ bool ctl_number(const struct ctl *c, enum ctl_option option, uint64_t not_given,
         return false;
     }
     *n_r = (int64_t)n;
+    return true;
+}
+
+bool ctl_time(const struct ctl *c, enum ctl_option option, char out[CTL_TIME_SIZE], const char **text_r)
+{
+    const char *given = c->opt[option], *why;
+    int64_t at;
+
+    *text_r = NULL;
+    if (given == NULL)
+        return true;
+    if (!when_parse(given, (int64_t)time(NULL), &at, &why)) {
+        ctl_error(CTL_USAGE, "--%s \"%s\": %s", option_rows[option].name, given, why);
+        return false;
+    }
+    time_t t = (time_t)at;
+    struct tm tm;
+
+    if (gmtime_r(&t, &tm) == NULL || strftime(out, CTL_TIME_SIZE, "%Y-%m-%d %H:%M:%S+00", &tm) == 0) {
+        ctl_error(CTL_USAGE, "--%s \"%s\": that is too long ago", option_rows[option].name, given);
+        return false;
+    }
+    *text_r = out;
     return true;
 }
 

@@ -2,11 +2,13 @@
  * policy.c - `policy set`, `show` and `clear`: the switches of everybody, a
  * tenant, a domain or a mailbox. What a switch may be is decided in SQL.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "admin/ctl.h"
 #include "admin/db.h"
 #include "admin/out.h"
+#include "daemon/base/option_value.h"
 
 /* The three parameters that say whose it is; text is what to call it. False after a message. */
 struct scope {
@@ -32,6 +34,29 @@ static bool scope_args(struct ctl *c, struct args *a, struct scope *scope_r)
     return true;
 }
 
+/*
+ * Durations are typed as everywhere, "30m" or "7d"; each switch has a unit of
+ * its own in SQL. What is no duration, or no whole number of them, is for SQL
+ * to judge. out has room for 32 octets.
+ */
+static struct span in_its_unit(struct span name, const char *value, char out[32])
+{
+    static const struct { const char *name; int64_t ms; const char *unit; } units[] = {
+        { "trace", 1, " milliseconds" }, { "login_delay", 1000, "" }, { "expire_delivered", 86400000, "" },
+        { "expire_retrieved", 86400000, "" }, { "undelete", 86400000, "" },
+    };
+    struct option_value v;
+
+    if (value[strspn(value, "0123456789")] == '\0' || !option_value_parse(OPTION_DURATION, value, &v))
+        return span_str(value);
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (span_is(name, span_str(units[i].name)) && v.number % units[i].ms == 0) {
+            snprintf(out, 32, "%lld%s", (long long)(v.number / units[i].ms), units[i].unit);
+            return span_str(out);
+        }
+    return span_str(value);
+}
+
 enum ctl_exit run_policy_set(struct ctl *c)
 {
     struct args a = ARGS_NONE;
@@ -39,6 +64,7 @@ enum ctl_exit run_policy_set(struct ctl *c)
     struct scope scope;
     PGresult *res = NULL;
     bool good = true;
+    char text[32];
 
     if (!scope_args(c, &a, &scope))
         return CTL_USAGE;
@@ -53,7 +79,9 @@ enum ctl_exit run_policy_set(struct ctl *c)
             break;
         }
         array_bytes(&names, c->args[i], (size_t)(equals - c->args[i]));
-        array_bytes(&values, equals + 1, strlen(equals + 1));
+        struct span value = in_its_unit((struct span){ c->args[i], (size_t)(equals - c->args[i]) }, equals + 1, text);
+
+        array_bytes(&values, value.at, value.len);
     }
     array_end(&names, (uint32_t)c->nargs);
     array_end(&values, (uint32_t)c->nargs);

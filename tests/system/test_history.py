@@ -61,9 +61,27 @@ class History(Base):
         self.assertIn(login["session"], self.site.log_text())
         self.assertTrue(login["peer"].startswith("127.0.0.1:"))
         self.assertEqual([e["uid"] for e in self.history(who, "delivery")], [1, 2, 3])
-        self.assertEqual(self.json("history", who, "--since", "tomorrow"), [])
+        for since, count in (("1h", 6), ("today", 6), ("yesterday", 6), ("2026-01-01", 6), ("2026-01-01 10:00", 6)):
+            self.assertEqual(len(self.json("history", who, "--since", since)), count, since)
+        for verb in ("history", "undelete"):
+            for since, why in (("2999-01-01", "that is in the future"), ("tomorrow", "a time is 10m"), ("10", "a time is 10m")):
+                done = self.site.ctl(verb, who, "--since", since, check=False)
+                self.assertEqual(done.returncode, 2)
+                self.assertIn(why, (done.stdout + (done.stderr or b"")).decode())
         self.assertEqual(self.contents(who), len(letters[1]))
         self.site.checked()
+
+    def test_durations_of_policies(self):
+        """Typed as those of --since, and in the unit of each."""
+        who = "durations@example.org"
+        self.site.account(who)
+        self.site.ctl("policy", "set", "--mailbox", who, "undelete=7d", "login_delay=2m", "trace=30m", "expire_delivered=48h", "expire_retrieved=30")
+        row = self.json("policy", "show", "--mailbox", who)[0]
+        self.assertEqual((row["undelete"], row["login_delay"], row["expire_delivered"], row["expire_retrieved"]), (7, 120, 2, 30))
+        self.assertEqual(self.site.sql("select trace_until - clock_timestamp() between '25 min' and '30 min' from postern.policy where trace_until is not null"), "t")
+        self.site.ctl("policy", "clear", "--mailbox", who)
+        for wrong in ("undelete=7h", "login_delay=10ms", "undelete=7w"):
+            self.assertEqual(self.site.ctl("policy", "set", "--mailbox", who, wrong, check=False).returncode, 1, wrong)
 
     def test_poll_leaves_nothing(self):
         who = "poll@example.org"
