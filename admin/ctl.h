@@ -28,7 +28,7 @@ enum ctl_exit {
 enum ctl_option {
     OPT_CONFIG, OPT_AS, OPT_JSON, OPT_HELP, OPT_VERSION, /* of the tool: allowed everywhere */
     OPT_ALIAS_OF, OPT_ALL, OPT_ANY, OPT_BATCH, OPT_DOMAIN, OPT_DRY_RUN, OPT_FORCE, OPT_FORMAT, OPT_HASH, OPT_MAILBOX, OPT_MINUTES, OPT_NAME, OPT_OFF,
-    OPT_PARTITIONS, OPT_QUICK, OPT_QUOTA, OPT_QUOTING, OPT_RATE, OPT_RAW, OPT_REMOVE, OPT_REPAIR, OPT_RESUME, OPT_SENDER,
+    OPT_PARTITIONS, OPT_QUICK, OPT_QUOTA, OPT_QUOTING, OPT_RATE, OPT_RAW, OPT_REMOVE, OPT_REMOVED, OPT_REPAIR, OPT_RESUME, OPT_SENDER,
     OPT_SESSION, OPT_SINCE, OPT_SKIP, OPT_SOCKET, OPT_STORE, OPT_TENANT, OPT_UID, OPT_UIDLS, OPT_YES,
     OPT_COUNT,
 };
@@ -76,7 +76,7 @@ ctl_run run_app_password_add, run_app_password_list, run_app_password_remove;
 ctl_run run_secrets_new_key, run_secrets_status, run_secrets_seal, run_secrets_unseal;
 ctl_run run_policy_set, run_policy_show, run_policy_clear;
 ctl_run run_password, run_import, run_export, run_message_list, run_message_show, run_message_remove, run_sessions, run_break, run_check, run_deliver;
-ctl_run run_history, run_undelete, run_expire, run_du, run_verify, run_restored;
+ctl_run run_history, run_undelete, run_expire, run_du, run_verify, run_restored, run_erase, run_disclose;
 ctl_run run_reload, run_drain, run_upgrade, run_kick, run_trace, run_log_level, run_status, run_top;
 
 #endif

@@ -16,6 +16,7 @@
 
 #include "admin/ctl.h"
 #include "admin/db.h"
+#include "admin/export.h"
 #include "admin/mailread.h"
 #include "admin/mbox.h"
 #include "admin/progress.h"
@@ -271,15 +272,16 @@ static bool maildir_end(void *arg, const struct mail *mail)
 
 /* ------------------------------------------------------------------- verb */
 
+enum { FORMAT_MBOX, FORMAT_MAILDIR, FORMAT_EML };
 static const struct format {
     const char *name;
     bool (*open)(struct export *e);
     bool (*close)(struct export *e, bool ok);
     struct mail_sink sink;
 } formats[] = {
-    { "mbox", mbox_open, mbox_close, { mbox_begin, mbox_data, mbox_end } },
-    { "maildir", maildir_open, dir_close, { maildir_begin, maildir_data, maildir_end } },
-    { "eml", dir_open, dir_close, { eml_begin, eml_data, eml_end } },
+    [FORMAT_MBOX] = { "mbox", mbox_open, mbox_close, { mbox_begin, mbox_data, mbox_end } },
+    [FORMAT_MAILDIR] = { "maildir", maildir_open, dir_close, { maildir_begin, maildir_data, maildir_end } },
+    [FORMAT_EML] = { "eml", dir_open, dir_close, { eml_begin, eml_data, eml_end } },
 };
 
 struct counted {
@@ -379,10 +381,20 @@ static enum ctl_exit export_snapshot(struct ctl *c, const char *address, struct 
     return end == CTL_DONE && !ok ? CTL_FAILED : end;
 }
 
+enum ctl_exit export_eml(struct ctl *c, const char *address, const char *path, uint64_t *count_r)
+{
+    struct export e = { .path = path };
+    struct counted n = { &e, &formats[FORMAT_EML] };
+    enum ctl_exit end = export_snapshot(c, address, &n);
+
+    *count_r = e.count;
+    return end;
+}
+
 enum ctl_exit run_export(struct ctl *c)
 {
     struct export e = { .path = c->args[1] };
-    struct counted n = { &e, &formats[0] };
+    struct counted n = { &e, &formats[FORMAT_MBOX] };
     char address[CTL_ADDRESS_SIZE];
     enum ctl_exit end;
 

@@ -71,6 +71,7 @@ static const struct cmdline_option option_rows[OPT_COUNT] = {
     [OPT_RAW] = { "raw", NULL, "the message, as a client gets it", 0 },
     [OPT_REPAIR] = { "repair", NULL, "mend what can be mended without guessing", 0 },
     [OPT_REMOVE] = { "remove", NULL, "no password any more: only app passwords, if there are any", 0 },
+    [OPT_REMOVED] = { "removed", NULL, "only what is left of mailboxes of that name that were removed before", 0 },
     [OPT_RESUME] = { "resume", NULL, "go on where it was interrupted", 0 },
     [OPT_SENDER] = { "sender", "ADDRESS", "the envelope sender; <> or nothing for a bounce", 'f' },
     [OPT_SESSION] = { "session", "ID", "what this session did, as in the log", 0 },

@@ -12,6 +12,7 @@
 #include "admin/ctl.h"
 #include "admin/db.h"
 #include "admin/progress.h"
+#include "admin/remove.h"
 
 enum { BATCH = 500 };
 
@@ -149,6 +150,19 @@ static enum ctl_exit remove_one(struct ctl *c, const char *kind, const char *nam
     if (end == CTL_DONE)
         ctl_say(c, "%s %s removed", kind, name);
     else if (r.messages > 0)
+        ctl_error(end, "%llu message(s) were removed; the same command goes on", (unsigned long long)r.messages);
+    return end;
+}
+
+enum ctl_exit remove_mailbox(struct ctl *c, const char *address)
+{
+    struct removal r = { .c = c };
+    enum ctl_exit end;
+
+    progress_start(&r.progress, "messages removed", 0);
+    end = drop_mailbox(&r, address);
+    progress_clear(&r.progress);
+    if (end != CTL_DONE && r.messages > 0)
         ctl_error(end, "%llu message(s) were removed; the same command goes on", (unsigned long long)r.messages);
     return end;
 }
