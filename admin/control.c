@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "admin/out.h"
+#include "admin/shown.h"
 #include "auth/name.h"
 #include "daemon/base/num.h"
 
@@ -96,16 +97,16 @@ enum ctl_exit control_ask(const struct ctl *c, const char *command, struct buf *
         return ctl_error(CTL_FAILED, "control_socket is empty: posternd takes no commands");
     fd = connect_control(path);
     if (fd < 0)
-        return ctl_error(CTL_FAILED, "could not reach posternd at %s: %s", path, strerror(errno));
+        return ctl_error(CTL_FAILED, "could not reach posternd at %s: %s", shown_name(path), strerror(errno));
     if (send(fd, line, (size_t)len, MSG_NOSIGNAL) != len || !read_all(fd, now_ms() + (slow ? UPGRADE_MS : PATIENCE_MS), answer)) {
-        enum ctl_exit end = ctl_error(CTL_FAILED, "posternd at %s did not answer: %s", path, strerror(errno));
+        enum ctl_exit end = ctl_error(CTL_FAILED, "posternd at %s did not answer: %s", shown_name(path), strerror(errno));
 
         close(fd);
         return end;
     }
     close(fd);
     if (answer->len == 0)
-        return ctl_error(CTL_FAILED, "posternd at %s closed the connection: only root and its own user may command it", path);
+        return ctl_error(CTL_FAILED, "posternd at %s closed the connection: only root and its own user may command it", shown_name(path));
     if (strncmp(answer->data, "ERR ", 4) == 0)
         return ctl_error(CTL_FAILED, "%s", answer->data + 4);
     return CTL_DONE;

@@ -21,6 +21,7 @@
 
 #include "admin/ctl.h"
 #include "admin/eol.h"
+#include "admin/shown.h"
 #include "daemon/base/buf.h"
 
 enum {
@@ -192,6 +193,7 @@ static int ended_by(struct link *l, char class)
 {
     if (class == 0)
         return later("the connection to posternd was lost");
+    shown_text(l->reply);
     return tell(meaning(l->reply), strlen(l->reply) > 4 ? l->reply + 4 : l->reply);
 }
 

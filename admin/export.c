@@ -20,6 +20,7 @@
 #include "admin/mailread.h"
 #include "admin/mbox.h"
 #include "admin/progress.h"
+#include "admin/shown.h"
 
 enum { PAGE = 1000 };
 
@@ -38,7 +39,7 @@ struct export {
 
 static bool failed(const struct export *e, const char *what)
 {
-    ctl_error(CTL_FAILED, "could not %s %s: %s", what, e->name != NULL ? e->name : e->path, strerror(errno));
+    ctl_error(CTL_FAILED, "could not %s %s: %s", what, shown_name(e->name != NULL ? e->name : e->path), strerror(errno));
     return false;
 }
 
@@ -150,7 +151,7 @@ static bool dir_open(struct export *e)
     if (mkdir(e->path, 0700) == 0 || (errno == EEXIST && is_empty_dir(e->path)))
         return true;
     if (errno == 0 || errno == EEXIST)
-        ctl_error(CTL_FAILED, "%s is there already and not an empty directory: nothing was written", e->path);
+        ctl_error(CTL_FAILED, "%s is there already and not an empty directory: nothing was written", shown_name(e->path));
     else
         failed(e, "make");
     return false;
@@ -409,13 +410,14 @@ enum ctl_exit run_export(struct ctl *c)
     if (!ctl_address(c->args[0], false, address))
         return CTL_FAILED;
     if (c->opt[OPT_UIDLS] != NULL && (e.uidls = fopen(c->opt[OPT_UIDLS], "wxe")) == NULL)
-        return ctl_error(CTL_FAILED, "could not create %s: %s", c->opt[OPT_UIDLS], strerror(errno));
+        return ctl_error(CTL_FAILED, "could not create %s: %s", shown_name(c->opt[OPT_UIDLS]), strerror(errno));
     end = db_do(c, "read the mailbox", "begin isolation level repeatable read, read only") ? export_snapshot(c, address, &n) : db_end(c);
     if (e.uidls != NULL && fclose(e.uidls) != 0 && end == CTL_DONE)
-        end = ctl_error(CTL_FAILED, "could not write %s: %s", c->opt[OPT_UIDLS], strerror(errno));
+        end = ctl_error(CTL_FAILED, "could not write %s: %s", shown_name(c->opt[OPT_UIDLS]), strerror(errno));
     if (end == CTL_DONE)
-        ctl_say(c, "exported %llu messages, %lld octets of %s to %s", (unsigned long long)e.count, (long long)e.octets, address, e.path);
+        ctl_say(c, "exported %llu messages, %lld octets of %s to %s", (unsigned long long)e.count, (long long)e.octets, address,
+                shown_name(e.path));
     else if (e.count > 0)
-        ctl_error(end, "the export to %s is not complete", e.path);
+        ctl_error(end, "the export to %s is not complete", shown_name(e.path));
     return end;
 }

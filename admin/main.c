@@ -17,6 +17,7 @@
 
 #include "admin/cmdline.h"
 #include "admin/db.h"
+#include "admin/shown.h"
 #include "auth/name.h"
 #include "daemon/base/num.h"
 #include "daemon/base/secret.h"
@@ -99,8 +100,10 @@ enum ctl_exit ctl_error(enum ctl_exit end, const char *fmt, ...)
     while (len > 0 && text[len - 1] == '\n')
         text[--len] = '\0';
     for (int i = 0; i < len; i++)
-        if ((unsigned char)text[i] < ' ' || text[i] == 0x7F)
-            text[i] = text[i] == '\n' || text[i] == '\t' ? ' ' : '?';
+        if (text[i] == '\n' || text[i] == '\t')
+            text[i] = ' ';
+    if (len >= 0)
+        shown_text(text);
     fflush(stdout);
     fprintf(stderr, "posternctl: %s\n", len >= 0 ? text : "out of memory");
     if (len >= 0)
@@ -110,14 +113,20 @@ enum ctl_exit ctl_error(enum ctl_exit end, const char *fmt, ...)
 
 void ctl_say(const struct ctl *c, const char *fmt, ...)
 {
+    char *text = NULL;
     va_list ap;
+    int len;
 
     if (c->json)
         return;
     va_start(ap, fmt);
-    vprintf(fmt, ap);
+    len = vasprintf(&text, fmt, ap);
     va_end(ap);
-    putchar('\n');
+    if (len < 0)
+        return;
+    shown_text(text);
+    puts(text);
+    free(text);
 }
 
 bool ctl_domain(const char *arg, char out[CTL_DOMAIN_SIZE])
@@ -292,9 +301,9 @@ static void config_problem(void *arg, const char *file, int line, const char *te
 {
     (void)arg;
     if (line > 0)
-        ctl_error(CTL_FAILED, "%s:%d: %s", file, line, text);
+        ctl_error(CTL_FAILED, "%s:%d: %s", shown_name(file), line, text);
     else
-        ctl_error(CTL_FAILED, "%s: %s", file != NULL ? file : "configuration", text);
+        ctl_error(CTL_FAILED, "%s: %s", file != NULL ? shown_name(file) : "configuration", text);
 }
 
 /* Of a configuration that is not there, the defaults are good enough, unless it was named. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "admin/db.h"
+#include "admin/shown.h"
 #include "daemon/base/mem.h"
 
 /* Characters, not octets: names may be UTF-8. */
@@ -21,8 +22,17 @@ static int text_width(const char *s)
 
 void out_text(FILE *out, const char *text, int width)
 {
-    for (const char *s = text; *s != '\0'; s++)
-        putc((unsigned char)*s < ' ' || *s == 0x7F ? '?' : *s, out);
+    for (struct span s = span_str(text); s.len > 0;) {
+        size_t n = shown_plain(s);
+
+        if (n > 0)
+            fwrite(s.at, 1, n, out);
+        else
+            putc('?', out);
+        n = n > 0 ? n : 1;
+        s.at += n;
+        s.len -= n;
+    }
     for (int i = text_width(text); i < width; i++)
         putc(' ', out);
 }

@@ -21,7 +21,7 @@ enum ctl_exit out_ask(struct ctl *c, const char *what, const char *sql, const st
 enum ctl_exit out_ask_one(struct ctl *c, const char *what, const char *sql, const struct args *a);
 /* Row `row` as an object, its columns typed. */
 void out_json_row(struct json *j, const char *key, const PGresult *res, int row);
-/* Text for a terminal: control characters are shown as `?`. */
+/* Text for a terminal: what it could obey (shown.h) is shown as `?`. */
 void out_text(FILE *out, const char *text, int width);
 
 #endif

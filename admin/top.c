@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "admin/control.h"
+#include "admin/shown.h"
 
 enum { EVERY_MS = 1000, LINE = 256 };
 
@@ -69,6 +70,7 @@ static void line(struct view *v, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
+    shown_text(text);
     printf("\033[%u;1H%.*s\033[K", ++v->row, (int)v->cols, text);
 }
 
