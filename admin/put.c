@@ -42,6 +42,7 @@ struct put {
 
 static const char sql_contents[] = "select postern.put_contents($1, $2, $3)";
 static const char sql_parts[] = "select postern.put_parts($1, $2, $3)";
+static const char sql_note[] = "select postern.note_imported($1, $2)";
 static const char sql_messages[] = "select postern.put_messages($1, $2, $3, null, $4)";
 
 struct put *put_new(struct ctl *c, int64_t mailbox)
@@ -143,7 +144,7 @@ static enum ctl_exit land(struct put *p)
     if (!p->in_flight)
         return CTL_DONE;
     p->in_flight = false;
-    end = answers(p, 3, NULL);
+    end = answers(p, 4, NULL);
     if (end == CTL_DONE) {
         p->stored += p->flight_messages;
         p->stored_octets += p->flight_octets;
@@ -265,6 +266,24 @@ static bool send_messages(struct put *p, struct pg_array ids)
     return send(p, sql_messages, &a);
 }
 
+/* The digests in a1: what --resume will know, whatever a client deletes until then. */
+static bool send_note(struct put *p)
+{
+    struct args a = ARGS_NONE;
+
+    args_int(&a, p->mailbox);
+    args_binary(&a, &p->a1);
+    return send(p, sql_note, &a);
+}
+
+static bool send_notes(struct put *p)
+{
+    buf_clear(&p->a1);
+    for (size_t i = 0; i < p->count; i++)
+        buf_add(&p->a1, p->messages[i].digest, PUT_DIGEST);
+    return send_note(p);
+}
+
 static enum ctl_exit send_batch(struct put *p)
 {
     const struct args none = ARGS_NONE;
@@ -277,7 +296,7 @@ static enum ctl_exit send_batch(struct put *p)
     end = ask_contents(p, &res, &ids, (uint32_t)p->count);
     if (end != CTL_DONE)
         return end;
-    sent = send_parts(p, ids) && send_messages(p, ids) && send(p, "commit", &none) && PQpipelineSync(p->c->db) == 1;
+    sent = send_parts(p, ids) && send_messages(p, ids) && send_notes(p) && send(p, "commit", &none) && PQpipelineSync(p->c->db) == 1;
     PQclear(res);
     if (!sent)
         return not_sent(p);
@@ -430,9 +449,13 @@ enum ctl_exit put_large_end(struct put *p, int64_t received, const char *uidl)
     } else {
         args_null(&a);
     }
-    if (!send(p, sql_messages, &a) || !send(p, "commit", &none) || PQpipelineSync(p->c->db) != 1)
+    if (!send(p, sql_messages, &a))
         return not_sent(p);
-    end = answers(p, 2, NULL);
+    buf_clear(&p->a1);
+    buf_add(&p->a1, digest, PUT_DIGEST);
+    if (!send_note(p) || !send(p, "commit", &none) || PQpipelineSync(p->c->db) != 1)
+        return not_sent(p);
+    end = answers(p, 3, NULL);
     if (end == CTL_DONE) {
         p->stored++;
         p->stored_octets += p->came;

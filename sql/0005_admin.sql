@@ -517,16 +517,49 @@ begin
 end
 $$;
 
--- What an interrupted import has stored already: digests in rising order, and how often.
+-- What imports have stored in a mailbox, in pieces of 32 octets: a digest for each
+-- message, a row for each batch. A message that its client deleted leaves
+-- nothing that lasts, and an import that is resumed must not bring it back.
+create table postern.imported (
+    mailbox     bigint      not null references postern.mailbox on delete cascade,
+    digests     bytea       not null
+);
+create index imported_mailbox on postern.imported (mailbox);
+-- Digests cannot be compressed; and this way a piece of them is read alone.
+alter table postern.imported alter column digests set storage external;
+comment on table postern.imported is 'digests of all that imports stored in a mailbox, for --resume; 32 octets a message, kept as long as the mailbox';
+
+-- note_imported: in the transaction that stores these messages.
+create function postern.note_imported(p_mailbox bigint, p_digests bytea) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if coalesce(octet_length(p_digests), 0) = 0 or octet_length(p_digests) % 32 <> 0 then
+        raise exception 'note_imported: digests have 32 octets each' using errcode = 'PN400';
+    end if;
+    insert into postern.imported (mailbox, digests) values (p_mailbox, p_digests);
+end
+$$;
+
+-- What need not be stored again: digests in rising order, how many messages with
+-- it the mailbox has, and how many more of them were imported and are gone.
 create function postern.list_digests(p_mailbox bigint)
-returns table (digest bytea, copies bigint)
+returns table (digest bytea, copies bigint, gone bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
     return query
-        select c.digest, count(*) from postern.message g join postern.content c on c.content = g.content
-         where g.mailbox = p_mailbox group by c.digest order by c.digest;
+        with here as (
+            select c.digest, count(*) as n from postern.message g join postern.content c on c.content = g.content
+             where g.mailbox = p_mailbox group by c.digest
+        ), noted as (
+            select substr(i.digests, 32 * k + 1, 32) as digest, count(*) as n
+              from postern.imported i, generate_series(0, octet_length(i.digests) / 32 - 1) k
+             where i.mailbox = p_mailbox group by 1
+        )
+        select coalesce(here.digest, noted.digest), coalesce(here.n, 0), greatest(coalesce(noted.n, 0) - coalesce(here.n, 0), 0)
+          from here full join noted on noted.digest = here.digest order by 1;
 end
 $$;
 
@@ -755,7 +788,7 @@ grant execute on function
     postern.add_alias(text, text[]), postern.list_aliases(text, text), postern.set_alias(text, text[], boolean),
     postern.remove_alias(text, text[]),
     postern.list_messages(bigint, bigint, bigint), postern.show_message(text, bigint), postern.remove_mail(text, bigint[]),
-    postern.begin_import(text), postern.list_digests(bigint), postern.fetch_parts(bigint, bigint[], integer, integer),
+    postern.begin_import(text), postern.list_digests(bigint), postern.note_imported(bigint, bytea), postern.fetch_parts(bigint, bigint[], integer, integer),
     postern.find_problems(), postern.mend(text, bigint),
     postern.scan_contents(bigint, integer, bigint, boolean), postern.content_owners(bigint)
     to postern_admin;
