@@ -1,128 +1,55 @@
 /*
  * mbox.c - where the messages of an mbox file are, and how its lines are quoted.
  *
- * Must never take a line of text for a separator, which would cut a message in
- * two: hence the date.
+ * Reads a file once from its beginning to its end, in one buffer; lines may be
+ * as long as they like. Looks ahead only behind lines that begin with "From ",
+ * and to where a Content-Length leads. Must not give a message out twice, nor
+ * octets of a message to two.
  */
 #include "admin/mbox.h"
 
-#include <ctype.h>
 #include <errno.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "admin/fromline.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/num.h"
 
-enum { SCAN_BUFFER = 256 * 1024, LINE_HEAD = 512 };
+enum { SCAN_BUFFER = 256 * 1024, LINE_HEAD = 1024 };
 
-/* ------------------------------------------------------------ separator */
-
-static bool number(struct span word, size_t digits_min, size_t digits_max, int *n_r)
-{
-    *n_r = 0;
-    if (word.len < digits_min || word.len > digits_max)
-        return false;
-    for (size_t i = 0; i < word.len; i++) {
-        if (!isdigit((unsigned char)word.at[i]))
-            return false;
-        *n_r = *n_r * 10 + (word.at[i] - '0');
-    }
-    return true;
-}
-
-static bool month(struct span word, int *month_r)
-{
-    static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-
-    for (size_t i = 0; i < 12; i++)
-        if (span_is_nocase(word, (struct span){ names + 3 * i, 3 })) {
-            *month_r = (int)i;
-            return true;
-        }
-    return false;
-}
-
-/* "hh:mm" or "hh:mm:ss" */
-static bool clock_time(struct span w, struct tm *tm)
-{
-    if ((w.len != 5 && w.len != 8) || w.at[2] != ':' || (w.len == 8 && w.at[5] != ':'))
-        return false;
-    return number((struct span){ w.at, 2 }, 2, 2, &tm->tm_hour) && number((struct span){ w.at + 3, 2 }, 2, 2, &tm->tm_min)
-        && (w.len == 5 || number((struct span){ w.at + 6, 2 }, 2, 2, &tm->tm_sec))
-        && tm->tm_hour < 24 && tm->tm_min < 60 && tm->tm_sec < 61;
-}
-
-/* "+0200" or "-0130", in seconds */
-static bool zone(struct span w, int *seconds_r)
-{
-    int hhmm;
-
-    if (w.len != 5 || (w.at[0] != '+' && w.at[0] != '-') || !number((struct span){ w.at + 1, 4 }, 4, 4, &hhmm))
-        return false;
-    *seconds_r = (hhmm / 100 * 60 + hhmm % 100) * 60 * (w.at[0] == '-' ? -1 : 1);
-    return true;
-}
-
-/*
- * "From sender Sun Nov 22 21:45:20 2026", the order of the words, a zone before
- * or behind the year, commas and missing seconds left free: they vary. Other
- * words (names of zones, "remote from host") are passed over.
- */
-int mbox_separator(struct span line, int64_t *time_r)
-{
-    bool have_day = false, have_month = false, have_time = false, have_year = false;
-    struct tm tm = { .tm_isdst = 0 };
-    int offset = 0, n, word_number = 0;
-    size_t i = 5;
-
-    if (line.len < 5 || memcmp(line.at, "From ", 5) != 0)
-        return 0;
-    while (i < line.len) {
-        struct span w = { line.at + i, 0 };
-
-        while (i < line.len && !isspace((unsigned char)line.at[i]) && line.at[i] != ',')
-            i++;
-        w.len = (size_t)(line.at + i - w.at);
-        i++;
-        /* The first word is the sender, unless there is none. */
-        if (w.len == 0 || word_number++ == 0)
-            continue;
-        if (!have_time && clock_time(w, &tm))
-            have_time = true;
-        else if (!have_month && month(w, &tm.tm_mon))
-            have_month = true;
-        else if (!have_day && number(w, 1, 2, &n) && n >= 1 && n <= 31)
-            have_day = true, tm.tm_mday = n;
-        else if (!have_year && number(w, 4, 4, &n) && n >= 1970)
-            have_year = true, tm.tm_year = n - 1900;
-        else
-            zone(w, &offset);
-    }
-    if (!have_day || !have_month || !have_time || !have_year)
-        return 0;
-    *time_r = ((int64_t)timegm(&tm) - offset) * 1000000;
-    return 1;
-}
-
-/* ----------------------------------------------------------------- scan */
+/* ----------------------------------------------------------------- reading */
 
 struct mbox_scan {
     int fd;
+    bool keep;
+    mbox_doubt *doubt;
+    void *arg;
     char buffer[SCAN_BUFFER];
-    size_t at, len;         /* of the buffer: what was not looked at yet */
-    off_t offset;           /* in the file, of buffer[at] */
-    char head[LINE_HEAD];   /* how the line began */
-    size_t head_len;
-    bool eof;
-    bool inside;            /* a separator was read: a message begins at offset */
-    int64_t time;           /* its date */
+    size_t at, len;             /* of the buffer: what was not looked at yet */
+    bool eof;                   /* behind buffer[len] there is nothing */
+    off_t offset;               /* in the file, of buffer[at] */
+    uint64_t line;              /* number of the line that was read last */
+    char head[LINE_HEAD];       /* how it began */
+    uint64_t separators;
+    bool begun;                 /* the first separator was looked for */
+    bool loose;                 /* it was of the form FROM_TEXT */
+    bool inside;                /* of a message: the rest is about it */
+    struct mbox_message m;
+    bool header, first;         /* in its header; at its first line */
+    off_t content_length;       /* -1: none, -2: several that differ */
+    off_t believed;             /* where it ends by its Content-Length; 0: not known */
+    off_t empty;                /* length of the line before, where that is an empty one of its own */
+    bool blank;                 /* an empty line or a separator stands in front */
 };
 
-struct mbox_scan *mbox_scan_new(int fd)
+struct mbox_scan *mbox_scan_new(int fd, bool keep, mbox_doubt *doubt, void *arg)
 {
     struct mbox_scan *s = mem_zalloc(sizeof *s);
 
     s->fd = fd;
+    s->keep = keep;
+    s->doubt = doubt;
+    s->arg = arg;
     return s;
 }
 
@@ -132,73 +59,283 @@ void mbox_scan_free(struct mbox_scan **scan)
     *scan = NULL;
 }
 
-/* Reads to behind the next line end; its beginning is in head. Returns its length, 0 at the end, -1 with errno. */
-static off_t next_line(struct mbox_scan *s)
+uint64_t mbox_separators(const struct mbox_scan *scan) { return scan->separators; }
+
+static ssize_t read_at(int fd, char *to, size_t size, off_t at)
+{
+    ssize_t got;
+
+    do
+        got = pread(fd, to, size, at);
+    while (got < 0 && errno == EINTR);
+    return got;
+}
+
+/* At least `want` octets in the buffer, or all that are left. False: errno. */
+static bool fill(struct mbox_scan *s, size_t want)
+{
+    if (s->len - s->at >= want || s->eof)
+        return true;
+    memmove(s->buffer, s->buffer + s->at, s->len - s->at);
+    s->len -= s->at;
+    s->at = 0;
+    while (s->len < want && !s->eof) {
+        ssize_t got = read_at(s->fd, s->buffer + s->len, sizeof s->buffer - s->len, s->offset + (off_t)s->len);
+
+        if (got < 0)
+            return false;
+        s->eof = got == 0;
+        s->len += (size_t)got;
+    }
+    return true;
+}
+
+static void pass(struct mbox_scan *s, size_t n)
+{
+    s->at += n;
+    s->offset += (off_t)n;
+}
+
+/*
+ * Reads to behind the next line end. Its length, 0 at the end, -1 with errno.
+ * How it begins is lent in *head_r until the next call, or until fill().
+ */
+static off_t next_line(struct mbox_scan *s, struct span *head_r)
 {
     off_t length = 0;
-    bool whole = false;
+    const char *lf;
 
-    s->head_len = 0;
-    while (!whole) {
-        const char *from, *lf;
-        size_t n, keep;
-
-        if (s->at == s->len) {
-            ssize_t got;
-
-            do
-                got = pread(s->fd, s->buffer, sizeof s->buffer, s->offset);
-            while (got < 0 && errno == EINTR);
-            if (got < 0)
-                return -1;
-            s->at = 0;
-            s->len = (size_t)got;
-            if (got == 0)
-                break;
+    if (!fill(s, LINE_HEAD))
+        return -1;
+    *head_r = (struct span){ s->buffer + s->at, s->len - s->at };
+    s->line += head_r->len > 0;
+    while (s->len > s->at && (lf = memchr(s->buffer + s->at, '\n', s->len - s->at)) == NULL) {
+        /* Longer than what is in the buffer: its beginning is kept elsewhere. */
+        if (length == 0) {
+            head_r->len = head_r->len < LINE_HEAD ? head_r->len : LINE_HEAD;
+            memcpy(s->head, head_r->at, head_r->len);
+            head_r->at = s->head;
         }
-        from = s->buffer + s->at;
-        lf = memchr(from, '\n', s->len - s->at);
-        whole = lf != NULL;
-        n = whole ? (size_t)(lf - from) + 1 : s->len - s->at;
-        keep = n < LINE_HEAD - s->head_len ? n : LINE_HEAD - s->head_len;
-        memcpy(s->head + s->head_len, from, keep);
-        s->head_len += keep;
-        s->at += n;
-        s->offset += (off_t)n;
+        length += (off_t)(s->len - s->at);
+        pass(s, s->len - s->at);
+        if (!fill(s, 1))
+            return -1;
+    }
+    if (s->len > s->at) {
+        size_t n = (size_t)(lf - (s->buffer + s->at)) + 1;
+
+        if (length == 0)
+            head_r->len = n;
         length += (off_t)n;
+        pass(s, n);
     }
     return length;
 }
 
-int mbox_next(struct mbox_scan *s, off_t *at_r, off_t *end_r, int64_t *time_r)
+static bool is_empty(struct span line)
 {
-    off_t empty = 0;    /* length of the line before, if it is an empty one of this message */
+    return (line.len == 1 && line.at[0] == '\n') || (line.len == 2 && line.at[0] == '\r' && line.at[1] == '\n');
+}
 
-    *at_r = s->offset;
+/* ------------------------------------------------------------------ verdicts */
+
+/* BEHIND_TEXT where it cannot be read: the next line will tell. */
+static enum from_behind look_ahead(struct mbox_scan *s)
+{
+    size_t n;
+
+    if (!fill(s, FROM_AHEAD))
+        return BEHIND_TEXT;
+    n = s->len - s->at;
+    return from_behind((struct span){ s->buffer + s->at, n < FROM_AHEAD ? n : FROM_AHEAD });
+}
+
+/* The line that was just read begins with "From ": does a message end in front of it? */
+static bool separates(struct mbox_scan *s, const struct from_line *line)
+{
+    const char *doubt;
+    enum from_verdict verdict = from_judge(line, s->blank, look_ahead(s), s->loose, &doubt);
+
+    if (s->believed > 0) {
+        s->m.unquoted = true;
+        if (verdict == FROM_SEPARATES)
+            s->doubt(s->arg, s->line, "taken for text: a separator, but the Content-Length of the message leads behind it");
+        return false;
+    }
+    if (doubt != NULL)
+        s->doubt(s->arg, s->line, doubt);
+    return verdict == FROM_SEPARATES;
+}
+
+/* Does a message whose body is [body, at) end there: is a separator behind it, or nothing? */
+static bool ends_at(const struct mbox_scan *s, off_t at, off_t body)
+{
+    /* The octet in front, an empty line, the From_ line, and what is behind that. */
+    char room[1 + 2 + LINE_HEAD + FROM_AHEAD];
+    ssize_t got = at > body ? read_at(s->fd, room, sizeof room, at - 1) : read_at(s->fd, room + 1, sizeof room - 1, at);
+    struct span in = { room + 1, 0 };
+    struct from_line line;
+    const char *lf, *doubt;
+    bool blank;
+
+    if (at > body && got-- <= 0)
+        return false;
+    in.len = got > 0 ? (size_t)got : 0;
+    blank = in.len > 0 && (in.at[0] == '\n' || (in.len > 1 && in.at[0] == '\r' && in.at[1] == '\n'));
+    if (blank) {
+        size_t n = in.at[0] == '\n' ? 1 : 2;
+        in = (struct span){ in.at + n, in.len - n };
+    }
+    if (in.len == 0)
+        return true;
+    if (at > body && room[0] != '\n' && !blank)
+        return false;
+    lf = memchr(in.at, '\n', in.len);
+    line = from_line((struct span){ in.at, lf != NULL ? (size_t)(lf - in.at) : in.len });
+    if (line.form == FROM_NONE)
+        return false;
+    in = lf != NULL ? (struct span){ lf + 1, in.len - (size_t)(lf + 1 - in.at) } : (struct span){ "", 0 };
+    if (in.len > FROM_AHEAD)
+        in.len = FROM_AHEAD;
+    return from_judge(&line, true, from_behind(in), s->loose, &doubt) == FROM_SEPARATES;
+}
+
+/* ------------------------------------------------------------------- a message */
+
+static void begin(struct mbox_scan *s, const struct from_line *line)
+{
+    s->separators++;
+    s->m = (struct mbox_message){ .at = s->offset, .has_time = line->has_time, .time = line->time };
+    s->inside = s->header = s->first = s->blank = true;
+    s->content_length = -1;
+    s->believed = s->empty = 0;
+}
+
+static bool field_value(struct span line, struct span name, struct span *value_r)
+{
+    if (line.len <= name.len || strncasecmp(line.at, name.at, name.len) != 0)
+        return false;
+    *value_r = (struct span){ line.at + name.len, line.len - name.len };
+    while (value_r->len > 0 && strchr(" \t\r\n", value_r->at[value_r->len - 1]) != NULL)
+        value_r->len--;
+    while (value_r->len > 0 && strchr(" \t", value_r->at[0]) != NULL)
+        value_r->at++, value_r->len--;
+    return true;
+}
+
+static void header_field(struct mbox_scan *s, struct span line)
+{
+    struct span value;
+    uint64_t n;
+
+    s->m.state |= state_of_field(line);
+    if (field_value(line, SPAN_OF("Content-Length:"), &value)) {
+        off_t length = num_parse(value, INT64_MAX / 2, &n) == 1 ? (off_t)n : -2;
+        s->content_length = s->content_length == -1 || s->content_length == length ? length : -2;
+    } else if (!s->m.has_time && field_value(line, SPAN_OF("Date:"), &value)) {
+        s->m.has_time = s->m.time_of_field = from_date(value, &s->m.time) == 1;
+    }
+}
+
+/* A From_ line between the separator and the header: programs that quoted what was a separator left it there. */
+static bool is_left_over(struct mbox_scan *s, struct span line)
+{
+    enum from_behind behind;
+
+    if (!s->first || s->keep || from_marks(line) < 0)
+        return false;
+    behind = look_ahead(s);
+    if (behind != BEHIND_FIELD && behind != BEHIND_HEADER)
+        return false;
+    s->m.at = s->offset;
+    return true;
+}
+
+/* The line is one of the message; it was read already. */
+static void message_line(struct mbox_scan *s, struct span line, off_t length)
+{
+    bool empty = is_empty(line);
+
+    s->empty = empty ? length : 0;
+    s->blank = empty;
+    s->first = false;
+    if (!s->header)
+        return;
+    if (!empty) {
+        header_field(s, line);
+    } else {
+        s->header = false;
+        if (s->content_length >= 0 && s->content_length < INT64_MAX / 2 - s->offset
+            && ends_at(s, s->offset + s->content_length, s->offset))
+            s->believed = s->offset + s->content_length;
+    }
+}
+
+/* The first From_ line: whatever its form, with any marks, behind empty lines. 1, 0 if there is none, -1. */
+static int find_first(struct mbox_scan *s)
+{
+    struct span line;
+    off_t length;
+    struct from_line from;
+    int marks;
+
+    s->begun = true;
+    do
+        length = next_line(s, &line);
+    while (length > 0 && is_empty(line));
+    if (length <= 0)
+        return (int)length;
+    marks = from_marks(line);
+    if (marks < 0)
+        return 0;
+    from = from_line((struct span){ line.at + marks, line.len - (size_t)marks });
+    s->loose = from.form == FROM_TEXT;
+    begin(s, &from);
+    return 1;
+}
+
+/* The message has ended, `end` is where, unless its Content-Length knows better. */
+static int give(struct mbox_scan *s, off_t end, struct mbox_message *message_r)
+{
+    s->m.end = s->believed > 0 ? s->believed : end;
+    *message_r = s->m;
+    s->inside = false;
+    return 1;
+}
+
+int mbox_next(struct mbox_scan *s, struct mbox_message *message_r)
+{
+    int found = s->begun ? 1 : find_first(s);
+
+    if (found <= 0 || !s->inside)
+        return found < 0 ? -1 : 0;
     for (;;) {
-        off_t length = next_line(s);
-        int64_t time = 0;
+        struct span line;
+        off_t start = s->offset, length = next_line(s, &line), empty = s->empty;
+        struct from_line from;
 
         if (length < 0)
             return -1;
-        if (length > 0 && mbox_separator((struct span){ s->head, s->head_len }, &time) == 0) {
-            empty = (length == 1 && s->head[0] == '\n') || (length == 2 && memcmp(s->head, "\r\n", 2) == 0) ? length : 0;
-            continue;
-        }
-        *end_r = s->offset - length - empty;
-        *time_r = s->time;
-        if (s->inside) {
-            s->inside = length > 0;
-            s->time = time;
-            return 1;
-        }
         if (length == 0)
-            return 0;
-        /* The first one: what is in front of it is no message (and the caller made sure that there is nothing). */
-        s->inside = true;
-        s->time = time;
-        *at_r = s->offset;
-        empty = 0;
+            return give(s, start - empty, message_r);
+        if (line.at[0] == 'F' && (from = from_line(line)).form != FROM_NONE) {
+            bool end = s->believed > 0 && start >= s->believed;
+
+            if (is_left_over(s, SPAN_OF("From ")))
+                continue;
+            if (end || separates(s, &from)) {
+                give(s, start - empty, message_r);
+                begin(s, &from);
+                return 1;
+            }
+            /* What was lent may have moved; a line of text needs no closer look. */
+            line = SPAN_OF("From ");
+        } else if (line.at[0] == '>' && s->first && from_marks(line) > 0) {
+            if (is_left_over(s, line))
+                continue;
+            line = SPAN_OF(">");
+        }
+        message_line(s, line, length);
     }
 }
 

@@ -2,10 +2,11 @@
  * mbox.h - where the messages of an mbox file are, and how its lines are quoted
  * (RFC 4155 appendix A, and what programs really write).
  *
- * A separator is a line "From sender date" whose date can be understood, at the
- * beginning of the file or of any line. A line that begins with "From " and has
- * no date is text. One empty line in front of a separator, or at the end of
- * the file, belongs to the mbox and not to the message.
+ * A separator is a From_ line with an empty line or nothing in front and
+ * something like a header behind it (fromline.h). One empty line in front of a
+ * separator, or at the end of the file, belongs to the mbox and not to the
+ * message. A Content-Length (mboxcl, mboxcl2) is believed where it leads to a
+ * separator or to the end of the file, and only there.
  */
 #ifndef POSTERN_ADMIN_MBOX_H
 #define POSTERN_ADMIN_MBOX_H
@@ -14,17 +15,36 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "admin/state.h"
 #include "daemon/base/span.h"
 
-/* Is this line (with or without its end) a separator? 1 and its date (UTC where it names no zone), or 0. */
-int mbox_separator(struct span line, int64_t *time_r);
+struct mbox_message {
+    off_t at, end;          /* where it is in the file */
+    bool has_time;
+    bool time_of_field;     /* its Date field, as the separator has none */
+    int64_t time;           /* microseconds since 1970 */
+    unsigned state;         /* enum state_flag, from its header */
+    bool unquoted;          /* a From_ line that is not quoted was found in it: no line of it is */
+};
 
-/* The next message of a file, by offsets: not held in memory. */
+/* Something that people should look at: the number of a line, and static text. */
+typedef void mbox_doubt(void *arg, uint64_t line, const char *what);
+
+/*
+ * The next message of a file, by offsets: nothing of it is held in memory, and
+ * no more of the file than a buffer. Empty lines in front of the first separator
+ * are passed over; if something else stands there, there are no messages. The
+ * first From_ line may be of any form, or quoted.
+ *
+ * From_ lines between the separator and the header are left out, unless `keep`:
+ * then those that are quoted belong to the message.
+ */
 struct mbox_scan;
-struct mbox_scan *mbox_scan_new(int fd);
+struct mbox_scan *mbox_scan_new(int fd, bool keep, mbox_doubt *doubt, void *arg);
 void mbox_scan_free(struct mbox_scan **scan);
-/* 1: the message is [*at_r, *end_r), received *time_r. 0: there are no more. -1: errno. */
-int mbox_next(struct mbox_scan *scan, off_t *at_r, off_t *end_r, int64_t *time_r);
+/* 1 and a message. 0: there are no more. -1: errno. */
+int mbox_next(struct mbox_scan *scan, struct mbox_message *message_r);
+uint64_t mbox_separators(const struct mbox_scan *scan);     /* so far */
 
 /*
  * Quoting: lines that are `>`s and then "From ". What a filter holds back at

@@ -16,16 +16,22 @@
 #include <unistd.h>
 
 #include "admin/eol.h"
+#include "admin/fromline.h"
+#include "admin/shown.h"
 #include "daemon/base/buf.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/num.h"
 
-enum { CHUNK = 128 * 1024 };
+enum {
+    CHUNK = 128 * 1024,
+    HEAD = 2 * FROM_AHEAD,      /* what is looked at to see what a file is */
+    LEFT_OVER = 8,              /* From_ lines in front of a header */
+};
 
 struct file {
     char *path;
     const char *reject;         /* static text */
-    bool is_mbox, in_maildir;
+    bool in_maildir;
     uint64_t order;             /* Maildir: the time in its name */
     int64_t mtime;
     int64_t octets;
@@ -35,10 +41,11 @@ struct source {
     struct file *files;
     size_t count, room, next;
     int64_t octets;
-    enum mbox_quoting quoting;
-    bool any;
+    struct source_how how;
+    struct source_seen seen;
     int fd;
     struct mbox_scan *scan;     /* of the mbox that is being read */
+    uint64_t separators;        /* of those before it */
     unsigned number;            /* of its message */
     struct buf name;
 };
@@ -148,16 +155,13 @@ static bool has_dir(const char *path, const char *name)
     return is;
 }
 
-static void add_dir(struct source *s, const char *path, enum source_format format)
+static void add_dir(struct source *s, const char *path)
 {
     static const char *const parts[] = { "new", "cur" };
+    enum source_format format = s->how.format;
     size_t first = s->count;
     bool maildir = format == SOURCE_MAILDIR || (format == SOURCE_AUTO && has_dir(path, "cur") && has_dir(path, "new"));
 
-    if (format == SOURCE_MBOX) {
-        add(s, NULL, path, "is a directory, not an mbox file");
-        return;
-    }
     if (!maildir) {
         list_dir(s, path, false);
     } else {
@@ -174,39 +178,7 @@ static void add_dir(struct source *s, const char *path, enum source_format forma
         qsort(s->files + first, s->count - first, sizeof *s->files, maildir ? by_time : by_name);
 }
 
-static int open_file(const char *path)
-{
-    /* O_NONBLOCK: should it have become a FIFO since we looked. */
-    return open(path, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-}
-
-static ssize_t read_head(int fd, off_t at, char *head, size_t size)
-{
-    ssize_t got;
-
-    do
-        got = pread(fd, head, size, at);
-    while (got < 0 && errno == EINTR);
-    return got;
-}
-
-static bool looks_like_mbox(const char *path)
-{
-    char head[512];
-    int fd = open_file(path);
-    ssize_t got = fd >= 0 ? read_head(fd, 0, head, sizeof head) : -1;
-    int64_t time;
-    const char *lf;
-
-    if (fd >= 0)
-        close(fd);
-    if (got <= 0)
-        return false;
-    lf = memchr(head, '\n', (size_t)got);
-    return mbox_separator((struct span){ head, lf != NULL ? (size_t)(lf - head) : (size_t)got }, &time) == 1;
-}
-
-static void add_path(struct source *s, const char *path, enum source_format format)
+static void add_path(struct source *s, const char *path)
 {
     struct file *f;
     struct stat st;
@@ -217,36 +189,33 @@ static void add_path(struct source *s, const char *path, enum source_format form
         len--;
     plain = mem_strn(path, len);
     if (stat(plain, &st) == 0 && S_ISDIR(st.st_mode)) {
-        add_dir(s, plain, format);
+        add_dir(s, plain);
     } else {
         f = add(s, NULL, plain, NULL);
         look(s, f);
-        if (f->reject == NULL && format == SOURCE_MAILDIR)
+        if (f->reject == NULL && s->how.format == SOURCE_MAILDIR)
             f->reject = "is a file, not a Maildir";
-        if (f->reject == NULL && format != SOURCE_EML)
-            f->is_mbox = looks_like_mbox(plain);
-        if (f->reject == NULL && format == SOURCE_MBOX && !f->is_mbox)
-            f->reject = "does not begin with a From_ line: not an mbox";
     }
     mem_free(plain);
 }
 
-struct source *source_new(char *const *paths, int count, enum source_format format, enum mbox_quoting quoting, bool any)
+struct source *source_new(char *const *paths, int count, const struct source_how *how)
 {
     struct source *s = mem_zalloc(sizeof *s);
 
     s->fd = -1;
-    s->any = any;
-    s->quoting = quoting;
+    s->how = *how;
     for (int i = 0; i < count; i++)
-        add_path(s, paths[i], format);
+        add_path(s, paths[i]);
     return s;
 }
 
 static void close_file(struct source *s)
 {
-    if (s->scan != NULL)
+    if (s->scan != NULL) {
+        s->separators += mbox_separators(s->scan);
         mbox_scan_free(&s->scan);
+    }
     if (s->fd >= 0)
         close(s->fd);
     s->fd = -1;
@@ -267,6 +236,14 @@ void source_free(struct source **source)
 
 int64_t source_octets(const struct source *source) { return source->octets; }
 
+struct source_seen source_seen(const struct source *s)
+{
+    struct source_seen seen = s->seen;
+
+    seen.separators = s->separators + (s->scan != NULL ? mbox_separators(s->scan) : 0);
+    return seen;
+}
+
 /* ------------------------------------------------------------------- items */
 
 /*
@@ -276,37 +253,58 @@ int64_t source_octets(const struct source *source) { return source->octets; }
  */
 const char *source_not_mail(const char *head, size_t len)
 {
-    size_t i = 0;
-
     if (len == 0)
         return "is empty";
     if (head[0] == '\n' || head[0] == '\r')
         return NULL;
-    if ((len >= 5 && memcmp(head, "From ", 5) == 0) || (len >= 6 && memcmp(head, ">From ", 6) == 0))
+    if (from_marks((struct span){ head, len }) >= 0 || from_is_field((struct span){ head, len }))
         return NULL;
-    while (i < len && head[i] > ' ' && head[i] < 0x7F && head[i] != ':')
-        i++;
-    if (i > 0) {
-        while (i < len && (head[i] == ' ' || head[i] == '\t'))
-            i++;
-        if (i < len && head[i] == ':')
-            return NULL;
-    }
     return "is not a mail message: its first line is no header field";
+}
+
+static int open_file(const char *path)
+{
+    /* O_NONBLOCK: should it have become a FIFO since we looked. */
+    return open(path, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+}
+
+static ssize_t read_head(int fd, off_t at, char *head, size_t size)
+{
+    ssize_t got;
+
+    do
+        got = pread(fd, head, size, at);
+    while (got < 0 && errno == EINTR);
+    return got;
+}
+
+static void doubt_in_mbox(void *arg, uint64_t line, const char *what)
+{
+    struct source *s = arg;
+
+    s->how.doubt(s->how.arg, s->files[s->next].path, line, what);
 }
 
 static int next_in_mbox(struct source *s, const struct file *f, struct source_item *it)
 {
-    int got = mbox_next(s->scan, &it->at, &it->end, &it->received);
+    struct mbox_message m = { .at = 0 };
+    int got = mbox_next(s->scan, &m);
 
     if (got == 0)
         return 0;
     s->number++;
     buf_clear(&s->name);
-    buf_addf(&s->name, "%s:message %u", f->path, s->number);
+    buf_addf(&s->name, "%s:message %u", shown_name(f->path), s->number);
     it->name = buf_span(&s->name).at;
+    it->path = f->path;
+    it->number = s->number;
     it->fd = s->fd;
-    it->quoting = s->quoting;
+    it->at = m.at;
+    it->end = m.end;
+    /* A Date field is what its sender said: no message came later than the file was written. */
+    it->received = !m.has_time || (m.time_of_field && m.time > f->mtime) ? f->mtime : m.time;
+    it->quoting = m.unquoted ? MBOX_PLAIN : s->how.quoting;
+    it->kind = state_kind(m.state);
     if (got < 0) {
         it->reject = "cannot be read any further";
         close_file(s);
@@ -317,17 +315,121 @@ static int next_in_mbox(struct source *s, const struct file *f, struct source_it
     return 1;
 }
 
-/* Opens the file that is next; false if it is rejected. */
-static bool open_next(struct source *s, const struct file *f, struct source_item *it)
+static void no_doubt(void *arg, uint64_t line, const char *what)
 {
-    char head[1024];
+    (void)arg, (void)line, (void)what;
+}
+
+/* Reads until it knows. */
+static bool has_two_messages(int fd)
+{
+    struct mbox_scan *scan = mbox_scan_new(fd, false, no_doubt, NULL);
+    struct mbox_message m;
+    bool two = mbox_next(scan, &m) == 1 && mbox_next(scan, &m) == 1;
+
+    mbox_scan_free(&scan);
+    return two;
+}
+
+static struct span first_line(struct span in)
+{
+    const char *lf = in.len > 0 ? memchr(in.at, '\n', in.len) : NULL;
+
+    return (struct span){ in.at, lf != NULL ? (size_t)(lf + 1 - in.at) : in.len };
+}
+
+static enum from_behind behind_line(struct span in, struct span line)
+{
+    size_t n = in.len - line.len;
+
+    return from_behind((struct span){ line.at + line.len, n < FROM_AHEAD ? n : FROM_AHEAD });
+}
+
+/* A name as of a file that holds one message: "x.eml", and "12" of MH. */
+static bool names_one(const char *path)
+{
+    const char *name = base_name(path);
+    size_t len = strlen(name), digits = strspn(name, "0123456789");
+
+    return (len > 4 && strcasecmp(name + len - 4, ".eml") == 0) || (digits > 0 && digits == len);
+}
+
+/* Whether a file whose beginning is `head` is an mbox. *reject_r: neither, as far as one can tell. */
+static bool is_mbox(const struct source *s, const struct file *f, int fd, struct span head, const char **reject_r)
+{
+    struct span line = first_line(head);
+    const bool space = head.len > 0 && (head.at[0] == '\n' || head.at[0] == '\r');
+    enum from_behind behind;
+    struct from_line from;
+    int marks;
+    bool header;
+
+    if (f->in_maildir || s->how.format == SOURCE_EML)
+        return false;
+    while (head.len > 0 && (span_is(line, SPAN_OF("\n")) || span_is(line, SPAN_OF("\r\n")))) {
+        head = (struct span){ head.at + line.len, head.len - line.len };
+        line = first_line(head);
+    }
+    marks = from_marks(line);
+    if (s->how.format == SOURCE_MBOX) {
+        *reject_r = marks < 0 ? "does not begin with a From_ line: not an mbox" : NULL;
+        return marks >= 0;
+    }
+    if (marks < 0)
+        return false;
+    behind = behind_line(head, line);
+    header = behind == BEHIND_FIELD || behind == BEHIND_HEADER;
+    /* Of one message that is no mbox nothing is changed but that the From_ line goes: no quoting, no empty line at its end. */
+    if (marks > 0 || names_one(f->path))
+        return header && has_two_messages(fd);
+    from = from_line(line);
+    if (header || (from.form == FROM_DATED && !space) || (from.form == FROM_LIKELY && !space && behind != BEHIND_TEXT))
+        return true;
+    if (has_two_messages(fd))
+        *reject_r = "begins with \"From \" and has From_ lines further on, but no header behind the first one: see --format";
+    return false;
+}
+
+/* From_ lines in front of the header of a file that is one message: how many octets they are. */
+static size_t left_over(struct span head, struct source_item *it)
+{
+    const size_t all = head.len;
+
+    for (int i = 0; i < LEFT_OVER; i++) {
+        struct span line = first_line(head);
+        int marks = from_marks(line);
+        enum from_behind behind = marks >= 0 ? behind_line(head, line) : BEHIND_TEXT;
+        struct from_line from;
+
+        if (marks < 0)
+            break;
+        from = from_line((struct span){ line.at + marks, line.len - (size_t)marks });
+        if (behind != BEHIND_FIELD && behind != BEHIND_HEADER && (behind != BEHIND_EMPTY || from.form != FROM_DATED))
+            break;
+        if (from.has_time)
+            it->received = from.time;
+        head = (struct span){ head.at + line.len, head.len - line.len };
+    }
+    return all - head.len;
+}
+
+/* Opens the file that is next; false if it is rejected. *mbox_r: it is one. */
+static bool open_next(struct source *s, const struct file *f, struct source_item *it, bool *mbox_r)
+{
+    char head[HEAD];
+    struct span first = { head, 0 };
     ssize_t got;
     struct stat st;
 
-    it->name = f->path;
+    buf_clear(&s->name);
+    buf_add_str(&s->name, shown_name(f->path));
+    it->name = buf_span(&s->name).at;
+    it->path = f->path;
     it->reject = f->reject;
     it->received = f->mtime;
     it->quoting = MBOX_PLAIN;
+    it->kind = state_kind(f->in_maildir ? state_of_maildir_name(base_name(f->path)) : state_of_mh_name(base_name(f->path)));
+    s->seen.files++;
     if (it->reject != NULL)
         return false;
     s->fd = it->fd = open_file(f->path);
@@ -341,13 +443,17 @@ static bool open_next(struct source *s, const struct file *f, struct source_item
     }
     it->at = 0;
     it->end = st.st_size;
+    s->seen.octets += st.st_size;
     got = read_head(s->fd, 0, head, sizeof head);
-    if (got < 0)
-        it->reject = "cannot be read";
-    else if (got == 0)
-        it->reject = "is empty";
-    else if (!s->any && !f->is_mbox)
-        it->reject = source_not_mail(head, (size_t)got);
+    first.len = got > 0 ? (size_t)got : 0;
+    if (got <= 0)
+        it->reject = got < 0 ? "cannot be read" : "is empty";
+    else
+        *mbox_r = is_mbox(s, f, s->fd, first, &it->reject);
+    if (it->reject != NULL || *mbox_r || s->how.any)
+        return it->reject == NULL;
+    it->at = (off_t)left_over(first, it);
+    it->reject = source_not_mail(head + it->at, first.len - (size_t)it->at);
     return it->reject == NULL;
 }
 
@@ -356,6 +462,7 @@ int source_next(struct source *s, struct source_item *it)
     *it = (struct source_item){ .fd = -1 };
     for (;;) {
         const struct file *f;
+        bool mbox = false;
 
         if (s->scan != NULL) {
             if (next_in_mbox(s, &s->files[s->next], it) == 1)
@@ -366,11 +473,12 @@ int source_next(struct source *s, struct source_item *it)
         if (s->next == s->count)
             return 0;
         f = &s->files[s->next];
-        if (!open_next(s, f, it) || !f->is_mbox) {
+        if (!open_next(s, f, it, &mbox) || !mbox) {
             s->next++;
             return 1;
         }
-        s->scan = mbox_scan_new(s->fd);
+        s->seen.mboxes++;
+        s->scan = mbox_scan_new(s->fd, s->how.any, doubt_in_mbox, s);
         s->number = 0;
     }
 }

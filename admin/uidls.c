@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "admin/ctl.h"
+#include "admin/shown.h"
 #include "daemon/base/mem.h"
 #include "storage/drop.h"
 
@@ -55,7 +56,7 @@ static bool all_differ(const struct uidls *u, const char *path)
         if (strcmp(sorted[i - 1], sorted[i]) == 0)
             twice = sorted[i];
     if (twice != NULL)
-        ctl_error(CTL_FAILED, "%s: \"%s\" is there twice", path, twice);
+        ctl_error(CTL_FAILED, "%s: \"%s\" is there twice", shown_name(path), twice);
     mem_free(sorted);
     return twice == NULL;
 }
@@ -70,7 +71,7 @@ struct uidls *uidls_new(const char *path)
     bool ok = in != NULL;
 
     if (in == NULL)
-        ctl_error(CTL_FAILED, "%s: %s", path, strerror(errno));
+        ctl_error(CTL_FAILED, "%s: %s", shown_name(path), strerror(errno));
     while (ok && (len = getline(&line, &room, in)) >= 0) {
         size_t n = (size_t)len;
 
@@ -80,7 +81,7 @@ struct uidls *uidls_new(const char *path)
         if (ok)
             add(u, line);
         else
-            ctl_error(CTL_FAILED, "%s:%zu: a UIDL is 1 to 70 octets of printable ASCII without a space", path, u->count + 1);
+            ctl_error(CTL_FAILED, "%s:%zu: a UIDL is 1 to 70 octets of printable ASCII without a space", shown_name(path), u->count + 1);
     }
     if (in != NULL)
         fclose(in);

@@ -1,10 +1,13 @@
-/* Importers: mbox (where messages are, quoting there and back), line ends, lists of UIDLs. */
+/* Importers: mbox (where messages are, quoting there and back), From_ lines, states, names, line ends, lists of UIDLs. */
 #include <stdarg.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "admin/eol.c"
+#include "admin/fromline.c"
 #include "admin/mbox.c"
+#include "admin/shown.c"
+#include "admin/state.c"
 #include "admin/uidls.c"
 #include "daemon/base/buf.h"
 #include "tests/fuzz/fuzz.h"
@@ -30,19 +33,75 @@ static int file_of(struct span in)
     return fd;
 }
 
-static void check_scan(struct span in)
+struct doubts {
+    uint64_t count, line;
+};
+
+static void doubt(void *arg, uint64_t line, const char *what)
+{
+    struct doubts *d = arg;
+
+    MUST(line > d->line && what != NULL);
+    d->line = line;
+    d->count++;
+}
+
+static void check_scan(struct span in, bool keep)
 {
     int fd = file_of(in);
-    struct mbox_scan *scan = mbox_scan_new(fd);
-    off_t at, end, last = 0;
-    int64_t time;
+    struct doubts doubts = { 0, 0 };
+    struct mbox_scan *scan = mbox_scan_new(fd, keep, doubt, &doubts);
+    struct mbox_message m;
+    off_t last = 0;
+    uint64_t count = 0;
 
-    while (mbox_next(scan, &at, &end, &time) == 1) {
-        MUST(at > last && end >= at && end <= (off_t)in.len);
-        last = end;
+    for (; mbox_next(scan, &m) == 1; count++) {
+        MUST(m.at > last && m.end >= m.at && m.end <= (off_t)in.len);
+        last = m.end;
+        (void)state_kind(m.state);
     }
+    MUST(count == mbox_separators(scan) && mbox_next(scan, &m) == 0);
     mbox_scan_free(&scan);
     close(fd);
+}
+
+/* What is printed of a name is one line that no terminal obeys, whatever the name. */
+static void check_names(struct span in)
+{
+    char *name = strndup(in.at, in.len);
+    const char *shown = shown_name(name);
+
+    for (struct span s = span_str(shown); s.len > 0;) {
+        size_t n = shown_plain(s);
+
+        MUST(n > 0 && (shown == name || shown[0] == '"'));
+        s = (struct span){ s.at + n, s.len - n };
+    }
+    (void)state_of_maildir_name(name);
+    (void)state_of_mh_name(name);
+    shown_text(name);
+    for (struct span s = span_str(name); s.len > 0;) {
+        size_t n = shown_plain(s);
+
+        MUST(n > 0);
+        s = (struct span){ s.at + n, s.len - n };
+    }
+    free(name);
+}
+
+static void check_lines(struct span line)
+{
+    struct from_line f = from_line(line);
+    const char *what;
+    int64_t time;
+
+    for (int i = 0; i < 4; i++)
+        (void)from_judge(&f, (i & 1) != 0, from_behind(line), (i & 2) != 0, &what);
+    MUST(f.form != FROM_DATED || f.has_time);
+    (void)from_date(line, &time);
+    (void)from_marks(line);
+    (void)from_is_field(line);
+    (void)state_of_field(line);
 }
 
 static void put(void *arg, const char *at, size_t len)
@@ -127,11 +186,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct span in = { (const char *)data, size };
     struct cuts c = take_cuts(&in);
     struct span line = exact(in);
-    int64_t time;
 
-    (void)mbox_separator(line, &time);
+    check_lines(line);
     exact_free(line);
-    check_scan(in);
+    check_scan(in, false);
+    check_scan(in, true);
+    check_names(in);
     check_quoting(in, c);
     check_eol(in, c);
     check_uidls(in);

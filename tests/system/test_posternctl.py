@@ -490,11 +490,13 @@ class Import(Base):
                           ('6.device', 'regular'), ('7.gone', 'no such file'), ('8.txt', 'not a mail message')):
             self.assertTrue(any(self.path('bad/' + name) in line and why in line for line in rejected), (name, rejected))
         self.assertEqual(len(got), 4)
-        self.assertEqual(got[3], FROM_[:-1] + b'\r\nSubject: y\r\n\r\n')
+        # From_ lines in front of the header are no part of a message; --any leaves all as it is.
+        self.assertEqual(got[2:], [b'Subject: x\r\n\r\n', b'Subject: y\r\n\r\n'])
         self.assertIn('7 rejected', out)
         other = self.mailbox('any')
         out, got = self.stored(other, self.path('bad'), '--any', exit=PARTLY)
         self.assertEqual((out.count('REJECTED'), len(got)), (5, 6))
+        self.assertEqual(got[4:], [b'>From a@b once\r\nSubject: x\r\n\r\n', FROM_[:-1] + b'\r\nSubject: y\r\n\r\n'])
         summary = self.json('import', address, self.path('bad/3.png'), '/nonexistent', exit=PARTLY)
         self.assertEqual((summary['imported'], len(summary['rejected'])), (0, 2))
 
@@ -518,8 +520,10 @@ class Import(Base):
         for quoting, wanted in (('o', b'From here\r\nFrom b\r\n>>From c\r\n'), ('none', b'From here\r\n>From b\r\n>>From c\r\n')):
             _, got = self.stored(self.mailbox('mbox-' + quoting), path, '--quoting', quoting, exit=PARTLY)
             self.assertEqual(got[0], b'A: 1\r\n\r\n' + wanted)
-        # Asked for as one message, it is one, bytes unchanged.
+        # Asked for as one message, it is one; with --any bytes unchanged.
         _, got = self.stored(self.mailbox('mbox-eml'), path, '--format', 'eml')
+        self.assertEqual((len(got), got[0][:6]), (1, b'A: 1\r\n'))
+        _, got = self.stored(self.mailbox('mbox-any'), path, '--format', 'eml', '--any')
         self.assertEqual(len(got), 1)
         self.assertTrue(got[0].startswith(FROM_[:-1]))
         self.ctl('import', address, self.write('no.mbox', b'A: 1\n\n'), '--format', 'mbox', exit=PARTLY)
@@ -717,13 +721,14 @@ class Export(Base):
         for i, text in enumerate(self.texts):
             # Times that do not rise with the order of the messages.
             self.write('source/%02d' % i, text, mtime=1600000000 - 1000 * i)
-        self.ctl('import', address, self.path('source'))
+        # --any: one of them begins with a From_ line, which is taken off otherwise.
+        self.ctl('import', address, self.path('source'), '--any')
         self.assertEqual(self.messages(address), self.texts)
         for form in ('mbox', 'maildir', 'eml'):
             path = self.path('out.' + form)
             self.ctl('export', address, path, '--format', form)
             other = self.mailbox('back-' + form)
-            self.ctl('import', other, path)
+            self.ctl('import', other, path, '--any')
             self.assertEqual(self.digests(other), self.digests(address), form)
             self.assertEqual([m['received_at'] for m in self.json('message', 'list', other)],
                              [m['received_at'] for m in self.json('message', 'list', address)], form)

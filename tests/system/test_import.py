@@ -1,0 +1,276 @@
+"""Imports of what programs really write: each mbox, Maildir and folder through `posternctl import` to RETR, octets and counts exact."""
+import json
+import os
+import pathlib
+import tempfile
+import unittest
+
+import kit
+
+DONE, USAGE, PARTLY = 0, 2, 3
+FROM_ = b"From a@b Sun Nov 22 21:45:20 2026\n"
+INTERNAL = (b"From MAILER-DAEMON Sun Nov 22 21:45:20 2026\nDate: 22 Nov 2026 21:45:20 +0000\n"
+            b"From: Mail System Internal Data <MAILER-DAEMON@host>\nSubject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\n"
+            b"Message-ID: <1@host>\nX-IMAP: 1 3\nStatus: RO\n\nThis text is part of the internal format of your mail folder.\n\n")
+
+
+class Import(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.site = kit.Site("import-")
+        cls.addClassCleanup(cls.site.down)
+        cls.site.up()
+        cls.count = 0
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(dir=self.site.dir)
+        self.addCleanup(folder.cleanup)
+        self.dir = pathlib.Path(folder.name)
+
+    def write(self, name, octets, mtime=1795390000):
+        path = self.dir / os.fsdecode(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(octets)
+        os.utime(path, (mtime, mtime))
+        return str(path)
+
+    def mailbox(self):
+        type(self).count += 1
+        who = f"import{self.count}@example.org"
+        self.site.account(who)
+        return who
+
+    def run_import(self, who, *args, exit=DONE):
+        done = self.site.ctl("import", who, *args, check=False)
+        self.assertEqual(done.returncode, exit, done.stdout)
+        return done.stdout.decode()
+
+    def expect(self, wanted, *args, exit=DONE, who=None):
+        """What RETR sends of a fresh mailbox after this import; the octets that were counted are those."""
+        who = who or self.mailbox()
+        out = self.run_import(who, *args, exit=exit)
+        got = self.site.fetched(who)
+        self.assertEqual(got, [kit.canonical(w) for w in wanted], out)
+        if "imported" in out:
+            self.assertIn(f"imported {len(wanted)} messages, {sum(map(len, got))} octets", out)
+        return out, who
+
+    def received(self, who):
+        return [m["received_at"] for m in json.loads(self.site.ctl("--json", "message", "list", who).stdout)]
+
+    # -- point of an mbox: where its messages are
+
+    def test_separators_of_many_programs(self):
+        one, two, three = b"A: 1\n\nx\n", b"B: 2\n\n>y\n", b"C: 3\n\n"
+        for line in (b"From ", b"From - ", b"From a@b", b"From a@b 2026-11-22T21:45:20Z", b"From a@b 2026-11-22 21:45:20 +0100",
+                     b"From a@b Sun Nov 22 9:00:00 2026", b"From a@b Sun Nov 22 21:45:20 26", b"From a@b Sunday November 22 21:45:20 2026",
+                     b"From - Sun Nov 22 21:45:20 2026", b"From anna neulich", b"From anna@b am Sonntag"):
+            with self.subTest(line=line):
+                path = self.write("box", b"".join(line + b"\n" + m + b"\n" for m in (one, two, three)))
+                out, _ = self.expect([one, two, three], path)
+                self.assertIn(f"saw 1 files, {os.path.getsize(path)} octets; 1 of them mbox, with 3 separators", out)
+                self.expect([one, two, three], path, "--format", "mbox")
+        for front in (b"\n", b"\r\n\n", b">", b"\n>"):
+            with self.subTest(front=front):
+                self.expect([one, two], self.write("box", front + FROM_ + one + b"\n" + FROM_ + two + b"\n"))
+        crlf = b"".join(FROM_ + m + b"\n" for m in (one, two, three)).replace(b"\n", b"\r\n")
+        self.expect([one, two, three], self.write("box", crlf))
+        # No line end at the end, no empty line.
+        self.expect([one, b"B: 2\n\nend"], self.write("box", FROM_ + one + b"\n" + FROM_ + b"B: 2\n\nend"))
+
+    def test_refused_rather_than_taken_for_one(self):
+        path = self.write("box", b"From here\nit goes on\n\n" + FROM_ + b"A: 1\n\n" + FROM_ + b"B: 2\n")
+        out, _ = self.expect([], path, exit=PARTLY)
+        self.assertIn(f"REJECTED {path} begins with", out)
+        self.expect([b"it goes on\n", b"A: 1\n", b"B: 2\n"], path, "--format", "mbox")
+        self.expect([], self.write("no", b"A: 1\n\n" + FROM_ + b"B: 2\n"), "--format", "mbox", exit=PARTLY)
+
+    def test_folder_of_mboxes(self):
+        self.write("folder/Inbox", FROM_ + b"A: 1\n\n\n" + FROM_ + b"A: 2\n\n")
+        self.write("folder/Sent", b"From - Sun Nov 22 21:45:20 2026\nA: 3\n\nx\n\n")
+        self.write("folder/one.eml", b"A: 0\n\n")
+        os.mkdir(self.dir / "folder/Inbox.sbd")
+        folder = str(self.dir / "folder")
+        out, _ = self.expect([b"A: 1\n\n", b"A: 2\n", b"A: 3\n\nx\n", b"A: 0\n\n"], folder, exit=PARTLY)
+        self.assertIn("saw 4 files", out)
+        self.assertIn("2 of them mbox, with 3 separators", out)
+        out, _ = self.expect([b"A: 1\n\n", b"A: 2\n", b"A: 3\n\nx\n"], folder, "--format", "mbox", exit=PARTLY)
+        self.assertIn("one.eml does not begin with a From_ line", out)
+
+    def test_lines_of_text(self):
+        """A message is not cut at one, and where there is a doubt its line is told."""
+        one = b"A: 1\n\nThe room is taken\nFrom Mon 5 Jan 2026 08:30 until noon.\nCome later.\n"
+        self.expect([one, b"B: 2\n"], self.write("box", FROM_ + one + b"\n" + FROM_ + b"B: 2\n\n"))
+        one = b"A: 1\n\nAn mbox has lines like\n\n" + FROM_ + b"and so on.\n"
+        path = self.write("with blank", FROM_ + one + b"\n" + FROM_ + b"B: 2\n\n")
+        out, _ = self.expect([one, b"B: 2\n"], path, exit=PARTLY)
+        self.assertIn(f'DOUBT "{path}":6 taken for text', out)
+        self.assertIn("1 doubts", out)
+        path = self.write("box", FROM_ + b"A: 1\n\nx\n" + FROM_ + b"B: 2\n")
+        out, who = self.expect([b"A: 1\n\nx\n", b"B: 2\n"], path, exit=PARTLY)
+        self.assertIn(f"DOUBT {path}:5 taken for a separator", out)
+        told = json.loads(self.run_import("--json", who, path, exit=PARTLY))
+        self.assertEqual([(d["file"], d["line"]) for d in told["doubts"]], [(path, 5)])
+        self.assertEqual((told["files"], told["mboxes"], told["separators"], told["octets_seen"], told["imported"]),
+                         (1, 1, 2, os.path.getsize(path), 2))
+
+    def test_content_length(self):
+        body = b"x\n\n" + FROM_ + b"Subject: inner\n\n>From y\n"
+        one = b"A: 1\nContent-Length: %d\n\n" % len(body) + body
+        out, _ = self.expect([one, b"B: 2\n"], self.write("cl2", FROM_ + one + b"\n" + FROM_ + b"B: 2\n\n"), exit=PARTLY)
+        self.assertIn("cl2:7 taken for text: a separator, but the Content-Length", out)
+        self.expect([one], self.write("cl2", FROM_ + one), exit=PARTLY)
+        # One that is wrong, by an octet, or by a message: not believed.
+        for wrong in (len(body) - 1, 4, 0, 10 ** 9, 10 ** 30):
+            parts = [b"A: 1\nContent-Length: %d\n\nx\n" % wrong, b"Subject: inner\n\nFrom y\n", b"B: 2\n"]
+            self.expect(parts, self.write("wrong", FROM_ + parts[0] + b"\n" + FROM_ + b"Subject: inner\n\n>From y\n\n" + FROM_ + b"B: 2\n\n"))
+
+    def test_from_lines_left_in_front(self):
+        bugs = b"From nyt@x Fri Apr 11 15:36:11 2025\n>From - Sat Apr 12 2025 15:59:28\nX-Mozilla-Status: 0001\nA: 1\n\n"
+        _, who = self.expect([b"X-Mozilla-Status: 0001\nA: 1\n"], self.write("box", bugs))
+        self.assertEqual(self.received(who), ["2025-04-11T15:36:11Z"])
+        self.write("dir/1.eml", b">From - Sat Apr 12 15:59:28 2025\nA: 1\n\n>From x\n\n\n")
+        self.write("dir/2.eml", b"From a@b Sat Apr 12 15:59:28 2025\r\n>From c\r\nA: 2\r\n\r\n\r\n")
+        self.write("dir/3", b"From a@b Sat Apr 12 15:59:28 2025\n\nno header\n")
+        self.write("dir/4", b">From here on\n\ntext\n")
+        wanted = [b"A: 1\n\n>From x\n\n\n", b"A: 2\n\n\n", b"\nno header\n", b">From here on\n\ntext\n"]
+        _, who = self.expect(wanted, str(self.dir / "dir"))
+        self.assertEqual(self.received(who)[1], "2025-04-12T15:59:28Z")
+        self.write("md/cur/1.a:2,S", FROM_ + b"A: 1\n\n" + FROM_ + b"B: 2\n")
+        os.mkdir(self.dir / "md/new")
+        self.expect([b"A: 1\n\n" + FROM_ + b"B: 2\n"], str(self.dir / "md"))
+
+    def test_received(self):
+        lines = [(b"Sun Nov 22 13:45:20 PST 2026", "21:45:20"), (b"Sun Nov 22 21:45:20 2026 CET", "20:45:20"),
+                 (b"Sun Nov 22 14:45:20 GMT-0700 2026", "21:45:20"), (b"Sun Nov 22 16:45:20 EST 2026", "21:45:20")]
+        path = self.write("box", b"".join(b"From a@b %s\nA: %d\n\n" % (d, n) for n, (d, _) in enumerate(lines)))
+        who = self.mailbox()
+        self.run_import(who, path)
+        self.assertEqual(self.received(who), [f"2026-11-22T{t}Z" for _, t in lines])
+        # Without a date: that of the header, if it is not later than the file; else that of the file.
+        path = self.write("box", b"From - \nDate: Sat, 21 Nov 2026 21:45:20 +0000\nA: 1\n\nFrom - \nDate: 1 Jan 2099 00:00:00 GMT\n\n\nFrom - \nA: 3\n\n",
+                          mtime=1795383920)
+        who = self.mailbox()
+        self.run_import(who, path)
+        self.assertEqual(self.received(who), ["2026-11-21T21:45:20Z", "2026-11-22T21:45:20Z", "2026-11-22T21:45:20Z"])
+
+    def test_large_and_hostile(self):
+        """Lines without an end, From_ lines by the million, in bounded time; what is stored is exact."""
+        long_line = b"A: 1\n\n" + b"x" * 3_000_000 + b"\n" + b"From " * 200_000 + b"\n"
+        many = b"B: 2\n\n" + b"From \n" * 300_000
+        self.expect([long_line, many], self.write("box", FROM_ + long_line + b"\n" + FROM_ + many + b"\n"))
+
+    # -- state that the format has
+
+    def left_out(self, wanted, all_of_it, kind, text, path, kinds="deleted,drafts,folder-data"):
+        out, who = self.expect(wanted, path)
+        self.assertIn(f"left out: {len(all_of_it) - len(wanted)} {text} (--with {kind})", out)
+        told = json.loads(self.run_import("--json", self.mailbox(), path))
+        self.assertEqual(told["left_out_" + kind.replace("-", "_")], len(all_of_it) - len(wanted))
+        for with_ in (kind, kinds):
+            out, _ = self.expect(all_of_it, path, "--with", with_)
+            self.assertNotIn("left out", out)
+
+    def test_deleted(self):
+        for field in (b"X-Mozilla-Status: 0009", b"X-Mozilla-Status2: 00200000", b"X-Status: D", b"Status: ROD"):
+            with self.subTest(field=field):
+                dead, live = b"A: 1\n" + field + b"\n\nx\n", b"A: 2\nX-Mozilla-Status: 0001\nStatus: RO\nX-Status: A\n\n" + field + b"\n"
+                path = self.write("box", FROM_ + dead + b"\n" + FROM_ + live + b"\n")
+                self.left_out([live], [dead, live], "deleted", "marked as deleted", path)
+        for folder in ("cur", "new"):
+            os.makedirs(self.dir / "md" / folder)
+        self.write("md/cur/1.a:2,ST", b"A: 1\n\n")
+        self.write("md/cur/2.a:2,S", b"A: 2\nX-Status: D\n\n")
+        self.left_out([b"A: 2\nX-Status: D\n\n"], [b"A: 1\n\n", b"A: 2\nX-Status: D\n\n"], "deleted", "marked as deleted", str(self.dir / "md"))
+        self.write("mh/,1", b"A: 1\n\n")
+        self.write("mh/2", b"A: 2\n\n")
+        self.left_out([b"A: 2\n\n"], [b"A: 1\n\n", b"A: 2\n\n"], "deleted", "marked as deleted", str(self.dir / "mh"))
+
+    def test_drafts(self):
+        for field in (b"X-Mozilla-Draft-Info: internal/draft; vcard=0", b"X-Status: T"):
+            draft, live = b"A: 1\n" + field + b"\n\n", b"A: 2\n"
+            self.left_out([live], [draft, live], "drafts", "drafts", self.write("box", FROM_ + draft + b"\n" + FROM_ + live + b"\n"))
+        for folder in ("cur", "new"):
+            os.makedirs(self.dir / "md" / folder)
+        self.write("md/cur/1.a:2,D", b"A: 1\n\n")
+        self.write("md/cur/2.a:2,", b"A: 2\n\n")
+        self.left_out([b"A: 2\n\n"], [b"A: 1\n\n", b"A: 2\n\n"], "drafts", "drafts", str(self.dir / "md"))
+        self.run_import(self.mailbox(), str(self.dir / "md"), "--with", "drafts,dead", exit=USAGE)
+
+    def test_folder_internal_data(self):
+        live = b"Subject: x\nX-IMAPbase: 1 3\n\n"
+        path = self.write("box", INTERNAL + FROM_ + live + b"\n")
+        pseudo = INTERNAL.split(b"\n", 1)[1][:-1]
+        self.left_out([live], [pseudo, live], "folder-data", "FOLDER INTERNAL DATA", path)
+        # No server ever showed it: it has no UIDL.
+        who = self.mailbox()
+        self.run_import(who, path, "--uidls", self.write("uidls", b"only\n"))
+        with self.site.login(who) as pop:
+            self.assertEqual(pop.uidl(), [b"only"])
+            pop.ok("QUIT")
+
+    def test_resume_brings_nothing_back(self):
+        """What a client deleted between two runs stays deleted, each copy; what is new comes."""
+        letters = [b"A: %d\n\n" % (n // 2) for n in range(10)] + [b"Subject: large\n\n" + b"x\n" * 1_000_000]
+        for n, letter in enumerate(letters):
+            self.write("dir/%02d" % n, letter)
+        who, folder = self.mailbox(), str(self.dir / "dir")
+        self.run_import(who, folder)
+        with self.site.login(who) as pop:
+            for n in (1, 2, 3, 11):
+                pop.ok(f"DELE {n}")
+            pop.ok("QUIT")
+        out, _ = self.expect_resumed(who, folder, letters[3:10])
+        self.assertIn("imported 0 messages", out)
+        self.assertIn("7 were there already", out)
+        self.assertIn("left out: 4 deleted since they were imported (--with gone)", out)
+        self.write("dir/11", b"A: new\n\n")
+        self.write("dir/12", b"A: 0\n\n")       # a third copy
+        out, _ = self.expect_resumed(who, folder, letters[3:10] + [b"A: new\n\n", b"A: 0\n\n"])
+        self.assertIn("imported 2 messages", out)
+        # A whole mailbox that was emptied, also by an operator.
+        self.site.ctl("message", "remove", who, "--all", "--yes")
+        self.expect_resumed(who, folder, [])
+        out, _ = self.expect_resumed(who, folder, letters + [b"A: new\n\n", b"A: 0\n\n"], "--with", "gone")
+        self.assertIn("imported 13 messages", out)
+        # Only a resumed import compares; and nothing is left of it with the mailbox.
+        self.run_import(who, self.write("again", b"A: 1\n\n"))
+        self.assertEqual(len(self.site.fetched(who)), 14)
+        self.site.checked()
+        self.site.ctl("mailbox", "remove", who, "--yes")
+        self.assertEqual(self.site.sql("select count(*) from postern.imported where mailbox not in (select mailbox from postern.mailbox)"), "0")
+
+    def expect_resumed(self, who, path, wanted, *args):
+        out = self.run_import(who, path, "--resume", *args)
+        self.assertEqual(self.site.fetched(who), [kit.canonical(w) for w in wanted], out)
+        return out, who
+
+    # -- names
+
+    def test_names_cannot_forge_lines(self):
+        """A file's name is its owner's: no line, no escape sequence of it reaches the output as such."""
+        names = [b"x is empty\nREJECTED passwd y", b"\x1b[2Jgone", b"a\rREJECTED b", "\u009b2J\u202e".encode(), b"\xff\xfe", b'q"\\', b"tab\there"]
+        for name in names:
+            self.write(b"dir/" + name, b"")
+        self.write(b"dir/mbox\nDOUBT", FROM_ + b"A: 1\n" + FROM_ + b"B: 2\n")
+        who = self.mailbox()
+        done = self.site.ctl("import", who, str(self.dir / "dir"), check=False).stdout
+        self.assertEqual(done.count(b"\n"), len(names) + 1 + 2, done)
+        for byte in b"\x1b\r\t\xff":
+            self.assertNotIn(byte, done)
+        self.assertNotIn("\u009b".encode(), done)
+        self.assertEqual(sum(line.startswith(b"REJECTED ") for line in done.split(b"\n")), len(names))
+        folder = os.fsencode(self.dir / "dir")
+        for want in (rb'"%s/x is empty\nREJECTED passwd y" is empty', rb'"%s/\033[2Jgone" is empty', rb'"%s/\302\2332J\342\200\256" is empty',
+                     rb'"%s/\377\376" is empty', rb'"%s/q\"\\" is empty', rb'"%s/mbox\nDOUBT":3 taken'):
+            self.assertIn(want % folder, done)
+        told = json.loads(self.site.ctl("--json", "import", who, str(self.dir / "dir"), check=False).stdout)
+        self.assertIn(str(self.dir / "dir") + "/x is empty\nREJECTED passwd y", [r["file"] for r in told["rejected"]])
+        for verb in (("import", who, "--uidls"), ("export", who, str(self.dir / "out"), "--uidls")):
+            done = self.site.ctl(*verb, str(self.dir / "no\nposternctl: fine\u009b" / "x"), *(["x"] if verb[0] == "import" else []), check=False).stdout
+            self.assertEqual(done.count(b"\n"), 1, done)
+            self.assertIn(rb'/no\nposternctl: fine\302\233/x"', done)
+
+
+if __name__ == "__main__":
+    unittest.main()
