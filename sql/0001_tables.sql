@@ -44,6 +44,67 @@ comment on table postern.schema_version is 'one row for each migration that was 
 
 -- ------------------------------------------------------------ who has mail
 
+-- name_fault: why this cannot be the name of a domain, the address of a mailbox,
+-- or that of an alias ('domain', 'mailbox', 'alias'); null if it can. It refuses
+-- what the programs never make of what somebody typed (auth/name.c), so that
+-- nobody could log in to it and nothing be delivered. Never more than that.
+create function postern.name_fault(p_kind text, p_name text) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+    -- All before the last @, and all behind it.
+    v_domain constant text := case when p_kind = 'domain' then p_name else split_part(p_name, '@', -1) end;
+    v_local constant text := case when p_kind <> 'domain' then left(p_name, -length(v_domain) - 1) end;
+begin
+    if p_name is null then
+        return 'it is null';
+    elsif p_kind <> 'domain' and position('@' in p_name) = 0 then
+        return 'it has no domain';
+    elsif octet_length(v_domain) > 253 then
+        return 'its domain is longer than 253 octets';
+    elsif v_domain collate "C" ~ '[A-Z]' then
+        return 'its domain is not in lower case';
+    elsif octet_length(v_domain) > length(v_domain) then
+        return 'its domain is not in A-labels (xn--...)';
+    elsif v_domain collate "C" !~ '^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?([.][a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$' then
+        return 'its domain is not made of labels of 1 to 63 of a-z 0-9 - _ with no hyphen at either end';
+    elsif p_kind = 'domain' or (p_kind = 'alias' and v_local = '') then
+        return null;
+    elsif v_local = '' then
+        return 'it has nothing before the @';
+    elsif octet_length(v_local) > 64 then
+        return 'it has more than 64 octets before the @';
+    elsif v_local collate "C" ~ '[\u0001-\u001F\u007F-\u009F]' then
+        return 'it has a control character';
+    elsif v_local collate "C" !~ '^".*"$' and v_local collate "C" ~ ' ' then
+        return 'it has a space before the @';
+    elsif v_local collate "C" !~ '^".*"$' and v_local collate "C" ~ '[A-Z]' then
+        return 'it is not in lower case';
+    elsif octet_length(v_local) > length(v_local) and v_local is not nfc normalized then
+        return 'it is not in the composed form of Unicode (NFC)';
+    end if;
+    return null;
+end
+$$;
+revoke all on function postern.name_fault(text, text) from public;
+
+-- Triggers and not CHECKs, so that a dump can always be read back: a later
+-- PostgreSQL knows more of Unicode. `posternctl check` says what is wrong then.
+create function postern.refuse_name() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_name constant text := to_jsonb(new) ->> tg_argv[1];
+    v_fault constant text := postern.name_fault(tg_argv[0], v_name);
+begin
+    if v_fault is not null then
+        raise exception '% "%" cannot be: %', tg_argv[0], v_name, v_fault using errcode = 'check_violation';
+    end if;
+    return null;
+end
+$$;
+revoke all on function postern.refuse_name() from public;
+
 create table postern.tenant (
     tenant      bigint      generated always as identity primary key,
     name        text collate "C" not null unique check (name ~ '^[a-z0-9][a-z0-9._-]{0,62}$'),
@@ -57,14 +118,16 @@ comment on column postern.tenant.quota is 'octets that all its mailboxes may hol
 create table postern.domain (
     domain      bigint      generated always as identity primary key,
     tenant      bigint      not null references postern.tenant,
-    -- An A-label in lower case; what else is a name is decided by the programs (libidn2).
-    name        text collate "C" not null unique check (name = lower(name) and length(name) between 1 and 253 and name !~ '[@[:space:]]'),
+    -- A-labels in lower case (name_fault).
+    name        text collate "C" not null unique,
     alias_of    bigint      references postern.domain,
     enabled     boolean     not null default true,
     quota       bigint      check (quota >= 0),
     created_at  timestamptz not null default now(),
     check (alias_of <> domain)
 );
+create trigger domain_proper after insert or update of name on postern.domain for each row
+    execute function postern.refuse_name('domain', 'name');
 create index domain_tenant on postern.domain (tenant);
 create index domain_alias_of on postern.domain (alias_of) where alias_of is not null;
 comment on column postern.domain.alias_of is 'every address here means the same local part there; one step only';
@@ -97,13 +160,20 @@ create index mailbox_domain on postern.mailbox (domain);
 create function postern.refuse_mailbox() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_fault constant text := postern.name_fault('mailbox', new.address);
 begin
-    raise exception 'the address or the quota of mailbox % cannot be', new.mailbox using errcode = 'check_violation';
+    if v_fault is not null then
+        raise exception 'mailbox "%" cannot be: %', new.address, v_fault using errcode = 'check_violation';
+    end if;
+    if new.quota < 0 then
+        raise exception 'the quota of mailbox % cannot be %', new.address, new.quota using errcode = 'check_violation';
+    end if;
+    return null;
 end
 $$;
 revoke all on function postern.refuse_mailbox() from public;
 create trigger mailbox_proper after insert or update of address, quota on postern.mailbox for each row
-    when (not (length(new.address) between 3 and 320 and position('@' in new.address) > 1) or new.quota < 0)
     execute function postern.refuse_mailbox();
 comment on column postern.mailbox.next_uid is 'the uid of the next message; raised inside the delivering transaction, so uids commit in order and are never used again';
 comment on column postern.mailbox.expunges is 'transactions that removed messages: with next_uid and uidvalidity it says whether a listing is still true';
@@ -126,12 +196,14 @@ create table postern.alias (
     alias       bigint      generated always as identity primary key,
     domain      bigint      not null references postern.domain,
     -- 'local@domain', or '@domain' for the catch-all.
-    address     text collate "C" not null check (length(address) <= 320 and position('@' in address) > 0),
+    address     text collate "C" not null,
     mailbox     bigint      not null references postern.mailbox on delete cascade,
     enabled     boolean     not null default true,
     created_at  timestamptz not null default now(),
     unique (address, mailbox)
 );
+create trigger alias_named after insert or update of address on postern.alias for each row
+    execute function postern.refuse_name('alias', 'address');
 create index alias_domain on postern.alias (domain);
 create index alias_mailbox on postern.alias (mailbox);
 comment on table postern.alias is 'an address that means one or many mailboxes; it names mailboxes, not addresses, so it cannot loop';

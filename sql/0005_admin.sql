@@ -3,7 +3,7 @@
 -- functions and no right on any table.
 --
 -- Names and addresses come in canonical form (lower case, domains as A-labels);
--- posternctl makes it. Errors have a text for people and one of these codes:
+-- posternctl makes it, and what is not in it is refused (check_name). Errors have a text for people and one of these codes:
 -- PN400 bad value, PN404 not found, PN409 exists already, PN423 in use,
 -- PN507 over quota.
 --
@@ -68,6 +68,19 @@ begin
         raise exception 'mailbox % does not exist', p_address using errcode = 'PN404';
     end if;
     return v;
+end
+$$;
+
+-- check_name: a name that is to be given to something. Not granted.
+create function postern.check_name(p_kind text, p_name text) returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_fault constant text := postern.name_fault(p_kind, p_name);
+begin
+    if v_fault is not null then
+        raise exception '% "%" cannot be: %', p_kind, p_name, v_fault using errcode = 'PN400';
+    end if;
 end
 $$;
 
@@ -145,6 +158,7 @@ declare
     v_alias_of bigint;
     v_tenant bigint;
 begin
+    perform postern.check_name('domain', p_name);
     if p_alias_of is not null then
         v_alias_of := postern.find_home(p_alias_of);
         select d.tenant into v_tenant from postern.domain d where d.domain = v_alias_of;
@@ -196,6 +210,9 @@ as $$
 declare
     v_domain constant bigint := postern.find_domain(p_name);
 begin
+    if p_new_name is not null then
+        perform postern.check_name('domain', p_new_name);
+    end if;
     update postern.domain d
        set name = coalesce(p_new_name, d.name), enabled = coalesce(p_enabled, d.enabled),
            tenant = case when p_tenant is null then d.tenant else postern.find_tenant(p_tenant) end,
@@ -207,8 +224,6 @@ begin
     end if;
 exception when unique_violation then
     raise exception 'domain % exists already', p_new_name using errcode = 'PN409';
-when check_violation then
-    raise exception 'an address would become too long in domain %', p_new_name using errcode = 'PN400';
 end
 $$;
 
@@ -231,6 +246,7 @@ create function postern.add_mailbox(p_address text, p_quota bigint) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
+    perform postern.check_name('mailbox', p_address);
     if exists (select from postern.alias a where a.address = p_address) then
         raise exception '% is an alias already', p_address using errcode = 'PN409';
     end if;
@@ -280,6 +296,9 @@ create function postern.set_mailbox(p_address text, p_new_address text, p_enable
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
+    if p_new_address is not null then
+        perform postern.check_name('mailbox', p_new_address);
+    end if;
     if split_part(p_new_address, '@', -1) <> split_part(p_address, '@', -1) then
         raise exception 'a mailbox stays in its domain: the new address must end in @%', split_part(p_address, '@', -1)
             using errcode = 'PN400';
@@ -356,9 +375,11 @@ create function postern.put_alias(p_address text, p_mailboxes text[]) returns vo
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_domain constant bigint := postern.find_home(p_address);
+    v_domain bigint;
     v_target text;
 begin
+    perform postern.check_name('alias', p_address);
+    v_domain := postern.find_home(p_address);
     if exists (select from postern.mailbox m where m.address = p_address) then
         raise exception '% is a mailbox already', p_address using errcode = 'PN409';
     end if;

@@ -235,6 +235,7 @@ begin
     if found then
         return v_mailbox;
     end if;
+    perform postern.check_name('mailbox', p_address);
     insert into postern.tenant (name) values (p_tenant) on conflict (name) do nothing;
     insert into postern.domain (tenant, name)
         select t.tenant, split_part(p_address, '@', -1) from postern.tenant t where t.name = p_tenant

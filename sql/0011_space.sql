@@ -85,6 +85,23 @@ begin
           from postern.message g join postern.mailbox m on m.mailbox = g.mailbox
          where starts_with(g.uidl, lpad(to_hex(m.uidvalidity), 12, '0') || '.')
          order by m.mailbox, g.uid;
+    -- By hand, as nothing of ours makes them; and nothing of ours finds them.
+    return query
+        select n.kind || ' names', 0::bigint, false,
+               format('%s %s that no client and no mail can reach: %s', count(*),
+                      case n.kind when 'domain' then 'domain(s)' when 'mailbox' then 'mailbox(es)' else 'alias(es)' end,
+                      array_to_string((array_agg(format('"%s" (%s)', n.name, n.fault) order by n.name))[1:3], ', '))
+          from (select 'domain' as kind, d.name, postern.name_fault('domain', d.name) as fault from postern.domain d
+                union all
+                select 'mailbox', m.address, coalesce(postern.name_fault('mailbox', m.address),
+                           case when split_part(m.address, '@', -1) <> d.name then 'it is kept in domain ' || d.name end)
+                  from postern.mailbox m join postern.domain d on d.domain = m.domain
+                union all
+                select distinct 'alias', a.address, coalesce(postern.name_fault('alias', a.address),
+                           case when split_part(a.address, '@', -1) <> d.name then 'it is kept in domain ' || d.name end)
+                  from postern.alias a join postern.domain d on d.domain = a.domain) n
+         where n.fault is not null
+         group by n.kind order by n.kind;
     return query select 'partitions', 0::bigint, false, p.problem from postern.partition_problems() p(problem);
 end
 $$;

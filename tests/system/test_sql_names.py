@@ -1,0 +1,127 @@
+"""What SQL takes as a name: what the programs make of it, and nothing else; `check` finds what came in another way."""
+import ast
+import json
+import re
+import unittest
+
+import kit
+
+D = "names.example"
+REFUSED = [
+    ("mailbox", f"Upper@{D}", "lower case"),
+    ("mailbox", f"has space@{D}", "space"),
+    ("mailbox", f" anna@{D}", "space"),
+    ("mailbox", f"anna @{D}", "space"),
+    ("mailbox", f"tab\tin@{D}", "control"),
+    ("mailbox", f"an\u0085na@{D}", "control"),
+    ("mailbox", f"\x7f@{D}", "control"),
+    ("mailbox", f"bu\u0308cher@{D}", "NFC"),
+    ("mailbox", "anna@Names.Example", "lower case"),
+    ("mailbox", "anna@b\u00fccher.example", "A-labels"),
+    ("mailbox", "anna@names.example.", "labels"),
+    ("mailbox", "anna@-x.example", "labels"),
+    ("mailbox", "anna@" + "a" * 64 + ".example", "labels"),
+    ("mailbox", "anna@" + "a." * 127, "253"),
+    ("mailbox", "anna@", "labels"),
+    ("mailbox", "anna", "no domain"),
+    ("mailbox", f"@{D}", "nothing before"),
+    ("mailbox", "x" * 65 + f"@{D}", "64"),
+    ("mailbox", "\u00fc" * 33 + f"@{D}", "64"),
+    ("alias", f"Upper@{D}", "lower case"),
+    ("alias", "@Names.example", "lower case"),
+    ("domain", "Upper.example", "lower case"),
+    ("domain", "has space", "labels"),
+    ("domain", "a..b", "labels"),
+    ("domain", "x@y", "labels"),
+    ("domain", "", "labels"),
+]
+TAKEN = [f"\"Has space\"@{D}", f"j\u00f6rg@{D}", f"o'neil+tag@{D}", f"a@b@{D}", f"an\u00a0na@{D}", f"{'x' * 64}@{D}", f"\U0001f600@{D}"]
+
+
+def literal(text):
+    return "'" + text.replace("'", "''") + "'"
+
+
+class Names(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.site = kit.Site("sql-names-")
+        cls.addClassCleanup(cls.site.down)
+        cls.site.up()
+        cls.site.ctl("tenant", "add", "t")
+        cls.site.ctl("domain", "add", D, "--tenant", "t")
+        cls.site.ctl("mailbox", "add", f"anna@{D}")
+
+    def setUp(self):
+        self.psql = self.site.psql()
+        self.addCleanup(self.psql.close)
+
+    def refused(self, sql):
+        """The words of an error; None if there was none."""
+        said = self.psql.ask(f"begin; {sql}; rollback")
+        return said if "ERROR:" in said else None
+
+    def test_functions_refuse(self):
+        calls = {"mailbox": ["postern.add_mailbox({}, null)", f"postern.set_mailbox('anna@{D}', {{}}, null, null)", "postern.adopt({}, 't')"],
+                 "alias": [f"postern.add_alias({{}}, array['anna@{D}'])"],
+                 "domain": ["postern.add_domain({}, 't', null, null)", f"postern.set_domain('{D}', {{}}, null, null, null)"]}
+        for kind, name, why in REFUSED:
+            for call in calls[kind]:
+                with self.subTest(call=call, name=name):
+                    said = self.refused("select " + call.format(literal(name)))
+                    self.assertIsNotNone(said)
+                    self.assertRegex(said, rf'(?s){kind} ".*" cannot be: .*{why}')
+
+    def test_tables_refuse(self):
+        columns = {"mailbox": "mailbox (domain, address) select domain, {} from postern.domain limit 1",
+                   "alias": "alias (domain, address, mailbox) select domain, {}, mailbox from postern.mailbox limit 1",
+                   "domain": "domain (tenant, name) select tenant, {} from postern.tenant"}
+        for kind, name, _ in REFUSED:
+            with self.subTest(name=name):
+                self.assertIn("cannot be", self.refused("insert into postern." + columns[kind].format(literal(name))) or "")
+
+    def test_what_is_canonical_is_taken(self):
+        for name in TAKEN:
+            with self.subTest(name=name):
+                self.assertIsNone(self.refused(f"select postern.add_mailbox({literal(name)}, null)"))
+        self.assertIsNone(self.refused(f"select postern.add_alias('@{D}', array['anna@{D}'])"))
+
+    def test_no_stricter_than_the_programs(self):
+        """All that name_canonical() makes, by its own test."""
+        text = (kit.TESTS / "unit" / "test_auth_name.c").read_text()
+        text = text[text.index("names[] = {"):text.index("};", text.index("names[] = {"))]
+        rows = re.findall(r'\{ ((?:"(?:[^"\\]|\\.)*"\s*)+), (?:"(?:[^"\\]|\\.)*"\s*)+, ((?:"(?:[^"\\]|\\.)*"\s*)+) \}', text)
+        wanted = [ast.literal_eval("(" + re.sub(r'(?<!\\)"((?:[^"\\]|\\.)*)"', r'b"\1"', want) + ")").decode() for _, want in rows]
+        self.assertGreater(len(wanted), 20)
+        for name in wanted:
+            if " " in name and not name.startswith('"'):
+                continue        # never an address of a mailbox, however it is spelled
+            with self.subTest(name=name):
+                self.assertEqual(self.site.sql(f"select coalesce(postern.name_fault('mailbox', {literal(name)}), 'none')"), "none")
+
+    def test_check_finds_them(self):
+        site = self.site
+        site.checked()
+        site.sql("begin; set local session_replication_role = replica;"
+                 " insert into postern.mailbox (domain, address) select domain, x from postern.domain,"
+                 f" unnest(array['Upper@{D}', 'has space@{D}', 'anna@other.example', 'UPPER@{D}']) x;"
+                 f" insert into postern.alias (domain, address, mailbox) select domain, 'All@{D}', mailbox from postern.mailbox limit 2;"
+                 " insert into postern.domain (tenant, name) select tenant, 'Some.example' from postern.tenant; commit")
+        try:
+            done = site.ctl("check", "--quick", check=False)
+            said = done.stdout.decode()
+            self.assertEqual(done.returncode, 1, said)
+            self.assertIn(f'WRONG 4 mailbox(es) that no client and no mail can reach: "UPPER@{D}" (it is not in lower case), ', said)
+            self.assertIn(f'WRONG 1 alias(es) that no client and no mail can reach: "All@{D}" (it is not in lower case)', said)
+            self.assertIn('WRONG 1 domain(s) that no client and no mail can reach: "Some.example" (its domain is not in lower case)', said)
+            found = json.loads(site.ctl("--json", "check", "--quick", check=False).stdout)
+            self.assertEqual([p["kind"] for p in found["problems"]], ["alias names", "domain names", "mailbox names"])
+            self.assertTrue(all(not p["mended"] for p in found["problems"]))
+        finally:
+            site.sql("begin; set local session_replication_role = replica; delete from postern.alias; delete from postern.mailbox"
+                     f" where address <> 'anna@{D}'; delete from postern.domain where name <> '{D}'; commit")
+        site.checked()
+
+
+if __name__ == "__main__":
+    unittest.main()
