@@ -14,6 +14,7 @@
 #include "admin/out.h"
 #include "admin/progress.h"
 #include "admin/scan.h"
+#include "daemon/base/mem.h"
 
 struct check {
     struct ctl *c;
@@ -116,11 +117,16 @@ enum ctl_exit run_check(struct ctl *c)
 {
     struct check k = { .c = c };
     struct scan_totals totals = { 0, 0 };
+    char *collation;
     enum ctl_exit end;
 
+    collation = db_collation(c);
+    if (collation != NULL && !c->json)
+        ctl_error(CTL_DONE, "%s", collation);
     if (c->json) {
         json_start(&k.json, stdout);
         json_object(&k.json, NULL);
+        json_text(&k.json, "collation", span_str(collation));
         json_array(&k.json, "problems");
     }
     end = check_counts(&k);
@@ -139,5 +145,6 @@ enum ctl_exit run_check(struct ctl *c)
             printf("read %llu contents, %llu octets; ", (unsigned long long)totals.contents, (unsigned long long)totals.octets);
         printf("%llu wrong, %llu mended\n", (unsigned long long)k.wrong, (unsigned long long)k.mended);
     }
+    mem_free(collation);
     return end == CTL_DONE && k.wrong > 0 ? CTL_FAILED : end;
 }

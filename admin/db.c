@@ -11,18 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/base/connect.h"
 #include "daemon/base/mem.h"
+#include "storage/collation.h"
 #include "storage/conninfo.h"
 #include "storage/schema.h"
 
 /* Seconds from 1970 to 2000, where PostgreSQL counts from. */
 static const int64_t epoch_2000 = 946684800LL * 1000000;
-
-static void no_notice(void *arg, const PGresult *res)
-{
-    (void)arg;
-    (void)res;
-}
 
 enum ctl_exit db_connect(struct ctl *c)
 {
@@ -35,13 +31,12 @@ enum ctl_exit db_connect(struct ctl *c)
         mem_drop(&error);
         return end;
     }
-    c->db = PQconnectdb(conninfo);
+    c->db = connect_quietly(conninfo, connect_no_notice, NULL);
     mem_free(conninfo);
     if (PQstatus(c->db) != CONNECTION_OK)
         return ctl_error(CTL_NO_DATABASE, "the database cannot be reached: %s", PQerrorMessage(c->db));
     if (PQserverVersion(c->db) < 150000)
         return ctl_error(CTL_FAILED, "the database is PostgreSQL %d, 15 or later is needed", PQserverVersion(c->db) / 10000);
-    PQsetNoticeReceiver(c->db, no_notice, NULL);
     return db_do(c, "set up the connection", "set timezone = 'UTC'; set datestyle = 'ISO'; set statement_timeout = 0")
         ? CTL_DONE : db_end(c);
 }
@@ -65,6 +60,25 @@ int db_schema_version(struct ctl *c)
         db_failed(c, "read the version of the schema", res);
     PQclear(res);
     return version;
+}
+
+char *db_collation(struct ctl *c)
+{
+    PGresult *res = PQexec(c->db, COLLATION_QUERY);
+    char *text = NULL;
+
+    if (PQresultStatus(res) == PGRES_TUPLES_OK && PQntuples(res) == 1) {
+        const char *was = PQgetvalue(res, 0, 1), *is = PQgetvalue(res, 0, 2);
+        char *name = PQescapeIdentifier(c->db, PQdb(c->db), strlen(PQdb(c->db)));
+        struct buf line = BUF_EMPTY;
+
+        buf_addf(&line, COLLATION_TEXT, PQdb(c->db), was, is, name != NULL ? name : "");
+        text = mem_strn(buf_span(&line).at, buf_span(&line).len);
+        buf_free(&line);
+        PQfreemem(name);
+    }
+    PQclear(res);
+    return text;
 }
 
 enum ctl_exit db_need_schema(struct ctl *c)

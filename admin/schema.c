@@ -9,6 +9,7 @@
 #include "admin/ctl.h"
 #include "admin/db.h"
 #include "admin/out.h"
+#include "daemon/base/mem.h"
 #include "daemon/base/num.h"
 #include "storage/schema.h"
 
@@ -134,17 +135,21 @@ enum ctl_exit run_schema_status(struct ctl *c)
 {
     int found = db_schema_version(c);
     const char *advice, *replaced;
+    char *collation;
     PGresult *res = NULL;
     struct json j;
 
     if (found < 0)
         return db_end(c);
     advice = schema_advice(found);
+    collation = db_collation(c);
     if (advice == NULL) {
         res = db_ask(c, "look for functions that were replaced",
                      "select coalesce(string_agg(r, ', '), '') from postern.list_replaced() as r", &ARGS_NONE);
-        if (res == NULL)
+        if (res == NULL) {
+            mem_free(collation);
             return db_end(c);
+        }
     }
     replaced = res != NULL ? PQgetvalue(res, 0, 0) : "";
     if (c->json) {
@@ -155,6 +160,7 @@ enum ctl_exit run_schema_status(struct ctl *c)
         json_bool(&j, "usable", advice == NULL);
         json_text(&j, "advice", span_str(advice));
         json_text(&j, "replaced", span_str(replaced));
+        json_text(&j, "collation", span_str(collation));
         json_text(&j, "database", span_str(PQdb(c->db)));
         json_int(&j, "postgresql", PQserverVersion(c->db) / 10000);
         json_end(&j);
@@ -163,9 +169,15 @@ enum ctl_exit run_schema_status(struct ctl *c)
                schema_wanted());
         if (replaced[0] != '\0')
             printf("replaced    %s\n", replaced);
+        if (collation != NULL) {
+            fputs("collation   ", stdout);
+            out_text(stdout, collation, 0);
+            putchar('\n');
+        }
         if (advice != NULL)
             printf("advice      %s\n", advice);
     }
     PQclear(res);
+    mem_free(collation);
     return advice == NULL ? CTL_DONE : CTL_WRONG_SCHEMA;
 }

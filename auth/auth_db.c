@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "daemon/base/connect.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/num.h"
@@ -176,10 +177,10 @@ static enum auth_db_state prepare(struct auth_db *db, const struct auth_db_state
     return state;
 }
 
-static void on_notice(void *arg, const char *text)
+static void on_notice(void *arg, const PGresult *res)
 {
     (void)arg;
-    log_debug(NULL, "notice of the database: %s", log_text(span_str(text)).s);
+    log_debug(NULL, "notice of the database: %s", log_text(span_str(PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY))).s);
 }
 
 static enum auth_db_state set_up(struct auth_db *db)
@@ -193,22 +194,18 @@ static enum auth_db_state set_up(struct auth_db *db)
 
 enum auth_db_state auth_db_connect(struct auth_db *db)
 {
-    const char *const words[] = { "dbname", "client_encoding", NULL };
-    const char *const values[] = { db->conninfo, "UTF8", NULL };
-
     if (db->conn != NULL)
         return AUTH_DB_UP;
     if (db->tried != 0 && auth_db_now() - db->tried < RECONNECT_MS)
         return db->broken ? AUTH_DB_BROKEN : AUTH_DB_AWAY;
     db->broken = false;
-    db->conn = PQconnectdbParams(words, values, 1);
+    db->conn = connect_quietly(db->conninfo, on_notice, NULL);
     db->tried = auth_db_now();
     if (PQstatus(db->conn) != CONNECTION_OK) {
         complain(db, "could not connect to the database", PQerrorMessage(db->conn));
         disconnect(db);
         return AUTH_DB_AWAY;
     }
-    PQsetNoticeProcessor(db->conn, on_notice, NULL);
     enum auth_db_state state = set_up(db);
     if (state == AUTH_DB_UP) {
         if (db->complained != 0)

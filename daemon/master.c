@@ -41,6 +41,7 @@
 #include "daemon/sandbox.h"
 #include "daemon/sd.h"
 #include "daemon/sockets.h"
+#include "storage/collation.h"
 
 enum {
     KILL_MS = 5000,             /* after drain_time, for what is left */
@@ -452,7 +453,7 @@ static bool settle(struct master *m, int background, int *signals_r)
 
     m->logins = recent_new(LOGINS);
     m->limits = limits_new();
-    if (m->logins == NULL || m->limits == NULL || !metrics_share() || !log_share_level()) {
+    if (m->logins == NULL || m->limits == NULL || !metrics_share() || !log_share_level() || !collation_share()) {
         tell(m, true, "could not share memory: %s", strerror(errno));
         return false;
     }

@@ -12,6 +12,7 @@
 #include "daemon/base/mem.h"
 #include "daemon/base/metrics.h"
 #include "daemon/net/loop.h"
+#include "storage/collation.h"
 #include "storage/conninfo.h"
 #include "storage/pg_lane.h"
 #include "storage/schema.h"
@@ -82,7 +83,7 @@ void pg_ask(struct pg *pg, struct pg_ref ref, enum pg_statement statement, const
         return;
     }
     ASSERT(args->count == pg_statement_table[statement].arg_count);
-    if (statement != PG_ANSWER && statement != PG_ASK_RELEASE && statement != PG_IS_ORDERED)
+    if (statement != PG_COLLATION && statement != PG_ANSWER && statement != PG_ASK_RELEASE && statement != PG_IS_ORDERED)
         pg->statements++;
     lane_send(ref.lane, &q, args);
 }
@@ -272,12 +273,22 @@ static void choose_listener(struct pg *pg)
         lane_listen(first);
 }
 
+static void collation_answered(void *arg, enum db_status status, PGresult *res)
+{
+    (void)arg;
+    if (status == DB_OK)
+        collation_tell(res);
+    PQclear(res);
+}
+
 void pg_lane_up(struct pg_lane *lane)
 {
     struct pg *pg = lane->pg;
 
     pg->wrong_version = -1;
     choose_listener(pg);
+    if (lane == &pg->lanes[0] && collation_is_shared())
+        pg_ask(pg, (struct pg_ref){ lane, lane->generation }, PG_COLLATION, &PG_ARGS_EMPTY, collation_answered, NULL);
     pg->events->decided(pg->owner);
 }
 

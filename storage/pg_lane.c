@@ -170,7 +170,7 @@ void lane_send(struct pg_lane *lane, const struct question *q, const struct pg_a
         return;
     }
     const struct statement *s = &pg_statement_table[q->statement];
-    lane_asked(lane, q, lane->pg->one_session
+    lane_asked(lane, q, lane->pg->one_session || q->statement == PG_COLLATION
                         ? PQsendQueryParams(lane->conn, s->sql, args->count, s->args, args->values, args->lengths, binary, 1)
                         : PQsendQueryPrepared(lane->conn, s->name, args->count, args->values, args->lengths, binary, 1));
 }
@@ -352,7 +352,8 @@ static bool send_preparation(struct pg_lane *lane)
         sent = PQsendQueryParams(lane->conn, make_room, 0, NULL, NULL, NULL, NULL, 0);
     for (int i = from; sent && i < end; i++) {
         const struct statement *s = &pg_statement_table[i];
-        sent = PQsendPrepare(lane->conn, s->name, s->sql, s->arg_count, s->args);
+        if (i != PG_COLLATION)
+            sent = PQsendPrepare(lane->conn, s->name, s->sql, s->arg_count, s->args);
     }
     return sent;
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "daemon/base/buf.h"
+#include "daemon/base/connect.h"
 #include "daemon/base/mem.h"
 
 int schema_wanted(void)
@@ -66,21 +67,14 @@ bool schema_is_missing(const char *sqlstate)
     return sqlstate != NULL && (strcmp(sqlstate, "3F000") == 0 || strcmp(sqlstate, "42883") == 0 || strcmp(sqlstate, "42P01") == 0);
 }
 
-static void ignore_notice(void *arg, const PGresult *res)
-{
-    (void)arg;
-    (void)res;
-}
-
 int schema_probe(const char *conninfo, char **text_r)
 {
-    PGconn *conn = PQconnectdb(conninfo);
+    PGconn *conn = connect_quietly(conninfo, connect_no_notice, NULL);
     if (PQstatus(conn) != CONNECTION_OK) {
         *text_r = first_line("the database cannot be reached: ", PQerrorMessage(conn));
         PQfinish(conn);
         return -1;
     }
-    PQsetNoticeReceiver(conn, ignore_notice, NULL);
     PGresult *res = PQexec(conn, "select postern.schema_version()");
     int found = found_version(res);
     int result;

@@ -181,5 +181,53 @@ class Swapped(Foreign):
         self.assertEqual(before[2], sorted(DOMAINS))
 
 
+class Told(Foreign):
+    """That the database's collation is of another version: once, with what to do, and never by the server's own warning."""
+
+    def restart(self):
+        """As wait_lanes(), but by another database: in this one psql is warned as well."""
+        self.site.pg_restart()
+        self.assertTrue(kit.wait_until(lambda: int(self.site.lab.sql(
+            "select count(*) from pg_stat_activity where usename = 'postern_mail'", "postgres")) >= self.site.lab.lanes_wanted(), 15))
+
+    def test_told_once(self):
+        site, line = self.site, "nothing of Postern depends on it"
+        self.assertNotIn(line, site.log_text())
+        self.assertNotIn(b"collation", site.ctl("schema", "status").stdout)
+        site.sql("update pg_database set datcollversion = '1.9' where datname = 'postern'")
+        self.restart()
+        self.assertTrue(kit.wait_until(lambda: line in site.log_text(), 10), site.log_tail())
+
+        for words in (["check", "--quick"], ["check"]):
+            done = site.lab.ctl(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            self.assertEqual(done.returncode, 0)
+            self.assertNotIn("collation", done.stdout)
+            self.assertRegex(done.stderr, r'^posternctl: the collation of database postern is of version 1\.9 of its library, which is \S+ now; '
+                             r'.*ALTER DATABASE "postern" REFRESH COLLATION VERSION\n\Z')
+        done = site.lab.ctl("schema", "status", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(done.stderr, "")
+        self.assertRegex(done.stdout, r"(?m)^collation +the collation of database postern .*REFRESH COLLATION VERSION$")
+        for words in (["schema", "status"], ["check", "--quick"]):
+            found = json.loads(site.ctl("--json", *words).stdout)
+            self.assertIn("REFRESH COLLATION VERSION", found["collation"])
+        # The other verbs say nothing of it.
+        for words in (["tenant", "list"], ["tenant", "add", "somebody"], ["du"], ["sessions"], ["policy", "show"]):
+            done = site.lab.ctl(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+        done = subprocess.run([str(site.lab.posternd), "-c", str(site.lab.conf), "--check"], env=kit.lab.plain_env(), stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        self.assertNotIn("WARNING", done.stdout)
+
+        # Connections that come later say no more, of any worker or helper; nor does anything write to standard error.
+        self.restart()
+        site.account("told@collation.example", [kit.letter(1)])
+        site.login("told@collation.example").close()
+        self.assertEqual(site.log_text().count(line), 1, site.log_text())
+        self.assertNotIn("collation version mismatch", site.log_text())
+
+    def tearDown(self):
+        self.site.sql("alter database postern refresh collation version")
+
+
 if __name__ == "__main__":
     unittest.main()
