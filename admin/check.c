@@ -14,6 +14,8 @@
 #include "admin/out.h"
 #include "admin/progress.h"
 #include "admin/scan.h"
+#include "auth/name.h"
+#include "daemon/base/buf.h"
 #include "daemon/base/mem.h"
 
 struct check {
@@ -108,6 +110,50 @@ static enum ctl_exit check_counts(struct check *k)
     return CTL_DONE;
 }
 
+/*
+ * SQL knows what the programs make of ASCII. Letters beyond it they fold by the
+ * tables of a library of their own: what they would spell in another way is
+ * looked for here, among the few that have such letters.
+ */
+static enum ctl_exit check_spelling(struct check *k, const char *kind, const char *sql)
+{
+    PGresult *res = db_ask(k->c, "look at names", sql, &ARGS_NONE);
+    struct buf text = BUF_EMPTY;
+    int wrong = 0;
+
+    if (res == NULL)
+        return db_end(k->c);
+    for (int i = 0; i < PQntuples(res); i++) {
+        char made[NAME_ADDRESS_MAX + 1];
+
+        if (name_canonical(db_bytes(res, i, 0), SPAN_OF(""), made, NULL) == 0 || strcmp(made, PQgetvalue(res, i, 0)) == 0)
+            continue;
+        if (wrong++ < 3)
+            buf_addf(&text, "%s\"%s\" (it is spelled \"%s\")", wrong > 1 ? ", " : "", PQgetvalue(res, i, 0), made);
+    }
+    PQclear(res);
+    if (wrong > 0) {
+        struct buf line = BUF_EMPTY;
+
+        buf_addf(&line, "%d %s(es) that no client and no mail can reach: %.*s", wrong, kind, (int)buf_left(&text), buf_span(&text).at);
+        buf_add(&line, "", 1);
+        report(k, "spelling", buf_span(&line).at, false);
+        buf_free(&line);
+    }
+    buf_free(&text);
+    return CTL_DONE;
+}
+
+static enum ctl_exit check_spellings(struct check *k)
+{
+    enum ctl_exit end = check_spelling(k, "mailbox", "select m.address from postern.list_mailboxes(null) m"
+                                       " where octet_length(m.address) > length(m.address) and m.address is nfc normalized");
+
+    return end != CTL_DONE ? end
+        : check_spelling(k, "alias", "select distinct a.address from postern.list_aliases(null, null) a"
+                         " where octet_length(a.address) > length(a.address) and a.address is nfc normalized and a.address not like '@%'");
+}
+
 static void damaged(void *arg, const char *problem)
 {
     report(arg, "octets", problem, false);
@@ -130,6 +176,8 @@ enum ctl_exit run_check(struct ctl *c)
         json_array(&k.json, "problems");
     }
     end = check_counts(&k);
+    if (end == CTL_DONE)
+        end = check_spellings(&k);
     if (end == CTL_DONE && c->opt[OPT_QUICK] == NULL)
         end = scan_contents(c, &(struct scan_how){ .damaged = damaged, .arg = &k }, &totals);
     if (c->json) {

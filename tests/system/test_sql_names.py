@@ -122,6 +122,24 @@ class Names(unittest.TestCase):
                      f" where address <> 'anna@{D}'; delete from postern.domain where name <> '{D}'; commit")
         site.checked()
 
+    def test_check_finds_what_the_programs_spell_otherwise(self):
+        """Beyond ASCII SQL does not know what they fold."""
+        site, typed = self.site, f"J\u00d6RG@{D}"
+        site.ctl("mailbox", "add", typed)
+        made = site.sql("select address from postern.mailbox where address like 'j%' collate \"C\"")
+        site.checked()
+        hand = typed.replace("J", "j").replace("RG", "rg")
+        try:
+            if hand != made:
+                self.assertEqual(self.refused(f"select postern.add_mailbox({literal(hand)}, null)"), None)
+                site.sql(f"update postern.mailbox set address = {literal(hand)} where address = {literal(made)}")
+                done = site.ctl("check", "--quick", check=False)
+                self.assertEqual(done.returncode, 1)
+                self.assertIn(f'WRONG 1 mailbox(es) that no client and no mail can reach: "{hand}" (it is spelled "{made}")',
+                              done.stdout.decode())
+        finally:
+            site.sql("delete from postern.mailbox where address like 'j%'")
+
 
 if __name__ == "__main__":
     unittest.main()
