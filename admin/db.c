@@ -13,12 +13,25 @@
 
 #include "daemon/base/connect.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/sql.h"
 #include "storage/collation.h"
 #include "storage/conninfo.h"
 #include "storage/schema.h"
 
 /* Seconds from 1970 to 2000, where PostgreSQL counts from. */
 static const int64_t epoch_2000 = 946684800LL * 1000000;
+
+/* What is asked may take as long as it takes. */
+static enum ctl_exit ask_for_settings(struct ctl *c, bool may_be_read_only)
+{
+    char *sql = sql_settings(SQL_TOOL, 0, may_be_read_only);
+    PGresult *res = PQexec(c->db, sql);
+    enum ctl_exit end = PQresultStatus(res) == PGRES_TUPLES_OK ? CTL_DONE : db_failed(c, "set up the connection", res);
+
+    PQclear(res);
+    mem_free(sql);
+    return end;
+}
 
 enum ctl_exit db_connect(struct ctl *c)
 {
@@ -31,14 +44,14 @@ enum ctl_exit db_connect(struct ctl *c)
         mem_drop(&error);
         return end;
     }
+    bool may_be_read_only = conninfo_wants_writable(conninfo);
     c->db = connect_quietly(conninfo, connect_no_notice, NULL);
     mem_free(conninfo);
     if (PQstatus(c->db) != CONNECTION_OK)
         return ctl_error(CTL_NO_DATABASE, "the database cannot be reached: %s", PQerrorMessage(c->db));
     if (PQserverVersion(c->db) < 150000)
         return ctl_error(CTL_FAILED, "the database is PostgreSQL %d, 15 or later is needed", PQserverVersion(c->db) / 10000);
-    return db_do(c, "set up the connection", "set timezone = 'UTC'; set datestyle = 'ISO'; set statement_timeout = 0")
-        ? CTL_DONE : db_end(c);
+    return ask_for_settings(c, may_be_read_only);
 }
 
 void db_close(struct ctl *c)
@@ -131,15 +144,22 @@ enum ctl_exit db_failed(struct ctl *c, const char *what, const PGresult *res)
 
     if (text == NULL)
         return ctl_error(db_end(c), "could not %s: %s", what, PQerrorMessage(c->db));
+    const char *advice = sql_advice(state, PQresultErrorField(res, PG_DIAG_SOURCE_FUNCTION));
     if (strncmp(state, "PN", 2) == 0)
         return ctl_error(db_end(c), "%s", text);
-    return ctl_error(db_end(c), "could not %s: %s (SQLSTATE %s)", what, text, state);
+    return ctl_error(db_end(c), "could not %s: %s (SQLSTATE %s)%s", what, text, state, advice);
 }
 
 static PGresult *ask(struct ctl *c, const char *what, const char *sql, const struct args *a, int format)
 {
+    bool whole = PQtransactionStatus(c->db) == PQTRANS_IDLE;
     PGresult *res = PQexecParams(c->db, sql, a->n, NULL, a->values, a->lengths, a->formats, format);
 
+    /* A transaction of its own that gave way to another: nothing of it was done. */
+    for (int tries = 1; whole && tries < SQL_TRIES && sql_is_conflict(PQresultErrorField(res, PG_DIAG_SQLSTATE)); tries++) {
+        PQclear(res);
+        res = PQexecParams(c->db, sql, a->n, NULL, a->values, a->lengths, a->formats, format);
+    }
     if (PQresultStatus(res) == PGRES_TUPLES_OK)
         return res;
     db_failed(c, what, res);

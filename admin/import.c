@@ -217,12 +217,27 @@ static void send_piece(void *arg, const char *at, size_t len)
     progress_step(&s->im->progress, s->im->seen, s->im->octets_read + s->sent);
 }
 
+static enum ctl_exit send_large(struct import *im, const struct source_item *it, uint64_t octets,
+                                const unsigned char digest[PUT_DIGEST], const char *uidl)
+{
+    struct sending s = { im, CTL_DONE, 0 };
+    enum ctl_exit end = put_large_begin(im->put, octets, digest);
+
+    if (end != CTL_DONE)
+        return end;
+    if (!source_read(it, send_piece, &s) && s.end == CTL_DONE) {
+        put_large_abandon(im->put);
+        reject(im, it, "became shorter while it was read");
+        return CTL_DONE;
+    }
+    return s.end == CTL_DONE ? put_large_end(im->put, it->received, uidl) : s.end;
+}
+
 /* Read twice: its digest is stored before its octets, and neither is held in memory. */
 static enum ctl_exit import_large(struct import *im, const struct source_item *it, const char *uidl)
 {
     unsigned char digest[PUT_DIGEST];
     struct measure m = { .octets = 0 };
-    struct sending s = { im, CTL_DONE, 0 };
     enum ctl_exit end;
 
     crypto_generichash_init(&m.hash, NULL, 0, PUT_DIGEST);
@@ -233,15 +248,10 @@ static enum ctl_exit import_large(struct import *im, const struct source_item *i
     crypto_generichash_final(&m.hash, digest, PUT_DIGEST);
     if (known_take(im, digest))
         return CTL_DONE;
-    end = put_large_begin(im->put, m.octets, digest);
-    if (end != CTL_DONE)
-        return end;
-    if (!source_read(it, send_piece, &s) && s.end == CTL_DONE) {
-        put_large_abandon(im->put);
-        reject(im, it, "became shorter while it was read");
-        return CTL_DONE;
-    }
-    return s.end == CTL_DONE ? put_large_end(im->put, it->received, uidl) : s.end;
+    do
+        end = send_large(im, it, m.octets, digest, uidl);
+    while (end != CTL_DONE && put_large_again(im->put));
+    return end;
 }
 
 static enum ctl_exit import_all(struct import *im, struct source *source)

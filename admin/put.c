@@ -10,6 +10,7 @@
 
 #include "admin/db.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/sql.h"
 #include "storage/pg_array.h"
 
 struct gathered {
@@ -19,15 +20,20 @@ struct gathered {
     char *uidl;
 };
 
+struct batch {
+    struct buf octets;
+    struct gathered *messages;  /* PUT_BATCH_MESSAGES */
+    size_t count;
+};
+
 struct put {
     struct ctl *c;
     int64_t mailbox;
-    struct buf octets;          /* of the batch that is gathered */
-    struct gathered *messages;  /* PUT_BATCH_MESSAGES */
-    size_t count;
-
-    bool in_flight;             /* a batch was sent up to its commit, and not answered */
-    uint64_t flight_messages, flight_octets;
+    struct batch batch;         /* that is gathered */
+    struct batch flight;        /* that was sent up to its commit, and not answered; kept, as it may have to be sent again */
+    bool in_flight;
+    bool conflict;              /* the last failure: rolled back, and may be tried again; nothing was said */
+    int tries;                  /* that failed so, in a row */
     uint64_t stored, stored_octets;
 
     /* a large message */
@@ -51,17 +57,18 @@ struct put *put_new(struct ctl *c, int64_t mailbox)
 
     p->c = c;
     p->mailbox = mailbox;
-    p->messages = mem_array(PUT_BATCH_MESSAGES, sizeof *p->messages);
+    p->batch.messages = mem_array(PUT_BATCH_MESSAGES, sizeof *p->batch.messages);
+    p->flight.messages = mem_array(PUT_BATCH_MESSAGES, sizeof *p->flight.messages);
     ASSERT(PQenterPipelineMode(c->db) == 1);
     return p;
 }
 
-static void forget_gathered(struct put *p)
+static void forget(struct batch *b)
 {
-    for (size_t i = 0; i < p->count; i++)
-        mem_free(p->messages[i].uidl);
-    p->count = 0;
-    buf_clear(&p->octets);
+    for (size_t i = 0; i < b->count; i++)
+        mem_free(b->messages[i].uidl);
+    b->count = 0;
+    buf_clear(&b->octets);
 }
 
 uint64_t put_stored(const struct put *put) { return put->stored; }
@@ -92,6 +99,13 @@ static PGresult *take(struct put *p)
     return res;
 }
 
+/* Said, unless it is to be tried again. */
+static enum ctl_exit fault(struct put *p, const PGresult *res)
+{
+    p->conflict = sql_is_conflict(PQresultErrorField(res, PG_DIAG_SQLSTATE)) && ++p->tries < SQL_TRIES;
+    return p->conflict ? CTL_FAILED : db_failed(p->c, "store messages", res);
+}
+
 /*
  * Takes `questions` answers and the Sync behind them. The first one that failed
  * is reported, the transaction rolled back. The last answer is in *last_r.
@@ -110,7 +124,7 @@ static enum ctl_exit answers(struct put *p, int questions, PGresult **last_r)
             break;
         }
         if (end == CTL_DONE && status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK)
-            end = db_failed(p->c, "store messages", res);
+            end = fault(p, res);
         PQclear(last);
         last = res;
         if (res == NULL)
@@ -136,6 +150,8 @@ static enum ctl_exit not_sent(struct put *p)
     return ctl_error(CTL_NO_DATABASE, "could not store messages: %s", PQerrorMessage(p->c->db));
 }
 
+static enum ctl_exit send_batch(struct put *p);
+
 /* The batch that is under way is committed, or not. */
 static enum ctl_exit land(struct put *p)
 {
@@ -145,10 +161,17 @@ static enum ctl_exit land(struct put *p)
         return CTL_DONE;
     p->in_flight = false;
     end = answers(p, 4, NULL);
-    if (end == CTL_DONE) {
-        p->stored += p->flight_messages;
-        p->stored_octets += p->flight_octets;
+    while (end != CTL_DONE && p->conflict) {
+        end = send_batch(p);
+        if (end == CTL_DONE)
+            end = answers(p, 4, NULL);
     }
+    if (end == CTL_DONE) {
+        p->stored += p->flight.count;
+        p->stored_octets += buf_left(&p->flight.octets);
+        p->tries = 0;
+    }
+    forget(&p->flight);
     return end;
 }
 
@@ -157,12 +180,14 @@ void put_free(struct put **put)
     struct put *p = *put;
 
     land(p);
-    forget_gathered(p);
-    buf_free(&p->octets);
+    forget(&p->batch);
+    buf_free(&p->batch.octets);
+    buf_free(&p->flight.octets);
     buf_free(&p->a1);
     buf_free(&p->a2);
     buf_free(&p->a3);
-    mem_free(p->messages);
+    mem_free(p->batch.messages);
+    mem_free(p->flight.messages);
     PQexitPipelineMode(p->c->db);
     mem_free(p);
     *put = NULL;
@@ -176,6 +201,7 @@ static enum ctl_exit ask_contents(struct put *p, PGresult **res_r, struct pg_arr
     PGresult *res = NULL;
     enum ctl_exit end;
 
+    p->conflict = false;
     args_binary(&a, &p->a1);
     args_binary(&a, &p->a2);
     args_binary(&a, &p->a3);
@@ -196,27 +222,27 @@ static void arrays_of_contents(struct put *p)
     array_begin(&p->a1, DB_OID_INT8);
     array_begin(&p->a2, DB_OID_BYTEA);
     array_begin(&p->a3, DB_OID_INT4);
-    for (size_t i = 0; i < p->count; i++) {
-        array_int8(&p->a1, (int64_t)p->messages[i].len);
-        array_bytes(&p->a2, p->messages[i].digest, PUT_DIGEST);
+    for (size_t i = 0; i < p->flight.count; i++) {
+        array_int8(&p->a1, (int64_t)p->flight.messages[i].len);
+        array_bytes(&p->a2, p->flight.messages[i].digest, PUT_DIGEST);
         array_int4(&p->a3, 1);
     }
-    array_end(&p->a1, (uint32_t)p->count);
-    array_end(&p->a2, (uint32_t)p->count);
-    array_end(&p->a3, (uint32_t)p->count);
+    array_end(&p->a1, (uint32_t)p->flight.count);
+    array_end(&p->a2, (uint32_t)p->flight.count);
+    array_end(&p->a3, (uint32_t)p->flight.count);
 }
 
 static bool send_parts(struct put *p, struct pg_array ids)
 {
     struct args a = ARGS_NONE;
-    struct span all = buf_span(&p->octets);
+    struct span all = buf_span(&p->flight.octets);
     uint32_t parts = 0;
 
     array_begin(&p->a1, DB_OID_INT8);
     array_begin(&p->a2, DB_OID_INT4);
     array_begin(&p->a3, DB_OID_BYTEA);
-    for (size_t i = 0; i < p->count; i++) {
-        const struct gathered *m = &p->messages[i];
+    for (size_t i = 0; i < p->flight.count; i++) {
+        const struct gathered *m = &p->flight.messages[i];
         int64_t id = 0;
         int32_t part = 0;
 
@@ -243,23 +269,23 @@ static bool send_messages(struct put *p, struct pg_array ids)
     array_begin(&p->a1, DB_OID_INT8);
     array_begin(&p->a2, DB_OID_TIMESTAMPTZ);
     array_begin(&p->a3, DB_OID_TEXT);
-    for (size_t i = 0; i < p->count; i++) {
+    for (size_t i = 0; i < p->flight.count; i++) {
         int64_t id = 0;
 
         ASSERT(pg_array_int8(&ids, &id));
         array_int8(&p->a1, id);
-        array_time(&p->a2, p->messages[i].received);
+        array_time(&p->a2, p->flight.messages[i].received);
         /* All of an import have one, or none has. */
-        if (p->messages[i].uidl != NULL)
-            array_bytes(&p->a3, p->messages[i].uidl, strlen(p->messages[i].uidl));
+        if (p->flight.messages[i].uidl != NULL)
+            array_bytes(&p->a3, p->flight.messages[i].uidl, strlen(p->flight.messages[i].uidl));
     }
-    array_end(&p->a1, (uint32_t)p->count);
-    array_end(&p->a2, (uint32_t)p->count);
-    array_end(&p->a3, (uint32_t)p->count);
+    array_end(&p->a1, (uint32_t)p->flight.count);
+    array_end(&p->a2, (uint32_t)p->flight.count);
+    array_end(&p->a3, (uint32_t)p->flight.count);
     args_int(&a, p->mailbox);
     args_binary(&a, &p->a1);
     args_binary(&a, &p->a2);
-    if (p->messages[0].uidl != NULL)
+    if (p->flight.messages[0].uidl != NULL)
         args_binary(&a, &p->a3);
     else
         args_null(&a);
@@ -279,11 +305,12 @@ static bool send_note(struct put *p)
 static bool send_notes(struct put *p)
 {
     buf_clear(&p->a1);
-    for (size_t i = 0; i < p->count; i++)
-        buf_add(&p->a1, p->messages[i].digest, PUT_DIGEST);
+    for (size_t i = 0; i < p->flight.count; i++)
+        buf_add(&p->a1, p->flight.messages[i].digest, PUT_DIGEST);
     return send_note(p);
 }
 
+/* What is in flight, up to its commit. */
 static enum ctl_exit send_batch(struct put *p)
 {
     const struct args none = ARGS_NONE;
@@ -293,16 +320,13 @@ static enum ctl_exit send_batch(struct put *p)
     bool sent;
 
     arrays_of_contents(p);
-    end = ask_contents(p, &res, &ids, (uint32_t)p->count);
+    end = ask_contents(p, &res, &ids, (uint32_t)p->flight.count);
     if (end != CTL_DONE)
         return end;
     sent = send_parts(p, ids) && send_messages(p, ids) && send_notes(p) && send(p, "commit", &none) && PQpipelineSync(p->c->db) == 1;
     PQclear(res);
     if (!sent)
         return not_sent(p);
-    p->in_flight = true;
-    p->flight_messages = p->count;
-    p->flight_octets = buf_left(&p->octets);
     return CTL_DONE;
 }
 
@@ -314,20 +338,31 @@ static enum ctl_exit launch(struct put *p)
 {
     enum ctl_exit end = land(p);
 
-    if (end == CTL_DONE && p->count > 0)
-        end = send_batch(p);
-    forget_gathered(p);
+    struct batch empty = p->flight;
+
+    if (end == CTL_DONE && p->batch.count > 0) {
+        p->flight = p->batch;
+        p->batch = empty;
+        do
+            end = send_batch(p);
+        while (end != CTL_DONE && p->conflict);
+        p->in_flight = end == CTL_DONE;
+        if (!p->in_flight)
+            forget(&p->flight);
+    }
+    forget(&p->batch);
     return end;
 }
 
 enum ctl_exit put_small(struct put *p, struct span octets, const unsigned char digest[PUT_DIGEST], int64_t received, const char *uidl)
 {
-    struct gathered *m = &p->messages[p->count++];
+    struct batch *b = &p->batch;
+    struct gathered *m = &b->messages[b->count++];
 
-    *m = (struct gathered){ buf_left(&p->octets), octets.len, { 0 }, received, uidl != NULL ? mem_str(uidl) : NULL };
+    *m = (struct gathered){ buf_left(&b->octets), octets.len, { 0 }, received, uidl != NULL ? mem_str(uidl) : NULL };
     memcpy(m->digest, digest, PUT_DIGEST);
-    buf_add(&p->octets, octets.at, octets.len);
-    return p->count == PUT_BATCH_MESSAGES || buf_left(&p->octets) >= PUT_BATCH_OCTETS ? launch(p) : CTL_DONE;
+    buf_add(&b->octets, octets.at, octets.len);
+    return b->count == PUT_BATCH_MESSAGES || buf_left(&b->octets) >= PUT_BATCH_OCTETS ? launch(p) : CTL_DONE;
 }
 
 enum ctl_exit put_flush(struct put *p)
@@ -370,6 +405,11 @@ enum ctl_exit put_large_begin(struct put *p, uint64_t octets, const unsigned cha
     return CTL_DONE;
 }
 
+bool put_large_again(const struct put *p)
+{
+    return p->conflict;
+}
+
 /* Whole parts of what was gathered, or with `all` the last one too. */
 static enum ctl_exit large_parts(struct put *p, bool all)
 {
@@ -379,13 +419,13 @@ static enum ctl_exit large_parts(struct put *p, bool all)
     array_begin(&p->a1, DB_OID_INT8);
     array_begin(&p->a2, DB_OID_INT4);
     array_begin(&p->a3, DB_OID_BYTEA);
-    while (buf_left(&p->octets) >= PUT_PART || (all && buf_left(&p->octets) > 0)) {
-        size_t n = buf_left(&p->octets) < PUT_PART ? buf_left(&p->octets) : PUT_PART;
+    while (buf_left(&p->batch.octets) >= PUT_PART || (all && buf_left(&p->batch.octets) > 0)) {
+        size_t n = buf_left(&p->batch.octets) < PUT_PART ? buf_left(&p->batch.octets) : PUT_PART;
 
         array_int8(&p->a1, p->content);
         array_int4(&p->a2, p->part++);
-        array_bytes(&p->a3, buf_span(&p->octets).at, n);
-        buf_consume(&p->octets, n);
+        array_bytes(&p->a3, buf_span(&p->batch.octets).at, n);
+        buf_consume(&p->batch.octets, n);
         parts++;
     }
     array_end(&p->a1, parts);
@@ -405,15 +445,15 @@ enum ctl_exit put_large_data(struct put *p, const char *at, size_t len)
 {
     crypto_generichash_update(&p->hash, (const unsigned char *)at, len);
     p->came += len;
-    buf_add(&p->octets, at, len);
-    return buf_left(&p->octets) >= PUT_BATCH_OCTETS ? large_parts(p, false) : CTL_DONE;
+    buf_add(&p->batch.octets, at, len);
+    return buf_left(&p->batch.octets) >= PUT_BATCH_OCTETS ? large_parts(p, false) : CTL_DONE;
 }
 
 void put_large_abandon(struct put *p)
 {
     const struct args none = ARGS_NONE;
 
-    buf_clear(&p->octets);
+    buf_clear(&p->batch.octets);
     if (send(p, "rollback", &none) && PQpipelineSync(p->c->db) == 1)
         answers(p, 1, NULL);
 }
@@ -457,6 +497,7 @@ enum ctl_exit put_large_end(struct put *p, int64_t received, const char *uidl)
         return not_sent(p);
     end = answers(p, 3, NULL);
     if (end == CTL_DONE) {
+        p->tries = 0;
         p->stored++;
         p->stored_octets += p->came;
     }

@@ -14,11 +14,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "daemon/base/buf.h"
 #include "daemon/base/connect.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/num.h"
 #include "daemon/base/secret.h"
+#include "daemon/base/sql.h"
 
 enum {
     RECONNECT_MS = 1000,        /* least time between two attempts */
@@ -29,6 +31,7 @@ struct auth_db {
     char *conninfo;
     int schema_version;
     int64_t statement_ms;
+    char *first;                /* statements that a new connection begins with */
     const struct auth_db_statement *statements;
     size_t count;
     PGconn *conn;               /* NULL: not connected. Else the schema was right and the statements are prepared */
@@ -137,16 +140,14 @@ bool auth_db_is_no_text(const PGresult *result)
     return strncmp(sqlstate(result), "22", 2) == 0;
 }
 
-/* The schema is of the right version; and no statement of ours outlives those who wait for it. */
+/* The settings that we need, where no statement of ours outlives those who wait for it; and the schema is of the right version. */
 static enum auth_db_state check_schema(struct auth_db *db)
 {
-    char timeout[24], text[160];
-    const char *values[] = { timeout };
+    char text[160];
     uint64_t version = 0;
     enum auth_db_state state = AUTH_DB_UP;
 
-    snprintf(timeout, sizeof timeout, "%lld", (long long)db->statement_ms);
-    PGresult *result = auth_db_query(db, "select postern.schema_version(), set_config('statement_timeout', $1, false)", 1, values);
+    PGresult *result = wait_result(db, PQsendQuery(db->conn, db->first));
     if (result == NULL)
         return AUTH_DB_AWAY;
     if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1) {
@@ -220,6 +221,19 @@ bool auth_db_is_up(const struct auth_db *db)
     return db->conn != NULL;
 }
 
+/* Does it ask for a server that can be written to? */
+static bool wants_writable(const char *conninfo)
+{
+    PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+    bool found = false;
+
+    for (const PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++)
+        if (strcmp(o->keyword, "target_session_attrs") == 0 && o->val != NULL)
+            found = strcmp(o->val, "read-write") == 0 || strcmp(o->val, "primary") == 0;
+    PQconninfoFree(options);
+    return found;
+}
+
 struct auth_db *auth_db_new(const char *conninfo, int schema_version, int64_t statement_ms, const struct auth_db_statement *statements,
                             size_t count)
 {
@@ -230,6 +244,12 @@ struct auth_db *auth_db_new(const char *conninfo, int schema_version, int64_t st
     db->statement_ms = statement_ms;
     db->statements = statements;
     db->count = count;
+    char *settings = sql_settings(SQL_SERVES, (uint64_t)statement_ms, wants_writable(conninfo));
+    struct buf first = BUF_EMPTY;
+    buf_addf(&first, "%s; select postern.schema_version()", settings);
+    db->first = mem_strn(buf_span(&first).at, buf_span(&first).len);
+    buf_free(&first);
+    mem_free(settings);
     return db;
 }
 
@@ -244,15 +264,34 @@ void auth_db_free(struct auth_db **db)
     /* It may hold a password of the database's. */
     secret_wipe(d->conninfo, strlen(d->conninfo));
     mem_free(d->conninfo);
+    mem_free(d->first);
     mem_free(d);
+}
+
+/*
+ * Each is a transaction of its own, and one that gave way to another is rolled
+ * back: it is asked again, some times.
+ */
+static PGresult *ask(struct auth_db *db, const char *name, const char *sql, int n, const char *const *values)
+{
+    PGresult *result = NULL;
+
+    for (int tries = 0; db->conn != NULL && tries < SQL_TRIES; tries++) {
+        PQclear(result);
+        result = wait_result(db, name != NULL ? PQsendQueryPrepared(db->conn, name, n, values, NULL, NULL, 0)
+                                              : PQsendQueryParams(db->conn, sql, n, NULL, values, NULL, NULL, 0));
+        if (!sql_is_conflict(PQresultErrorField(result, PG_DIAG_SQLSTATE)))
+            break;
+    }
+    return result;
 }
 
 PGresult *auth_db_prepared(struct auth_db *db, const char *name, int n, const char *const *values)
 {
-    return db->conn != NULL ? wait_result(db, PQsendQueryPrepared(db->conn, name, n, values, NULL, NULL, 0)) : NULL;
+    return ask(db, name, NULL, n, values);
 }
 
 PGresult *auth_db_query(struct auth_db *db, const char *sql, int n, const char *const *values)
 {
-    return db->conn != NULL ? wait_result(db, PQsendQueryParams(db->conn, sql, n, NULL, values, NULL, NULL, 0)) : NULL;
+    return ask(db, NULL, sql, n, values);
 }

@@ -15,6 +15,7 @@
 #include "daemon/base/idmap.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/sql.h"
 #include "daemon/net/loop.h"
 #include "storage/listing.h"
 #include "storage/listing_cache.h"
@@ -32,6 +33,7 @@ enum { OUTCOME_LOCKED_AND_LISTED, OUTCOME_IN_USE, OUTCOME_NO_MAILBOX };
 
 static void ask_close(struct drop *drop);
 static void ask_open(struct drop *drop);
+static bool expunge_again(struct drop *drop);
 
 void drop_charge(struct drop *drop)
 {
@@ -102,6 +104,8 @@ static void close_answered(void *arg, enum db_status status, PGresult *res)
         }
         pg_break(drop->lane, "a maildrop could not be unlocked");
     }
+    if (status == DB_OK && opened && expunge_again(drop))
+        return;
     /* With the lane the lock has gone too: the end is as good, but who marked nothing was told nothing yet. */
     if (status == DB_LOST && opened && drop->marks == NULL)
         drop->status = DB_LOST;
@@ -477,6 +481,7 @@ static void expunge_answered(void *arg, enum db_status status, PGresult *res)
 
     drop_charge(drop);
     drop->status = status;
+    drop->conflict = status != DB_OK && sql_is_conflict(pg_sqlstate(drop->store->pg));
     if (status == DB_OK && (PQntuples(res) != 1 || !pg_get_int8(res, 0, COL_REMOVED, &removed) ||
                             !pg_get_int8(res, 0, COL_EXPUNGES_NOW, &expunges) || !pg_get_bool(res, 0, COL_DEFERRED, &deferred)))
         /* It is committed all the same; only the listing cannot be told of it, and the next login finds it outdated. */
@@ -498,7 +503,7 @@ static void expunge_answered(void *arg, enum db_status status, PGresult *res)
 }
 
 /* All in one statement, and the unlocking behind it in a transaction of its own: after the commit. */
-static void ask_expunge(struct drop *drop)
+static void ask_expunge(struct drop *drop, pg_answer *answer)
 {
     struct pg_args args = PG_ARGS_EMPTY;
     struct buf uids = BUF_EMPTY, retrieved = BUF_EMPTY;
@@ -506,15 +511,42 @@ static void ask_expunge(struct drop *drop)
     pg_arg_int8(&args, drop->mailbox);
     pg_arg_bytes(&args, marked_uids(drop, drop->marks, 1, drop->marked, &uids));
     session_args(drop, &args, &retrieved);
-    pg_ask(drop->store->pg, drop->lane, PG_EXPUNGE, &args, expunge_answered, drop);
+    pg_ask(drop->store->pg, drop->lane, PG_EXPUNGE, &args, answer, drop);
     buf_free(&uids);
     buf_free(&retrieved);
+}
+
+static void expunge_answered_again(void *arg, enum db_status status, PGresult *res)
+{
+    struct drop *drop = arg;
+
+    expunge_answered(drop, status, res);
+    /* Somebody else has the maildrop by now: of this deletion it is certain that nothing was done. */
+    if (status == DB_LOST && strcmp(pg_sqlstate(drop->store->pg), "PN423") == 0)
+        drop->status = DB_RETRY;
+    if (!expunge_again(drop))
+        finished(drop);
+}
+
+/*
+ * It was rolled back, as another transaction and this one were in each other's
+ * way. The unlocking behind it has been done by now; expunge() takes the lock
+ * once more for its own transaction, and removes nothing where somebody else
+ * has it. In this process nobody opens the maildrop before the drop has ended.
+ */
+static bool expunge_again(struct drop *drop)
+{
+    if (!drop->conflict || ++drop->expunge_tries >= SQL_TRIES || !pg_alive(drop->lane))
+        return false;
+    log_debug(drop->session, "mailbox=%lld: the deletion gave way to another transaction, and is tried again", (long long)drop->mailbox);
+    ask_expunge(drop, expunge_answered_again);
+    return true;
 }
 
 static void ask_end(struct drop *drop)
 {
     if (drop->marked > 0)
-        ask_expunge(drop);
+        ask_expunge(drop, expunge_answered);
     else if (drop->retrieved_count > 0)
         history_add(drop);
     ask_close(drop);

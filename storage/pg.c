@@ -11,6 +11,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/metrics.h"
+#include "daemon/base/sql.h"
 #include "daemon/net/loop.h"
 #include "storage/collation.h"
 #include "storage/conninfo.h"
@@ -355,11 +356,12 @@ enum db_status pg_error(struct pg *pg, const PGresult *res, const char *what)
         pg->errors_since = now;
         pg->errors = 0;
     }
-    enum db_status status = meaning(state);
+    const char *function = PQresultErrorField(res, PG_DIAG_SOURCE_FUNCTION);
+    enum db_status status = sql_cannot_load(function) ? DB_RETRY : meaning(state);
     metric_add(METRIC_SQL_ERRORS, 1);
     if (++pg->errors <= ERRORS_LOGGED)
-        log_error(NULL, "database statement=%s result=%s sqlstate=%s message=%s", what, db_status_name(status), state,
-                  log_text(span_str(message)).s);
+        log_error(NULL, "database statement=%s result=%s sqlstate=%s message=%s%s", what, db_status_name(status), state,
+                  log_text(span_str(message)).s, sql_advice(state, function));
     return status;
 }
 
@@ -385,13 +387,19 @@ struct pg *pg_new(struct loop *loop, const char *conninfo, enum pg_set set, size
     randombytes_buf(random, sizeof random);
     snprintf(pg->reply_channel, sizeof pg->reply_channel, "postern_reply_%s", sodium_bin2hex(hex, sizeof hex, random, sizeof random));
     pg->later_timer = timer_new(loop, answer_later, pg);
+    pg->away_timer = timer_new(loop, pg_away_due, pg);
     pg->count = lanes;
     pg->lanes = mem_array(lanes + 1, sizeof pg->lanes[0]);
     pg->aside = &pg->lanes[lanes];
     for (size_t i = 0; i < lanes + 1; i++) {
         pg->lanes[i].pg = pg;
         pg->lanes[i].number = (unsigned)i + 1;
+        pg->lanes[i].reserve = -1;
+        lane_reserve(&pg->lanes[i]);
     }
+    for (size_t i = 0; i < PG_SPARE; i++)
+        pg->spare[i] = -1;
+    pg_reserve(pg);
     for (size_t i = 0; i < lanes; i++)
         lane_start(&pg->lanes[i]);
     return pg;
@@ -416,6 +424,8 @@ void pg_free(struct pg **pgp)
     while (pg->later_count > 0)
         answer_later(pg);
     timer_free(&pg->later_timer);
+    timer_free(&pg->away_timer);
+    pg_use_reserve(pg);
     mem_free(pg->lanes);
     mem_free(pg->conninfo);
     mem_free(pg);

@@ -20,7 +20,6 @@
 #include "daemon/base/secret.h"
 #include "daemon/net/loop.h"
 #include "storage/conninfo.h"
-#include "storage/schema.h"
 
 enum {
     RETRY_FIRST_MS = 100,
@@ -83,8 +82,11 @@ static void close_connection(struct pg_lane *lane)
     PQfinish(lane->conn);
     lane->conn = NULL;
     lane->broken = false;
+    lane->parting[0] = '\0';
     lane->listens = false;
     lane->state = LANE_REST;
+    if (!lane->pg->freeing)
+        lane_reserve(lane);
 }
 
 /* The lane is gone, or an attempt failed: everybody is told, and after a pause it is tried again. */
@@ -95,8 +97,9 @@ static void lane_lose(struct pg_lane *lane, uint64_t pause)
 
     if (lane->state == LANE_CONNECT)
         log_debug(NULL, "database lane %u cannot connect: %s", lane->number, lane->why);
-    if (!lane->complained && !lane->pg->freeing)
-        log_error(NULL, "database lane %u %s: %s", lane->number, was_up ? "was lost" : "cannot be connected", lane->why);
+    /* An attempt that fails after a loss is no news, but where the server is there and says no. */
+    if ((!lane->complained || lane->state == LANE_SETUP) && !lane->pg->freeing)
+        lane->said |= pg_say_away(lane, was_up);
     lane->complained = true;
     lane->tried = true;
     lane->asked = (struct question_ring){ 0 };
@@ -118,13 +121,23 @@ static void lane_lose(struct pg_lane *lane, uint64_t pause)
     mem_free(asked.at);
 }
 
-static void lane_fail(struct pg_lane *lane, const char *why)
+void lane_fail(struct pg_lane *lane, const char *why)
 {
-    say_why(lane, why);
+    /* What the server said counts for more than that libpq found the connection closed. */
+    if (lane->state == LANE_SETUP || lane->state == LANE_UP)
+        lane_hear_parting(lane);
+    say_why(lane, lane->parting[0] != '\0' ? lane->parting : why);
     /* The pause is 0 after a time in which the lane was up. */
     lane->pause = lane->pause == 0 ? RETRY_FIRST_MS : lane->pause * 2;
     if (lane->pause > lane->pg->retry)
         lane->pause = lane->pg->retry;
+    lane_lose(lane, lane->pause);
+}
+
+void lane_give_up(struct pg_lane *lane, const char *why)
+{
+    say_why(lane, why);
+    lane->pause = lane->pg->retry;
     lane_lose(lane, lane->pause);
 }
 
@@ -140,7 +153,7 @@ void lane_break(struct pg_lane *lane, const char *why)
 /* ---- sending */
 
 /* Sends what libpq still has; true unless the connection failed. */
-static bool lane_flush(struct pg_lane *lane)
+bool lane_flush(struct pg_lane *lane)
 {
     int left = PQflush(lane->conn);
     if (left < 0)
@@ -240,6 +253,7 @@ static void keep_result(struct pg_lane *lane, PGresult *res, ExecStatusType kind
     } else {
         const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
         lane->status = pg_error(lane->pg, res, name);
+        lane_note_parting(lane, res);
         snprintf(lane->sqlstate, sizeof lane->sqlstate, "%s", state != NULL ? state : "");
     }
     PQclear(res);
@@ -324,136 +338,29 @@ static void lane_read(struct pg_lane *lane)
     }
     if (lane->listens)
         take_notifications(lane);
+    else if (!lane->broken && lane->asked.count == 0)
+        (void)PQisBusy(lane->conn);     /* has libpq look at what came: the server may say that it is going */
 }
 
-/* ---- set-up: one batch, one Sync */
+/* ---- connecting */
 
-enum { SETUP_SETTINGS, SETUP_VERSION, SETUP_PREPARE };
-
-/*
- * Room at both ends. libpq reads no more at once than its buffer has room for:
- * 16 KB, until a message comes that does not fit. One that does not comes here,
- * and from then on an answer of many messages takes a few reads (in place of
- * one, and one FIONREAD, for each). And the allocator of the database's process
- * gives its memory back to the system whenever a hundred KB are free, so after
- * each answer with messages, until it has once freed a large block: pages that
- * come anew took a quarter of the time of such a statement.
- */
-static const char make_room[] = "select repeat(' ', 100000), length(repeat(' ', 1000000))";
-
-/* What many sessions will need: see make_room, and each statement is parsed once. */
-static bool send_preparation(struct pg_lane *lane)
-{
-    bool maildrops = lane->pg->set == PG_MAILDROPS, sent = true;
-    int from = maildrops ? 0 : PG_DELIVERIES_START + 1;
-    int end = maildrops ? PG_MAILDROPS_END : PG_STATEMENTS;
-
-    if (maildrops)
-        sent = PQsendQueryParams(lane->conn, make_room, 0, NULL, NULL, NULL, NULL, 0);
-    for (int i = from; sent && i < end; i++) {
-        const struct statement *s = &pg_statement_table[i];
-        if (i != PG_COLLATION)
-            sent = PQsendPrepare(lane->conn, s->name, s->sql, s->arg_count, s->args);
-    }
-    return sent;
-}
-
-static void lane_setup(struct pg_lane *lane)
-{
-    char timeout[24];
-    const char *settings[] = { timeout };
-    bool sent = PQsetnonblocking(lane->conn, 1) == 0 && PQenterPipelineMode(lane->conn) == 1;
-
-    lane->state = LANE_SETUP;
-    lane->setup_step = SETUP_SETTINGS;
-    snprintf(timeout, sizeof timeout, "%llu", (unsigned long long)lane->pg->statement_timeout);
-    sent = sent && PQsendQueryParams(lane->conn, "select set_config('statement_timeout', $1, false)", 1, NULL, settings, NULL, NULL, 0) &&
-           PQsendQueryParams(lane->conn, "select postern.schema_version()", 0, NULL, NULL, NULL, NULL, 1);
-    if (!lane->pg->one_session)
-        sent = sent && send_preparation(lane);
-    if (!sent || !PQpipelineSync(lane->conn) || !lane_flush(lane))
-        lane_fail(lane, PQerrorMessage(lane->conn));
-}
-
-static void lane_is_up(struct pg_lane *lane)
+void lane_is_up(struct pg_lane *lane)
 {
     lane->state = LANE_UP;
     lane->tried = true;
     lane->pause = 0;
     lane->status = DB_OK;
     timer_set(lane->timer, WATCHDOG_MS);
-    if (lane->complained)
+    if (lane->said)
         log_info(NULL, "database lane %u is connected again", lane->number);
-    lane->complained = false;
+    lane->complained = lane->said = false;
     pg_lane_up(lane);
 }
 
-static void wrong_schema(struct pg_lane *lane, int version)
+static void on_notice(void *arg, const PGresult *res)
 {
-    say_why(lane, schema_advice(version));
-    pg_found_version(lane->pg, version);
-    lane->pause = lane->pg->retry;
-    lane_lose(lane, lane->pause);
-}
-
-/* One result of the set-up; false if the lane was given up. */
-static bool setup_result(struct pg_lane *lane, PGresult *res)
-{
-    bool going_on = true;
-
-    if (PQresultStatus(res) == PGRES_FATAL_ERROR) {
-        going_on = false;
-        if (lane->setup_step == SETUP_VERSION && schema_is_missing(PQresultErrorField(res, PG_DIAG_SQLSTATE)))
-            wrong_schema(lane, 0);
-        else
-            lane_fail(lane, PQresultErrorMessage(res));
-    } else if (lane->setup_step == SETUP_VERSION) {
-        int32_t version = 0;    /* null: the table is empty */
-        if (PQnfields(res) == 1 && PQntuples(res) == 1)
-            pg_get_int4(res, 0, 0, &version);
-        if (version != schema_wanted()) {
-            going_on = false;
-            wrong_schema(lane, version);
-        }
-    }
-    lane->setup_step++;
-    PQclear(res);
-    return going_on;
-}
-
-static void lane_read_setup(struct pg_lane *lane)
-{
-    bool ended = false;
-
-    if (!PQconsumeInput(lane->conn)) {
-        lane_fail(lane, PQerrorMessage(lane->conn));
-        return;
-    }
-    while (!PQisBusy(lane->conn)) {
-        PGresult *res = PQgetResult(lane->conn);
-        if (res == NULL) {
-            if (ended)
-                break;
-            ended = true;
-            continue;
-        }
-        ended = false;
-        if (PQresultStatus(res) == PGRES_PIPELINE_SYNC) {
-            PQclear(res);
-            lane_is_up(lane);
-            return;
-        }
-        if (!setup_result(lane, res))
-            return;
-    }
-}
-
-/* ---- connecting */
-
-static void ignore_notice(void *arg, const PGresult *res)
-{
-    /* libpq's own receiver writes to standard error, which may be the client. */
-    (void)arg;
+    /* libpq's own receiver writes to standard error, which may be the client. What ends an idle connection comes here, too. */
+    lane_note_parting(arg, res);
     log_debug(NULL, "database notice=%s", log_text(span_str(PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY))).s);
 }
 
@@ -478,7 +385,9 @@ static void lane_poll(struct pg_lane *lane)
 {
     /* libpq may close its socket here and open another under the same number. */
     watch_free(&lane->watch);
+    pg_use_reserve(lane->pg);
     PostgresPollingStatusType poll = PQconnectPoll(lane->conn);
+    pg_reserve(lane->pg);
     if (poll == PGRES_POLLING_FAILED) {
         lane_fail(lane, PQerrorMessage(lane->conn));
         return;
@@ -494,7 +403,10 @@ static void lane_connect(struct pg_lane *lane)
 {
     lane->state = LANE_CONNECT;
     char *conninfo = conninfo_rotate(lane->pg->conninfo, lane->first_host);
+    lane_use_reserve(lane);
+    pg_use_reserve(lane->pg);
     lane->conn = PQconnectStart(conninfo);
+    pg_reserve(lane->pg);
     secret_wipe(conninfo, strlen(conninfo));
     mem_free(conninfo);
     ASSERT(lane->conn != NULL);     /* out of memory */
@@ -502,7 +414,7 @@ static void lane_connect(struct pg_lane *lane)
         lane_fail(lane, PQerrorMessage(lane->conn));
         return;
     }
-    PQsetNoticeReceiver(lane->conn, ignore_notice, NULL);
+    PQsetNoticeReceiver(lane->conn, on_notice, lane);
     timer_set(lane->timer, connect_deadline(lane->conn));
     lane->watch = watch_new(lane->pg->loop, PQsocket(lane->conn), lane_event, lane);
     watch_set(lane->watch, LOOP_WRITE);
@@ -591,5 +503,6 @@ void lane_end(struct pg_lane *lane)
 {
     if (lane->state != LANE_REST)
         lane_lose(lane, lane->pg->retry);
+    lane_use_reserve(lane);
     timer_free(&lane->timer);
 }

@@ -14,6 +14,8 @@
 #include "daemon/base/buf.h"
 #include "daemon/base/connect.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/sql.h"
+#include "storage/conninfo.h"
 
 int schema_wanted(void)
 {

@@ -104,7 +104,8 @@ struct drop {
     struct drop *next_parked;
     unsigned char state;            /* enum drop_state */
     bool held;                      /* in store->held */
-    unsigned char close_tries;
+    unsigned char close_tries, expunge_tries;
+    bool conflict;                  /* the expunge was rolled back, and may be tried again */
     bool moving;                    /* aside.c: it must not end now; drop_finish() waits for drop_moved() */
 
     /* The one who waits: for the opening (opened) or the end (done). */

@@ -333,15 +333,15 @@ class Accounts(Base):
         self.assertIn(name, [m['address'] for m in self.json('mailbox', 'list')])
         self.ctl('mailbox', 'remove', name)
 
-    def test_read_only_database(self):
-        self.sql('alter database %s set default_transaction_read_only = on' % self.database)
+    def test_settings_of_the_database(self):
+        """What a database sets for its sessions is not for us; and a lock that is held is waited for."""
+        for setting in ('default_transaction_read_only = on', "default_transaction_isolation = 'serializable'", "lock_timeout = '1ms'"):
+            pg.sql('postgres', 'alter database %s set %s' % (self.database, setting))
         try:
-            self.assertIn('read-only', self.err('tenant', 'add', 'ro'))
-            self.ctl('tenant', 'list')
+            self.ctl('tenant', 'add', 'ro')
+            self.ctl('tenant', 'remove', 'ro')
         finally:
-            pg.sql('postgres', 'alter database %s reset default_transaction_read_only' % self.database)
-        self.ctl('tenant', 'add', 'ro')
-        self.ctl('tenant', 'remove', 'ro')
+            pg.sql('postgres', 'alter database %s reset all' % self.database)
 
     def test_held_maildrop(self):
         address = self.mailbox('held')

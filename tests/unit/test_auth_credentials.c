@@ -66,7 +66,7 @@ static int setup(void **state)
         " trace text default 'f', expire text, domain_sessions text, tenant_sessions text, guessed_ms text default '0',"
         " known text default 'f', known_today text default 'f', version text default '1', proof text default '0')");
     sql("drop function " LOGIN);
-    sql("create function " LOGIN " returns setof odd language plpgsql security definer as $$begin"
+    sql("create function " LOGIN " returns setof odd language plpgsql security definer set search_path = public, pg_temp as $$begin"
         " if $1 = 'no-such-character@odd.example' then raise 'no' using errcode = '22021'; end if;"
         " if $1 = 'slow@odd.example' then perform pg_sleep(60); end if;"
         " if $1 = 'stop@odd.example' then perform pg_terminate_backend(pg_backend_pid()); end if;"

@@ -1,0 +1,52 @@
+/*
+ * sql.h - what all connections to the database have in common, whoever makes
+ * them: the settings that they ask for, and what an error of the server means
+ * for them. Texts only; libpq is its callers' business.
+ */
+#ifndef POSTERN_BASE_SQL_H
+#define POSTERN_BASE_SQL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum sql_program {
+    SQL_SERVES,     /* worker, auth helper, a session under inetd */
+    SQL_TOOL,       /* posternctl */
+};
+
+/*
+ * One statement without parameters, to mem_free(), that sets for this session
+ * what sql_settings.def lists, and statement_timeout (milliseconds, 0: none).
+ * To be sent first on each new connection. may_be_read_only: whoever connects
+ * has asked for a server that can be written to, so one that is told not to
+ * write (default_transaction_read_only) is taken for one that cannot.
+ */
+char *sql_settings(enum sql_program program, uint64_t statement_timeout, bool may_be_read_only);
+
+/*
+ * A deadlock or a serialization failure: the transaction was rolled back, that
+ * is certain, and once more it may succeed. sqlstate may be NULL.
+ */
+bool sql_is_conflict(const char *sqlstate);
+/* How often such a transaction is tried in all. */
+enum { SQL_TRIES = 3 };
+
+/* Does the server end the connection for a reason that it names: shutdown, an operator, a time-out, no room for it? */
+bool sql_ends_connection(const char *sqlstate);
+
+/*
+ * What an operator is to do about an error whose message does not tell: static,
+ * begins with "; ". Empty where there is nothing to add. function: the C function of the
+ * server (PG_DIAG_SOURCE_FUNCTION). Either may be NULL.
+ */
+const char *sql_advice(const char *sqlstate, const char *function);
+/* Waiting, or a restart of the database, mends it: PostgreSQL could not load code of its own. */
+bool sql_cannot_load(const char *function);
+
+/* What to say of a connection pooler that gives each transaction another connection. */
+#define SQL_POOLER_ADVICE \
+    "a connection pooler that shares connections between transactions (as PgBouncer with pool_mode = transaction) is between " \
+    "Postern and the database; the lock of a maildrop belongs to a connection, so let `database` name PostgreSQL itself " \
+    "(for posternd --inetd a pooler with pool_mode = session is possible)"
+
+#endif
