@@ -25,6 +25,7 @@
 #include "daemon/handover.h"
 #include "daemon/inetd.h"
 #include "daemon/master.h"
+#include "daemon/probe.h"
 #include "daemon/sd.h"
 #include "daemon/stdio.h"
 
@@ -57,6 +58,18 @@ static void print_end(void *arg, bool over, const char *text)
     printf("%s: %s: %s\n", (const char *)arg, over ? "error" : "warning", text);
 }
 
+/* What would keep us from starting. A database that is away would not. */
+static int check_database(struct config *config, const char *file)
+{
+    char *text = NULL;
+    int outcome = probe_schema(config, &text);
+
+    if (outcome == 0)
+        config_print_problem(stdout, file, 0, text);
+    mem_drop(&text);
+    return outcome == 0;
+}
+
 static int check(const struct flags *f)
 {
     struct tls_ends ends = TLS_ENDS_NONE;
@@ -69,6 +82,8 @@ static int check(const struct flags *f)
     certs_ends(config, &ends);
     tls_ends_tell(&ends, (int64_t)time(NULL), config->tls.tls_warn_before / 1000, print_end, (void *)(uintptr_t)f->file);
     tls_ends_free(&ends);
+    if (problems == 0 && !f->inetd)
+        problems = check_database(config, f->file);
     config_free(&config);
     if (problems == 0)
         printf("%s: ok\n", f->file);

@@ -15,7 +15,7 @@
 #include "daemon/base/connect.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/sql.h"
-#include "storage/conninfo.h"
+#include "storage/pooler.h"
 
 int schema_wanted(void)
 {
@@ -76,6 +76,11 @@ int schema_probe(const char *conninfo, char **text_r)
         *text_r = first_line("the database cannot be reached: ", PQerrorMessage(conn));
         PQfinish(conn);
         return -1;
+    }
+    if (pooler_shares(conn, conninfo)) {
+        *text_r = mem_str(SQL_POOLER_ADVICE);
+        PQfinish(conn);
+        return 0;
     }
     PGresult *res = PQexec(conn, "select postern.schema_version()");
     int found = found_version(res);

@@ -29,8 +29,9 @@ const char *schema_advice(int found);
 bool schema_is_missing(const char *sqlstate);
 
 /*
- * Blocking: can this role reach the database, and does it have the right
- * schema? 1 yes; 0 the schema is wrong; -1 the database cannot be reached.
+ * Blocking: can this role reach the database, without a pooler that shares
+ * connections between transactions, and does it have the right schema? 1 yes;
+ * 0 no, an operator has to act; -1 the database cannot be reached.
  * *text_r, to mem_free(), says what and which command mends it.
  */
 int schema_probe(const char *conninfo, char **text_r);
