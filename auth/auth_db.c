@@ -25,6 +25,7 @@
 enum {
     RECONNECT_MS = 1000,        /* least time between two attempts */
     COMPLAIN_MS = 60000,        /* and between two lines about it */
+    COMPLAINT_SIZE = 1024,
 };
 
 struct auth_db {
@@ -128,8 +129,13 @@ static bool is_behind(const char *state)
 
 enum auth_db_state auth_db_failed(struct auth_db *db, const char *what, const PGresult *result)
 {
+    const char *message = PQresultErrorMessage(result);
+    const char *advice = sql_advice(sqlstate(result), PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION));
+    char text[COMPLAINT_SIZE];
+
     db->broken = is_broken(sqlstate(result));
-    complain(db, what, PQresultErrorMessage(result));
+    snprintf(text, sizeof text, "%.*s%s", (int)strcspn(message, "\n"), message, advice);
+    complain(db, what, text);
     if (!is_behind(sqlstate(result)) || PQstatus(db->conn) != CONNECTION_OK)
         disconnect(db);
     return db->broken ? AUTH_DB_BROKEN : AUTH_DB_AWAY;

@@ -1,5 +1,4 @@
 """PostgreSQL's package is upgraded under the running server: files of the new one, a process of the old one."""
-import pathlib
 import shutil
 import subprocess
 import unittest
@@ -24,7 +23,6 @@ class Libraries(unittest.TestCase):
         shutil.copytree(server, copy, ignore=shutil.ignore_patterns("bitcode", "llvmjit*"))
         (top / "share").mkdir()
         (top / "share/postgresql").symlink_to("/usr/share/postgresql")
-        self.addCleanup(shutil.rmtree, top, ignore_errors=True)
         self.site.pg_stop()
         self.site.lab.pg_bin = lambda name: copy / "bin" / name
         self.site.lab.pg_start()
