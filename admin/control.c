@@ -119,8 +119,10 @@ static enum ctl_exit simple(const struct ctl *c, const char *command)
     enum ctl_exit end = control_ask(c, command, &answer);
 
     if (end == CTL_DONE && answer.data != NULL && strncmp(answer.data, "OK ", 3) == 0) {
-        out_text(stdout, strtok(answer.data + 3, "\n"), 0);
-        putchar('\n');
+        for (char *line = strtok(answer.data + 3, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+            out_text(stdout, line, 0);
+            putchar('\n');
+        }
     }
     buf_free(&answer);
     return end;

@@ -7,6 +7,7 @@
 #include "auth/helper.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 
 #include "auth/account.h"
@@ -16,6 +17,8 @@
 #include "daemon/base/log.h"
 #include "daemon/base/secret.h"
 #include "daemon/net/peer.h"
+
+enum { LOG_MS = 500, LOG_READ_MS = 10 };    /* between attempts to write: nobody reads the log; somebody does, and slowly */
 
 static const char *const verdict_names[] = {
     [AUTH_OK] = "ok", [AUTH_REFUSED] = "refused", [AUTH_UNAVAILABLE] = "unavailable", [AUTH_BROKEN] = "broken",
@@ -94,6 +97,21 @@ static bool serve_exchange(int fd, struct accounts *accounts, struct exchanges *
     return true;
 }
 
+/* While the log has not taken all, the next request is waited for a moment at a time. */
+static void await_request(int fd)
+{
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+
+    int ms = LOG_MS;
+
+    while (!log_flush() && poll(&p, 1, ms) == 0) {
+        size_t before = log_waiting();
+
+        (void)log_flush();
+        ms = log_waiting() < before ? LOG_READ_MS : LOG_MS;
+    }
+}
+
 int auth_helper_run(int fd, const char *conninfo, const struct auth_settings *settings, int schema_version, int proven)
 {
     unsigned char data[PEER_MAX];
@@ -105,6 +123,7 @@ int auth_helper_run(int fd, const char *conninfo, const struct auth_settings *se
     struct accounts *accounts = accounts_new(conninfo, settings, schema_version, proven);
     struct exchanges *exchanges = exchanges_new(accounts, settings);
     while (sane) {
+        await_request(fd);
         long len = peer_receive_blocking(fd, data, sizeof data);
         if (len < 0 && errno == EINTR)
             continue;

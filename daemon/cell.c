@@ -82,7 +82,9 @@ pid_t cell_fork_helper(struct config *config, const char *number, int fd, int pr
     signal(SIGUSR2, SIG_IGN);
     unblock_signals();
     sandbox_enter(SANDBOX_HELPER, config);
-    _exit(auth_helper_run(fd, config->conninfo_auth, &config->auth, schema_wanted(), proven));
+    int status = auth_helper_run(fd, config->conninfo_auth, &config->auth, schema_wanted(), proven);
+    log_finish();
+    _exit(status);
 }
 
 static pid_t fork_worker(struct cell *cell, const struct cell_plan *plan, const int *auth, int orders)
@@ -119,7 +121,9 @@ static pid_t fork_worker(struct cell *cell, const struct cell_plan *plan, const 
     config_forget_auth(plan->config);
     metrics_use(number);
     metrics_sit(seat);
-    _exit(worker_run(plan->config, sockets, auth, auth_count, &shared, orders));
+    int status = worker_run(plan->config, sockets, auth, auth_count, &shared, orders);
+    log_finish();
+    _exit(status);
 }
 
 /* --------------------------------------------------------------- the cell */

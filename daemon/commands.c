@@ -50,6 +50,8 @@ static void command_reload(struct master *m, int fd, char **words, size_t count)
     (void)count;
     if (master_reload(m)) {
         operator_sayf(fd, "OK reloaded, %u cells with the new configuration", m->slot_count);
+        if (m->told.len > 0)
+            operator_say(fd, m->told.data, m->told.len);
         return;
     }
     operator_sayf(fd, "ERR the old configuration stays");

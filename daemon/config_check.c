@@ -101,8 +101,11 @@ static void check_log(struct config *c, unsigned flags, struct config_report *r)
     if (strcmp(target, "stderr") == 0) {
         if (flags & CONFIG_DETACHED)
             problemf(r, 0, "log: \"stderr\" goes with posternd --foreground only");
+    } else if (strncmp(target, "syslog:/", 8) == 0) {
+        if (strlen(target + 7) >= sizeof ((struct sockaddr_un *)NULL)->sun_path)
+            problemf(r, 0, "log: the path of a unix socket has at most %zu octets", sizeof ((struct sockaddr_un *)NULL)->sun_path - 1);
     } else if (strcmp(target, "syslog") != 0 && target[0] != '/') {
-        problemf(r, 0, "log: \"%s\" is not \"syslog\", \"stderr\" or an absolute path", target);
+        problemf(r, 0, "log: \"%s\" is not \"syslog\", \"syslog:/PATH\", \"stderr\" or an absolute path", target);
     }
 
     c->log_level = LOG_LEVEL_INFO;

@@ -111,10 +111,14 @@ static int one_session(const struct flags *f)
 
     if (stdio_take(fds) < 0)
         return EXIT_FAILURE;
-    if (!f->wrong)
-        return inetd_run(f->file, f->lmtp, fds[0], fds[1], f->tls);
+    if (!f->wrong) {
+        int status = inetd_run(f->file, f->lmtp, fds[0], fds[1], f->tls);
+        log_finish();
+        return status;
+    }
     log_open("syslog", LOG_LEVEL_INFO, "posternd", &why);
     log_error(NULL, "unknown option, or too many arguments");
+    log_finish();
     if (!f->tls)
         inetd_refuse(fds[1], f->lmtp ? "421 4.3.5 this server is started in a wrong way\r\n"
                                      : "-ERR [SYS/PERM] this server is started in a wrong way\r\n");

@@ -47,8 +47,12 @@ enum {
     KILL_MS = 5000,             /* after drain_time, for what is left */
     LOGINS = 1 << 16,           /* slots of the table for LOGIN-DELAY: 1 MiB */
     LOOK_MS = 50,               /* between looks whether all cells serve, in an upgrade */
+    LOG_MS = 200,               /* between attempts to write what the log has not taken */
     SPARE_DESCRIPTORS = 64,     /* of a worker, beside sessions, lanes and helpers */
 };
+
+/* Nobody reads the log who could be told this by the log. */
+#define NO_LOG_DAEMON "no log daemon listens at %s: log lines are dropped until one does; set log to \"stderr\" or a file"
 
 uint64_t master_now(void)
 {
@@ -167,6 +171,8 @@ static bool reload_config(struct master *m)
             log_warning(NULL, "could not write pid_file %s: %s", config->daemon.pid_file, strerror(errno));
         pid_file_remove(m->config->daemon.pid_file);
     }
+    if (log_unreached() != NULL)
+        buf_addf(&m->told, NO_LOG_DAEMON "\n", log_unreached());
     sockets_free(&m->sockets, sockets);
     m->sockets = sockets;
     config_free(&m->config);
@@ -288,6 +294,7 @@ static uint64_t next_deadline(const struct master *m)
         m->close_at, m->ping_at, m->look_at, m->metrics_at, m->successor.kill_at, operator_deadline(m->operators),
         m->stopping ? NEVER : m->ends_at,
         m->predecessor >= 0 ? master_now() + LOOK_MS : NEVER,
+        log_flush() ? NEVER : master_now() + LOG_MS,
     };
 
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
@@ -378,7 +385,7 @@ static void tell(const struct master *m, bool is_error, const char *fmt, ...)
     va_end(ap);
     if (!m->start->no_stderr)
         fprintf(stderr, "posternd: %s\n", text);
-    if (log_descriptor() == STDERR_FILENO)
+    if (log_is_stderr())
         return;
     if (is_error)
         log_error(NULL, "%s", text);
@@ -400,6 +407,8 @@ static bool first_config(struct master *m)
         tell(m, true, "could not open the log %s: %s", m->config->daemon.log, why);
         return false;
     }
+    if (log_unreached() != NULL)
+        tell(m, false, NO_LOG_DAEMON, log_unreached());
     return true;
 }
 
@@ -453,7 +462,7 @@ static bool settle(struct master *m, int background, int *signals_r)
 
     m->logins = recent_new(LOGINS);
     m->limits = limits_new();
-    if (m->logins == NULL || m->limits == NULL || !metrics_share() || !log_share_level() || !collation_share()) {
+    if (m->logins == NULL || m->limits == NULL || !metrics_share() || !log_share() || !collation_share()) {
         tell(m, true, "could not share memory: %s", strerror(errno));
         return false;
     }
@@ -536,6 +545,7 @@ int master_run(const struct master_start *start)
         supervise(&m, signals);
         log_info(NULL, "posternd has stopped");
         pid_file_remove(m.config->daemon.pid_file);
+        log_finish();
     }
     if (m.metrics_listen != NULL)
         master_metrics_stop(&m);

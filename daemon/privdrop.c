@@ -29,6 +29,7 @@ static void give_up(const char *what, const char *which) __attribute__((noreturn
 static void give_up(const char *what, const char *which)
 {
     log_error(NULL, "could not %s %s: %s", what, which, strerror(errno));
+    log_finish();
     _exit(EXIT_FAILURE);
 }
 
@@ -48,7 +49,7 @@ static void close_others(const struct process_role *role)
 
     if (n > 0)
         memcpy(keep, role->keep, n * sizeof *keep);
-    if (log_descriptor() > 2)
+    if (log_descriptor() >= 0)
         keep[n++] = log_descriptor();
     qsort(keep, n, sizeof *keep, by_number);
     for (size_t i = 0; i < n; i++) {
@@ -59,9 +60,8 @@ static void close_others(const struct process_role *role)
     }
     close_range(from, ~0U, 0);
     mem_free(keep);
-    /* The C library's descriptor for syslog went too, and it would go on writing to that number, whatever is there by then. */
-    if (log_descriptor() < 0)
-        log_open("syslog", log_level_now(), role->ident, &(const char *){ NULL });
+    /* The descriptor for syslog went too: lines of several processes must not wait for each other's. */
+    log_forked();
 }
 
 /* Supplementary groups are kept: the passfile of a role may be readable by one. */

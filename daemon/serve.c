@@ -19,6 +19,35 @@ static void helper_lost(void *arg)
     log_debug(NULL, "an auth helper has gone");
 }
 
+enum { LOG_FIRST_MS = 10, LOG_MOST_MS = 500 };
+
+static void log_again(void *arg)
+{
+    struct serve *s = arg;
+    size_t before = log_waiting();
+
+    if (log_flush()) {
+        s->log_pause = 0;
+        return;
+    }
+    if (log_waiting() < before)
+        s->log_pause = LOG_FIRST_MS;
+    else
+        s->log_pause = s->log_pause * 2 < LOG_MOST_MS ? s->log_pause * 2 : LOG_MOST_MS;
+    timer_set(s->log_timer, s->log_pause);
+}
+
+/* A log daemon that was busy for a moment has time soon; for one that has stopped, twice a second is enough. */
+static void log_waits(void *arg)
+{
+    struct serve *s = arg;
+
+    if (s->log_pause > 0)
+        return;
+    s->log_pause = LOG_FIRST_MS;
+    timer_set(s->log_timer, s->log_pause);
+}
+
 static void start_pop3(struct serve *s, const struct config *config, const int *auth, size_t auth_count,
                  const struct serve_shared *shared, const struct serve_calls *calls)
 {
@@ -55,6 +84,8 @@ void serve_start(struct serve *s, const struct config *config, unsigned what, co
                  const struct serve_shared *shared, const struct serve_calls *calls)
 {
     *s = (struct serve){ .loop = loop_new(), .lanes = (size_t)config->storage.database_lanes };
+    s->log_timer = timer_new(s->loop, log_again, s);
+    log_when_waiting(log_waits, s);
     if (what & SERVE_POP3)
         start_pop3(s, config, auth, auth_count, shared, calls);
     if (what & SERVE_LMTP)
@@ -85,6 +116,8 @@ void serve_measure(const struct serve *s)
 
 void serve_stop(struct serve *s)
 {
+    log_when_waiting(NULL, NULL);
+    timer_free(&s->log_timer);
     lmtp_service_free(&s->lmtp);
     deliver_free(&s->deliver);
     if (s->pop3 == NULL) {

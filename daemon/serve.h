@@ -25,6 +25,8 @@ struct serve {
     struct pop3_service *pop3;      /* NULL: not served */
     struct deliver *deliver;
     struct lmtp_service *lmtp;      /* NULL: not served */
+    struct timer *log_timer;        /* runs while lines of the log wait */
+    uint64_t log_pause;
 };
 
 enum { SERVE_POP3 = 1, SERVE_LMTP = 2 };

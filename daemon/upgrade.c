@@ -212,6 +212,7 @@ void upgrade_settled(struct master *m)
     m->predecessor = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
     (void)dup2(h->errors, STDERR_FILENO);
     close(h->errors);
+    log_stderr_moved();
     m->serve_by = master_now() + START_MS / 4;
 }
 

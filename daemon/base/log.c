@@ -1,32 +1,43 @@
 /*
- * log.c - where lines go and what a line looks like. Owns the one log target
- * of the process. Must never allocate (it reports that memory is out) and, in
- * syslog mode, never write to a descriptor of its own: under inetd 0 to 2 are
- * the client.
+ * log.c - what a line looks like, which ones are wanted, and what became of
+ * those that could not be written. Must never allocate (it reports that memory
+ * is out), nor wait for whoever reads the log: lines that find no room are
+ * dropped and counted, and the first one that does says how many they were.
  */
 #include "daemon/base/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE_MAX_OCTETS = 2048, QUOTED_MAX = 200, BY_SYSLOG = -1 };
+#include "daemon/base/log_sink.h"
+#include "daemon/base/metrics.h"
 
+enum { QUOTED_MAX = 200, END_MS = 500 };
+
+/* Of one process, or of all; one that was taken over may write anything there. */
+struct shared {
+    _Atomic int level;
+    _Atomic uint64_t dropped;   /* lines, which no line has told of yet */
+};
+
+static struct shared own = { .level = LOG_LEVEL_INFO };
 static struct {
-    int fd;                 /* or BY_SYSLOG */
-    bool ours;              /* fd was opened here */
-    _Atomic int own_level;
-    _Atomic int *level;     /* own_level, or shared; a process that was taken over may write anything there */
-    char ident[64];         /* openlog() keeps the pointer */
-    time_t second;          /* what `stamp` says; gmtime_r() once a second is enough */
+    struct shared *shared;
+    char ident[64];
+    time_t second;          /* what `stamp` says; to break it down once a second is enough */
+    bool local;             /* `stamp` is as syslog wants it */
     char stamp[32];
-} target = { .fd = STDERR_FILENO, .own_level = LOG_LEVEL_INFO, .level = &target.own_level, .ident = "postern", .second = -1 };
+    bool dropping;          /* since a line of ours was dropped: the next one that is taken tells of it */
+    void (*waits)(void *arg);
+    void *waits_arg;
+} target = { .shared = &own, .ident = "postern", .second = -1 };
 
 static void copy_ident(const char *ident)
 {
@@ -35,49 +46,37 @@ static void copy_ident(const char *ident)
     target.ident[len] = '\0';
 }
 
-static int open_file(const char *path)
+static void count_dropped(size_t lines)
 {
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
-    if (fd < 0 || fd > STDERR_FILENO)
-        return fd;
-    /* A number of 0 to 2 is somebody's standard input or output sooner or later. */
-    int higher = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    int why = errno;
-    close(fd);
-    errno = why;
-    return higher;
+    target.dropping = true;
+    atomic_fetch_add_explicit(&target.shared->dropped, lines, memory_order_relaxed);
+    metric_add(METRIC_LOG_DROPPED, lines);
 }
 
 bool log_open(const char *where, enum log_level level, const char *ident, const char **error_r)
 {
-    int fd = STDERR_FILENO;
-    bool ours = false;
+    size_t lost;
 
-    if (strcmp(where, "syslog") == 0) {
-        fd = BY_SYSLOG;
-    } else if (strcmp(where, "stderr") != 0) {
-        if (where[0] != '/') {
-            *error_r = "must be syslog, stderr or an absolute path";
-            return false;
-        }
-        fd = open_file(where);
-        if (fd < 0) {
-            *error_r = strerror(errno);
-            return false;
-        }
-        ours = true;
-    }
-    if (target.ours)
-        close(target.fd);
-    if (target.fd == BY_SYSLOG)
-        closelog();
-    target.fd = fd;
-    target.ours = ours;
+    if (!log_sink_open(where, &lost, error_r))
+        return false;
+    target.second = -1;
     log_set_level(level);
     copy_ident(ident);
-    if (fd == BY_SYSLOG)    /* at once: after chroot() the socket is out of reach */
-        openlog(target.ident, LOG_PID | LOG_NDELAY, LOG_MAIL);
+    if (lost > 0)
+        count_dropped(lost);
     return true;
+}
+
+void log_stderr_moved(void)
+{
+    log_sink_stderr_moved();
+}
+
+void log_forked(void)
+{
+    target.waits = NULL;
+    target.dropping = false;
+    log_sink_forked();
 }
 
 void log_set_ident(const char *ident)
@@ -87,48 +86,139 @@ void log_set_ident(const char *ident)
 
 void log_set_level(enum log_level level)
 {
-    atomic_store_explicit(target.level, (int)level, memory_order_relaxed);
+    atomic_store_explicit(&target.shared->level, (int)level, memory_order_relaxed);
 }
 
-bool log_share_level(void)
+bool log_share(void)
 {
-    _Atomic int *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct shared *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     if (shared == MAP_FAILED)
         return false;
-    atomic_store(shared, atomic_load(target.level));
-    target.level = shared;
+    atomic_store(&shared->level, atomic_load(&target.shared->level));
+    atomic_store(&shared->dropped, atomic_load(&target.shared->dropped));
+    target.shared = shared;
     return true;
 }
 
 enum log_level log_level_now(void)
 {
-    return (enum log_level)atomic_load_explicit(target.level, memory_order_relaxed);
+    return (enum log_level)atomic_load_explicit(&target.shared->level, memory_order_relaxed);
 }
 
 bool log_wants(enum log_level level)
 {
-    return (int)level <= atomic_load_explicit(target.level, memory_order_relaxed);
+    return (int)level <= atomic_load_explicit(&target.shared->level, memory_order_relaxed);
 }
 
 int log_descriptor(void)
 {
-    return target.fd;
+    return log_sink_descriptor();
 }
 
-/* "2026-11-22T21:30:00.123Z posternd[42]: " */
-static size_t line_head(char *out, size_t size)
+bool log_is_stderr(void)
 {
+    return log_sink_is_stderr();
+}
+
+const char *log_unreached(void)
+{
+    return log_sink_reached() ? NULL : log_sink_name();
+}
+
+void log_when_waiting(void (*waits)(void *arg), void *arg)
+{
+    target.waits = waits;
+    target.waits_arg = arg;
+}
+
+/* "2026-11-22T21:30:00.123Z posternd[42]: "; in syslog's local form "<22>Nov 22 22:30:00 posternd[42]: " */
+static size_t line_head(enum log_level level, char *out, size_t size)
+{
+    static const int priority[] = { LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
+    static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+    bool local = log_sink_is_syslog();
     struct timespec now;
+    int n;
+
     clock_gettime(CLOCK_REALTIME, &now);
-    if (now.tv_sec != target.second) {
+    if (now.tv_sec != target.second || local != target.local) {
         struct tm tm;
-        gmtime_r(&now.tv_sec, &tm);
-        strftime(target.stamp, sizeof target.stamp, "%Y-%m-%dT%H:%M:%S", &tm);
+
+        if (local) {
+            localtime_r(&now.tv_sec, &tm);
+            snprintf(target.stamp, sizeof target.stamp, "%s %2d %02d:%02d:%02d", months[tm.tm_mon % 12], tm.tm_mday, tm.tm_hour,
+                     tm.tm_min, tm.tm_sec);
+        } else {
+            gmtime_r(&now.tv_sec, &tm);
+            strftime(target.stamp, sizeof target.stamp, "%Y-%m-%dT%H:%M:%S", &tm);
+        }
         target.second = now.tv_sec;
+        target.local = local;
     }
-    int n = snprintf(out, size, "%s.%03dZ %s[%ld]: ", target.stamp, (int)(now.tv_nsec / 1000000), target.ident, (long)getpid());
+    if (local)
+        n = snprintf(out, size, "<%d>%s %s[%ld]: ", LOG_MAIL | priority[level], target.stamp, target.ident, (long)getpid());
+    else
+        n = snprintf(out, size, "%s.%03dZ %s[%ld]: ", target.stamp, (int)(now.tv_nsec / 1000000), target.ident, (long)getpid());
     return n > 0 ? (size_t)n : 0;
+}
+
+/* There is room for the octet that ends it. */
+static bool put(char *out, size_t len, bool now)
+{
+    out[len] = log_sink_is_syslog() ? '\0' : '\n';
+    return log_sink_put(out, len + 1, now);
+}
+
+/*
+ * What all processes have dropped is told by the first one whose lines are
+ * taken: who dropped them may have ended. False: this one has dropped some, and
+ * nothing is taken yet; its next line is to stand behind that which tells.
+ */
+static bool tell_dropped(void)
+{
+    char out[LOG_LINE_OCTETS];
+    uint64_t dropped = 0;
+    size_t len;
+    int n;
+
+    if (atomic_load_explicit(&target.shared->dropped, memory_order_relaxed) == 0)
+        return true;
+    if (!log_sink_flush())
+        return !target.dropping;
+    dropped = atomic_exchange(&target.shared->dropped, 0);
+    if (dropped == 0)       /* another process was faster */
+        return true;
+    len = line_head(LOG_LEVEL_WARNING, out, sizeof out);
+    n = snprintf(out + len, sizeof out - len, "the log takes lines again: %llu lines were dropped", (unsigned long long)dropped);
+    if (!put(out, len + (n > 0 ? (size_t)n : 0), true)) {
+        atomic_fetch_add(&target.shared->dropped, dropped);
+        return !target.dropping;
+    }
+    target.dropping = false;
+    return true;
+}
+
+bool log_flush(void)
+{
+    return log_sink_flush() && tell_dropped() && log_sink_flush();
+}
+
+size_t log_waiting(void)
+{
+    return log_sink_waiting();
+}
+
+void log_finish(void)
+{
+    if (log_flush())
+        return;
+    log_sink_wait(END_MS);
+    if (log_flush())
+        return;
+    size_t lines = log_sink_give_up();
+    if (lines > 0)
+        count_dropped(lines);
 }
 
 static void line(enum log_level level, const char *session, const char *fmt, va_list args)
@@ -136,16 +226,14 @@ static void line(enum log_level level, const char *session, const char *fmt, va_
 
 static void line(enum log_level level, const char *session, const char *fmt, va_list args)
 {
-    static const int priority[] = { LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
-    char out[LINE_MAX_OCTETS];
+    char out[LOG_LINE_OCTETS];
     const size_t end = sizeof out - 1;      /* the last octet is for the line feed */
     size_t len = 0;
     int kept_errno = errno;
 
     if (!log_wants(level))
         return;
-    if (target.fd != BY_SYSLOG)
-        len = line_head(out, end);
+    len = line_head(level, out, end);
     size_t text = len;
     if (session != NULL) {
         int n = snprintf(out + len, end - len, "%s ", session);
@@ -165,15 +253,10 @@ static void line(enum log_level level, const char *session, const char *fmt, va_
     for (size_t i = text; i < len; i++)
         if ((unsigned char)out[i] < ' ' || out[i] == 0x7f)
             out[i] = ' ';
-    if (target.fd == BY_SYSLOG) {
-        out[len] = '\0';
-        syslog(priority[level], "%s", out);
-    } else {
-        out[len++] = '\n';
-        /* One write, so that the lines of several processes do not mix. Nobody is left to tell of a failure. */
-        ssize_t ignored = write(target.fd, out, len);
-        (void)ignored;
-    }
+    if (!tell_dropped() || !put(out, len, false))
+        count_dropped(1);
+    if (target.waits != NULL && !log_sink_flush())
+        target.waits(target.waits_arg);
     errno = kept_errno;
 }
 

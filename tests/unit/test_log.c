@@ -115,7 +115,7 @@ static void bad_target(void **state)
     const char *error = NULL;
     start(LOG_LEVEL_INFO);
     assert_false(log_open("relative/path", LOG_LEVEL_DEBUG, "x", &error));
-    assert_string_equal(error, "must be syslog, stderr or an absolute path");
+    assert_string_equal(error, "must be syslog, syslog:PATH, stderr or an absolute path");
     assert_false(log_open("/nonexistent/log", LOG_LEVEL_DEBUG, "x", &error));
     assert_string_equal(error, strerror(ENOENT));
     log_info(NULL, "as before");
