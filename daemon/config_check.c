@@ -21,6 +21,7 @@
 #include "daemon/base/secret.h"
 #include "daemon/net/listener.h"
 #include "daemon/net/proxy_gate.h"
+#include "daemon/net/socket_dir.h"
 #include "storage/conninfo.h"
 
 /* ------------------------------------------------------- telling problems */
@@ -172,6 +173,15 @@ static void check_users(const struct config *c, struct config_report *r)
         problemf(r, 0, "auth_user: is the same as user: a worker could look into a helper");
 }
 
+static void check_directory(const char *path, int line, struct config_report *r)
+{
+    char *error = NULL;
+
+    if (!socket_dir_check(path, &error))
+        problemf(r, line, "listeners: address: %s", error);
+    mem_drop(&error);
+}
+
 static void check_address(const struct listener_settings *l, int line, unsigned flags, struct config_report *r)
 {
     unsigned char ip[sizeof(struct in6_addr)];
@@ -183,6 +193,8 @@ static void check_address(const struct listener_settings *l, int line, unsigned 
         if (strlen(a) >= sizeof ((struct sockaddr_un *)NULL)->sun_path)
             problemf(r, line, "listeners: address: the path of a unix socket has at most %zu octets",
                      sizeof ((struct sockaddr_un *)NULL)->sun_path - 1);
+        else if (flags & CONFIG_LISTENERS)
+            check_directory(a, line, r);
     } else if (strcmp(a, "*") != 0 && inet_pton(AF_INET, a, ip) != 1 && inet_pton(AF_INET6, a, ip) != 1) {
         problemf(r, line, "listeners: address: \"%s\" is not an IPv4 or IPv6 address, \"*\" or an absolute path", a);
     } else {

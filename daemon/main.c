@@ -25,6 +25,7 @@
 #include "daemon/handover.h"
 #include "daemon/inetd.h"
 #include "daemon/master.h"
+#include "daemon/net/socket_dir.h"
 #include "daemon/probe.h"
 #include "daemon/sd.h"
 #include "daemon/stdio.h"
@@ -70,6 +71,17 @@ static int check_database(struct config *config, const char *file)
     return outcome == 0;
 }
 
+/* The server would start all the same, and say so. */
+static void warn_of_control(const struct config *config, const char *file)
+{
+    const char *path = config->control.control_socket;
+    char *error = NULL;
+
+    if (path[0] != '\0' && !socket_dir_check(path, &error))
+        printf("%s: warning: control_socket: %s\n", file, error);
+    mem_drop(&error);
+}
+
 static int check(const struct flags *f)
 {
     struct tls_ends ends = TLS_ENDS_NONE;
@@ -78,6 +90,8 @@ static int check(const struct flags *f)
 
     if (problems == 0)
         problems = certs_load(config, f->file, NULL, config_print_problem, stdout);
+    if (problems == 0 && !f->inetd)
+        warn_of_control(config, f->file);
     /* No problem of the file: with a certificate that is over the server starts, and must, for those who do not look at it. */
     certs_ends(config, &ends);
     tls_ends_tell(&ends, (int64_t)time(NULL), config->tls.tls_warn_before / 1000, print_end, (void *)(uintptr_t)f->file);

@@ -24,6 +24,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/net/loop.h"
+#include "daemon/net/socket_dir.h"
 
 enum { REST_MS = 100, COMPLAIN_MS = 60000 };
 
@@ -87,6 +88,12 @@ int listener_bind_path(const char *path, mode_t mode, gid_t group, int backlog, 
         return -1;
     }
     strcpy(address.un.sun_path, path);
+    char *missing = NULL;
+    if (!socket_dir_make(path, &missing)) {
+        mem_error(error_r, "could not listen at %s: %s", path, missing);
+        mem_drop(&missing);
+        return -1;
+    }
     /* Nobody gets in before the mode is what it shall be. */
     mode_t before = umask(0777);
     *fd_r = remove_stale(&address, sizeof address.un) ? listen_at(&address, sizeof address.un, backlog) : -1;
