@@ -165,6 +165,22 @@ class Stalls(unittest.TestCase):
         seen = []
         self.assertTrue(kit.wait_until(lambda: seen.append(self.take(s)) or b"result=ok" in b"".join(seen), 15), b"".join(seen))
 
+    def test_upgrade(self):
+        """The new one logs to where the old one did, not to where it was read during its start."""
+        r, w = os.pipe()
+        with open(r, "rb", buffering=0) as reader, open(w, "wb", buffering=0) as writer:
+            second = self.daemon("stderr", stderr=writer)
+            os.set_blocking(r, False)
+            ctl = pathlib.Path(self.site.lab.posternd).with_name("posternctl")
+            done = subprocess.run([ctl, "-c", second.conf, "upgrade"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+                                  env=kit.lab.plain_env())
+            new = int(re.match(r"process (\d+) serves", done.stdout).group(1))
+            self.assertTrue(kit.wait_until(lambda: not kit.alive(second.proc.pid) or second.proc.poll() is not None, 15))
+            seen = bytearray(reader.read() or b"")
+            self.sessions(second, 8)
+            self.assertTrue(kit.wait_until(lambda: seen.extend(reader.read() or b"") or seen.count(b"result=ok") >= 8, 10), bytes(seen))
+            self.assertIn(b"posternd[%d]: upgrade: this process serves" % new, seen)
+
     def test_reload_tells(self):
         path = self.place()
         path.unlink(missing_ok=True)
