@@ -24,6 +24,7 @@
 #include "daemon/sandbox.h"
 #include "daemon/serve.h"
 #include "daemon/sockets.h"
+#include "storage/names.h"
 
 struct worker {
     const struct config *config;
@@ -333,6 +334,12 @@ static void keep_memory(void)
     mallopt(M_MMAP_THRESHOLD, MAPPED);
 }
 
+/* A thread is let out no further than we are. */
+static void confine(void *config)
+{
+    sandbox_enter(SANDBOX_WORKER, config);
+}
+
 int worker_run(const struct config *config, const struct sockets *sockets, const int *auth, size_t auth_count,
                const struct serve_shared *shared, int orders)
 {
@@ -341,6 +348,7 @@ int worker_run(const struct config *config, const struct sockets *sockets, const
 
     keep_memory();
     read_trust(&w);
+    names_start((const char *const []){ config->conninfo_mail, config->conninfo_lmtp }, 2, confine, (void *)(uintptr_t)config);
     sandbox_enter(SANDBOX_WORKER, config);
     serve_start(&w.serve, config, SERVE_POP3 | (config_has_lmtp(config) ? SERVE_LMTP : 0), auth, auth_count, shared,
                 &(struct serve_calls){ .session_ended = session_ended, .wrong_schema = wrong_schema, .arg = &w });

@@ -6,7 +6,11 @@
  */
 #include "storage/conninfo.h"
 
+#include <arpa/inet.h>
 #include <libpq-fe.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "daemon/base/buf.h"
 #include "daemon/base/mem.h"
@@ -141,6 +145,123 @@ char *conninfo_rotate(const char *conninfo, size_t by)
     struct span all = buf_span(&out);
     char *text = mem_strn(all.at, all.len);
     buf_wipe(&out);
+    return text;
+}
+
+static bool is_name(const char *host)
+{
+    unsigned char octets[sizeof(struct in6_addr)];
+
+    return host[0] != '\0' && host[0] != '/' && host[0] != '@' && strpbrk(host, "/%") == NULL &&
+           inet_pton(AF_INET, host, octets) != 1 && inet_pton(AF_INET6, host, octets) != 1;
+}
+
+/* NULL where there is no host, or addresses stand beside it already. */
+static const char *hosts_without_addresses(const PQconninfoOption *options)
+{
+    const char *address = find(options, "hostaddr"), *host = find(options, "host");
+
+    if ((address != NULL && *address != '\0') || getenv("PGHOSTADDR") != NULL)
+        return NULL;
+    return host != NULL ? host : getenv("PGHOST");
+}
+
+void conninfo_names(const char *conninfo, void (*each)(void *arg, const char *name), void *arg)
+{
+    PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+    const char *hosts = options != NULL ? hosts_without_addresses(options) : NULL;
+
+    for (size_t i = 0; hosts != NULL && i < elements(hosts); i++) {
+        struct span one = element(hosts, i);
+        char *host = mem_strn(one.at, one.len);
+
+        if (is_name(host))
+            each(arg, host);
+        mem_free(host);
+    }
+    PQconninfoFree(options);
+}
+
+/* Lists of one length. */
+struct places {
+    struct buf host, address, port;
+    size_t count;
+};
+
+static void add_place(struct places *p, const char *host, struct span address, struct span port)
+{
+    if (p->count++ > 0) {
+        buf_add(&p->host, ",", 1);
+        buf_add(&p->address, ",", 1);
+        buf_add(&p->port, ",", 1);
+    }
+    buf_add_str(&p->host, host);
+    buf_add(&p->address, address.at, address.len);
+    buf_add(&p->port, port.at, port.len);
+}
+
+static void add_host(struct places *p, const char *host, struct span port, conninfo_addresses *look, char **error_r)
+{
+    char *addresses = is_name(host) ? look(host) : NULL;
+
+    if (addresses == NULL)
+        add_place(p, host, (struct span){ "", 0 }, port);
+    else if (addresses[0] == '\0')
+        mem_error(error_r, "no address is known of the host \"%s\"", host);
+    for (size_t i = 0; addresses != NULL && addresses[0] != '\0' && i < elements(addresses); i++)
+        add_place(p, host, element(addresses, i), port);
+    mem_free(addresses);
+}
+
+/* All of it, with these in place of its hosts. */
+static char *with_places(const PQconninfoOption *options, struct places *p, bool ports)
+{
+    struct buf out = BUF_EMPTY;
+
+    buf_add(&p->host, "", 1);
+    buf_add(&p->address, "", 1);
+    buf_add(&p->port, "", 1);
+    add_word(&out, "host", buf_span(&p->host).at);
+    add_word(&out, "hostaddr", buf_span(&p->address).at);
+    if (ports)
+        add_word(&out, "port", buf_span(&p->port).at);
+    for (const PQconninfoOption *o = options; o->keyword != NULL; o++)
+        if (o->val != NULL && !is_list_of_hosts(o->keyword))
+            add_word(&out, o->keyword, o->val);
+    struct span all = buf_span(&out);
+    char *text = mem_strn(all.at, all.len);
+    buf_wipe(&out);
+    return text;
+}
+
+char *conninfo_resolved(const char *conninfo, conninfo_addresses *look, char **error_r)
+{
+    PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+    const char *hosts = options != NULL ? hosts_without_addresses(options) : NULL;
+    const char *ports = options != NULL ? find(options, "port") : NULL;
+    size_t count = hosts != NULL ? elements(hosts) : 0, port_count = ports != NULL ? elements(ports) : 0;
+    struct places p = { .host = BUF_EMPTY, .address = BUF_EMPTY, .port = BUF_EMPTY };
+    char *text = NULL;
+
+    if (count == 0 || (port_count > 1 && port_count != count)) {        /* libpq says what is wrong with it */
+        PQconninfoFree(options);
+        return mem_str(conninfo);
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct span one = element(hosts, i), port = port_count > 0 ? element(ports, port_count > 1 ? i : 0) : (struct span){ "", 0 };
+        char *host = mem_strn(one.at, one.len);
+
+        add_host(&p, host, port, look, error_r);
+        mem_free(host);
+    }
+    if (p.count > 0) {
+        mem_drop(error_r);
+        text = with_places(options, &p, port_count > 0);
+    }
+    buf_free(&p.host);
+    buf_free(&p.address);
+    buf_free(&p.port);
+    PQconninfoFree(options);
     return text;
 }
 

@@ -29,4 +29,17 @@ size_t conninfo_hosts(const char *conninfo);
 /* Is a server wanted that can be written to? */
 bool conninfo_wants_writable(const char *conninfo);
 
+/* Calls each for every host of it that is a name, and has no address beside it. */
+void conninfo_names(const char *conninfo, void (*each)(void *arg, const char *name), void *arg);
+
+/* The addresses of a name, with commas in between, to be freed; "": none are known; NULL: libpq shall look it up. */
+typedef char *conninfo_addresses(const char *name);
+/*
+ * The same string with these addresses beside the names of its hosts (a
+ * certificate is compared with the name): a host of several addresses stands
+ * there as often, one of none not at all. NULL, with a text (mem_error()) in
+ * *error_r, where none is left. To be wiped and freed.
+ */
+char *conninfo_resolved(const char *conninfo, conninfo_addresses *look, char **error_r);
+
 #endif

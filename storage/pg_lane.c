@@ -20,6 +20,7 @@
 #include "daemon/base/secret.h"
 #include "daemon/net/loop.h"
 #include "storage/conninfo.h"
+#include "storage/names.h"
 
 enum {
     RETRY_FIRST_MS = 100,
@@ -401,8 +402,17 @@ static void lane_poll(struct pg_lane *lane)
 
 static void lane_connect(struct pg_lane *lane)
 {
+    char *error = NULL, *rotated = conninfo_rotate(lane->pg->conninfo, lane->first_host);
+    char *conninfo = names_resolve(rotated, &error);
+
+    secret_wipe(rotated, strlen(rotated));
+    mem_free(rotated);
     lane->state = LANE_CONNECT;
-    char *conninfo = conninfo_rotate(lane->pg->conninfo, lane->first_host);
+    if (conninfo == NULL) {
+        lane_fail(lane, error);
+        mem_drop(&error);
+        return;
+    }
     lane_use_reserve(lane);
     pg_use_reserve(lane->pg);
     lane->conn = PQconnectStart(conninfo);

@@ -1,0 +1,31 @@
+/*
+ * names.h - host names in connection strings, looked up where nobody waits.
+ *
+ * libpq asks the name service before it returns from PQconnectStart(), and one
+ * that does not answer would hold up every session of a worker. Here each name
+ * has a thread that asks; a lane takes what was found last, and has it asked
+ * again for the next time.
+ */
+#ifndef POSTERN_STORAGE_NAMES_H
+#define POSTERN_STORAGE_NAMES_H
+
+#include <stddef.h>
+
+/*
+ * Starts a thread for each host name in these connection strings (each may be
+ * NULL); each calls confine(arg), one after the other, before it asks anything.
+ * To be called before the process gives up the right to make threads. Waits
+ * for the answers, for two seconds at the most. Where there is no name nothing
+ * happens; where there is no thread it is left to libpq.
+ */
+void names_start(const char *const *conninfo, size_t count, void (*confine)(void *arg), void *arg);
+
+/*
+ * The connection string with the addresses that are known of its hosts, a host
+ * of several addresses as often; one of which none is known is left out. To be
+ * wiped and freed. NULL, with a text (mem_error()), where no host is left.
+ * Never waits.
+ */
+char *names_resolve(const char *conninfo, char **error_r);
+
+#endif
