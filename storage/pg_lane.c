@@ -34,7 +34,6 @@ static const int binary[] = { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 };
 _Static_assert(sizeof binary / sizeof binary[0] == PG_ARGS_MAX, "all parameters are binary");
 
 /* ---- the questions that are under way */
-
 static void ring_put(struct question_ring *ring, const struct question *q)
 {
     if (ring->count == ring->cap) {
@@ -403,9 +402,9 @@ static void lane_connect(struct pg_lane *lane)
 {
     char *error = NULL, *rotated = conninfo_rotate(lane->pg->conninfo, lane->first_host);
     char *conninfo = names_resolve(rotated, &error);
+    lane->state = LANE_CONNECT;
     secret_wipe(rotated, strlen(rotated));
     mem_free(rotated);
-    lane->state = LANE_CONNECT;
     if (conninfo == NULL) {
         lane_fail(lane, error);
         mem_drop(&error);
