@@ -73,7 +73,8 @@ static bool is_weekday(struct span w)
 static bool month(struct span w, int *month_r)
 {
     static const char *const names[] = {
-        "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
+        "January", "February", "March", "April", "May", "June",
+        "July", "August", "September", "October", "November", "December",
     };
 
     *month_r = span_is_nocase(w, SPAN_OF("Sept")) || span_is_nocase(w, SPAN_OF("Sept.")) ? 8 : name_of(w, names, 12);
@@ -165,7 +166,8 @@ static bool zone(struct date *d, struct span w)
         d->offset = seconds;
     else if (zone_name(w, &seconds))
         d->offset = d->zone ? d->offset : seconds;
-    else if (!(d->time && !d->zone && zone_like(w)) && !(d->zone && w.len > 2 && w.at[0] == '(' && w.at[w.len - 1] == ')'))
+    else if (!(d->time && !d->zone && zone_like(w))
+             && !(d->zone && w.len > 2 && w.at[0] == '(' && w.at[w.len - 1] == ')'))
         return false;
     d->zone = true;
     return true;
@@ -443,7 +445,8 @@ enum from_behind from_behind(struct span ahead)
 
 /* ------------------------------------------------------------------- verdict */
 
-static enum from_verdict judge_dated(const struct from_line *line, bool blank, enum from_behind behind, const char **doubt_r)
+static enum from_verdict judge_dated(const struct from_line *line, bool blank, enum from_behind behind,
+                                     const char **doubt_r)
 {
     bool header = behind == BEHIND_FIELD || behind == BEHIND_HEADER;
 
@@ -458,7 +461,8 @@ static enum from_verdict judge_dated(const struct from_line *line, bool blank, e
     return header ? FROM_SEPARATES : FROM_IS_TEXT;
 }
 
-enum from_verdict from_judge(const struct from_line *line, bool blank, enum from_behind behind, bool loose, const char **doubt_r)
+enum from_verdict from_judge(const struct from_line *line, bool blank, enum from_behind behind, bool loose,
+                             const char **doubt_r)
 {
     *doubt_r = NULL;
     switch (line->form) {

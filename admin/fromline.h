@@ -66,6 +66,7 @@ enum from_verdict { FROM_IS_TEXT, FROM_SEPARATES };
  * mbox begins with a From_ line of the form FROM_TEXT, so its others have a
  * right to that. *doubt_r is NULL, or static text: what people should look at.
  */
-enum from_verdict from_judge(const struct from_line *line, bool blank, enum from_behind behind, bool loose, const char **doubt_r);
+enum from_verdict from_judge(const struct from_line *line, bool blank, enum from_behind behind, bool loose,
+                             const char **doubt_r);
 
 #endif

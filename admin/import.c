@@ -92,7 +92,9 @@ static bool known_load(struct import *im, int64_t mailbox)
     n = PQntuples(im->known.rows);
     im->known.counts = mem_array((size_t)n + 1, sizeof *im->known.counts);
     for (int i = 0; i < n; i++)
-        im->known.counts[i] = (struct known_count){ db_int8(im->known.rows, i, 1), im->with[WITH_GONE] ? 0 : db_int8(im->known.rows, i, 2) };
+        im->known.counts[i] = (struct known_count){
+            db_int8(im->known.rows, i, 1), im->with[WITH_GONE] ? 0 : db_int8(im->known.rows, i, 2),
+        };
     return true;
 }
 
@@ -308,7 +310,8 @@ static bool option_with(const char *given, bool with[KIND_COUNT])
             if (span_is(word, span_str(kinds[i].word)))
                 found = i;
         if (found == 0 && word.len > 0) {
-            ctl_error(CTL_USAGE, "\"%.*s\" is none of deleted, drafts, folder-data, gone: see posternctl import --help", (int)word.len, word.at);
+            ctl_error(CTL_USAGE, "\"%.*s\" is none of deleted, drafts, folder-data, gone: see posternctl import --help",
+                      (int)word.len, word.at);
             return false;
         }
         with[found] = true;
@@ -421,7 +424,8 @@ enum ctl_exit run_import(struct ctl *c)
     int64_t mailbox;
     int format, quoting;
 
-    if (!option_word(c->opt[OPT_FORMAT], "format", formats, 4, &format) || !option_word(c->opt[OPT_QUOTING], "quoting", quotings, 3, &quoting)
+    if (!option_word(c->opt[OPT_FORMAT], "format", formats, 4, &format)
+        || !option_word(c->opt[OPT_QUOTING], "quoting", quotings, 3, &quoting)
         || !option_with(c->opt[OPT_WITH], im.with))
         return CTL_USAGE;
     if (!ctl_address(c->args[0], false, im.address))
