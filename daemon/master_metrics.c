@@ -47,9 +47,9 @@ static void show_ends(struct master *m)
     struct buf text = BUF_EMPTY;
 
     tls_ends_metrics(&m->ends, &text);
-    metrics_set_more(text.data, buf_left(&text));
+    bool other = metrics_set_more(text.data, buf_left(&text));
     buf_free(&text);
-    if (m->metrics > 0) {
+    if (other && m->metrics > 0) {
         end_process(m);
         m->metrics_at = master_now();
     }

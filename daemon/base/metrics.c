@@ -251,10 +251,13 @@ static void one_text(struct buf *out, const char *name, const char *help, uint64
     buf_addf(out, "# HELP postern_%s %s\n# TYPE postern_%s gauge\npostern_%s %llu\n", name, help, name, name, (unsigned long long)value);
 }
 
-void metrics_set_more(const char *text, size_t len)
+bool metrics_set_more(const char *text, size_t len)
 {
+    if (span_is(buf_span(&more), (struct span){ text, len }))
+        return false;
     buf_clear(&more);
     buf_add(&more, text, len);
+    return true;
 }
 
 void metrics_text(struct buf *out)

@@ -95,8 +95,8 @@ uint64_t metrics_gauge(enum metric_gauge g);
 /* At least one worker can serve: it runs, its database answers, its schema is right. */
 bool metrics_ready(void);
 
-/* In the master: text that is shown too, as its children that are forked later will show it. Copied. */
-void metrics_set_more(const char *text, size_t len);
+/* In the master: text that is shown too, as its children that are forked later will show it. Copied. False: it is the same as before. */
+bool metrics_set_more(const char *text, size_t len);
 /* All of it, as Prometheus reads it: text format 0.0.4. */
 void metrics_text(struct buf *out);
 
