@@ -132,8 +132,27 @@ static struct exchange *exchange_open(struct exchanges *e, uint64_t request, con
 
 /* --------------------------------------------------------------- messages */
 
+static void put_typed(struct exchange_answer *out, struct span name)
+{
+    size_t len = name.len < EXCHANGE_TYPED_MAX ? name.len : EXCHANGE_TYPED_MAX;
+
+    if (len > 0)
+        memcpy(out->typed, name.at, len);
+    out->typed[len] = '\0';
+}
+
+/* From the first message that has it. LOGIN keeps its own. */
+static void keep_name(struct exchange *x, struct span message)
+{
+    struct span name;
+
+    if (x->mechanism != MECH_LOGIN && x->name == NULL && mechanism_name(x->mechanism, message, &name))
+        x->name = mem_strn(name.at, name.len);
+}
+
 static void begin_answer(struct exchange_answer *out)
 {
+    out->typed[0] = '\0';
     out->exchange = 0;
     out->mechanism = MECHANISMS;
     out->session[0] = '\0';
@@ -146,6 +165,8 @@ static void settle(struct exchanges *e, struct exchange *x, bool challenged, str
 {
     memcpy(out->session, x->session, sizeof out->session);
     out->mechanism = x->mechanism;
+    if (x->name != NULL)
+        put_typed(out, span_str(x->name));
     if (challenged)
         out->exchange = x->id;
     else
@@ -155,9 +176,12 @@ static void settle(struct exchanges *e, struct exchange *x, bool challenged, str
 void exchange_start(struct exchanges *e, uint64_t id, const struct auth_opening *opening, struct exchange_answer *out)
 {
     struct exchange *x;
+    struct span name;
     bool challenged = false;
 
     begin_answer(out);
+    if (mechanism_name(opening->mechanism, opening->initial, &name))
+        put_typed(out, name);
     out->mechanism = opening->mechanism;
     copy_session(out->session, opening->session);
     switch (opening->mechanism) {
@@ -165,6 +189,7 @@ void exchange_start(struct exchanges *e, uint64_t id, const struct auth_opening 
         exchange_plain(e->accounts, opening, &out->verdict);
         return;
     case MECH_EXTERNAL:
+        put_typed(out, opening->identity);
         exchange_external(e->accounts, opening, &out->verdict);
         return;
     case MECH_APOP:
@@ -177,10 +202,12 @@ void exchange_start(struct exchanges *e, uint64_t id, const struct auth_opening 
     case MECH_OAUTHBEARER:
     case MECH_XOAUTH2:
         x = exchange_open(e, id, opening);
+        keep_name(x, opening->initial);
         challenged = exchange_oauth(x, opening->initial, out);
         break;
     default:
         x = exchange_open(e, id, opening);
+        keep_name(x, opening->initial);
         if (exchange_gsasl_open(e->gsasl, x, opening))
             challenged = exchange_gsasl_step(x, opening->initial, out);
         break;
@@ -198,6 +225,7 @@ static struct exchange *find(struct exchanges *e, const struct auth_step *step)
 
 static bool go_on(struct exchange *x, struct span response, struct exchange_answer *out)
 {
+    keep_name(x, response);
     switch (x->mechanism) {
     case MECH_LOGIN: return exchange_login(x, response, true, out);
     case MECH_OAUTHBEARER:

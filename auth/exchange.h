@@ -13,10 +13,13 @@
 
 struct exchanges;
 
+enum { EXCHANGE_TYPED_MAX = 256 };     /* more a log line does not show */
+
 struct exchange_answer {
     uint64_t exchange;              /* not 0: a challenge, and this is its name; else the verdict */
     enum mechanism mechanism;
     char session[FRAME_SESSION_MAX + 1];
+    char typed[EXCHANGE_TYPED_MAX + 1];    /* the verdict's: the name as it was typed, for the log; empty if it is not known */
     struct account_verdict verdict;
     size_t len;
     char challenge[AUTH_CHALLENGE_MAX];

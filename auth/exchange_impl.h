@@ -24,7 +24,7 @@ struct exchange {
     char *domain;                       /* the default one */
     char network[FRAME_NETWORK_MAX];
     struct auth_origin origin;          /* its text is in `network` */
-    char *name;                         /* LOGIN: NULL before it was given */
+    char *name;                         /* as it was typed, NULL before it was given; LOGIN lives by it, others for the log */
     Gsasl_session *gsasl;               /* of those that the library does */
     bool looked_up;                     /* and then `verdict` says what will be answered, of SCRAM and CRAM-MD5 to the right proof */
     bool proven;                        /* only the client's last, empty message is to come (RFC 5034 section 4) */

@@ -90,7 +90,7 @@ static bool serve_exchange(int fd, struct accounts *accounts, struct exchanges *
         peer_send_blocking(fd, out, frame_put_challenge(out, &challenge));
         return true;
     }
-    log_verdict(answer.session, answer.mechanism < MECHANISMS ? mechanisms[answer.mechanism].name : "none", SPAN_OF(""),
+    log_verdict(answer.session, answer.mechanism < MECHANISMS ? mechanisms[answer.mechanism].name : "none", span_str(answer.typed),
                 &answer.verdict);
     send_verdict(fd, step.id, &answer.verdict);
     account_write_down(accounts, &answer.verdict);

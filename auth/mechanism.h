@@ -37,7 +37,15 @@ extern const struct mechanism_info mechanisms[MECHANISMS];
 /* In any case (RFC 5034 section 5). False if there is none of that name. */
 bool mechanism_find(struct span name, enum mechanism *mechanism_r);
 
-/* A list of names with spaces between them. False if one is unknown or there twice: then it is *wrong_r. */
+/* A list of names (daemon/base/list.h). False if one is unknown or there twice: then it is *wrong_r. */
 bool mechanisms_parse(const char *text, unsigned *set_r, struct span *wrong_r);
+
+/*
+ * Whose login is it, by the first message of a client, which is lent? As it was
+ * typed, and proven by nothing: for the log. False, and empty, if it cannot be
+ * told from this message. Of LOGIN all of the first message is the name; the
+ * second is the password, and must not be given to this.
+ */
+bool mechanism_name(enum mechanism mechanism, struct span message, struct span *name_r);
 
 #endif

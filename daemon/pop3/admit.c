@@ -34,11 +34,12 @@ static enum metric count_of(const char *reason)
     return METRIC_LOGIN_OTHER;
 }
 
-void pop3_log_refused(const struct pop3_session *s, const char *reason)
+void pop3_log_refused(struct pop3_session *s, const char *reason)
 {
     char tls[TLS_TEXT_SIZE], mechanism[SASL_LIST_SIZE];
 
     metric_add(count_of(reason), 1);
+    s->told = true;
     log_info(s->id, "login user=%s peer=%s%s%s result=refused reason=%s",
              log_text((struct span){ s->name, s->name_len }).s, conn_peer(s->conn), pop3_tls_text(s, tls),
              pop3_mechanism_text(s, mechanism), reason);

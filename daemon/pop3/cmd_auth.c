@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "auth/client.h"
+#include "auth/name.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/recent.h"
@@ -128,12 +129,18 @@ void pop3_log_cleartext(struct pop3_session *s)
 {
     if (!s->refusal_logged)
         pop3_log_refused(s, "cleartext");
-    s->refusal_logged = true;
+    s->refusal_logged = s->told = true;
 }
 
-/* The same answer for every name, known or not; a second USER replaces the first. */
+/*
+ * The same answer for every name, known or not; a second USER replaces the first.
+ * All of the line is the name: blanks around it are not part of it, and those
+ * inside belong to a local part in quotes (auth/name.h).
+ */
 static enum outcome cmd_user(struct pop3_session *s, const struct args *args)
 {
+    if (name_trim(args->v[0]).len == 0)
+        return pop3_bad(s, "wrong arguments for this command");
     pop3_set_name(s, args->v[0]);
     if (s->may_login)
         return pop3_ok(s, "send PASS");
@@ -177,6 +184,7 @@ static enum outcome logged_in(struct pop3_session *s, struct drop *drop)
     count_login(s);
     s->drop = drop;
     s->tls = NULL;
+    pop3_forget_refusal(s);
     pop3_enter(s, POP3_TRANSACTION);
     mem_free(s->domain);
     s->domain = NULL;
@@ -297,8 +305,8 @@ void pop3_on_verdict(void *owner, const struct auth_result *result)
     }
     if (result->proof.number == 0)
         s->auth_id = 0;
-    /* USER said it already; in an exchange only the helper knows. */
-    if (s->mechanism != MECHANISMS)
+    /* USER said it already; in an exchange the helper knows better than what was typed, if it has understood it. */
+    if (s->mechanism != MECHANISMS && result->address.len > 0)
         pop3_set_name(s, result->address);
     switch (result->verdict) {
     case AUTH_OK:
@@ -352,10 +360,10 @@ static enum outcome cmd_pass(struct pop3_session *s, const struct args *args)
 static const struct command rows[] = {
     { .verb = "CAPA", .keeps_name = true, .run = pop3_cmd_capa, .counted = METRIC_COMMAND_CAPA },
     { .verb = "STLS", .run = cmd_stls, .counted = METRIC_COMMAND_STLS },
-    { .verb = "USER", .min = 1, .max = 1, .run = cmd_user, .counted = METRIC_COMMAND_USER },
+    { .verb = "USER", .min = 1, .max = 1, .rest = true, .run = cmd_user, .counted = METRIC_COMMAND_USER },
     { .verb = "PASS", .min = 1, .max = 1, .rest = true, .keeps_name = true, .run = cmd_pass, .counted = METRIC_COMMAND_PASS },
     { .verb = "AUTH", .rest = true, .run = pop3_cmd_auth, .counted = METRIC_COMMAND_AUTH },
-    { .verb = "APOP", .min = 2, .max = 2, .run = pop3_cmd_apop, .counted = METRIC_COMMAND_APOP },
+    { .verb = "APOP", .min = 1, .max = 1, .rest = true, .run = pop3_cmd_apop, .counted = METRIC_COMMAND_APOP },
     { .verb = "QUIT", .run = cmd_quit, .counted = METRIC_COMMAND_QUIT },
 };
 const struct command_table pop3_auth_commands = { rows, sizeof rows / sizeof rows[0] };

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "auth/client.h"
+#include "auth/name.h"
 #include "daemon/base/base64.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
@@ -96,6 +97,8 @@ static enum outcome give_up(struct pop3_session *s, const char *why)
     s->auth_id = 0;
     /* A helper was at work for it: that is not to be had without end (S30). */
     pop3_err(s, RC_NONE, "%s", why);
+    /* That was no USER. */
+    pop3_set_name(s, (struct span){ NULL, 0 });
     if (++s->refused < s->service->host.settings->pop3_login_failures)
         return P3_DONE;
     s->end = END_REFUSED;
@@ -119,6 +122,15 @@ static enum outcome challenge(struct pop3_session *s, struct span octets)
 enum outcome pop3_sasl_challenge(struct pop3_session *s, struct span octets)
 {
     return challenge(s, octets);
+}
+
+/* For the log: also where no helper will say whose login it was. Of a client's first message only: see mechanism_name(). */
+static void note_name(struct pop3_session *s, struct span message)
+{
+    struct span name;
+
+    if (s->name == NULL && mechanism_name(s->mechanism, message, &name))
+        pop3_set_name(s, name);
 }
 
 static struct span binding(const struct pop3_session *s, enum conn_binding type, unsigned char out[CONN_BINDING_MAX])
@@ -148,8 +160,11 @@ static enum outcome start(struct pop3_session *s, struct span initial)
         .default_domain = span_str(s->domain), .session = span_str(s->id),
     };
 
-    if (s->mechanism == MECH_EXTERNAL)
+    note_name(s, initial);
+    if (s->mechanism == MECH_EXTERNAL) {
         opening.identity = span_str(conn_client_identity(s->conn));
+        pop3_set_name(s, opening.identity);
+    }
     if (s->mechanism == MECH_APOP)
         opening.timestamp = span_str(s->timestamp);
     if (bindings_matter(s)) {
@@ -178,6 +193,7 @@ static enum outcome message(struct pop3_session *s, struct span text)
     } else {
         s->pass_at = loop_now(s->service->host.loop);
         s->asked_us = metrics_now_us();
+        note_name(s, (struct span){ (const char *)octets, len });
         auth_respond(s->service->host.auth, s->auth_id, (struct span){ (const char *)octets, len });
     }
     secret_wipe(octets, sizeof octets);
@@ -227,14 +243,20 @@ static enum outcome list(struct pop3_session *s)
 }
 
 /* A mechanism that is not offered: told why where TLS would help. It is no bad command: some clients try one after the other. */
-static enum outcome not_offered(struct pop3_session *s, enum mechanism m)
+static enum outcome not_offered(struct pop3_session *s, enum mechanism m, struct span initial)
 {
+    unsigned char octets[AUTH_MESSAGE_MAX];
+    size_t len;
     bool configured = (s->service->mechanisms & MECH_BIT(m)) != 0;
 
     if (!configured || s->may_login || m == MECH_APOP || m == MECH_EXTERNAL || (mechanisms[m].flags & MECH_BINDS))
         return pop3_err(s, RC_NONE, "that mechanism is not offered here");
     s->mechanism = m;
+    if (base64_decode(initial, BASE64_PADDED, octets, sizeof octets, &len))
+        note_name(s, (struct span){ (const char *)octets, len });
+    secret_wipe(octets, sizeof octets);
     pop3_log_cleartext(s);
+    pop3_set_name(s, (struct span){ NULL, 0 });
     return pop3_refuse_cleartext(s);
 }
 
@@ -250,7 +272,7 @@ enum outcome pop3_cmd_auth(struct pop3_session *s, const struct args *args)
     if (!mechanism_find(name, &m) || m == MECH_APOP)
         return pop3_err(s, RC_NONE, "that mechanism is not offered here");
     if ((pop3_offered(s) & MECH_BIT(m)) == 0)
-        return not_offered(s, m);
+        return not_offered(s, m, space != NULL ? (struct span){ space + 1, rest.len - name.len - 1 } : SPAN_OF(""));
     s->mechanism = m;
     if (space == NULL) {
         if (mechanisms[m].flags & MECH_SERVER_FIRST)
@@ -269,11 +291,12 @@ enum outcome pop3_cmd_auth(struct pop3_session *s, const struct args *args)
 
 enum outcome pop3_cmd_apop(struct pop3_session *s, const struct args *args)
 {
-    struct span name = args->v[0], digest = args->v[1];
+    struct span name_and_digest = name_trim(args->v[0]);
 
     if (s->timestamp == NULL)
         return pop3_bad(s, "there is no APOP here");
+    if (name_and_digest.len == 0 || memchr(name_and_digest.at, ' ', name_and_digest.len) == NULL)
+        return pop3_bad(s, "wrong arguments for this command");
     s->mechanism = MECH_APOP;
-    /* The two are next to each other in the line, with one space between them. */
-    return start(s, (struct span){ name.at, name.len + 1 + digest.len });
+    return start(s, name_and_digest);
 }

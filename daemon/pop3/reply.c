@@ -58,10 +58,16 @@ enum outcome pop3_ok(struct pop3_session *s, const char *fmt, ...)
 
 enum outcome pop3_err(struct pop3_session *s, enum code code, const char *fmt, ...)
 {
-    char status[sizeof "-ERR [LOGIN-DELAY] "];
+    char status[sizeof "-ERR [LOGIN-DELAY] "], said[REPLY_LIMIT];
     va_list args;
 
     snprintf(status, sizeof status, "-ERR %s", codes[code]);
+    if (s->state == POP3_AUTHORIZATION) {
+        va_start(args, fmt);
+        vsnprintf(said, sizeof said, fmt, args);
+        va_end(args);
+        pop3_note_refusal(s, span_str(said));
+    }
     va_start(args, fmt);
     reply(s, status, fmt, args);
     va_end(args);

@@ -137,21 +137,6 @@ static void greet(struct pop3_session *s)
     conn_write(s->conn, "\r\n", 2);
 }
 
-/* A flood of them must not become a flood of lines. */
-static void log_turned_away(struct pop3_session *s, const char *why)
-{
-    enum { LINES_A_SECOND = 10, SECOND = 1000 };
-    struct pop3_service *service = s->service;
-    uint64_t second = loop_now(service->host.loop) / SECOND;
-
-    if (second != service->turned_second) {
-        service->turned_second = second;
-        service->turned = 0;
-    }
-    if (++service->turned <= LINES_A_SECOND)
-        log_info(s->id, "connection peer=%s result=refused reason=%s", conn_peer(s->conn), why);
-}
-
 /* Before anything is done for the client, a handshake above all. True: it may stay. */
 static bool let_in(struct pop3_session *s, bool implicit_tls)
 {
@@ -159,7 +144,7 @@ static bool let_in(struct pop3_session *s, bool implicit_tls)
 
     if (why == NULL)
         return true;
-    log_turned_away(s, why);
+    pop3_log_turned_away(s, why);
     s->end = END_REFUSED;
     if (!implicit_tls)
         pop3_err(s, RC_SYS_TEMP, "too many %s from your address, try again later", why);
@@ -292,6 +277,7 @@ static void session_free(struct pop3_session *s)
     mem_free(s->name);
     mem_free(s->domain);
     mem_free(s->timestamp);
+    mem_free(s->refusal);
     mem_free(s->marks);
     mem_free(s);
 
@@ -326,6 +312,7 @@ void pop3_session_over(struct pop3_session *s, enum pop3_end end)
         s->left = (struct tally){ drop_count(s->drop), drop_octets(s->drop) };
         pop3_charge(s, drop_cost(s->drop));
     }
+    pop3_tell_refusal(s);
     log_end(s);
     count_end(s);
     session_free(s);
@@ -437,13 +424,21 @@ static int understand(struct pop3_session *s, struct span line, const struct com
     return 1;
 }
 
+/* A command that is not for now, one that is not ours, or what is none. */
+static enum outcome refuse_line(struct pop3_session *s, int known, bool keyword, const char *wrong)
+{
+    if (known < 0)
+        return pop3_err(s, RC_NONE, "%s", wrong);
+    return keyword ? pop3_bad(s, wrong) : pop3_strange(s, wrong);
+}
+
 static enum outcome one_line(struct pop3_session *s, enum line_kind kind, struct span line)
 {
     const struct command *cmd = NULL;
     const char *wrong = NULL;
     struct args args;
     unsigned bad = s->bad;
-    enum outcome out;
+    enum outcome out = P3_DONE;
     int known = 0;
 
     switch (kind) {
@@ -464,17 +459,19 @@ static enum outcome one_line(struct pop3_session *s, enum line_kind kind, struct
         ASSERT(kind != LINE_MORE);
     }
 
+    if (s->state == POP3_AUTHORIZATION)
+        pop3_begin_login_command(s, kind == LINE_COMMAND ? line : (struct span){ NULL, 0 });
+    pop3_trace_command(s, cmd, line);
+    metric_add(cmd != NULL ? cmd->counted : METRIC_COMMAND_OTHER, 1);
+    if (known < 0)
+        s->bad = 0;
+    if (known <= 0)
+        out = refuse_line(s, known, kind == LINE_COMMAND && args_is_keyword(line), wrong);
     /* RFC 1939 section 7: PASS only right after USER. CAPA in between is harmless and seen. */
     if (s->state == POP3_AUTHORIZATION && (cmd == NULL || !cmd->keeps_name))
         pop3_set_name(s, (struct span){ NULL, 0 });
-    pop3_trace_command(s, cmd, line);
-    metric_add(cmd != NULL ? cmd->counted : METRIC_COMMAND_OTHER, 1);
-    if (known < 0) {
-        s->bad = 0;
-        return pop3_err(s, RC_NONE, "%s", wrong);
-    }
-    if (known == 0)
-        return kind == LINE_COMMAND && args_is_keyword(line) ? pop3_bad(s, wrong) : pop3_strange(s, wrong);
+    if (known <= 0)
+        return out;
 
     s->command = cmd;
     s->got_message = false;

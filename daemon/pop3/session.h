@@ -87,7 +87,7 @@ struct pop3_session {
     unsigned in_use;                /* logins that met another session's lock */
 
     /* AUTHORIZATION */
-    char *name;                     /* of USER; after the login the address of the mailbox */
+    char *name;                     /* as USER or a mechanism's message has it; after the login the address of the mailbox */
     size_t name_len;
     char *domain;                   /* of the listener; freed at login */
     struct tls_ctx *tls;            /* what STLS may use; NULL where it may not be used, or not again */
@@ -97,6 +97,9 @@ struct pop3_session {
     enum mechanism mechanism;       /* of it; MECHANISMS at a login with USER and PASS */
     char *timestamp;                /* of the greeting, for APOP; NULL where that is not offered */
     bool refusal_logged;            /* of a login in the clear: once is enough */
+    bool told;                      /* the log has the refusal that is to be said next */
+    const char *login_verb;         /* of the command that is carried out, if it belongs to a login; else NULL */
+    char *refusal;                  /* the last one that the log has not: see refusal.c */
     uint64_t auth_id, open_id;      /* requests that wait for an answer, or (auth_id) for whether the proof was good, or 0 */
     uint64_t pass_at;               /* when PASS, or the client's last message of an exchange, came */
     uint64_t refuse_at;             /* when the refusal is to be said, or 0 */
@@ -238,7 +241,19 @@ enum outcome pop3_say_refusal(struct pop3_session *s);      /* after its delay *
 int pop3_admit(struct pop3_session *s, const struct auth_policy *policy, bool sure, enum outcome *out_r);
 /* Refused for another reason than its credentials: no delay, the name is forgotten. */
 enum outcome pop3_login_failed(struct pop3_session *s, const char *reason, enum code code, const char *text);
-void pop3_log_refused(const struct pop3_session *s, const char *reason);
+void pop3_log_refused(struct pop3_session *s, const char *reason);
+
+/* refusal.c */
+/* Before the login: this line is what is answered next; empty if it could not be read. */
+void pop3_begin_login_command(struct pop3_session *s, struct span line);
+/* An -ERR is said: without its line end. */
+void pop3_note_refusal(struct pop3_session *s, struct span reply);
+/* The client has logged in, after all. */
+void pop3_forget_refusal(struct pop3_session *s);
+/* It never did: what it was last refused for, unless the log has it. */
+void pop3_tell_refusal(struct pop3_session *s);
+/* By the limits on its address. */
+void pop3_log_turned_away(struct pop3_session *s, const char *why);
 
 /* cmd_drop.c */
 /*

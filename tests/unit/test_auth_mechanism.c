@@ -45,7 +45,45 @@ static void test_parse(void **state)
     assert_true(span_is(wrong, SPAN_OF("GSSAPI")));
     assert_false(mechanisms_parse("PLAIN LOGIN plain", &set, &wrong));
     assert_true(span_is(wrong, SPAN_OF("plain")));
-    assert_false(mechanisms_parse("PLAIN,LOGIN", &set, &wrong));
+    assert_true(mechanisms_parse("PLAIN,LOGIN, \tAPOP,", &set, &wrong));
+    assert_int_equal(set, MECH_BIT(MECH_PLAIN) | MECH_BIT(MECH_LOGIN) | MECH_BIT(MECH_APOP));
+}
+
+/* The name that a first message has, for the log. */
+static void test_name(void **state)
+{
+    static const struct { enum mechanism m; struct span message; const char *name; } rows[] = {
+        { MECH_PLAIN, SPAN_OF("\0anna@x\0secret"), "anna@x" },
+        { MECH_PLAIN, SPAN_OF("bert\0anna@x\0secret"), "anna@x" },
+        { MECH_PLAIN, SPAN_OF("\0secret"), "" },
+        { MECH_PLAIN, SPAN_OF("secret"), "" },
+        { MECH_PLAIN, SPAN_OF("\0\0secret"), "" },
+        { MECH_LOGIN, SPAN_OF("anna@x "), "anna@x " },
+        { MECH_CRAM_MD5, SPAN_OF("anna b 0123"), "anna b" },
+        { MECH_CRAM_MD5, SPAN_OF("0123"), "" },
+        { MECH_APOP, SPAN_OF("anna@x 0123"), "anna@x" },
+        { MECH_XOAUTH2, SPAN_OF("user=anna@x\1auth=Bearer t\1\1"), "anna@x" },
+        { MECH_XOAUTH2, SPAN_OF("auth=Bearer t\1\1"), "" },
+        { MECH_OAUTHBEARER, SPAN_OF("n,a=anna@x,\1auth=Bearer t\1\1"), "anna@x" },
+        { MECH_OAUTHBEARER, SPAN_OF("n,,\1auth=Bearer t\1\1"), "" },
+        { MECH_SCRAM_SHA_256, SPAN_OF("n,,n=anna@x,r=abc"), "anna@x" },
+        { MECH_SCRAM_SHA_256_PLUS, SPAN_OF("p=tls-exporter,,n=anna@x,r=abc"), "anna@x" },
+        { MECH_SCRAM_SHA_256, SPAN_OF("c=biws,r=abc,p=AAAA"), "" },
+        { MECH_EXTERNAL, SPAN_OF("anna@x"), "" },
+        { MECH_PLAIN, SPAN_OF(""), "" }, { MECH_LOGIN, SPAN_OF(""), "" }, { MECH_CRAM_MD5, SPAN_OF(""), "" },
+        { MECH_SCRAM_SHA_1, SPAN_OF(""), "" }, { MECH_XOAUTH2, SPAN_OF(""), "" }, { MECH_APOP, SPAN_OF(" "), "" },
+    };
+    static char huge[2000];
+    struct span name;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        bool found = mechanism_name(rows[i].m, rows[i].message, &name);
+        if (!span_is(name, span_str(rows[i].name)) || found != (name.len > 0))
+            fail_msg("%zu: \"%.*s\"", i, (int)name.len, name.at);
+    }
+    memset(huge, 'a', sizeof huge);
+    assert_false(mechanism_name(MECH_LOGIN, (struct span){ huge, sizeof huge }, &name));
 }
 
 /* The one of RFC 7677 section 3, by its salt and count; keys of the right and of the wrong size. */
@@ -122,7 +160,7 @@ static void test_decoy(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_find),          cmocka_unit_test(test_parse), cmocka_unit_test(test_verifier),
+        cmocka_unit_test(test_find),          cmocka_unit_test(test_parse), cmocka_unit_test(test_name), cmocka_unit_test(test_verifier),
         cmocka_unit_test(test_first_message), cmocka_unit_test(test_decoy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,15 @@
+/*
+ * list.h - a list as people type it, in an option or on a command line: words
+ * with commas between them, or blanks, or both.
+ */
+#ifndef POSTERN_BASE_LIST_H
+#define POSTERN_BASE_LIST_H
+
+#include <stdbool.h>
+
+#include "daemon/base/span.h"
+
+/* The next word of *rest, which is moved behind it; false at the end. A word is never empty. */
+bool list_next(struct span *rest, struct span *word_r);
+
+#endif
