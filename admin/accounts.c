@@ -7,6 +7,7 @@
 #include "admin/ctl.h"
 #include "admin/db.h"
 #include "admin/out.h"
+#include "daemon/base/list.h"
 
 /* The option --quota: null where it is not given. False after a message. */
 static bool args_quota(struct ctl *c, struct args *a)
@@ -138,12 +139,23 @@ enum ctl_exit run_domain_list(struct ctl *c)
 /* Beside the hash of a password; "none" is nothing. */
 static enum ctl_exit set_stores(struct ctl *c, const char *name)
 {
+    struct span rest = span_str(c->opt[OPT_STORE]), word;
+    struct buf list = BUF_EMPTY;
     struct args a = ARGS_NONE;
-    bool none = strcmp(c->opt[OPT_STORE], "none") == 0;
+    enum ctl_exit end;
+    uint32_t count = 0;
 
+    array_begin(&list, DB_OID_TEXT);
+    while (!span_is(span_str(c->opt[OPT_STORE]), SPAN_OF("none")) && list_next(&rest, &word)) {
+        array_bytes(&list, word.at, word.len);
+        count++;
+    }
+    array_end(&list, count);
     args_text(&a, name);
-    args_text(&a, none ? "" : c->opt[OPT_STORE]);
-    return db_call(c, "change what the domain stores", "select postern.set_domain_stores($1, string_to_array($2, ','))", &a);
+    args_binary(&a, &list);
+    end = db_call(c, "change what the domain stores", "select postern.set_domain_stores($1, $2)", &a);
+    buf_free(&list);
+    return end;
 }
 
 enum ctl_exit run_domain_set(struct ctl *c)

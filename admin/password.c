@@ -206,6 +206,26 @@ static void wipe_secrets(struct secrets *s)
     buf_wipe(&s->texts);
 }
 
+/*
+ * A provider's own credentials() (sql/README) may prove logins with secrets that
+ * are kept elsewhere. Whoever has set one here must not believe that it is good.
+ */
+static enum ctl_exit is_proven_with(struct ctl *c, int64_t mailbox, const char *what, const char *address, const char *done)
+{
+    struct args a = ARGS_NONE;
+
+    args_int(&a, mailbox);
+    PGresult *res = db_ask(c, "ask what logins are proven with", "select postern.proves($1)", &a);
+    if (res == NULL)
+        return db_end(c);
+    const bool yes = PQgetvalue(res, 0, 0)[0] == 't';
+    PQclear(res);
+    if (yes)
+        return CTL_DONE;
+    return ctl_error(CTL_FAILED, "the %s of %s is %s here, but logins are proven with another secret: postern.credentials() is the "
+                     "provider's own; change it where that function takes it from", what, address, done);
+}
+
 static enum ctl_exit store(struct ctl *c, int64_t mailbox, struct secrets *s)
 {
     struct args a = ARGS_NONE;
@@ -256,6 +276,8 @@ enum ctl_exit run_password(struct ctl *c)
         ready = put_password(c, &s, keyring, mailbox, PQgetvalue(plan, 0, 1), &line);
     if (ready)
         end = store(c, mailbox, &s);
+    if (end == CTL_DONE)
+        end = is_proven_with(c, mailbox, "password", address, remove ? "removed" : "stored");
     if (end == CTL_DONE && !hash && line.len > POP3_PASSWORD_MAX)
         fprintf(stderr, "posternctl: warning: a POP3 client can send at most about 240 octets of password, this one has %zu\n", line.len);
     PQclear(plan);
@@ -298,7 +320,7 @@ enum ctl_exit run_app_password_add(struct ctl *c)
         args_text(&b, c->args[1]);
         args_text(&b, keyring != NULL ? sealed : text);
         PGresult *res = db_ask(c, "add the app password", "select postern.add_app_password($1, $2, $3)", &b);
-        end = res != NULL ? CTL_DONE : db_end(c);
+        end = res != NULL ? is_proven_with(c, row.mailbox, "app password", address, "stored") : db_end(c);
         PQclear(res);
     }
     if (end == CTL_DONE && c->json) {

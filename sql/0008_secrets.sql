@@ -269,9 +269,26 @@ begin
 end
 $$;
 
+-- proves: are logins of this mailbox proven with what is stored here? A
+-- credentials() of a provider's own may know other secrets, or these as well:
+-- so it is asked, as a login would ask it, and not looked at.
+create function postern.proves(p_mailbox bigint) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_address text;
+begin
+    select m.address into v_address from postern.mailbox m where m.mailbox = p_mailbox;
+    return not exists (select c.kind, c.secret from postern.credential c where c.mailbox = p_mailbox
+                       except select g.kind, g.secret from postern.credentials(v_address) g where g.mailbox = p_mailbox)
+       and (exists (select from postern.credential c where c.mailbox = p_mailbox and c.kind <> 'app-password')
+            or not exists (select from postern.credentials(v_address) g where g.kind <> 'app-password' and g.secret is not null));
+end
+$$;
+
 revoke all on all functions in schema postern from public;
 grant execute on function postern.upgrade_secret(bigint, text, text, text, text), postern.missing_secrets(bigint),
     postern.add_secret(bigint, text, text, text), postern.use_app_password(bigint, text) to postern_auth;
 grant execute on function postern.secret_plan(text), postern.set_secrets(bigint, text[], text[]),
     postern.add_app_password(bigint, text, text), postern.list_app_passwords(text), postern.remove_app_password(text, text),
-    postern.set_domain_stores(text, text[]), postern.list_domains(text, text), postern.list_replaced() to postern_admin;
+    postern.set_domain_stores(text, text[]), postern.list_domains(text, text), postern.list_replaced(), postern.proves(bigint) to postern_admin;

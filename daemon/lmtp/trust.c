@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "daemon/base/list.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/num.h"
 #include "daemon/net/network.h"
@@ -80,11 +81,8 @@ struct trust *trust_new(const char *allow, char **error_r)
     static const struct span user = { "user:", 5 };
 
     mem_drop(error_r);
-    const char *p = allow + strspn(allow, " ,\t");
-    while (*p != '\0' && *error_r == NULL) {
-        struct span word = { p, strcspn(p, " ,\t") };
-        p += word.len;
-        p += strspn(p, " ,\t");
+    struct span rest = span_str(allow), word;
+    while (*error_r == NULL && list_next(&rest, &word)) {
         if (word.len > user.len && strncmp(word.at, user.at, user.len) == 0) {
             trust->users = mem_resize(trust->users, trust->user_count + 1, sizeof trust->users[0]);
             if (parse_user((struct span){ word.at + user.len, word.len - user.len }, &trust->users[trust->user_count]) == 1)

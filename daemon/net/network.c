@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/base/list.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/num.h"
 #include "daemon/base/span.h"
@@ -98,12 +99,9 @@ static bool parse_network(struct span word, struct network *out)
 struct network_list *network_list_new(const char *text, char **error_r)
 {
     struct network_list *list = mem_zalloc(sizeof *list);
-    const char *p = text + strspn(text, " ,\t");
+    struct span rest = span_str(text), word;
 
-    while (*p != '\0') {
-        struct span word = { p, strcspn(p, " ,\t") };
-        p += word.len;
-        p += strspn(p, " ,\t");
+    while (list_next(&rest, &word)) {
         list->networks = mem_resize(list->networks, list->count + 1, sizeof list->networks[0]);
         if (!parse_network(word, &list->networks[list->count])) {
             mem_error(error_r, "\"%.*s\" is not an address or a network", (int)word.len, word.at);

@@ -1072,7 +1072,7 @@ class Grants(Base):
             'schema_version', 'lock_key', 'held_maildrops', 'ask_who', 'order_release', 'end_backend', 'fetch_parts', 'put_contents', 'put_parts', 'put_messages',
             'find_mailbox', 'add_tenant', 'list_tenants', 'set_tenant', 'remove_tenant', 'add_domain', 'list_domains', 'set_domain',
             'remove_domain', 'add_mailbox', 'list_mailboxes', 'show_mailbox', 'set_mailbox', 'remove_mailbox', 'secret_plan',
-            'set_secrets', 'set_domain_stores', 'add_app_password', 'list_app_passwords', 'remove_app_password', 'list_replaced',
+            'set_secrets', 'set_domain_stores', 'add_app_password', 'list_app_passwords', 'remove_app_password', 'list_replaced', 'proves',
             'holdings', 'add_alias', 'list_aliases', 'set_alias', 'remove_alias', 'list_messages', 'show_message', 'remove_mail',
             'begin_import', 'set_policy', 'clear_policy', 'list_policies', 'list_digests', 'note_imported', 'find_problems', 'mend', 'scan_contents', 'content_owners',
             'make_history', 'old_history', 'drop_history', 'reclaim', 'undelete', 'show_history', 'list_expired', 'expire_mail',
