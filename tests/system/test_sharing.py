@@ -1,4 +1,5 @@
 """Who holds a maildrop, who else wants it, what comes in meanwhile (L01-L08, P3, Q16, Q17, X07, X08, N08)."""
+import signal
 import socket
 import threading
 import unittest
@@ -41,8 +42,7 @@ class Sharing(unittest.TestCase):
             self.assertEqual(pop.stat()[0], 4)
             self.refused(self.site.address)
             # L05: that host dies.
-            for pid in second.pids():
-                kit.kill(pid)
+            kit.lab.signal_all(second.pids(), signal.SIGKILL)
         with self.site.login_soon(WHO) as pop:
             self.assertEqual(pop.stat()[0], 4)
             pop.ok("QUIT")
