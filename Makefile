@@ -24,7 +24,8 @@
 #   make analyze               the same, gcc -fanalyzer and clang-tidy
 #   make install               PREFIX=/usr/local DESTDIR=
 #   make deb                   build/deb/postern_*.deb
-#   make deb-check             installs it in a fresh Debian below build/, as root
+#   make deb-check             installs it in a fresh Debian below build/, as root (RELEASE=bookworm|trixie)
+#   make install-check         does what INSTALL says, there (RELEASE=bookworm|trixie SUDO=1)
 #   make clean
 
 BUILD   ?= build
@@ -152,6 +153,7 @@ DEB := $(BUILD)/deb
 DEB_DEPENDS := debhelper-compat (= 13)$(shell awk '$$1 == "build" && $$2 != "build-essential" { printf ", %s", $$2 }' packages)
 
 deb:
+	@$(MAKE) --no-print-directory deps USES='build deb'
 	rm -rf $(DEB)
 	mkdir -p $(DEB)/postern
 	cp -a Makefile README INSTALL LICENSE packages admin auth daemon etc sql storage tests $(DEB)/postern
@@ -159,10 +161,18 @@ deb:
 	sed -i 's/@BUILD_DEPENDS@/$(DEB_DEPENDS)/' $(DEB)/postern/debian/control
 	cd $(DEB)/postern && env -u MAKEFLAGS -u MAKELEVEL dpkg-buildpackage -b -us -uc
 	rm -rf $(DEB)/postern
-	lintian --fail-on error $(DEB)/*.changes
+	lintian --fail-on error,warning $(DEB)/*.changes
 
-deb-check: deb
-	tests/service/deb-check $(DEB) $(BUILD)/debian
+# RELEASE=trixie: with a package that is built in there, by what that release has.
+RELEASE ?= $(shell . /etc/os-release && echo "$$VERSION_CODENAME")
+deb-check:
+	@$(MAKE) --no-print-directory deps USES='build deb'
+	tests/service/deb-check $(RELEASE) $(BUILD)/debian-$(RELEASE)
+
+# What INSTALL says, as printed, in a fresh Debian; SUDO=1: by a user with sudo.
+install-check:
+	@$(MAKE) --no-print-directory deps USES='build deb'
+	tests/service/install-check $(if $(SUDO),--sudo) $(RELEASE) $(BUILD)/debian-$(RELEASE)
 
 # ------------------------------------------------- tests, demonstration, figures
 
@@ -198,4 +208,4 @@ help:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all unit install deb deb-check bench bench-quick bench-deps lint help clean
+.PHONY: all unit install deb deb-check install-check bench bench-quick bench-deps lint help clean
