@@ -1,0 +1,70 @@
+"""What INSTALL tells a reader to do: its indented blocks, by step, and what each is.
+
+A block is commands to be run as they are printed, unless it is a piece of
+postern.conf or one of NOT_COMMANDS. test_install.py looks at all of them;
+install-check does them in a fresh Debian.
+"""
+import pathlib
+import re
+
+import kit
+
+INSTALL = kit.TOP / "INSTALL"
+
+
+class Block:
+    def __init__(self, step, lines):
+        self.step = step
+        indent = min(len(line) - len(line.lstrip()) for line in lines)
+        self.text = "".join(line[indent:] + "\n" for line in lines)
+        self.first = self.text.split("\n", 1)[0]
+        self.kind, self.more = self.sort()
+
+    def sort(self):
+        for key, (kind, more) in NOT_COMMANDS.items():
+            if self.first.startswith(key):
+                return kind, more
+        if re.match(r"\w+\s*=.*[;(]\s*(#.*)?$", self.first) and kit.lab.top_names(self.text):
+            return "conf", None
+        return "run", None
+
+    def __repr__(self):
+        return f"step {self.step}: {self.first}"
+
+
+# By how the first line begins: what the block is, and which file it goes into, after which step it is to be run,
+# or why it is not done.
+NOT_COMMANDS = {
+    "posternctl domain set example.org --store": ("after", 7),
+    "libpq  ": ("text", "what the libraries are for"),
+    "make deb ": ("other", "instead of `make install`: deb-check does it"),
+    "max_locks_per_transaction": ("append", "postgresql.conf"),
+    "max_connections  ": ("text", "advice"),
+    "local  ": ("prepend", "pg_hba.conf"),
+    "# map": ("append", "pg_ident.conf"),
+    'database      = "host=db.example.net': ("other", "there is no other host"),
+    "etc/s6/posternd": ("files", "each is tried by test_service.py"),
+    "17 3 * * *": ("append", "/etc/cron.d/postern"),
+    "alter system set": ("other", "there is no second server: test_failover.py has one"),
+    'database = "host=db1,db2': ("other", "there is no second server: test_failover.py has one"),
+}
+
+
+def read():
+    """All blocks, in order."""
+    blocks, step, lines = [], 0, []
+    for line in INSTALL.read_text().splitlines() + [""]:
+        number = re.match(r" ?(\d+)\. ", line)
+        if line.startswith("        "):
+            lines.append(line)
+            continue
+        if lines:
+            blocks.append(Block(step, lines))
+            lines = []
+        if number:
+            step = int(number.group(1))
+    return blocks
+
+
+def steps():
+    return [int(n) for n in re.findall(r"^ ?(\d+)\. ", INSTALL.read_text(), re.M)]
