@@ -317,7 +317,9 @@ static bool accept(struct lmtp_session *s, struct lmtp_pending *p, const struct 
     p->address = NULL;
     /* Those too that have no room now: it is decided when the message is stored, and told then. */
     for (size_t i = 0; i < count; i++)
-        add_mailbox(s, rows[i].mailbox);
+        if (rows[i].mailbox != 0)
+            add_mailbox(s, rows[i].mailbox);
+    s->recipients[s->recipient_count - 1].count = s->mailbox_count - s->recipients[s->recipient_count - 1].first;
     return true;
 }
 

@@ -449,10 +449,25 @@ static void test_own_resolve(void **state)
     deliver_free(&d);
 }
 
+static void answer_makes_no_sense(struct deliver *d, const char *verdicts, const char *losses, size_t octets)
+{
+    static const char args[] = "bigint, bytea, bytea, bigint, bigint[], bigint[], text[], bytea[], bigint, boolean, text";
+    char definition[600];
+    struct outcome o;
+
+    snprintf(definition, sizeof definition, ", out stored bigint, out verdicts bigint[], out uids bigint[], out lost_for bigint[],"
+             " out lost bigint[], out lost_addresses text[], out lost_why bigint[]) language sql as $$ select %s, %s $$", verdicts, losses);
+    replace("deliver", args, definition);
+    send_to(d, octets, 0, 2, &o);
+    wait_for(&o);
+    restore("deliver", args);
+    if (o.status != DB_BUG)
+        fail_msg("%s, %s: %s", verdicts, losses, db_status_name(o.status));
+}
+
 /* Verdicts that make no sense are no success: the sender keeps the message, and a large one leaves nothing behind. */
 static void test_other_verdicts(void **state)
 {
-    static const char args[] = "bigint, bytea, bytea, bigint, bigint[], bigint[], text[], bytea[], bigint";
     static const char *const answers[] = {
         "2::bigint, '{0,null}'::bigint[], '{1,1}'::bigint[]", "2::bigint, '{0,7}'::bigint[], '{1,1}'::bigint[]",
         "2::bigint, '{0,-1}'::bigint[], '{1,1}'::bigint[]", "2::bigint, '{0}'::bigint[], '{1,1}'::bigint[]",
@@ -460,22 +475,23 @@ static void test_other_verdicts(void **state)
         "2::bigint, null::bigint[], '{1,1}'::bigint[]", "null::bigint, '{0,0}'::bigint[], '{1,1}'::bigint[]",
         "2::bigint, '{{0,0}}'::bigint[], '{1,1}'::bigint[]", "2::bigint, '{0,0}'::bigint[], '{{1,1}}'::bigint[]",
     };
+    /* What members of lists lost: recipient, mailbox, address, reason. */
+    static const char *const losses[] = {
+        "'{0}'::bigint[], '{1}'::bigint[], '{a}'::text[], '{4}'::bigint[]", "'{3}'::bigint[], '{1}'::bigint[], '{a}'::text[], '{4}'::bigint[]",
+        "'{1}'::bigint[], '{1,2}'::bigint[], '{a}'::text[], '{4}'::bigint[]", "'{1}'::bigint[], '{1}'::bigint[], '{a}'::text[], '{6}'::bigint[]",
+        "'{1}'::bigint[], '{1}'::bigint[], '{a}'::text[], '{0}'::bigint[]", "'{1}'::bigint[], '{null}'::bigint[], '{a}'::text[], '{4}'::bigint[]",
+        "'{1}'::bigint[], null::bigint[], '{a}'::text[], '{4}'::bigint[]", "'{1,1}'::bigint[], '{1,2}'::bigint[], '{null,a}'::text[], '{1,9}'::bigint[]",
+    };
+    static const char none[] = "null::bigint[], null::bigint[], null::text[], null::bigint[]";
     struct deliver *d = deliver_with(1);
     struct outcome o;
     int64_t contents = admin_number("select count(*) from postern.content");
 
     (void)state;
-    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
-        char definition[300];
-        snprintf(definition, sizeof definition, ", out stored bigint, out verdicts bigint[], out uids bigint[])"
-                 " language sql as $$ select %s $$", answers[i]);
-        replace("deliver", args, definition);
-        send_to(d, i % 2 == 0 ? 100 : SPOOL_MEMORY + 1, 0, 2, &o);
-        wait_for(&o);
-        restore("deliver", args);
-        if (o.status != DB_BUG)
-            fail_msg("%s: %s", answers[i], db_status_name(o.status));
-    }
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++)
+        answer_makes_no_sense(d, answers[i], none, i % 2 == 0 ? 100 : SPOOL_MEMORY + 1);
+    for (size_t i = 0; i < sizeof losses / sizeof losses[0]; i++)
+        answer_makes_no_sense(d, "2::bigint, '{0,0}'::bigint[], '{1,1}'::bigint[]", losses[i], i % 2 == 0 ? 100 : SPOOL_MEMORY + 1);
     assert_int_equal(admin_number("select count(*) from postern.content"), contents);
     send_to(d, SPOOL_MEMORY + 1, 0, 2, &o);
     wait_for(&o);
