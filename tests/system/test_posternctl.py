@@ -268,10 +268,10 @@ class Accounts(Base):
         self.ctl('mailbox', 'add', 'Anna@EXAMPLE.org', '--quota', '1G')
         self.assertEqual(self.json('mailbox', 'show', 'anna@example.org')['quota'], 1 << 30)
         self.assertIn('exists already', self.err('mailbox', 'add', 'ANNA@example.org'))
-        for name in ('anna', '@example.org', 'anna@', ' a@example.org', 'a\n@example.org', 'x' * 65 + '@example.org'):
+        for name in ('anna', '@example.org', 'anna@', 'a b@example.org', 'a\n@example.org', 'q"uote@example.org', 'a\\b@example.org', '%s;--@example.org', 'x' * 65 + '@example.org'):
             self.err('mailbox', 'add', name)
         self.assertIn('domain nowhere.org does not exist', self.err('mailbox', 'add', 'a@nowhere.org'))
-        for name in ("o'neil@example.org", 'q"uote@example.org', 'käthe@example.org', 'a\\b@example.org', '%s;--@example.org'):
+        for name in ("o'neil@example.org", '"q\\"uote"@example.org', 'käthe@example.org', '"a\\\\b"@example.org', '"%s;--"@example.org'):
             self.ctl('mailbox', 'add', name)
             self.assertEqual(self.json('mailbox', 'show', name)['address'], name)
             self.ctl('mailbox', 'remove', name)
@@ -328,7 +328,7 @@ class Accounts(Base):
         self.check_clean()
 
     def test_json_is_valid_for_odd_names(self):
-        name = 'x"\\/\u00e4\u20ac@example.org'
+        name = '"x\\"\\\\/\u00e4\u20ac"@example.org'
         self.ctl('mailbox', 'add', name)
         self.assertIn(name, [m['address'] for m in self.json('mailbox', 'list')])
         self.ctl('mailbox', 'remove', name)
