@@ -462,6 +462,9 @@ begin
         union all
         select 'known networks', count(*), null, min(k.seen), max(k.seen) from postern.known_address k where k.mailbox = v_mailbox
         union all
+        select 'digests of imported messages', coalesce(sum(octet_length(i.digests) / 32), 0)::bigint, null, null, null
+          from postern.imported i where i.mailbox = v_mailbox
+        union all
         select 'history', count(*), null, min(h.at), max(h.at) from postern.history h where h.mailbox = v_mailbox
         union all
         select 'removed mailboxes', count(*), null, min(r.removed_at), max(r.removed_at)
@@ -544,6 +547,7 @@ begin
         'policy', (select to_jsonb(p) - array['policy', 'tenant', 'domain', 'mailbox'] from postern.policy p where p.mailbox = b.mailbox),
         'known_networks', (select coalesce(json_agg(json_build_object('network', k.network, 'seen', k.seen) order by k.seen, k.network), '[]')
                              from postern.known_address k where k.mailbox = b.mailbox),
+        'imported_messages', (select coalesce(sum(octet_length(i.digests) / 32), 0) from postern.imported i where i.mailbox = b.mailbox),
         'failed_logins_until', (select g.until from postern.guess g where g.slot = (v_account & 65535)::integer and g.account = v_account),
         'messages', (select coalesce(json_agg(json_build_object('uid', g.uid, 'uidl', g.uidl, 'octets', g.octets,
                                 'received_at', g.received_at, 'retrieved_at', g.retrieved_at, 'delivered_to', g.delivered_to)

@@ -19,13 +19,6 @@ FILES = kit.TOP / "etc/accounts"
 PENCIL = "$1$saltsalt$wCrc3hcrR95SV83Xh8Z.41"
 
 
-def missing():
-    """Why this machine cannot run these tests, or nothing."""
-    if not list(pathlib.Path("/usr/share/postgresql").glob("*/extension/mysql_fdw.control")):
-        return "no mysql_fdw for this PostgreSQL"
-    return None if shutil.which("mariadbd") else "no mariadbd"
-
-
 class MariaDB:
     """A server of its own, on a free port of the loopback and a socket."""
 
@@ -359,7 +352,6 @@ class InPostgreSQL(AccountsCase):
         self.refused("bob@theirs.example", "wrong")
 
 
-@unittest.skipIf(missing(), missing())
 class InMySQL(AccountsCase):
     @classmethod
     def setUpClass(cls):

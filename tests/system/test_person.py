@@ -56,12 +56,14 @@ class Person(unittest.TestCase):
         self.mark()
         known = self.rows(ANNA, "--dry-run")
         self.assertEqual(known, {"mailbox": 1, "messages": 2, "deleted messages": 1, "secrets": 2, "aliases that mean it": 1, "policies": 1,
-                                 "known networks": known["known networks"], "history": 2, "failed logins": 1} |
+                                 "known networks": known["known networks"], "digests of imported messages": 3, "history": 2,
+                                 "failed logins": 1} |
                          {k: v for k, v in known.items() if "removed" in k})
         refused = self.site.ctl("erase", ANNA, check=False)
         self.assertEqual(refused.returncode, 1)
         self.assertIn(b"--yes erases all of it", refused.stdout + (refused.stderr or b""))
-        self.assertEqual(self.left(self.number), {"mailbox", "message", "deleted", "credential", "alias", "policy", "known_address", "history"})
+        self.assertEqual(self.left(self.number), {"mailbox", "message", "deleted", "credential", "alias", "policy", "known_address",
+                                                  "imported", "history"})
         bert = self.left(self.site.mailbox(BERT))
         done = self.json("erase", ANNA, "--yes")
         self.assertEqual({row["what"]: row["rows"] for row in done["erased"]}, known)
