@@ -84,7 +84,7 @@ static const struct cmdline_option option_rows[OPT_COUNT] = {
     [OPT_UID] = { "uid", "N", "this message alone", 0 },
     [OPT_UIDLS] = { "uidls", "FILE", "one UIDL a line, in the order of the messages", 0 },
     [OPT_WITH] = { "with", "KINDS", "also what an import leaves out: deleted,drafts,folder-data,gone", 0 },
-    [OPT_YES] = { "yes", NULL, "delete mail without more ado", 0 },
+    [OPT_YES] = { "yes", NULL, "delete mail without confirmation", 0 },
 };
 enum { OPTIONS_OF_TOOL = BIT(OPT_CONFIG) | BIT(OPT_AS) | BIT(OPT_JSON) | BIT(OPT_HELP) | BIT(OPT_VERSION) };
 

@@ -285,7 +285,7 @@ void cell_look(struct cell *c, unsigned looks, uint64_t ms)
     bool helper_hangs = there ? metrics_seat_gauge(c->seat, GAUGE_HELPERS_SILENT) > 0 : c->worker == 0 && c->alive > 0;
 
     if (hangs(&c->silent, there && heard == c->heard, looks)) {
-        log_error(NULL, "worker %u (pid %ld) has done nothing for %.1f s, it is killed", c->number, (long)c->worker, (double)ms / 1000);
+        log_error(NULL, "worker %u (pid %ld) unresponsive for %.1f s, killing it", c->number, (long)c->worker, (double)ms / 1000);
         kill(c->worker, SIGKILL);
     }
     c->heard = heard;

@@ -279,7 +279,7 @@ static void check_clients(const struct config *c, size_t i, int line, struct con
     if (clients.verify == TLS_VERIFY_NONE && (l->client_ca[0] != '\0' || l->client_crl[0] != '\0'))
         problemf(r, line, "listeners: client_ca and client_crl go with a client_verify of \"optional\" or \"require\"");
     if (clients.verify != TLS_VERIFY_NONE && (strcmp(l->tls, "none") == 0 || config_tls_files(c, i).certificate[0] == '\0'))
-        problemf(r, line, "listeners: client_verify: there is no TLS here");
+        problemf(r, line, "listeners: client_verify: TLS is not available");
 }
 
 static void check_pop3_listener(const struct config *c, size_t i, int line, struct config_report *r)

@@ -193,7 +193,7 @@ static int daemon_or_foreground(const struct flags *f, const char *program)
     case 1:
         return take_over(f, program, &handover);
     default:
-        fprintf(stderr, "posternd: what the old posternd hands over makes no sense\n");
+        fprintf(stderr, "posternd: invalid handover data from the running posternd\n");
         return EXIT_FAILURE;
     }
     if (f->ready_fd >= 0 && (ready = take_ready_fd(f->ready_fd)) < 0)

@@ -228,7 +228,7 @@ static void obey(struct operator_socket *o, struct client *c)
     *end = '\0';
     /* One command, and nothing behind it: a NUL in it is the end of the text, but not of the line. */
     if (end != c->line + c->len - 1 || strlen(c->line) != c->len - 1 || !split(c->line, words, &count))
-        operator_sayf(c->fd, "ERR that is no command");
+        operator_sayf(c->fd, "ERR unknown command");
     else
         o->run(o->arg, c->fd, words, count);
     drop(c);

@@ -258,7 +258,7 @@ void lmtp_data(struct lmtp_session *s)
 {
     start_message(s, true);
     s->state = LMTP_DATA;
-    lmtp_say_text(s, "354 go on, end with a dot on a line\r\n");
+    lmtp_say_text(s, "354 end data with a dot on a line by itself\r\n");
     s->owed += s->recipient_count;
 }
 

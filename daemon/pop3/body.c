@@ -63,18 +63,18 @@ static enum outcome unreadable(struct pop3_session *s, enum db_status status)
     }
     switch (status) {
     case DB_NOT_FOUND:
-        return pop3_err(s, RC_NONE, "message %zu is no longer there", s->at + 1);
+        return pop3_err(s, RC_NONE, "message %zu no longer exists", s->at + 1);
     case DB_LOST:
-        return pop3_err(s, RC_SYS_TEMP, "the maildrop was lost, log in again");
+        return pop3_err(s, RC_SYS_TEMP, "connection to the maildrop lost, log in again");
     case DB_RETRY:
-        return pop3_err(s, RC_SYS_TEMP, "message %zu cannot be read now, try again later", s->at + 1);
+        return pop3_err(s, RC_SYS_TEMP, "cannot read message %zu now, try again later", s->at + 1);
     case DB_OK:
     case DB_LOCKED:
     case DB_BUG:
         break;
     }
     log_error(s->id, "message %zu cannot be read: status=%s", s->at + 1, db_status_name(status));
-    return pop3_err(s, RC_SYS_PERM, "message %zu cannot be read, the operator has to look", s->at + 1);
+    return pop3_err(s, RC_SYS_PERM, "cannot read message %zu, contact your mail provider", s->at + 1);
 }
 
 /* Takes the piece, and gives its reference back. P3_WAIT: the next one is wanted. */
@@ -154,7 +154,7 @@ static enum outcome start(struct pop3_session *s, size_t i)
         return P3_CLOSE;
     }
     if (drop_lost(s->drop))
-        return pop3_err(s, RC_SYS_TEMP, "the maildrop was lost, log in again");
+        return pop3_err(s, RC_SYS_TEMP, "connection to the maildrop lost, log in again");
     s->at = i;
     s->piece = 0;
     return pop3_body_step(s);
@@ -179,7 +179,7 @@ enum outcome pop3_cmd_top(struct pop3_session *s, const struct args *args)
 
     /* More than a number can hold is more than any message has: all of it, never a wrap (Y16). */
     if (num_parse(args->v[1], UINT64_MAX, &lines) == 0)
-        return pop3_bad(s, "a number of lines is decimal digits");
+        return pop3_bad(s, "invalid number of lines");
     if (!pop3_pick(s, args->v[0], &i, &out))
         return out;
     stuff_top(&s->stuff, lines);

@@ -66,17 +66,17 @@ static enum outcome cmd_stls(struct pop3_session *s, const struct args *args)
 
     (void)args;
     if (conn_tls_version(s->conn) != NULL)
-        return pop3_err(s, RC_NONE, "there is TLS already");
+        return pop3_err(s, RC_NONE, "TLS is already active");
     if (tls == NULL)
-        return pop3_bad(s, "there is no TLS here");
+        return pop3_bad(s, "TLS is not available");
     if (s->more) {
         s->end = END_BAD_COMMANDS;
-        pop3_err(s, RC_NONE, "nothing may follow STLS in the clear, closing the connection");
+        pop3_err(s, RC_NONE, "data after STLS and before the handshake, closing connection");
         return P3_CLOSE;
     }
     s->tls = NULL;
     s->may_login = true;
-    pop3_ok(s, "begin TLS now");
+    pop3_ok(s, "begin TLS negotiation");
     conn_start_tls(s->conn, tls);
     return P3_DONE;
 }
@@ -120,8 +120,8 @@ static void count_login(const struct pop3_session *s)
 enum outcome pop3_refuse_cleartext(struct pop3_session *s)
 {
     if (s->tls != NULL)
-        return pop3_err(s, RC_NONE, "no login without TLS: use STLS, or TLS on port 995");
-    return pop3_err(s, RC_NONE, "no login without TLS: use TLS on port 995");
+        return pop3_err(s, RC_NONE, "TLS is required to log in: use STLS, or TLS on port 995");
+    return pop3_err(s, RC_NONE, "TLS is required to log in: use TLS on port 995");
 }
 
 /* Whose client is to be set up in another way? */
@@ -140,7 +140,7 @@ void pop3_log_cleartext(struct pop3_session *s)
 static enum outcome cmd_user(struct pop3_session *s, const struct args *args)
 {
     if (name_trim(args->v[0]).len == 0)
-        return pop3_bad(s, "wrong arguments for this command");
+        return pop3_bad(s, "invalid arguments");
     pop3_set_name(s, args->v[0]);
     if (s->may_login)
         return pop3_ok(s, "send PASS");
@@ -240,17 +240,17 @@ static void on_opened(void *owner, enum db_status status, struct drop *drop)
         break;
     case DB_LOCKED:
         s->in_use++;
-        out = pop3_login_failed(s, "in-use", RC_IN_USE, "this maildrop is open in another session, on another device perhaps, that may be at work; try again in a few minutes");
+        out = pop3_login_failed(s, "in-use", RC_IN_USE, "this mailbox is in use by another session, perhaps on another device; try again in a few minutes");
         break;
     case DB_NOT_FOUND:
         out = refuse(s, "disabled", 0);
         break;
     case DB_RETRY:
     case DB_LOST:
-        out = pop3_login_failed(s, "database", RC_SYS_TEMP, "the maildrop cannot be opened now, try again later");
+        out = pop3_login_failed(s, "database", RC_SYS_TEMP, "cannot open the maildrop now, try again later");
         break;
     case DB_BUG:
-        out = pop3_login_failed(s, "broken", RC_SYS_PERM, "the maildrop cannot be opened, the operator has to look");
+        out = pop3_login_failed(s, "broken", RC_SYS_PERM, "cannot open the maildrop, contact your mail provider");
         break;
     }
     pop3_act(s, out);
@@ -317,11 +317,11 @@ void pop3_on_verdict(void *owner, const struct auth_result *result)
         break;
     case AUTH_UNAVAILABLE:
         guard_unknown(s->service->guard, &s->seat, loop_now(s->service->host.loop));
-        out = pop3_login_failed(s, "auth-unavailable", RC_SYS_TEMP, "the login cannot be checked now, try again later");
+        out = pop3_login_failed(s, "auth-unavailable", RC_SYS_TEMP, "cannot verify the login now, try again later");
         break;
     case AUTH_BROKEN:
         guard_unknown(s->service->guard, &s->seat, loop_now(s->service->host.loop));
-        out = pop3_login_failed(s, "broken", RC_SYS_PERM, "the login cannot be checked, the operator has to look");
+        out = pop3_login_failed(s, "broken", RC_SYS_PERM, "cannot verify the login, contact your mail provider");
         break;
     case AUTH_CHALLENGE:
         ASSERT(result->verdict != AUTH_CHALLENGE);
@@ -345,7 +345,7 @@ static enum outcome cmd_pass(struct pop3_session *s, const struct args *args)
     if (!s->may_login)
         return pop3_refuse_cleartext(s);
     if (s->name == NULL)
-        return pop3_err(s, RC_NONE, "say USER first");
+        return pop3_err(s, RC_NONE, "send USER first");
     s->pass_at = loop_now(service->host.loop);
     if (!pop3_may_try(s, name, network, &origin))
         return refuse(s, "guessing", 0);

@@ -36,13 +36,13 @@ bool pop3_pick(struct pop3_session *s, struct span number, size_t *i_r, enum out
     int parsed = num_parse(number, UINT64_MAX, &n);
 
     if (parsed == 0)
-        *out_r = pop3_bad(s, "a message number is decimal digits");
+        *out_r = pop3_bad(s, "invalid message number");
     else if (count == 0)
         *out_r = pop3_err(s, RC_NONE, "the maildrop is empty");
     else if (parsed < 0)
-        *out_r = pop3_err(s, RC_NONE, "there is no such message, only %zu message%s", count, plural(count));
+        *out_r = pop3_err(s, RC_NONE, "no such message, only %zu message%s", count, plural(count));
     else if (n < 1 || n > count)
-        *out_r = pop3_err(s, RC_NONE, "there is no message %llu, only %zu message%s", (unsigned long long)n, count, plural(count));
+        *out_r = pop3_err(s, RC_NONE, "no message %llu, only %zu message%s", (unsigned long long)n, count, plural(count));
     else if (is_marked(s, (size_t)(n - 1)))
         *out_r = pop3_err(s, RC_NONE, "message %llu is deleted", (unsigned long long)n);
     else {
@@ -175,7 +175,7 @@ static enum outcome cmd_dele(struct pop3_session *s, const struct args *args)
         return out;
     /* The lock is lost, so nothing can be deleted any more: say it now, not at QUIT. */
     if (drop_lost(s->drop))
-        return pop3_err(s, RC_SYS_TEMP, "the maildrop was lost, log in again");
+        return pop3_err(s, RC_SYS_TEMP, "connection to the maildrop lost, log in again");
     if (s->marks == NULL)
         s->marks = mem_array(drop_count(s->drop), 1);
     s->marks[i] = 1;
@@ -210,7 +210,7 @@ static void say_quit(struct pop3_session *s, enum db_status status)
         return;
     case DB_LOST:
         /* The connection broke between the question and the answer: nobody knows. */
-        pop3_err(s, RC_SYS_TEMP, "the maildrop was lost, it is not certain that anything was deleted");
+        pop3_err(s, RC_SYS_TEMP, "connection to the maildrop lost, the messages may or may not have been deleted");
         return;
     case DB_RETRY:
         pop3_err(s, RC_SYS_TEMP, "nothing was deleted, try again later");
@@ -218,7 +218,7 @@ static void say_quit(struct pop3_session *s, enum db_status status)
     case DB_NOT_FOUND:
     case DB_LOCKED:
     case DB_BUG:
-        pop3_err(s, RC_SYS_PERM, "the deletion failed, the operator has to look");
+        pop3_err(s, RC_SYS_PERM, "deletion failed, contact your mail provider");
         return;
     }
 }
@@ -256,7 +256,7 @@ static enum outcome cmd_quit(struct pop3_session *s, const struct args *args)
     if (drop_lost(s->drop)) {
         /* Before anything was asked, so this is certain. */
         s->end = END_ERROR;
-        pop3_err(s, RC_SYS_TEMP, "the maildrop was lost, nothing was deleted");
+        pop3_err(s, RC_SYS_TEMP, "connection to the maildrop lost, nothing was deleted");
         return P3_CLOSE;
     }
     s->left = unmarked(s);

@@ -187,7 +187,7 @@ static enum outcome message(struct pop3_session *s, struct span text)
     enum outcome out = P3_WAIT;
 
     if (!base64_decode(text, BASE64_PADDED, octets, sizeof octets, &len)) {
-        out = give_up(s, "that is not base64");
+        out = give_up(s, "invalid base64");
     } else if (s->auth_id == 0) {
         out = start(s, (struct span){ (const char *)octets, len });
     } else {
@@ -208,18 +208,18 @@ enum outcome pop3_sasl_line(struct pop3_session *s, enum line_kind kind, struct 
     case LINE_COMMAND:
         break;
     case LINE_NUL:
-        return give_up(s, "that is not base64");
+        return give_up(s, "invalid base64");
     case LINE_LONG:
-        return give_up(s, "a line must not be longer than 12288 octets");
+        return give_up(s, "line longer than 12288 octets");
     case LINE_ENDLESS:
         s->end = END_BAD_COMMANDS;
-        pop3_err(s, RC_NONE, "no end of line in sight, closing the connection");
+        pop3_err(s, RC_NONE, "line too long, closing connection");
         return P3_CLOSE;
     case LINE_MORE:
         ASSERT(kind != LINE_MORE);
     }
     if (span_is(line, SPAN_OF("*")))
-        return give_up(s, "the login was given up");
+        return give_up(s, "authentication cancelled");
     return message(s, line);
 }
 
@@ -232,8 +232,8 @@ static enum outcome list(struct pop3_session *s)
 
     pop3_sasl_list(pop3_offered(s), names);
     if (names[0] == '\0')
-        return pop3_err(s, RC_NONE, "there is no mechanism to log in by here");
-    pop3_ok(s, "these are the mechanisms");
+        return pop3_err(s, RC_NONE, "no authentication mechanism available");
+    pop3_ok(s, "mechanism list follows");
     for (char *name = strtok_r(names, " ", &save); name != NULL; name = strtok_r(NULL, " ", &save)) {
         conn_write(s->conn, name, strlen(name));
         conn_write(s->conn, "\r\n", 2);
@@ -250,7 +250,7 @@ static enum outcome not_offered(struct pop3_session *s, enum mechanism m, struct
     bool configured = (s->service->mechanisms & MECH_BIT(m)) != 0;
 
     if (!configured || s->may_login || m == MECH_APOP || m == MECH_EXTERNAL || (mechanisms[m].flags & MECH_BINDS))
-        return pop3_err(s, RC_NONE, "that mechanism is not offered here");
+        return pop3_err(s, RC_NONE, "authentication mechanism not available");
     s->mechanism = m;
     if (base64_decode(initial, BASE64_PADDED, octets, sizeof octets, &len))
         note_name(s, (struct span){ (const char *)octets, len });
@@ -270,7 +270,7 @@ enum outcome pop3_cmd_auth(struct pop3_session *s, const struct args *args)
     if (rest.len == 0)
         return list(s);
     if (!mechanism_find(name, &m) || m == MECH_APOP)
-        return pop3_err(s, RC_NONE, "that mechanism is not offered here");
+        return pop3_err(s, RC_NONE, "authentication mechanism not available");
     if ((pop3_offered(s) & MECH_BIT(m)) == 0)
         return not_offered(s, m, space != NULL ? (struct span){ space + 1, rest.len - name.len - 1 } : SPAN_OF(""));
     s->mechanism = m;
@@ -281,10 +281,10 @@ enum outcome pop3_cmd_auth(struct pop3_session *s, const struct args *args)
         return challenge(s, SPAN_OF(""));
     }
     if (mechanisms[m].flags & MECH_NO_INITIAL)
-        return pop3_bad(s, "with this mechanism the server begins");
+        return pop3_bad(s, "this mechanism takes no initial response");
     struct span initial = { space + 1, rest.len - name.len - 1 };
     if (initial.len == 0)
-        return pop3_bad(s, "wrong arguments for this command");
+        return pop3_bad(s, "invalid arguments");
     /* Present, but empty (RFC 5034 section 4): not the same as none. */
     return message(s, span_is(initial, SPAN_OF("=")) ? SPAN_OF("") : initial);
 }
@@ -294,9 +294,9 @@ enum outcome pop3_cmd_apop(struct pop3_session *s, const struct args *args)
     struct span name_and_digest = name_trim(args->v[0]);
 
     if (s->timestamp == NULL)
-        return pop3_bad(s, "there is no APOP here");
+        return pop3_bad(s, "APOP is not available");
     if (name_and_digest.len == 0 || memchr(name_and_digest.at, ' ', name_and_digest.len) == NULL)
-        return pop3_bad(s, "wrong arguments for this command");
+        return pop3_bad(s, "invalid arguments");
     s->mechanism = MECH_APOP;
     return start(s, name_and_digest);
 }

@@ -87,7 +87,7 @@ enum outcome pop3_bad(struct pop3_session *s, const char *text)
     if (++s->bad < limit)
         return pop3_err(s, RC_NONE, "%s", text);
     s->end = END_BAD_COMMANDS;
-    pop3_err(s, RC_NONE, "too many commands that are none, closing the connection");
+    pop3_err(s, RC_NONE, "too many invalid commands, closing connection");
     return P3_CLOSE;
 }
 

@@ -122,7 +122,7 @@ static char *make_capa(const struct pop3_service *service, unsigned kind, const 
     struct buf b = BUF_EMPTY;
     struct span text;
 
-    buf_add_str(&b, "+OK these are the capabilities\r\n"
+    buf_add_str(&b, "+OK capability list follows\r\n"
                     "TOP\r\nUIDL\r\n");
     if (kind & CAPA_USER)
         buf_add_str(&b, "USER\r\n");

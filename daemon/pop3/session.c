@@ -417,7 +417,7 @@ static int understand(struct pop3_session *s, struct span line, const struct com
         return -1;
     }
     if (!right_args(cmd, rest, more, args)) {
-        *wrong_r = "wrong arguments for this command";
+        *wrong_r = "invalid arguments";
         return 0;
     }
     *cmd_r = cmd;
@@ -446,14 +446,14 @@ static enum outcome one_line(struct pop3_session *s, enum line_kind kind, struct
         known = understand(s, line, &cmd, &args, &wrong);
         break;
     case LINE_NUL:
-        wrong = "a command must not hold a NUL";
+        wrong = "NUL in command";
         break;
     case LINE_LONG:
-        wrong = "a command must not be longer than 255 octets";
+        wrong = "command longer than 255 octets";
         break;
     case LINE_ENDLESS:
         s->end = END_BAD_COMMANDS;
-        pop3_err(s, RC_NONE, "no end of line in sight, closing the connection");
+        pop3_err(s, RC_NONE, "line too long, closing connection");
         return P3_CLOSE;
     case LINE_MORE:
         ASSERT(kind != LINE_MORE);

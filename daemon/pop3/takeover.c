@@ -41,8 +41,8 @@ bool pop3_session_asked(void *owner, const char *by, bool ordered)
              ordered ? "" : "session=", log_text(span_str(by)).s, (unsigned long long)(silent / 1000), (unsigned long long)(silent % 1000));
     /* What a client that is there after all reads as the answer to its next command: nothing that it marked is gone. */
     if (pop3_takes_line(s) && conn_queued(s->conn) == 0)
-        pop3_err(s, RC_SYS_TEMP, ordered ? "the session was ended by the operator, nothing was deleted"
-                                         : "another session has taken the maildrop over, nothing was deleted");
+        pop3_err(s, RC_SYS_TEMP, ordered ? "session closed by the operator, nothing was deleted"
+                                         : "maildrop taken over by another session, nothing was deleted");
     pop3_session_over(s, END_TAKEN);
     return true;
 }

@@ -223,7 +223,7 @@ class Policy(TlsCase):
             self.assertNotIn(b"USER", lines)
             self.assertIn(b"STLS", lines)
             for text in ("USER " + WHO, "PASS " + kit.PASSWORD, "PASS " + secret):
-                self.assertRegex(pop.err(text), rb"^-ERR no login without TLS: use STLS, or TLS on port 995$")
+                self.assertRegex(pop.err(text), rb"^-ERR TLS is required to log in: use STLS, or TLS on port 995$")
             pop.err("STAT")
             pop.ok("STLS")
             self.handshake(pop)

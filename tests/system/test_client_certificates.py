@@ -240,7 +240,7 @@ class Clients(unittest.TestCase):
                               ('client_verify = "require"', 'client_verify = "maybe"', 'is not "none", "optional" or "require"'),
                               ('client_identity = "cn"', 'client_identity = "dn"', 'is not "san", "email" or "cn"'),
                               ('client_verify = "require"', 'client_verify = "none"', "go with a client_verify of"),
-                              ('client_verify = "require"', 'tls = "none"; client_verify = "require"', "there is no TLS here")):
+                              ('client_verify = "require"', 'tls = "none"; client_verify = "require"', "TLS is not available")):
             with self.subTest(why=why):
                 self.assertIn(old, text)
                 conf.write_text(text.replace(old, new, 1))

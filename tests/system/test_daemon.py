@@ -197,7 +197,7 @@ class Hanging(DaemonCase):
         hanging, other = self.site.tree()[1]
         os.kill(hanging, signal.SIGSTOP)
         self.until(lambda: not kit.alive(hanging), "the worker still hangs", 15)
-        self.assertRegex(self.site.log_text(), rf"worker [12] \(pid {hanging}\) has done nothing for 5.0 s, it is killed")
+        self.assertRegex(self.site.log_text(), rf"worker [12] \(pid {hanging}\) unresponsive for 5.0 s, killing it")
         ended = []
         for user, pop in zip(users, pops):
             try:

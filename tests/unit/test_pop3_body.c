@@ -224,9 +224,9 @@ static void test_unreadable(void **state)
         enum db_status status;
         const char *reply;
     } rows[] = {
-        { DB_NOT_FOUND, "-ERR message 2 is no longer there\r\n" },
-        { DB_RETRY, "-ERR [SYS/TEMP] message 2 cannot be read now, try again later\r\n" },
-        { DB_BUG, "-ERR [SYS/PERM] message 2 cannot be read, the operator has to look\r\n" },
+        { DB_NOT_FOUND, "-ERR message 2 no longer exists\r\n" },
+        { DB_RETRY, "-ERR [SYS/TEMP] cannot read message 2 now, try again later\r\n" },
+        { DB_BUG, "-ERR [SYS/PERM] cannot read message 2, contact your mail provider\r\n" },
     };
     struct client *c = login();
 
@@ -250,12 +250,12 @@ static void test_lost(void **state)
     (void)state;
     ask(c, "DELE 1\r\n", "+OK message 1 is marked as deleted\r\n");
     fake.read_status = DB_LOST;
-    ask(c, "RETR 2\r\n", "-ERR [SYS/TEMP] the maildrop was lost, log in again\r\n");
+    ask(c, "RETR 2\r\n", "-ERR [SYS/TEMP] connection to the maildrop lost, log in again\r\n");
     fake.read_status = DB_OK;
-    ask(c, "RETR 2\r\nTOP 2 0\r\nDELE 2\r\n", "-ERR [SYS/TEMP] the maildrop was lost, log in again\r\n"
-                                         "-ERR [SYS/TEMP] the maildrop was lost, log in again\r\n"
-                                         "-ERR [SYS/TEMP] the maildrop was lost, log in again\r\n");
-    ask(c, "STAT\r\nLIST 2\r\nQUIT\r\n", "+OK 2 50\r\n+OK 2 34\r\n-ERR [SYS/TEMP] the maildrop was lost, nothing was deleted\r\n");
+    ask(c, "RETR 2\r\nTOP 2 0\r\nDELE 2\r\n", "-ERR [SYS/TEMP] connection to the maildrop lost, log in again\r\n"
+                                         "-ERR [SYS/TEMP] connection to the maildrop lost, log in again\r\n"
+                                         "-ERR [SYS/TEMP] connection to the maildrop lost, log in again\r\n");
+    ask(c, "STAT\r\nLIST 2\r\nQUIT\r\n", "+OK 2 50\r\n+OK 2 34\r\n-ERR [SYS/TEMP] connection to the maildrop lost, nothing was deleted\r\n");
     expect_eof(c);
     until_ended(1);
     assert_false(fake.marked[0]);

@@ -85,19 +85,19 @@ static void test_given_up(void **state)
     struct client *c = greeted();
 
     (void)state;
-    ask(c, "AUTH PLAIN\r\n*\r\n", "+ \r\n-ERR the login was given up\r\n");
+    ask(c, "AUTH PLAIN\r\n*\r\n", "+ \r\n-ERR authentication cancelled\r\n");
     assert_int_equal(fake.forgotten, 0);
     fake.challenges[0] = "first";
     ask(c, "AUTH LOGIN\r\n", "+ Zmlyc3Q=\r\n");
-    ask(c, "*\r\n", "-ERR the login was given up\r\n");
+    ask(c, "*\r\n", "-ERR authentication cancelled\r\n");
     assert_int_equal(fake.forgotten, 1);
     ask(c, "AUTH LOGIN\r\n", "+ Zmlyc3Q=\r\n");
-    ask(c, "no base64\r\n", "-ERR that is not base64\r\n");
+    ask(c, "no base64\r\n", "-ERR invalid base64\r\n");
     assert_int_equal(fake.forgotten, 2);
     ask(c, "NOOP\r\n", "-ERR log in first\r\n");
     /* The third, and so the last (S30). */
     ask(c, "AUTH LOGIN\r\n", "+ Zmlyc3Q=\r\n");
-    ask(c, "*\r\n", "-ERR the login was given up\r\n");
+    ask(c, "*\r\n", "-ERR authentication cancelled\r\n");
     expect_eof(c);
     until_ended(1);
 }
@@ -144,12 +144,12 @@ static void test_failures(void **state)
 
     (void)state;
     fake.verdict = AUTH_UNAVAILABLE;
-    ask(c, "AUTH PLAIN c2VjcmV0\r\n", "-ERR [SYS/TEMP] the login cannot be checked now, try again later\r\n");
+    ask(c, "AUTH PLAIN c2VjcmV0\r\n", "-ERR [SYS/TEMP] cannot verify the login now, try again later\r\n");
     fake.verdict = AUTH_BROKEN;
-    ask(c, "AUTH PLAIN c2VjcmV0\r\n", "-ERR [SYS/PERM] the login cannot be checked, the operator has to look\r\n");
+    ask(c, "AUTH PLAIN c2VjcmV0\r\n", "-ERR [SYS/PERM] cannot verify the login, contact your mail provider\r\n");
     fake.verdict = AUTH_OK;
     fake.open_status = DB_LOCKED;
-    ask(c, "AUTH PLAIN c2VjcmV0\r\n", "-ERR [IN-USE] this maildrop is open in another session, on another device perhaps, that may be at work; try again in a few minutes\r\n");
+    ask(c, "AUTH PLAIN c2VjcmV0\r\n", "-ERR [IN-USE] this mailbox is in use by another session, perhaps on another device; try again in a few minutes\r\n");
     for (int i = 0; i < 2; i++)
         ask(c, "AUTH PLAIN eA==\r\n", REFUSED);
     ask(c, "AUTH PLAIN eA==\r\n", REFUSED);
@@ -172,12 +172,12 @@ static void test_long_lines(void **state)
     memset(line, 'A', sizeof line);
     memcpy(line + LONGEST + 4, "\r\n", 3);
     ask(c, "AUTH PLAIN\r\n", "+ \r\n");
-    ask(c, line, "-ERR a line must not be longer than 12288 octets\r\n");
+    ask(c, line, "-ERR line longer than 12288 octets\r\n");
     ask(c, "NOOP\r\n", "-ERR log in first\r\n");
     memset(line, 'A', sizeof line);
     line[66000] = '\0';
     ask(c, "AUTH PLAIN\r\n", "+ \r\n");
-    ask(c, line, "-ERR no end of line in sight, closing the connection\r\n");
+    ask(c, line, "-ERR line too long, closing connection\r\n");
     hear(c, SIZE_MAX);
     client_close(c);
 }
@@ -190,17 +190,17 @@ static void test_offer(void **state)
     (void)state;
     with_mechanisms("login scram-sha-256 scram-sha-256-plus external");
     c = greeted();
-    ask(c, "AUTH\r\n", "+OK these are the mechanisms\r\nSCRAM-SHA-256\r\nLOGIN\r\n.\r\n");
-    ask(c, "AUTH \r\n", "+OK these are the mechanisms\r\nSCRAM-SHA-256\r\nLOGIN\r\n.\r\n");
+    ask(c, "AUTH\r\n", "+OK mechanism list follows\r\nSCRAM-SHA-256\r\nLOGIN\r\n.\r\n");
+    ask(c, "AUTH \r\n", "+OK mechanism list follows\r\nSCRAM-SHA-256\r\nLOGIN\r\n.\r\n");
     say(c, "AUTH PLAIN\r\nAUTH SCRAM-SHA-256-PLUS\r\nAUTH EXTERNAL\r\n");
     for (int i = 0; i < 3; i++)
-        expect(c, "-ERR that mechanism is not offered here\r\n");
-    ask(c, "APOP x y\r\n", "-ERR there is no APOP here\r\n");
+        expect(c, "-ERR authentication mechanism not available\r\n");
+    ask(c, "APOP x y\r\n", "-ERR APOP is not available\r\n");
     bye(c);
     with_mechanisms("");
     c = greeted();
-    ask(c, "AUTH\r\n", "-ERR there is no mechanism to log in by here\r\n");
-    ask(c, "CAPA\r\n", "+OK these are the capabilities\r\nTOP\r\nUIDL\r\nUSER\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n"
+    ask(c, "AUTH\r\n", "-ERR no authentication mechanism available\r\n");
+    ask(c, "CAPA\r\n", "+OK capability list follows\r\nTOP\r\nUIDL\r\nUSER\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n"
                        "IMPLEMENTATION Postern\r\n.\r\n");
     bye(c);
 }
@@ -214,10 +214,10 @@ static void test_not_in_the_clear(void **state)
     with_mechanisms("plain scram-sha-256 cram-md5 apop");
     fake.cleartext = POP3_CLEARTEXT_NEVER;
     c = greeted();
-    ask(c, "AUTH\r\n", "-ERR there is no mechanism to log in by here\r\n");
-    ask(c, "AUTH PLAIN c2VjcmV0\r\n", "-ERR no login without TLS: use TLS on port 995\r\n");
-    ask(c, "AUTH SCRAM-SHA-256\r\n", "-ERR no login without TLS: use TLS on port 995\r\n");
-    ask(c, "APOP x y\r\n", "-ERR there is no APOP here\r\n");
+    ask(c, "AUTH\r\n", "-ERR no authentication mechanism available\r\n");
+    ask(c, "AUTH PLAIN c2VjcmV0\r\n", "-ERR TLS is required to log in: use TLS on port 995\r\n");
+    ask(c, "AUTH SCRAM-SHA-256\r\n", "-ERR TLS is required to log in: use TLS on port 995\r\n");
+    ask(c, "APOP x y\r\n", "-ERR APOP is not available\r\n");
     bye(c);
     fake.settings.sasl_without_tls = true;
     fake_service();
@@ -225,9 +225,9 @@ static void test_not_in_the_clear(void **state)
     hear(c, 40);
     assert_memory_equal(buf_span(&c->in).at, "+OK Postern ready <", 19);
     buf_clear(&c->in);
-    ask(c, "AUTH\r\n", "+OK these are the mechanisms\r\nSCRAM-SHA-256\r\nCRAM-MD5\r\n.\r\n");
-    ask(c, "AUTH CRAM-MD5 eA==\r\n", "-ERR with this mechanism the server begins\r\n");
-    ask(c, "AUTH PLAIN c2VjcmV0\r\n", "-ERR no login without TLS: use TLS on port 995\r\n");
+    ask(c, "AUTH\r\n", "+OK mechanism list follows\r\nSCRAM-SHA-256\r\nCRAM-MD5\r\n.\r\n");
+    ask(c, "AUTH CRAM-MD5 eA==\r\n", "-ERR this mechanism takes no initial response\r\n");
+    ask(c, "AUTH PLAIN c2VjcmV0\r\n", "-ERR TLS is required to log in: use TLS on port 995\r\n");
     assert_int_equal(fake.checks, 0);
     bye(c);
 }
@@ -248,7 +248,7 @@ static void test_apop(void **state)
     assert_string_equal(fake.asked_password, "anna 0123");
     assert_int_equal(fake.opening.mechanism, MECH_APOP);
     assert_true(fake.opening.timestamp.len > 30);
-    ask(c, "PASS secret\r\n", "-ERR say USER first\r\n");
+    ask(c, "PASS secret\r\n", "-ERR send USER first\r\n");
     bye(c);
 }
 

@@ -5,7 +5,7 @@
 #include "tests/unit/pop3_fake.h"
 
 #define GREETING "+OK Postern ready\r\n"
-#define CAPA "+OK these are the capabilities\r\nTOP\r\nUIDL\r\nUSER\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n" \
+#define CAPA "+OK capability list follows\r\nTOP\r\nUIDL\r\nUSER\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n" \
              "IMPLEMENTATION Postern\r\nSASL PLAIN LOGIN\r\n.\r\n"
 #define LOGIN "USER anna@example.org\r\nPASS secret\r\n"
 #define LOGGED_IN "+OK send PASS\r\n+OK 3 messages, 73 octets\r\n"
@@ -85,7 +85,7 @@ static void test_wrong_state(void **state)
 /* C01, C04, C09, C11, C12: the same in both states, and only what is so. */
 static void test_capa(void **state)
 {
-    static const char want[] = "+OK these are the capabilities\r\nTOP\r\nUIDL\r\nUSER\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\n"
+    static const char want[] = "+OK capability list follows\r\nTOP\r\nUIDL\r\nUSER\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\n"
                                "PIPELINING\r\nEXPIRE 30\r\nLOGIN-DELAY 60\r\nSASL PLAIN LOGIN\r\n.\r\n";
     struct client *c;
 
@@ -128,29 +128,29 @@ static void test_syntax(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         snprintf(command, sizeof command, "%s\r\nSTAT\r\n", wrong[i]);
-        ask(c, command, "-ERR wrong arguments for this command\r\n+OK 3 73\r\n");
+        ask(c, command, "-ERR invalid arguments\r\n+OK 3 73\r\n");
     }
     for (size_t i = 0; i < sizeof no_number / sizeof no_number[0]; i++) {
         snprintf(command, sizeof command, "%s\r\nSTAT\r\n", no_number[i]);
-        ask(c, command, "-ERR a message number is decimal digits\r\n+OK 3 73\r\n");
+        ask(c, command, "-ERR invalid message number\r\n+OK 3 73\r\n");
     }
     for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
         snprintf(command, sizeof command, "%s\r\nSTAT\r\n", none[i]);
-        snprintf(reply, sizeof reply, "-ERR there is no message %s, only 3 messages\r\n+OK 3 73\r\n",
+        snprintf(reply, sizeof reply, "-ERR no message %s, only 3 messages\r\n+OK 3 73\r\n",
                  i == 0 ? "4294967297" : i == 1 ? "18446744073709551615" : i == 2 ? "0" : "4");
         ask(c, command, reply);
     }
-    ask(c, "LIST 18446744073709551617\r\n", "-ERR there is no such message, only 3 messages\r\n");
+    ask(c, "LIST 18446744073709551617\r\n", "-ERR no such message, only 3 messages\r\n");
     ask(c, "LIST 01\r\n", "+OK 1 23\r\n");
-    ask(c, "TOP 1 -1\r\n", "-ERR a number of lines is decimal digits\r\n");
+    ask(c, "TOP 1 -1\r\n", "-ERR invalid number of lines\r\n");
     ask(c, "TOP 1 99999999999999999999999\r\n", "+OK\r\nSubject: one\r\n\r\nfirst\r\n.\r\n");
     ask(c, "\r\nLIST\t1\r\nNOOP\rDELE 1\r\n", "-ERR unknown command\r\n-ERR unknown command\r\n-ERR unknown command\r\n");
     say_span(c, SPAN_OF("DELE 1\0\r\n"));
-    expect(c, "-ERR a command must not hold a NUL\r\n");
+    expect(c, "-ERR NUL in command\r\n");
     memset(command, 'A', sizeof command);
     memcpy(command, "NOOP ", 5);
     memcpy(command + 300, "DELE 1\r\nSTAT\r\n", 15);
-    ask(c, command, "-ERR a command must not be longer than 255 octets\r\n+OK 3 73\r\n");
+    ask(c, command, "-ERR command longer than 255 octets\r\n+OK 3 73\r\n");
     ask(c, "QUIT\r\n", "+OK bye, 3 messages left\r\n");
     expect_eof(c);
     assert_false(fake.marked[0]);
@@ -181,7 +181,7 @@ static void test_bad_commands(void **state)
     say(c, "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n\r\nB: c\r\n\r\n");
     for (int i = 0; i < 3; i++)
         expect(c, "-ERR unknown command\r\n");
-    expect(c, "-ERR too many commands that are none, closing the connection\r\n");
+    expect(c, "-ERR too many invalid commands, closing connection\r\n");
     expect_eof(c);
 
     /* What clients try, one after the other, is not that; but it has an end too. */
@@ -192,21 +192,21 @@ static void test_bad_commands(void **state)
         say(c, probes[i]);
         ask(c, "\r\n", "-ERR unknown command\r\n");
     }
-    ask(c, "XX\r\n", "-ERR too many commands that are none, closing the connection\r\n");
+    ask(c, "XX\r\n", "-ERR too many invalid commands, closing connection\r\n");
     expect_eof(c);
 
     c = login();
     for (int i = 0; i < 60; i++)
-        ask(c, "XX\r\nRETR 9\r\n", "-ERR unknown command\r\n-ERR there is no message 9, only 3 messages\r\n");
+        ask(c, "XX\r\nRETR 9\r\n", "-ERR unknown command\r\n-ERR no message 9, only 3 messages\r\n");
     for (int i = 0; i < 19; i++)
-        ask(c, "STAT x\r\n", "-ERR wrong arguments for this command\r\n");
-    ask(c, "STAT x\r\n", "-ERR too many commands that are none, closing the connection\r\n");
+        ask(c, "STAT x\r\n", "-ERR invalid arguments\r\n");
+    ask(c, "STAT x\r\n", "-ERR too many invalid commands, closing connection\r\n");
     expect_eof(c);
 
     c = login();
     memset(junk, 'A', 70000);
     say_span(c, (struct span){ junk, 70000 });
-    expect(c, "-ERR no end of line in sight, closing the connection\r\n");
+    expect(c, "-ERR line too long, closing connection\r\n");
     expect_eof(c);
     mem_free(junk);
 }
@@ -218,16 +218,16 @@ static void test_user_pass(void **state)
 
     (void)state;
     expect(c, GREETING);
-    ask(c, "PASS secret\r\n", "-ERR say USER first\r\n");
-    ask(c, "USER\r\nPASS\r\n", "-ERR wrong arguments for this command\r\n-ERR wrong arguments for this command\r\n");
-    ask(c, "USER anna\r\nXX\r\nPASS secret\r\n", "+OK send PASS\r\n-ERR unknown command\r\n-ERR say USER first\r\n");
-    ask(c, "USER anna\r\nSTAT\r\nPASS secret\r\n", "+OK send PASS\r\n-ERR log in first\r\n-ERR say USER first\r\n");
+    ask(c, "PASS secret\r\n", "-ERR send USER first\r\n");
+    ask(c, "USER\r\nPASS\r\n", "-ERR invalid arguments\r\n-ERR invalid arguments\r\n");
+    ask(c, "USER anna\r\nXX\r\nPASS secret\r\n", "+OK send PASS\r\n-ERR unknown command\r\n-ERR send USER first\r\n");
+    ask(c, "USER anna\r\nSTAT\r\nPASS secret\r\n", "+OK send PASS\r\n-ERR log in first\r\n-ERR send USER first\r\n");
     assert_int_equal(fake.checks, 0);
     ask(c, "USER bert\r\nPASS  a  b \r\n", "+OK send PASS\r\n" REFUSED);
     assert_string_equal(fake.asked_name, "bert");
     assert_string_equal(fake.asked_domain, "example.org");
     assert_string_equal(fake.asked_password, " a  b ");
-    ask(c, "PASS secret\r\n", "-ERR say USER first\r\n");
+    ask(c, "PASS secret\r\n", "-ERR send USER first\r\n");
     ask(c, "USER anna\r\nPASS \r\n", "+OK send PASS\r\n" REFUSED);
     assert_int_equal(fake.checks, 1);
     ask(c, "USER bert\r\nUSER anna\r\nCAPA\r\nPASS secret\r\nSTAT\r\n", "+OK send PASS\r\n+OK send PASS\r\n" CAPA "+OK 3 messages, 73 octets\r\n+OK 3 73\r\n");
@@ -260,12 +260,12 @@ static void test_login_failures(void **state)
         enum db_status open;
         const char *reply;
     } rows[] = {
-        { AUTH_UNAVAILABLE, DB_OK, "-ERR [SYS/TEMP] the login cannot be checked now, try again later\r\n" },
-        { AUTH_BROKEN, DB_OK, "-ERR [SYS/PERM] the login cannot be checked, the operator has to look\r\n" },
-        { AUTH_OK, DB_LOCKED, "-ERR [IN-USE] this maildrop is open in another session, on another device perhaps, that may be at work; try again in a few minutes\r\n" },
+        { AUTH_UNAVAILABLE, DB_OK, "-ERR [SYS/TEMP] cannot verify the login now, try again later\r\n" },
+        { AUTH_BROKEN, DB_OK, "-ERR [SYS/PERM] cannot verify the login, contact your mail provider\r\n" },
+        { AUTH_OK, DB_LOCKED, "-ERR [IN-USE] this mailbox is in use by another session, perhaps on another device; try again in a few minutes\r\n" },
         { AUTH_OK, DB_NOT_FOUND, REFUSED },
-        { AUTH_OK, DB_RETRY, "-ERR [SYS/TEMP] the maildrop cannot be opened now, try again later\r\n" },
-        { AUTH_OK, DB_BUG, "-ERR [SYS/PERM] the maildrop cannot be opened, the operator has to look\r\n" },
+        { AUTH_OK, DB_RETRY, "-ERR [SYS/TEMP] cannot open the maildrop now, try again later\r\n" },
+        { AUTH_OK, DB_BUG, "-ERR [SYS/PERM] cannot open the maildrop, contact your mail provider\r\n" },
     };
     struct client *c = client_new("");
 
@@ -276,7 +276,7 @@ static void test_login_failures(void **state)
         fake.open_status = rows[i].open;
         ask(c, LOGIN, "+OK send PASS\r\n");
         expect(c, rows[i].reply);
-        ask(c, "PASS secret\r\n", "-ERR say USER first\r\n");
+        ask(c, "PASS secret\r\n", "-ERR send USER first\r\n");
     }
     fake.verdict = AUTH_OK;
     fake.open_status = DB_OK;
@@ -300,11 +300,11 @@ static void test_believed(void **state)
         unsigned agains, opens;
     } rows[] = {
         { DB_NOT_FOUND, AUTH_REFUSED, DB_OK, REFUSED, 1, 1 },
-        { DB_NOT_FOUND, AUTH_UNAVAILABLE, DB_OK, "-ERR [SYS/TEMP] the login cannot be checked now, try again later\r\n", 1, 1 },
+        { DB_NOT_FOUND, AUTH_UNAVAILABLE, DB_OK, "-ERR [SYS/TEMP] cannot verify the login now, try again later\r\n", 1, 1 },
         { DB_NOT_FOUND, AUTH_OK, DB_NOT_FOUND, REFUSED, 1, 2 },
-        { DB_NOT_FOUND, AUTH_OK, DB_LOCKED, "-ERR [IN-USE] this maildrop is open in another session, on another device perhaps, that may be at work; try again in a few minutes\r\n", 1, 2 },
-        { DB_RETRY, AUTH_OK, DB_OK, "-ERR [SYS/TEMP] the maildrop cannot be opened now, try again later\r\n", 0, 1 },
-        { DB_BUG, AUTH_OK, DB_OK, "-ERR [SYS/PERM] the maildrop cannot be opened, the operator has to look\r\n", 0, 1 },
+        { DB_NOT_FOUND, AUTH_OK, DB_LOCKED, "-ERR [IN-USE] this mailbox is in use by another session, perhaps on another device; try again in a few minutes\r\n", 1, 2 },
+        { DB_RETRY, AUTH_OK, DB_OK, "-ERR [SYS/TEMP] cannot open the maildrop now, try again later\r\n", 0, 1 },
+        { DB_BUG, AUTH_OK, DB_OK, "-ERR [SYS/PERM] cannot open the maildrop, contact your mail provider\r\n", 0, 1 },
         { DB_NOT_FOUND, AUTH_OK, DB_OK, LOGGED_IN, 1, 2 },
         { DB_OK, AUTH_OK, DB_BUG, LOGGED_IN, 0, 1 },
     };
@@ -394,8 +394,8 @@ static void test_commit_fails(void **state)
         const char *reply;
     } rows[] = {
         { DB_RETRY, "-ERR [SYS/TEMP] nothing was deleted, try again later\r\n" },
-        { DB_LOST, "-ERR [SYS/TEMP] the maildrop was lost, it is not certain that anything was deleted\r\n" },
-        { DB_BUG, "-ERR [SYS/PERM] the deletion failed, the operator has to look\r\n" },
+        { DB_LOST, "-ERR [SYS/TEMP] connection to the maildrop lost, the messages may or may not have been deleted\r\n" },
+        { DB_BUG, "-ERR [SYS/PERM] deletion failed, contact your mail provider\r\n" },
     };
 
     (void)state;
@@ -575,11 +575,11 @@ static void test_no_cleartext(void **state)
     fake.cleartext = POP3_CLEARTEXT_NEVER;
     c = client_new("");
     expect(c, "+OK Postern ready\r\n");
-    ask(c, "CAPA\r\n", "+OK these are the capabilities\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n"
+    ask(c, "CAPA\r\n", "+OK capability list follows\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n"
                        "IMPLEMENTATION Postern\r\n.\r\n");
-    ask(c, "USER anna@example.org\r\n", "-ERR no login without TLS: use TLS on port 995\r\n");
-    ask(c, "PASS secret\r\n", "-ERR no login without TLS: use TLS on port 995\r\n");
-    ask(c, "STLS\r\n", "-ERR there is no TLS here\r\n");
+    ask(c, "USER anna@example.org\r\n", "-ERR TLS is required to log in: use TLS on port 995\r\n");
+    ask(c, "PASS secret\r\n", "-ERR TLS is required to log in: use TLS on port 995\r\n");
+    ask(c, "STLS\r\n", "-ERR TLS is not available\r\n");
     ask(c, "QUIT\r\n", "+OK bye\r\n");
     expect_eof(c);
     assert_int_equal(fake.checks, 0);
