@@ -203,7 +203,7 @@ static bool read_rows(const struct credentials_source *s, const PGresult *result
         if (!read_kind(column(result, row, COL_KIND), &kind) || PQgetisnull(result, row, COL_SECRET))
             continue;
         if (out->count == CREDENTIALS_SECRETS_MAX) {
-            log_warning(NULL, "mailbox %lld has more than %d secrets, the others are passed over",
+            log_warning(NULL, "mailbox %lld has more than %d secrets, the others are ignored",
                         (long long)mailbox, CREDENTIALS_SECRETS_MAX);
             break;
         }

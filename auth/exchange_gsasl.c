@@ -128,7 +128,7 @@ static void use_account(struct exchange *x, const struct credentials *c)
         set_decoy(x, span_str(x->verdict.address));
         return;
     default:
-        log_error(NULL, "a stored secret of mailbox %lld cannot be used: it is no %s verifier", (long long)c->mailbox,
+        log_error(NULL, "a stored secret of mailbox %lld cannot be used: it is not a %s verifier", (long long)c->mailbox,
                   mechanisms[x->mechanism].name);
         x->verdict.verdict = AUTH_BROKEN;
         return;

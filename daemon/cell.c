@@ -290,7 +290,7 @@ void cell_look(struct cell *c, unsigned looks, uint64_t ms)
     }
     c->heard = heard;
     if (hangs(&c->helper_silent, helper_hangs, looks)) {
-        log_error(NULL, "an auth helper of worker %u does not answer, or did not end with it: those of this worker are killed", c->number);
+        log_error(NULL, "auth helpers of worker %u do not answer, or have outlived it: killing them", c->number);
         kill_helpers(c);
     }
 }
@@ -318,7 +318,7 @@ static void report_end(const struct cell *c, const char *who, pid_t pid, int sta
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && c->retiring)
         log_debug(NULL, "%s (pid %ld) has finished", who, (long)pid);
     else if (c->wrong_schema)
-        log_warning(NULL, "%s (pid %ld) stopped: it does not know the schema of the database", who, (long)pid);
+        log_warning(NULL, "%s (pid %ld) stopped: unknown version of the database schema", who, (long)pid);
     else
         log_error(NULL, "%s (pid %ld) %s", who, (long)pid, how);
 }

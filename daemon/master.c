@@ -243,7 +243,7 @@ static void close_rest(struct master *m)
 
 static void kill_rest(struct master *m)
 {
-    log_warning(NULL, "killing what has not ended: %zu cells", m->old_count);
+    log_warning(NULL, "killing %zu cells that have not ended", m->old_count);
     cells_tell_old(m, cell_kill);
     m->kill_at = NEVER;
 }

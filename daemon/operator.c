@@ -176,7 +176,7 @@ static bool is_operator(int fd)
         return false;
     if (who.uid == 0 || who.uid == geteuid())
         return true;
-    log_warning(NULL, "control: user %ld (pid %ld) is no operator", (long)who.uid, (long)who.pid);
+    log_warning(NULL, "control: user %ld (pid %ld) is not an operator", (long)who.uid, (long)who.pid);
     return false;
 }
 

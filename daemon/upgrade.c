@@ -101,7 +101,7 @@ void upgrade_start(struct master *m, int operator)
         return;
     }
     if (getpid() == 1) {
-        log_error(NULL, "upgrade: process 1 must not end, so another one cannot take over");
+        log_error(NULL, "upgrade: process 1 cannot hand over to a new process");
         if (operator >= 0)
             operator_sayf(operator, "ERR posternd is process 1 here, which must not end: start a new container beside this one");
         return;

@@ -46,7 +46,7 @@ static void written(void *arg, enum db_status status, PGresult *res)
     store->history.under_way--;
     if (status != DB_OK)
         /* Not again: where the connection was lost it may have been written. */
-        log_warning(NULL, "the history lacks sessions of the last seconds: status=%s", db_status_name(status));
+        log_warning(NULL, "sessions of the last seconds are missing from the history: status=%s", db_status_name(status));
 }
 
 static void ask(struct store *store, struct pg_ref lane)
@@ -77,7 +77,7 @@ static void history_write(void *arg)
         pg_unbind(lane);
         forget(h);
     } else if (is_much(h, TOO_MANY)) {
-        log_warning(NULL, "the history lacks %zu sessions: the database is away", h->sessions);
+        log_warning(NULL, "%zu sessions are missing from the history: the database is unavailable", h->sessions);
         timer_stop(h->timer);
         forget(h);
     } else if (!store->closing) {

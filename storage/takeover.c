@@ -207,7 +207,7 @@ static void order_checked(void *arg, enum db_status status, PGresult *res)
     if (status == DB_OK && pg_get_bool(res, 0, 0, &may) && may && !order->store->closing)
         release(order->store, order->mailbox, order->channel, "an operator", true);
     else if (status == DB_OK && !may)
-        log_warning(NULL, "mailbox=%" PRId64 ": somebody who is no operator ordered its release", order->mailbox);
+        log_warning(NULL, "mailbox=%" PRId64 ": somebody who is not an operator ordered its release", order->mailbox);
     PQclear(res);
     mem_free(order->channel);
     mem_free(order);

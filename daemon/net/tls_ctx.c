@@ -205,7 +205,7 @@ static void add_name(struct tls_ctx *ctx, const char *directory, const char *fil
     len -= 4;
     name_len = strcspn(file, "+");
     if (!lower_name(file, name_len < len ? name_len : len, name)) {
-        log_warning(NULL, "%s/%s is passed over: it is not called like a host", directory, file);
+        log_warning(NULL, "%s/%s is ignored: its name is not a host name", directory, file);
         return;
     }
     snprintf(cert_file, sizeof cert_file, "%s/%s", directory, file);

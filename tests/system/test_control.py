@@ -274,7 +274,7 @@ class Control(unittest.TestCase):
         self.assertIn(os.read(out, 100), (b"closed", b"said "))
         os.close(out)
         os.close(into)
-        self.line(r"control: user \d+ \(pid \d+\) is no operator")
+        self.line(r"control: user \d+ \(pid \d+\) is not an operator")
 
     def test_what_is_no_command(self):
         for line in (b"\n", b"fly\n", b"status now\n", b" status\n", b"kick\n", b"kick a b\n", b"trace x 5\n", b"trace 127.0.0.1 -1\n",
