@@ -143,6 +143,8 @@ class TakenOver(unittest.TestCase):
         named = {p: pathlib.Path(f"/proc/{p}/comm").read_text() for p in self.daemon.pids()}
         self.worker = next(p for p, name in named.items() if name.startswith("posternd w"))
         self.helper = next(p for p, name in named.items() if name.startswith("posternd a"))
+        # A helper takes its first order a moment after the listeners are there: only then has it shut itself in.
+        self.assertTrue(kit.wait_until(lambda: all(status(p)["Seccomp"].strip() == "2" for p in (self.worker, self.helper)), 10))
 
     def test_own_users_without_rights(self):
         """No capability, no user and group but the role's own, whichever of the four one looks at."""
