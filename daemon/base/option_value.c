@@ -5,6 +5,7 @@
 #include "daemon/base/option_value.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "daemon/base/num.h"
 

@@ -4,7 +4,7 @@
 #ifndef POSTERN_BASE_OPTION_VALUE_H
 #define POSTERN_BASE_OPTION_VALUE_H
 
-#include "daemon/base/options.h"
+#include "daemon/base/option.h"
 
 struct option_value {
     int64_t number;     /* of a bool 0 or 1, of a duration milliseconds */

@@ -20,23 +20,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum option_type {
-    OPTION_BOOL,     /* bool: true, false */
-    OPTION_INT,      /* int64_t: a number */
-    OPTION_SIZE,     /* int64_t, octets: a number, or "64k", "19M", "1G" (1024s) */
-    OPTION_DURATION, /* int64_t, milliseconds: "250ms", "10s", "5m", "2h", "1d"; a bare number is seconds */
-    OPTION_TEXT,     /* char *, owned by the settings, never NULL */
-};
-
-/* min and max: of the value; of its length for a text. */
-struct option {
-    const char *name;
-    enum option_type type;
-    const char *def;
-    int64_t min, max;
-    const char *text;
-    size_t offset;      /* in the settings struct */
-};
+#include "daemon/base/option.h"
 
 #define OPTION_C_BOOL bool
 #define OPTION_C_INT int64_t

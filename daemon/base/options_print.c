@@ -4,6 +4,7 @@
  * options_load() reads.
  */
 #include "daemon/base/option_value.h"
+#include "daemon/base/options.h"
 
 #include <string.h>
 

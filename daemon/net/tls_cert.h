@@ -6,7 +6,7 @@
 
 #include <openssl/types.h>
 
-#include "daemon/net/tls_ctx.h"
+#include "daemon/net/tls_client.h"
 
 struct tls_cert {
     X509 *own;
