@@ -22,9 +22,8 @@
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
-#include "daemon/net/conn_io.h"
+#include "daemon/net/conn_impl.h"
 #include "daemon/net/loop.h"
-#include "daemon/net/proxy.h"
 
 enum {
     READ_SIZE = 16384,          /* also what a paused client can make us keep, with an unfinished line */
@@ -32,47 +31,6 @@ enum {
     WRITE_PIECES = 64,
     LINGER_MS = 2000,
     LINGER_OCTETS = 65536,
-};
-
-enum conn_state { OPEN, FINISHING, LINGERING, CLOSED };
-
-struct conn {
-    struct loop *loop;
-    const struct conn_protocol *protocol;
-    void *owner;
-    enum conn_state state;
-    enum conn_end in_why;       /* why in_over */
-    enum conn_end told_why;
-
-    bool local_peer;            /* on this host */
-    bool paused;
-    bool parked;                /* octets came while paused: not watched until resume */
-    bool due;                   /* resumed: what is kept is to be delivered */
-    bool in_over;               /* nothing more can be read */
-    bool in_full;               /* the last read filled the buffer */
-    bool told;                  /* end was called */
-    bool blocked;               /* the client does not take more at the moment */
-    bool out_lost;              /* output goes nowhere */
-    bool full_said;             /* `drained` is owed */
-    bool scheduled;             /* at_turn_end() will be called */
-
-    struct conn_io io;
-    struct tls_ctx *tls_next;   /* TLS begins when what is queued is written */
-    struct watch *in_watch, *out_watch;
-    struct buf kept;
-    struct evbuffer *queue;
-    uint64_t octets_in, octets_out;
-
-    struct timer *timer;
-    uint64_t timeout;           /* 0: never */
-    uint64_t active;            /* when an octet was read or written last */
-    uint64_t armed;             /* when the timer goes off; 0: it does not */
-
-    size_t lingered;
-    void (*done)(void *arg);
-    void *done_arg;
-    char *peer, *local;
-    struct proxy_origin *origin;    /* NULL: no proxy told anything that is not in peer and local */
 };
 
 /* Of all conns: an idle one owns no input buffer. Nothing stays in it after a callback. */
@@ -567,78 +525,4 @@ struct conn *conn_new(struct loop *loop, int in, int out, const struct conn_prot
         schedule(c);
     update_watches(c);
     return c;
-}
-
-void conn_set_origin(struct conn *c, const struct proxy_origin *origin)
-{
-    ASSERT(c->origin == NULL);
-    c->local_peer = false;
-    if (origin->known) {
-        mem_free(c->peer);
-        c->peer = mem_str(origin->peer);
-        mem_free(c->local);
-        c->local = mem_str(origin->local);
-    }
-    if (!origin->tls && origin->client_name[0] == '\0')
-        return;
-    c->origin = mem_alloc(sizeof *c->origin);
-    *c->origin = *origin;
-}
-
-const char *conn_peer(const struct conn *c)
-{
-    return c->peer;
-}
-
-const char *conn_local(struct conn *c)
-{
-    if (c->local == NULL)       /* a system call that few ask for */
-        c->local = fd_local_name(&c->io.out);
-    return c->local;
-}
-
-bool conn_is_local(const struct conn *c)
-{
-    return c->local_peer;
-}
-
-const char *conn_tls_version(const struct conn *c)
-{
-    if (c->io.tls == NULL && c->origin != NULL && c->origin->tls)
-        return c->origin->tls_version[0] != '\0' ? c->origin->tls_version : "TLS";
-    return conn_tls_get_version(&c->io);
-}
-
-const char *conn_tls_cipher(const struct conn *c)
-{
-    if (c->io.tls == NULL && c->origin != NULL && c->origin->tls)
-        return c->origin->tls_cipher[0] != '\0' ? c->origin->tls_cipher : "unknown";
-    return conn_tls_get_cipher(&c->io);
-}
-
-const char *conn_tls_error(const struct conn *c)
-{
-    return conn_tls_get_error(&c->io);
-}
-
-uint64_t conn_octets_in(const struct conn *c)
-{
-    return c->octets_in;
-}
-
-uint64_t conn_octets_out(const struct conn *c)
-{
-    return c->octets_out;
-}
-
-size_t conn_channel_binding(const struct conn *c, enum conn_binding type, unsigned char out[CONN_BINDING_MAX])
-{
-    return conn_tls_binding(&c->io, type == CONN_TLS_UNIQUE, out, CONN_BINDING_MAX);
-}
-
-const char *conn_client_identity(const struct conn *c)
-{
-    if (c->io.tls == NULL && c->origin != NULL && c->origin->client_name[0] != '\0')
-        return c->origin->client_name;
-    return conn_tls_get_identity(&c->io);
 }
