@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "daemon/base/log_sink.h"
-#include "daemon/base/metrics.h"
 
 enum { QUOTED_MAX = 200, END_MS = 500 };
 
@@ -37,6 +36,7 @@ static struct {
     bool dropping;          /* since a line of ours was dropped: the next one that is taken tells of it */
     void (*waits)(void *arg);
     void *waits_arg;
+    void (*count)(size_t lines);
 } target = { .shared = &own, .ident = "postern", .second = -1 };
 
 static void copy_ident(const char *ident)
@@ -50,7 +50,13 @@ static void count_dropped(size_t lines)
 {
     target.dropping = true;
     atomic_fetch_add_explicit(&target.shared->dropped, lines, memory_order_relaxed);
-    metric_add(METRIC_LOG_DROPPED, lines);
+    if (target.count != NULL)
+        target.count(lines);
+}
+
+void log_when_dropped(void (*count)(size_t lines))
+{
+    target.count = count;
 }
 
 bool log_open(const char *where, enum log_level level, const char *ident, const char **error_r)

@@ -39,6 +39,9 @@ void log_forked(void);
 const char *log_unreached(void);
 bool log_is_stderr(void);
 
+/* Called with the number of lines that were dropped just now, for a metric; log lines count by themselves, too. */
+void log_when_dropped(void (*count)(size_t lines));
+
 /* Writes what waits, if it can be; false: something waits. Whoever may be silent for long calls this from time to time. */
 bool log_flush(void);
 /* How many lines of this process wait: fewer after log_flush() means that the log is being read. */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "daemon/base/buf.h"
+#include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 
 enum {
@@ -108,6 +109,11 @@ void metrics_beat(void)
 
 /* ------------------------------------------------------------------- sharing */
 
+static void count_dropped(size_t lines)
+{
+    metric_add(METRIC_LOG_DROPPED, lines);
+}
+
 bool metrics_share(void)
 {
     void *shared = mmap(NULL, sizeof *table, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -117,6 +123,7 @@ bool metrics_share(void)
     table = shared;
     table->started = (uint64_t)time(NULL);
     metrics_mine = &table->stripes[0];
+    log_when_dropped(count_dropped);
     return true;
 }
 
