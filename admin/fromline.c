@@ -44,6 +44,7 @@ static struct span part(struct span *rest, const char *ends, char *end_r)
 
 struct date {
     bool day, month, year, time, zone;
+    bool seconds;       /* the time has them, as people hardly write it */
     struct tm tm;
     int afternoon;      /* 12 for PM, 0 for AM, -1: neither was said */
     int offset;         /* of the zone, in seconds */
@@ -241,7 +242,7 @@ static bool iso_date(struct date *d, struct span w)
     time = (struct span){ w.at, at };
     if (!clock_time(time, &got.tm) || (at < w.len && !zone(&got, (struct span){ w.at + at, w.len - at })))
         return false;
-    got.time = true;
+    got.time = got.seconds = true;
     *d = got;
     return true;
 }
@@ -256,6 +257,7 @@ static bool date_word(struct date *d, struct span w)
         return true;
     if (!d->time && clock_time(w, &tm)) {
         d->tm = tm;
+        d->seconds = w.len > 5;     /* more than "08:30" */
         return d->time = true;
     }
     if (!d->month && month(w, &n)) {
@@ -308,8 +310,8 @@ int from_date(struct span words, int64_t *time_r)
 
 /* ---------------------------------------------------------------- From_ line */
 
-/* A date from here to the end of the line; "remote from host", as UUCP added it, may follow. */
-static bool only_date(struct span words, bool time_needed, int64_t *time_r)
+/* A date from here to the end of the line, with the time in *f; "remote from host", as UUCP added it, may follow. */
+static bool only_date(struct span words, bool time_needed, struct from_line *f)
 {
     struct date d = { .afternoon = -1 };
 
@@ -319,7 +321,10 @@ static bool only_date(struct span words, bool time_needed, int64_t *time_r)
         if (!date_word(&d, w))
             return false;
     }
-    return (d.time || !time_needed) && date_whole(&d, time_r);
+    if ((!d.time && time_needed) || !date_whole(&d, &f->time))
+        return false;
+    f->casual = !d.seconds;
+    return true;
 }
 
 static bool nothing_left(struct span words)
@@ -337,7 +342,7 @@ struct from_line from_line(struct span line)
     if (line.len < mark.len || memcmp(line.at, mark.at, mark.len) != 0)
         return f;
     rest = (struct span){ line.at + mark.len, line.len - mark.len };
-    none = rest.len > 0 && rest.at[0] == ' ' && only_date(rest, true, &f.time);
+    none = rest.len > 0 && rest.at[0] == ' ' && only_date(rest, true, &f);
     sender = next_word(&rest);
     dash = span_is(sender, SPAN_OF("-"));
     f.daemon = span_is_nocase(sender, SPAN_OF("MAILER-DAEMON"));
@@ -347,11 +352,12 @@ struct from_line from_line(struct span line)
     f.has_time = none || from_date(rest, &f.time) == 1;
     /* A sender may be several words: the date is what is left at the end. */
     for (int i = 0; i < 8 && f.form != FROM_DATED && !nothing_left(rest); i++) {
-        if (only_date(rest, !address, &f.time))
+        if (only_date(rest, !address, &f))
             f.form = FROM_DATED, f.has_time = true;
         next_word(&rest);
     }
     f.daemon = f.daemon && f.form == FROM_DATED;
+    f.casual = f.casual && !address;
     return f;
 }
 
@@ -450,6 +456,11 @@ static enum from_verdict judge_dated(const struct from_line *line, bool blank, e
 {
     bool header = behind == BEHIND_FIELD || behind == BEHIND_HEADER;
 
+    if (blank && line->casual && behind != BEHIND_HEADER) {
+        *doubt_r = header ? "taken for a separator: a From_ line without an address, and hardly a header behind it"
+                          : "taken for text: a From_ line without an address, and no header behind it";
+        return header ? FROM_SEPARATES : FROM_IS_TEXT;
+    }
     if (blank && behind == BEHIND_TEXT && !line->daemon) {
         *doubt_r = "taken for text: a From_ line with a date and an empty line in front, but no header behind it";
         return FROM_IS_TEXT;

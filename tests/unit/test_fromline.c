@@ -121,6 +121,8 @@ static void test_verdicts(void **state)
 {
     static const char dated[] = "From a@b Sun Nov 22 21:45:20 2026", daemon[] = "From MAILER-DAEMON Sun Nov 22 21:45:20 2026";
     static const char likely[] = "From - ", text[] = "From Mon 5 Jan 2026 08:30 until noon.";
+    static const char casual[] = "From Mon 5 Jan 2026 08:30", seconds_[] = "From root Sun Nov 22 21:45:20 2026";
+    static const char address[] = "From a@b Sun Nov 22 21:45 2026", iso[] = "From root 2026-11-22T21:45Z";
     static const struct {
         const char *line;
         bool blank, loose;
@@ -132,6 +134,9 @@ static void test_verdicts(void **state)
         { text, true, false, "tttTS" },   { text, false, false, "ttttt" },
         { text, true, true, "tttss" },    { text, false, true, "ttttt" },
         { "text", true, true, "ttttt" },
+        /* What people write has no seconds; what programs write has them, or an address. */
+        { casual, true, false, "TTTSs" },  { casual, false, false, "tttSS" },
+        { seconds_, true, false, "ssTss" }, { address, true, false, "ssTss" }, { iso, true, false, "ssTss" },
     };
 
     (void)state;
