@@ -294,6 +294,32 @@ static int find_first(struct mbox_scan *s)
     return 1;
 }
 
+/*
+ * A crash leaves holes in files, octets 0 in place of what was written last, and
+ * the next separator then stands behind them in what is one line. True: that is
+ * so here, and the hole begins at *hole_r of the line. What was lent may have moved.
+ */
+static bool behind_hole(struct mbox_scan *s, struct span *line, struct from_line *from_r, size_t *hole_r)
+{
+    const char *from = memmem(line->at, line->len, "\0From ", 6);
+    enum from_behind behind;
+
+    if (from == NULL || s->believed > 0)
+        return false;
+    *hole_r = (size_t)(from - line->at);
+    *from_r = from_line((struct span){ from + 1, line->len - *hole_r - 1 });
+    if (from_r->form != FROM_DATED)
+        return false;
+    while (*hole_r > 0 && line->at[*hole_r - 1] == '\0')
+        --*hole_r;
+    *line = SPAN_OF("text");
+    behind = look_ahead(s);
+    if (behind != BEHIND_FIELD && behind != BEHIND_HEADER)
+        return false;
+    s->doubt(s->arg, s->line, "taken for a separator: a From_ line behind octets 0, as a crash leaves them; these are left out");
+    return true;
+}
+
 /* The message has ended, `end` is where, unless its Content-Length knows better. */
 static int give(struct mbox_scan *s, off_t end, struct mbox_message *message_r)
 {
@@ -313,11 +339,17 @@ int mbox_next(struct mbox_scan *s, struct mbox_message *message_r)
         struct span line;
         off_t start = s->offset, length = next_line(s, &line), empty = s->empty;
         struct from_line from;
+        size_t hole;
 
         if (length < 0)
             return -1;
         if (length == 0)
             return give(s, start - empty, message_r);
+        if (memchr(line.at, '\0', line.len) != NULL && behind_hole(s, &line, &from, &hole)) {
+            give(s, hole > 0 ? start + (off_t)hole : start - empty, message_r);
+            begin(s, &from);
+            return 1;
+        }
         if (line.at[0] == 'F' && (from = from_line(line)).form != FROM_NONE) {
             bool end = s->believed > 0 && start >= s->believed;
 

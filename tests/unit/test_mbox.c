@@ -184,6 +184,26 @@ static void test_time_and_state(void **state)
 }
 
 /* Lines, separators and what is behind them across the edges of the buffer. */
+/* Octets 0 that a crash left in front of a separator, in a line of their own or behind the beginning of one. */
+static void test_holes(void **state)
+{
+    static const char many[2000] = { 0 };
+    struct buf file = BUF_EMPTY;
+
+    (void)state;
+    check_scan(SPAN_OF(SEP "A: 1\n\nx\n\n\0\0\0" SEP "B: 2\n\n"), "?6[A: 1\n\nx\n][B: 2\n]");
+    check_scan(SPAN_OF(SEP "A: 1\n\ncut he\0\0" SEP "Subject: 2\n\n"), "?4[A: 1\n\ncut he][Subject: 2\n]");
+    check_scan(SPAN_OF(SEP "A\0: 1\n\0" SEP "B: 2\n\n"), "?3[A");
+    buf_add_str(&file, SEP "A: 1\n\nx\n");
+    buf_add(&file, many, sizeof many);
+    buf_add_str(&file, SEP "B: 2\n\ny\n");
+    check_scan(buf_span(&file), "?5[A: 1\n\nx\n][B: 2\n\ny\n]");
+    buf_free(&file);
+    /* No header behind it, no date in it: text. (What is compared ends at the first octet 0.) */
+    check_scan(SPAN_OF(SEP "A: 1\n\nx\0" SEP "text\n"), "[A: 1\n\nx");
+    check_scan(SPAN_OF(SEP "A: 1\n\nx\0From here\nB: 2\n\n"), "[A: 1\n\nx");
+}
+
 static void test_scan_edges(void **state)
 {
     (void)state;
@@ -281,7 +301,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_scan), cmocka_unit_test(test_other_separators), cmocka_unit_test(test_text), cmocka_unit_test(test_left_over),
-        cmocka_unit_test(test_content_length), cmocka_unit_test(test_time_and_state), cmocka_unit_test(test_scan_edges),
+        cmocka_unit_test(test_content_length), cmocka_unit_test(test_time_and_state), cmocka_unit_test(test_holes),
+        cmocka_unit_test(test_scan_edges),
         cmocka_unit_test(test_quote), cmocka_unit_test(test_round_trip),
     };
 
