@@ -44,6 +44,8 @@ VERSION := 0.1
 PKGS    := libpq libsodium libconfig libevent_core libevent_extra libcrypt libidn2 libgsasl jansson libssl libcrypto libseccomp
 comma   := ,
 WARN    := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wwrite-strings -Wvla -Wformat=2
+# A number where a pointer is wanted is never meant; it compiled, and crashed a fuzzer that nobody had rebuilt by hand.
+WARN    += -Werror=int-conversion -Werror=incompatible-pointer-types
 OPT     ?= -O2 -g
 HARDEN  := -fstack-protector-strong -fstack-clash-protection -fPIE -fno-strict-overflow
 LDHARDEN := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--as-needed

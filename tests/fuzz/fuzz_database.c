@@ -598,6 +598,9 @@ static void delivered(void *owner, const struct delivery_result *result)
     MUST((result->status == DB_OK) == (result->recipients != NULL) && result->count == 2);
     for (size_t i = 0; result->recipients != NULL && i < result->count; i++)
         MUST(result->recipients[i].verdict >= RECIPIENT_OK && result->recipients[i].verdict <= RECIPIENT_DUPLICATE);
+    MUST(result->lost_count == 0 || (result->status == DB_OK && result->lost != NULL));
+    for (size_t i = 0; i < result->lost_count; i++)
+        MUST(result->lost[i].recipient < result->count && result->lost[i].why > RECIPIENT_OK && result->lost[i].why <= RECIPIENT_NEVER_FITS);
     jobs--;
 }
 
@@ -619,6 +622,7 @@ static void begin_delivery(bool large)
         { .address = "anna@example.org", .mailboxes = mailboxes, .count = 1 },
         { .address = "b@example.org", .mailboxes = mailboxes + 1, .count = 2, .has_key = large },
     };
+    const struct delivery_terms terms = { .window = 1000, .all = large, .session = "1f0c77aa.1" };
     struct spool *spool;
     struct deliver_job *job;
 
@@ -628,7 +632,7 @@ static void begin_delivery(bool large)
     memset(text, 'x', sizeof text);
     MUST(spool_add(spool, (struct span){ text, large ? sizeof text : 100 }));
     jobs++;
-    job = deliver_message(deliver, &spool, recipients, 2, 1000, delivered, NULL);
+    job = deliver_message(deliver, &spool, recipients, 2, &terms, delivered, NULL);
     if (take_octet(&in) > 240) {
         deliver_forget(job);
         jobs--;
