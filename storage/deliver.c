@@ -223,6 +223,14 @@ static void resolve_answered(void *arg, enum db_status status, PGresult *res)
     struct resolved *rows = NULL;
     size_t count = 0;
 
+    /* A provider's resolve() may write: accounts of another program that are made, or changed. */
+    if (status != DB_OK) {
+        deliver_fault(job, status);
+        if (deliver_again(job)) {
+            PQclear(res);
+            return;
+        }
+    }
     if (status == DB_OK) {
         rows = mem_array((size_t)PQntuples(res), sizeof rows[0]);
         size_t last = 0;

@@ -212,6 +212,23 @@ class Conflicts(unittest.TestCase):
             lmtp.sendmail("s@sender.example", BOXES[0], kit.letter(9))
         self.assertEqual(len(self.site.fetched(BOXES[0])), 5)
 
+    def test_recipient(self):
+        """A provider's resolve() writes down whom it has found."""
+        name = "postern.resolve(text[], text[], bigint, text)"
+        was = self.site.sql(f"select pg_get_functiondef('{name}'::regprocedure)")
+        self.addCleanup(self.site.sql, was)
+        self.site.sql(was.replace("postern.resolve(", "public.resolve_was("))
+        self.site.sql("""select setval('public.tries', 1, false);
+            create or replace function postern.resolve(p_addresses text[], p_bases text[], p_octets bigint, p_postmaster text)
+            returns table (n integer, verdict integer, mailbox bigint) language plpgsql security definer as $$begin
+                if nextval('public.tries') < 3 then raise 'a made-up conflict' using errcode = '40P01'; end if;
+                return query select * from public.resolve_was(p_addresses, p_bases, p_octets, p_postmaster);
+            end$$""")
+        with smtplib.LMTP("127.0.0.1", self.site.lmtp, timeout=30) as lmtp:
+            lmtp.sendmail("s@sender.example", BOXES[0], kit.letter(9))
+        self.assertEqual(self.tried(), 3)
+        self.assertEqual(len(self.site.fetched(BOXES[0])), 5)
+
     def test_import(self):
         """Small ones, of which the second batch is gathered meanwhile, and a large one; each once, in their order."""
         more = [kit.letter(n, 400) for n in range(100, 1300)] + [kit.letter(7, 5_000_000), kit.letter(8)]
