@@ -171,6 +171,7 @@ static void take_family(int family)
 
     if (f == NULL || seccomp_rule_add_array(f, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1, &is) != 0 || seccomp_load(f) != 0)
         _exit(77);
+    seccomp_release(f);
 }
 
 /* In a child, as a filter stays for ever: what it saw in its exit status. */
