@@ -7,6 +7,8 @@
  */
 #include "daemon/lmtp/session.h"
 
+#include <ctype.h>
+
 #include "auth/name.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
@@ -436,9 +438,28 @@ static void cmd_bdat(struct lmtp_session *s, struct span args)
         lmtp_bdat(s, octets, last);
         return;
     }
-    /* Octets of unknown number follow: what would come next cannot be told from them. */
-    lmtp_say(s, REPLY_SYNTAX_BDAT, NULL, NULL);
+    lmtp_bdat_refused(s, REPLY_SYNTAX_BDAT);
+}
+
+void lmtp_bdat_refused(struct lmtp_session *s, enum lmtp_reply_name why)
+{
+    lmtp_say(s, why, NULL, NULL);
     lmtp_end(s, LMTP_ERRORS);
+}
+
+bool lmtp_is_bdat(struct span line)
+{
+    return line.len >= 4 && span_is_nocase((struct span){ line.at, 4 }, SPAN_OF("BDAT")) &&
+           (line.len == 4 || !isalnum((unsigned char)line.at[4]));
+}
+
+/* A line that cannot be what it begins as. */
+static void refuse_line(struct lmtp_session *s, struct span line, enum lmtp_reply_name why)
+{
+    if (lmtp_is_bdat(line))
+        lmtp_bdat_refused(s, why);
+    else
+        lmtp_say(s, why, NULL, NULL);
 }
 
 /* -------------------------------------------------------------------- dispatch */
@@ -476,7 +497,7 @@ static bool is_text(struct lmtp_session *s, struct span line)
         char c = line.at[i];
         if (is_text_octet(c))
             continue;
-        lmtp_say(s, c == '\r' || c == '\n' ? REPLY_BAD_LINE : REPLY_BAD_OCTET, NULL, NULL);
+        refuse_line(s, line, c == '\r' || c == '\n' ? REPLY_BAD_LINE : REPLY_BAD_OCTET);
         return false;
     }
     return true;
@@ -491,7 +512,7 @@ void lmtp_command(struct lmtp_session *s, struct span line)
     bool path = command != NULL && (command->run == cmd_mail || command->run == cmd_rcpt);
 
     if (line.len + 2 > LINE_MAX_PLAIN && !path) {
-        lmtp_say(s, REPLY_TOO_LONG, NULL, NULL);
+        refuse_line(s, line, REPLY_TOO_LONG);
         return;
     }
     if (!is_text(s, line))
@@ -506,7 +527,7 @@ void lmtp_command(struct lmtp_session *s, struct span line)
     if (line.len > verb.len)
         args = (struct span){ verb.at + verb.len + 1, line.len - verb.len - 1 };
     if ((command->args == NONE && args.len > 0) || (command->args == SOME && args.len == 0))
-        lmtp_say(s, command->wrong, NULL, NULL);
+        refuse_line(s, line, command->wrong);
     else if ((command->states & IN(s->state)) == 0)
         lmtp_say(s, REPLY_SEQUENCE, NULL, NULL);
     else

@@ -281,6 +281,8 @@ static size_t one_line(struct lmtp_session *s, struct span in, bool *more_r)
     size_t used = lmtp_line_next(&s->line, in, &line, &result);
 
     *more_r = result != LINE_NONE;
+    if (before.skipped == 0 && s->line.skipped > 0)
+        s->long_bdat = lmtp_is_bdat(in);
     if (result == LINE_NONE)
         return used;
     if (s->pending_count > 0 &&
@@ -302,7 +304,10 @@ static size_t one_line(struct lmtp_session *s, struct span in, bool *more_r)
         lmtp_command(s, line);
         break;
     case LINE_TOO_LONG:
-        lmtp_say(s, REPLY_TOO_LONG, NULL, NULL);
+        if (before.skipped > 0 ? s->long_bdat : lmtp_is_bdat(line))
+            lmtp_bdat_refused(s, REPLY_TOO_LONG);
+        else
+            lmtp_say(s, REPLY_TOO_LONG, NULL, NULL);
         break;
     case LINE_HOPELESS:
         lmtp_say(s, REPLY_ERRORS, NULL, NULL);

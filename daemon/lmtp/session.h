@@ -69,6 +69,7 @@ struct lmtp_session {
     size_t owed;                /* replies to what the client has sent: one for a command, more behind the end of a message */
     uint64_t started;
     struct line_reader line;
+    bool long_bdat;             /* the line that is being thrown away began as a BDAT */
     char *lhlo;
     size_t lhlo_len;
     struct deliver_job *job;    /* while LMTP_RESOLVING or LMTP_STORING */
@@ -131,6 +132,10 @@ bool lmtp_is_traced(const struct lmtp_session *s);
 void lmtp_command(struct lmtp_session *s, struct span line);
 /* A RCPT that lmtp_command() does not answer at once, if a transaction is under way: it becomes a pending one. */
 bool lmtp_is_rcpt(struct span line);
+/* Does the line, or what came of it, begin as a BDAT does, whatever follows the verb? */
+bool lmtp_is_bdat(struct span line);
+/* Octets of unknown number follow it, that cannot be told from commands (RFC 3030): the session ends. */
+void lmtp_bdat_refused(struct lmtp_session *s, enum lmtp_reply_name why);
 void lmtp_reset(struct lmtp_session *s);
 /* Answers the RCPTs that are pending, or asks the database about them first. */
 void lmtp_answer_pending(struct lmtp_session *s);

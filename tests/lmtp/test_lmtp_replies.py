@@ -31,6 +31,22 @@ class Replies(Case):
         c.deliver(LETTER, U1)
         self.assertEqual(self.site.count("u1"), 1)
 
+    def test_chunks_of_unknown_size(self):
+        """RFC 3030: what follows is the octets of a message, and nothing of it may be done as commands."""
+        rcpt = f"MAIL FROM:<s@x>\r\nRCPT TO:<{U1}>\r\n".encode()
+        for before, codes in ((b"", []), (rcpt, [b"250", b"250"])):
+            for line, code in ((b"BDAT", b"501 5.5.4"), (b"bdat ", b"501 5.5.4"), (b"BDAT LAST", b"501 5.5.4"), (b"BDAT  6 LAST", b"501 5.5.4"),
+                               (b"BDAT 6 LAST x", b"501 5.5.4"), (b"BDAT 6\0", b"501 5.5.2"), (b"BDAT\t6 LAST", b"501 5.5.2"),
+                               (b"BDAT 6 LAST\x7f", b"501 5.5.2"), (b"BDAT 6 LAST\n", b"500 5.5.2"), (b"BDAT\r6 LAST", b"500 5.5.2"),
+                               (b"BDAT 6" + b" " * 600 + b"LAST", b"500 5.5.2"), (b"BDAT 6" + b" " * 3000 + b"LAST", b"500 5.5.2"),
+                               (b"BDAT 6" + b" " * 60000 + b"LAST", b"500 5.5.2")):
+                c = self.connect()
+                c.send(before + line + b"\r\n" + b"NOOP\r\nRSET\r\n")
+                self.assertEqual([c.reply()[:len(want)] for want in (*codes, code)], [*codes, code], line[:20])
+                with self.assertRaises((EOFError, ConnectionError), msg=line[:20]):
+                    c.reply()
+        self.said(self.connect(), b"BDATA\r\nBDAT6 LAST\r\n" + b"BDAX" + b" " * 3000 + b"\r\n", *["500 5.5.1"] * 2, "500 5.5.2")
+
     def test_chunks_out_of_sequence(self):
         c = self.connect(lhlo=False)
         self.said(c, b"BDAT 6 LAST\r\nQUIT\r\nBDAT 0 LAST\r\nBDAT 6\r\nQUIT\r\n", *["503 5.5.1"] * 3)
