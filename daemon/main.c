@@ -96,7 +96,7 @@ static int check(const struct flags *f)
     certs_ends(config, &ends);
     tls_ends_tell(&ends, (int64_t)time(NULL), config->tls.tls_warn_before / 1000, print_end, (void *)(uintptr_t)f->file);
     tls_ends_free(&ends);
-    if (problems == 0 && !f->inetd)
+    if (problems == 0)
         problems = check_database(config, f->file);
     config_free(&config);
     if (problems == 0)

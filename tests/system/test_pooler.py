@@ -76,11 +76,11 @@ class Pooler(unittest.TestCase):
         self.addCleanup(found.stop)
         return found
 
-    def check(self, database):
+    def check(self, database, *more):
         conf = self.site.dir / "check.conf"
         lines = [line for line in self.site.lab.conf.read_text().splitlines() if not line.startswith("database ")]
         conf.write_text("\n".join(lines) + "\n" + database)
-        return subprocess.run([str(self.site.lab.posternd), "-c", str(conf), "--check"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        return subprocess.run([str(self.site.lab.posternd), "-c", str(conf), "--check", *more], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               text=True, check=False, env=kit.lab.plain_env())
 
     def test_recognised_by_check(self):
@@ -91,6 +91,17 @@ class Pooler(unittest.TestCase):
                 self.assertEqual(done.returncode, 1, done.stdout)
                 self.assertIn(ADVICE, done.stdout)
                 self.assertIn("let `database` name PostgreSQL itself", done.stdout)
+
+    def test_recognised_for_inetd(self):
+        """There only a pooler that shares connections between sessions serves; a database that is away is no problem of the file."""
+        bouncer = self.bouncer("transaction")
+        done = self.check(bouncer.database, "--inetd")
+        self.assertEqual((done.returncode, ADVICE in done.stdout), (1, True), done.stdout)
+        done = self.check(self.bouncer("session").database, "--inetd")
+        self.assertEqual((done.returncode, done.stdout.endswith(": ok\n")), (0, True), done.stdout)
+        bouncer.stop()
+        done = self.check(bouncer.database, "--inetd")
+        self.assertEqual((done.returncode, done.stdout.endswith(": ok\n")), (0, True), done.stdout)
 
     def test_busy_pool(self):
         """Others take and give back connections of the same pool all the time."""
