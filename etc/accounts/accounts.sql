@@ -67,8 +67,21 @@ begin
 end
 $$;
 
+-- home: the same address in the domain that this one is another name of.
+create or replace function postern_accounts.home(p_address text) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return coalesce((select left(p_address, -length(d.name)) || h.name
+                       from postern.domain d join postern.domain h on h.domain = d.alias_of
+                      where d.name = split_part(p_address, '@', -1)), p_address);
+end
+$$;
+
 -- keep: the maildrop of an account, made where there is none, and what changed
--- over there since the last time. Null where it is not active and never was.
+-- over there since the last time. Null where it is not active and never was, and
+-- where the address is Postern's own, as a mailbox, an alias, or one of a domain
+-- that is another name of one.
 create or replace function postern_accounts.keep(p_account postern_accounts.account) returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -80,7 +93,8 @@ declare
 begin
     select m.mailbox, exists (select from postern_accounts.adopted a where a.mailbox = m.mailbox)
       into v_mailbox, v_adopted from postern.mailbox m where m.address = v_address;
-    if v_mailbox is null and not v_active then
+    if v_mailbox is null and (not v_active or exists (select from postern.alias a where a.address = v_address)
+                              or postern_accounts.home(v_address) <> v_address) then
         return null;
     end if;
     if not coalesce(v_adopted, false) then
@@ -91,10 +105,14 @@ begin
         v_mailbox := postern.adopt(v_address, 'accounts');
         insert into postern_accounts.adopted (mailbox, active) values (v_mailbox, true) on conflict (mailbox) do nothing;
     end if;
-    update postern_accounts.adopted a set active = v_active, quota = p_account.quota
-     where a.mailbox = v_mailbox and (a.active, a.quota) is distinct from (v_active, p_account.quota);
+    -- Each by itself: a new quota over there does not switch on what an operator has switched off here.
+    update postern_accounts.adopted a set active = v_active where a.mailbox = v_mailbox and a.active <> v_active;
     if found then
-        update postern.mailbox m set enabled = v_active, quota = p_account.quota where m.mailbox = v_mailbox;
+        update postern.mailbox m set enabled = v_active where m.mailbox = v_mailbox;
+    end if;
+    update postern_accounts.adopted a set quota = p_account.quota where a.mailbox = v_mailbox and a.quota is distinct from p_account.quota;
+    if found then
+        update postern.mailbox m set quota = p_account.quota where m.mailbox = v_mailbox;
     end if;
     return v_mailbox;
 end
@@ -113,28 +131,29 @@ begin
 end
 $$;
 
--- recipient: what is to be known of an address before Postern resolves it.
--- False where the other program wants no mail for it.
-create or replace function postern_accounts.recipient(p_address text) returns boolean
+-- refuses: what is to be known of an address before Postern resolves it. The
+-- mailbox, where the other program wants no mail for it.
+create or replace function postern_accounts.refuses(p_address text) returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_address constant text := postern_accounts.home(p_address);
     a postern_accounts.account;
     v_mailbox bigint;
 begin
-    select m.mailbox into v_mailbox from postern.mailbox m where m.address = p_address;
+    select m.mailbox into v_mailbox from postern.mailbox m where m.address = v_address;
     if postern_accounts.own(v_mailbox) then
-        return true;
+        return null;
     end if;
     -- A database that compares without regard to case, accents or blanks gives
     -- more than it was asked for.
-    select * into a from postern_accounts.by_address(p_address) f where lower(f.address collate "C") = p_address limit 1;
+    select * into a from postern_accounts.by_address(v_address) f where lower(f.address collate "C") = v_address limit 1;
     if not found then
         perform postern_accounts.gone(v_mailbox);
-        return true;
+        return null;
     end if;
-    perform postern_accounts.keep(a);
-    return coalesce(a.delivers, true);
+    v_mailbox := postern_accounts.keep(a);
+    return case when not coalesce(a.delivers, true) then v_mailbox end;
 end
 $$;
 
@@ -162,19 +181,20 @@ as $$
 declare
     v_mailbox bigint;
     v_address text;
+    v_try text;
     v_theirs bigint;
     a postern_accounts.account;
 begin
     select c.mailbox, c.address into v_mailbox, v_address from postern.credentials_local(p_address) c limit 1;
     if not coalesce(postern_accounts.own(v_mailbox), false) then
-        select * into a from postern_accounts.by_login(p_address) f limit 1;
-        if a.address is null and v_address <> p_address then
-            -- By the name of a domain that is another name of theirs.
-            select * into a from postern_accounts.by_login(v_address) f limit 1;
-        end if;
-        if a.address is not null then
-            v_theirs := postern_accounts.keep(a);
-        end if;
+        -- Then by the name of a domain that is another name of theirs.
+        foreach v_try in array array[p_address, nullif(postern_accounts.home(p_address), p_address)] loop
+            exit when v_theirs is not null or v_try is null;
+            select * into a from postern_accounts.by_login(v_try) f limit 1;
+            if a.address is not null then
+                v_theirs := postern_accounts.keep(a);
+            end if;
+        end loop;
         if v_theirs is not null then
             return query select v_theirs, lower(a.address collate "C"), m.enabled and d.enabled and t.enabled and coalesce(a.pop3, true),
                                 'password', '', a.password
@@ -185,7 +205,9 @@ begin
             return;
         end if;
         if exists (select from postern_accounts.adopted x where x.mailbox = v_mailbox) then
-            perform postern_accounts.gone(v_mailbox);
+            -- No name to log in with; the account may have another one.
+            perform postern_accounts.gone(v_mailbox)
+              where not exists (select from postern_accounts.by_address(v_address) f where lower(f.address collate "C") = v_address);
             return;
         end if;
     end if;
@@ -203,11 +225,11 @@ declare
     v_address text;
     v_refuses bigint[];
 begin
-    foreach v_address in array p_addresses || p_bases loop
+    foreach v_address in array p_addresses || p_bases
+                               -- Who gets it where nobody else does must be there, too.
+                               || case when exists (select from unnest(p_addresses) t where t ~ '^postmaster(@|$)' collate "C") then p_postmaster end loop
         continue when v_address is null;
-        if not postern_accounts.recipient(v_address) then
-            v_refuses := v_refuses || (select m.mailbox from postern.mailbox m where m.address = v_address);
-        end if;
+        v_refuses := v_refuses || postern_accounts.refuses(v_address);
     end loop;
     return query
         select r.n, case when r.mailbox = any (v_refuses) then 3 else r.verdict end,

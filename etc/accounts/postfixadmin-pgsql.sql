@@ -7,8 +7,8 @@
 -- Over there, as its administrator, a login that may read the two tables:
 --
 --     create role postern login password '...';
---     GRANT SELECT ON postfix.mailbox TO postern@'%';
---     GRANT SELECT ON postfix.domain TO postern@'%';
+--     grant select (username, password, quota, domain, active) on mailbox to postern;
+--     grant select (domain, active) on domain to postern;
 --
 -- Quotas are octets, 0 is none. Postfixadmin's aliases are the mail server's: it
 -- looks them up in its tables and hands Postern the addresses of mailboxes.

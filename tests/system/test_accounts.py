@@ -5,6 +5,7 @@ The tables have the columns, types and defaults that matter here, as the program
 import os
 import pathlib
 import pwd
+import re
 import shutil
 import signal
 import smtplib
@@ -169,6 +170,13 @@ class AccountsCase(unittest.TestCase):
 
     # -- what a test does
 
+    @staticmethod
+    def granted(name, schema="", user="theirs"):
+        """What the head of a file says that its login must be given over there; all of it if it has nothing to say."""
+        head = (FILES / name).read_text().partition("\\if")[0]
+        grants = re.findall(r"^--     (grant .*? on )(\w+\.)?(\w+) to postern(.*;)$", head, re.M | re.I)
+        return "".join(f"{what}{schema}{table} to {user}{rest}\n" for what, _, table, rest in grants)
+
     def psql(self, name, check=True, **variables):
         place = self.site.lab
         done = subprocess.run(["psql", "-XAtq", "-v", "ON_ERROR_STOP=1",
@@ -264,7 +272,7 @@ class InPostgreSQL(AccountsCase):
         self.site.sql("create database theirs")
         self.addCleanup(self.site.sql, "drop database theirs with (force)")
         self.their(tables.format(**PG_TYPES, ann="{BLF-CRYPT}" + BLOWFISH, pencil=PENCIL)
-                   + "grant select on all tables in schema public to theirs;")
+                   + (self.granted(name) or "grant select on all tables in schema public to theirs;"))
         env = self.site.lab.env()
         for _ in range(2):      # it may be run again
             self.psql(name, host=env["PGHOST"], port=env["PGPORT"], dbname="theirs", user="theirs", **more)
@@ -335,6 +343,65 @@ class InPostgreSQL(AccountsCase):
         self.switched(self.their, [("update mailbox set active = 0", "update mailbox set active = 1"),
                                    ("update domain set active = 0", "update domain set active = 1")])
 
+    def test_other_names_of_a_domain(self):
+        """The account is asked for at the first mail or login by them, as by its own."""
+        self.site.ctl("domain", "add", "--tenant", "own", "theirs.example", check=False)     # or there since the test before
+        self.site.ctl("domain", "add", "--alias-of", "theirs.example", "also.example")
+        self.addCleanup(self.site.ctl, "domain", "remove", "also.example")
+        self.make(IREDMAIL, "iredmail-pgsql.sql")
+        self.deliver("ann@also.example")
+        self.ok("bob@also.example")
+        self.ok("ann@theirs.example")
+        self.undeliverable("nobody@also.example", 550)
+        self.deliver("nopop@also.example")
+        self.undeliverable("nomail@also.example", 550)
+        self.their("update mailbox set active = 0 where username like 'ann@%'")
+        self.undeliverable("ann@also.example", 550)
+        self.their("update mailbox set active = 1 where username like 'ann@%'")
+        self.deliver("ann@also.example")
+        # An account with an address of it would have its mail and its logins: the name means what Postern says.
+        self.their(f"""insert into domain (domain) values ('also.example');
+            insert into mailbox (username, password, domain) values ('bob@also.example', '{{PLAIN}}other', 'also.example')""")
+        self.ok("bob@also.example")
+        self.refused("bob@also.example", "other")
+        self.deliver("bob@also.example")
+        self.assertEqual(self.site.sql("select count(*) from postern.mailbox where address = 'bob@also.example'"), "0")
+
+    def test_an_alias_is_no_account(self):
+        self.site.ctl("alias", "add", "info@own.example", "anna@own.example")
+        self.addCleanup(self.site.ctl, "alias", "remove", "info@own.example")
+        self.make(POSTFIXADMIN, "postfixadmin-pgsql.sql")
+        self.their(f"""insert into domain (domain) values ('own.example');
+            insert into mailbox (username, password, domain) values ('info@own.example', '{PENCIL}', 'own.example'),
+                                                                    ('anna@own.example', '{PENCIL}', 'own.example')""")
+        before = self.site.sql("select messages from postern.mailbox where address = 'anna@own.example'")
+        self.refused("info@own.example")
+        self.refused("anna@own.example")
+        self.deliver("info@own.example")
+        self.assertEqual(self.site.sql("select messages from postern.mailbox where address = 'anna@own.example'"), str(int(before) + 1))
+
+    def test_what_an_operator_switched_off(self):
+        """A change of something else over there does not switch it on."""
+        self.make(POSTFIXADMIN, "postfixadmin-pgsql.sql")
+        self.ok("ann@theirs.example")
+        self.site.ctl("mailbox", "disable", "ann@theirs.example")
+        self.their("update mailbox set quota = 200000 where username = 'ann@theirs.example'")
+        self.refused("ann@theirs.example")
+        self.undeliverable("ann@theirs.example", 550)
+        self.assertEqual(self.site.sql("select quota from postern.mailbox where address = 'ann@theirs.example'"), "200000")
+        self.site.ctl("mailbox", "enable", "ann@theirs.example")
+        self.ok("ann@theirs.example")
+
+    def test_postmaster(self):
+        """The account that gets the postmaster's mail may be theirs, and had none before."""
+        self.make(POSTFIXADMIN, "postfixadmin-pgsql.sql")
+        self.site.ctl("mailbox", "add", "other@own.example")
+        self.addCleanup(self.site.ctl, "mailbox", "remove", "--yes", "other@own.example")
+        for to in ("{postmaster}", "{postmaster@own.example}"):
+            row = self.site.sql(f"select verdict, mailbox from postern.resolve('{to}', array[null], 0, 'bob@theirs.example')")
+            self.assertEqual(row, f"0|{self.site.mailbox('bob@theirs.example')}", to)
+            self.site.ctl("mailbox", "remove", "--yes", "bob@theirs.example")
+
     def test_view_and_the_way_back(self):
         self.make(GENERIC, "view.sql")
         self.whole()
@@ -367,7 +434,7 @@ class InMySQL(AccountsCase):
         self.maria.sql("create database theirs character set utf8mb4")
         self.addCleanup(self.maria.sql, "drop database theirs; drop user postern@'%'")
         self.their(tables.format(**MY_TYPES, ann=BLOWFISH, pencil=PENCIL))
-        self.maria.sql("create user postern@'%' identified by 'secret'; grant select on theirs.* to postern@'%'")
+        self.maria.sql("create user postern@'%' identified by 'secret';" + self.granted(name, "theirs.", "postern"))
         for _ in range(2):
             self.psql(name, port=self.maria.port, dbname="theirs", **more)
 
@@ -412,6 +479,10 @@ class InMySQL(AccountsCase):
         # The name of one who logs in with another is no name to log in with, and no other domain is put behind one.
         for who in ("bob@theirs.example", "web1p2@own.example", "off@theirs.example", "nopop@theirs.example", "there@elsewhere.example"):
             self.refused(who)
+        # Nor does it switch off the account that it names.
+        self.assertEqual(self.site.sql("select enabled from postern.mailbox where address = 'bob@theirs.example'"), "t")
+        self.site.ctl("password", "bob@theirs.example", stdin=b"new\n", check=False)
+        self.assertEqual(self.site.sql("select enabled from postern.mailbox where address = 'bob@theirs.example'"), "t")
         self.undeliverable("there@elsewhere.example", 550)
         self.deliver("nopop@theirs.example")
         self.ok("nomail@theirs.example")
