@@ -55,6 +55,8 @@ declare
     -- All before the last @, and all behind it.
     v_domain constant text := case when p_kind = 'domain' then p_name else split_part(p_name, '@', -1) end;
     v_local constant text := case when p_kind <> 'domain' then left(p_name, -length(v_domain) - 1) end;
+    -- RFC 5322 section 3.2.3, without the dot.
+    v_special constant text := '[] "(),:;<>@[\\]';
 begin
     if p_name is null then
         return 'it is null';
@@ -76,10 +78,16 @@ begin
         return 'it has more than 64 octets before the @';
     elsif v_local collate "C" ~ '[\u0001-\u001F\u007F-\u009F]' then
         return 'it has a control character';
-    elsif v_local collate "C" !~ '^".*"$' and v_local collate "C" ~ ' ' then
-        return 'it has a space before the @';
-    elsif v_local collate "C" !~ '^".*"$' and v_local collate "C" ~ '[A-Z]' then
+    elsif v_local collate "C" ~ '[A-Z]' then
         return 'it is not in lower case';
+    elsif v_local collate "C" !~ '^"' and v_local collate "C" ~ ' ' then
+        return 'it has a space before the @';
+    elsif v_local collate "C" !~ '^"' and v_local collate "C" ~ v_special then
+        return 'it has a character before the @ that is allowed in quotes only';
+    elsif v_local collate "C" ~ '^"' and v_local collate "C" !~ '^"([^"\\]|\\["\\])+"$' then
+        return 'what is before the @ is not in quotes as RFC 5321 has them, or with needless backslashes';
+    elsif v_local collate "C" ~ '^"' and substr(v_local, 2, length(v_local) - 2) collate "C" !~ v_special then
+        return 'it has quotes that it does not need';
     elsif octet_length(v_local) > length(v_local) and v_local is not nfc normalized then
         return 'it is not in the composed form of Unicode (NFC)';
     end if;

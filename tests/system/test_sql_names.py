@@ -12,6 +12,24 @@ REFUSED = [
     ("mailbox", f"has space@{D}", "space"),
     ("mailbox", f" anna@{D}", "space"),
     ("mailbox", f"anna @{D}", "space"),
+    ("mailbox", f"a@b@{D}", "quotes only"),
+    ("mailbox", f'x"y@{D}', "quotes only"),
+    ("mailbox", f'x"@{D}', "quotes only"),
+    ("mailbox", f"(x)@{D}", "quotes only"),
+    ("mailbox", f"a\\b@{D}", "quotes only"),
+    ("mailbox", f"[a]@{D}", "quotes only"),
+    ("mailbox", f'"ab"@{D}', "does not need"),
+    ("mailbox", f'"a.b+c"@{D}', "does not need"),
+    ("mailbox", f'"j\u00f6rg"@{D}', "does not need"),
+    ("mailbox", f'""@{D}', "RFC 5321"),
+    ("mailbox", f'"@{D}', "RFC 5321"),
+    ("mailbox", f'"a b@{D}', "RFC 5321"),
+    ("mailbox", f'"a b\\"@{D}', "RFC 5321"),
+    ("mailbox", f'"a \\b"@{D}', "RFC 5321"),
+    ("mailbox", f'"a"b"@{D}', "RFC 5321"),
+    ("mailbox", f'"a b"c@{D}', "RFC 5321"),
+    ("mailbox", f"\"Has space\"@{D}", "lower case"),
+    ("alias", f'"ab"@{D}', "does not need"),
     ("mailbox", f"tab\tin@{D}", "control"),
     ("mailbox", f"an\u0085na@{D}", "control"),
     ("mailbox", f"\x7f@{D}", "control"),
@@ -35,7 +53,8 @@ REFUSED = [
     ("domain", "x@y", "labels"),
     ("domain", "", "labels"),
 ]
-TAKEN = [f"\"Has space\"@{D}", f"j\u00f6rg@{D}", f"o'neil+tag@{D}", f"a@b@{D}", f"an\u00a0na@{D}", f"{'x' * 64}@{D}", f"\U0001f600@{D}"]
+TAKEN = [f"\"has space\"@{D}", f"j\u00f6rg@{D}", f"o'neil+tag@{D}", f"\"a@b\"@{D}", f"\"a\\\\b\"@{D}", f"\"a\\\"b\"@{D}", f"\".[]\"@{D}",
+         f"a..b.@{D}", f"!#$%&'*+-/=?^_`{{|}}~@{D}", f"{'x' * 64}@{D}", f"\U0001f600@{D}"]
 
 
 def literal(text):
@@ -104,14 +123,15 @@ class Names(unittest.TestCase):
         site.checked()
         site.sql("begin; set local session_replication_role = replica;"
                  " insert into postern.mailbox (domain, address) select domain, x from postern.domain,"
-                 f" unnest(array['Upper@{D}', 'has space@{D}', 'anna@other.example', 'UPPER@{D}']) x;"
+                 f""" unnest(array['Upper@{D}', 'has space@{D}', 'anna@other.example', 'UPPER@{D}', '"quoted"@{D}']) x;"""
                  f" insert into postern.alias (domain, address, mailbox) select domain, 'All@{D}', mailbox from postern.mailbox limit 2;"
                  " insert into postern.domain (tenant, name) select tenant, 'Some.example' from postern.tenant; commit")
         try:
             done = site.ctl("check", "--quick", check=False)
             said = done.stdout.decode()
             self.assertEqual(done.returncode, 1, said)
-            self.assertIn(f'WRONG 4 mailbox(es) that no client and no mail can reach: "UPPER@{D}" (it is not in lower case), ', said)
+            self.assertIn(f'WRONG 5 mailbox(es) that no client and no mail can reach: ""quoted"@{D}" (it has quotes that it does not need), '
+                          f'"UPPER@{D}" (it is not in lower case), ', said)
             self.assertIn(f'WRONG 1 alias(es) that no client and no mail can reach: "All@{D}" (it is not in lower case)', said)
             self.assertIn('WRONG 1 domain(s) that no client and no mail can reach: "Some.example" (its domain is not in lower case)', said)
             found = json.loads(site.ctl("--json", "check", "--quick", check=False).stdout)
