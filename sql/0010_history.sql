@@ -262,7 +262,10 @@ begin
     end if;
     select r.removed, r.expunges, r.deferred into removed, expunges, deferred
       from postern.remove_messages(p_mailbox, p_uids, 'pop3', p_session, p_peer) r;
-    perform postern.note_session(p_mailbox, p_session, p_peer, p_ms, p_retrieved, p_octets);
+    -- Of a mailbox that was erased meanwhile there is to be nothing.
+    if expunges is not null or exists (select from postern.removed r where r.mailbox = p_mailbox) then
+        perform postern.note_session(p_mailbox, p_session, p_peer, p_ms, p_retrieved, p_octets);
+    end if;
 end
 $$;
 
@@ -297,7 +300,10 @@ begin
         select now() - (p_now - s.closed) * interval '1 millisecond', s.mailbox, 'session', s.octets,
                now() - (p_now - s.opened) * interval '1 millisecond', s.messages, 'pop3', s.session, s.peer
           from unnest(p_mailboxes, p_sessions, p_peers, p_opened, p_closed, p_octets, p_messages)
-               s(mailbox, session, peer, opened, closed, octets, messages);
+               s(mailbox, session, peer, opened, closed, octets, messages)
+         -- Of one that was erased meanwhile there is to be nothing.
+         where coalesce((select true from postern.mailbox m where m.mailbox = s.mailbox),
+                        (select true from postern.removed d where d.mailbox = s.mailbox));
 end
 $$;
 

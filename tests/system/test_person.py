@@ -98,6 +98,35 @@ class Person(unittest.TestCase):
             pop.ok("NOOP")
         self.assertTrue(kit.wait_until(lambda: self.site.sql("select count(*) from postern.held_maildrops()") == "0", 10))
 
+    def test_session_that_outlives_it(self):
+        """What it did is noted at its end: of nobody's mailbox, with the address of the client, where no verb would find it."""
+        for last in ("NOOP", "DELE 1"):
+            with self.subTest(last=last):
+                self.site.ctl("mailbox", "remove", ANNA, "--yes", "--force", check=False)
+                self.setUp()
+                self.session(ANNA)      # of which erase finds something
+                pop = self.site.login(ANNA)
+                pop.retr(1)
+                pop.ok(last)
+                self.site.ctl("erase", ANNA, "--yes", "--force")
+                pop.cmd("QUIT")
+                pop.close()
+                time.sleep(2.5)         # workers write those of a second at its end
+                self.assertEqual(self.left(self.number), set())
+
+    def test_history_of_a_removed_one(self):
+        """Removed and not erased, it keeps that of the session that outlived it."""
+        self.site.ctl("mailbox", "remove", ANNA, "--yes", "--force")
+        self.setUp()
+        pop = self.site.login(ANNA)
+        pop.retr(1)
+        self.site.ctl("mailbox", "remove", ANNA, "--yes", "--force")
+        pop.cmd("QUIT")
+        pop.close()
+        self.assertTrue(kit.wait_until(lambda: "history" in self.left(self.number), 10))
+        self.site.ctl("erase", ANNA, "--removed", "--yes")
+        self.assertEqual(self.left(self.number), set())
+
     def test_goes_with_the_history(self):
         self.site.ctl("mailbox", "remove", ANNA, "--yes")
         self.site.sql(f"update postern.removed set removed_at = now() - interval '400 days' where mailbox = {self.number}")
