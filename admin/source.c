@@ -31,7 +31,7 @@ enum {
 struct file {
     char *path;
     const char *reject;         /* static text */
-    bool in_maildir;
+    bool in_maildir, in_folder;
     uint64_t order;             /* Maildir: the time in its name */
     int64_t mtime;
     int64_t octets;
@@ -67,17 +67,31 @@ static struct file *add(struct source *s, const char *dir, const char *name, con
     return f;
 }
 
-/* What stat says of it. Symbolic links are followed: spools are made of them. */
+/*
+ * Symbolic links are followed, spools are made of them; but in a folder only
+ * those that root made, or who owns what they lead to. An operator who imports
+ * somebody's folder may read more than that person, who would find the files of
+ * others among their mail.
+ */
+static bool leads_astray(const struct stat *link, const struct stat *target)
+{
+    return S_ISLNK(link->st_mode) && link->st_uid != 0 && link->st_uid != target->st_uid;
+}
+
+static const char not_theirs[] = "is a symbolic link to what is not its owner's";
+
 static void look(struct source *s, struct file *f)
 {
-    struct stat st;
+    struct stat st, link;
 
-    if (stat(f->path, &st) != 0) {
+    if (stat(f->path, &st) != 0 || lstat(f->path, &link) != 0) {
         f->reject = errno == ENOENT ? "there is no such file" : errno == EACCES ? "permission denied" : "cannot be looked at";
         return;
     }
     f->mtime = (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
-    if (S_ISDIR(st.st_mode))
+    if (f->in_folder && leads_astray(&link, &st))
+        f->reject = not_theirs;
+    else if (S_ISDIR(st.st_mode))
         f->reject = "is a directory";
     else if (!S_ISREG(st.st_mode))
         f->reject = "is not a regular file";
@@ -122,9 +136,16 @@ static int by_time(const void *a, const void *b)
 /* All that does not begin with a dot. */
 static void list_dir(struct source *s, const char *dir, bool maildir)
 {
-    DIR *d = opendir(dir);
+    struct stat st, link;
+    DIR *d = NULL;
     struct dirent *e;
 
+    /* `new` and `cur`; the folder itself the operator has named. */
+    if (maildir && lstat(dir, &link) == 0 && stat(dir, &st) == 0 && leads_astray(&link, &st)) {
+        add(s, NULL, dir, not_theirs);
+        return;
+    }
+    d = opendir(dir);
     if (d == NULL) {
         add(s, NULL, dir, errno == EACCES ? "permission denied" : "cannot be opened");
         return;
@@ -135,6 +156,7 @@ static void list_dir(struct source *s, const char *dir, bool maildir)
         if (e->d_name[0] == '.')
             continue;
         f = add(s, dir, e->d_name, NULL);
+        f->in_folder = true;
         look(s, f);
         f->in_maildir = maildir;
         f->order = name_time(e->d_name, f->mtime);
@@ -262,10 +284,19 @@ const char *source_not_mail(const char *head, size_t len)
     return "is not a mail message: its first line is no header field";
 }
 
-static int open_file(const char *path)
+/* Below zero: errno, or it leads astray (*reject_r), where it was not a link when we looked too. */
+static int open_file(const struct file *f, struct stat *st, const char **reject_r)
 {
+    struct stat link;
+    bool is_link = lstat(f->path, &link) == 0 && S_ISLNK(link.st_mode);
     /* O_NONBLOCK: should it have become a FIFO since we looked. */
-    return open(path, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    int fd = open(f->path, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC | (f->in_folder && !is_link ? O_NOFOLLOW : 0));
+
+    if (fd < 0 || fstat(fd, st) != 0)
+        *reject_r = errno == EACCES ? "permission denied" : errno == ENOENT ? "has gone" : "cannot be opened";
+    else if (f->in_folder && is_link && leads_astray(&link, st))
+        *reject_r = not_theirs;
+    return fd;
 }
 
 static ssize_t read_head(int fd, off_t at, char *head, size_t size)
@@ -432,11 +463,9 @@ static bool open_next(struct source *s, const struct file *f, struct source_item
     s->seen.files++;
     if (it->reject != NULL)
         return false;
-    s->fd = it->fd = open_file(f->path);
-    if (s->fd < 0 || fstat(s->fd, &st) != 0) {
-        it->reject = errno == EACCES ? "permission denied" : errno == ENOENT ? "has gone" : "cannot be opened";
+    s->fd = it->fd = open_file(f, &st, &it->reject);
+    if (it->reject != NULL)
         return false;
-    }
     if (!S_ISREG(st.st_mode)) {
         it->reject = "is not a regular file";
         return false;

@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import pwd
 import tempfile
 import unittest
 
@@ -14,7 +15,7 @@ INTERNAL = (b"From MAILER-DAEMON Sun Nov 22 21:45:20 2026\nDate: 22 Nov 2026 21:
             b"Message-ID: <1@host>\nX-IMAP: 1 3\nStatus: RO\n\nThis text is part of the internal format of your mail folder.\n\n")
 
 
-class Import(unittest.TestCase):
+class ImportCase(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.site = kit.Site("import-")
@@ -60,6 +61,8 @@ class Import(unittest.TestCase):
 
     # -- point of an mbox: where its messages are
 
+
+class Import(ImportCase):
     def test_separators_of_many_programs(self):
         one, two, three = b"A: 1\n\nx\n", b"B: 2\n\n>y\n", b"C: 3\n\n"
         for line in (b"From ", b"From - ", b"From a@b", b"From a@b 2026-11-22T21:45:20Z", b"From a@b 2026-11-22 21:45:20 +0100",
@@ -270,6 +273,46 @@ class Import(unittest.TestCase):
             done = self.site.ctl(*verb, str(self.dir / "no\nposternctl: fine\u009b" / "x"), *(["x"] if verb[0] == "import" else []), check=False).stdout
             self.assertEqual(done.count(b"\n"), 1, done)
             self.assertIn(rb'/no\nposternctl: fine\302\233/x"', done)
+
+
+@unittest.skipUnless(kit.ROOT, "only root imports what others own")
+class Links(ImportCase):
+    """Whoever owns the folder may not have read what a link in it leads to: it would come to them as mail."""
+
+    def setUp(self):
+        super().setUp()
+        self.secret = self.write("secret", b"From: root@x\n\nsecret\n")
+        self.theirs = self.write("theirs", b"From: me@x\n\ntheirs\n")
+        self.user = pwd.getpwnam("nobody").pw_uid
+        os.chown(self.theirs, self.user, -1)
+
+    def link(self, name, to, owner):
+        path = self.dir / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(to)
+        os.lchown(path, owner, -1)
+        return str(path)
+
+    def test_in_a_folder(self):
+        self.link("mail/1.eml", self.secret, self.user)
+        self.link("mail/2.eml", self.theirs, self.user)
+        self.link("mail/3.eml", self.secret, 0)
+        out, _ = self.expect([b"From: me@x\n\ntheirs\n", b"From: root@x\n\nsecret\n"], str(self.dir / "mail"), exit=PARTLY)
+        self.assertIn("mail/1.eml is a symbolic link to what is not its owner's", out)
+
+    def test_in_a_maildir(self):
+        self.link("Maildir/cur/1:2,", self.secret, self.user)
+        self.write("Maildir/new/2", b"From: me@x\n\nmine\n")
+        out, _ = self.expect([b"From: me@x\n\nmine\n"], str(self.dir / "Maildir"), exit=PARTLY)
+        self.assertIn("cur/1:2, is a symbolic link to what is not its owner's", out)
+        self.write("other/1", b"From: other@x\n\nanother's\n")
+        self.link("Maildir2/cur", self.dir / "other", self.user)
+        self.write("Maildir2/new/2", b"From: me@x\n\nmine\n")
+        out, _ = self.expect([b"From: me@x\n\nmine\n"], str(self.dir / "Maildir2"), exit=PARTLY)
+        self.assertIn("Maildir2/cur is a symbolic link to what is not its owner's", out)
+
+    def test_that_the_operator_named(self):
+        self.expect([b"From: root@x\n\nsecret\n"], self.link("box.eml", self.secret, self.user))
 
 
 if __name__ == "__main__":
