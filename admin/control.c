@@ -82,6 +82,14 @@ static bool read_all(int fd, int64_t until, struct buf *answer)
     }
 }
 
+/* What it says behind ERR, each line as one. */
+static enum ctl_exit refused(char *lines)
+{
+    for (char *line = strtok(lines, "\n"); line != NULL; line = strtok(NULL, "\n"))
+        ctl_error(CTL_FAILED, "%s", line);
+    return CTL_FAILED;
+}
+
 enum ctl_exit control_ask(const struct ctl *c, const char *command, struct buf *answer)
 {
     const char *path = c->control.control_socket;
@@ -108,7 +116,7 @@ enum ctl_exit control_ask(const struct ctl *c, const char *command, struct buf *
     if (answer->len == 0)
         return ctl_error(CTL_FAILED, "posternd at %s closed the connection: only root and its own user may command it", shown_name(path));
     if (strncmp(answer->data, "ERR ", 4) == 0)
-        return ctl_error(CTL_FAILED, "%s", answer->data + 4);
+        return refused(answer->data + 4);
     return CTL_DONE;
 }
 

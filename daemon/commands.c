@@ -54,7 +54,7 @@ static void command_reload(struct master *m, int fd, char **words, size_t count)
             operator_say(fd, m->told.data, m->told.len);
         return;
     }
-    operator_sayf(fd, "ERR the old configuration stays");
+    operator_sayf(fd, "ERR the old configuration stays:");
     operator_say(fd, m->told.data, m->told.len);
 }
 

@@ -147,7 +147,7 @@ static void failed(struct master *m, const char *how)
 
     log_error(NULL, "upgrade: the new posternd did not start (%s), this one goes on: %s", how,
               log_text((struct span){ said, s->said.len }).s);
-    answer(m, "ERR the new posternd did not start (%s), this one goes on", how);
+    answer(m, "ERR the new posternd did not start (%s), this one goes on%s", how, s->said.len > 0 ? ":" : "");
     if (s->operator >= 0 && s->said.len > 0)
         operator_say(s->operator, said, s->said.len);
     forget(s);

@@ -180,8 +180,11 @@ class Control(unittest.TestCase):
         try:
             self.site.lab.conf.write_text(good + "cells = -1;\n")
             done = self.ask(b"reload\n").decode()
-            self.assertRegex(done, r"^ERR the old configuration stays\n.*postern\.conf:\d+: .*cells")
-            self.assertEqual(self.site.ctl("reload", check=False).returncode, 1)
+            self.assertRegex(done, r"^ERR the old configuration stays:\n.*postern\.conf:\d+: .*cells")
+            done = self.site.ctl("reload", check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertRegex(done.stdout.decode(),
+                             r"\Aposternctl: the old configuration stays:\nposternctl: \S*postern\.conf:\d+: .*cells")
         finally:
             self.site.lab.conf.write_text(good)
         self.assertIn(b"reloaded", self.site.ctl("reload").stdout)

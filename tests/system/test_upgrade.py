@@ -97,7 +97,7 @@ class Upgrade(unittest.TestCase):
             self.until_load(load, 5)
             done = self.site.ctl("upgrade", check=False)
             self.assertEqual(done.returncode, 1)
-            self.assertRegex(done.stdout.decode(), r"did not start \(exit status 1\), this one goes on")
+            self.assertRegex(done.stdout.decode(), r"did not start \(exit status 1\), this one goes on:\nposternctl: .*cells")
             self.assertIn("cells", done.stdout.decode())
             self.until_load(load, 5)
         self.assertEqual(load.failures, [])
