@@ -69,9 +69,12 @@ class Sandbox(unittest.TestCase):
         daemon = self.site.second(f'metrics_listen = "127.0.0.1:{kit.lab.free_port()}";\n')
         self.addCleanup(daemon.stop)
         daemon.start()
-        pid = next(p for p in daemon.pids() if pathlib.Path(f"/proc/{p}/comm").read_text() == "posternd metric\n")
-        self.assertTrue(kit.wait_until(lambda: status(pid)["Seccomp"] == "2", 10))
-        self.is_in(pid)
+        # It takes its name when it has begun, which may be after the first greeting.
+        found = []
+        self.assertTrue(kit.wait_until(lambda: found.extend(p for p in daemon.pids() if pathlib.Path(
+            f"/proc/{p}/comm").read_text() == "posternd metric\n") or found, 10))
+        self.assertTrue(kit.wait_until(lambda: status(found[0])["Seccomp"] == "2", 10))
+        self.is_in(found[0])
 
     def test_a_kill_is_told(self):
         """As the kernel does it to one that asks for what only an intruder would."""
