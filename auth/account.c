@@ -15,7 +15,7 @@
 #include "auth/make.h"
 #include "auth/policies.h"
 #include "auth/prepare.h"
-#include "auth/proven.h"
+#include "auth/login_cache.h"
 #include "auth/upkeep.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"

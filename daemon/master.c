@@ -26,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "auth/proven.h"
+#include "auth/login_cache.h"
 #include "daemon/base/limit.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"

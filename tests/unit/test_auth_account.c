@@ -20,7 +20,7 @@
 #include "auth/decoy.h"
 #include "auth/helper.h"
 #include "auth/make.h"
-#include "auth/proven.h"
+#include "auth/login_cache.h"
 #include "daemon/base/secret.h"
 
 #define COMPOSED "K\xC3\xB6ln"

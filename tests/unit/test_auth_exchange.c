@@ -17,7 +17,7 @@
 #include "auth/decoy.h"
 #include "auth/exchange.h"
 #include "auth/helper.h"
-#include "auth/proven.h"
+#include "auth/login_cache.h"
 #include "daemon/base/log.h"
 #include "daemon/base/secret.h"
 

@@ -19,7 +19,7 @@
 
 #include "auth/frame.h"
 #include "auth/helper.h"
-#include "auth/proven.h"
+#include "auth/login_cache.h"
 #include "auth/scheme.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"

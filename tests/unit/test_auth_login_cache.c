@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "auth/proven.h"
+#include "auth/login_cache.h"
 #include "daemon/base/secret.h"
 
 static void test_pair(void **state)

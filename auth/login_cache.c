@@ -4,7 +4,7 @@
  * Owns the key, made at random for each table and never shown. Must never
  * hold a password, a stored secret, or a digest made without the key.
  */
-#include "auth/proven.h"
+#include "auth/login_cache.h"
 
 #include <errno.h>
 #include <fcntl.h>
