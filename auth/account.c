@@ -1,9 +1,9 @@
 /*
  * account.c - is this the password of this name?
  *
- * Owns the decision, the decoy and the memory of proven passwords. A refusal
+ * Owns the decision, the decoy and the use of the login cache. A refusal
  * must take the same path and time whatever its reason (A10), and only a
- * password that was verified may be let in or remembered.
+ * password that was verified may be let in or cached.
  */
 #include "auth/account.h"
 
@@ -28,7 +28,7 @@ struct accounts {
     struct credentials_source *source;
     struct keyring *keyring;    /* NULL: there is none, or it cannot be read (logged) */
     struct upkeep *upkeep;
-    struct proven *proven;
+    struct login_cache *login_cache;
     /* What is verified where there is nothing to verify. */
     char decoy[SCHEME_TEXT_MAX];
     time_t second;          /* in which these writes were made */
@@ -49,13 +49,13 @@ static struct keyring *load_keys(const struct auth_settings *settings)
     return keyring;
 }
 
-struct accounts *accounts_new(const char *conninfo, const struct auth_settings *settings, int schema_version, int proven)
+struct accounts *accounts_new(const char *conninfo, const struct auth_settings *settings, int schema_version, int login_cache)
 {
     struct accounts *a = mem_zalloc(sizeof *a);
 
     a->settings = settings;
     scheme_decoy(settings, a->decoy);
-    a->proven = proven_new(proven);
+    a->login_cache = login_cache_new(login_cache);
     a->keyring = load_keys(settings);
     a->source = credentials_source_new(conninfo, schema_version, settings->auth_deadline, a->keyring,
                                        (size_t)settings->auth_cache);
@@ -71,7 +71,7 @@ void accounts_free(struct accounts **accounts)
     if (a == NULL)
         return;
     *accounts = NULL;
-    proven_free(&a->proven);
+    login_cache_free(&a->login_cache);
     upkeep_free(&a->upkeep);
     credentials_source_free(&a->source);
     keyring_free(&a->keyring);
@@ -84,7 +84,7 @@ void accounts_free(struct accounts **accounts)
  * that no secret that was made of the octets stops working. So a wrong
  * password that has two forms costs twice what others do, whether its name is
  * known or not; a client that is let in by the second pays once, as what it
- * sent is remembered.
+ * sent is cached.
  */
 struct given {
     struct span forms[2];
@@ -143,44 +143,35 @@ static bool is_password(const struct credentials *c, size_t i)
     return c->secrets[i].kind == CREDENTIAL_PASSWORD || c->secrets[i].kind == CREDENTIAL_APP_PASSWORD;
 }
 
-/* What a proven password is kept with, so that it is not found again once the proof has another number. */
-struct proof_text {
-    char s[48];
-};
-
-static struct proof_text proof_text(int64_t mailbox, int64_t number)
+/* An app password is always looked up: the day of its last use is written down. */
+static bool has_proof(const struct credentials *c, size_t i)
 {
-    struct proof_text t;
-
-    /* No scheme begins like this. */
-    snprintf(t.s, sizeof t.s, "=%lld=%lld", (long long)mailbox, (long long)number);
-    return t;
+    return c->versions.proof != 0 && c->secrets[i].kind == CREDENTIAL_PASSWORD;
 }
 
-/* An app password is always looked up: the day of its last use is written down. */
-static void remember(struct accounts *a, const struct credentials *c, size_t i, struct span password)
+static void cache_login(struct accounts *a, const struct credentials *c, size_t i, struct span password)
 {
-    bool by_proof = c->proof.number != 0 && c->secrets[i].kind == CREDENTIAL_PASSWORD;
-
-    proven_add(a->proven, span_str(by_proof ? proof_text(c->mailbox, c->proof.number).s : c->secrets[i].text), password);
+    if (has_proof(c, i))
+        login_cache_add_proof(a->login_cache, c->mailbox, c->versions.proof, password);
+    else
+        login_cache_add(a->login_cache, span_str(c->secrets[i].text), password);
 }
 
 /*
  * What is asked for came from the database just now, so a password that was
- * changed is not remembered. Disabled ones are not looked up: a quick refusal
+ * changed is not found. Disabled ones are not looked up: a quick refusal
  * would tell that the password was right.
  */
-static bool is_remembered(struct accounts *a, const struct credentials *c, struct span password)
+static bool is_cached(struct accounts *a, const struct credentials *c, struct span password)
 {
     for (size_t i = 0; c->active && i < c->count; i++) {
-        /* Without the key of its seal it proves nothing any more, whoever has proven it before. */
+        /* Without the key of its seal it proves nothing any more, whatever was verified against it before. */
         if (!is_password(c, i) || c->secrets[i].text[0] == '\0')
             continue;
-        if (c->proof.number != 0 && c->secrets[i].kind == CREDENTIAL_PASSWORD &&
-            proven_has(a->proven, span_str(proof_text(c->mailbox, c->proof.number).s), password))
+        if (has_proof(c, i) && login_cache_has_proof(a->login_cache, c->mailbox, c->versions.proof, password))
             return true;
-        if (proven_has(a->proven, span_str(c->secrets[i].text), password)) {
-            remember(a, c, i, password);
+        if (login_cache_has(a->login_cache, span_str(c->secrets[i].text), password)) {
+            cache_login(a, c, i, password);
             upkeep_note(a->upkeep, c, i, password, true, false);
             return true;
         }
@@ -228,7 +219,7 @@ static void check_secrets(struct accounts *a, const struct credentials *c, const
         case SCHEME_MATCHES:
             matched = true;
             if (c->active) {
-                remember(a, c, i, password);
+                cache_login(a, c, i, password);
                 upkeep_note(a->upkeep, c, i, password, false, g->count > 1 && form == 0);
             }
             break;
@@ -272,7 +263,7 @@ static uint32_t failures(const struct accounts *a, int64_t guessed_ms)
 }
 
 /*
- * Too many have guessed: the proof is not even looked at, right or wrong, but
+ * Too many have guessed: the password is not even looked at, right or wrong, but
  * for one who was let in from there before. It costs no Argon2, and tells
  * nothing: names that do not exist are guessed at as well, and the worker
  * says every refusal after the same time.
@@ -313,11 +304,11 @@ int account_find(struct accounts *a, struct span name, struct span default_domai
 }
 
 /*
- * A password that was proven, from the same network today, with a proof that
- * has this number: nobody is asked, and whoever opens the maildrop sees whether
- * it still has it.
+ * A password that was verified, from the same network today, when the mailbox
+ * had this number: nobody is asked, and whoever opens the maildrop confirms
+ * that it still has it.
  */
-static bool is_believed(struct accounts *a, const struct auth_request *request, struct account_verdict *v)
+static bool is_cached_unconfirmed(struct accounts *a, const struct auth_request *request, struct account_verdict *v)
 {
     const struct policy_entry *e;
 
@@ -325,18 +316,18 @@ static bool is_believed(struct accounts *a, const struct auth_request *request, 
     memcpy(v->network, request->origin.network.at != NULL ? request->origin.network.at : "", request->origin.network.len);
     if (!name_canonical(request->name, request->default_domain, v->address, NULL) ||
         (e = credentials_recent(a->source, v->address, v->network)) == NULL ||
-        !proven_has(a->proven, span_str(proof_text(e->mailbox, e->proof.number).s), request->password))
+        !login_cache_has_proof(a->login_cache, e->mailbox, e->versions.proof, request->password))
         return false;
-    v->verdict = AUTH_OK;
-    v->remembered = true;
+    v->verdict = AUTH_OK_UNCONFIRMED;
+    v->cached = true;
     v->mailbox = e->mailbox;
     v->policy = e->policy;
-    v->proof = e->proof;
+    v->versions = e->versions;
     memcpy(v->maintenance, e->maintenance, sizeof v->maintenance);
     return true;
 }
 
-void account_check(struct accounts *a, const struct auth_request *request, bool may_believe, struct account_verdict *v)
+void account_check(struct accounts *a, const struct auth_request *request, bool may_be_unconfirmed, struct account_verdict *v)
 {
     struct span password = request->password;
     struct credentials c;
@@ -351,15 +342,15 @@ void account_check(struct accounts *a, const struct auth_request *request, bool 
         refuse(v, AUTH_REFUSED, is_name ? "password" : "unknown");
         return;
     }
-    if (may_believe && !request->by_secrets && is_believed(a, request, v))
+    if (may_be_unconfirmed && !request->uncached && is_cached_unconfirmed(a, request, v))
         return;
-    int found = account_find(a, request->name, request->default_domain, &request->origin, may_believe, &c, v);
+    int found = account_find(a, request->name, request->default_domain, &request->origin, may_be_unconfirmed, &c, v);
     if (v->barred && found >= 0)
         refuse(v, AUTH_REFUSED, "guessing");
-    v->remembered = found > 0 && !v->barred && is_remembered(a, &c, password);
-    if (v->remembered)
+    v->cached = found > 0 && !v->barred && is_cached(a, &c, password);
+    if (v->cached)
         account_accept(v, &c);
-    if (found >= 0 && !v->barred && !v->remembered) {
+    if (found >= 0 && !v->barred && !v->cached) {
         given_of(&given, password);
         if (found > 0)
             check_secrets(a, &c, &given, v);

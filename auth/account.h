@@ -17,18 +17,18 @@ struct accounts;
 
 struct account_verdict {
     enum auth_verdict verdict;
-    int64_t mailbox;                /* AUTH_OK */
-    char address[NAME_ADDRESS_MAX + 1];     /* AUTH_OK: as stored; else the canonical name, empty where it has none */
+    int64_t mailbox;                /* of these two: AUTH_OK, AUTH_OK_UNCONFIRMED */
+    char address[NAME_ADDRESS_MAX + 1];     /* of AUTH_OK as stored; else the canonical name, empty where it has none */
     /*
      * Of a refusal, for the log and nobody else: "unknown", "disabled",
      * "password", "no-password", "guessing"; of an exchange also "no-secret", "malformed",
      * "authzid", "binding", "certificate", "aborted", "token-...".
      */
     const char *reason;
-    bool remembered;                /* AUTH_OK: the password was proven before */
-    struct auth_proof proof;        /* AUTH_OK: by this, and without a look at the secrets; else zero */
+    bool cached;                    /* AUTH_OK, AUTH_OK_UNCONFIRMED: the password was not verified now, but before */
+    struct auth_versions versions;  /* AUTH_OK_UNCONFIRMED */
     char network[FRAME_NETWORK_MAX + 1];    /* where the client is; empty where nobody counts */
-    bool barred;                    /* too many have guessed: refused as "guessing", whatever the proof */
+    bool barred;                    /* too many have guessed: refused as "guessing", whatever was proven */
     bool unseen;                    /* AUTH_OK: that it was from there is not written down for today */
     uint32_t guesses;               /* failures of this name before this one, on all hosts */
     struct auth_policy policy;      /* AUTH_OK; its text is in `maintenance` */
@@ -36,7 +36,7 @@ struct account_verdict {
 };
 
 /* Connects to the database if it is there. */
-struct accounts *accounts_new(const char *conninfo, const struct auth_settings *settings, int schema_version, int proven);
+struct accounts *accounts_new(const char *conninfo, const struct auth_settings *settings, int schema_version, int login_cache);
 void accounts_free(struct accounts **accounts);
 
 /*
@@ -54,12 +54,12 @@ int account_find(struct accounts *accounts, struct span name, struct span defaul
 void account_accept(struct account_verdict *verdict, const struct credentials *credentials);
 
 /*
- * Blocks as long as the database and the password scheme take. With may_believe,
- * and unless the request says by_secrets, a password that was proven to be that
- * of the mailbox's owner is taken for it without asking: the verdict has a proof
- * then, and holds only if whoever opens the maildrop finds that it still does.
+ * Blocks as long as the database and the password scheme take. With
+ * may_be_unconfirmed, and unless the request says uncached, a password that was
+ * verified before is let in without asking the database: that is
+ * AUTH_OK_UNCONFIRMED, and holds only if whoever opens the maildrop confirms it.
  */
-void account_check(struct accounts *accounts, const struct auth_request *request, bool may_believe, struct account_verdict *verdict_r);
+void account_check(struct accounts *accounts, const struct auth_request *request, bool may_be_unconfirmed, struct account_verdict *verdict_r);
 
 /* When the client has its answer: what the last login leaves to write. Blocks for it; mostly there is nothing. */
 void account_upkeep(struct accounts *accounts);

@@ -25,7 +25,7 @@ enum {
     /*
      * Requests that a helper may have at once. It works on one; the others
      * lie in its socket, so that it need not wait for a turn of our loop
-     * between two proven passwords, which take it a tenth of a millisecond.
+     * between two cached logins, which take it a tenth of a millisecond.
      */
     HELPER_DEPTH = 8,
     SILENT = 3,             /* deadlines */
@@ -40,7 +40,7 @@ enum request_state {
     REQUEST_PINNED,     /* in its helper's `pinned`: what goes on with an exchange no other can take */
     REQUEST_ORPHANED,   /* as REQUEST_CHALLENGED, but the helper has gone */
     /* Of a password: */
-    REQUEST_BELIEVED,   /* its verdict was told, with a proof; nobody waits */
+    REQUEST_UNCONFIRMED,    /* its verdict was told, and is to be confirmed; nobody waits */
 };
 
 TAILQ_HEAD(request_list, request);
@@ -59,7 +59,7 @@ struct request {
     enum request_state state;
     bool retried;
     bool may_challenge;             /* it is an exchange */
-    bool by_secrets;                /* a proof was not good enough */
+    bool uncached;                  /* asked once more, as a cached login was not confirmed */
     bool doubtful;                  /* of a client who was not good before: most likely it will cost an Argon2 */
     enum auth_verdict verdict;      /* of one that is settled */
     size_t helper;                  /* of one that was sent */
@@ -146,7 +146,7 @@ static void pin_abort(struct auth_client *c, struct request *r)
 /* Nobody waits for it from here on. One that a helper has stays until that answers: it is still work that it does. */
 static void abandon(struct auth_client *c, struct request *r)
 {
-    if (r->state != REQUEST_CHALLENGED && r->state != REQUEST_ORPHANED && r->state != REQUEST_BELIEVED)
+    if (r->state != REQUEST_CHALLENGED && r->state != REQUEST_ORPHANED && r->state != REQUEST_UNCONFIRMED)
         TAILQ_REMOVE(&c->asked, r, by_time);
     r->done = NULL;
     if (r->state == REQUEST_SENT) {
@@ -223,7 +223,7 @@ static void leave_helper(void *p, void *arg)
     struct request *r = p;
     const struct leaving *l = arg;
 
-    if (r->helper != l->helper || r->state == REQUEST_WAITING || r->state == REQUEST_SETTLED || r->state == REQUEST_BELIEVED)
+    if (r->helper != l->helper || r->state == REQUEST_WAITING || r->state == REQUEST_SETTLED || r->state == REQUEST_UNCONFIRMED)
         return;
     if (r->state == REQUEST_CHALLENGED) {
         r->state = REQUEST_ORPHANED;
@@ -425,9 +425,9 @@ static void on_message(void *arg, const unsigned char *data, size_t len)
         helper_lost(h, "it answered what it was not asked");
         return;
     }
-    bool believed = reply.proof.number != 0;
-    if (believed && (r->may_challenge || r->by_secrets)) {
-        helper_lost(h, "it believes what it should look at");
+    bool unconfirmed = reply.verdict == AUTH_OK_UNCONFIRMED;
+    if (unconfirmed && (r->may_challenge || r->uncached)) {
+        helper_lost(h, "it answers from its cache what it should look at");
         return;
     }
     auth_done *done = r->done;
@@ -436,15 +436,15 @@ static void on_message(void *arg, const unsigned char *data, size_t len)
     h->doubtful -= r->doubtful;
     if (done != NULL)
         TAILQ_REMOVE(&c->asked, r, by_time);
-    if (done != NULL && believed)
-        r->state = REQUEST_BELIEVED;
+    if (done != NULL && unconfirmed)
+        r->state = REQUEST_UNCONFIRMED;
     else
         request_free(c, r);
     send_waiting(c);
     if (done != NULL)
         done(owner, &(struct auth_result){
             .verdict = reply.verdict, .mailbox = reply.mailbox, .address = reply.address, .policy = reply.policy,
-            .proof = reply.proof, .guesses = reply.guesses,
+            .versions = reply.versions, .guesses = reply.guesses,
         });
 }
 
@@ -568,13 +568,13 @@ uint64_t auth_check_password(struct auth_client *c, struct span name, struct spa
     return id;
 }
 
-void auth_again(struct auth_client *c, uint64_t id)
+void auth_check_uncached(struct auth_client *c, uint64_t id)
 {
     struct request *r = idmap_get(c->requests, id);
 
-    ASSERT(r != NULL && r->state == REQUEST_BELIEVED);
-    r->by_secrets = true;
-    frame_ask_by_secrets(r->frame, r->len);
+    ASSERT(r != NULL && r->state == REQUEST_UNCONFIRMED);
+    r->uncached = true;
+    frame_ask_uncached(r->frame, r->len);
     wait_for(c, r);
     if (auth_client_alive(c) == 0) {
         settle(c, r, AUTH_UNAVAILABLE);

@@ -21,6 +21,7 @@ struct auth_client;
 
 enum auth_verdict {
     AUTH_OK,            /* this mailbox */
+    AUTH_OK_UNCONFIRMED,    /* the same from the cache: nobody hears so before it is confirmed, see auth_check_uncached() */
     AUTH_REFUSED,       /* unknown, disabled or wrong: nobody is told which */
     AUTH_UNAVAILABLE,   /* cannot tell now: database or helper gone, time ran out, queue full */
     AUTH_BROKEN,        /* an operator has to act: a stored secret that no scheme knows, a wrong schema */
@@ -48,13 +49,12 @@ struct auth_policy {
 };
 
 /*
- * Why a login is right without a look at what is stored: it was proven when
- * these two numbers were what they are (sql/0002). Only who opens the maildrop
- * sees whether they still are. All zero: the secrets were looked at.
+ * What a cached login was verified against: it holds if these two numbers are
+ * what they were (sql/README). Only who opens the maildrop sees whether they are.
  */
-struct auth_proof {
-    int64_t number;             /* of the mailbox */
-    int64_t version;            /* of all that is common to several */
+struct auth_versions {
+    int64_t proof;              /* mailbox.proof; 0: its logins are not cached that way */
+    int64_t policy;             /* policy_version: of all that is common to several */
 };
 
 /* From where somebody asks. All zero: nobody counts what he does. */
@@ -68,12 +68,12 @@ struct auth_origin {
 
 struct auth_result {
     enum auth_verdict verdict;
-    int64_t mailbox;        /* AUTH_OK: which */
+    int64_t mailbox;        /* AUTH_OK, AUTH_OK_UNCONFIRMED: which */
     /* Valid in the callback: */
-    struct span address;    /* AUTH_OK: its address, as stored; else the name as it was understood, or empty */
+    struct span address;    /* of these two its address, as stored; else the name as it was understood, or empty */
     struct span challenge;  /* AUTH_CHALLENGE: the octets, not in base64 */
-    struct auth_policy policy;      /* AUTH_OK */
-    struct auth_proof proof;        /* AUTH_OK of a password; if it is not zero: see auth_again() */
+    struct auth_policy policy;      /* AUTH_OK, AUTH_OK_UNCONFIRMED */
+    struct auth_versions versions;  /* AUTH_OK_UNCONFIRMED, which is told of passwords only */
     uint32_t guesses;       /* failures of this name on all hosts, before this one */
 };
 
@@ -112,12 +112,12 @@ uint64_t auth_check_password(struct auth_client *client, struct span name, struc
                              struct span default_domain, const struct auth_origin *origin, const char *session,
                              auth_done *done, void *owner);
 /*
- * An AUTH_OK with a proof is not the last word: the id holds, and the request is
- * kept with its password until the asker says either that the proof was good,
- * by auth_forget(), or that it was not, by auth_again(). Then done comes once
- * more, and looks at the secrets.
+ * AUTH_OK_UNCONFIRMED is not the last word: the id holds, and the request is
+ * kept with its password until the asker says either that the login is
+ * confirmed, by auth_forget(), or that it is not, by this. Then done comes once
+ * more, and what is stored is looked at.
  */
-void auth_again(struct auth_client *client, uint64_t id);
+void auth_check_uncached(struct auth_client *client, uint64_t id);
 /*
  * A SASL exchange, or APOP. done comes later, never from within; after
  * AUTH_CHALLENGE it comes once more for each auth_respond(). Returns the id,

@@ -38,7 +38,7 @@ struct credentials_source {
     const struct keyring *keyring;
     int64_t statement_ms;
     struct policies *policies;
-    bool keeps;                 /* policies, and so what was proven */
+    bool keeps;                 /* policies, and so logins may be unconfirmed */
 };
 
 const char *credential_kind_name(enum credential_kind kind)
@@ -228,19 +228,19 @@ static bool ask_known(struct credentials_source *s, const char *address, const c
     const char *values[] = { address };
     const struct policy_entry *entry = policies_get(s->policies, address, network, (int64_t)time(NULL));
 
-    if (entry == NULL || (whole && entry->proof.number != 0))
+    if (entry == NULL || (whole && entry->versions.proof != 0))
         return false;
     PGresult *result = auth_db_prepared(s->db, STATEMENT_KNOWN, 1, values);
     if (result == NULL)
         return false;
     bool good = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) > 0 &&
-                number(result, COL_MAILBOX, 0) == entry->mailbox && number(result, KNOWN_COL_VERSION, 0) == entry->proof.version &&
+                number(result, COL_MAILBOX, 0) == entry->mailbox && number(result, KNOWN_COL_VERSION, 0) == entry->versions.policy &&
                 read_rows(s, result, out);
     if (good) {
         memcpy(out->maintenance, entry->maintenance, sizeof out->maintenance);
         out->policy = entry->policy;
         out->policy.maintenance.at = out->maintenance;
-        out->proof = (struct auth_proof){ 0, 0 };
+        out->versions = (struct auth_versions){ 0, 0 };
         out->known = out->known_today = network[0] != '\0';
     }
     wipe_rows(result);
@@ -259,11 +259,11 @@ static void read_and_keep_policy(struct credentials_source *s, const char *addre
     read_policy(result, c);
     /* An address that is another name of the mailbox's may become one of its own. */
     bool own = strcmp(address, c->address) == 0;
-    c->proof = (struct auth_proof){ own ? number(result, COL_PROOF, 0) : 0, number(result, COL_VERSION, 0) };
-    struct policy_entry entry = { .mailbox = c->mailbox, .proof = c->proof, .policy = c->policy };
+    c->versions = (struct auth_versions){ own ? number(result, COL_PROOF, 0) : 0, number(result, COL_VERSION, 0) };
+    struct policy_entry entry = { .mailbox = c->mailbox, .versions = c->versions, .policy = c->policy };
 
     if (c->policy.trace || c->policy.domain == 0 || (network[0] != '\0' && !c->known_today)) {
-        c->proof.number = 0;
+        c->versions.proof = 0;
         return;
     }
     memcpy(entry.maintenance, c->maintenance, sizeof entry.maintenance);
@@ -310,7 +310,7 @@ const struct policy_entry *credentials_recent(const struct credentials_source *s
 {
     const struct policy_entry *entry = policies_get(s->policies, address, network, (int64_t)time(NULL));
 
-    return entry != NULL && entry->proof.number != 0 ? entry : NULL;
+    return entry != NULL && entry->versions.proof != 0 ? entry : NULL;
 }
 
 enum credentials_answer credentials_fetch(struct credentials_source *s, const char *address, const char *network, bool whole,
@@ -378,10 +378,10 @@ void credentials_upgrade(struct credentials_source *s, int64_t mailbox, enum cre
     call(s, "could not store a better hash", "select postern.upgrade_secret($1, $2, $3, $4, $5)", 5, values, NULL);
 }
 
-void credentials_add(struct credentials_source *s, int64_t mailbox, const char *proof, enum credential_kind kind, const char *secret)
+void credentials_add(struct credentials_source *s, int64_t mailbox, const char *verified, enum credential_kind kind, const char *secret)
 {
     char number[24];
-    const char *values[] = { number, proof, credential_kind_name(kind), secret };
+    const char *values[] = { number, verified, credential_kind_name(kind), secret };
 
     snprintf(number, sizeof number, "%lld", (long long)mailbox);
     call(s, "could not store a further secret", "select postern.add_secret($1, $2, $3, $4)", 4, values, NULL);

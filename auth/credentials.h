@@ -34,7 +34,7 @@ struct credentials {
     char address[NAME_ADDRESS_MAX + 1];         /* as stored */
     char maintenance[AUTH_MAINTENANCE_MAX + 1];
     struct auth_policy policy;          /* its text is in `maintenance` */
-    struct auth_proof proof;            /* what holds as long as this login is proven; its number is 0 where it has to be proven by secrets each time */
+    struct auth_versions versions;      /* with which this login may be cached and found unconfirmed; its proof is 0 where it may not */
     bool known, known_today;            /* it was logged in to from this network; and that is written down for today */
     size_t count;                       /* of secrets; of other kinds than these they are passed over */
     struct {
@@ -72,14 +72,14 @@ void credentials_source_connect(struct credentials_source *source);
  * last failure of this address is forgotten, 0 where there is none; it is told
  * for an address that does not exist, too.
  * Where the policy was told before, only the secrets are asked for, which is a
- * third of the work; with `whole`, if there may be a proof, all of it, and
- * out->proof is told.
+ * third of the work; with `whole`, where the login may be cached, all of it, and
+ * out->versions is told.
  */
 enum credentials_answer credentials_fetch(struct credentials_source *source, const char *address, const char *network, bool whole,
                                           struct credentials *out, int64_t *guessed_ms_r);
 /*
  * Does not ask. What was told at a login of this address from this network
- * today, if that login may be proven by a proof; else NULL. Valid until the next
+ * today, if that login may be found in the cache; else NULL. Valid until the next
  * credentials_fetch().
  */
 const struct policy_entry *credentials_recent(const struct credentials_source *source, const char *address, const char *network);
@@ -92,12 +92,12 @@ void credentials_remember(struct credentials_source *source, int64_t mailbox, co
 /*
  * What the login of a moment ago leaves to write; each blocks for one
  * statement, and what fails is logged. A better form of a stored secret, if it
- * is still the same; a kind that was missing, if `proof` is still the password
+ * is still the same; a kind that was missing, if `verified` is still the password
  * that is stored; that an app password was used.
  */
 void credentials_upgrade(struct credentials_source *source, int64_t mailbox, enum credential_kind kind, const char *label,
                          const char *old, const char *better);
-void credentials_add(struct credentials_source *source, int64_t mailbox, const char *proof, enum credential_kind kind, const char *secret);
+void credentials_add(struct credentials_source *source, int64_t mailbox, const char *verified, enum credential_kind kind, const char *secret);
 void credentials_app_used(struct credentials_source *source, int64_t mailbox, const char *label);
 /* A bit (1 << kind) for each that the mailbox's domain wants stored and that is not there. */
 unsigned credentials_missing(struct credentials_source *source, int64_t mailbox);

@@ -159,7 +159,7 @@ unsigned frame_kind(const unsigned char *data, size_t len)
     return len > 0 ? data[0] : 0;
 }
 
-enum { BY_SECRETS_AT = 1 + 8 };
+enum { UNCACHED_AT = 1 + 8 };
 
 size_t frame_put_request(unsigned char out[FRAME_REQUEST_MAX], const struct auth_request *request)
 {
@@ -171,7 +171,7 @@ size_t frame_put_request(unsigned char out[FRAME_REQUEST_MAX], const struct auth
         return 0;
     put_number(&at, FRAME_CHECK_PASSWORD, 1);
     put_number(&at, request->id, 8);
-    put_number(&at, request->by_secrets, 1);
+    put_number(&at, request->uncached, 1);
     put_text(&at, request->name);
     put_text(&at, request->password);
     put_text(&at, request->default_domain);
@@ -180,10 +180,10 @@ size_t frame_put_request(unsigned char out[FRAME_REQUEST_MAX], const struct auth
     return (size_t)(at - out);
 }
 
-void frame_ask_by_secrets(unsigned char *request, size_t len)
+void frame_ask_uncached(unsigned char *request, size_t len)
 {
-    ASSERT(len > BY_SECRETS_AT && request[0] == FRAME_CHECK_PASSWORD);
-    request[BY_SECRETS_AT] = 1;
+    ASSERT(len > UNCACHED_AT && request[0] == FRAME_CHECK_PASSWORD);
+    request[UNCACHED_AT] = 1;
 }
 
 bool frame_get_request(const unsigned char *data, size_t len, struct auth_request *request_r)
@@ -193,15 +193,20 @@ bool frame_get_request(const unsigned char *data, size_t len, struct auth_reques
     if (get_number(&r, 1) != FRAME_CHECK_PASSWORD)
         return false;
     request_r->id = get_number(&r, 8);
-    uint64_t by_secrets = get_number(&r, 1);
-    r.bad = r.bad || by_secrets > 1;
-    request_r->by_secrets = by_secrets == 1;
+    uint64_t uncached = get_number(&r, 1);
+    r.bad = r.bad || uncached > 1;
+    request_r->uncached = uncached == 1;
     request_r->name = get_text(&r, NAME_TYPED_MAX);
     request_r->password = get_text(&r, PASSWORD_MAX);
     request_r->default_domain = get_text(&r, NAME_TYPED_MAX);
     request_r->session = get_session(&r);
     get_origin(&r, &request_r->origin);
     return !r.bad && r.left == 0;
+}
+
+static bool is_ok(uint64_t verdict)
+{
+    return verdict == AUTH_OK || verdict == AUTH_OK_UNCONFIRMED;
 }
 
 size_t frame_put_reply(unsigned char out[FRAME_REPLY_MAX], const struct auth_reply *reply)
@@ -216,10 +221,11 @@ size_t frame_put_reply(unsigned char out[FRAME_REPLY_MAX], const struct auth_rep
     put_number(&at, (uint64_t)reply->mailbox, 8);
     put_text(&at, reply->address);
     put_number(&at, reply->guesses, 4);
-    if (reply->verdict == AUTH_OK) {
+    if (is_ok(reply->verdict))
         put_policy(&at, &reply->policy);
-        put_number(&at, (uint64_t)reply->proof.number, 8);
-        put_number(&at, (uint64_t)reply->proof.version, 8);
+    if (reply->verdict == AUTH_OK_UNCONFIRMED) {
+        put_number(&at, (uint64_t)reply->versions.proof, 8);
+        put_number(&at, (uint64_t)reply->versions.policy, 8);
     }
     return (size_t)(at - out);
 }
@@ -236,18 +242,20 @@ bool frame_get_reply(const unsigned char *data, size_t len, struct auth_reply *r
     reply_r->address = get_text(&r, NAME_ADDRESS_MAX);
     reply_r->guesses = (uint32_t)get_number(&r, 4);
     reply_r->policy = (struct auth_policy){ .maintenance = SPAN_OF("") };
-    reply_r->proof = (struct auth_proof){ 0, 0 };
-    if (verdict == AUTH_OK) {
+    reply_r->versions = (struct auth_versions){ 0, 0 };
+    if (is_ok(verdict))
         get_policy(&r, &reply_r->policy);
-        reply_r->proof.number = get_id(&r);
-        reply_r->proof.version = get_id(&r);
+    if (verdict == AUTH_OK_UNCONFIRMED) {
+        reply_r->versions.proof = get_id(&r);
+        r.bad = r.bad || reply_r->versions.proof == 0;
+        reply_r->versions.policy = get_id(&r);
     }
     if (r.bad || r.left != 0 || verdict > AUTH_BROKEN || mailbox > INT64_MAX)
         return false;
     reply_r->verdict = (enum auth_verdict)verdict;
     reply_r->mailbox = (int64_t)mailbox;
     /* A verdict that contradicts itself would open somebody's maildrop, or nobody's. */
-    return verdict == AUTH_OK ? mailbox > 0 && reply_r->address.len > 0 : mailbox == 0;
+    return is_ok(verdict) ? mailbox > 0 && reply_r->address.len > 0 : mailbox == 0;
 }
 
 size_t frame_put_start(unsigned char out[FRAME_START_MAX], uint64_t id, const struct auth_opening *o)

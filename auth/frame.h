@@ -21,7 +21,7 @@ struct auth_request {
     struct span name, password, default_domain;
     struct span session;    /* its id, for the log: lower-case hex digits, or nothing */
     struct auth_origin origin;      /* but for `line` and `failed`, which are the worker's own */
-    bool by_secrets;        /* what was proven before does not count: look at what is stored now */
+    bool uncached;          /* no cached login is good enough: look at what is stored now */
 };
 
 /* Goes on with an exchange, or ends one that nobody waits for any more. */
@@ -40,12 +40,11 @@ struct auth_challenge {
 struct auth_reply {
     uint64_t id;
     enum auth_verdict verdict;
-    int64_t mailbox;        /* above zero for AUTH_OK, else 0 */
-    struct span address;    /* not empty for AUTH_OK */
+    int64_t mailbox;        /* above zero for AUTH_OK and AUTH_OK_UNCONFIRMED, else 0 */
+    struct span address;    /* not empty for these */
     uint32_t guesses;
-    /* Of AUTH_OK; not sent else: */
-    struct auth_policy policy;
-    struct auth_proof proof;
+    struct auth_policy policy;      /* of these two; not sent else */
+    struct auth_versions versions;  /* of AUTH_OK_UNCONFIRMED, its proof not 0; not sent else */
 };
 
 enum {
@@ -72,8 +71,8 @@ unsigned frame_kind(const unsigned char *data, size_t len);
 
 /* Octets written; 0 if a part is longer than a frame has room for. */
 size_t frame_put_request(unsigned char out[FRAME_REQUEST_MAX], const struct auth_request *request);
-/* Makes one that was put say by_secrets. */
-void frame_ask_by_secrets(unsigned char *request, size_t len);
+/* Makes one that was put say `uncached`. */
+void frame_ask_uncached(unsigned char *request, size_t len);
 size_t frame_put_reply(unsigned char out[FRAME_REPLY_MAX], const struct auth_reply *reply);
 
 /* False if data is not one whole message of that kind. The spans point into data. */

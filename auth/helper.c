@@ -21,7 +21,7 @@
 enum { LOG_MS = 500, LOG_READ_MS = 10 };    /* between attempts to write: nobody reads the log; somebody does, and slowly */
 
 static const char *const verdict_names[] = {
-    [AUTH_OK] = "ok", [AUTH_REFUSED] = "refused", [AUTH_UNAVAILABLE] = "unavailable", [AUTH_BROKEN] = "broken",
+    [AUTH_OK] = "ok", [AUTH_OK_UNCONFIRMED] = "ok", [AUTH_REFUSED] = "refused", [AUTH_UNAVAILABLE] = "unavailable", [AUTH_BROKEN] = "broken",
 };
 
 /* The worker is not told the reason, so that no client can be. */
@@ -38,15 +38,16 @@ static void log_verdict(const char *session, const char *mechanism, struct span 
         log_info(session, "auth name=%s%s%s result=refused reason=%s", log_text(name).s, by, mechanism, v->reason);
     else
         log_debug(session, "auth name=%s%s%s result=%s%s", log_text(name).s, by, mechanism, verdict_names[v->verdict],
-                  v->proof.number != 0 ? " believed=yes" : v->remembered ? " remembered=yes" : "");
+                  v->verdict == AUTH_OK_UNCONFIRMED ? " cached=unconfirmed" : v->cached ? " cached=yes" : "");
 }
 
 /* That the worker has gone is seen when the next request is read. */
 static void send_verdict(int fd, uint64_t id, const struct account_verdict *v)
 {
     unsigned char out[FRAME_REPLY_MAX];
+    bool is_ok = v->verdict == AUTH_OK || v->verdict == AUTH_OK_UNCONFIRMED;
     struct auth_reply reply = {
-        id, v->verdict, v->verdict == AUTH_OK ? v->mailbox : 0, span_str(v->address), v->guesses, v->policy, v->proof,
+        id, v->verdict, is_ok ? v->mailbox : 0, span_str(v->address), v->guesses, v->policy, v->versions,
     };
 
     reply.policy.maintenance.at = v->maintenance;
@@ -112,7 +113,7 @@ static void await_request(int fd)
     }
 }
 
-int auth_helper_run(int fd, const char *conninfo, const struct auth_settings *settings, int schema_version, int proven)
+int auth_helper_run(int fd, const char *conninfo, const struct auth_settings *settings, int schema_version, int login_cache)
 {
     unsigned char data[PEER_MAX];
     bool sane = true;
@@ -120,7 +121,7 @@ int auth_helper_run(int fd, const char *conninfo, const struct auth_settings *se
     secret_init();
     secret_no_core();
     decoy_init();
-    struct accounts *accounts = accounts_new(conninfo, settings, schema_version, proven);
+    struct accounts *accounts = accounts_new(conninfo, settings, schema_version, login_cache);
     struct exchanges *exchanges = exchanges_new(accounts, settings);
     while (sane) {
         await_request(fd);

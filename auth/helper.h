@@ -19,12 +19,12 @@ extern const struct option_table auth_options;
 /*
  * Runs until the worker's end of fd is closed; returns the exit status of the
  * process. conninfo is a libpq connection string for the role postern_auth;
- * proven is memory of proven_memory(), or -1, and is closed here;
+ * login_cache is what login_cache_memory() gave, or -1, and is closed here;
  * schema_version is what the database's schema has to be at (another one is
  * AUTH_BROKEN). Called after privileges were dropped. A database that is away
  * is retried with each request (at most once a second): AUTH_UNAVAILABLE
  * meanwhile.
  */
-int auth_helper_run(int fd, const char *conninfo, const struct auth_settings *settings, int schema_version, int proven);
+int auth_helper_run(int fd, const char *conninfo, const struct auth_settings *settings, int schema_version, int login_cache);
 
 #endif

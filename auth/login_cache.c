@@ -1,5 +1,5 @@
 /*
- * proven.c - the table of proven passwords: sets of four, the latest first.
+ * login_cache.c - the table of cached logins: sets of four, the latest first.
  *
  * Owns the key, made at random for each table and never shown. Must never
  * hold a password, a stored secret, or a digest made without the key.
@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <sodium.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -31,7 +32,7 @@ struct table {
     struct digest digests[];    /* sets * WAYS */
 };
 
-struct proven {
+struct login_cache {
     struct table *table;        /* NULL: nothing is kept */
     size_t size, sets;
 };
@@ -41,10 +42,10 @@ static size_t size_for(size_t entries)
     return sizeof(struct table) + (entries / WAYS + (entries % WAYS != 0)) * WAYS * sizeof(struct digest);
 }
 
-int proven_memory(size_t entries)
+int login_cache_memory(size_t entries)
 {
     unsigned char key[crypto_generichash_KEYBYTES];
-    int fd = memfd_create("postern-proven", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int fd = memfd_create("postern-login-cache", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     bool good;
 
     randombytes_buf(key, sizeof key);
@@ -57,47 +58,47 @@ int proven_memory(size_t entries)
     return -1;
 }
 
-bool proven_fits(int fd, size_t entries)
+bool login_cache_fits(int fd, size_t entries)
 {
     struct stat st;
 
     return fstat(fd, &st) == 0 && st.st_size == (off_t)size_for(entries) && fcntl(fd, F_GET_SEALS) == SEALS;
 }
 
-struct proven *proven_new(int fd)
+struct login_cache *login_cache_new(int fd)
 {
-    struct proven *p = mem_zalloc(sizeof *p);
+    struct login_cache *c = mem_zalloc(sizeof *c);
     struct stat st;
 
     if (fd < 0)
-        return p;
+        return c;
     if (fstat(fd, &st) == 0 && st.st_size >= (off_t)size_for(1)) {
         void *memory = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         if (memory != MAP_FAILED) {
-            p->table = memory;
-            p->size = (size_t)st.st_size;
-            p->sets = (p->size - sizeof(struct table)) / (WAYS * sizeof(struct digest));
+            c->table = memory;
+            c->size = (size_t)st.st_size;
+            c->sets = (c->size - sizeof(struct table)) / (WAYS * sizeof(struct digest));
             /* As well as it goes: the key is to be in no swap and in no core file. */
-            (void)mlock(p->table, sizeof p->table->key);
-            (void)madvise(memory, p->size, MADV_DONTDUMP);
+            (void)mlock(c->table, sizeof c->table->key);
+            (void)madvise(memory, c->size, MADV_DONTDUMP);
         } else {
-            log_warning(NULL, "proven passwords are not remembered: %s", strerror(errno));
+            log_warning(NULL, "logins are not cached: %s", strerror(errno));
         }
     }
     close(fd);
-    return p;
+    return c;
 }
 
-void proven_free(struct proven **proven)
+void login_cache_free(struct login_cache **cache)
 {
-    struct proven *p = *proven;
+    struct login_cache *c = *cache;
 
-    if (p == NULL)
+    if (c == NULL)
         return;
-    *proven = NULL;
-    if (p->table != NULL)
-        munmap(p->table, p->size);
-    mem_free(p);
+    *cache = NULL;
+    if (c->table != NULL)
+        munmap(c->table, c->size);
+    mem_free(c);
 }
 
 /* With its length in front, so that "ab"+"c" and "a"+"bc" are two things. */
@@ -112,20 +113,20 @@ static void hash_text(crypto_generichash_state *state, struct span text)
 }
 
 /* The digest, and the set where it would be. */
-static struct digest *locate(struct proven *p, struct span stored, struct span password, struct digest *digest_r)
+static struct digest *locate(struct login_cache *c, struct span stored, struct span password, struct digest *digest_r)
 {
     crypto_generichash_state state;
     unsigned char full[sizeof(struct digest) + sizeof(uint64_t)];
     uint64_t where;
 
-    crypto_generichash_init(&state, p->table->key, sizeof p->table->key, sizeof full);
+    crypto_generichash_init(&state, c->table->key, sizeof c->table->key, sizeof full);
     hash_text(&state, stored);
     hash_text(&state, password);
     crypto_generichash_final(&state, full, sizeof full);
     secret_wipe(&state, sizeof state);
     memcpy(digest_r, full, sizeof *digest_r);
     memcpy(&where, full + sizeof *digest_r, sizeof where);
-    return p->table->digests + where % p->sets * WAYS;
+    return c->table->digests + where % c->sets * WAYS;
 }
 
 /* set[0 .. at - 1] one place back, the digest in front. */
@@ -135,13 +136,13 @@ static void to_front(struct digest *set, size_t at, const struct digest *digest)
     set[0] = *digest;
 }
 
-bool proven_has(struct proven *p, struct span stored, struct span password)
+bool login_cache_has(struct login_cache *c, struct span stored, struct span password)
 {
     struct digest digest;
 
-    if (p->table == NULL)
+    if (c->table == NULL)
         return false;
-    struct digest *set = locate(p, stored, password, &digest);
+    struct digest *set = locate(c, stored, password, &digest);
     for (size_t i = 0; i < WAYS; i++)
         if (sodium_memcmp(&set[i], &digest, sizeof digest) == 0) {
             to_front(set, i, &digest);
@@ -150,11 +151,34 @@ bool proven_has(struct proven *p, struct span stored, struct span password)
     return false;
 }
 
-void proven_add(struct proven *p, struct span stored, struct span password)
+void login_cache_add(struct login_cache *c, struct span stored, struct span password)
 {
     struct digest digest;
 
-    if (p->table == NULL || proven_has(p, stored, password))
+    if (c->table == NULL || login_cache_has(c, stored, password))
         return;
-    to_front(locate(p, stored, password, &digest), WAYS - 1, &digest);
+    to_front(locate(c, stored, password, &digest), WAYS - 1, &digest);
+}
+
+struct proof_text {
+    char s[48];
+};
+
+static struct proof_text proof_text(int64_t mailbox, int64_t proof)
+{
+    struct proof_text t;
+
+    /* No scheme begins like this. */
+    snprintf(t.s, sizeof t.s, "=%lld=%lld", (long long)mailbox, (long long)proof);
+    return t;
+}
+
+bool login_cache_has_proof(struct login_cache *c, int64_t mailbox, int64_t proof, struct span password)
+{
+    return login_cache_has(c, span_str(proof_text(mailbox, proof).s), password);
+}
+
+void login_cache_add_proof(struct login_cache *c, int64_t mailbox, int64_t proof, struct span password)
+{
+    login_cache_add(c, span_str(proof_text(mailbox, proof).s), password);
 }

@@ -42,7 +42,7 @@ bool mechanisms_parse(const char *text, unsigned *set_r, struct span *wrong_r);
 
 /*
  * Whose login is it, by the first message of a client, which is lent? As it was
- * typed, and proven by nothing: for the log. False, and empty, if it cannot be
+ * typed, and verified by nothing: for the log. False, and empty, if it cannot be
  * told from this message. Of LOGIN all of the first message is the name; the
  * second is the password, and must not be given to this.
  */

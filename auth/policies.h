@@ -16,7 +16,7 @@ struct policies;
 
 struct policy_entry {
     int64_t mailbox;
-    struct auth_proof proof;    /* its number is 0 where only the secrets can prove a login */
+    struct auth_versions versions;  /* its proof is 0 where each login has to look at the secrets */
     struct auth_policy policy;
     char maintenance[AUTH_MAINTENANCE_MAX + 1];     /* the policy's text */
 };

@@ -29,7 +29,7 @@ struct upkeep {
         int64_t hour;
     } *used;
     /* What was noted. */
-    enum { NOTHING, USED, PROVEN } due;
+    enum { NOTHING, USED, VERIFIED } due;
     int64_t mailbox;
     bool hash, seal;                    /* the stored one is of another scheme, cost or form; has not the seal that it should have */
     char label[SEAL_LABEL_MAX + 1];
@@ -81,7 +81,7 @@ static bool first_use(struct upkeep *u, int64_t mailbox, const char *label)
     return true;
 }
 
-void upkeep_note(struct upkeep *u, const struct credentials *c, size_t i, struct span password, bool remembered, bool as_typed)
+void upkeep_note(struct upkeep *u, const struct credentials *c, size_t i, struct span password, bool cached, bool as_typed)
 {
     u->due = NOTHING;
     u->mailbox = c->mailbox;
@@ -92,8 +92,8 @@ void upkeep_note(struct upkeep *u, const struct credentials *c, size_t i, struct
         u->due = USED;
         return;
     }
-    /* One that is remembered was seen here before, and everything written then. */
-    if (!u->settings->auth_upgrade || remembered || c->secrets[i].label[0] != '\0' || password.len > sizeof u->password)
+    /* One that is cached was seen here before, and everything written then. */
+    if (!u->settings->auth_upgrade || cached || c->secrets[i].label[0] != '\0' || password.len > sizeof u->password)
         return;
     u->hash = as_typed || !scheme_costs_as_new(c->secrets[i].text, u->settings);
     u->seal = u->keyring != NULL && !c->secrets[i].sealed;
@@ -101,7 +101,7 @@ void upkeep_note(struct upkeep *u, const struct credentials *c, size_t i, struct
     memcpy(u->stored, c->secrets[i].stored, sizeof u->stored);
     memcpy(u->password, password.at, password.len);
     u->password_len = password.len;
-    u->due = PROVEN;
+    u->due = VERIFIED;
 }
 
 /* The secret of this kind, as it is to be stored. False where it cannot be made (logged). */
@@ -126,7 +126,7 @@ static bool make(struct upkeep *u, enum credential_kind kind, const char *text, 
     return ok;
 }
 
-static void write_proven(struct upkeep *u)
+static void write_verified(struct upkeep *u)
 {
     char now[SEAL_TEXT_MAX], more[SEAL_TEXT_MAX];
 
@@ -147,8 +147,8 @@ void upkeep_write(struct upkeep *u)
 {
     if (u->due == USED)
         credentials_app_used(u->source, u->mailbox, u->label);
-    if (u->due == PROVEN) {
-        write_proven(u);
+    if (u->due == VERIFIED) {
+        write_verified(u);
         secret_wipe(u->text, sizeof u->text);
         secret_wipe(u->stored, sizeof u->stored);
         secret_wipe(u->password, u->password_len);

@@ -58,9 +58,9 @@ static void unblock_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-pid_t cell_fork_helper(struct config *config, const char *number, int fd, int proven, int parent_signal)
+pid_t cell_fork_helper(struct config *config, const char *number, int fd, int login_cache, int parent_signal)
 {
-    const int keep[] = { fd, proven };
+    const int keep[] = { fd, login_cache };
     char ident[48], name[16];
     pid_t parent = getpid(), pid;
 
@@ -72,7 +72,7 @@ pid_t cell_fork_helper(struct config *config, const char *number, int fd, int pr
     snprintf(name, sizeof name, "posternd a%s", number);
     process_become(&(struct process_role){
         .ident = ident, .name = name, .user = config->daemon.auth_user,
-        .keep = keep, .keep_count = proven >= 0 ? 2 : 1, .parent_signal = parent_signal, .parent = parent,
+        .keep = keep, .keep_count = login_cache >= 0 ? 2 : 1, .parent_signal = parent_signal, .parent = parent,
     });
     metrics_use((unsigned)strtoul(number, NULL, 10));
     config_forget_mail(config);
@@ -82,7 +82,7 @@ pid_t cell_fork_helper(struct config *config, const char *number, int fd, int pr
     signal(SIGUSR2, SIG_IGN);
     unblock_signals();
     sandbox_enter(SANDBOX_HELPER, config);
-    int status = auth_helper_run(fd, config->conninfo_auth, &config->auth, schema_wanted(), proven);
+    int status = auth_helper_run(fd, config->conninfo_auth, &config->auth, schema_wanted(), login_cache);
     log_finish();
     _exit(status);
 }
@@ -140,7 +140,7 @@ static bool fork_helpers(struct cell *c, const struct cell_plan *plan, int *ends
             return false;
         ends[i] = pair[0];
         snprintf(number, sizeof number, "%u.%zu", c->number, i + 1);
-        pid = cell_fork_helper(plan->config, number, pair[1], plan->proven, 0);
+        pid = cell_fork_helper(plan->config, number, pair[1], plan->login_cache, 0);
         close(pair[1]);
         if (pid < 0)
             return false;

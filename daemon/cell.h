@@ -23,7 +23,7 @@ struct cell_plan {
     const struct sockets *sockets;
     struct recent *logins;
     struct limits *limits;
-    int proven;             /* what helpers share (proven.h), -1: nothing */
+    int login_cache;        /* the memory that helpers share (login_cache.h), -1: none */
 };
 
 /*
@@ -62,7 +62,7 @@ int cell_reap(struct cell *cell, pid_t pid, int status);
 /* Its worker ended because of a schema that this program does not know. */
 bool cell_wrong_schema(const struct cell *cell);
 
-/* Forks one auth helper that serves `fd`, as "posternd auth NUMBER"; proven as in struct cell_plan. Its pid, or -1 with errno. */
-pid_t cell_fork_helper(struct config *config, const char *number, int fd, int proven, int parent_signal);
+/* Forks one auth helper that serves `fd`, as "posternd auth NUMBER"; login_cache as in struct cell_plan. Its pid, or -1 with errno. */
+pid_t cell_fork_helper(struct config *config, const char *number, int fd, int login_cache, int parent_signal);
 
 #endif

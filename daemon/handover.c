@@ -3,7 +3,7 @@
  *
  *   errors FD
  *   control FD PATH
- *   proven FD
+ *   login_cache FD
  *   listen FD PORT ADDRESS
  *   adopted FD
  *   names TEXT                 of those, with colons in between
@@ -53,9 +53,9 @@ bool handover_give(const struct handover *h)
         buf_addf(&note, "control %d %s\n", h->control, h->control_path);
         good = good && leave_open(h->control);
     }
-    if (h->proven >= 0) {
-        buf_addf(&note, "proven %d\n", h->proven);
-        good = good && leave_open(h->proven);
+    if (h->login_cache >= 0) {
+        buf_addf(&note, "login_cache %d\n", h->login_cache);
+        good = good && leave_open(h->login_cache);
     }
     if (h->sockets != NULL)
         sockets_each(h->sockets, listen_line, &note);
@@ -105,8 +105,8 @@ static bool take_line(struct handover *h, char *line)
     } else if (strcmp(line, "control") == 0 && rest[0] == '/' && h->control < 0) {
         h->control = (int)number;
         h->control_path = mem_str(rest);
-    } else if (strcmp(line, "proven") == 0 && h->proven < 0) {
-        h->proven = (int)number;
+    } else if (strcmp(line, "login_cache") == 0 && h->login_cache < 0) {
+        h->login_cache = (int)number;
     } else if (strcmp(line, "adopted") == 0 && h->adopted_count < HANDOVER_ADOPTED_MAX) {
         h->adopted[h->adopted_count++] = (int)number;
     } else if (strcmp(line, "listen") == 0 && take_number(&rest, 65535, &port)) {
@@ -142,7 +142,7 @@ int handover_take(struct handover *h)
     char *text, *next;
     bool good = true;
 
-    *h = (struct handover){ .errors = -1, .control = -1, .proven = -1 };
+    *h = (struct handover){ .errors = -1, .control = -1, .login_cache = -1 };
     if (variable == NULL)
         return 0;
     if (num_parse(span_str(variable), FD_MAX, &fd) != 1)

@@ -20,7 +20,7 @@ struct handover {
     int errors;                 /* standard error, for when the start is over; while it lasts 2 leads to the old master */
     int control;                /* the operators' listening socket, -1: none */
     char *control_path;         /* NULL: none */
-    int proven;                 /* what auth helpers share (proven.h), -1: nothing */
+    int login_cache;            /* the memory that auth helpers share (login_cache.h), -1: none */
     struct sockets *sockets;    /* bound ones; NULL where they were adopted */
     int adopted[HANDOVER_ADOPTED_MAX];
     size_t adopted_count;

@@ -123,18 +123,18 @@ static void open_control(struct master *m)
     mem_drop(&error);
 }
 
-/* What was proven stays so over a reload, and an upgrade, unless there is to be room for another number. */
-static void share_proven(struct master *m)
+/* Cached logins outlive a reload, and an upgrade, unless there is to be room for another number. */
+static void share_login_cache(struct master *m)
 {
     const size_t entries = (size_t)m->config->auth.auth_cache;
 
-    if (m->proven >= 0 && entries > 0 && proven_fits(m->proven, entries))
+    if (m->login_cache >= 0 && entries > 0 && login_cache_fits(m->login_cache, entries))
         return;
-    if (m->proven >= 0)
-        close(m->proven);
-    m->proven = entries > 0 ? proven_memory(entries) : -1;
-    if (m->proven < 0 && entries > 0)
-        log_warning(NULL, "proven passwords are not remembered: %s", strerror(errno));
+    if (m->login_cache >= 0)
+        close(m->login_cache);
+    m->login_cache = entries > 0 ? login_cache_memory(entries) : -1;
+    if (m->login_cache < 0 && entries > 0)
+        log_warning(NULL, "logins are not cached: %s", strerror(errno));
 }
 
 /* All of the new configuration, or none of it: what can fail comes first. */
@@ -179,7 +179,7 @@ static bool reload_config(struct master *m)
     m->config = config;
     certs_warn(m->config);
     master_ends_new(m);
-    share_proven(m);
+    share_login_cache(m);
     open_control(m);
     return true;
 }
@@ -518,7 +518,7 @@ int master_run(const struct master_start *start)
 {
     struct master m = {
         .start = start, .file = master_path(start->file), .predecessor = -1, .metrics_fd = -1, .told = BUF_EMPTY,
-        .proven = start->handover != NULL ? start->handover->proven : -1,
+        .login_cache = start->handover != NULL ? start->handover->login_cache : -1,
         .close_at = NEVER, .kill_at = NEVER, .metrics_at = NEVER,
         .successor = { .pipe = -1, .operator = -1, .kill_at = NEVER, .said = BUF_EMPTY },
     };
@@ -537,7 +537,7 @@ int master_run(const struct master_start *start)
         log_start(&m);
         certs_warn(m.config);
         master_ends_new(&m);
-        share_proven(&m);
+        share_login_cache(&m);
         raise_limits(m.config);
         upgrade_settled(&m);
         if (m.predecessor < 0)
@@ -558,8 +558,8 @@ int master_run(const struct master_start *start)
     tls_ends_free(&m.ends);
     recent_free(&m.logins);
     limits_free(&m.limits);
-    if (m.proven >= 0)
-        close(m.proven);
+    if (m.login_cache >= 0)
+        close(m.login_cache);
     config_free(&m.config);
     mem_free(m.old);
     mem_free(m.file);

@@ -44,7 +44,7 @@ struct master {
     struct sockets *inherited;  /* of the old master, until this one serves; NULL */
     struct recent *logins;
     struct limits *limits;
-    int proven;                 /* what auth helpers share (proven.h), -1: nothing */
+    int login_cache;            /* the memory that auth helpers share (login_cache.h), -1: none */
     struct operator_socket *operators;
     struct slot *slots;
     unsigned slot_count;

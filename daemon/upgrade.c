@@ -68,7 +68,7 @@ static void become(struct master *m, int pipe_end)
                      start->foreground ? mem_str("--foreground") : NULL, NULL };
     struct handover h = {
         .errors = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3), .control = operator_fd(m->operators),
-        .control_path = m->config->control.control_socket, .proven = m->proven,
+        .control_path = m->config->control.control_socket, .login_cache = m->login_cache,
     };
 
     if (start->adopted_count > 0) {

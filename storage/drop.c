@@ -2,7 +2,7 @@
  * drop.c - a maildrop from the lock to the commit.
  *
  *   drop_open()    OPENING --+--> OPEN   the session has it
- *                            +--> (gone) locked elsewhere, not found: no lock was taken
+ *                            +--> (gone) locked elsewhere, not found, unconfirmed: no lock was taken
  *                            +--> CLOSING   the statement failed, or the asker has left: unlock in any case
  *   drop_finish()  OPEN -------> CLOSING --> (gone)   after the move, if it is just moved aside
  *
@@ -176,6 +176,12 @@ static struct listing *read_listing(struct drop *drop, const PGresult *res, cons
     return listing_decode(&state, drop->listing, array_of(res, COL_UIDS), array_of(res, COL_OCTETS), array_of(res, COL_UIDLS), error_r);
 }
 
+/* A cached login hears of nothing but success: whoever it is has yet to be confirmed. */
+static bool is_cached(const struct drop *drop)
+{
+    return drop->versions.proof != 0;
+}
+
 static enum db_status opened_status(struct drop *drop, const PGresult *res)
 {
     int32_t outcome = -1;
@@ -184,9 +190,9 @@ static enum db_status opened_status(struct drop *drop, const PGresult *res)
     if (PQntuples(res) == 1)
         pg_get_int4(res, 0, COL_OUTCOME, &outcome);
     if (outcome == OUTCOME_IN_USE)
-        return drop->proof.number == 0 ? DB_LOCKED : DB_NOT_FOUND;
+        return is_cached(drop) ? DB_UNCONFIRMED : DB_LOCKED;
     if (outcome == OUTCOME_NO_MAILBOX)
-        return DB_NOT_FOUND;
+        return is_cached(drop) ? DB_UNCONFIRMED : DB_NOT_FOUND;
     if (outcome == OUTCOME_LOCKED_AND_LISTED) {
         struct listing *listing = read_listing(drop, res, &error);
         if (listing != NULL) {
@@ -221,6 +227,7 @@ static void open_answered(void *arg, enum db_status status, PGresult *res)
             open_failed(drop);
         return;
     case DB_NOT_FOUND:  /* no lock was taken */
+    case DB_UNCONFIRMED:
         open_failed(drop);
         return;
     case DB_RETRY:
@@ -295,9 +302,9 @@ static void ask_open(struct drop *drop)
         pg_arg_null(&args);
         pg_arg_null(&args);
     }
-    if (drop->proof.number != 0) {
-        pg_arg_int8(&args, drop->proof.number);
-        pg_arg_int8(&args, drop->proof.version);
+    if (is_cached(drop)) {
+        pg_arg_int8(&args, drop->versions.proof);
+        pg_arg_int8(&args, drop->versions.policy);
     } else {
         pg_arg_null(&args);
         pg_arg_null(&args);
@@ -340,7 +347,7 @@ uint64_t drop_open(struct store *store, int64_t mailbox, const struct drop_holde
     drop->since = holder->since;
     drop->asked = holder->asked;
     drop->asks = holder->asks;
-    drop->proof = holder->proof;
+    drop->versions = holder->versions;
     drop->session = keep_text(&texts, holder->session, session);
     drop->peer = keep_text(&texts, holder->peer, peer);
     drop->protocol = keep_text(&texts, holder->protocol, protocol);
@@ -348,8 +355,8 @@ uint64_t drop_open(struct store *store, int64_t mailbox, const struct drop_holde
     uint64_t id = drop->open_id = idmap_put(store->opens, drop);
     if (held_add(&store->held, drop))
         try_open(drop);
-    else if (drop->proof.number != 0)
-        pg_later(store->pg, DB_NOT_FOUND, refused, drop);
+    else if (is_cached(drop))
+        pg_later(store->pg, DB_UNCONFIRMED, refused, drop);
     else if (!takeover_start(drop))
         pg_later(store->pg, DB_LOCKED, refused, drop);
     return id;

@@ -33,11 +33,11 @@ struct drop;
 typedef bool drop_asked(void *owner, const char *by, bool ordered);
 
 /*
- * A login that was proven when these two numbers were what they are (sql/0002):
- * it holds if they still are. All zero: it was proven by the secrets, just now.
+ * What a cached login was verified against (sql/README): it is confirmed if the
+ * two numbers are still the same. All zero: the login needs no confirmation.
  */
-struct drop_proof {
-    int64_t number, version;
+struct drop_versions {
+    int64_t proof, policy;
 };
 
 /* Who holds it: shown to the operator by `posternctl sessions`. Copied. */
@@ -48,10 +48,15 @@ struct drop_holder {
     time_t since;
     drop_asked *asked;      /* NULL: as if it always said false */
     bool asks;              /* another session that holds the maildrop is asked for it, once */
-    struct drop_proof proof;
+    struct drop_versions versions;
 };
 
-/* DB_LOCKED: another session holds it, and is not silent, or not asked. drop is the asker's from now on if status is DB_OK, else NULL. DB_NOT_FOUND: removed or disabled meanwhile; or there was a proof, and it does not hold, or somebody has the maildrop, which only who is sure to be its owner is told. */
+/*
+ * drop is the asker's from now on if status is DB_OK, else NULL. DB_LOCKED:
+ * another session holds it, and is not silent, or not asked. DB_NOT_FOUND:
+ * removed or disabled meanwhile. DB_UNCONFIRMED: any of these to a cached login,
+ * or it does not hold; no lock was taken, and nobody was asked.
+ */
 typedef void drop_opened(void *owner, enum db_status status, struct drop *drop);
 
 /* Statements that were answered for a maildrop, and how long that took in all. */

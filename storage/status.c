@@ -8,6 +8,7 @@ const char *db_status_name(enum db_status status)
     switch (status) {
     case DB_OK: return "ok";
     case DB_NOT_FOUND: return "not-found";
+    case DB_UNCONFIRMED: return "unconfirmed";
     case DB_LOCKED: return "locked";
     case DB_RETRY: return "retry";
     case DB_LOST: return "lost";

@@ -130,7 +130,7 @@ struct drop {
     char *release_to;               /* the reply channel of who asked for it first, or NULL */
     bool asks, has_waited, refused;
 
-    struct drop_proof proof;
+    struct drop_versions versions;
 
     /* Reading (drop_read.c). */
     struct read_question *question; /* that is waited for */

@@ -2,8 +2,8 @@
  * admit.c - the password was right: may there be a session?
  *
  * Owns what the operator's policy, the delay between logins and the number of
- * sessions say about it. Only who has proven himself hears any of this; a
- * stranger must not learn what is switched how for whom.
+ * sessions say about it. Only a client whose login is confirmed hears any of
+ * this; a stranger must not learn what is switched how for whom.
  */
 #include "daemon/pop3/session.h"
 
@@ -106,7 +106,7 @@ static struct objection find_objection(struct pop3_session *s, const struct auth
     return o;
 }
 
-int pop3_admit(struct pop3_session *s, const struct auth_policy *policy, bool sure, enum outcome *out_r)
+int pop3_admit(struct pop3_session *s, const struct auth_policy *policy, bool confirmed, enum outcome *out_r)
 {
     s->login_delay = policy->login_delay;
     s->expire = policy->expire;
@@ -115,7 +115,7 @@ int pop3_admit(struct pop3_session *s, const struct auth_policy *policy, bool su
     struct objection o = find_objection(s, policy);
     if (o.reason == NULL)
         return 1;
-    if (!sure)
+    if (!confirmed)
         return -1;
     *out_r = pop3_login_failed(s, o.reason, o.code, o.text);
     return 0;

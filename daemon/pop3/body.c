@@ -70,6 +70,7 @@ static enum outcome unreadable(struct pop3_session *s, enum db_status status)
         return pop3_err(s, RC_SYS_TEMP, "cannot read message %zu now, try again later", s->at + 1);
     case DB_OK:
     case DB_LOCKED:
+    case DB_UNCONFIRMED:
     case DB_BUG:
         break;
     }

@@ -2,7 +2,7 @@
  * cmd_auth.c - the commands before the login, but for AUTH and APOP: CAPA STLS
  * USER PASS QUIT.
  *
- * Owns the way from a name and its proof to an open maildrop, however the client
+ * Owns the way from a name and its password to an open maildrop, however the client
  * logs in: helper, delay between logins, lock and listing, and only then +OK.
  * Never keeps a password
  * (it is lent out of the input) and never tells why a login was refused; the
@@ -199,24 +199,35 @@ static enum outcome logged_in(struct pop3_session *s, struct drop *drop)
     return pop3_ok(s, "%zu message%s, %llu octets", count, count == 1 ? "" : "s", octets);
 }
 
-/* Whoever opened the maildrop saw that the proof holds, or could not tell. */
-static void believe(struct pop3_session *s, bool is_right)
+/* An unconfirmed login is not good enough for what is to be said: once more, by what is stored. */
+static void check_uncached(struct pop3_session *s)
+{
+    s->asked_us = metrics_now_us();
+    auth_check_uncached(s->service->host.auth, s->auth_id);
+}
+
+/*
+ * The one place where a cached login becomes a confirmed one: whoever opened the
+ * maildrop saw whether it still holds, or could not tell. False: it has to be
+ * checked once more, and the answer to that is the next that is heard.
+ */
+static bool confirm(struct pop3_session *s, enum db_status status)
 {
     struct pop3_service *service = s->service;
 
+    if (s->auth_id == 0)        /* it was confirmed before */
+        return true;
+    if (status == DB_UNCONFIRMED) {
+        check_uncached(s);
+        return false;
+    }
     auth_forget(service->host.auth, s->auth_id);
     s->auth_id = 0;
-    if (is_right)
+    if (status == DB_OK)
         guard_right(service->guard, &s->seat, (struct span){ s->name, s->name_len }, loop_now(service->host.loop));
     else
         guard_unknown(service->guard, &s->seat, loop_now(service->host.loop));
-}
-
-/* It does not, or was not good enough for what is to be said: once more, by the secrets. */
-static void prove(struct pop3_session *s)
-{
-    s->asked_us = metrics_now_us();
-    auth_again(s->service->host.auth, s->auth_id);
+    return true;
 }
 
 /* +OK means that the maildrop is locked and listed (A13). */
@@ -226,12 +237,8 @@ static void on_opened(void *owner, enum db_status status, struct drop *drop)
     enum outcome out = P3_DONE;
 
     s->open_id = 0;
-    if (s->auth_id != 0 && status == DB_NOT_FOUND) {
-        prove(s);
+    if (!confirm(s, status))
         return;
-    }
-    if (s->auth_id != 0)
-        believe(s, status == DB_OK);
     if (status != DB_OK)
         pop3_charge(s, store_cost(s->service->host.store));
     switch (status) {
@@ -249,6 +256,7 @@ static void on_opened(void *owner, enum db_status status, struct drop *drop)
     case DB_LOST:
         out = pop3_login_failed(s, "database", RC_SYS_TEMP, "cannot open the maildrop now, try again later");
         break;
+    case DB_UNCONFIRMED:    /* a confirmed login is not told so */
     case DB_BUG:
         out = pop3_login_failed(s, "broken", RC_SYS_PERM, "cannot open the maildrop, contact your mail provider");
         break;
@@ -256,37 +264,38 @@ static void on_opened(void *owner, enum db_status status, struct drop *drop)
     pop3_act(s, out);
 }
 
-static enum outcome open_drop(struct pop3_session *s, const struct auth_proof *proof)
+static enum outcome open_drop(struct pop3_session *s, const struct auth_result *result)
 {
     struct drop_holder holder = {
         .session = s->id, .peer = conn_peer(s->conn), .protocol = "pop3", .since = time(NULL),
         .asked = pop3_session_asked, .asks = s->service->host.settings->pop3_takeover_after > 0,
-        .proof = { proof->number, proof->version },
     };
 
+    if (result->verdict == AUTH_OK_UNCONFIRMED)
+        holder.versions = (struct drop_versions){ result->versions.proof, result->versions.policy };
     s->asked_us = metrics_now_us();
     s->open_id = drop_open(s->service->host.store, s->mailbox, &holder, on_opened, s);
     return P3_WAIT;
 }
 
-/* The rest of what a good password leads to; that it was good is known where there is no proof to be checked. */
+/* The rest of what a good password leads to. */
 static enum outcome let_in(struct pop3_session *s, const struct auth_result *result)
 {
     struct pop3_service *service = s->service;
-    bool sure = result->proof.number == 0;
+    bool confirmed = result->verdict == AUTH_OK;
     enum outcome out = P3_WAIT;
 
     s->mailbox = result->mailbox;
     pop3_set_name(s, result->address);
-    if (sure)
+    if (confirmed)
         guard_right(service->guard, &s->seat, result->address, loop_now(service->host.loop));
-    switch (pop3_admit(s, &result->policy, sure, &out)) {
+    switch (pop3_admit(s, &result->policy, confirmed, &out)) {
     case 1:
-        return open_drop(s, &result->proof);
+        return open_drop(s, result);
     case 0:
         return out;
     default:
-        prove(s);
+        check_uncached(s);
         return P3_WAIT;
     }
 }
@@ -303,13 +312,14 @@ void pop3_on_verdict(void *owner, const struct auth_result *result)
         pop3_act(s, pop3_sasl_challenge(s, result->challenge));
         return;
     }
-    if (result->proof.number == 0)
+    if (result->verdict != AUTH_OK_UNCONFIRMED)
         s->auth_id = 0;
     /* USER said it already; in an exchange the helper knows better than what was typed, if it has understood it. */
     if (s->mechanism != MECHANISMS && result->address.len > 0)
         pop3_set_name(s, result->address);
     switch (result->verdict) {
     case AUTH_OK:
+    case AUTH_OK_UNCONFIRMED:
         out = let_in(s, result);
         break;
     case AUTH_REFUSED:

@@ -217,6 +217,7 @@ static void say_quit(struct pop3_session *s, enum db_status status)
         return;
     case DB_NOT_FOUND:
     case DB_LOCKED:
+    case DB_UNCONFIRMED:
     case DB_BUG:
         pop3_err(s, RC_SYS_PERM, "deletion failed, contact your mail provider");
         return;

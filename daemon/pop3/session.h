@@ -100,7 +100,7 @@ struct pop3_session {
     bool told;                      /* the log has the refusal that is to be said next */
     const char *login_verb;         /* of the command that is carried out, if it belongs to a login; else NULL */
     char *refusal;                  /* the last one that the log has not: see refusal.c */
-    uint64_t auth_id, open_id;      /* requests that wait for an answer, or (auth_id) for whether the proof was good, or 0 */
+    uint64_t auth_id, open_id;      /* requests that wait for an answer, or (auth_id) to be confirmed, or 0 */
     uint64_t pass_at;               /* when PASS, or the client's last message of an exchange, came */
     uint64_t refuse_at;             /* when the refusal is to be said, or 0 */
     int64_t mailbox;
@@ -235,10 +235,10 @@ enum outcome pop3_say_refusal(struct pop3_session *s);      /* after its delay *
 /*
  * The password was right: may this session be, by the policy of the mailbox, by
  * the delay between logins, by the number of sessions? 1: it may. 0: it may not,
- * *out_r is the outcome of the -ERR. -1: it may not, but nothing was said, as it
- * is not sure yet that the password was right.
+ * *out_r is the outcome of the -ERR. -1: it may not, but nothing was said, as the
+ * login is not confirmed.
  */
-int pop3_admit(struct pop3_session *s, const struct auth_policy *policy, bool sure, enum outcome *out_r);
+int pop3_admit(struct pop3_session *s, const struct auth_policy *policy, bool confirmed, enum outcome *out_r);
 /* Refused for another reason than its credentials: no delay, the name is forgotten. */
 enum outcome pop3_login_failed(struct pop3_session *s, const char *reason, enum code code, const char *text);
 void pop3_log_refused(struct pop3_session *s, const char *reason);

@@ -26,7 +26,7 @@ static bool gives_up(const struct pop3_session *s, uint64_t silent)
 
 /*
  * Not an autologout (RFC 1939 section 3): nothing happens to a silent session
- * until its owner has proven himself elsewhere. While the database is asked, or
+ * until its owner has logged in elsewhere. While the database is asked, or
  * the client takes octets of a message, it is at work; a QUIT has begun to
  * delete. An operator's word needs no silence.
  */

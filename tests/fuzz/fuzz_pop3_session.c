@@ -36,16 +36,17 @@ static void begin(struct span *in)
 {
     static const enum auth_verdict verdicts[] = { AUTH_OK, AUTH_OK, AUTH_OK, AUTH_REFUSED, AUTH_UNAVAILABLE, AUTH_BROKEN };
     static const enum db_status statuses[] = { DB_OK, DB_OK, DB_OK, DB_LOCKED, DB_RETRY, DB_LOST, DB_BUG, DB_NOT_FOUND };
+    static const enum db_status cached[] = { DB_OK, DB_OK, DB_OK, DB_LOCKED, DB_RETRY, DB_LOST, DB_BUG, DB_UNCONFIRMED };
     static const char *const texts[] = { "", "r=0123,s=QQ==,i=4096", "second" };
     uint8_t a = take_octet(in), b = take_octet(in), c = take_octet(in);
 
     fake.verdict = verdicts[a % 6];
-    fake.proof = (struct auth_proof){ a % 6 == 1, 1 };
-    fake.believed = false;
+    fake.versions = (struct auth_versions){ a % 6 == 1, 1 };
+    fake.unconfirmed = false;
     fake.challenges[0] = a & 64 ? texts[a / 8 % 3] : NULL;
     fake.challenges[1] = a & 128 ? texts[2] : NULL;
     fake.open_status = statuses[b % 8];
-    fake.open_believed = statuses[b / 8 % 8];
+    fake.open_unconfirmed = cached[b / 8 % 8];
     fake.read_status = statuses[b / 8 % 8];
     fake.read_fails_at = 0;
     fake.finish_status = b & 64 ? DB_RETRY : b & 128 ? DB_LOST : DB_OK;

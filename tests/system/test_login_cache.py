@@ -1,4 +1,4 @@
-"""Who was proven before is believed until the maildrop is opened, and never longer than it holds (A11, P5).
+"""A cached login is unconfirmed until the maildrop is opened, and never holds longer than what it was verified against (A11, P5).
 
 The secrets cannot be asked for in these tests, so that nobody can have looked
 at them who let somebody in.
@@ -15,11 +15,11 @@ WHO, OTHER = "anna@example.org", "bert@example.org"
 ASKED = "postern.credentials(text), postern.login(text, inet, boolean)"
 
 
-class Believed(unittest.TestCase):
+class Unconfirmed(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         # One helper, as each remembers policies for itself.
-        cls.site = kit.Site("believed-", kit.QUICK + 'cells = 1; auth_helpers = 1; log_level = "debug";\n')
+        cls.site = kit.Site("unconfirmed-", kit.QUICK + 'cells = 1; auth_helpers = 1; log_level = "debug";\n')
         cls.addClassCleanup(cls.site.down)
         cls.site.up()
         for name in (WHO, OTHER):
@@ -34,7 +34,7 @@ class Believed(unittest.TestCase):
             return reply
 
     def setUp(self):
-        """Known from this network, and proven."""
+        """Known from this network, and cached."""
         for _ in range(3):
             self.assertTrue(self.say().startswith(b"+OK"))
 
@@ -51,7 +51,7 @@ class Believed(unittest.TestCase):
         self.without_secrets()
         for _ in range(3):
             self.assertTrue(self.say().startswith(b"+OK"))
-        self.assertIn('auth name="anna@example.org" result=ok believed=yes', self.site.log_text())
+        self.assertIn('auth name="anna@example.org" result=ok cached=unconfirmed', self.site.log_text())
         self.assertRegex(self.say(password="wrong"), rb"^-ERR \[SYS/(TEMP|PERM)\]")
         self.assertRegex(self.say(OTHER), rb"^-ERR \[SYS/(TEMP|PERM)\]")
 
@@ -102,7 +102,7 @@ class Believed(unittest.TestCase):
         self.assertTrue(self.say().startswith(b"+OK"))
 
     def test_in_use(self):
-        """Only who is sure to be the owner is told, or asks the other session to go."""
+        """Only a confirmed login is told, or asks the other session to go."""
         with self.site.login(WHO) as held:
             self.assertTrue(self.say().startswith(b"-ERR [IN-USE]"))
             self.site.ctl("password", WHO, stdin=b"another one\n")
@@ -131,10 +131,10 @@ class Believed(unittest.TestCase):
 
 
 class Shared(unittest.TestCase):
-    """What one helper has proven, all know, and those that come later: each password costs Argon2 once."""
+    """What one helper has verified, all know, and those that come later: each password costs Argon2 once."""
 
     def test_once(self):
-        site = kit.Site("proven-", kit.QUICK + 'cells = 2; auth_helpers = 2; log_level = "debug";\n')
+        site = kit.Site("cached-", kit.QUICK + 'cells = 2; auth_helpers = 2; log_level = "debug";\n')
         self.addCleanup(site.down)
         site.up()
         site.account(WHO, [kit.letter(1)])
@@ -145,13 +145,13 @@ class Shared(unittest.TestCase):
                     pop.login(WHO, password)
                     pop.ok("QUIT")
 
-        def proofs():
+        def verified():
             """Logins for which somebody had to look at the hash, of how many."""
             lines = [line for line in site.log_text().splitlines() if 'auth name="anna@example.org" result=ok' in line]
-            return len([line for line in lines if "=yes" not in line]), len(lines)
+            return len([line for line in lines if "cached=" not in line]), len(lines)
 
         logins()
-        self.assertEqual(proofs(), (1, 12))
+        self.assertEqual(verified(), (1, 12))
         site.ctl("reload")
         logins()
         kit.kill(site.tree()[1][0])
@@ -159,18 +159,18 @@ class Shared(unittest.TestCase):
         logins()
         site.ctl("upgrade")
         logins()
-        self.assertEqual(proofs(), (1, 48))
+        self.assertEqual(verified(), (1, 48))
         site.ctl("password", WHO, stdin=b"another one\n")
         with site.connect() as pop:
             pop.ok("USER " + WHO)
             self.assertEqual(pop.cmd("PASS " + kit.PASSWORD), b"-ERR [AUTH] wrong name or password")
         logins("another one")
-        self.assertEqual(proofs()[0], 2)
+        self.assertEqual(verified()[0], 2)
 
-        # Whoever has that memory can say that a password was proven: no worker has.
+        # Whoever has that memory can say that a password was verified: no worker has.
         _, workers, helpers = site.tree()
         for pid in workers + helpers:
             maps = pathlib.Path(f"/proc/{pid}/maps").read_text()
             opened = [os.readlink(link) for link in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
-            self.assertEqual("postern-proven" in maps, pid in helpers)
-            self.assertNotIn("postern-proven", " ".join(opened))
+            self.assertEqual("postern-login-cache" in maps, pid in helpers)
+            self.assertNotIn("postern-login-cache", " ".join(opened))

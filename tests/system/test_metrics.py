@@ -98,7 +98,7 @@ class Http(unittest.TestCase):
         self.assertGreaterEqual(self.change(before, "database_statement_seconds_count"), 4)
         self.assertGreater(self.change(before, "database_statement_seconds_sum"), 0)
         self.assertGreaterEqual(self.change(before, "auth_hash_seconds_count"), 1)
-        # One question more where he was believed first, and then the maildrop was in use.
+        # One question more where the login was cached, and then the maildrop was in use.
         self.assertIn(self.change(before, "auth_wait_seconds_count"), (3, 4))
         self.site.fill(WHO, [kit.letter(1), kit.letter(2, 5000)])
 

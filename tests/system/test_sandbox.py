@@ -173,14 +173,14 @@ class TakenOver(unittest.TestCase):
             self.assertEqual(p.opens(self.own_seal_key), 0)
 
     def test_keys_are_locked(self):
-        """The helper's memory with the seal's keys, and with the key of what was proven, is neither paged out nor part of a core file."""
+        """The helper's memory with the seal's keys, and with the key of the login cache, is neither paged out nor part of a core file."""
         def locked():
             """Of the mappings that are: whose they are."""
             found = re.findall(r"^[0-9a-f]+-\S+ \S+ \S+ \S+ \d+ *(.*)\n(?:[A-Z].*\n)*?VmFlags:(.*)$",
                                pathlib.Path(f"/proc/{self.helper}/smaps").read_text(), re.M)
-            return {"proven" if "postern-proven" in name else "own" for name, flags in found if {"lo", "dd"} <= set(flags.split())}
+            return {"cache" if "postern-login-cache" in name else "own" for name, flags in found if {"lo", "dd"} <= set(flags.split())}
 
-        self.assertTrue(kit.wait_until(lambda: locked() == {"own", "proven"}, 10), locked())
+        self.assertTrue(kit.wait_until(lambda: locked() == {"own", "cache"}, 10), locked())
         self.assertNotEqual(status(self.helper)["VmLck"].split()[0], "0")
 
     @unittest.skipUnless(intruder.landlock() >= 1, "the kernel has no Landlock")

@@ -192,7 +192,7 @@ class Upgrade(SecretsCase):
         self.refused(who, "wrong")
 
     def test_concurrent_change_wins(self):
-        """The functions themselves: a secret that is not the proven one any more is left alone."""
+        """The functions themselves: a secret that is not the verified one any more is left alone."""
         who = self.account("race")
         mailbox = self.site.mailbox(who)
         self.assertEqual(self.site.sql(f"select postern.upgrade_secret({mailbox}, 'password', '', 'old', 'better')"), "f")

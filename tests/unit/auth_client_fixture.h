@@ -162,12 +162,12 @@ static bool has_request(size_t i)
     return recv(f.helper[i], &c, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
-/* It is believed, and not looked at. */
-static inline void give_proof(size_t i, uint64_t id)
+/* From the cache. */
+static inline void give_unconfirmed(size_t i, uint64_t id)
 {
     unsigned char out[FRAME_REPLY_MAX];
     const struct auth_reply reply = {
-        .id = id, .verdict = AUTH_OK, .mailbox = 42, .address = SPAN_OF("anna@example.org"), .proof = { 5, 6 },
+        .id = id, .verdict = AUTH_OK_UNCONFIRMED, .mailbox = 42, .address = SPAN_OF("anna@example.org"), .versions = { 5, 6 },
     };
 
     assert_true(peer_send_blocking(f.helper[i], out, frame_put_reply(out, &reply)));

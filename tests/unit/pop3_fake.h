@@ -69,13 +69,13 @@ static struct fake {
     drop_done *finish_done;
     void *finish_owner;
 
-    /* A login that is believed: what comes of opening with the proof, and of looking at the secrets. */
-    struct auth_proof proof;
-    enum db_status open_believed;
-    bool believed;
-    unsigned agains;
-    auth_done *again_done;
-    void *again_owner;
+    /* A login from the cache: what comes of opening, and of looking at what is stored. */
+    struct auth_versions versions;
+    enum db_status open_unconfirmed;
+    bool unconfirmed;
+    unsigned uncached;          /* how often it was asked for */
+    auth_done *uncached_done;
+    void *uncached_owner;
 
     const char *challenges[4];          /* of an exchange, in this order; then comes the verdict */
     size_t challenged, forgotten;
@@ -107,9 +107,9 @@ static void answer_auth(void *arg)
 
     (void)arg;
     fake.auth_done = NULL;
-    if (fake.believed) {
-        result.verdict = AUTH_OK;
-        result.proof = fake.proof;
+    if (fake.unconfirmed) {
+        result.verdict = AUTH_OK_UNCONFIRMED;
+        result.versions = fake.versions;
     }
     if (done != NULL)
         done(fake.auth_owner, &result);
@@ -135,23 +135,23 @@ uint64_t auth_check_password(struct auth_client *client, struct span name, struc
     copy_span(fake.asked_password, sizeof fake.asked_password, password);
     copy_span(fake.asked_domain, sizeof fake.asked_domain, default_domain);
     fake.auth_says = span_is(password, SPAN_OF("secret")) ? fake.verdict : AUTH_REFUSED;
-    fake.auth_done = fake.again_done = done;
-    fake.auth_owner = fake.again_owner = owner;
-    fake.believed = fake.proof.number != 0;
+    fake.auth_done = fake.uncached_done = done;
+    fake.auth_owner = fake.uncached_owner = owner;
+    fake.unconfirmed = fake.versions.proof != 0;
     if (!fake.hold_auth)
         loop_defer(fake.loop, answer_auth, NULL);
     return 7;
 }
 
-void auth_again(struct auth_client *client, uint64_t id)
+void auth_check_uncached(struct auth_client *client, uint64_t id)
 {
     (void)client;
     assert_int_equal(id, 7);
-    assert_true(fake.believed && fake.auth_done == NULL);
-    fake.believed = false;
-    fake.agains++;
-    fake.auth_done = fake.again_done;
-    fake.auth_owner = fake.again_owner;
+    assert_true(fake.unconfirmed && fake.auth_done == NULL);
+    fake.unconfirmed = false;
+    fake.uncached++;
+    fake.auth_done = fake.uncached_done;
+    fake.auth_owner = fake.uncached_owner;
     loop_defer(fake.loop, answer_auth, NULL);
 }
 
@@ -202,7 +202,7 @@ void auth_forget(struct auth_client *client, uint64_t id)
     (void)client;
     assert_int_equal(id, 7);
     fake.auth_done = NULL;
-    fake.believed = false;
+    fake.unconfirmed = false;
 }
 
 /* ------------------------------------------------------------------- drop */
@@ -225,8 +225,8 @@ uint64_t drop_open(struct store *store, int64_t mailbox, const struct drop_holde
     assert_int_equal(mailbox, 42);
     assert_string_equal(holder->protocol, "pop3");
     fake.opens++;
-    assert_int_equal(holder->proof.number != 0, fake.believed);
-    fake.open_says = fake.believed ? fake.open_believed : fake.open_status;
+    assert_int_equal(holder->versions.proof != 0, fake.unconfirmed);
+    fake.open_says = fake.unconfirmed ? fake.open_unconfirmed : fake.open_status;
     fake.open_done = done;
     fake.open_owner = owner;
     if (!fake.hold_open)

@@ -217,28 +217,28 @@ static void test_retried_once(void **state)
     end();
 }
 
-/* The asker has the last word on a proof: good, or once more and by the secrets; a request is kept until then. */
-static void test_believed(void **state)
+/* The asker has the last word on a cached login: confirmed, or once more and not from the cache; a request is kept until then. */
+static void test_unconfirmed(void **state)
 {
     struct asker a = { 0 }, b = { 0 };
 
     (void)state;
     begin(1, 1000);
     uint64_t id = ask(&a, "anna");
-    assert_false(take(0).by_secrets);
-    give_proof(0, id);
+    assert_false(take(0).uncached);
+    give_unconfirmed(0, id);
     run_until(1);
-    assert_int_equal(a.verdict, AUTH_OK);
+    assert_int_equal(a.verdict, AUTH_OK_UNCONFIRMED);
     auth_forget(f.client, id);
     auth_forget(f.client, id);          /* it is over */
 
     id = ask(&a, "anna");
     take(0);
-    give_proof(0, id);
+    give_unconfirmed(0, id);
     run_until(1);
-    auth_again(f.client, id);
+    auth_check_uncached(f.client, id);
     struct auth_request r = take(0);
-    assert_true(r.id == id && r.by_secrets && span_is(r.name, SPAN_OF("anna")) && span_is(r.password, SPAN_OF("secret")));
+    assert_true(r.id == id && r.uncached && span_is(r.name, SPAN_OF("anna")) && span_is(r.password, SPAN_OF("secret")));
     /* Meanwhile others are served. */
     uint64_t other = ask(&b, "bert");
     take(0);
@@ -252,22 +252,22 @@ static void test_believed(void **state)
     /* Left in the middle, or by nobody. */
     id = ask(&a, "anna");
     take(0);
-    give_proof(0, id);
+    give_unconfirmed(0, id);
     run_until(1);
-    auth_again(f.client, id);
+    auth_check_uncached(f.client, id);
     auth_forget(f.client, id);
     give(0, take(0).id, AUTH_OK);
     run_idle();
     assert_int_equal(a.calls, 4);
     id = ask(&a, "anna");
     take(0);
-    give_proof(0, id);
+    give_unconfirmed(0, id);
     run_until(1);
     end();
 }
 
 /* Its helper has gone since: another one looks, or nobody can tell. */
-static void test_believed_by_a_lost_helper(void **state)
+static void test_unconfirmed_by_a_lost_helper(void **state)
 {
     struct asker a = { 0 };
 
@@ -276,31 +276,31 @@ static void test_believed_by_a_lost_helper(void **state)
     uint64_t id = ask(&a, "anna");
     size_t first = has_request(0) ? 0 : 1;
     take(first);
-    give_proof(first, id);
+    give_unconfirmed(first, id);
     run_until(1);
     hang_up(first);
     run_idle();
     assert_int_equal(a.calls, 1);
-    auth_again(f.client, id);
-    assert_true(take(1 - first).by_secrets);
+    auth_check_uncached(f.client, id);
+    assert_true(take(1 - first).uncached);
     give(1 - first, id, AUTH_OK);
     run_until(1);
     assert_int_equal(a.calls, 2);
 
     id = ask(&a, "anna");
     take(1 - first);
-    give_proof(1 - first, id);
+    give_unconfirmed(1 - first, id);
     run_until(1);
     hang_up(1 - first);
     run_idle();
-    auth_again(f.client, id);
+    auth_check_uncached(f.client, id);
     run_until(1);
     assert_int_equal(a.verdict, AUTH_UNAVAILABLE);
     end();
 }
 
 /* A helper that was told to look and does not, is none. */
-static void test_believes_again(void **state)
+static void test_cached_again(void **state)
 {
     struct asker a = { 0 };
 
@@ -308,11 +308,11 @@ static void test_believes_again(void **state)
     begin(1, 1000);
     uint64_t id = ask(&a, "anna");
     take(0);
-    give_proof(0, id);
+    give_unconfirmed(0, id);
     run_until(1);
-    auth_again(f.client, id);
+    auth_check_uncached(f.client, id);
     take(0);
-    give_proof(0, id);
+    give_unconfirmed(0, id);
     run_until(1);
     assert_int_equal(a.verdict, AUTH_UNAVAILABLE);
     assert_int_equal(auth_client_alive(f.client), 0);
@@ -514,8 +514,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers),      cmocka_unit_test(test_choice),     cmocka_unit_test(test_depth),
         cmocka_unit_test(test_queue_is_bounded), cmocka_unit_test(test_deadline), cmocka_unit_test(test_silent), cmocka_unit_test(test_lost_helper),
-        cmocka_unit_test(test_retried_once), cmocka_unit_test(test_believed), cmocka_unit_test(test_believed_by_a_lost_helper),
-        cmocka_unit_test(test_believes_again), cmocka_unit_test(test_none_left),  cmocka_unit_test(test_lost_unseen),
+        cmocka_unit_test(test_retried_once), cmocka_unit_test(test_unconfirmed), cmocka_unit_test(test_unconfirmed_by_a_lost_helper),
+        cmocka_unit_test(test_cached_again), cmocka_unit_test(test_none_left),  cmocka_unit_test(test_lost_unseen),
         cmocka_unit_test(test_nonsense),     cmocka_unit_test(test_forget),     cmocka_unit_test(test_too_long),
         cmocka_unit_test(test_asks_in_callback), cmocka_unit_test(test_end),
     };

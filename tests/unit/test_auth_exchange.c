@@ -237,7 +237,7 @@ static int setup(void **state)
     PQfinish(db);
     snprintf(info, sizeof info, "%s options='-c role=postern_auth'", getenv("POSTERN_TEST_DB"));
     decoy_init();
-    accounts = accounts_new(info, &settings, version, proven_memory((size_t)settings.auth_cache));
+    accounts = accounts_new(info, &settings, version, login_cache_memory((size_t)settings.auth_cache));
     exchanges = exchanges_new(accounts, &settings);
     return 0;
 }

@@ -64,12 +64,12 @@ static void test_request(void **state)
     len = frame_put_request(out, &in);
     assert_true(frame_get_request(out, len, &r));
     assert_int_equal(r.name.len + r.password.len + r.default_domain.len, 0);
-    assert_true(r.by_secrets);
-    in.by_secrets = false;
+    assert_true(r.uncached);
+    in.uncached = false;
     frame_put_request(out, &in);
-    assert_true(frame_get_request(out, len, &r) && !r.by_secrets);
-    frame_ask_by_secrets(out, len);
-    assert_true(frame_get_request(out, len, &r) && r.by_secrets);
+    assert_true(frame_get_request(out, len, &r) && !r.uncached);
+    frame_ask_uncached(out, len);
+    assert_true(frame_get_request(out, len, &r) && r.uncached);
 }
 
 static void test_request_bounds(void **state)
@@ -115,7 +115,7 @@ static void test_reply(void **state)
 {
     unsigned char out[FRAME_REPLY_MAX];
     struct auth_reply r, in = {
-        7, AUTH_OK, INT64_C(281474976710655), SPAN_OF("anna@example.org"), 3,
+        7, AUTH_OK_UNCONFIRMED, INT64_C(281474976710655), SPAN_OF("anna@example.org"), 3,
         { true, false, true, false, SPAN_OF("back at noon"), 600, AUTH_UNSET, 5, INT64_MAX, AUTH_UNSET, 20 },
         { 1700000000000000, 9 },
     };
@@ -123,8 +123,8 @@ static void test_reply(void **state)
     (void)state;
     size_t len = frame_put_reply(out, &in);
     assert_true(frame_get_reply(out, len, &r));
-    assert_true(r.id == 7 && r.verdict == AUTH_OK && r.mailbox == in.mailbox && span_is(r.address, in.address) && r.guesses == 3);
-    assert_true(r.proof.number == in.proof.number && r.proof.version == 9);
+    assert_true(r.id == 7 && r.verdict == AUTH_OK_UNCONFIRMED && r.mailbox == in.mailbox && span_is(r.address, in.address) && r.guesses == 3);
+    assert_true(r.versions.proof == in.versions.proof && r.versions.policy == 9);
     assert_true(r.policy.pop3 && !r.policy.tls_only && r.policy.replace_nul && !r.policy.trace);
     assert_true(span_is(r.policy.maintenance, in.policy.maintenance) && r.policy.login_delay == 600 && r.policy.expire == AUTH_UNSET);
     assert_true(r.policy.domain == 5 && r.policy.tenant == INT64_MAX && r.policy.domain_sessions == AUTH_UNSET && r.policy.tenant_sessions == 20);
@@ -135,13 +135,13 @@ static void test_reply(void **state)
     assert_false(request_in(out, len));
     for (unsigned v = 0; v < 256; v++) {
         out[9] = (unsigned char)v;
-        assert_int_equal(reply_in(out, len), v == AUTH_OK);
+        assert_int_equal(reply_in(out, len), v == AUTH_OK_UNCONFIRMED);
     }
     in = (struct auth_reply){ .id = 7, .verdict = AUTH_REFUSED, .address = SPAN_OF("") };
     len = frame_put_reply(out, &in);
     for (unsigned v = 0; v < 256; v++) {
         out[9] = (unsigned char)v;
-        assert_int_equal(reply_in(out, len), v > AUTH_OK && v <= AUTH_BROKEN);
+        assert_int_equal(reply_in(out, len), v > AUTH_OK_UNCONFIRMED && v <= AUTH_BROKEN);
     }
 }
 

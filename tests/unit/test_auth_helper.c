@@ -52,7 +52,7 @@ static void helper_start(const char *info, int schema_version)
         signal(SIGSEGV, SIG_DFL);       /* cmocka's would go on with the next test */
         signal(SIGABRT, SIG_DFL);
         log_open(log_path, LOG_LEVEL_DEBUG, "auth helper", &error);
-        _exit(auth_helper_run(pair[1], info, &settings, schema_version, proven_memory((size_t)settings.auth_cache)));
+        _exit(auth_helper_run(pair[1], info, &settings, schema_version, login_cache_memory((size_t)settings.auth_cache)));
     }
     close(pair[1]);
     helper_fd = pair[0];
@@ -74,14 +74,14 @@ static void helper_end(void)
 
 static struct auth_reply last;
 static const char *network = "";        /* where the next login comes from */
-static bool suspect, by_secrets;
+static bool suspect, uncached;
 static char last_address[NAME_ADDRESS_MAX + 1];
 
 static enum auth_verdict ask_helper(struct span name, struct span password, const char *default_domain)
 {
     static uint64_t id;
     static unsigned char data[PEER_MAX];    /* the last answer lies in it */
-    struct auth_request r = { ++id, name, password, span_str(default_domain), SPAN_OF(""), { .network = span_str(network), .suspect = suspect }, by_secrets };
+    struct auth_request r = { ++id, name, password, span_str(default_domain), SPAN_OF(""), { .network = span_str(network), .suspect = suspect }, uncached };
 
     assert_true(peer_send_blocking(helper_fd, data, frame_put_request(data, &r)));
     long len = peer_receive_blocking(helper_fd, data, sizeof data);
@@ -94,7 +94,7 @@ static enum auth_verdict ask_helper(struct span name, struct span password, cons
 
 static const char *sql(const char *text, const char *a, const char *b);
 
-static bool believed;       /* the last login, and rightly so */
+static bool from_cache;         /* the last login, and rightly so */
 
 /* As a worker does it: what open_maildrop() finds is asked of the tables. */
 static enum auth_verdict login_at(struct span name, struct span password, const char *default_domain)
@@ -102,20 +102,21 @@ static enum auth_verdict login_at(struct span name, struct span password, const 
     char number[32], common[32];
     enum auth_verdict verdict = ask_helper(name, password, default_domain);
 
-    believed = verdict == AUTH_OK && last.proof.number != 0;
-    if (!believed)
+    from_cache = verdict == AUTH_OK_UNCONFIRMED;
+    if (!from_cache)
         return verdict;
-    snprintf(number, sizeof number, "%lld", (long long)last.proof.number);
-    snprintf(common, sizeof common, "%lld", (long long)last.proof.version);
-    believed = sql("select 1 from postern.mailbox m join postern.domain d on d.domain = m.domain join postern.tenant t on t.tenant = d.tenant"
+    assert_true(last.versions.proof != 0);
+    snprintf(number, sizeof number, "%lld", (long long)last.versions.proof);
+    snprintf(common, sizeof common, "%lld", (long long)last.versions.policy);
+    from_cache = sql("select 1 from postern.mailbox m join postern.domain d on d.domain = m.domain join postern.tenant t on t.tenant = d.tenant"
                    " join postern.policy_version v on v.version = $2::bigint where m.proof = $1::bigint"
                    " and m.enabled and d.enabled and t.enabled", number, common)[0] == '1';
-    if (believed)
-        return verdict;
-    by_secrets = true;
+    if (from_cache)
+        return AUTH_OK;         /* it is confirmed */
+    uncached = true;
     verdict = ask_helper(name, password, default_domain);
-    by_secrets = false;
-    assert_true(last.proof.number == 0);
+    uncached = false;
+    assert_true(verdict != AUTH_OK_UNCONFIRMED);
     return verdict;
 }
 
@@ -252,7 +253,7 @@ static bool logged(const char *text)
 static void test_right_and_wrong(void **state)
 {
     (void)state;
-    /* Twice each: the second time it is remembered. */
+    /* Twice each: the second time it is cached. */
     for (int i = 0; i < 2; i++) {
         assert_int_equal(login("anna@auth-test.example", "secret"), AUTH_OK);
         assert_true(last.mailbox == atoll(sql("select mailbox from postern.mailbox where address = 'anna@auth-test.example'", NULL, NULL)));
@@ -264,7 +265,7 @@ static void test_right_and_wrong(void **state)
         assert_int_equal(login("nobody@auth-test.example", "secret"), AUTH_REFUSED);
         assert_int_equal(login("anna@nowhere.example", "secret"), AUTH_REFUSED);
     }
-    assert_true(logged("auth name=\"anna@auth-test.example\" result=ok believed=yes"));
+    assert_true(logged("auth name=\"anna@auth-test.example\" result=ok cached=unconfirmed"));
     assert_true(logged("auth name=\"anna@auth-test.example\" result=refused reason=password"));
     assert_true(logged("auth name=\"nobody@auth-test.example\" result=refused reason=unknown"));
     assert_false(logged("secret"));
@@ -308,7 +309,7 @@ static void test_domain_alias(void **state)
     assert_int_equal(login("anna@alias.auth-test.example", "secret"), AUTH_OK);
 }
 
-/* Mailbox, domain and tenant; each was proven before, so the memory must not help. */
+/* Mailbox, domain and tenant; each was verified before, so the cache must not help. */
 static void test_disabled(void **state)
 {
     static const struct {
@@ -336,8 +337,8 @@ static void test_disabled(void **state)
     }
 }
 
-/* A11: what was proven is believed as long as nothing has changed that it hangs on; by its own, and from where it was proven. */
-static void test_believed(void **state)
+/* A11: what was verified is found in the cache as long as nothing has changed that it hangs on; by its own, and from where it was verified. */
+static void test_cached(void **state)
 {
     static const char *const changes[] = {
         "update postern.credential c set secret = secret from postern.mailbox m where m.mailbox = c.mailbox and m.address = 'kate@auth-test.example'",
@@ -354,33 +355,33 @@ static void test_believed(void **state)
         NULL, NULL);
     set_secret("kate@auth-test.example", hash_of("secret"));
     assert_int_equal(login("kate@auth-test.example", "secret"), AUTH_OK);
-    assert_false(believed);
+    assert_false(from_cache);
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
         bool is_deletion = strncmp(changes[i], "delete", 6) == 0;
         assert_int_equal(login("Kate@auth-test.example", "secret"), AUTH_OK);
-        assert_true(believed);
+        assert_true(from_cache);
         assert_int_equal(login("kate@auth-test.example", "Secret"), AUTH_REFUSED);
         assert_int_equal(login("kate@alias.auth-test.example", "secret"), strncmp(changes[i], "delete", 6) == 0 ? AUTH_REFUSED : AUTH_OK);
-        assert_false(believed);
+        assert_false(from_cache);
         network = "192.0.2.77";
         assert_int_equal(login("kate@auth-test.example", "secret"), AUTH_OK);
         if (i == 0)
-            assert_false(believed);
+            assert_false(from_cache);
         network = "";
         assert_int_equal(login("kate@auth-test.example", "secret"), AUTH_OK);
         sql(changes[i], NULL, NULL);
         assert_int_equal(login("kate@auth-test.example", "secret"), AUTH_OK);
-        assert_int_equal(believed, is_deletion);
+        assert_int_equal(from_cache, is_deletion);
     }
     /* A reply of before, and what a new password does to it. */
     assert_int_equal(login("kate@auth-test.example", "secret"), AUTH_OK);
-    assert_true(believed);
+    assert_true(from_cache);
     set_secret("kate@auth-test.example", hash_of("other"));
     assert_int_equal(login("kate@auth-test.example", "secret"), AUTH_REFUSED);
     assert_int_equal(login("kate@auth-test.example", "other"), AUTH_OK);
-    assert_false(believed);
+    assert_false(from_cache);
     assert_int_equal(login("kate@auth-test.example", "other"), AUTH_OK);
-    assert_true(believed);
+    assert_true(from_cache);
     assert_int_equal(login("kate@auth-test.example", "secret"), AUTH_REFUSED);
     sql("delete from postern.mailbox where address = 'kate@auth-test.example'", NULL, NULL);
     assert_int_equal(login("kate@auth-test.example", "other"), AUTH_REFUSED);
@@ -578,7 +579,7 @@ static void test_database_away(void **state)
     enum auth_verdict verdict = AUTH_UNAVAILABLE;
 
     (void)state;
-    by_secrets = true;
+    uncached = true;
     allow_connections("false");
     kill_helper_backends();
     for (int i = 0; i < 20; i++) {
@@ -592,7 +593,7 @@ static void test_database_away(void **state)
     }
     assert_int_equal(verdict, AUTH_OK);
     assert_true(logged("connected to the database again"));
-    by_secrets = false;
+    uncached = false;
 }
 
 /* What only an operator can mend: a right that is missing, and the wrong schema. */
@@ -600,7 +601,7 @@ static void test_operator_has_to_act(void **state)
 {
     (void)state;
     sleep(1);
-    by_secrets = true;
+    uncached = true;
     sql("revoke execute on function postern.credentials(text), postern.login(text, inet, boolean) from postern_auth", NULL, NULL);
     assert_int_equal(login("anna@auth-test.example", "secret"), AUTH_BROKEN);
     assert_int_equal(login("nobody@auth-test.example", "secret"), AUTH_BROKEN);
@@ -611,7 +612,7 @@ static void test_operator_has_to_act(void **state)
         verdict = login("anna@auth-test.example", "secret");
     }
     assert_int_equal(verdict, AUTH_OK);
-    by_secrets = false;
+    uncached = false;
     helper_end();
 
     helper_start(conninfo, version + 1);
@@ -649,7 +650,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_right_and_wrong), cmocka_unit_test(test_names),          cmocka_unit_test(test_domain_alias),
-        cmocka_unit_test(test_disabled), cmocka_unit_test(test_believed), cmocka_unit_test(test_changed_password), cmocka_unit_test(test_no_password),
+        cmocka_unit_test(test_disabled), cmocka_unit_test(test_cached), cmocka_unit_test(test_changed_password), cmocka_unit_test(test_no_password),
         cmocka_unit_test(test_broken_secret),   cmocka_unit_test(test_foreign_hash),   cmocka_unit_test(test_many),
         cmocka_unit_test(test_guessed), cmocka_unit_test(test_policy), cmocka_unit_test(test_connection_lost), cmocka_unit_test(test_database_away),  cmocka_unit_test(test_operator_has_to_act),
         cmocka_unit_test(test_never_there),     cmocka_unit_test(test_nonsense),

@@ -1,5 +1,5 @@
 /*
- * Proven passwords: found again only with the same stored secret and the same
+ * Cached logins: found again only with the same stored secret and the same
  * password, and never more of them than there is room for.
  */
 #include <setjmp.h>
@@ -20,79 +20,94 @@
 
 static void test_pair(void **state)
 {
-    struct proven *p = proven_new(proven_memory(64));
+    struct login_cache *p = login_cache_new(login_cache_memory(64));
 
     (void)state;
-    assert_false(proven_has(p, SPAN_OF("hash"), SPAN_OF("secret")));
-    proven_add(p, SPAN_OF("hash"), SPAN_OF("secret"));
-    assert_true(proven_has(p, SPAN_OF("hash"), SPAN_OF("secret")));
-    assert_true(proven_has(p, SPAN_OF("hash"), SPAN_OF("secret")));
+    assert_false(login_cache_has(p, SPAN_OF("hash"), SPAN_OF("secret")));
+    login_cache_add(p, SPAN_OF("hash"), SPAN_OF("secret"));
+    assert_true(login_cache_has(p, SPAN_OF("hash"), SPAN_OF("secret")));
+    assert_true(login_cache_has(p, SPAN_OF("hash"), SPAN_OF("secret")));
     /* Another password; the password was changed, so there is another hash; the border is somewhere else. */
-    assert_false(proven_has(p, SPAN_OF("hash"), SPAN_OF("Secret")));
-    assert_false(proven_has(p, SPAN_OF("hash"), SPAN_OF("secret\0")));
-    assert_false(proven_has(p, SPAN_OF("hash"), SPAN_OF("")));
-    assert_false(proven_has(p, SPAN_OF("hash2"), SPAN_OF("secret")));
-    assert_false(proven_has(p, SPAN_OF("hashs"), SPAN_OF("ecret")));
-    assert_false(proven_has(p, SPAN_OF("has"), SPAN_OF("hsecret")));
-    proven_free(&p);
+    assert_false(login_cache_has(p, SPAN_OF("hash"), SPAN_OF("Secret")));
+    assert_false(login_cache_has(p, SPAN_OF("hash"), SPAN_OF("secret\0")));
+    assert_false(login_cache_has(p, SPAN_OF("hash"), SPAN_OF("")));
+    assert_false(login_cache_has(p, SPAN_OF("hash2"), SPAN_OF("secret")));
+    assert_false(login_cache_has(p, SPAN_OF("hashs"), SPAN_OF("ecret")));
+    assert_false(login_cache_has(p, SPAN_OF("has"), SPAN_OF("hsecret")));
+    login_cache_free(&p);
     assert_null(p);
-    proven_free(&p);
+    login_cache_free(&p);
+}
+
+/* By a mailbox and its number: neither another mailbox's nor another number's, nor what was verified against a secret. */
+static void test_by_proof(void **state)
+{
+    struct login_cache *c = login_cache_new(login_cache_memory(64));
+
+    (void)state;
+    login_cache_add_proof(c, 12, 3, SPAN_OF("secret"));
+    assert_true(login_cache_has_proof(c, 12, 3, SPAN_OF("secret")));
+    assert_false(login_cache_has_proof(c, 12, 4, SPAN_OF("secret")));
+    assert_false(login_cache_has_proof(c, 1, 23, SPAN_OF("secret")));
+    assert_false(login_cache_has_proof(c, 12, 3, SPAN_OF("Secret")));
+    assert_false(login_cache_has(c, SPAN_OF("12"), SPAN_OF("secret")));
+    login_cache_free(&c);
 }
 
 /* Two tables know nothing of each other. */
 static void test_own_key(void **state)
 {
-    struct proven *a = proven_new(proven_memory(64)), *b = proven_new(proven_memory(64));
+    struct login_cache *a = login_cache_new(login_cache_memory(64)), *b = login_cache_new(login_cache_memory(64));
 
     (void)state;
-    proven_add(a, SPAN_OF("hash"), SPAN_OF("secret"));
-    assert_false(proven_has(b, SPAN_OF("hash"), SPAN_OF("secret")));
-    proven_free(&a);
-    proven_free(&b);
+    login_cache_add(a, SPAN_OF("hash"), SPAN_OF("secret"));
+    assert_false(login_cache_has(b, SPAN_OF("hash"), SPAN_OF("secret")));
+    login_cache_free(&a);
+    login_cache_free(&b);
 }
 
-/* What one process has proven, another one knows, and who comes later; one that goes takes nothing along. */
+/* What one process has verified, another one knows, and who comes later; one that goes takes nothing along. */
 static void test_shared(void **state)
 {
-    int memory = proven_memory(64), status;
-    struct proven *here = proven_new(dup(memory));
+    int memory = login_cache_memory(64), status;
+    struct login_cache *here = login_cache_new(dup(memory));
     pid_t pid = fork();
 
     (void)state;
     if (pid == 0) {
-        struct proven *there = proven_new(dup(memory));
-        proven_add(there, SPAN_OF("hash"), SPAN_OF("secret"));
-        proven_free(&there);
+        struct login_cache *there = login_cache_new(dup(memory));
+        login_cache_add(there, SPAN_OF("hash"), SPAN_OF("secret"));
+        login_cache_free(&there);
         _exit(0);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(proven_has(here, SPAN_OF("hash"), SPAN_OF("secret")));
-    assert_false(proven_has(here, SPAN_OF("hash"), SPAN_OF("Secret")));
-    proven_free(&here);
-    here = proven_new(memory);
-    assert_true(proven_has(here, SPAN_OF("hash"), SPAN_OF("secret")));
-    proven_free(&here);
+    assert_true(login_cache_has(here, SPAN_OF("hash"), SPAN_OF("secret")));
+    assert_false(login_cache_has(here, SPAN_OF("hash"), SPAN_OF("Secret")));
+    login_cache_free(&here);
+    here = login_cache_new(memory);
+    assert_true(login_cache_has(here, SPAN_OF("hash"), SPAN_OF("secret")));
+    login_cache_free(&here);
     assert_int_equal(fcntl(memory, F_GETFD), -1);
 }
 
 /* Memory of another size, or of somebody else, is none of ours; and nobody can take pages away from under a helper. */
 static void test_fits(void **state)
 {
-    int memory = proven_memory(63), other = memfd_create("other", MFD_CLOEXEC), zero = open("/dev/null", O_RDWR);
+    int memory = login_cache_memory(63), other = memfd_create("other", MFD_CLOEXEC), zero = open("/dev/null", O_RDWR);
     struct stat st;
 
     (void)state;
-    assert_true(proven_fits(memory, 64));
-    assert_false(proven_fits(memory, 65));
+    assert_true(login_cache_fits(memory, 64));
+    assert_false(login_cache_fits(memory, 65));
     assert_int_equal(fstat(memory, &st), 0);
     assert_int_equal(ftruncate(memory, 0), -1);
     assert_int_equal(ftruncate(other, st.st_size), 0);
-    assert_false(proven_fits(other, 64));
-    assert_false(proven_fits(zero, 64));
-    struct proven *p = proven_new(zero);
-    proven_add(p, SPAN_OF("hash"), SPAN_OF("secret"));
-    assert_false(proven_has(p, SPAN_OF("hash"), SPAN_OF("secret")));
-    proven_free(&p);
+    assert_false(login_cache_fits(other, 64));
+    assert_false(login_cache_fits(zero, 64));
+    struct login_cache *p = login_cache_new(zero);
+    login_cache_add(p, SPAN_OF("hash"), SPAN_OF("secret"));
+    assert_false(login_cache_has(p, SPAN_OF("hash"), SPAN_OF("secret")));
+    login_cache_free(&p);
     close(memory);
     close(other);
 }
@@ -105,56 +120,56 @@ static struct span numbered(char *out, size_t size, int i)
 static void test_bound(void **state)
 {
     enum { ROOM = 256, MANY = 20000 };
-    struct proven *p = proven_new(proven_memory(ROOM));
+    struct login_cache *p = login_cache_new(login_cache_memory(ROOM));
     char hash[32];
     int found = 0;
 
     (void)state;
     for (int i = 0; i < MANY; i++) {
-        proven_add(p, numbered(hash, sizeof hash, i), SPAN_OF("secret"));
-        assert_true(proven_has(p, numbered(hash, sizeof hash, i), SPAN_OF("secret")));
+        login_cache_add(p, numbered(hash, sizeof hash, i), SPAN_OF("secret"));
+        assert_true(login_cache_has(p, numbered(hash, sizeof hash, i), SPAN_OF("secret")));
     }
     for (int i = 0; i < MANY; i++)
-        found += proven_has(p, numbered(hash, sizeof hash, i), SPAN_OF("secret"));
+        found += login_cache_has(p, numbered(hash, sizeof hash, i), SPAN_OF("secret"));
     assert_int_equal(found, ROOM);
-    proven_free(&p);
+    login_cache_free(&p);
 }
 
 /* One set: who was asked for stays, who was not goes. */
 static void test_least_recent_goes(void **state)
 {
-    struct proven *p = proven_new(proven_memory(4));
+    struct login_cache *p = login_cache_new(login_cache_memory(4));
 
     (void)state;
-    proven_add(p, SPAN_OF("a"), SPAN_OF("x"));
-    proven_add(p, SPAN_OF("b"), SPAN_OF("x"));
-    proven_add(p, SPAN_OF("c"), SPAN_OF("x"));
-    proven_add(p, SPAN_OF("d"), SPAN_OF("x"));
-    assert_true(proven_has(p, SPAN_OF("a"), SPAN_OF("x")));
-    proven_add(p, SPAN_OF("c"), SPAN_OF("x"));      /* again: no second place */
-    proven_add(p, SPAN_OF("e"), SPAN_OF("x"));
-    assert_false(proven_has(p, SPAN_OF("b"), SPAN_OF("x")));
-    assert_true(proven_has(p, SPAN_OF("a"), SPAN_OF("x")));
-    assert_true(proven_has(p, SPAN_OF("c"), SPAN_OF("x")));
-    assert_true(proven_has(p, SPAN_OF("d"), SPAN_OF("x")));
-    assert_true(proven_has(p, SPAN_OF("e"), SPAN_OF("x")));
-    proven_free(&p);
+    login_cache_add(p, SPAN_OF("a"), SPAN_OF("x"));
+    login_cache_add(p, SPAN_OF("b"), SPAN_OF("x"));
+    login_cache_add(p, SPAN_OF("c"), SPAN_OF("x"));
+    login_cache_add(p, SPAN_OF("d"), SPAN_OF("x"));
+    assert_true(login_cache_has(p, SPAN_OF("a"), SPAN_OF("x")));
+    login_cache_add(p, SPAN_OF("c"), SPAN_OF("x"));      /* again: no second place */
+    login_cache_add(p, SPAN_OF("e"), SPAN_OF("x"));
+    assert_false(login_cache_has(p, SPAN_OF("b"), SPAN_OF("x")));
+    assert_true(login_cache_has(p, SPAN_OF("a"), SPAN_OF("x")));
+    assert_true(login_cache_has(p, SPAN_OF("c"), SPAN_OF("x")));
+    assert_true(login_cache_has(p, SPAN_OF("d"), SPAN_OF("x")));
+    assert_true(login_cache_has(p, SPAN_OF("e"), SPAN_OF("x")));
+    login_cache_free(&p);
 }
 
 static void test_off(void **state)
 {
-    struct proven *p = proven_new(-1);
+    struct login_cache *p = login_cache_new(-1);
 
     (void)state;
-    proven_add(p, SPAN_OF("hash"), SPAN_OF("secret"));
-    assert_false(proven_has(p, SPAN_OF("hash"), SPAN_OF("secret")));
-    proven_free(&p);
+    login_cache_add(p, SPAN_OF("hash"), SPAN_OF("secret"));
+    assert_false(login_cache_has(p, SPAN_OF("hash"), SPAN_OF("secret")));
+    login_cache_free(&p);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pair), cmocka_unit_test(test_own_key), cmocka_unit_test(test_shared), cmocka_unit_test(test_fits),
+        cmocka_unit_test(test_pair), cmocka_unit_test(test_by_proof), cmocka_unit_test(test_own_key), cmocka_unit_test(test_shared), cmocka_unit_test(test_fits),
         cmocka_unit_test(test_bound),
         cmocka_unit_test(test_least_recent_goes), cmocka_unit_test(test_off),
     };

@@ -13,7 +13,7 @@ enum { DAY = 86400, NOON = 20000 * DAY + DAY / 2 };
 static void kept(void **state)
 {
     struct policies *p = policies_new(64);
-    struct policy_entry e = { .mailbox = 7, .proof = { 5, 3 }, .policy = { .login_delay = 60, .maintenance = { "x", 1 } }, .maintenance = "x" };
+    struct policy_entry e = { .mailbox = 7, .versions = { 5, 3 }, .policy = { .login_delay = 60, .maintenance = { "x", 1 } }, .maintenance = "x" };
     const struct policy_entry *found;
 
     (void)state;
@@ -21,7 +21,7 @@ static void kept(void **state)
     policies_put(p, "anna@example.org", "192.0.2.1", NOON, &e);
     found = policies_get(p, "anna@example.org", "192.0.2.1", NOON);
     assert_non_null(found);
-    assert_true(found->mailbox == 7 && found->proof.number == 5 && found->proof.version == 3 && found->policy.login_delay == 60);
+    assert_true(found->mailbox == 7 && found->versions.proof == 5 && found->versions.policy == 3 && found->policy.login_delay == 60);
     assert_true(found->policy.maintenance.at == found->maintenance);
     assert_non_null(policies_get(p, "anna@example.org", "", NOON));
     assert_null(policies_get(p, "anna@example.org", "192.0.2.2", NOON));

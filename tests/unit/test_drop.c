@@ -99,36 +99,36 @@ static void gone_and_disabled(void **state)
     store_free(&store);
 }
 
-/* A proof opens what it is of, as long as it holds; who has only that is not told that somebody else is in. */
-static void proof_holds(void **state)
+/* A cached login opens its maildrop as long as it holds; it is not told that somebody else is in, nor that it is disabled. */
+static void cached_login_holds(void **state)
 {
     struct store *here = test_store(&test_settings), *there = test_store(&test_settings);
     int64_t mailbox = mailbox_new();
     struct drop_holder holder = test_holder;
 
     (void)state;
-    holder.proof = (struct drop_proof){
+    holder.versions = (struct drop_versions){
         admin_number("select proof from postern.mailbox where mailbox = %lld", (long long)mailbox),
         admin_number("select version from postern.policy_version"),
     };
     struct opened o = open_with(here, mailbox, &holder);
     expect_status(o.status, DB_OK);
-    expect_status(open_with(here, mailbox, &holder).status, DB_NOT_FOUND);
-    expect_status(open_with(there, mailbox, &holder).status, DB_NOT_FOUND);
+    expect_status(open_with(here, mailbox, &holder).status, DB_UNCONFIRMED);
+    expect_status(open_with(there, mailbox, &holder).status, DB_UNCONFIRMED);
     expect_status(open_drop(there, mailbox).status, DB_LOCKED);
     expect_status(finish(o.drop, NULL), DB_OK);
 
     for (int i = 0; i < 2; i++) {
         struct drop_holder wrong = holder;
         if (i == 0)
-            wrong.proof.number--;
+            wrong.versions.proof--;
         else
-            wrong.proof.version--;
-        expect_status(open_with(here, mailbox, &wrong).status, DB_NOT_FOUND);
+            wrong.versions.policy--;
+        expect_status(open_with(here, mailbox, &wrong).status, DB_UNCONFIRMED);
         assert_int_equal(admin_number("select count(*) from postern.held_maildrops() where mailbox = %lld", (long long)mailbox), 0);
     }
     admin_do("update postern.mailbox set enabled = false where mailbox = %lld", (long long)mailbox);
-    expect_status(open_with(here, mailbox, &holder).status, DB_NOT_FOUND);
+    expect_status(open_with(here, mailbox, &holder).status, DB_UNCONFIRMED);
     admin_do("update postern.mailbox set enabled = true where mailbox = %lld", (long long)mailbox);
     o = open_with(here, mailbox, &holder);
     expect_status(o.status, DB_OK);
@@ -169,7 +169,7 @@ static void listing_between_sessions(void **state)
     expect_uidl(d, 48, "delta");
     expect_status(finish(d, NULL), DB_OK);
 
-    /* Dropped and made again: nothing of the old one is believed. */
+    /* Dropped and made again: nothing of the old one counts. */
     admin_do("update postern.mailbox set uidvalidity = uidvalidity # 1 where mailbox = %lld", (long long)mailbox);
     admin_do("delete from postern.message where mailbox = %lld and uid < 50", (long long)mailbox);
     d = must_open(store, mailbox);
@@ -503,7 +503,7 @@ int main(void)
         cmocka_unit_test(one_holder),
         cmocka_unit_test(never_in_use_after_the_end),
         cmocka_unit_test(gone_and_disabled),
-        cmocka_unit_test(proof_holds),
+        cmocka_unit_test(cached_login_holds),
         cmocka_unit_test(listing_between_sessions),
         cmocka_unit_test(commit_removes_the_marked),
         cmocka_unit_test(session_is_noted),

@@ -49,7 +49,7 @@ static void test_there_and_back(void **state)
 
     (void)state;
     given.control_path = path;
-    given.proven = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    given.login_cache = open("/dev/null", O_RDONLY | O_CLOEXEC);
     given.sockets = &some;
     given.adopted[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
     given.adopted_count = 1;
@@ -62,8 +62,8 @@ static void test_there_and_back(void **state)
     assert_int_equal(taken.errors, given.errors);
     assert_int_equal(taken.control, given.control);
     assert_string_equal(taken.control_path, path);
-    assert_int_equal(taken.proven, given.proven);
-    assert_int_equal(fcntl(given.proven, F_GETFD), FD_CLOEXEC);
+    assert_int_equal(taken.login_cache, given.login_cache);
+    assert_int_equal(fcntl(given.login_cache, F_GETFD), FD_CLOEXEC);
     assert_int_equal(taken.adopted_count, 1);
     assert_int_equal(taken.adopted[0], given.adopted[0]);
     assert_int_equal(fcntl(given.control, F_GETFD), FD_CLOEXEC);
@@ -95,7 +95,7 @@ static void test_nonsense(void **state)
     static const char *const notes[] = {
         "", "errors\n", "errors x\n", "errors 99999\n", "errors 2\nlisten 2\n", "errors 2\nlisten 2 70000 ::\n", "errors 2\nfly 2\n",
         "control 2 /x\n", "errors 2\ncontrol 2 x\n", "errors -1\n", "errors 2\n\nlisten",
-        "errors 2\nproven 3\nproven 3\n",
+        "errors 2\nlogin_cache 3\nlogin_cache 3\n",
     };
     struct handover taken;
 

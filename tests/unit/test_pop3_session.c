@@ -287,87 +287,87 @@ static void test_login_failures(void **state)
 }
 
 /*
- * A11: who was proven before is believed until the maildrop is opened; whatever
+ * A11: a cached login is unconfirmed until the maildrop is opened; whatever
  * else there is to be said is said after a look at the secrets.
  */
-static void test_believed(void **state)
+static void test_unconfirmed(void **state)
 {
     static const struct {
-        enum db_status believed;
+        enum db_status unconfirmed;
         enum auth_verdict verdict;
         enum db_status open;
         const char *reply;
-        unsigned agains, opens;
+        unsigned uncached, opens;
     } rows[] = {
-        { DB_NOT_FOUND, AUTH_REFUSED, DB_OK, REFUSED, 1, 1 },
-        { DB_NOT_FOUND, AUTH_UNAVAILABLE, DB_OK, "-ERR [SYS/TEMP] cannot verify the login now, try again later\r\n", 1, 1 },
-        { DB_NOT_FOUND, AUTH_OK, DB_NOT_FOUND, REFUSED, 1, 2 },
-        { DB_NOT_FOUND, AUTH_OK, DB_LOCKED, "-ERR [IN-USE] this mailbox is in use by another session, perhaps on another device; try again in a few minutes\r\n", 1, 2 },
+        { DB_UNCONFIRMED, AUTH_REFUSED, DB_OK, REFUSED, 1, 1 },
+        { DB_UNCONFIRMED, AUTH_UNAVAILABLE, DB_OK, "-ERR [SYS/TEMP] cannot verify the login now, try again later\r\n", 1, 1 },
+        { DB_UNCONFIRMED, AUTH_OK, DB_NOT_FOUND, REFUSED, 1, 2 },
+        { DB_UNCONFIRMED, AUTH_OK, DB_LOCKED, "-ERR [IN-USE] this mailbox is in use by another session, perhaps on another device; try again in a few minutes\r\n", 1, 2 },
         { DB_RETRY, AUTH_OK, DB_OK, "-ERR [SYS/TEMP] cannot open the maildrop now, try again later\r\n", 0, 1 },
         { DB_BUG, AUTH_OK, DB_OK, "-ERR [SYS/PERM] cannot open the maildrop, contact your mail provider\r\n", 0, 1 },
-        { DB_NOT_FOUND, AUTH_OK, DB_OK, LOGGED_IN, 1, 2 },
+        { DB_UNCONFIRMED, AUTH_OK, DB_OK, LOGGED_IN, 1, 2 },
         { DB_OK, AUTH_OK, DB_BUG, LOGGED_IN, 0, 1 },
     };
 
     (void)state;
-    fake.proof = (struct auth_proof){ 5, 6 };
+    fake.versions = (struct auth_versions){ 5, 6 };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         bool is_in = strcmp(rows[i].reply, LOGGED_IN) == 0;
         struct client *c = client_new("");
 
         expect(c, GREETING);
-        fake.agains = fake.opens = 0;
-        fake.open_believed = rows[i].believed;
+        fake.uncached = fake.opens = 0;
+        fake.open_unconfirmed = rows[i].unconfirmed;
         fake.verdict = rows[i].verdict;
         fake.open_status = rows[i].open;
         ask(c, LOGIN, is_in ? LOGGED_IN : "+OK send PASS\r\n");
         if (!is_in)
             expect(c, rows[i].reply);
-        assert_int_equal(fake.agains, rows[i].agains);
+        assert_int_equal(fake.uncached, rows[i].uncached);
         assert_int_equal(fake.opens, rows[i].opens);
-        assert_false(fake.believed);        /* no password is kept */
+        assert_false(fake.unconfirmed);        /* no password is kept */
         client_close(c);
         until_ended(i + 1);
     }
 }
 
-/* What the policy has against it is told to nobody who was only believed; and it may have changed. */
-static void test_believed_and_not_admitted(void **state)
+/* What the policy has against it is told to nobody whose login is unconfirmed; and it may have changed. */
+static void test_unconfirmed_and_not_admitted(void **state)
 {
     struct client *c = client_new("");
 
     (void)state;
-    fake.proof = (struct auth_proof){ 5, 6 };
+    fake.versions = (struct auth_versions){ 5, 6 };
     fake.policy.maintenance = SPAN_OF("moving");
     fake.verdict = AUTH_REFUSED;
     expect(c, GREETING);
     ask(c, LOGIN, "+OK send PASS\r\n");
     expect(c, REFUSED);
-    assert_int_equal(fake.agains, 1);
+    assert_int_equal(fake.uncached, 1);
     fake.verdict = AUTH_OK;
     ask(c, LOGIN, "+OK send PASS\r\n");
     expect(c, "-ERR [SYS/TEMP] moving\r\n");
-    assert_int_equal(fake.agains, 2);
+    assert_int_equal(fake.uncached, 2);
     assert_int_equal(fake.opens, 0);
     client_close(c);
     until_ended(1);
 }
 
 /* The client goes while the maildrop is opened: the password goes, too. */
-static void test_believed_and_gone(void **state)
+static void test_unconfirmed_and_gone(void **state)
 {
     struct client *c = client_new("");
 
     (void)state;
-    fake.proof = (struct auth_proof){ 5, 6 };
+    fake.versions = (struct auth_versions){ 5, 6 };
     fake.hold_open = true;
     expect(c, GREETING);
     ask(c, LOGIN, "+OK send PASS\r\n");
     client_close(c);
-    fake.open_believed = DB_NOT_FOUND;
+    fake.open_unconfirmed = DB_UNCONFIRMED;
     loop_defer(fake.loop, answer_open, NULL);
     until_ended(1);
-    assert_false(fake.believed);
+    assert_false(fake.unconfirmed);
 }
 
 /* The client goes while the helper thinks. */
@@ -591,8 +591,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FAKE_TEST(test_one_segment), FAKE_TEST(test_every_split), FAKE_TEST(test_wrong_state), FAKE_TEST(test_capa),
         FAKE_TEST(test_syntax), FAKE_TEST(test_empty), FAKE_TEST(test_bad_commands), FAKE_TEST(test_user_pass),
-        FAKE_TEST(test_refusals), FAKE_TEST(test_login_failures), FAKE_TEST(test_believed),
-        FAKE_TEST(test_believed_and_not_admitted), FAKE_TEST(test_believed_and_gone), FAKE_TEST(test_gone_in_login),
+        FAKE_TEST(test_refusals), FAKE_TEST(test_login_failures), FAKE_TEST(test_unconfirmed),
+        FAKE_TEST(test_unconfirmed_and_not_admitted), FAKE_TEST(test_unconfirmed_and_gone), FAKE_TEST(test_gone_in_login),
         FAKE_TEST(test_commit_fails), FAKE_TEST(test_quit_and_go), FAKE_TEST(test_session_and_go), FAKE_TEST(test_no_quit), FAKE_TEST(test_half_close),
         FAKE_TEST(test_idle), FAKE_TEST(test_close_all), FAKE_TEST(test_settings),
         FAKE_TEST(test_no_cleartext),
