@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "auth/helper.h"
+#include "auth/settings.h"
 #include "daemon/base/control.h"
 #include "storage/store.h"
 

@@ -11,11 +11,11 @@
 #include <time.h>
 
 #include "auth/credentials.h"
-#include "auth/helper.h"
+#include "auth/login_cache.h"
 #include "auth/make.h"
 #include "auth/policies.h"
 #include "auth/prepare.h"
-#include "auth/login_cache.h"
+#include "auth/settings.h"
 #include "auth/upkeep.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"

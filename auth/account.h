@@ -7,9 +7,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "auth/client.h"
 #include "auth/credentials.h"
 #include "auth/frame.h"
+#include "auth/login.h"
 #include "auth/name.h"
 
 struct auth_settings;

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "auth/client.h"
+#include "auth/login.h"
 #include "auth/name.h"
 #include "auth/scheme.h"
 #include "auth/seal.h"

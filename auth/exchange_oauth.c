@@ -9,8 +9,8 @@
 
 #include <time.h>
 
-#include "auth/helper.h"
 #include "auth/jwt.h"
+#include "auth/settings.h"
 #include "daemon/base/log.h"
 #include "daemon/base/secret.h"
 

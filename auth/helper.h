@@ -7,14 +7,7 @@
 #ifndef POSTERN_AUTH_HELPER_H
 #define POSTERN_AUTH_HELPER_H
 
-#include "daemon/base/options.h"
-
-struct auth_settings {
-#define OPTION(field, type, def, min, max, text) OPTION_C_##type field;
-#include "auth/options.def"
-#undef OPTION
-};
-extern const struct option_table auth_options;
+struct auth_settings;
 
 /*
  * Runs until the worker's end of fd is closed; returns the exit status of the

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "auth/client.h"
+#include "auth/login.h"
 
 struct policies;
 

@@ -11,7 +11,7 @@
 #include <sodium.h>
 #include <stdio.h>
 
-#include "auth/helper.h"
+#include "auth/settings.h"
 #include "daemon/base/secret.h"
 
 /* These know their secrets by the name in braces; those of the other table by what follows it. */

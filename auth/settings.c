@@ -1,8 +1,7 @@
 /*
- * settings.c - the options of authentication (options.def): for the helper, and
- * for posternctl, which makes new passwords at the same cost.
+ * settings.c - the table of options (see settings.h).
  */
-#include "auth/helper.h"
+#include "auth/settings.h"
 
 static const struct option rows[] = {
 #define OPTION(field, type, def, min, max, text) \

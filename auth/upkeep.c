@@ -9,8 +9,8 @@
 #include <sodium.h>
 #include <time.h>
 
-#include "auth/helper.h"
 #include "auth/make.h"
+#include "auth/settings.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "auth/helper.h"
+#include "auth/settings.h"
 #include "daemon/base/control.h"
 #include "daemon/base/log.h"
 #include "daemon/base/options.h"

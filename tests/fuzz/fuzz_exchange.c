@@ -5,7 +5,7 @@
  */
 #include "auth/decoy.h"
 #include "auth/exchange.h"
-#include "auth/helper.h"
+#include "auth/settings.h"
 #include "daemon/base/log.h"
 #include "daemon/base/secret.h"
 #include "tests/fuzz/fuzz.h"

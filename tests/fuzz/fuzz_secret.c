@@ -7,10 +7,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "auth/helper.h"
 #include "auth/scheme.h"
 #include "auth/scram.h"
 #include "auth/seal.h"
+#include "auth/settings.h"
 #include "tests/fuzz/fuzz.h"
 
 static struct keyring *keyring;

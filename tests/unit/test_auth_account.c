@@ -18,9 +18,9 @@
 
 #include "auth/account.h"
 #include "auth/decoy.h"
-#include "auth/helper.h"
-#include "auth/make.h"
 #include "auth/login_cache.h"
+#include "auth/make.h"
+#include "auth/settings.h"
 #include "daemon/base/secret.h"
 
 #define COMPOSED "K\xC3\xB6ln"

@@ -16,8 +16,8 @@
 
 #include "auth/decoy.h"
 #include "auth/exchange.h"
-#include "auth/helper.h"
 #include "auth/login_cache.h"
+#include "auth/settings.h"
 #include "daemon/base/log.h"
 #include "daemon/base/secret.h"
 

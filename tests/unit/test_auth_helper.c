@@ -21,6 +21,7 @@
 #include "auth/helper.h"
 #include "auth/login_cache.h"
 #include "auth/scheme.h"
+#include "auth/settings.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"

@@ -9,9 +9,9 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "auth/helper.h"
 #include "auth/make.h"
 #include "auth/prepare.h"
+#include "auth/settings.h"
 
 static const struct {
     const char *typed, *want;   /* want NULL: there is no other form */

@@ -11,8 +11,8 @@
 #include <sys/resource.h>
 #include <cmocka.h>
 
-#include "auth/helper.h"
 #include "auth/scheme.h"
+#include "auth/settings.h"
 #include "daemon/base/secret.h"
 
 static const struct auth_settings cheap = { .auth_argon2_memory = 8388608, .auth_argon2_passes = 1 };

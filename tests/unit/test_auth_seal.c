@@ -13,10 +13,10 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "auth/helper.h"
 #include "auth/make.h"
 #include "auth/scram.h"
 #include "auth/seal.h"
+#include "auth/settings.h"
 #include "daemon/base/secret.h"
 
 static const struct auth_settings cheap = { .auth_argon2_memory = 8388608, .auth_argon2_passes = 1 };

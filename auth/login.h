@@ -1,0 +1,75 @@
+/*
+ * login.h - a login, as worker and helper both know it: what is asked, by
+ * which mechanism and from where, what is answered, and what holds then for
+ * the mailbox. Types only.
+ */
+#ifndef POSTERN_AUTH_LOGIN_H
+#define POSTERN_AUTH_LOGIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "auth/mechanism.h"
+#include "daemon/base/span.h"
+
+enum auth_verdict {
+    AUTH_OK,            /* this mailbox */
+    AUTH_OK_UNCONFIRMED,    /* the same from the cache: nobody hears so before it is confirmed, see auth_check_uncached() */
+    AUTH_REFUSED,       /* unknown, disabled or wrong: nobody is told which */
+    AUTH_UNAVAILABLE,   /* cannot tell now: database or helper gone, time ran out, queue full */
+    AUTH_BROKEN,        /* an operator has to act: a stored secret that no scheme knows, a wrong schema */
+    AUTH_CHALLENGE,     /* of an exchange: send it to the client, then auth_respond() or auth_forget() */
+};
+
+enum {
+    AUTH_MESSAGE_MAX = 9216,    /* octets of a client's message in an exchange: 12,288 in base64 (RFC 5034 section 4) */
+    AUTH_CHALLENGE_MAX = 4096,
+};
+
+/* What holds for the mailbox, as the operator has set it: tables postern.policy and guess (sql/README). */
+enum { AUTH_UNSET = -1, AUTH_MAINTENANCE_MAX = 200 };
+
+struct auth_policy {
+    bool pop3;                  /* it may be logged in to */
+    bool tls_only;
+    bool replace_nul;           /* send NUL octets as 0x80 */
+    bool trace;                 /* log the dialogue */
+    struct span maintenance;    /* printable ASCII; empty: there is none */
+    int32_t login_delay;        /* seconds, or AUTH_UNSET */
+    int32_t expire;             /* days that a message is kept, or AUTH_UNSET */
+    int64_t domain, tenant;
+    int32_t domain_sessions, tenant_sessions;   /* how many at once, or AUTH_UNSET */
+};
+
+/*
+ * What a cached login was verified against: it holds if these two numbers are
+ * what they were (sql/README). Only who opens the maildrop sees whether they are.
+ */
+struct auth_versions {
+    int64_t proof;              /* mailbox.proof; 0: its logins are not cached that way */
+    int64_t policy;             /* policy_version: of all that is common to several */
+};
+
+/* From where somebody asks. All zero: nobody counts what he does. */
+struct auth_origin {
+    struct span network;        /* "192.0.2.1", "2001:db8::/64": as postern.known_address has it. Empty: his failures are not counted */
+    bool suspect;               /* too many failures: only what logged in from this network before is let in */
+    uint64_t line;              /* stands for where he comes from, for the queue (auth/queue.h); 0: his name does */
+    bool failed;                /* he failed before */
+    bool good;                  /* this name logged in from there before, as far as the asker knows */
+};
+
+/* What an exchange begins with. Empty spans for what is not there; all is copied. */
+struct auth_opening {
+    enum mechanism mechanism;
+    bool has_initial;           /* the client sent a first message already, though it may be empty */
+    struct span initial;        /* AUTH_MESSAGE_MAX; for APOP the name, a space and the digest */
+    struct span default_domain;
+    struct span session;        /* its id, for the log: hex digits, at most 16 */
+    struct span exporter, unique;   /* TLS channel bindings (RFC 9266, RFC 5929) where a mechanism that uses them was offered */
+    struct span identity;       /* EXTERNAL: the address that the client's certificate proves */
+    struct span timestamp;      /* APOP: of the greeting */
+    struct auth_origin origin;
+};
+
+#endif

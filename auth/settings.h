@@ -1,0 +1,17 @@
+/*
+ * settings.h - the options of authentication (options.def), as auth helpers
+ * and posternctl have them.
+ */
+#ifndef POSTERN_AUTH_SETTINGS_H
+#define POSTERN_AUTH_SETTINGS_H
+
+#include "daemon/base/options.h"
+
+struct auth_settings {
+#define OPTION(field, type, def, min, max, text) OPTION_C_##type field;
+#include "auth/options.def"
+#undef OPTION
+};
+extern const struct option_table auth_options;
+
+#endif
