@@ -9,7 +9,7 @@
 
 #include <time.h>
 
-#include "auth/exchange_impl.h"
+#include "auth/sasl.h"
 #include "daemon/base/idmap.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"

@@ -1,11 +1,11 @@
 /*
- * exchange_impl.h - one exchange, for auth/exchange*.c only.
+ * sasl.h - one exchange, for auth/exchange.c and auth/sasl_*.c only.
  *
  * A mechanism's functions get a message and fill the answer: with a challenge
  * (len and challenge, and they return true), or with a verdict.
  */
-#ifndef POSTERN_AUTH_EXCHANGE_IMPL_H
-#define POSTERN_AUTH_EXCHANGE_IMPL_H
+#ifndef POSTERN_AUTH_SASL_H
+#define POSTERN_AUTH_SASL_H
 
 #include <gsasl.h>
 #include <sys/queue.h>
@@ -38,16 +38,16 @@ bool exchange_is_ascii(struct span text);
 /* To log in as somebody else is allowed to nobody: an authorization identity is empty, or means the same mailbox. */
 void exchange_authorize(struct account_verdict *v, struct span authzid, struct span domain);
 
-/* exchange_plain.c: what needs no library. The verdict comes at once. */
+/* sasl_plain.c: what needs no library. The verdict comes at once. */
 void exchange_plain(struct accounts *accounts, const struct auth_opening *opening, struct account_verdict *v);
 void exchange_external(struct accounts *accounts, const struct auth_opening *opening, struct account_verdict *v);
 void exchange_apop(struct accounts *accounts, const struct auth_opening *opening, struct account_verdict *v);
 bool exchange_login(struct exchange *x, struct span message, bool has_message, struct exchange_answer *out);
 
-/* exchange_oauth.c */
+/* sasl_oauth.c */
 bool exchange_oauth(struct exchange *x, struct span message, struct exchange_answer *out);
 
-/* exchange_gsasl.c */
+/* sasl_gsasl.c */
 Gsasl *exchange_gsasl_new(void);
 /* False where the library has no such mechanism, or there is no memory. */
 bool exchange_gsasl_open(Gsasl *library, struct exchange *x, const struct auth_opening *opening);

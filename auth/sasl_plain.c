@@ -1,12 +1,12 @@
 /*
- * exchange_plain.c - PLAIN (RFC 4616), LOGIN, EXTERNAL (RFC 4422 appendix A)
+ * sasl_plain.c - PLAIN (RFC 4616), LOGIN, EXTERNAL (RFC 4422 appendix A)
  * and APOP (RFC 1939 section 7).
  *
  * Owns the form of their messages. What is a password ends in account_check(),
  * as PASS does, octet for octet. Not by the library: it keeps copies of
  * passwords that nobody can wipe.
  */
-#include "auth/exchange_impl.h"
+#include "auth/sasl.h"
 
 #include <openssl/evp.h>
 #include <sodium.h>

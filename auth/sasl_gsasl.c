@@ -1,5 +1,5 @@
 /*
- * exchange_gsasl.c - SCRAM (RFC 5802, RFC 7677) and CRAM-MD5 (RFC 2195), by
+ * sasl_gsasl.c - SCRAM (RFC 5802, RFC 7677) and CRAM-MD5 (RFC 2195), by
  * GNU SASL.
  *
  * Owns what the library is told of an account. A name that is not there, or
@@ -7,7 +7,7 @@
  * other and fails at its end. Stored secrets are wiped where the library lets
  * us; what it copies lies in this process only.
  */
-#include "auth/exchange_impl.h"
+#include "auth/sasl.h"
 
 #include <sodium.h>
 

@@ -1,11 +1,11 @@
 /*
- * exchange_oauth.c - OAUTHBEARER (RFC 7628) and XOAUTH2, as Google and
+ * sasl_oauth.c - OAUTHBEARER (RFC 7628) and XOAUTH2, as Google and
  * Microsoft have it: the client shows a token that an OAuth server signed.
  *
  * Owns the form of their messages. A token that is not good is told in JSON,
  * as a challenge; whatever the client answers to that, it is refused.
  */
-#include "auth/exchange_impl.h"
+#include "auth/sasl.h"
 
 #include <time.h>
 
