@@ -127,17 +127,6 @@ static void refuse(struct account_verdict *v, enum auth_verdict verdict, const c
     v->reason = reason;
 }
 
-void account_accept(struct account_verdict *v, const struct credentials *c)
-{
-    v->verdict = AUTH_OK;
-    v->reason = NULL;
-    v->mailbox = c->mailbox;
-    v->unseen = !c->known_today;
-    memcpy(v->address, c->address, sizeof v->address);
-    memcpy(v->maintenance, c->maintenance, sizeof v->maintenance);
-    v->policy = c->policy;
-}
-
 static bool is_password(const struct credentials *c, size_t i)
 {
     return c->secrets[i].kind == CREDENTIAL_PASSWORD || c->secrets[i].kind == CREDENTIAL_APP_PASSWORD;
@@ -237,7 +226,7 @@ static void check_secrets(struct accounts *a, const struct credentials *c, const
         paid = paid || scheme_costs_as_new(stored, a->settings);
     }
     if (matched && c->active) {
-        account_accept(v, c);
+        verdict_accept(v, c);
         return;
     }
     /* Another cost than that of an unknown name would tell that the name is known. */
@@ -349,7 +338,7 @@ void account_check(struct accounts *a, const struct auth_request *request, bool 
         refuse(v, AUTH_REFUSED, "guessing");
     v->cached = found > 0 && !v->barred && is_cached(a, &c, password);
     if (v->cached)
-        account_accept(v, &c);
+        verdict_accept(v, &c);
     if (found >= 0 && !v->barred && !v->cached) {
         given_of(&given, password);
         if (found > 0)

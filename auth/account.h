@@ -11,29 +11,10 @@
 #include "auth/frame.h"
 #include "auth/login.h"
 #include "auth/name.h"
+#include "auth/verdict.h"
 
 struct auth_settings;
 struct accounts;
-
-struct account_verdict {
-    enum auth_verdict verdict;
-    int64_t mailbox;                /* of these two: AUTH_OK, AUTH_OK_UNCONFIRMED */
-    char address[NAME_ADDRESS_MAX + 1];     /* of AUTH_OK as stored; else the canonical name, empty where it has none */
-    /*
-     * Of a refusal, for the log and nobody else: "unknown", "disabled",
-     * "password", "no-password", "guessing"; of an exchange also "no-secret", "malformed",
-     * "authzid", "binding", "certificate", "aborted", "token-...".
-     */
-    const char *reason;
-    bool cached;                    /* AUTH_OK, AUTH_OK_UNCONFIRMED: the password was not verified now, but before */
-    struct auth_versions versions;  /* AUTH_OK_UNCONFIRMED */
-    char network[FRAME_NETWORK_MAX + 1];    /* where the client is; empty where nobody counts */
-    bool barred;                    /* too many have guessed: refused as "guessing", whatever was proven */
-    bool unseen;                    /* AUTH_OK: that it was from there is not written down for today */
-    uint32_t guesses;               /* failures of this name before this one, on all hosts */
-    struct auth_policy policy;      /* AUTH_OK; its text is in `maintenance` */
-    char maintenance[AUTH_MAINTENANCE_MAX];
-};
 
 /* Connects to the database if it is there. */
 struct accounts *accounts_new(const char *conninfo, const struct auth_settings *settings, int schema_version, int login_cache);
@@ -50,8 +31,6 @@ void accounts_free(struct accounts **accounts);
  */
 int account_find(struct accounts *accounts, struct span name, struct span default_domain, const struct auth_origin *origin, bool whole,
                  struct credentials *credentials_r, struct account_verdict *verdict_r);
-/* The proof was right: the verdict becomes AUTH_OK, with all that belongs to it. */
-void account_accept(struct account_verdict *verdict, const struct credentials *credentials);
 
 /*
  * Blocks as long as the database and the password scheme take. With

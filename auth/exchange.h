@@ -8,9 +8,11 @@
 #ifndef POSTERN_AUTH_EXCHANGE_H
 #define POSTERN_AUTH_EXCHANGE_H
 
-#include "auth/account.h"
 #include "auth/frame.h"
+#include "auth/sasl.h"
+#include "auth/verdict.h"
 
+struct accounts;
 struct exchanges;
 
 enum { EXCHANGE_TYPED_MAX = 256 };     /* more a log line does not show */
@@ -21,8 +23,7 @@ struct exchange_answer {
     char session[FRAME_SESSION_MAX + 1];
     char typed[EXCHANGE_TYPED_MAX + 1];    /* the verdict's: the name as it was typed, for the log; empty if it is not known */
     struct account_verdict verdict;
-    size_t len;
-    char challenge[AUTH_CHALLENGE_MAX];
+    struct sasl_challenge challenge;
 };
 
 /* Both outlive it. */

@@ -87,7 +87,7 @@ static bool serve_exchange(int fd, struct accounts *accounts, struct exchanges *
     else
         return false;
     if (answer.exchange != 0) {
-        struct auth_challenge challenge = { step.id, answer.exchange, { answer.challenge, answer.len } };
+        struct auth_challenge challenge = { step.id, answer.exchange, { answer.challenge.octets, answer.challenge.len } };
         peer_send_blocking(fd, out, frame_put_challenge(out, &challenge));
         return true;
     }

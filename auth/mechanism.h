@@ -1,20 +1,20 @@
 /*
  * mechanism.h - the names by which a client can log in beside USER and PASS:
- * SASL mechanisms (RFC 5034), and APOP. What worker and helper both know of
- * them. Pure.
+ * SASL mechanisms (RFC 5034), and APOP. The table that worker and helper both
+ * go by: mechanisms.def.
  */
 #ifndef POSTERN_AUTH_MECHANISM_H
 #define POSTERN_AUTH_MECHANISM_H
 
 #include <stdbool.h>
 
+#include "daemon/base/metrics.h"
 #include "daemon/base/span.h"
 
-/* The strongest first: this is the order in which clients see them, and some take the first that they know. */
 enum mechanism {
-    MECH_SCRAM_SHA_256_PLUS, MECH_SCRAM_SHA_256, MECH_SCRAM_SHA_1_PLUS, MECH_SCRAM_SHA_1,
-    MECH_EXTERNAL, MECH_CRAM_MD5, MECH_OAUTHBEARER, MECH_XOAUTH2, MECH_PLAIN, MECH_LOGIN,
-    MECH_APOP,      /* no SASL mechanism, and in no list of them */
+#define MECHANISM(id, name, flags, metric, how) MECH_##id,
+#include "auth/mechanisms.def"
+#undef MECHANISM
     MECHANISMS,
 };
 
@@ -26,11 +26,37 @@ enum {
     MECH_SERVER_FIRST = 2,      /* begins with a challenge that is not empty */
     MECH_NO_INITIAL = 4,        /* of those: takes no initial response (RFC 5034 section 4) */
     MECH_BINDS = 8,             /* to the TLS channel (RFC 5802 section 6) */
+    MECH_TOKEN = 16,            /* shows a token of an OAuth server */
+    MECH_CERTIFICATE = 32,      /* goes by what the client's certificate proves */
+    MECH_TIMESTAMP = 64,        /* no SASL mechanism, and in no list of them: a command of its own that answers to the greeting's timestamp */
 };
+
+struct auth_opening;
+struct exchange;
+struct sasl_challenge;
+
+/*
+ * What a mechanism does. `name` is mechanism_name() of it, NULL where no message
+ * has a name. The others are for the helper, and what they get is in sasl.h:
+ * start and step return true with a challenge in *out, or false with the verdict
+ * in exchange->verdict; step is NULL where there never is a challenge. end frees
+ * what is in exchange->own; NULL where that is nothing.
+ */
+struct mechanism_how {
+    bool (*name)(struct span message, struct span *name_r);
+    bool (*start)(struct exchange *exchange, const struct auth_opening *opening, struct sasl_challenge *out);
+    bool (*step)(struct exchange *exchange, struct span message, struct sasl_challenge *out);
+    void (*end)(struct exchange *exchange);
+};
+#define MECHANISM(id, name, flags, metric, how) extern const struct mechanism_how how;
+#include "auth/mechanisms.def"
+#undef MECHANISM
 
 struct mechanism_info {
     const char *name;
     unsigned flags;
+    enum metric metric;
+    const struct mechanism_how *how;
 };
 extern const struct mechanism_info mechanisms[MECHANISMS];
 
@@ -39,6 +65,12 @@ bool mechanism_find(struct span name, enum mechanism *mechanism_r);
 
 /* A list of names (daemon/base/list.h). False if one is unknown or there twice: then it is *wrong_r. */
 bool mechanisms_parse(const char *text, unsigned *set_r, struct span *wrong_r);
+
+/* The set of those that have the flag. */
+unsigned mechanisms_with(unsigned flag);
+
+/* The one that is this one bound to the TLS channel: its name with "-PLUS" (RFC 5801 section 4). MECHANISMS if there is none. */
+enum mechanism mechanism_plus(enum mechanism mechanism);
 
 /*
  * Whose login is it, by the first message of a client, which is lent? As it was

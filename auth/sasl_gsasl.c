@@ -9,8 +9,12 @@
  */
 #include "auth/sasl.h"
 
+#include <gsasl.h>
 #include <sodium.h>
+#include <stdio.h>
+#include <string.h>
 
+#include "auth/account.h"
 #include "auth/decoy.h"
 #include "auth/scram.h"
 #include "daemon/base/log.h"
@@ -21,6 +25,18 @@ enum {
     MESSAGE_MAX = 4096,     /* octets of a message: the library keeps several copies, and a name has 1280 at most */
     BASE64 = sodium_base64_VARIANT_ORIGINAL,
 };
+
+/* What the exchange has of the library. */
+struct gsasl {
+    Gsasl_session *gs;      /* NULL: it could not be started */
+    bool looked_up;         /* and then the verdict says what will be answered to the right proof */
+    bool finishing;         /* only the client's last, empty message is to come (RFC 5034 section 4) */
+};
+
+static struct gsasl *session(const struct exchange *x)
+{
+    return x->own;
+}
 
 static bool is_scram(enum mechanism m)
 {
@@ -64,9 +80,9 @@ static void set_decoy_salt(struct exchange *x, struct span name)
     char iterations[12];
 
     decoy_octets(is_sha1(x->mechanism) ? "salt 1" : "salt 256", name, salt, sizeof salt);
-    set_base64(x->gsasl, GSASL_SCRAM_SALT, salt, sizeof salt);
+    set_base64(session(x)->gs, GSASL_SCRAM_SALT, salt, sizeof salt);
     snprintf(iterations, sizeof iterations, "%d", SCRAM_ITERATIONS);
-    set(x->gsasl, GSASL_SCRAM_ITER, iterations);
+    set(session(x)->gs, GSASL_SCRAM_ITER, iterations);
 }
 
 static void set_decoy(struct exchange *x, struct span name)
@@ -77,10 +93,10 @@ static void set_decoy(struct exchange *x, struct span name)
     randombytes_buf(key, sizeof key);
     if (is_scram(x->mechanism)) {
         set_decoy_salt(x, name);
-        set_base64(x->gsasl, GSASL_SCRAM_STOREDKEY, key, len);
-        set_base64(x->gsasl, GSASL_SCRAM_SERVERKEY, key, len);
+        set_base64(session(x)->gs, GSASL_SCRAM_STOREDKEY, key, len);
+        set_base64(session(x)->gs, GSASL_SCRAM_SERVERKEY, key, len);
     } else {
-        set_base64(x->gsasl, GSASL_PASSWORD, key, sizeof key);
+        set_base64(session(x)->gs, GSASL_PASSWORD, key, sizeof key);
     }
     secret_wipe(key, sizeof key);
 }
@@ -96,10 +112,10 @@ static int set_secret(struct exchange *x, const struct credentials *c, struct sp
     if (verifier != NULL) {
         bool good = scram_parse(verifier, is_sha1(x->mechanism), &v);
         if (good) {
-            set(x->gsasl, GSASL_SCRAM_ITER, v.iterations);
-            set(x->gsasl, GSASL_SCRAM_SALT, v.salt);
-            set(x->gsasl, GSASL_SCRAM_STOREDKEY, v.stored_key);
-            set(x->gsasl, GSASL_SCRAM_SERVERKEY, v.server_key);
+            set(session(x)->gs, GSASL_SCRAM_ITER, v.iterations);
+            set(session(x)->gs, GSASL_SCRAM_SALT, v.salt);
+            set(session(x)->gs, GSASL_SCRAM_STOREDKEY, v.stored_key);
+            set(session(x)->gs, GSASL_SCRAM_SERVERKEY, v.server_key);
         }
         secret_wipe(&v, sizeof v);
         return good ? 1 : -1;
@@ -108,7 +124,7 @@ static int set_secret(struct exchange *x, const struct credentials *c, struct sp
         return 0;
     if (is_scram(x->mechanism))
         set_decoy_salt(x, name);
-    set(x->gsasl, GSASL_PASSWORD, shared);
+    set(session(x)->gs, GSASL_PASSWORD, shared);
     return 1;
 }
 
@@ -118,13 +134,13 @@ static void use_account(struct exchange *x, const struct credentials *c)
     switch (set_secret(x, c, span_str(x->verdict.address))) {
     case 1:
         if (!c->active || x->verdict.barred) {
-            exchange_refuse(&x->verdict, c->active ? "guessing" : "disabled");
+            verdict_refuse(&x->verdict, c->active ? "guessing" : "disabled");
             return;
         }
-        account_accept(&x->verdict, c);
+        verdict_accept(&x->verdict, c);
         return;
     case 0:
-        exchange_refuse(&x->verdict, c->active ? "no-secret" : "disabled");
+        verdict_refuse(&x->verdict, c->active ? "no-secret" : "disabled");
         set_decoy(x, span_str(x->verdict.address));
         return;
     default:
@@ -138,11 +154,11 @@ static void use_account(struct exchange *x, const struct credentials *c)
 /* Once in an exchange, as soon as the library has read the client's name. */
 static void look_up(struct exchange *x)
 {
-    const char *typed = gsasl_property_fast(x->gsasl, GSASL_AUTHID);
+    const char *typed = gsasl_property_fast(session(x)->gs, GSASL_AUTHID);
     struct span name = typed != NULL ? span_str(typed) : SPAN_OF("");
     struct credentials c;
 
-    x->looked_up = true;
+    session(x)->looked_up = true;
     int found = account_find(x->accounts, name, span_str(x->domain), &x->origin, false, &c, &x->verdict);
     if (found > 0) {
         use_account(x, &c);
@@ -159,7 +175,7 @@ static int on_property(Gsasl *library, Gsasl_session *gs, Gsasl_property propert
     struct exchange *x = gs != NULL ? gsasl_session_hook_get(gs) : NULL;
 
     (void)library;
-    if (x == NULL || x->looked_up)
+    if (x == NULL || session(x)->looked_up)
         return GSASL_NO_CALLBACK;
     switch (property) {
     case GSASL_SCRAM_ITER:
@@ -171,58 +187,64 @@ static int on_property(Gsasl *library, Gsasl_session *gs, Gsasl_property propert
     }
 }
 
-Gsasl *exchange_gsasl_new(void)
+/* One for the process: to the end, and made when it is first asked for. */
+static Gsasl *library(void)
 {
-    Gsasl *library = NULL;
+    static Gsasl *made;
 
-    int rc = gsasl_init(&library);
+    if (made != NULL)
+        return made;
+    int rc = gsasl_init(&made);
     if (rc != GSASL_OK)
         log_error(NULL, "could not start GNU SASL: %s", gsasl_strerror(rc));
     ASSERT(rc == GSASL_OK);
-    gsasl_callback_set(library, on_property);
-    return library;
+    gsasl_callback_set(made, on_property);
+    return made;
 }
 
-bool exchange_gsasl_open(Gsasl *library, struct exchange *x, const struct auth_opening *opening)
+/* False where the library has no such mechanism, or there is no memory. */
+static bool begin(struct exchange *x, const struct auth_opening *opening)
 {
-    int rc = gsasl_server_start(library, mechanisms[x->mechanism].name, &x->gsasl);
+    x->own = mem_zalloc(sizeof(struct gsasl));
+    int rc = gsasl_server_start(library(), mechanisms[x->mechanism].name, &session(x)->gs);
 
     if (rc != GSASL_OK) {
         log_error(NULL, "could not start %s: %s", mechanisms[x->mechanism].name, gsasl_strerror(rc));
-        x->gsasl = NULL;
+        session(x)->gs = NULL;
         return false;
     }
-    gsasl_session_hook_set(x->gsasl, x);
+    gsasl_session_hook_set(session(x)->gs, x);
     /* They are there for a mechanism without PLUS too, so that a client that was led to believe that there is no PLUS is refused. */
-    set_base64(x->gsasl, GSASL_CB_TLS_EXPORTER, opening->exporter.at, opening->exporter.len);
-    set_base64(x->gsasl, GSASL_CB_TLS_UNIQUE, opening->unique.at, opening->unique.len);
+    set_base64(session(x)->gs, GSASL_CB_TLS_EXPORTER, opening->exporter.at, opening->exporter.len);
+    set_base64(session(x)->gs, GSASL_CB_TLS_UNIQUE, opening->unique.at, opening->unique.len);
     return true;
 }
 
-void exchange_gsasl_close(struct exchange *x)
+static void gsasl_end(struct exchange *x)
 {
     static const Gsasl_property secrets[] = {
         GSASL_PASSWORD, GSASL_SCRAM_STOREDKEY, GSASL_SCRAM_SERVERKEY, GSASL_SCRAM_SALTED_PASSWORD,
     };
+    Gsasl_session *gs = session(x)->gs;
 
-    if (x->gsasl == NULL)
-        return;
-    for (size_t i = 0; i < sizeof secrets / sizeof secrets[0]; i++) {
-        const char *text = gsasl_property_fast(x->gsasl, secrets[i]);
+    for (size_t i = 0; gs != NULL && i < sizeof secrets / sizeof secrets[0]; i++) {
+        const char *text = gsasl_property_fast(gs, secrets[i]);
         /* It is the library's copy, made for us alone. */
         if (text != NULL)
             secret_wipe((void *)(uintptr_t)text, strlen(text));
     }
-    gsasl_finish(x->gsasl);
-    x->gsasl = NULL;
+    if (gs != NULL)
+        gsasl_finish(gs);
+    mem_free(x->own);
+    x->own = NULL;
 }
 
 /* Not before the library has said that the proof is right. */
 static void accept(struct exchange *x)
 {
-    const char *authzid = gsasl_property_fast(x->gsasl, GSASL_AUTHZID);
+    const char *authzid = gsasl_property_fast(session(x)->gs, GSASL_AUTHZID);
 
-    exchange_authorize(&x->verdict, span_str(authzid), span_str(x->domain));
+    verdict_authorize(&x->verdict, span_str(authzid), span_str(x->domain));
 }
 
 /* What a failure is called in the log. */
@@ -240,33 +262,41 @@ static const char *reason_of(int rc)
 }
 
 /* The verdict is in x->verdict; or true, and the client has to send more. */
-static bool step(struct exchange *x, struct span message, struct exchange_answer *out)
+static bool step(struct exchange *x, struct span message, struct sasl_challenge *out)
 {
     char *text = NULL;
     size_t len = 0;
-    int rc = gsasl_step(x->gsasl, message.at, message.len, &text, &len);
+    int rc = gsasl_step(session(x)->gs, message.at, message.len, &text, &len);
     bool more = rc == GSASL_NEEDS_MORE;
 
-    if (x->looked_up && (x->verdict.verdict == AUTH_UNAVAILABLE || x->verdict.verdict == AUTH_BROKEN)) {
+    if (session(x)->looked_up && (x->verdict.verdict == AUTH_UNAVAILABLE || x->verdict.verdict == AUTH_BROKEN)) {
         more = false;
     } else if (rc == GSASL_MALLOC_ERROR || rc == GSASL_CRYPTO_ERROR) {
         x->verdict.verdict = AUTH_UNAVAILABLE;
     } else if (rc == GSASL_OK) {
         accept(x);
         /* RFC 5034 section 4: what the server has to say at the end goes out as one more challenge. */
-        x->proven = more = x->verdict.verdict == AUTH_OK && len > 0;
-    } else if (!more && (!x->looked_up || x->verdict.verdict == AUTH_OK)) {
-        exchange_refuse(&x->verdict, reason_of(rc));
+        session(x)->finishing = more = x->verdict.verdict == AUTH_OK && len > 0;
+    } else if (!more && (!session(x)->looked_up || x->verdict.verdict == AUTH_OK)) {
+        verdict_refuse(&x->verdict, reason_of(rc));
     }
-    if (more && len > sizeof out->challenge) {
-        exchange_refuse(&x->verdict, "malformed");
+    if (more && len > sizeof out->octets) {
+        verdict_refuse(&x->verdict, "malformed");
         more = false;
     }
     if (more && len > 0)
-        memcpy(out->challenge, text, len);
+        memcpy(out->octets, text, len);
     out->len = more ? len : 0;
     gsasl_free(text);
     return more;
+}
+
+static bool is_ascii(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.at[i] >= 0x80)
+            return false;
+    return true;
 }
 
 /* Not so where SASLprep leaves nothing of it (soft hyphens): the library would refuse it, and never free what it has prepared. */
@@ -274,7 +304,7 @@ static bool is_name(struct span name)
 {
     char *prepared = NULL;
 
-    if (exchange_is_ascii(name))
+    if (is_ascii(name))
         return true;            /* an empty one the library knows how to refuse */
     char *text = mem_strn(name.at, name.len);
     bool something = gsasl_saslprep(text, GSASL_ALLOW_UNASSIGNED, &prepared, NULL) != GSASL_OK || prepared[0] != '\0';
@@ -290,25 +320,40 @@ static bool first_ok(const struct exchange *x, struct span message)
     return scram_first_ok(message, (mechanisms[x->mechanism].flags & MECH_BINDS) != 0, &name) && is_name(name);
 }
 
-bool exchange_gsasl_step(struct exchange *x, struct span message, struct exchange_answer *out)
+static bool gsasl_respond(struct exchange *x, struct span message, struct sasl_challenge *out)
 {
     bool more = false;
 
+    sasl_note_name(x, message);
     /*
      * The library takes messages for C strings here and there; neither mechanism
      * has a NUL in any. To an empty one of SCRAM it would ask again, and it is
      * lenient with the first.
      */
     if (message.len > MESSAGE_MAX || (message.len > 0 && memchr(message.at, '\0', message.len) != NULL) ||
-        (message.len == 0 && is_scram(x->mechanism) && !x->proven) ||
-        (is_scram(x->mechanism) && !x->looked_up && !first_ok(x, message))) {
-        exchange_refuse(&x->verdict, "malformed");
-    } else if (x->proven) {
+        (message.len == 0 && is_scram(x->mechanism) && !session(x)->finishing) ||
+        (is_scram(x->mechanism) && !session(x)->looked_up && !first_ok(x, message))) {
+        verdict_refuse(&x->verdict, "malformed");
+    } else if (session(x)->finishing) {
         if (message.len > 0)
-            exchange_refuse(&x->verdict, "malformed");
+            verdict_refuse(&x->verdict, "malformed");
     } else {
         more = step(x, message, out);
     }
-    out->verdict = x->verdict;
     return more;
 }
+
+static bool gsasl_start(struct exchange *x, const struct auth_opening *o, struct sasl_challenge *out)
+{
+    return begin(x, o) && gsasl_respond(x, o->initial, out);
+}
+
+static bool scram_name(struct span message, struct span *name_r)
+{
+    return scram_first_ok(message, true, name_r);
+}
+
+const struct mechanism_how sasl_scram = { .name = scram_name, .start = gsasl_start, .step = gsasl_respond, .end = gsasl_end };
+const struct mechanism_how sasl_cram_md5 = {
+    .name = sasl_name_before_space, .start = gsasl_start, .step = gsasl_respond, .end = gsasl_end,
+};

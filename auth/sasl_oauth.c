@@ -7,8 +7,10 @@
  */
 #include "auth/sasl.h"
 
+#include <string.h>
 #include <time.h>
 
+#include "auth/account.h"
 #include "auth/jwt.h"
 #include "auth/settings.h"
 #include "daemon/base/log.h"
@@ -91,7 +93,7 @@ static bool check_token(struct exchange *x, const struct bearer *b, char address
     const char *why = jwt_verify(keys, b->token, &wanted, address);
     jwt_keys_free(&keys);
     if (why != NULL)
-        exchange_refuse(&x->verdict, why);
+        verdict_refuse(&x->verdict, why);
     return why == NULL;
 }
 
@@ -103,32 +105,54 @@ static void log_in(struct exchange *x, const struct bearer *b)
     if (!check_token(x, b, address) || account_find(x->accounts, span_str(address), span_str(x->domain), &x->origin, false, &c, &x->verdict) <= 0)
         return;
     if (c.active)
-        account_accept(&x->verdict, &c);
+        verdict_accept(&x->verdict, &c);
     else
-        exchange_refuse(&x->verdict, "disabled");
+        verdict_refuse(&x->verdict, "disabled");
     secret_wipe(&c, sizeof c);
-    exchange_authorize(&x->verdict, b->user, span_str(x->domain));
+    verdict_authorize(&x->verdict, b->user, span_str(x->domain));
 }
 
-bool exchange_oauth(struct exchange *x, struct span message, struct exchange_answer *out)
+static bool oauth_start(struct exchange *x, const struct auth_opening *o, struct sasl_challenge *out)
 {
-    static const char failed[] = "{\"status\":\"invalid_token\"}";
     struct bearer b = { SPAN_OF(""), SPAN_OF("") };
 
-    if (x->looked_up) {         /* the client has read why */
-        out->verdict = x->verdict;
-        return false;
-    }
-    x->looked_up = true;
-    if (!read_message(x->mechanism, message, &b) || (x->mechanism == MECH_XOAUTH2 && b.user.len == 0)) {
-        exchange_refuse(&out->verdict, "malformed");
+    sasl_note_name(x, o->initial);
+    if (!read_message(x->mechanism, o->initial, &b) || (x->mechanism == MECH_XOAUTH2 && b.user.len == 0)) {
+        verdict_refuse(&x->verdict, "malformed");
         return false;
     }
     log_in(x, &b);
-    out->verdict = x->verdict;
-    if (x->verdict.verdict != AUTH_REFUSED)
+    return x->verdict.verdict == AUTH_REFUSED && sasl_challenge(out, SPAN_OF("{\"status\":\"invalid_token\"}"));
+}
+
+/* The client has read why. */
+static bool oauth_step(struct exchange *x, struct span message, struct sasl_challenge *out)
+{
+    (void)x, (void)message, (void)out;
+    return false;
+}
+
+/* What is between `before`, at the beginning of text, and the octet `end`. */
+static bool between(struct span text, const char *before, char end, struct span *part_r)
+{
+    const size_t skip = strlen(before);
+    const char *stop = text.len > skip ? memchr(text.at + skip, end, text.len - skip) : NULL;
+
+    if (stop == NULL || strncasecmp(text.at, before, skip) != 0)
         return false;
-    out->len = sizeof failed - 1;
-    memcpy(out->challenge, failed, out->len);
+    *part_r = (struct span){ text.at + skip, (size_t)(stop - text.at) - skip };
     return true;
 }
+
+static bool oauthbearer_name(struct span message, struct span *name_r)
+{
+    return between(message, "n,a=", ',', name_r) || between(message, "y,a=", ',', name_r);
+}
+
+static bool xoauth2_name(struct span message, struct span *name_r)
+{
+    return between(message, "user=", '\1', name_r);
+}
+
+const struct mechanism_how sasl_oauthbearer = { .name = oauthbearer_name, .start = oauth_start, .step = oauth_step };
+const struct mechanism_how sasl_xoauth2 = { .name = xoauth2_name, .start = oauth_start, .step = oauth_step };

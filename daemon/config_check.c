@@ -312,7 +312,7 @@ static void check_oauth(const struct config *c, struct config_report *r)
     struct span wrong;
     unsigned set;
 
-    if (!mechanisms_parse(c->pop3.sasl_mechanisms, &set, &wrong) || !(set & (MECH_BIT(MECH_OAUTHBEARER) | MECH_BIT(MECH_XOAUTH2))))
+    if (!mechanisms_parse(c->pop3.sasl_mechanisms, &set, &wrong) || !(set & mechanisms_with(MECH_TOKEN)))
         return;
     struct jwt_keys *keys = jwt_keys_new(a->oauth_keys, &error);
     if (keys == NULL)

@@ -89,29 +89,12 @@ static enum outcome cmd_quit(struct pop3_session *s, const struct args *args)
     return P3_CLOSE;
 }
 
-static enum metric count_of_mechanism(enum mechanism mechanism)
-{
-    switch (mechanism) {
-    case MECH_APOP: return METRIC_MECHANISM_APOP;
-    case MECH_PLAIN: return METRIC_MECHANISM_PLAIN;
-    case MECH_LOGIN: return METRIC_MECHANISM_LOGIN;
-    case MECH_CRAM_MD5: return METRIC_MECHANISM_CRAM_MD5;
-    case MECH_EXTERNAL: return METRIC_MECHANISM_EXTERNAL;
-    case MECHANISMS: return METRIC_MECHANISM_USER;
-    case MECH_SCRAM_SHA_256_PLUS:
-    case MECH_SCRAM_SHA_256:
-    case MECH_SCRAM_SHA_1_PLUS:
-    case MECH_SCRAM_SHA_1: return METRIC_MECHANISM_SCRAM;
-    default: return METRIC_MECHANISM_OTHER;
-    }
-}
-
 static void count_login(const struct pop3_session *s)
 {
     const char *version = conn_tls_version(s->conn);
 
     metric_add(METRIC_LOGIN_OK, 1);
-    metric_add(count_of_mechanism(s->mechanism), 1);
+    metric_add(s->mechanism != MECHANISMS ? mechanisms[s->mechanism].metric : METRIC_MECHANISM_USER, 1);
     metric_add(version == NULL ? METRIC_TLS_NONE : strcmp(version, "TLSv1.3") == 0 ? METRIC_TLS_13 : METRIC_TLS_12, 1);
     metric_time(HISTOGRAM_OPEN, metrics_now_us() - s->asked_us);
 }

@@ -37,9 +37,9 @@ unsigned pop3_offered(const struct pop3_session *s)
 
         if ((service->mechanisms & MECH_BIT(m)) == 0)
             continue;
-        if (m == MECH_EXTERNAL)
+        if (mechanisms[m].flags & MECH_CERTIFICATE)
             possible = conn_client_identity(s->conn) != NULL;
-        else if (m == MECH_APOP)
+        else if (mechanisms[m].flags & MECH_TIMESTAMP)
             possible = s->timestamp != NULL;
         else if (mechanisms[m].flags & MECH_BINDS)
             possible = conn_channel_binding(s->conn, CONN_TLS_EXPORTER, binding) > 0;
@@ -56,8 +56,8 @@ const char *pop3_sasl_list(unsigned offered, char out[SASL_LIST_SIZE])
     size_t len = 0;
 
     out[0] = '\0';
-    for (unsigned m = 0; m < MECH_APOP; m++)
-        if (offered & MECH_BIT(m))
+    for (unsigned m = 0; m < MECHANISMS; m++)
+        if ((offered & MECH_BIT(m)) != 0 && !(mechanisms[m].flags & MECH_TIMESTAMP))
             len += (size_t)snprintf(out + len, SASL_LIST_SIZE - len, " %s", mechanisms[m].name);
     ASSERT(len < SASL_LIST_SIZE);
     return out;
@@ -78,7 +78,7 @@ void pop3_make_timestamp(struct pop3_session *s)
     unsigned char random[16];
     char hex[2 * sizeof random + 1], text[128];
 
-    if (!(service->mechanisms & MECH_BIT(MECH_APOP)) || !(s->may_login || service->host.settings->sasl_without_tls))
+    if (!(service->mechanisms & mechanisms_with(MECH_TIMESTAMP)) || !(s->may_login || service->host.settings->sasl_without_tls))
         return;
     randombytes_buf(random, sizeof random);
     snprintf(text, sizeof text, "<%s.%lld@%s>", sodium_bin2hex(hex, sizeof hex, random, sizeof random),
@@ -141,13 +141,11 @@ static struct span binding(const struct pop3_session *s, enum conn_binding type,
 /* A client of SCRAM that can bind, and was not told that we can, was lied to: so the helper has to know where we told (RFC 5802 section 6). */
 static bool bindings_matter(const struct pop3_session *s)
 {
-    unsigned offered = pop3_offered(s);
+    enum mechanism plus = mechanism_plus(s->mechanism);
 
-    switch (s->mechanism) {
-    case MECH_SCRAM_SHA_256: return (offered & MECH_BIT(MECH_SCRAM_SHA_256_PLUS)) != 0;
-    case MECH_SCRAM_SHA_1: return (offered & MECH_BIT(MECH_SCRAM_SHA_1_PLUS)) != 0;
-    default: return (mechanisms[s->mechanism].flags & MECH_BINDS) != 0;
-    }
+    if (mechanisms[s->mechanism].flags & MECH_BINDS)
+        return true;
+    return plus != MECHANISMS && (pop3_offered(s) & MECH_BIT(plus)) != 0;
 }
 
 /* initial.at is NULL where the client has said nothing yet. */
@@ -161,11 +159,11 @@ static enum outcome start(struct pop3_session *s, struct span initial)
     };
 
     note_name(s, initial);
-    if (s->mechanism == MECH_EXTERNAL) {
+    if (mechanisms[s->mechanism].flags & MECH_CERTIFICATE) {
         opening.identity = span_str(conn_client_identity(s->conn));
         pop3_set_name(s, opening.identity);
     }
-    if (s->mechanism == MECH_APOP)
+    if (mechanisms[s->mechanism].flags & MECH_TIMESTAMP)
         opening.timestamp = span_str(s->timestamp);
     if (bindings_matter(s)) {
         opening.exporter = binding(s, CONN_TLS_EXPORTER, exporter);
@@ -249,7 +247,7 @@ static enum outcome not_offered(struct pop3_session *s, enum mechanism m, struct
     size_t len;
     bool configured = (s->service->mechanisms & MECH_BIT(m)) != 0;
 
-    if (!configured || s->may_login || m == MECH_APOP || m == MECH_EXTERNAL || (mechanisms[m].flags & MECH_BINDS))
+    if (!configured || s->may_login || (mechanisms[m].flags & (MECH_TIMESTAMP | MECH_CERTIFICATE | MECH_BINDS)))
         return pop3_err(s, RC_NONE, "authentication mechanism not available");
     s->mechanism = m;
     if (base64_decode(initial, BASE64_PADDED, octets, sizeof octets, &len))
@@ -269,7 +267,7 @@ enum outcome pop3_cmd_auth(struct pop3_session *s, const struct args *args)
 
     if (rest.len == 0)
         return list(s);
-    if (!mechanism_find(name, &m) || m == MECH_APOP)
+    if (!mechanism_find(name, &m) || (mechanisms[m].flags & MECH_TIMESTAMP))
         return pop3_err(s, RC_NONE, "authentication mechanism not available");
     if ((pop3_offered(s) & MECH_BIT(m)) == 0)
         return not_offered(s, m, space != NULL ? (struct span){ space + 1, rest.len - name.len - 1 } : SPAN_OF(""));

@@ -3,6 +3,7 @@
  * with accounts that are made up here. What a client can say without knowing
  * the password must never be a login.
  */
+#include "auth/account.h"
 #include "auth/decoy.h"
 #include "auth/exchange.h"
 #include "auth/settings.h"
@@ -13,7 +14,7 @@
 enum { STEPS = 6 };
 
 static struct auth_settings settings;
-static bool proven;     /* the right password was said, in a mechanism that says it */
+static bool said;     /* the right password was said, in a mechanism that says it */
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -33,14 +34,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 static bool known(struct span name)
 {
     return name.len >= 4 && memcmp(name.at, "anna", 4) == 0;
-}
-
-void account_accept(struct account_verdict *v, const struct credentials *c)
-{
-    v->verdict = AUTH_OK;
-    v->reason = NULL;
-    v->mailbox = c->mailbox;
-    memcpy(v->address, c->address, sizeof v->address);
 }
 
 static void add_secret(struct credentials *c, enum credential_kind kind, const char *text)
@@ -78,8 +71,8 @@ void account_check(struct accounts *accounts, const struct auth_request *request
 
     if (account_find(accounts, request->name, request->default_domain, &request->origin, may_be_unconfirmed, &c, v) == 1 &&
         span_is(request->password, SPAN_OF("secret"))) {
-        proven = true;
-        account_accept(v, &c);
+        said = true;
+        verdict_accept(v, &c);
     }
 }
 
@@ -87,12 +80,12 @@ void account_check(struct accounts *accounts, const struct auth_request *request
 
 static void check(const struct exchange_answer *out, bool external)
 {
-    MUST(out->len <= AUTH_CHALLENGE_MAX);
+    MUST(out->challenge.len <= AUTH_CHALLENGE_MAX);
     if (out->exchange != 0)
         return;
     MUST(out->verdict.verdict != AUTH_CHALLENGE);
     if (out->verdict.verdict == AUTH_OK)
-        MUST((proven || external) && out->verdict.mailbox == 42);
+        MUST((said || external) && out->verdict.mailbox == 42);
     else if (out->verdict.verdict == AUTH_REFUSED)
         MUST(out->verdict.reason != NULL);
 }
@@ -106,7 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct span initial;
     uint8_t flags;
 
-    proven = false;
+    said = false;
     o.mechanism = (enum mechanism)(take_octet(&in) % MECHANISMS);
     flags = take_octet(&in);
     o.has_initial = flags & 1;

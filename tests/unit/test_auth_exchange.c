@@ -14,6 +14,7 @@
 
 #include <libpq-fe.h>
 
+#include "auth/account.h"
 #include "auth/decoy.h"
 #include "auth/exchange.h"
 #include "auth/login_cache.h"
@@ -54,7 +55,7 @@ static void refused(const char *reason)
 
 static bool says(const char *text)
 {
-    return answer.exchange != 0 && answer.len == strlen(text) && memcmp(answer.challenge, text, answer.len) == 0;
+    return answer.exchange != 0 && answer.challenge.len == strlen(text) && memcmp(answer.challenge.octets, text, answer.challenge.len) == 0;
 }
 
 static void test_login(void **state)

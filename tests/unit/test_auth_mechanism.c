@@ -157,9 +157,32 @@ static void test_decoy(void **state)
     assert_memory_not_equal(a, b, sizeof a);
 }
 
+/* Whoever goes by the table, and by nothing else, must find each row whole. */
+static void test_rows(void **state)
+{
+    (void)state;
+    for (unsigned m = 0; m < MECHANISMS; m++) {
+        bool binds = (mechanisms[m].flags & MECH_BINDS) != 0;
+        enum mechanism plus = mechanism_plus((enum mechanism)m);
+
+        assert_non_null(mechanisms[m].how);
+        assert_non_null(mechanisms[m].how->start);
+        /* What begins with a challenge has to go on after it. */
+        assert_true(!(mechanisms[m].flags & MECH_SERVER_FIRST) || mechanisms[m].how->step != NULL);
+        if (plus != MECHANISMS)
+            assert_true(!binds && (mechanisms[plus].flags & MECH_BINDS) && mechanisms[plus].how == mechanisms[m].how);
+    }
+    assert_int_equal(mechanism_plus(MECH_SCRAM_SHA_256), MECH_SCRAM_SHA_256_PLUS);
+    assert_int_equal(mechanism_plus(MECH_SCRAM_SHA_256_PLUS), MECHANISMS);
+    assert_int_equal(mechanism_plus(MECH_PLAIN), MECHANISMS);
+    assert_int_equal(mechanisms_with(MECH_TOKEN), MECH_BIT(MECH_OAUTHBEARER) | MECH_BIT(MECH_XOAUTH2));
+    assert_int_equal(mechanisms_with(MECH_BINDS), MECH_BIT(MECH_SCRAM_SHA_256_PLUS) | MECH_BIT(MECH_SCRAM_SHA_1_PLUS));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rows),
         cmocka_unit_test(test_find),          cmocka_unit_test(test_parse), cmocka_unit_test(test_name), cmocka_unit_test(test_verifier),
         cmocka_unit_test(test_first_message), cmocka_unit_test(test_decoy),
     };
