@@ -49,7 +49,8 @@ static struct keyring *load_keys(const struct auth_settings *settings)
     return keyring;
 }
 
-struct accounts *accounts_new(const char *conninfo, const struct auth_settings *settings, int schema_version, int login_cache)
+struct accounts *accounts_new(const char *conninfo, const struct auth_settings *settings, int schema_version,
+                              int login_cache)
 {
     struct accounts *a = mem_zalloc(sizeof *a);
 
@@ -316,7 +317,8 @@ static bool is_cached_unconfirmed(struct accounts *a, const struct auth_request 
     return true;
 }
 
-void account_check(struct accounts *a, const struct auth_request *request, bool may_be_unconfirmed, struct account_verdict *v)
+void account_check(struct accounts *a, const struct auth_request *request, bool may_be_unconfirmed,
+                   struct account_verdict *v)
 {
     struct span password = request->password;
     struct credentials c;

@@ -17,7 +17,8 @@ struct auth_settings;
 struct accounts;
 
 /* Connects to the database if it is there. */
-struct accounts *accounts_new(const char *conninfo, const struct auth_settings *settings, int schema_version, int login_cache);
+struct accounts *accounts_new(const char *conninfo, const struct auth_settings *settings, int schema_version,
+                              int login_cache);
 void accounts_free(struct accounts **accounts);
 
 /*
@@ -38,7 +39,8 @@ int account_find(struct accounts *accounts, struct span name, struct span defaul
  * verified before is let in without asking the database: that is
  * AUTH_OK_UNCONFIRMED, and holds only if whoever opens the maildrop confirms it.
  */
-void account_check(struct accounts *accounts, const struct auth_request *request, bool may_be_unconfirmed, struct account_verdict *verdict_r);
+void account_check(struct accounts *accounts, const struct auth_request *request, bool may_be_unconfirmed,
+                   struct account_verdict *verdict_r);
 
 /* When the client has its answer: what the last login leaves to write. Blocks for it; mostly there is nothing. */
 void account_upkeep(struct accounts *accounts);

@@ -197,7 +197,8 @@ static struct request *ask(struct auth_client *c, struct span home, auth_done *d
 }
 
 /* len: of the frame, 0 if it could not be made. */
-static void send_first(struct auth_client *c, struct request *r, const struct auth_origin *origin, unsigned char *frame, size_t len)
+static void send_first(struct auth_client *c, struct request *r, const struct auth_origin *origin,
+                       unsigned char *frame, size_t len)
 {
     if (len == 0) {
         /* A name or a password that is too long for any is nobody's, whoever asks. */

@@ -21,7 +21,8 @@ void request_lists_init(struct request_lists *lists)
         TAILQ_INIT(&lists->of[state]);
 }
 
-void requests_init(struct requests *q, struct loop *loop, uint64_t deadline_ms, void (*late)(void *arg), void (*soon)(void *arg), void *arg)
+void requests_init(struct requests *q, struct loop *loop, uint64_t deadline_ms,
+                   void (*late)(void *arg), void (*soon)(void *arg), void *arg)
 {
     q->loop = loop;
     q->deadline_ms = deadline_ms;

@@ -38,7 +38,10 @@ enum request_state {
 
 TAILQ_HEAD(request_list, request);
 
-/* A list for each state: of a helper, those that it has or has to get, of the client the others. The queue is one of its own. */
+/*
+ * A list for each state: of a helper, those that it has or has to get, of the
+ * client the others. The queue is one of its own.
+ */
 struct request_lists {
     struct request_list of[REQUEST_STATES];
 };
@@ -69,7 +72,7 @@ struct requests {
     struct loop *loop;
     uint64_t deadline_ms;
     struct idmap *by_id;
-    struct request_list asked;      /* all that somebody waits for, the oldest first: so the next deadline is the first's */
+    struct request_list asked;      /* all that somebody waits for: the first has the next deadline */
     struct request_lists lists;
     struct queue *waiting;
     struct timer *late, *soon;
@@ -78,7 +81,8 @@ struct requests {
 void request_lists_init(struct request_lists *lists);
 
 /* late(arg): a deadline has come. soon(arg): in the next turn after requests_soon(). */
-void requests_init(struct requests *q, struct loop *loop, uint64_t deadline_ms, void (*late)(void *arg), void (*soon)(void *arg), void *arg);
+void requests_init(struct requests *q, struct loop *loop, uint64_t deadline_ms,
+                   void (*late)(void *arg), void (*soon)(void *arg), void *arg);
 /* All that is there, with what it holds. Helpers, whose lists they may be in, end after it. */
 void requests_end(struct requests *q);
 void requests_soon(struct requests *q);

@@ -234,7 +234,8 @@ static bool ask_known(struct credentials_source *s, const char *address, const c
     if (result == NULL)
         return false;
     bool good = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) > 0 &&
-                number(result, COL_MAILBOX, 0) == entry->mailbox && number(result, KNOWN_COL_VERSION, 0) == entry->versions.policy &&
+                number(result, COL_MAILBOX, 0) == entry->mailbox &&
+                number(result, KNOWN_COL_VERSION, 0) == entry->versions.policy &&
                 read_rows(s, result, out);
     if (good) {
         memcpy(out->maintenance, entry->maintenance, sizeof out->maintenance);
@@ -378,7 +379,8 @@ void credentials_upgrade(struct credentials_source *s, int64_t mailbox, enum cre
     call(s, "could not store a better hash", "select postern.upgrade_secret($1, $2, $3, $4, $5)", 5, values, NULL);
 }
 
-void credentials_add(struct credentials_source *s, int64_t mailbox, const char *verified, enum credential_kind kind, const char *secret)
+void credentials_add(struct credentials_source *s, int64_t mailbox, const char *verified,
+                     enum credential_kind kind, const char *secret)
 {
     char number[24];
     const char *values[] = { number, verified, credential_kind_name(kind), secret };

@@ -34,7 +34,7 @@ struct credentials {
     char address[NAME_ADDRESS_MAX + 1];         /* as stored */
     char maintenance[AUTH_MAINTENANCE_MAX + 1];
     struct auth_policy policy;          /* its text is in `maintenance` */
-    struct auth_versions versions;      /* with which this login may be cached and found unconfirmed; its proof is 0 where it may not */
+    struct auth_versions versions;      /* with which this login may be cached; its proof is 0 where it may not */
     bool known, known_today;            /* it was logged in to from this network; and that is written down for today */
     size_t count;                       /* of secrets; of other kinds than these they are passed over */
     struct {
@@ -97,7 +97,8 @@ void credentials_remember(struct credentials_source *source, int64_t mailbox, co
  */
 void credentials_upgrade(struct credentials_source *source, int64_t mailbox, enum credential_kind kind, const char *label,
                          const char *old, const char *better);
-void credentials_add(struct credentials_source *source, int64_t mailbox, const char *verified, enum credential_kind kind, const char *secret);
+void credentials_add(struct credentials_source *source, int64_t mailbox, const char *verified,
+                     enum credential_kind kind, const char *secret);
 void credentials_app_used(struct credentials_source *source, int64_t mailbox, const char *label);
 /* A bit (1 << kind) for each that the mailbox's domain wants stored and that is not there. */
 unsigned credentials_missing(struct credentials_source *source, int64_t mailbox);

@@ -110,7 +110,7 @@ static struct entry *entry_new(const struct exchanges *e, uint64_t request, cons
     return entry;
 }
 
-/* It waits for its client. Whoever opens exchanges and leaves them is the first whom it hits when there are too many. */
+/* It waits for its client. Who opens exchanges and leaves them is the first whom it hits when there are too many. */
 static void entry_keep(struct exchanges *e, struct entry *entry)
 {
     struct entry *oldest;

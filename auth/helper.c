@@ -21,7 +21,8 @@
 enum { LOG_MS = 500, LOG_READ_MS = 10 };    /* between attempts to write: nobody reads the log; somebody does, and slowly */
 
 static const char *const verdict_names[] = {
-    [AUTH_OK] = "ok", [AUTH_OK_UNCONFIRMED] = "ok", [AUTH_REFUSED] = "refused", [AUTH_UNAVAILABLE] = "unavailable", [AUTH_BROKEN] = "broken",
+    [AUTH_OK] = "ok", [AUTH_OK_UNCONFIRMED] = "ok", [AUTH_REFUSED] = "refused",
+    [AUTH_UNAVAILABLE] = "unavailable", [AUTH_BROKEN] = "broken",
 };
 
 /* The worker is not told the reason, so that no client can be. */
@@ -87,7 +88,9 @@ static bool serve_exchange(int fd, struct accounts *accounts, struct exchanges *
     else
         return false;
     if (answer.exchange != 0) {
-        struct auth_challenge challenge = { step.id, answer.exchange, { answer.challenge.octets, answer.challenge.len } };
+        struct auth_challenge challenge = {
+            step.id, answer.exchange, { answer.challenge.octets, answer.challenge.len },
+        };
         peer_send_blocking(fd, out, frame_put_challenge(out, &challenge));
         return true;
     }
@@ -113,7 +116,8 @@ static void await_request(int fd)
     }
 }
 
-int auth_helper_run(int fd, const char *conninfo, const struct auth_settings *settings, int schema_version, int login_cache)
+int auth_helper_run(int fd, const char *conninfo, const struct auth_settings *settings, int schema_version,
+                    int login_cache)
 {
     unsigned char data[PEER_MAX];
     bool sane = true;

@@ -18,6 +18,7 @@ struct auth_settings;
  * is retried with each request (at most once a second): AUTH_UNAVAILABLE
  * meanwhile.
  */
-int auth_helper_run(int fd, const char *conninfo, const struct auth_settings *settings, int schema_version, int login_cache);
+int auth_helper_run(int fd, const char *conninfo, const struct auth_settings *settings, int schema_version,
+                    int login_cache);
 
 #endif

@@ -14,7 +14,7 @@
 
 enum auth_verdict {
     AUTH_OK,            /* this mailbox */
-    AUTH_OK_UNCONFIRMED,    /* the same from the cache: nobody hears so before it is confirmed, see auth_check_uncached() */
+    AUTH_OK_UNCONFIRMED,    /* the same from the cache: told to nobody before it is confirmed, see client.h */
     AUTH_REFUSED,       /* unknown, disabled or wrong: nobody is told which */
     AUTH_UNAVAILABLE,   /* cannot tell now: database or helper gone, time ran out, queue full */
     AUTH_BROKEN,        /* an operator has to act: a stored secret that no scheme knows, a wrong schema */

@@ -57,7 +57,8 @@ enum mechanism mechanism_plus(enum mechanism mechanism)
     const size_t len = strlen(mechanisms[mechanism].name);
 
     for (unsigned i = 0; i < MECHANISMS; i++)
-        if (strncmp(mechanisms[i].name, mechanisms[mechanism].name, len) == 0 && strcmp(mechanisms[i].name + len, "-PLUS") == 0)
+        if (strncmp(mechanisms[i].name, mechanisms[mechanism].name, len) == 0 &&
+            strcmp(mechanisms[i].name + len, "-PLUS") == 0)
             return (enum mechanism)i;
     return MECHANISMS;
 }

@@ -28,7 +28,7 @@ enum {
     MECH_BINDS = 8,             /* to the TLS channel (RFC 5802 section 6) */
     MECH_TOKEN = 16,            /* shows a token of an OAuth server */
     MECH_CERTIFICATE = 32,      /* goes by what the client's certificate proves */
-    MECH_TIMESTAMP = 64,        /* no SASL mechanism, and in no list of them: a command of its own that answers to the greeting's timestamp */
+    MECH_TIMESTAMP = 64,        /* no SASL mechanism, but a command of its own, which answers to the greeting's timestamp */
 };
 
 struct auth_opening;
@@ -69,7 +69,7 @@ bool mechanisms_parse(const char *text, unsigned *set_r, struct span *wrong_r);
 /* The set of those that have the flag. */
 unsigned mechanisms_with(unsigned flag);
 
-/* The one that is this one bound to the TLS channel: its name with "-PLUS" (RFC 5801 section 4). MECHANISMS if there is none. */
+/* This one bound to the TLS channel: its name with "-PLUS" (RFC 5801 section 4). MECHANISMS if there is none. */
 enum mechanism mechanism_plus(enum mechanism mechanism);
 
 /*

@@ -94,7 +94,8 @@ static bool apop_start(struct exchange *x, const struct auth_opening *o, struct 
         if (found > 0 && right && c.active && secret != decoy && !v->barred)
             verdict_accept(v, &c);
         else if (found > 0)
-            verdict_refuse(v, !c.active ? "disabled" : v->barred ? "guessing" : secret == decoy ? "no-secret" : "password");
+            verdict_refuse(v, !c.active ? "disabled" : v->barred ? "guessing" :
+                           secret == decoy ? "no-secret" : "password");
     }
     secret_wipe(&c, sizeof c);
     return false;

@@ -353,7 +353,9 @@ static bool scram_name(struct span message, struct span *name_r)
     return scram_first_ok(message, true, name_r);
 }
 
-const struct mechanism_how sasl_scram = { .name = scram_name, .start = gsasl_start, .step = gsasl_respond, .end = gsasl_end };
+const struct mechanism_how sasl_scram = {
+    .name = scram_name, .start = gsasl_start, .step = gsasl_respond, .end = gsasl_end,
+};
 const struct mechanism_how sasl_cram_md5 = {
     .name = sasl_name_before_space, .start = gsasl_start, .step = gsasl_respond, .end = gsasl_end,
 };

@@ -26,7 +26,9 @@ static bool until_nul(struct span *rest, struct span *part_r)
 
 static void check_password(struct exchange *x, struct span name, struct span password)
 {
-    struct auth_request request = { .name = name, .password = password, .default_domain = span_str(x->domain), .origin = x->origin };
+    struct auth_request request = {
+        .name = name, .password = password, .default_domain = span_str(x->domain), .origin = x->origin,
+    };
 
     account_check(x->accounts, &request, false, &x->verdict);
 }
@@ -66,7 +68,8 @@ static bool login_name(struct span message, struct span *name_r)
 /* The name, and then the password. Here x->name is what it lives by. */
 static bool login_step(struct exchange *x, struct span message, struct sasl_challenge *out)
 {
-    if (x->name == NULL && message.len > 0 && message.len <= NAME_TYPED_MAX && memchr(message.at, '\0', message.len) == NULL) {
+    if (x->name == NULL && message.len > 0 && message.len <= NAME_TYPED_MAX &&
+        memchr(message.at, '\0', message.len) == NULL) {
         x->name = mem_strn(message.at, message.len);
         return sasl_challenge(out, SPAN_OF("Password:"));
     }

@@ -19,7 +19,8 @@ enum {
 
 static struct cell_plan plan_of(const struct master *m)
 {
-    return (struct cell_plan){ .config = m->config, .sockets = m->sockets, .logins = m->logins, .limits = m->limits, .login_cache = m->login_cache };
+    return (struct cell_plan){ .config = m->config, .sockets = m->sockets, .logins = m->logins, .limits = m->limits,
+        .login_cache = m->login_cache };
 }
 
 unsigned cells_wanted(const struct config *c)

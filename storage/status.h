@@ -8,7 +8,7 @@
 enum db_status {
     DB_OK,
     DB_NOT_FOUND,   /* no such mailbox or message (any more) */
-    DB_UNCONFIRMED, /* of a cached login: it does not hold any more, or there is something else to say than that it is open */
+    DB_UNCONFIRMED, /* of a cached login: it does not hold, or something else than DB_OK is to be said */
     DB_LOCKED,      /* another session holds the maildrop */
     DB_RETRY,       /* not now: database away, time ran out, disk full, out of lock slots. The lane is as it was */
     DB_LOST,        /* the lane that held the maildrop lock was lost, and the lock with it */

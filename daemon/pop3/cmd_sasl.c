@@ -78,7 +78,8 @@ void pop3_make_timestamp(struct pop3_session *s)
     unsigned char random[16];
     char hex[2 * sizeof random + 1], text[128];
 
-    if (!(service->mechanisms & mechanisms_with(MECH_TIMESTAMP)) || !(s->may_login || service->host.settings->sasl_without_tls))
+    if (!(service->mechanisms & mechanisms_with(MECH_TIMESTAMP)) ||
+        !(s->may_login || service->host.settings->sasl_without_tls))
         return;
     randombytes_buf(random, sizeof random);
     snprintf(text, sizeof text, "<%s.%lld@%s>", sodium_bin2hex(hex, sizeof hex, random, sizeof random),
