@@ -9,7 +9,7 @@
 #include "storage/pg_lane.h"
 #include "storage/schema.h"
 
-enum { SETUP_SETTINGS, SETUP_VERSION, SETUP_PREPARE };
+enum { SETUP_SETTINGS, SETUP_MARK, SETUP_VERSION, SETUP_PREPARE };
 
 /*
  * Room at both ends. libpq reads no more at once than its buffer has room for:
@@ -21,6 +21,15 @@ enum { SETUP_SETTINGS, SETUP_VERSION, SETUP_PREPARE };
  * come anew took a quarter of the time of such a statement.
  */
 static const char make_room[] = "select repeat(' ', 100000), length(repeat(' ', 1000000))";
+
+/*
+ * It stays as long as the connection does: where it is there already, the
+ * connection was another lane's. A pooler that gives each client its own
+ * removes it in between (DISCARD ALL). Names of prepared statements do not tell:
+ * PgBouncer has those of each client apart.
+ */
+static const char mark[] = "select pg_catalog.current_setting('postern.lane', true), "
+                           "pg_catalog.set_config('postern.lane', 'marked', false)";
 
 /* What many sessions will need: see make_room, and each statement is parsed once. */
 static bool send_preparation(struct pg_lane *lane)
@@ -47,6 +56,7 @@ void lane_setup(struct pg_lane *lane)
     lane->state = LANE_SETUP;
     lane->setup_step = SETUP_SETTINGS;
     sent = sent && PQsendQueryParams(lane->conn, settings, 0, NULL, NULL, NULL, NULL, 0) &&
+           PQsendQueryParams(lane->conn, mark, 0, NULL, NULL, NULL, NULL, 0) &&
            PQsendQueryParams(lane->conn, "select postern.schema_version()", 0, NULL, NULL, NULL, NULL, 1);
     if (!lane->pg->one_session)
         sent = sent && send_preparation(lane);
@@ -83,6 +93,9 @@ static bool setup_result(struct pg_lane *lane, PGresult *res)
             wrong_schema(lane, 0);
         else
             refused(lane, res);
+    } else if (lane->setup_step == SETUP_MARK && PQntuples(res) == 1 && PQgetlength(res, 0, 0) > 0) {
+        going_on = false;
+        lane_give_up(lane, SQL_POOLER_ADVICE);
     } else if (lane->setup_step == SETUP_VERSION) {
         int32_t version = 0;    /* null: the table is empty */
         if (PQnfields(res) == 1 && PQntuples(res) == 1)

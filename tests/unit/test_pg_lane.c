@@ -200,6 +200,8 @@ static int greet(void)
 
 enum { NO_VERSION = -1 };   /* not even a row */
 
+static const char *mark;    /* what the connection has from before */
+
 static void answer_setup(int fd, int version)
 {
     struct buf out = BUF_EMPTY;
@@ -207,6 +209,7 @@ static void answer_setup(int fd, int version)
 
     hear_question(fd, NULL, 0);
     put_row(&out, 1, 25, "1ms", 3);
+    put_row(&out, 1, 25, mark, mark != NULL ? strlen(mark) : 0);
     put_row(&out, 1, PG_INT4, version != NO_VERSION ? &raw : NULL, sizeof raw);
     put_ready(&out);
     say(fd, &out);
@@ -413,6 +416,30 @@ static void another_schema(void **state)
     pg_free(&pg);
 }
 
+/* A pooler gives what another lane has: not used, and asked for again. */
+static void marked_connection(void **state)
+{
+    struct pg_ref ref;
+
+    (void)state;
+    start(1, &deaf, "");
+    int fd = greet();
+    mark = "marked";
+    answer_setup(fd, schema_wanted());
+    mark = NULL;
+    TURN_UNTIL(decisions > 0);
+    assert_int_equal(pg_bind(pg, &ref), PG_AWAY);
+    assert_int_equal(wrong_schemas, 0);
+    close(fd);
+    fd = greet();
+    mark = "";                  /* as after DISCARD ALL */
+    answer_setup(fd, schema_wanted());
+    mark = NULL;
+    expect_fine(fd, bound());
+    close(fd);
+    pg_free(&pg);
+}
+
 /* A set-up that is refused says nothing of the schema, unless it is the schema that is not there. */
 static void refused_set_up(void **state)
 {
@@ -429,8 +456,8 @@ static void refused_set_up(void **state)
         start(1, &deaf, "");
         int fd = greet();
         hear_question(fd, NULL, 0);
-        if (cases[i].at_version)
-            put_row(&out, 1, 25, "1ms", 3);
+        for (int before = 0; before < 2 && cases[i].at_version; before++)
+            put_row(&out, 1, 25, "1ms", before == 0 ? 3 : 0);
         put_error(&out, cases[i].sqlstate);
         put_ready(&out);
         say(fd, &out);
@@ -880,6 +907,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gone_before_it_is_up),
         cmocka_unit_test(another_schema),
+        cmocka_unit_test(marked_connection),
         cmocka_unit_test(refused_set_up),
         cmocka_unit_test(no_connect_timeout),
         cmocka_unit_test(other_columns),
