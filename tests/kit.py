@@ -526,6 +526,17 @@ def rss(pid):
     return 0
 
 
+def opened(pid):
+    """What its descriptors are; those that it closes meanwhile are left out."""
+    links = []
+    for entry in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            links.append(os.readlink(entry))
+        except FileNotFoundError:
+            pass
+    return links
+
+
 def kill(pid, signo=signal.SIGKILL):
     os.kill(pid, signo)
     if signo == signal.SIGKILL:

@@ -62,6 +62,8 @@ class Install(unittest.TestCase):
             if block.kind == "conf":
                 for name in kit.lab.top_names(block.text):
                     self.assertRegex(sample, rf"(?m)^#?{name} =")
+                said = re.findall(r"(?m)^(\w+) *=", block.text)
+                self.assertEqual(len(said), len(set(said)), f"{block}: twice, which libconfig refuses")
 
     def test_libraries(self):
         """Those that INSTALL explains are those that the programs are linked with."""

@@ -186,8 +186,7 @@ class TakenOver(unittest.TestCase):
     @unittest.skipUnless(intruder.landlock() >= 1, "the kernel has no Landlock")
     def test_worker_opens_nothing_of_others(self):
         """Neither mail at the database's, nor what is open or in memory elsewhere; nothing new but in the spool."""
-        own = {os.readlink(entry) for entry in pathlib.Path(f"/proc/{self.worker}/fd").iterdir()}
-        self.assertEqual([name for name in own if name.endswith((".key", ".pem", ".conf"))], [])
+        self.assertEqual([name for name in kit.opened(self.worker) if name.endswith((".key", ".pem", ".conf"))], [])
         with Intruder(self.worker) as p:
             self.assertEqual(p.opens(self.site.lab.data / "PG_VERSION"), "EACCES")
             for path in (f"/proc/{self.helper}/mem", f"/proc/{self.master}/mem", f"/proc/{self.master}/fd/0", "/proc/self/mem"):
@@ -253,7 +252,7 @@ class TakenOver(unittest.TestCase):
             inode = next(f[9] for f in ends if f[2].endswith(f":{port:04X}") and f[3] == "01")
 
             def has(pid):
-                return f"socket:[{inode}]" in [os.readlink(entry) for entry in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
+                return f"socket:[{inode}]" in kit.opened(pid)
             self.assertEqual([pid for pid in self.daemon.pids() if has(pid)], [self.worker])
 
 

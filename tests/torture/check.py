@@ -4,13 +4,13 @@ what is held, what is left over.
 A finding is a text that begins with its name. It must never repair.
 """
 import os
-import pathlib
 import re
 import time
 
 import account
 import ledger
 import letters
+from lmtpkit import kit
 
 
 def found(site, box, problems):
@@ -76,7 +76,7 @@ def leftovers(site):
     problems = [f"spool: {spool / name} is left" for name in sorted(os.listdir(spool))]
     for pid in site.lab.daemon_pids():
         try:
-            links = [os.readlink(entry) for entry in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
+            links = kit.opened(pid)
         except OSError:
             continue
         problems += [f"spool: process {pid} has {link} open" for link in links if link.startswith(f"{spool}/")]
