@@ -15,6 +15,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/metrics.h"
+#include "daemon/base/thread.h"
 #include "daemon/base/traced.h"
 #include "daemon/net/fd.h"
 #include "daemon/net/listener.h"
@@ -348,7 +349,9 @@ int worker_run(const struct config *config, const struct sockets *sockets, const
 
     keep_memory();
     read_trust(&w);
-    names_start((const char *const []){ config->conninfo_mail, config->conninfo_lmtp }, 2, confine, (void *)(uintptr_t)config);
+    names_start((const char *const []){ config->conninfo_mail, config->conninfo_lmtp }, 2);
+    threads_confine(confine, (void *)(uintptr_t)config);
+    names_await();
     sandbox_enter(SANDBOX_WORKER, config);
     serve_start(&w.serve, config, SERVE_POP3 | (config_has_lmtp(config) ? SERVE_LMTP : 0), auth, auth_count, shared,
                 &(struct serve_calls){ .session_ended = session_ended, .wrong_schema = wrong_schema, .arg = &w });

@@ -2,15 +2,13 @@
  * names.c - one thread for each name, and what it found last.
  *
  * The threads share nothing with the rest of the process but the table here,
- * under one lock that is never held while somebody is asked. They must never
- * log: the log knows one thread.
+ * under one lock that is never held while somebody is asked.
  */
 #include "storage/names.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,6 +16,7 @@
 
 #include "daemon/base/buf.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/thread.h"
 #include "storage/conninfo.h"
 
 enum { NAMES_MAX = 16, FIRST_WAIT_S = 2 };
@@ -29,13 +28,9 @@ static struct name {
     bool answered;
 } names[NAMES_MAX];
 static size_t name_count;
-static unsigned confined;
-static bool go;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-static void (*confine_thread)(void *arg);
-static void *confine_arg;
 
 static struct name *find_name(const char *name)
 {
@@ -68,15 +63,11 @@ static char *ask(const char *name)
     return addresses;
 }
 
-static void *run(void *arg)
+static void run(void *arg)
 {
     struct name *n = arg;
 
     pthread_mutex_lock(&lock);
-    while (!go)
-        pthread_cond_wait(&changed, &lock);
-    confine_thread(confine_arg);
-    confined++;
     for (;;) {
         pthread_cond_broadcast(&changed);
         while (!n->wanted)
@@ -94,7 +85,6 @@ static void *run(void *arg)
         }
         n->answered = true;
     }
-    return NULL;
 }
 
 static void add_name(void *arg, const char *name)
@@ -112,44 +102,22 @@ static bool all_answered(void)
     return true;
 }
 
-/* Signals are the main thread's. */
-static unsigned start_threads(void)
+void names_start(const char *const *conninfo, size_t count)
 {
-    sigset_t all, before;
-    unsigned started = 0;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    for (size_t i = 0; i < name_count; i++) {
-        pthread_t thread;
-
-        names[i].started = pthread_create(&thread, NULL, run, &names[i]) == 0;
-        started += names[i].started;
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return started;
-}
-
-void names_start(const char *const *conninfo, size_t count, void (*confine)(void *arg), void *arg)
-{
-    struct timespec until;
-
     for (size_t i = 0; i < count; i++)
         if (conninfo[i] != NULL)
             conninfo_names(conninfo[i], add_name, NULL);
-    if (name_count == 0)
-        return;
-    confine_thread = confine;
-    confine_arg = arg;
-    unsigned started = start_threads();
+    for (size_t i = 0; i < name_count; i++)
+        names[i].started = thread_start(run, &names[i]);
+}
+
+void names_await(void)
+{
+    struct timespec until;
+
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += FIRST_WAIT_S;
     pthread_mutex_lock(&lock);
-    go = true;
-    pthread_cond_broadcast(&changed);
-    /* What confines a thread may log: not before that is over the main thread goes on. */
-    while (confined < started)
-        pthread_cond_wait(&changed, &lock);
     while (!all_answered() && pthread_cond_timedwait(&changed, &lock, &until) == 0)
         continue;
     pthread_mutex_unlock(&lock);

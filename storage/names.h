@@ -13,12 +13,12 @@
 
 /*
  * Starts a thread for each host name in these connection strings (each may be
- * NULL); each calls confine(arg), one after the other, before it asks anything.
- * To be called before the process gives up the right to make threads. Waits
- * for the answers, for two seconds at the most. Where there is no name nothing
- * happens; where there is no thread it is left to libpq.
+ * NULL); they ask as soon as threads_confine() lets them go. Where there is no
+ * name nothing happens; where there is no thread it is left to libpq.
  */
-void names_start(const char *const *conninfo, size_t count, void (*confine)(void *arg), void *arg);
+void names_start(const char *const *conninfo, size_t count);
+/* Behind threads_confine(): waits for the first answers, for two seconds at the most. */
+void names_await(void);
 
 /*
  * The connection string with the addresses that are known of its hosts, a host

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "daemon/base/mem.h"
+#include "daemon/base/thread.h"
 #include "storage/conninfo.h"
 #include "storage/names.h"
 
@@ -88,7 +89,9 @@ static void found(void **state)
     text = names_resolve("host=localhost", &error);
     assert_string_equal(text, "host=localhost");        /* nobody looks up: left to libpq */
     mem_free(text);
-    names_start(conninfo, 3, confine, &confined);
+    names_start(conninfo, 3);
+    threads_confine(confine, &confined);
+    names_await();
     assert_int_equal(confined, 2);
     text = names_resolve(conninfo[0], &error);
     if (strstr(text, "127.0.0.1") == NULL && strstr(text, "::1") == NULL)
