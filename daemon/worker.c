@@ -25,6 +25,7 @@
 #include "daemon/sandbox.h"
 #include "daemon/serve.h"
 #include "daemon/sockets.h"
+#include "storage/disk.h"
 #include "storage/names.h"
 
 struct worker {
@@ -350,6 +351,8 @@ int worker_run(const struct config *config, const struct sockets *sockets, const
     keep_memory();
     read_trust(&w);
     names_start((const char *const []){ config->conninfo_mail, config->conninfo_lmtp }, 2);
+    if (config_has_lmtp(config) && !disk_start())
+        log_warning(NULL, "there is no thread for lmtp_spool_dir: a slow disk will hold up every session of this worker");
     threads_confine(confine, (void *)(uintptr_t)config);
     names_await();
     sandbox_enter(SANDBOX_WORKER, config);

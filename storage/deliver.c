@@ -80,8 +80,32 @@ void deliver_forget_lost(struct deliver_job *job)
     job->lost_count = 0;
 }
 
+void deliver_reads(struct deliver_job *job, bool reading)
+{
+    struct deliver *d = job->deliver;
+
+    if (job->reading == reading)
+        return;
+    job->reading = reading;
+    if (reading) {
+        job->prev_reading = NULL;
+        job->next_reading = d->reading;
+        if (d->reading != NULL)
+            d->reading->prev_reading = job;
+        d->reading = job;
+        return;
+    }
+    if (job->prev_reading != NULL)
+        job->prev_reading->next_reading = job->next_reading;
+    else
+        d->reading = job->next_reading;
+    if (job->next_reading != NULL)
+        job->next_reading->prev_reading = job->prev_reading;
+}
+
 static void job_free(struct deliver_job *job)
 {
+    deliver_reads(job, false);
     deliver_forget_lost(job);
     mem_free(job->session);
     buf_free(&job->addresses);
@@ -341,6 +365,7 @@ struct deliver_job *deliver_message(struct deliver *d, struct spool **spool, con
     job->done.deliver = done;
     job->spool = *spool;
     *spool = NULL;
+    spool_watch(job->spool, deliver_spool_ready, job);
     job->octets = spool_octets(job->spool);
     job->large = job->octets > SPOOL_MEMORY;
     job->window = terms->window;
@@ -414,6 +439,16 @@ struct deliver *deliver_new(struct loop *loop, const struct storage_settings *se
     return d;
 }
 
+/* Its disk was waited for, and nothing was asked of the database, or nothing that is not undone. */
+static void stop_reading(struct deliver_job *job)
+{
+    deliver_reads(job, false);
+    if (job->large)
+        deliver_stop_large(job);
+    else
+        pg_later(job->deliver->pg, DB_RETRY, cannot, job);
+}
+
 void deliver_free(struct deliver **deliverp)
 {
     struct deliver *d = *deliverp;
@@ -427,6 +462,8 @@ void deliver_free(struct deliver **deliverp)
         d->first = job->next;
         pg_later(d->pg, DB_RETRY, cannot, job);
     }
+    while (d->reading != NULL)
+        stop_reading(d->reading);
     /* Jobs that end by it look at d->pg. */
     struct pg *pg = d->pg;
     pg_free(&pg);

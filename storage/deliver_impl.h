@@ -21,6 +21,7 @@ struct deliver {
     struct deliver_job *first, *last;   /* those that wait for a lane, oldest first */
     struct timer *tick;                 /* while there are any */
     bool ticking;
+    struct deliver_job *reading;        /* those that wait for their spool */
 };
 
 struct deliver_job {
@@ -48,6 +49,8 @@ struct deliver_job {
 
     /* A message. */
     struct spool *spool;
+    bool reading;                       /* in the list of those */
+    struct deliver_job *prev_reading, *next_reading;
     unsigned char digest[SPOOL_DIGEST];
     struct delivered *delivered;
     struct delivery_lost *lost;
@@ -75,9 +78,16 @@ void deliver_fault(struct deliver_job *job, enum db_status status);
 /* Starts from the beginning, if the fault was that this transaction and another got in each other's way: true. */
 bool deliver_again(struct deliver_job *job);
 
+/* Notes that it waits for its spool, or does so no more; what is so already is no matter. */
+void deliver_reads(struct deliver_job *job, bool reading);
+
 /* deliver_send.c: the job is bound to a lane; a large one has it alone. */
 /* False: the message cannot be read back. */
 bool deliver_ask_small(struct deliver_job *job);
 void deliver_start_large(struct deliver_job *job);
+/* For spool_watch(), of the job: goes on with what waited. */
+void deliver_spool_ready(void *job);
+/* A large one is given up, as soon as no answer of the database is on its way; nothing is stored. */
+void deliver_stop_large(struct deliver_job *job);
 
 #endif

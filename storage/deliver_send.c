@@ -140,20 +140,20 @@ static void small_answered(void *arg, enum db_status status, PGresult *res)
 /* In memory, or small but in a file as memory was short. */
 bool deliver_ask_small(struct deliver_job *job)
 {
-    const char *data = spool_memory(job->spool);
-    char *copy = NULL;
-    size_t len;
+    struct span data;
 
-    if (data == NULL) {
-        copy = mem_alloc((size_t)job->octets + 1);
-        if (!spool_read(job->spool, 0, copy, (size_t)job->octets, &len) || len != job->octets) {
-            mem_free(copy);
-            return false;
-        }
-        data = copy;
+    switch (spool_fetch(job->spool, 0, (size_t)job->octets, &data)) {
+    case SPOOL_READY:
+        break;
+    case SPOOL_WAIT:
+        deliver_reads(job, true);
+        return true;
+    case SPOOL_FAILED:
+        return false;
     }
-    ask_deliver(job, data, small_answered);
-    mem_free(copy);
+    ASSERT(data.len == job->octets);
+    ask_deliver(job, data.at, small_answered);
+    spool_let_go(job->spool);
     return true;
 }
 
@@ -180,10 +180,11 @@ static void ask_end(struct deliver_job *job, enum pg_statement how)
     pg_ask(job->deliver->pg, job->ref, how, &args, large_ended, job);
 }
 
-/* A fault: the transaction is given up as soon as no answer of it is on its way. */
+/* A fault: the transaction is given up as soon as no answer of it is on its way. What is being read is of no interest. */
 static void large_fault(struct deliver_job *job, enum db_status status)
 {
     deliver_fault(job, status);
+    deliver_reads(job, false);
     if (job->in_flight == 0 && !job->ending)
         ask_end(job, PG_ROLLBACK);
 }
@@ -203,28 +204,30 @@ static void large_decided(void *arg, enum db_status status, PGresult *res)
 
 static void part_answered(void *arg, enum db_status status, PGresult *res);
 
-/* The next pieces, as many as may be on their way; behind the last one the verdict is asked for. */
+/* The next pieces, as many as may be on their way, and one more is read ahead; behind the last one the verdict is asked for. */
 static void large_go_on(struct deliver_job *job)
 {
-    char *piece = NULL;
-
-    while (job->status == DB_OK && job->sent < job->octets && job->in_flight < PIECES_IN_FLIGHT) {
+    while (job->status == DB_OK && job->sent < job->octets) {
         struct pg_args args = PG_ARGS_EMPTY;
-        size_t len;
-        if (piece == NULL)
-            piece = mem_alloc(PIECE);
-        if (!spool_read(job->spool, job->sent, piece, PIECE, &len) || len == 0) {
-            large_fault(job, DB_RETRY);
-            break;
+        struct span piece;
+        enum spool_state state = spool_fetch(job->spool, job->sent, PIECE, &piece);
+        if (state == SPOOL_WAIT) {
+            deliver_reads(job, true);
+            return;
         }
+        if (state == SPOOL_FAILED) {
+            large_fault(job, DB_RETRY);
+            return;
+        }
+        if (job->in_flight == PIECES_IN_FLIGHT)
+            break;
         pg_arg_int8(&args, job->content);
         pg_arg_int4(&args, (int32_t)(job->sent / 8000));
-        pg_arg_bytes(&args, (struct span){ piece, len });
-        job->sent += len;
+        pg_arg_bytes(&args, piece);
+        job->sent += piece.len;
         job->in_flight++;
         pg_ask(job->deliver->pg, job->ref, PG_PUT_OCTETS, &args, part_answered, job);
     }
-    mem_free(piece);
     if (job->status == DB_OK && job->sent == job->octets && job->in_flight == 0 && !job->deciding) {
         job->deciding = true;
         ask_deliver(job, NULL, large_decided);
@@ -255,6 +258,26 @@ static void content_answered(void *arg, enum db_status status, PGresult *res)
         large_fault(job, status);
     else
         large_go_on(job);
+}
+
+void deliver_spool_ready(void *arg)
+{
+    struct deliver_job *job = arg;
+
+    if (!job->reading)
+        return;
+    deliver_reads(job, false);
+    if (job->large) {
+        large_go_on(job);
+    } else if (!deliver_ask_small(job)) {
+        job->status = DB_RETRY;
+        deliver_job_over(job, NULL, 0);
+    }
+}
+
+void deliver_stop_large(struct deliver_job *job)
+{
+    large_fault(job, DB_RETRY);
 }
 
 static void begin_answered(void *arg, enum db_status status, PGresult *res)

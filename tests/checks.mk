@@ -5,12 +5,15 @@ define with-deps
 @$(MAKE) --no-print-directory deps USES='build run test $(1)'
 endef
 
-# The whole suite with AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer. There is no
-# ThreadSanitizer: no process has a second thread of ours. The fuzzers are always built like this.
+# The whole suite with AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer; then what has
+# threads (daemon/base/thread.h) with ThreadSanitizer. The fuzzers are always built with the first three.
 SANITIZED = BUILD=$(BUILD)/sanitized SANITIZE=address,undefined OPT='-O1 -g'
+THREADED = test_names test_spool test_spool_beside
 check-sanitized: deps
 	@$(MAKE) --no-print-directory -s -j$$(nproc) $(SANITIZED) all unit debs
 	@env $(SANITIZED) tests/run unit dialogue system lmtp service clients
+	@$(MAKE) --no-print-directory -s -j$$(nproc) BUILD=$(BUILD)/threads SANITIZE=thread OPT='-O1 -g' $(THREADED:%=$(BUILD)/threads/unit/%)
+	@for t in $(THREADED); do $(BUILD)/threads/unit/$$t || exit 1; done
 
 # The conversations with the daemon and with --inetd, posternd under valgrind: no error, and no block lost.
 # Without its sandbox, as valgrind reads and writes files of its own.

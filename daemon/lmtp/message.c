@@ -30,6 +30,8 @@ static void refuse(struct lmtp_session *s, enum lmtp_reply_name why)
     spool_drop(s->spool);
 }
 
+static void spool_ready(void *arg);
+
 static void store(void *arg, struct span out)
 {
     struct lmtp_session *s = arg;
@@ -53,6 +55,7 @@ static void start_message(struct lmtp_session *s, bool is_data)
 
     s->decoder = DATA_START(is_data);
     s->spool = spool_new(s->service->space);
+    spool_watch(s->spool, spool_ready, s);
     if (s->service->host.settings->lmtp_duplicate_window > 0)
         s->known = known_new();
     s->octets = 0;
@@ -151,24 +154,13 @@ struct storing {
 };
 
 /* One allocation, owned by the session while the job runs. */
-static struct storing *storing_new(struct lmtp_session *s)
+static struct storing *storing_new(struct lmtp_session *s, struct span head)
 {
-    char *head = NULL;
-    const char *memory = spool_memory(s->spool);
-    size_t len = spool_octets(s->spool) < HEAD ? (size_t)spool_octets(s->spool) : HEAD;
-
-    if (memory == NULL) {
-        head = mem_alloc(HEAD);
-        if (!spool_read(s->spool, 0, head, HEAD, &len))
-            len = 0;
-        memory = head;
-    }
-    struct span id = trace_message_id((struct span){ memory, len });
+    struct span id = trace_message_id(head);
     struct storing *storing = mem_alloc(sizeof *storing + id.len + 1);
     storing->octets = spool_octets(s->spool);
     storing->message_id_len = id.len;
     memcpy(storing->message_id, id.at, id.len);
-    mem_free(head);
     return storing;
 }
 
@@ -217,7 +209,7 @@ static void stored(void *owner, const struct delivery_result *result)
     lmtp_go_on(s, LMTP_READY);
 }
 
-static void start_storing(struct lmtp_session *s)
+static void start_storing(struct lmtp_session *s, struct span head)
 {
     struct delivery_recipient *recipients = mem_array(s->recipient_count, sizeof recipients[0]);
     struct lmtp_transaction_id id = lmtp_transaction_id(s);
@@ -225,7 +217,8 @@ static void start_storing(struct lmtp_session *s)
         .window = (uint64_t)s->service->host.settings->lmtp_duplicate_window, .all = s->service->refuse_list, .session = id.s,
     };
 
-    s->storing = storing_new(s);
+    s->storing = storing_new(s, head);
+    spool_let_go(s->spool);
     for (size_t i = 0; i < s->recipient_count; i++) {
         const struct lmtp_recipient *r = &s->recipients[i];
         recipients[i] = (struct delivery_recipient){ .address = r->address, .mailboxes = s->mailboxes + r->first, .count = r->count };
@@ -236,20 +229,72 @@ static void start_storing(struct lmtp_session *s)
     lmtp_rest(s, LMTP_STORING);
 }
 
+/* Every octet is where it is read from, and the header was: what the disk refuses is refused here. False: not yet. */
+static bool spooled(struct lmtp_session *s, struct span *head_r)
+{
+    enum spool_state state = spool_settle(s->spool);
+
+    if (state == SPOOL_FAILED)
+        refuse(s, REPLY_NO_SPACE);
+    else if (state == SPOOL_READY && (state = spool_fetch(s->spool, 0, HEAD, head_r)) == SPOOL_FAILED)
+        refuse(s, REPLY_TROUBLE);
+    return state != SPOOL_WAIT;
+}
+
+static void refuse_whole(struct lmtp_session *s)
+{
+    tell_all(s, s->refusal);
+    s->state = LMTP_MAIL;
+    lmtp_reset(s);
+}
+
 /* All octets are there. */
 static void message_whole(struct lmtp_session *s)
 {
+    struct span head = SPAN_OF("");
+
     if (s->refusal == REPLY_COUNT && s->decoder.nul && s->service->reject_nul)
         refuse(s, REPLY_HAS_NUL);
     if (s->refusal == REPLY_COUNT && s->decoder.bare && s->service->reject_bare)
         refuse(s, REPLY_HAS_BARE);
-    if (s->refusal == REPLY_COUNT) {
-        start_storing(s);
+    if (s->refusal == REPLY_COUNT && !spooled(s, &head))
+        lmtp_rest(s, LMTP_SPOOLING);
+    else if (s->refusal == REPLY_COUNT)
+        start_storing(s, head);
+    else
+        refuse_whole(s);
+}
+
+/* ---------------------------------------------------------- a disk that is slow */
+
+/* What comes is no faster than the disk: the client waits, and we keep no more than a piece or two. */
+static void keep_pace(struct lmtp_session *s)
+{
+    if (s->spool == NULL || s->state == LMTP_SPOOLING || !spool_behind(s->spool))
+        return;
+    s->behind = true;
+    lmtp_rest(s, s->state);
+}
+
+static void spool_ready(void *arg)
+{
+    struct lmtp_session *s = arg;
+    struct span head;
+
+    if (s->behind) {
+        s->behind = spool_behind(s->spool);
+        if (!s->behind)
+            lmtp_go_on(s, s->state);
         return;
     }
-    tell_all(s, s->refusal);
-    s->state = LMTP_MAIL;
-    lmtp_reset(s);
+    if (s->state != LMTP_SPOOLING || !spooled(s, &head))
+        return;
+    if (s->refusal == REPLY_COUNT) {
+        start_storing(s, head);
+        return;
+    }
+    refuse_whole(s);
+    lmtp_go_on(s, LMTP_READY);
 }
 
 /* ---------------------------------------------------------------- DATA and BDAT */
@@ -325,6 +370,7 @@ size_t lmtp_take(struct lmtp_session *s, struct span in)
         used = data_decode(&s->decoder, in, store, s);
         if (s->decoder.state == DATA_END)
             message_whole(s);
+        keep_pace(s);
         return used;
     }
     used = s->chunk_left < in.len ? (size_t)s->chunk_left : in.len;
@@ -333,5 +379,6 @@ size_t lmtp_take(struct lmtp_session *s, struct span in)
         data_decode(&s->decoder, (struct span){ in.at, used }, store, s);
     if (s->chunk_left == 0)
         chunk_over(s);
+    keep_pace(s);
     return used;
 }

@@ -121,6 +121,7 @@ static bool all_replied(const struct lmtp_session *s)
     case LMTP_RESOLVING:
         return s->owed == s->pending_count;
     case LMTP_DATA:
+    case LMTP_SPOOLING:
     case LMTP_STORING:
         return s->owed == s->recipient_count;
     case LMTP_CHUNK:
@@ -239,6 +240,7 @@ static void stop_between(struct lmtp_session *s)
     case LMTP_DATA:
     case LMTP_CHUNK:
     case LMTP_RESOLVING:
+    case LMTP_SPOOLING:
     case LMTP_STORING:
         return;
     }
@@ -347,7 +349,7 @@ static void on_drained(void *owner)
 {
     struct lmtp_session *s = owner;
 
-    if (s->state != LMTP_RESOLVING && s->state != LMTP_STORING && s->state != LMTP_WAITING)
+    if (s->state != LMTP_RESOLVING && s->state != LMTP_SPOOLING && s->state != LMTP_STORING && s->state != LMTP_WAITING && !s->behind)
         conn_resume(s->conn);
 }
 
@@ -468,6 +470,7 @@ struct lmtp_service *lmtp_service_new(const struct lmtp_host *host)
     service->host = *host;
     service->space = spool_space_new(settings->lmtp_spool_dir, (uint64_t)settings->lmtp_spool_memory,
                                      (uint64_t)settings->lmtp_spool_size);
+    spool_space_beside(service->space, host->loop);
     service->over_quota_permanent = strcmp(settings->lmtp_over_quota, "permanent") == 0;
     service->disabled_permanent = strcmp(settings->lmtp_disabled, "permanent") == 0;
     service->refuse_list = strcmp(settings->lmtp_list_over_quota, "refuse") == 0;

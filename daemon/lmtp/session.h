@@ -38,6 +38,7 @@ enum lmtp_state {
     LMTP_DATA,      /* the octets of DATA are coming */
     LMTP_CHUNK,     /* those of a BDAT */
     LMTP_RESOLVING, /* recipients are being looked up; the input rests */
+    LMTP_SPOOLING,  /* the message is there, its last octets are on their way to the disk; the input rests */
     LMTP_STORING,   /* the message is being stored; the input rests */
 };
 
@@ -91,6 +92,7 @@ struct lmtp_session {
     bool chunk_last, chunk_void;/* LAST was said; its octets are thrown away */
     uint64_t chunk_left;
     struct spool *spool;        /* NULL again while LMTP_STORING */
+    bool behind;                /* the input rests until the spool's disk keeps up */
     struct known *known;        /* where duplicates are suppressed, else NULL */
     struct storing *storing;    /* message.c */
     struct data_decoder decoder;
@@ -119,7 +121,7 @@ void lmtp_say_unasked(struct lmtp_session *s, enum lmtp_reply_name name);
 void lmtp_end(struct lmtp_session *s, enum lmtp_end end);
 /* An answer came from the database: the state is `to` again, and the input goes on. */
 void lmtp_go_on(struct lmtp_session *s, enum lmtp_state to);
-/* A question is at the database: the input rests, and no time runs. */
+/* A question is at the database, or octets at the disk: the input rests, and no time runs. */
 void lmtp_rest(struct lmtp_session *s, enum lmtp_state state);
 /* "1f0c77aa90b1c2d3.2" */
 struct lmtp_transaction_id { char s[32]; };

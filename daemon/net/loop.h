@@ -1,7 +1,7 @@
 /*
  * loop.h - the event loop: libevent behind a few functions.
  *
- * One loop per process, one thread. Callbacks run one after the other; memory
+ * One loop per process, in one thread, which alone may call what is here. Callbacks run one after the other; memory
  * that an event may still refer to is freed at the end of the turn, by
  * loop_defer(). A loop is made after the last fork: its epoll descriptor would
  * be the child's too, and what one takes out of it is gone for the other.

@@ -112,10 +112,12 @@ static void answer_deliver(void *arg)
 static void check_message(struct spool *spool)
 {
     unsigned char digest[SPOOL_DIGEST], wanted[SPOOL_DIGEST];
-    size_t len = (size_t)spool_octets(spool), read;
-    char *message = malloc(len + 1);
+    size_t len = (size_t)spool_octets(spool);
+    struct span whole;
+    const char *message;
 
-    MUST(message != NULL && spool_read(spool, 0, message, len, &read) && read == len);
+    MUST(spool_fetch(spool, 0, len, &whole) == SPOOL_READY && whole.len == len);
+    message = whole.at;
     MUST(len > 13 && memcmp(message, "Return-Path: ", 13) == 0);
     for (size_t i = 0; i < len; i++) {
         MUST(message[i] != '\r' || (i + 1 < len && message[i + 1] == '\n'));
@@ -125,7 +127,6 @@ static void check_message(struct spool *spool)
     spool_digest(spool, digest);
     crypto_generichash(wanted, sizeof wanted, (const unsigned char *)message, len, NULL, 0);
     MUST(memcmp(digest, wanted, sizeof wanted) == 0);
-    free(message);
 }
 
 struct deliver_job *deliver_message(struct deliver *deliver, struct spool **spool, const struct delivery_recipient *recipients,
