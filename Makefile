@@ -75,7 +75,7 @@ ALL_CPPFLAGS = -I. -D_GNU_SOURCE -DPOSTERN_VERSION='"$(VERSION)"' -DPOSTERN_SYSC
 ALL_CFLAGS   = -std=c11 $(WARN) $(OPT) $(HARDEN) $(CFLAGS)
 ALL_LDFLAGS  = $(LDHARDEN) $(LDFLAGS)
 
-SQL      := $(sort $(wildcard sql/[0-9][0-9][0-9][0-9]_*.sql))
+SQL      := $(sort $(wildcard sql/schema/[0-9][0-9]_*.sql))
 LIB_SRC  := $(wildcard daemon/base/*.c daemon/net/*.c daemon/pop3/*.c daemon/lmtp/*.c storage/*.c auth/*.c)
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/storage/migrations.o
 POSTERND_OBJ   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard daemon/*.c))
