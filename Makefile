@@ -75,9 +75,9 @@ ALL_CPPFLAGS = -I. -D_GNU_SOURCE -DPOSTERN_VERSION='"$(VERSION)"' -DPOSTERN_SYSC
 ALL_CFLAGS   = -std=c11 $(WARN) $(OPT) $(HARDEN) $(CFLAGS)
 ALL_LDFLAGS  = $(LDHARDEN) $(LDFLAGS)
 
-SQL      := $(sort $(wildcard sql/schema/[0-9][0-9]_*.sql))
+SQL      := $(wildcard sql/schema/[0-9][0-9]_*.sql sql/upgrade/[0-9][0-9][0-9][0-9]_*.sql)
 LIB_SRC  := $(wildcard daemon/base/*.c daemon/net/*.c daemon/pop3/*.c daemon/lmtp/*.c storage/*.c auth/*.c)
-LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/storage/migrations.o
+LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/storage/schema_sql.o
 POSTERND_OBJ   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard daemon/*.c))
 ifdef WATCHED
 # Tools that do their work when a process ends.
@@ -104,13 +104,13 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CPPFLAGS) $(PKG_CFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-# The migrations are built in, so that posternctl and its schema cannot be of two versions.
-$(BUILD)/storage/migrations.c: sql/embed.sh $(SQL)
+# The schema is built in, so that posternctl and its schema cannot be of two versions.
+$(BUILD)/storage/schema_sql.c: sql/embed.sh $(SQL)
 	@mkdir -p $(@D)
-	sh sql/embed.sh $(SQL) >$@.tmp
+	sh sql/embed.sh sql >$@.tmp
 	mv $@.tmp $@
 
-$(BUILD)/storage/migrations.o: $(BUILD)/storage/migrations.c storage/schema.h
+$(BUILD)/storage/schema_sql.o: $(BUILD)/storage/schema_sql.c storage/schema.h
 	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libpostern.a

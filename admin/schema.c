@@ -1,6 +1,7 @@
 /*
- * schema.c - `schema init`, `upgrade` and `status`: the migrations that are
- * built in, each applied in one transaction with its row in the version table.
+ * schema.c - `schema init`, `upgrade` and `status`. The texts are built in: a new
+ * schema is made in one transaction, each upgrade has one of its own, and the row
+ * in the version table is part of it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,82 +20,104 @@
  */
 static const char upgrade_lock[] = "select pg_advisory_xact_lock(x'504F'::integer, 0)";
 
-static enum ctl_exit failed(struct ctl *c, const char *what, PGresult *res)
+/* One statement or a whole file, whatever it answers. What fails ends the transaction. */
+static bool run_text(struct ctl *c, const char *what, const char *sql)
 {
-    enum ctl_exit end = db_failed(c, what, res);
+    PGresult *res = PQexec(c->db, sql);
+    bool ok = PQresultStatus(res) == PGRES_COMMAND_OK || PQresultStatus(res) == PGRES_TUPLES_OK;
 
+    if (!ok)
+        db_failed(c, what, res);
     PQclear(res);
-    PQclear(PQexec(c->db, "rollback"));
-    return end;
+    if (!ok)
+        PQclear(PQexec(c->db, "rollback"));
+    return ok;
 }
 
-/* One migration, in its transaction. *done_r is false if somebody else has applied it meanwhile. */
-static enum ctl_exit apply(struct ctl *c, const struct migration *m, int64_t partitions, bool *done_r)
+/* In a transaction that nobody else is in at the same time: the version that is there, 0 if none, -1 after a message. */
+static int begin_alone(struct ctl *c, const char *what)
 {
-    char what[96], set[64];
-    struct args a = ARGS_NONE;
     PGresult *res;
     bool there;
     int found;
 
-    *done_r = false;
-    snprintf(what, sizeof what, "apply migration %s", m->name);
-    snprintf(set, sizeof set, "set local postern.partitions = %lld", (long long)partitions);
-    if (!db_do(c, what, "begin"))
-        return db_end(c);
-    res = PQexec(c->db, upgrade_lock);
-    if (PQresultStatus(res) != PGRES_TUPLES_OK)
-        return failed(c, what, res);
-    PQclear(res);
+    if (!run_text(c, what, "begin") || !run_text(c, what, upgrade_lock))
+        return -1;
     /* A question that fails would end the transaction: is there a table to ask? */
-    res = PQexec(c->db, "select to_regclass('postern.schema_version') is not null");
-    if (PQresultStatus(res) != PGRES_TUPLES_OK)
-        return failed(c, what, res);
+    res = db_ask(c, what, "select to_regclass('postern.schema_version') is not null", &ARGS_NONE);
+    if (res == NULL)
+        return -1;
     there = strcmp(PQgetvalue(res, 0, 0), "t") == 0;
     PQclear(res);
-    res = PQexec(c->db, there ? "select coalesce(max(version), 0) from postern.schema_version" : "select 0");
-    if (PQresultStatus(res) != PGRES_TUPLES_OK)
-        return failed(c, what, res);
+    res = db_ask(c, what, there ? "select coalesce(max(version), 0) from postern.schema_version" : "select 0", &ARGS_NONE);
+    if (res == NULL)
+        return -1;
     found = atoi(PQgetvalue(res, 0, 0));
     PQclear(res);
-    if (found >= m->version)
-        return db_do(c, what, "rollback") ? CTL_DONE : db_end(c);
-
-    res = PQexec(c->db, set);
-    if (PQresultStatus(res) != PGRES_COMMAND_OK)
-        return failed(c, what, res);
-    PQclear(res);
-    res = PQexec(c->db, m->sql);
-    if (PQresultStatus(res) != PGRES_COMMAND_OK && PQresultStatus(res) != PGRES_TUPLES_OK)
-        return failed(c, what, res);
-    PQclear(res);
-    args_int(&a, m->version);
-    args_text(&a, m->name);
-    res = PQexecParams(c->db, "insert into postern.schema_version (version, name) values ($1, $2)", a.n, NULL, a.values,
-                       a.lengths, a.formats, 0);
-    if (PQresultStatus(res) != PGRES_COMMAND_OK)
-        return failed(c, what, res);
-    PQclear(res);
-    *done_r = true;
-    return db_do(c, what, "commit") ? CTL_DONE : db_end(c);
+    return found;
 }
 
-static enum ctl_exit apply_from(struct ctl *c, int found, int64_t partitions)
+/* It has this version from now on, by what has the name. */
+static bool note_and_commit(struct ctl *c, const char *what, int version, const char *name)
 {
-    for (size_t i = 0; i < schema_migration_count; i++) {
-        const struct migration *m = &schema_migrations[i];
-        enum ctl_exit end;
-        bool done;
+    struct args a = ARGS_NONE;
 
-        if (m->version <= found)
-            continue;
-        end = apply(c, m, partitions, &done);
-        if (end != CTL_DONE)
-            return end;
-        if (done)
-            ctl_say(c, "applied %s", m->name);
-    }
+    args_int(&a, version);
+    args_text(&a, name);
+    PGresult *res = db_ask(c, what, "insert into postern.schema_version (version, name) values ($1, $2) returning version", &a);
+    if (res == NULL)
+        return false;
+    PQclear(res);
+    return db_do(c, what, "commit");
+}
+
+static enum ctl_exit there_already(int found)
+{
+    return ctl_error(CTL_FAILED, "there is a schema already, of version %d%s", found,
+                     found < schema_wanted() ? ": bring it forward with `posternctl schema upgrade`" : "");
+}
+
+static enum ctl_exit say_version(struct ctl *c)
+{
     ctl_say(c, "the schema has version %d", schema_wanted());
+    return CTL_DONE;
+}
+
+static enum ctl_exit make_schema(struct ctl *c, int64_t partitions)
+{
+    char what[96], set[64];
+    int found = begin_alone(c, "make the schema");
+
+    if (found < 0)
+        return db_end(c);
+    if (found > 0)
+        return there_already(found);
+    snprintf(set, sizeof set, "set local postern.partitions = %lld", (long long)partitions);
+    if (!run_text(c, "make the schema", set))
+        return db_end(c);
+    for (const struct schema_text *t = schema_files; t->sql != NULL; t++) {
+        snprintf(what, sizeof what, "make the schema, file %s", t->name);
+        if (!run_text(c, what, t->sql))
+            return db_end(c);
+    }
+    return note_and_commit(c, "make the schema", schema_wanted(), "schema") ? say_version(c) : db_end(c);
+}
+
+/* One upgrade, unless somebody else has applied it meanwhile. */
+static enum ctl_exit apply(struct ctl *c, const struct schema_text *t)
+{
+    char what[96];
+    int found;
+
+    snprintf(what, sizeof what, "apply upgrade %s", t->name);
+    found = begin_alone(c, what);
+    if (found < 0)
+        return db_end(c);
+    if (found >= t->version)
+        return db_do(c, what, "rollback") ? CTL_DONE : db_end(c);
+    if (!run_text(c, what, t->sql) || !note_and_commit(c, what, t->version, t->name))
+        return db_end(c);
+    ctl_say(c, "applied %s", t->name);
     return CTL_DONE;
 }
 
@@ -114,10 +137,7 @@ enum ctl_exit run_schema_init(struct ctl *c)
     found = db_schema_version(c);
     if (found < 0)
         return db_end(c);
-    if (found > 0)
-        return ctl_error(CTL_FAILED, "there is a schema already, of version %d%s", found,
-                         found < schema_wanted() ? ": bring it forward with `posternctl schema upgrade`" : "");
-    return apply_from(c, 0, (int64_t)partitions);
+    return found > 0 ? there_already(found) : make_schema(c, (int64_t)partitions);
 }
 
 enum ctl_exit run_schema_upgrade(struct ctl *c)
@@ -128,7 +148,16 @@ enum ctl_exit run_schema_upgrade(struct ctl *c)
         return db_end(c);
     if (found == 0 || found > schema_wanted())
         return ctl_error(CTL_WRONG_SCHEMA, "%s", schema_advice(found));
-    return apply_from(c, found, 0);
+    if (found < schema_first)
+        return ctl_error(CTL_WRONG_SCHEMA, "the schema of the database has version %d, from before the first release, and cannot be "
+                         "upgraded: make a new database with `posternctl schema init`", found);
+    for (const struct schema_text *t = schema_upgrades; t->sql != NULL; t++) {
+        enum ctl_exit end = t->version > found ? apply(c, t) : CTL_DONE;
+
+        if (end != CTL_DONE)
+            return end;
+    }
+    return say_version(c);
 }
 
 enum ctl_exit run_schema_status(struct ctl *c)

@@ -7,7 +7,7 @@
  * They are moved aside, some at a time, and stay there: what one of them asks
  * afterwards goes over that lane.
  *
- * A move is four statements (move_locks in sql/0002):
+ * A move is four statements (move_locks in sql/schema/03_maildrop.sql):
  *
  *     share on the old lane --> join on the lane aside --> leave on the old one --> own on the lane aside
  *

@@ -1,7 +1,7 @@
 /*
  * schema.c - does the database have the schema that this program needs?
  *
- * Never changes anything: posternctl applies migrations.
+ * Never changes anything: posternctl makes and upgrades it.
  */
 #include "storage/schema.h"
 
@@ -19,7 +19,7 @@
 
 int schema_wanted(void)
 {
-    return schema_migrations[schema_migration_count - 1].version;
+    return schema_version;
 }
 
 const char *schema_advice(int found)

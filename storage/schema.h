@@ -1,5 +1,5 @@
 /*
- * schema.h - which schema these programs need, and its migrations.
+ * schema.h - which schema these programs need, and its texts.
  */
 #ifndef POSTERN_STORAGE_SCHEMA_H
 #define POSTERN_STORAGE_SCHEMA_H
@@ -7,15 +7,21 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct migration {
-    int version;            /* 1, 2, 3 ...: the number of its file */
-    const char *name;       /* "0001_tables" */
-    const char *sql;        /* its text, ends in a NUL */
+struct schema_text {
+    int version;            /* the one that the schema has when this was applied */
+    const char *name;       /* "01_tables", "0013_what" */
+    const char *sql;        /* its text, ends in a NUL; NULL behind the last one */
 };
 
-/* All of sql/NNNN_*.sql, built in, in order; the last one's version is what the programs need. */
-extern const struct migration schema_migrations[];
-extern const size_t schema_migration_count;
+/*
+ * Built in (sql/embed.sh). All of sql/schema, in order, makes the schema of version
+ * schema_version in an empty database. sql/upgrade, in order and without a gap,
+ * leads there from schema_first and any version since.
+ */
+extern const struct schema_text schema_files[];
+extern const struct schema_text schema_upgrades[];
+extern const int schema_first, schema_version;
+/* The version that the programs need: schema_version. */
 int schema_wanted(void);
 
 /*

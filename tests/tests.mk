@@ -21,6 +21,11 @@ deps:
 debs:
 	@BUILD=$(BUILD) tests/unpack.py openbsd-inetd inetutils-inetd fail2ban
 
+# posternctl with the schema of another directory, $(OTHER)/schema and upgrade, as $(OTHER)/posternctl: for the test of upgrades.
+other: $(POSTERNCTL_OBJ) $(BUILD)/libpostern.a
+	sh sql/embed.sh $(OTHER) >$(OTHER)/schema_sql.c
+	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $(OTHER)/posternctl $(OTHER)/schema_sql.c $^ $(PKG_LIBS) $(LIBS)
+
 # ------------------------------------------------------------------- fuzzing
 
 # Each target is linked with what runs it: driver.c and the sanitizers of any
@@ -114,4 +119,4 @@ demo: deps
 	@$(MAKE) --no-print-directory all
 	@BUILD=$(BUILD) ONCE=$(ONCE) tests/demo
 
-.PHONY: deps debs fuzzers fuzz-short fuzz fuzz-coverage fuzz-afl check dialogue system service clients torture demo soak load
+.PHONY: deps debs other fuzzers fuzz-short fuzz fuzz-coverage fuzz-afl check dialogue system service clients torture demo soak load

@@ -30,14 +30,15 @@ begin
           left join postern.mailbox m on m.mailbox = k.mailbox
           left join pg_stat_activity a on a.pid = l.pid
          where l.locktype = 'advisory' and l.granted and l.objsubid = 1
-           and l.classid::bigint >> 16 = x'504F'::bigint
+           and l.classid::bigint >> 16 = postern.lock_key(0) >> 48
            and l.database = (select d.oid from pg_database d where d.datname = current_database())
          order by m.address, k.mailbox, l.pid;
 end
 $$;
 
--- A reply channel is `postern_reply_` and 16 hexadecimal digits that the asker
--- made by chance. Not granted: the two functions below call it.
+-- check_reply_channel: a reply channel is `postern_reply_` and 16 hexadecimal digits
+-- that the asker made by chance. Not granted.
+-- Errors: PN400.
 create function postern.check_reply_channel(p_channel text) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
@@ -49,6 +50,7 @@ end
 $$;
 
 -- ask_who: every worker answers on p_channel, which the caller listens on.
+-- Errors: PN400.
 create function postern.ask_who(p_channel text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -60,6 +62,7 @@ $$;
 
 -- answer: of one worker. To ask_who a JSON array of at most 7,000 octets; a
 -- worker that holds many maildrops sends many. To the others a word and a mailbox.
+-- Errors: PN400.
 create function postern.answer(p_channel text, p_answer text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -73,6 +76,7 @@ $$;
 
 -- ask_release: whoever holds this maildrop and is silent shall give it up, and
 -- answers on p_channel: `free`, or `busy`. p_session is for the holder's log.
+-- Errors: PN400.
 create function postern.ask_release(p_mailbox bigint, p_channel text, p_session text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -88,6 +92,7 @@ $$;
 
 -- order_release: the same, for an operator, and of whoever holds it. Only one
 -- that is just deleting finishes that.
+-- Errors: PN400.
 create function postern.order_release(p_mailbox bigint, p_channel text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -113,6 +118,7 @@ $$;
 -- is ended, and with it all maildrops that it holds: a worker keeps many
 -- sessions on one. Nothing is deleted by them. Returns how many locks went;
 -- null where nobody holds this one.
+-- Errors: PN409.
 create function postern.end_backend(p_mailbox bigint) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -150,15 +156,14 @@ begin
         execute format('grant pg_signal_backend to %I', current_user);
     end if;
 exception when insufficient_privilege then
-    raise warning 'grant pg_signal_backend to %, or `posternctl break --backend` cannot end connections', current_user;
+    raise warning 'grant pg_signal_backend to %, or `posternctl break --force` cannot end connections', current_user;
 end
 $$;
 
 revoke all on all functions in schema postern from public;
-grant execute on function postern.held_maildrops() to postern_admin;
-grant execute on function postern.ask_who(text) to postern_admin;
-grant execute on function postern.order_release(bigint, text) to postern_admin;
-grant execute on function postern.end_backend(bigint) to postern_admin;
-grant execute on function postern.answer(text, text) to postern_mail;
-grant execute on function postern.ask_release(bigint, text, text) to postern_mail;
-grant execute on function postern.is_operator(integer) to postern_mail;
+grant execute on function
+    postern.held_maildrops(), postern.ask_who(text), postern.order_release(bigint, text), postern.end_backend(bigint)
+    to postern_admin;
+grant execute on function
+    postern.answer(text, text), postern.ask_release(bigint, text, text), postern.is_operator(integer)
+    to postern_mail;

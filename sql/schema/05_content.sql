@@ -1,10 +1,12 @@
--- How messages get in: contents, their parts, then the messages of a mailbox.
+-- The stored form of mail: a content is cut into parts and counts who refers to
+-- it. Only what is in this file knows how. A message is a reference to a content,
+-- and is put into its mailbox by put_messages (07_messages) or deliver (08_delivery).
 --
 -- One transaction of the caller holds one delivery or one batch of an import:
 --
 --   begin
 --   put_contents   ids for contents whose octets and digest are known already
---   put_parts      their octets in parts of 8,000, in as many calls as it takes;
+--   put_parts      their octets in parts (part_octets), in as many calls as it takes;
 --   or put_octets
 --   put_messages   once for each mailbox
 --   commit
@@ -17,6 +19,30 @@
 --
 -- The digest is BLAKE2b-256 of the octets of the content, without the
 -- Delivered-To line that a message may put in front of it.
+
+-- part_octets: the octets of a part of a content; only its last one is shorter. A row of
+-- that size fills a page without being toasted (sql/README). Not granted.
+create function postern.part_octets() returns integer
+language sql immutable parallel safe
+return 8000;
+
+-- parts_of: octets, cut into parts that are counted from 0; none of no octets. One
+-- query, so that it becomes part of the statement that calls it. Not granted.
+create function postern.parts_of(p_data bytea) returns table (part integer, data bytea)
+language sql immutable parallel safe
+begin atomic
+    select i, substring(p_data from i * postern.part_octets() + 1 for postern.part_octets())
+      from generate_series(0, (length(p_data) - 1) / postern.part_octets()) i
+     where length(p_data) > 0;
+end;
+
+-- message_octets: what LIST says and RETR sends: the octets of the content, and those of
+-- the line `Delivered-To: ADDRESS` with its CRLF, where there is an address. Not granted.
+create function postern.message_octets(p_octets bigint, p_delivered_to text) returns bigint
+language sql immutable parallel safe
+return p_octets + coalesce(octet_length(p_delivered_to) + 16, 0);
+
+-- ---------------------------------------------------------------- writing
 
 -- made_here: do all of these contents come from this very transaction? So a
 -- caller can neither lengthen nor read what others have stored. (That is why
@@ -34,6 +60,7 @@ $$;
 
 -- put_contents: an id for each, in their order. p_refs says how many messages
 -- will refer to it; the caller keeps that promise in this transaction.
+-- Errors: PN400.
 create function postern.put_contents(p_octets bigint[], p_digests bytea[], p_refs integer[]) returns bigint[]
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -58,6 +85,7 @@ $$;
 
 -- put_parts: the octets, 8,000 in each part but the last of a content, parts
 -- counted from 0. A row of that size fills a page without being toasted.
+-- Errors: PN400.
 create function postern.put_parts(p_contents bigint[], p_parts integer[], p_data bytea[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -72,8 +100,8 @@ begin
         raise exception 'put_parts: a content that this transaction did not make' using errcode = 'PN400';
     end if;
     select max(length(n.data)) into v_longest from unnest(p_data) as n(data);
-    if v_longest > 8000 then
-        raise exception 'put_parts: a part of % octets, 8000 is the most', v_longest using errcode = 'PN400';
+    if v_longest > postern.part_octets() then
+        raise exception 'put_parts: a part of % octets, % is the most', v_longest, postern.part_octets() using errcode = 'PN400';
     end if;
     if 0 > any (p_parts) then
         raise exception 'put_parts: a part below 0' using errcode = 'PN400';
@@ -85,6 +113,7 @@ $$;
 
 -- put_octets: as put_parts, a run of octets of one content, from part p_first on:
 -- whole parts, but for the last ones of the content. It copies them less often.
+-- Errors: PN400.
 create function postern.put_octets(p_content bigint, p_first integer, p_data bytea) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -96,130 +125,130 @@ begin
         raise exception 'put_octets: a part below 0' using errcode = 'PN400';
     end if;
     insert into postern.content_part (content, part, data)
-        select p_content, p_first + i, substring(p_data from i * 8000 + 1 for 8000)
-          from generate_series(0, (length(p_data) - 1) / 8000) i
-         where length(p_data) > 0;
+        select p_content, p_first + p.part, p.data from postern.parts_of(p_data) p;
 end
 $$;
 
--- check_quotas: is there room for that many octets more in the domain and its
--- tenant? Their rows are locked only where a quota is set: then the deliveries
--- to it come one after the other, and the sum is exact. Not granted; called
--- behind the lock on the mailbox, as everywhere (sql/README: order of locks).
-create function postern.check_quotas(p_domain bigint, p_octets bigint) returns void
-language plpgsql set search_path = pg_catalog, pg_temp
+-- keep_content: the content of a delivery, for this many messages. p_data is all
+-- of it, or null where p_content was made before. Returns its number. Not granted.
+create function postern.keep_content(p_content bigint, p_refs bigint, p_octets bigint, p_digest bytea, p_data bytea)
+returns bigint
+language plpgsql
 as $$
 declare
-    v_tenant bigint;
-    v_name text;
-    v_quota bigint;
-    v_used bigint;
+    v_content bigint := p_content;
 begin
-    select d.tenant into v_tenant from postern.domain d where d.domain = p_domain;
-    select d.name, d.quota into v_name, v_quota
-      from postern.domain d where d.domain = p_domain and d.quota is not null for no key update;
-    if found then
-        select coalesce(sum(u.octets), 0) into v_used from postern.usage u where u.domain = p_domain;
-        if v_used + p_octets > v_quota then
-            raise exception 'the quota of domain % is % octets, % are used, % more do not fit: % are missing',
-                v_name, v_quota, v_used, p_octets, v_used + p_octets - v_quota using errcode = 'PN507';
-        end if;
+    if p_content is null then
+        v_content := nextval('postern.content_content_seq');
+        insert into postern.content (content, refs, octets, digest) values (v_content, p_refs, p_octets, p_digest);
+        insert into postern.content_part (content, part, data)
+            select v_content, p.part, p.data from postern.parts_of(p_data) p;
+    elsif p_refs > 1 then
+        update postern.content c set refs = p_refs where c.content = p_content;
     end if;
-    select t.name, t.quota into v_name, v_quota
-      from postern.tenant t where t.tenant = v_tenant and t.quota is not null for no key update;
-    if found then
-        select coalesce(sum(u.octets), 0) into v_used
-          from postern.domain d join postern.usage u using (domain) where d.tenant = v_tenant;
-        if v_used + p_octets > v_quota then
-            raise exception 'the quota of tenant % is % octets, % are used, % more do not fit: % are missing',
-                v_name, v_quota, v_used, p_octets, v_used + p_octets - v_quota using errcode = 'PN507';
-        end if;
-    end if;
+    return v_content;
 end
 $$;
 
--- put_messages: one message for each of these contents, in their order. Returns
--- the uid of the first one; the others follow without a gap.
+-- ---------------------------------------------------------------- reading
+
+-- fetch_parts: pieces p_first .. p_first + p_parts - 1 of these messages of the
+-- mailbox, p_uids rising, in that order and in the order of pieces. A message
+-- without any octets gives one row with data null; one that is gone gives no row.
 --
--- p_received_at, p_delivered_to and p_uidls run beside p_contents; each may be
--- null as a whole, or in an element: now, no Delivered-To line, no own UIDL.
--- An own UIDL is refused if the mailbox has it already, or if it looks like one
--- that the mailbox makes itself (uidvalidity.uid).
-create function postern.put_messages(p_mailbox bigint, p_contents bigint[], p_received_at timestamptz[],
-    p_delivered_to text[], p_uidls text[]) returns bigint
-language plpgsql security definer set search_path = pg_catalog, pg_temp
+-- One statement for all of them, half the cost of one or two for each. Two
+-- things make its plan the right one for any arguments: it is kept (to plan
+-- costs four times what running it does), and the first and the last uid bound
+-- what is read of the mailbox, which an array does not do for the planner. A
+-- lateral join can only be a nested loop, so both orders come from the indexes.
+create function postern.fetch_parts(p_mailbox bigint, p_uids bigint[], p_first integer, p_parts integer)
+returns table (uid bigint, part integer, delivered_to text, data bytea)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+begin
+    return query
+        select m.uid, coalesce(p.part, p_first), m.delivered_to, p.data
+          from (select m.uid, m.content, m.delivered_to
+                  from postern.message m
+                 where m.mailbox = p_mailbox and m.uid between p_uids[1] and p_uids[cardinality(p_uids)]
+                   and m.uid = any (p_uids)
+                 order by m.uid) m
+          left join lateral (select p.part, p.data
+                  from postern.content_part p
+                 where p.content = m.content and p.part between p_first and p_first + p_parts - 1
+                 order by p.part) p on true;
+end
+$$;
+
+-- fetch_headers: the same columns for TOP n 0: one row for each message, whose
+-- data ends with the blank line behind the header; or the first piece where that
+-- has none. Half the cost of first pieces of 8,000 octets.
+create function postern.fetch_headers(p_mailbox bigint, p_uids bigint[])
+returns table (uid bigint, part integer, delivered_to text, data bytea)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+    c_end constant bytea := '\x0d0a0d0a';
+begin
+    return query
+        select m.uid, 0, m.delivered_to, case when p.at > 0 then substr(p.data, 1, p.at + 3) else p.data end
+          from (select m.uid, m.content, m.delivered_to
+                  from postern.message m
+                 where m.mailbox = p_mailbox and m.uid between p_uids[1] and p_uids[cardinality(p_uids)]
+                   and m.uid = any (p_uids)
+                 order by m.uid) m
+          left join lateral (select p.data, position(c_end in p.data) as at
+                  from postern.content_part p
+                 where p.content = m.content and p.part = 0) p on true;
+end
+$$;
+
+-- --------------------------------------------------------------- dropping
+
+-- forget_contents: drop one reference for each element; what nobody refers to
+-- any more goes, with its pieces. Where ours is the only reference, nobody else
+-- comes to that row; shared ones are locked in order of content, so that two of
+-- these cannot deadlock. Not granted: other functions call it.
+create function postern.forget_contents(p_contents bigint[]) returns void
+language plpgsql
 as $$
 declare
-    v_n constant bigint := coalesce(cardinality(p_contents), 0);
-    v_octets bigint[];
-    v_sum bigint;
-    v_first bigint;
-    v_domain bigint;
-    v_address text;
-    v_used bigint;
-    v_quota bigint;
-    v_uidvalidity bigint;
-    v_bad text;
+    v_dead bigint[];
+    v_shared bigint[];
 begin
-    if v_n = 0 or coalesce(cardinality(p_received_at), v_n) <> v_n
-       or coalesce(cardinality(p_delivered_to), v_n) <> v_n or coalesce(cardinality(p_uidls), v_n) <> v_n then
-        raise exception 'put_messages: no contents, or arrays that differ in number' using errcode = 'PN400';
+    with gone as (
+        delete from postern.content c where c.content = any (p_contents) and c.refs = 1 returning c.content
+    )
+    select array_agg(gone.content) into v_dead from gone;
+    if v_dead is not null then
+        delete from postern.content_part p where p.content = any (v_dead);
+    end if;
+    if cardinality(v_dead) = cardinality(p_contents) then
+        return;
     end if;
 
-    if array_to_string(p_delivered_to, '') collate "C" ~ '[\r\n]' then
-        raise exception 'put_messages: a line end in a Delivered-To line' using errcode = 'PN400';
+    with gone as (
+        select c.content as content, count(*) as n from unnest(p_contents) as c(content) group by c.content
+    ), held as (
+        select c.content, c.refs from postern.content c
+         where c.content = any (p_contents) order by c.content for update
+    )
+    select array_agg(held.content) filter (where held.refs <= gone.n),
+           array_agg(held.content) filter (where held.refs > gone.n)
+      into v_dead, v_shared
+      from held join gone using (content);
+    if v_shared is not null then
+        update postern.content c set refs = c.refs - g.n
+          from (select s.content, count(*)::integer as n
+                  from unnest(p_contents) as s(content) where s.content = any (v_shared) group by s.content) g
+         where c.content = g.content;
     end if;
-
-    -- What LIST will say: "Delivered-To: " and CRLF are 16 octets.
-    select array_agg(c.octets + coalesce(octet_length(n.delivered_to) + 16, 0) order by n.i),
-           sum(c.octets + coalesce(octet_length(n.delivered_to) + 16, 0))
-      into v_octets, v_sum
-      from unnest(p_contents, p_delivered_to) with ordinality as n(content, delivered_to, i)
-      join postern.content c on c.content = n.content and c.xmin = pg_current_xact_id()::xid;
-    if cardinality(v_octets) is distinct from v_n then
-        raise exception 'put_messages: a content that this transaction did not make' using errcode = 'PN400';
+    if v_dead is not null then
+        delete from postern.content_part p where p.content = any (v_dead);
+        delete from postern.content c where c.content = any (v_dead);
     end if;
-
-    -- From here to the commit this mailbox is ours, so uids commit in order.
-    select m.domain into v_domain from postern.mailbox m where m.mailbox = p_mailbox for no key update;
-    if found then
-        perform postern.check_quotas(v_domain, v_sum);
-    end if;
-    update postern.mailbox m
-       set next_uid = m.next_uid + v_n, messages = m.messages + v_n, octets = m.octets + v_sum
-     where m.mailbox = p_mailbox
-     returning m.next_uid - v_n, m.domain, m.address, m.octets - v_sum, m.quota, m.uidvalidity
-      into v_first, v_domain, v_address, v_used, v_quota, v_uidvalidity;
-    if not found then
-        raise exception 'mailbox % does not exist any more', p_mailbox using errcode = 'PN404';
-    end if;
-    if v_used + v_sum > v_quota then
-        raise exception 'the quota of mailbox % is % octets, % are used, % more do not fit: % are missing',
-            v_address, v_quota, v_used, v_sum, v_used + v_sum - v_quota using errcode = 'PN507';
-    end if;
-    if p_uidls is not null then
-        select min(n.uidl collate "C") into v_bad from unnest(p_uidls) as n(uidl) where n.uidl collate "C" !~ '^[!-~]{1,70}$';
-        if v_bad is not null then
-            raise exception 'UIDL "%" is not 1 to 70 octets of printable ASCII without a space', v_bad using errcode = 'PN400';
-        end if;
-        select min(n.uidl collate "C") into v_bad from unnest(p_uidls) as n(uidl)
-         where starts_with(n.uidl, lpad(to_hex(v_uidvalidity), 12, '0') || '.')
-            or exists (select from postern.message m where m.mailbox = p_mailbox and m.uidl = n.uidl);
-        if v_bad is null then
-            select min(g.uidl collate "C") into v_bad
-              from (select n.uidl from unnest(p_uidls) as n(uidl) group by n.uidl having count(*) > 1) g;
-        end if;
-        if v_bad is not null then
-            raise exception 'UIDL "%" is taken in mailbox %', v_bad, v_address using errcode = 'PN409';
-        end if;
-    end if;
-
-    insert into postern.message (mailbox, uid, content, octets, received_at, delivered_to, uidl)
-        select p_mailbox, v_first + n.i - 1, n.content, n.octets, coalesce(n.received_at, now()), n.delivered_to, n.uidl
-          from unnest(p_contents, v_octets, p_received_at, p_delivered_to, p_uidls)
-               with ordinality as n(content, octets, received_at, delivered_to, uidl, i);
-    perform postern.add_usage(v_domain, v_n, v_sum);
-    return v_first;
 end
 $$;
 
@@ -227,4 +256,5 @@ revoke all on all functions in schema postern from public;
 grant execute on function postern.put_contents(bigint[], bytea[], integer[]) to postern_lmtp, postern_admin;
 grant execute on function postern.put_parts(bigint[], integer[], bytea[]) to postern_admin;
 grant execute on function postern.put_octets(bigint, integer, bytea) to postern_lmtp;
-grant execute on function postern.put_messages(bigint, bigint[], timestamptz[], text[], text[]) to postern_lmtp, postern_admin;
+grant execute on function postern.fetch_parts(bigint, bigint[], integer, integer) to postern_mail, postern_admin;
+grant execute on function postern.fetch_headers(bigint, bigint[]) to postern_mail;

@@ -1,17 +1,17 @@
--- What the operator's tool asks: tenants, domains, mailboxes, aliases, passwords,
--- messages, and `posternctl check`. postern_admin holds execute rights on these
--- functions and no right on any table.
+-- Tenants, domains, mailboxes and aliases, as `posternctl` makes, lists, changes
+-- and removes them; a mailbox is removed by remove_mailbox (17_space), as that
+-- removes its mail.
 --
 -- Names and addresses come in canonical form (lower case, domains as A-labels);
--- posternctl makes it, and what is not in it is refused (check_name). Errors have a text for people and one of these codes:
--- PN400 bad value, PN404 not found, PN409 exists already, PN423 in use,
--- PN507 over quota.
+-- posternctl makes it, and what is not in it is refused (check_name).
 --
 -- In set_... functions null leaves a value as it is, and a quota of -1 takes
 -- the limit away.
 
 -- ------------------------------------------------------------ looking names up
 
+-- find_tenant: the number of the tenant with this name. Not granted.
+-- Errors: PN404.
 create function postern.find_tenant(p_name text) returns bigint
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
@@ -26,6 +26,8 @@ begin
 end
 $$;
 
+-- find_domain: the number of the domain with this name. Not granted.
+-- Errors: PN404.
 create function postern.find_domain(p_name text) returns bigint
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
@@ -40,7 +42,9 @@ begin
 end
 $$;
 
--- A domain that may have addresses of its own: one that is not another's alias.
+-- find_home: the domain of an address, which has to be one that may have addresses of its
+-- own: one that is not another's alias. Not granted.
+-- Errors: PN400, PN404.
 create function postern.find_home(p_address text) returns bigint
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
@@ -57,6 +61,8 @@ begin
 end
 $$;
 
+-- find_mailbox: the number of the mailbox with this address.
+-- Errors: PN404.
 create function postern.find_mailbox(p_address text) returns bigint
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -71,21 +77,10 @@ begin
 end
 $$;
 
--- check_name: a name that is to be given to something. Not granted.
-create function postern.check_name(p_kind text, p_name text) returns void
-language plpgsql immutable set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_fault constant text := postern.name_fault(p_kind, p_name);
-begin
-    if v_fault is not null then
-        raise exception '% "%" cannot be: %', p_kind, p_name, v_fault using errcode = 'PN400';
-    end if;
-end
-$$;
-
 -- ------------------------------------------------------------------- tenants
 
+-- add_tenant: a new tenant; a p_quota of null or -1 is no limit.
+-- Errors: PN400, PN409.
 create function postern.add_tenant(p_name text, p_quota bigint) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -100,6 +95,8 @@ begin
 end
 $$;
 
+-- list_tenants: one tenant, or all where p_name is null, with what its domains hold.
+-- Errors: PN404.
 create function postern.list_tenants(p_name text)
 returns table (name text, enabled boolean, quota bigint, domains bigint, mailboxes bigint, messages bigint, octets bigint,
                created_at timestamptz)
@@ -123,6 +120,8 @@ begin
 end
 $$;
 
+-- set_tenant: another name, on or off, another quota.
+-- Errors: PN400, PN404, PN409.
 create function postern.set_tenant(p_name text, p_new_name text, p_enabled boolean, p_quota bigint) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -139,6 +138,8 @@ exception when unique_violation then
 end
 $$;
 
+-- remove_tenant: one that has no domains.
+-- Errors: PN404, PN423.
 create function postern.remove_tenant(p_name text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -151,6 +152,9 @@ $$;
 
 -- ------------------------------------------------------------------- domains
 
+-- add_domain: a domain of its own, or another name of p_alias_of, and then its tenant is
+-- that of p_alias_of unless p_tenant says otherwise.
+-- Errors: PN400, PN404, PN409.
 create function postern.add_domain(p_name text, p_tenant text, p_alias_of text, p_quota bigint) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -176,8 +180,11 @@ begin
 end
 $$;
 
+-- list_domains: one domain, or those of a tenant, or all where both are null; with what
+-- their mailboxes hold.
+-- Errors: PN404.
 create function postern.list_domains(p_tenant text, p_name text)
-returns table (name text, tenant text, alias_of text, enabled boolean, quota bigint, mailboxes bigint, messages bigint,
+returns table (name text, tenant text, alias_of text, enabled boolean, quota bigint, stores text, mailboxes bigint, messages bigint,
                octets bigint, created_at timestamptz)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -190,7 +197,7 @@ begin
         perform postern.find_domain(p_name);
     end if;
     return query
-        select d.name, t.name, h.name, d.enabled, d.quota,
+        select d.name, t.name, h.name, d.enabled, d.quota, nullif(array_to_string(d.stores, ' '), ''),
                (select count(*) from postern.mailbox m where m.domain = d.domain),
                coalesce(s.messages, 0), coalesce(s.octets, 0), d.created_at
           from postern.domain d
@@ -203,7 +210,9 @@ begin
 end
 $$;
 
--- Another name for a domain is another domain part of all of its addresses.
+-- set_domain: another name, tenant, quota, on or off. Another name for a domain is
+-- another domain part of all of its addresses.
+-- Errors: PN400, PN404, PN409.
 create function postern.set_domain(p_name text, p_new_name text, p_tenant text, p_enabled boolean, p_quota bigint) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -227,6 +236,8 @@ exception when unique_violation then
 end
 $$;
 
+-- remove_domain: one that has no mailboxes, with its aliases.
+-- Errors: PN404, PN423.
 create function postern.remove_domain(p_name text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -242,6 +253,8 @@ $$;
 
 -- ----------------------------------------------------------------- mailboxes
 
+-- add_mailbox: a new mailbox, in a domain that is there; no secret, no mail.
+-- Errors: PN400, PN404, PN409.
 create function postern.add_mailbox(p_address text, p_quota bigint) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -258,6 +271,8 @@ begin
 end
 $$;
 
+-- list_mailboxes: those of a domain, or all where p_domain is null.
+-- Errors: PN404.
 create function postern.list_mailboxes(p_domain text)
 returns table (address text, enabled boolean, quota bigint, messages bigint, octets bigint, created_at timestamptz)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
@@ -272,6 +287,9 @@ begin
 end
 $$;
 
+-- show_mailbox: one mailbox and what there is of it. active is whether it, its domain and
+-- its tenant are all enabled.
+-- Errors: PN404.
 create function postern.show_mailbox(p_address text)
 returns table (address text, domain text, tenant text, enabled boolean, active boolean, quota bigint, messages bigint, octets bigint,
                credentials text, aliases bigint, uidvalidity text, next_uid bigint, expunges bigint, created_at timestamptz)
@@ -291,7 +309,9 @@ begin
 end
 $$;
 
--- A mailbox stays in its domain, whose sums it is part of.
+-- set_mailbox: another address, on or off, another quota. A mailbox stays in its domain,
+-- whose sums it is part of.
+-- Errors: PN400, PN404, PN409.
 create function postern.set_mailbox(p_address text, p_new_address text, p_enabled boolean, p_quota bigint) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -315,36 +335,8 @@ exception when unique_violation then
 end
 $$;
 
--- Unless forced, not while a session holds it: the lock of the maildrop is taken
--- for this transaction, so that none can begin meanwhile either.
-create function postern.remove_mailbox(p_address text, p_force boolean) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_mailbox constant bigint := postern.find_mailbox(p_address);
-    v_domain bigint;
-begin
-    if not p_force and not pg_try_advisory_xact_lock(postern.lock_key(v_mailbox)) then
-        raise exception 'a session holds the maildrop of %', p_address using errcode = 'PN423';
-    end if;
-    select m.domain into v_domain from postern.mailbox m where m.mailbox = v_mailbox for update;
-    perform postern.remove_messages(v_mailbox, array(select g.uid from postern.message g where g.mailbox = v_mailbox));
-    delete from postern.mailbox m where m.mailbox = v_mailbox;
-end
-$$;
-
--- p_secret is a password hash; only postern_auth can read it again.
-create function postern.set_password(p_address text, p_secret text) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-    insert into postern.credential as c (mailbox, kind, label, secret)
-        values (postern.find_mailbox(p_address), 'password', '', p_secret)
-        on conflict (mailbox, kind, label) do update set secret = excluded.secret, changed_at = now();
-end
-$$;
-
 -- holdings: what goes with a tenant, a domain or a mailbox that is removed.
+-- Errors: PN404.
 create function postern.holdings(p_kind text, p_name text)
 returns table (domains bigint, mailboxes bigint, messages bigint, octets bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
@@ -370,7 +362,9 @@ $$;
 
 -- ------------------------------------------------------------------- aliases
 
--- Not granted. The targets are mailboxes, so an alias cannot loop.
+-- put_alias: an alias means these mailboxes, too. The targets are mailboxes, so an alias
+-- cannot loop. Not granted.
+-- Errors: PN400, PN404, PN409.
 create function postern.put_alias(p_address text, p_mailboxes text[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -393,6 +387,8 @@ begin
 end
 $$;
 
+-- add_alias: an alias, or more mailboxes that one means.
+-- Errors: PN400, PN404, PN409.
 create function postern.add_alias(p_address text, p_mailboxes text[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -401,6 +397,8 @@ begin
 end
 $$;
 
+-- list_aliases: a row for each target: of one alias, of a domain's, or of all.
+-- Errors: PN404.
 create function postern.list_aliases(p_domain text, p_address text)
 returns table (address text, mailbox text, enabled boolean, created_at timestamptz)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
@@ -418,7 +416,9 @@ begin
 end
 $$;
 
--- Other targets in place of those that it has (p_mailboxes), and on or off.
+-- set_alias: other targets in place of those that it has, where p_mailboxes is not null;
+-- on or off.
+-- Errors: PN400, PN404, PN409.
 create function postern.set_alias(p_address text, p_mailboxes text[], p_enabled boolean) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -437,7 +437,8 @@ begin
 end
 $$;
 
--- These targets, or all of them where p_mailboxes is null.
+-- remove_alias: these targets, or all of them where p_mailboxes is null.
+-- Errors: PN404.
 create function postern.remove_alias(p_address text, p_mailboxes text[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -460,356 +461,13 @@ begin
 end
 $$;
 
--- ------------------------------------------------------------------ messages
-
--- The messages of a mailbox after p_after, at most p_limit of them, with the
--- UIDL that a client sees. fetch_parts() gives their octets.
-create function postern.list_messages(p_mailbox bigint, p_after bigint, p_limit bigint)
-returns table (uid bigint, uidl text, octets bigint, received_at timestamptz, delivered_to text)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-begin
-    return query
-        select g.uid, coalesce(g.uidl, lpad(to_hex(m.uidvalidity), 12, '0') || '.' || g.uid), g.octets, g.received_at, g.delivered_to
-          from postern.message g join postern.mailbox m on m.mailbox = g.mailbox
-         where g.mailbox = p_mailbox and g.uid > p_after
-         order by g.uid limit p_limit;
-end
-$$;
-
-create function postern.show_message(p_address text, p_uid bigint)
-returns table (address text, number bigint, uid bigint, uidl text, octets bigint, received_at timestamptz, delivered_to text,
-               content bigint, content_octets bigint, content_refs integer, parts bigint, digest text)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-begin
-    return query
-        select m.address, (select count(*) from postern.message n where n.mailbox = m.mailbox and n.uid <= g.uid),
-               g.uid, coalesce(g.uidl, lpad(to_hex(m.uidvalidity), 12, '0') || '.' || g.uid), g.octets, g.received_at,
-               g.delivered_to, g.content, c.octets, c.refs,
-               (select count(*) from postern.content_part p where p.content = g.content), encode(c.digest, 'hex')
-          from postern.mailbox m
-          join postern.message g on g.mailbox = m.mailbox
-          left join postern.content c on c.content = g.content
-         where m.mailbox = postern.find_mailbox(p_address) and g.uid = p_uid;
-    if not found then
-        raise exception 'mailbox % has no message with uid %', p_address, p_uid using errcode = 'PN404';
-    end if;
-end
-$$;
-
--- All of these messages go, or none; p_uids null is all that there are.
-create function postern.remove_mail(p_address text, p_uids bigint[]) returns bigint
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_mailbox constant bigint := postern.find_mailbox(p_address);
-    v_missing bigint;
-begin
-    perform from postern.mailbox m where m.mailbox = v_mailbox for no key update;
-    select min(u.uid) into v_missing from unnest(p_uids) as u(uid)
-     where not exists (select from postern.message g where g.mailbox = v_mailbox and g.uid = u.uid);
-    if v_missing is not null then
-        raise exception 'mailbox % has no message with uid %', p_address, v_missing using errcode = 'PN404';
-    end if;
-    return r.removed from postern.remove_messages(v_mailbox,
-        coalesce(p_uids, array(select g.uid from postern.message g where g.mailbox = v_mailbox))) r;
-end
-$$;
-
--- The mailbox to import into, and the right to: one import at a time, held by the
--- connection. The last batch of an import that was killed may still be on its
--- way into the database; whoever resumes waits until that connection has ended,
--- and only then compares.
-create function postern.begin_import(p_address text) returns bigint
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_mailbox constant bigint := postern.find_mailbox(p_address);
-    v_key constant bigint := (x'5049'::bigint << 48) | v_mailbox;
-begin
-    if not pg_try_advisory_lock(v_key) then
-        raise notice 'waiting for another import into %', p_address;
-        perform pg_advisory_lock(v_key);
-    end if;
-    return v_mailbox;
-end
-$$;
-
--- What imports have stored in a mailbox, in pieces of 32 octets: a digest for each
--- message, a row for each batch. A message that its client deleted leaves
--- nothing that lasts, and an import that is resumed must not bring it back.
-create table postern.imported (
-    mailbox     bigint      not null references postern.mailbox on delete cascade,
-    digests     bytea       not null
-);
-create index imported_mailbox on postern.imported (mailbox);
--- Digests cannot be compressed; and this way a piece of them is read alone.
-alter table postern.imported alter column digests set storage external;
-comment on table postern.imported is 'digests of all that imports stored in a mailbox, for --resume; 32 octets a message, kept as long as the mailbox';
-
--- note_imported: in the transaction that stores these messages.
-create function postern.note_imported(p_mailbox bigint, p_digests bytea) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if coalesce(octet_length(p_digests), 0) = 0 or octet_length(p_digests) % 32 <> 0 then
-        raise exception 'note_imported: digests have 32 octets each' using errcode = 'PN400';
-    end if;
-    insert into postern.imported (mailbox, digests) values (p_mailbox, p_digests);
-end
-$$;
-
--- What need not be stored again: digests in rising order, how many messages with
--- it the mailbox has, and how many more of them were imported and are gone.
-create function postern.list_digests(p_mailbox bigint)
-returns table (digest bytea, copies bigint, gone bigint)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-begin
-    return query
-        with here as (
-            select c.digest, count(*) as n from postern.message g join postern.content c on c.content = g.content
-             where g.mailbox = p_mailbox group by c.digest
-        ), noted as (
-            select substr(i.digests, 32 * k + 1, 32) as digest, count(*) as n
-              from postern.imported i, generate_series(0, octet_length(i.digests) / 32 - 1) k
-             where i.mailbox = p_mailbox group by 1
-        )
-        select coalesce(here.digest, noted.digest), coalesce(here.n, 0), greatest(coalesce(noted.n, 0) - coalesce(here.n, 0), 0)
-          from here full join noted on noted.digest = here.digest order by 1;
-end
-$$;
-
--- --------------------------------------------------------------------- check
-
--- owners: who would miss this content, in words. Not granted.
-create function postern.owners(p_content bigint) returns text
-language plpgsql stable set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return coalesce((select string_agg(m.address || ' uid ' || g.uid, ', ' order by m.address, g.uid)
-                       from postern.message g join postern.mailbox m on m.mailbox = g.mailbox
-                      where g.content = p_content), 'nobody');
-end
-$$;
-
--- find_problems: what does not add up, without reading the mail itself.
---
--- Each kind is one statement and so sees one moment: counts and sums are kept
--- by the transactions that change what they count, so whatever differs within
--- one snapshot is wrong, however many deliveries and sessions are running.
--- `mendable` ones can be given to mend() with their kind and id.
-create function postern.find_problems()
-returns table (kind text, id bigint, mendable boolean, problem text)
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-begin
-    return query
-        select 'message octets', g.mailbox, true,
-               format('mailbox %s: %s message(s), first of them uid %s, do not have the octets of their content',
-                      min(m.address), count(*), min(g.uid))
-          from postern.message g join postern.content c on c.content = g.content join postern.mailbox m on m.mailbox = g.mailbox
-         where g.octets <> c.octets + coalesce(octet_length(g.delivered_to) + 16, 0)
-         group by g.mailbox order by g.mailbox;
-    return query
-        select 'mailbox', m.mailbox, true,
-               format('mailbox %s: counts %s messages, %s octets, next uid %s; there are %s messages, %s octets, last uid %s',
-                      m.address, m.messages, m.octets, m.next_uid, coalesce(s.n, 0), coalesce(s.octets, 0), coalesce(s.last, 0))
-          from postern.mailbox m
-          left join (select g.mailbox, count(*) as n, sum(g.octets) as octets, max(g.uid) as last
-                       from postern.message g group by g.mailbox) s on s.mailbox = m.mailbox
-         where m.messages <> coalesce(s.n, 0) or m.octets <> coalesce(s.octets, 0) or m.next_uid <= coalesce(s.last, 0)
-         order by m.mailbox;
-    return query
-        select 'usage', d.domain, true,
-               format('domain %s: usage counts %s messages, %s octets; its mailboxes count %s messages, %s octets',
-                      d.name, coalesce(u.n, 0), coalesce(u.octets, 0), coalesce(s.n, 0), coalesce(s.octets, 0))
-          from postern.domain d
-          left join (select x.domain, sum(x.messages) as n, sum(x.octets) as octets
-                       from postern.usage x group by x.domain) u on u.domain = d.domain
-          left join (select m.domain, sum(m.messages) as n, sum(m.octets) as octets
-                       from postern.mailbox m group by m.domain) s on s.domain = d.domain
-         where coalesce(u.n, 0) <> coalesce(s.n, 0) or coalesce(u.octets, 0) <> coalesce(s.octets, 0)
-         order by d.domain;
-    return query
-        select case when g.n is null then 'orphan content' else 'refs' end, c.content, true,
-               case when g.n is null then format('content %s: %s octets that no message refers to', c.content, c.octets)
-                    else format('content %s: counts %s references, there are %s', c.content, c.refs, g.n) end
-          from postern.content c
-          left join (select m.content, count(*) as n from postern.message m group by m.content) g on g.content = c.content
-         where c.refs is distinct from g.n
-         order by c.content;
-    return query
-        select 'orphan parts', p.content, true, format('content %s: %s part(s) without a content', p.content, count(*))
-          from postern.content_part p
-         where not exists (select from postern.content c where c.content = p.content)
-           and not exists (select from postern.message g where g.content = p.content)
-         group by p.content order by p.content;
-    return query
-        select 'missing content', g.content, false,
-               format('content %s: is gone, and with it the message of %s', g.content, postern.owners(g.content))
-          from (select distinct g.content from postern.message g
-                 where not exists (select from postern.content c where c.content = g.content)) g
-         order by g.content;
-    return query
-        select 'uidl', m.mailbox, false,
-               format('mailbox %s: the own UIDL "%s" of uid %s is one that the mailbox gives by itself', m.address, g.uidl, g.uid)
-          from postern.message g join postern.mailbox m on m.mailbox = g.mailbox
-         where starts_with(g.uidl, lpad(to_hex(m.uidvalidity), 12, '0') || '.')
-         order by m.mailbox, g.uid;
-    return query select 'partitions', 0::bigint, false, p.problem from postern.partition_problems() p(problem);
-end
-$$;
-
--- partition_problems: content and content_part are both plain, or both hashed
--- over the same number of partitions, and no part is ever toasted. Not granted.
-create function postern.partition_problems() returns setof text
-language plpgsql stable set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return query
-        with kid as (
-            select i.inhparent, substring(pg_get_expr(c.relpartbound, c.oid) collate "C" from 'modulus ([0-9]+)')::integer as modulus
-              from pg_inherits i join pg_class c on c.oid = i.inhrelid
-             where i.inhparent in ('postern.content'::regclass, 'postern.content_part'::regclass)
-        )
-        select format('table %s: %s of %s partitions are there', t.relname, count(kid.modulus), max(kid.modulus))
-          from pg_class t left join kid on kid.inhparent = t.oid
-         where t.oid in ('postern.content'::regclass, 'postern.content_part'::regclass) and t.relkind = 'p'
-         group by t.relname
-        having count(kid.modulus) is distinct from max(kid.modulus)::bigint or min(kid.modulus) <> max(kid.modulus);
-    return query
-        select format('content has %s partitions, content_part has %s', n.content, n.part)
-          from (select (select count(*) from pg_inherits i where i.inhparent = 'postern.content'::regclass) as content,
-                       (select count(*) from pg_inherits i where i.inhparent = 'postern.content_part'::regclass) as part) n
-         where n.content <> n.part;
-    return query
-        select format('table %s: column data does not have storage plain', c.relname)
-          from pg_class c join pg_attribute a on a.attrelid = c.oid
-         where (c.oid = 'postern.content_part'::regclass
-                or c.oid in (select i.inhrelid from pg_inherits i where i.inhparent = 'postern.content_part'::regclass))
-           and a.attname = 'data' and a.attstorage <> 'p'
-         order by c.relname;
-end
-$$;
-
--- mend: put one problem right, under the locks that its writers take.
-create function postern.mend(p_kind text, p_id bigint) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_refs integer;
-    v_messages bigint;
-    v_octets bigint;
-begin
-    case p_kind
-    when 'message octets' then
-        perform from postern.mailbox m where m.mailbox = p_id for no key update;
-        update postern.message g set octets = c.octets + coalesce(octet_length(g.delivered_to) + 16, 0)
-          from postern.content c
-         where g.mailbox = p_id and c.content = g.content
-           and g.octets <> c.octets + coalesce(octet_length(g.delivered_to) + 16, 0);
-        -- A listing that a worker remembers is not true any more.
-        update postern.mailbox m set expunges = m.expunges + 1 where m.mailbox = p_id;
-        perform postern.mend('mailbox', p_id);
-    when 'mailbox' then
-        -- Who changes a mailbox holds its row: what is counted then is final.
-        perform from postern.mailbox m where m.mailbox = p_id for no key update;
-        update postern.mailbox m
-           set messages = s.n, octets = s.octets, next_uid = greatest(m.next_uid, s.last + 1), expunges = m.expunges + 1
-          from (select count(*) as n, coalesce(sum(g.octets), 0) as octets, coalesce(max(g.uid), 0) as last
-                  from postern.message g where g.mailbox = p_id) s
-         where m.mailbox = p_id;
-        perform postern.mend('usage', m.domain) from postern.mailbox m where m.mailbox = p_id;
-    when 'usage' then
-        -- One snapshot sees a transaction in both tables or in neither; of two
-        -- menders the second one sees what the first one has done.
-        perform from postern.domain d where d.domain = p_id for no key update;
-        select s.n - u.n, s.octets - u.octets into v_messages, v_octets
-          from (select coalesce(sum(m.messages), 0) as n, coalesce(sum(m.octets), 0) as octets
-                  from postern.mailbox m where m.domain = p_id) s,
-               (select coalesce(sum(x.messages), 0) as n, coalesce(sum(x.octets), 0) as octets
-                  from postern.usage x where x.domain = p_id) u;
-        perform postern.add_usage(p_id, v_messages, v_octets);
-    when 'refs', 'orphan content' then
-        -- Who drops a reference removes his message first and then waits here;
-        -- nobody ever adds one to a content that was committed.
-        perform from postern.content c where c.content = p_id for update;
-        select count(*) into v_refs from postern.message g where g.content = p_id;
-        if v_refs > 0 then
-            update postern.content c set refs = v_refs where c.content = p_id;
-        else
-            delete from postern.content_part p where p.content = p_id;
-            delete from postern.content c where c.content = p_id;
-        end if;
-    when 'orphan parts' then
-        delete from postern.content_part p where p.content = p_id
-           and not exists (select from postern.content c where c.content = p_id)
-           and not exists (select from postern.message g where g.content = p_id);
-    end case;
-end
-$$;
-
--- scan_contents: contents and their parts in order, from behind
--- (p_content, p_part) on, at most p_limit rows. data is null for a content
--- without parts. p_only asks for the rest of that one content alone.
---
--- The settings: a page must come from the two primary keys, in their order,
--- whatever the statistics say; any other plan reads the whole store for each.
-create function postern.scan_contents(p_content bigint, p_part integer, p_limit bigint, p_only boolean)
-returns table (content bigint, octets bigint, digest bytea, part integer, data bytea)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
-set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off
-as $$
-#variable_conflict use_column
-declare
-    v_rows bigint;
-begin
-    -- The rest of the one that was begun; when that is through, those that follow.
-    return query
-        select c.content, c.octets, c.digest, p.part, p.data
-          from postern.content c left join postern.content_part p on p.content = c.content and p.part > p_part
-         where c.content = p_content and (p.part is not null or p_part < 0)
-         order by p.part limit p_limit;
-    get diagnostics v_rows = row_count;
-    if v_rows < p_limit and not p_only then
-        return query
-            select c.content, c.octets, c.digest, p.part, p.data
-              from (select * from postern.content c where c.content > p_content order by c.content limit p_limit) c
-              left join lateral (select q.part, q.data from postern.content_part q
-                                  where q.content = c.content and q.content > p_content) p on true
-             order by c.content, p.part limit p_limit;
-    end if;
-end
-$$;
-
-create function postern.content_owners(p_content bigint) returns text
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return postern.owners(p_content);
-end
-$$;
-
 revoke all on all functions in schema postern from public;
 grant execute on function
-    postern.find_mailbox(text),
-    postern.add_tenant(text, bigint), postern.list_tenants(text), postern.set_tenant(text, text, boolean, bigint),
-    postern.remove_tenant(text),
+    postern.find_mailbox(text), postern.add_tenant(text, bigint), postern.list_tenants(text),
+    postern.set_tenant(text, text, boolean, bigint), postern.remove_tenant(text),
     postern.add_domain(text, text, text, bigint), postern.list_domains(text, text),
     postern.set_domain(text, text, text, boolean, bigint), postern.remove_domain(text),
     postern.add_mailbox(text, bigint), postern.list_mailboxes(text), postern.show_mailbox(text),
-    postern.set_mailbox(text, text, boolean, bigint), postern.remove_mailbox(text, boolean),
-    postern.set_password(text, text), postern.holdings(text, text),
-    postern.add_alias(text, text[]), postern.list_aliases(text, text), postern.set_alias(text, text[], boolean),
-    postern.remove_alias(text, text[]),
-    postern.list_messages(bigint, bigint, bigint), postern.show_message(text, bigint), postern.remove_mail(text, bigint[]),
-    postern.begin_import(text), postern.list_digests(bigint), postern.note_imported(bigint, bytea), postern.fetch_parts(bigint, bigint[], integer, integer),
-    postern.find_problems(), postern.mend(text, bigint),
-    postern.scan_contents(bigint, integer, bigint, boolean), postern.content_owners(bigint)
+    postern.set_mailbox(text, text, boolean, bigint), postern.holdings(text, text), postern.add_alias(text, text[]),
+    postern.list_aliases(text, text), postern.set_alias(text, text[], boolean), postern.remove_alias(text, text[])
     to postern_admin;

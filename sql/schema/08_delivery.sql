@@ -1,10 +1,10 @@
 -- How mail is delivered: who is this recipient, and one transaction for a
--- message to all of them; and the views that a mail server's tables read.
+-- message to all of them.
 --
 -- A large message is stored before it is delivered, in the same transaction:
 --
 --   begin
---   put_contents, put_octets    its octets (see 0004_store)
+--   put_contents, put_octets    its octets (see 05_content)
 --   deliver                     with the content's number instead of data
 --   commit                      or rollback, where deliver stored nothing
 --
@@ -182,29 +182,6 @@ create index delivery_delivered_at on postern.delivery (delivered_at);
 comment on table  postern.delivery is 'what was delivered a short time ago, where duplicates are suppressed';
 comment on column postern.delivery.key is 'a hash over Message-ID, sender, recipient and octets';
 
--- keep_content: the content of a delivery, for this many messages. p_data is all
--- of it, or null where p_content was made before. Returns its number. Not granted.
-create function postern.keep_content(p_content bigint, p_refs bigint, p_octets bigint, p_digest bytea, p_data bytea)
-returns bigint
-language plpgsql
-as $$
-declare
-    v_content bigint := p_content;
-begin
-    if p_content is null then
-        v_content := nextval('postern.content_content_seq');
-        insert into postern.content (content, refs, octets, digest) values (v_content, p_refs, p_octets, p_digest);
-        insert into postern.content_part (content, part, data)
-            select v_content, i, substring(p_data from i * 8000 + 1 for 8000)
-              from generate_series(0, (length(p_data) - 1) / 8000) i
-             where length(p_data) > 0;
-    elsif p_refs > 1 then
-        update postern.content c set refs = p_refs where c.content = p_content;
-    end if;
-    return v_content;
-end
-$$;
-
 -- place_message: a content, as keep_content() has it, as one message in each of
 -- these mailboxes, no two of them the same, with the sums. Returns their uids, in
 -- their order. The caller has locked the mailboxes, in order of number. Not granted.
@@ -222,7 +199,7 @@ begin
     with taken as (
         update postern.mailbox b
            set next_uid = b.next_uid + 1, messages = b.messages + 1, octets = b.octets + n.octets
-          from (select r.mailbox, r.delivered_to, r.i, p_octets + coalesce(octet_length(r.delivered_to) + 16, 0) as octets
+          from (select r.mailbox, r.delivered_to, r.i, postern.message_octets(p_octets, r.delivered_to) as octets
                   from unnest(p_mailboxes, p_delivered_to) with ordinality as r(mailbox, delivered_to, i)) n
          where b.mailbox = n.mailbox
         returning b.mailbox, b.domain, b.next_uid - 1 as uid, n.octets, n.delivered_to, n.i
@@ -269,6 +246,7 @@ $$;
 --
 -- The mailboxes are locked here, so that uids commit in order and the quotas are
 -- exact.
+-- Errors: PN400.
 create function postern.deliver(p_octets bigint, p_digest bytea, p_data bytea, p_content bigint,
     p_mailboxes bigint[], p_counts bigint[], p_delivered_to text[], p_keys bytea[], p_window bigint,
     p_all boolean default false, p_session text default null,
@@ -339,7 +317,7 @@ begin
 
     -- Mostly there is one mailbox, and room in it: one statement finds that out and takes the uid.
     if cardinality(p_mailboxes) = 1 and v_recipients = 1 and p_keys is null then
-        v_size := p_octets + coalesce(octet_length(p_delivered_to[1]) + 16, 0);
+        v_size := postern.message_octets(p_octets, p_delivered_to[1]);
         update postern.mailbox b
            set next_uid = b.next_uid + 1, messages = b.messages + 1, octets = b.octets + v_size
           from postern.domain o, postern.tenant t
@@ -363,7 +341,7 @@ begin
     if p_keys is null and v_recipients > 1 and cardinality(p_mailboxes) = v_recipients and 1 = all (p_counts)
        and (select count(distinct f.mailbox) = v_recipients
                    and bool_and(f.active and (f.quota is null
-                                or f.octets + p_octets + coalesce(octet_length(r.delivered_to) + 16, 0) <= f.quota))
+                                or f.octets + postern.message_octets(p_octets, r.delivered_to) <= f.quota))
               from (select b.mailbox, b.octets, b.quota,
                            b.enabled and o.enabled and t.enabled and o.quota is null and t.quota is null as active
                       from postern.mailbox b
@@ -417,7 +395,7 @@ begin
 
     b_for := array_fill(0, array[cardinality(b_mailbox)]);
     for i in 1 .. v_recipients loop
-        v_size := p_octets + coalesce(octet_length(p_delivered_to[i]) + 16, 0);
+        v_size := postern.message_octets(p_octets, p_delivered_to[i]);
         v_before := b_for;
         v_left_before := o_left;
         v_tenant_left_before := o_tenant_left;
@@ -499,7 +477,7 @@ begin
         select array_agg(b.address order by l.i) into lost_addresses
           from unnest(lost) with ordinality as l(mailbox, i) left join postern.mailbox b on b.mailbox = l.mailbox;
         insert into postern.history (mailbox, what, octets, since, means, session)
-            select l.mailbox, 'refusal', p_octets + coalesce(octet_length(p_delivered_to[l.recipient::integer]) + 16, 0), now(),
+            select l.mailbox, 'refusal', postern.message_octets(p_octets, p_delivered_to[l.recipient::integer]), now(),
                    case l.why when 3 then 'disabled' when 4 then 'over quota' else 'larger than quota' end, p_session
               from unnest(lost, lost_for, lost_why) as l(mailbox, recipient, why) where l.why > 1;
     end if;
@@ -514,51 +492,7 @@ end
 $$;
 
 revoke all on all functions in schema postern from public;
-grant execute on function postern.resolve(text[], text[], bigint, text) to postern_lmtp;
 grant execute on function
-    postern.deliver(bigint, bytea, bytea, bigint, bigint[], bigint[], text[], bytea[], bigint, boolean, text) to postern_lmtp;
-
--- ------------------------------------------------- tables of a mail server
---
--- Read-only, for Postfix's pgsql: maps and their like, with a role of its own.
--- What is disabled is not shown, so that it is refused while the sender is
--- still there.
-do $$
-begin
-    if not exists (select from pg_catalog.pg_roles where rolname = 'postern_maps') then
-        create role postern_maps login;
-    end if;
-end
-$$;
-
-create schema postern_maps;
-comment on schema postern_maps is 'Postern: read-only views for the tables of a mail server';
-revoke all on schema postern_maps from public;
-grant usage on schema postern_maps to postern_maps;
-
-create view postern_maps.domains as
-    select o.name, a.name as alias_of
-      from postern.domain o
-      left join postern.domain a on a.domain = o.alias_of
-      join postern.tenant t on t.tenant = coalesce(a.tenant, o.tenant)
-     where o.enabled and coalesce(a.enabled, true) and t.enabled;
-comment on view postern_maps.domains is 'domains that mail is taken for; alias_of is the domain that it is another name of';
-
-create view postern_maps.mailboxes as
-    select m.address, o.name as domain
-      from postern.mailbox m
-      join postern.domain o on o.domain = m.domain
-      join postern.tenant t on t.tenant = o.tenant
-     where m.enabled and o.enabled and t.enabled;
-comment on view postern_maps.mailboxes is 'addresses of mailboxes';
-
-create view postern_maps.aliases as
-    select a.address, o.name as domain, m.address as mailbox
-      from postern.alias a
-      join postern.domain o on o.domain = a.domain
-      join postern.tenant t on t.tenant = o.tenant
-      join postern.mailbox m on m.mailbox = a.mailbox
-     where a.enabled and o.enabled and t.enabled and m.enabled;
-comment on view postern_maps.aliases is 'addresses that mean mailboxes, a row for each; @domain is the catch-all';
-
-grant select on all tables in schema postern_maps to postern_maps;
+    postern.resolve(text[], text[], bigint, text),
+    postern.deliver(bigint, bytea, bytea, bigint, bigint[], bigint[], text[], bytea[], bigint, boolean, text)
+    to postern_lmtp;

@@ -39,60 +39,6 @@ comment on column postern.policy.expire_delivered is 'days after delivery that a
 comment on column postern.policy.expire_retrieved is 'days after it was retrieved that a message is kept';
 comment on column postern.policy.undelete is 'days that what a session deleted can be brought back';
 
--- Another number whenever what holds for somebody may have changed, so that an
--- auth helper need not ask again for what it was told before. Of the clock, as
--- mailbox.proof is. Which address is whose hangs on domains.
-create table postern.policy_version (
-    one     boolean not null primary key default true check (one),
-    version bigint  not null
-) with (fillfactor = 10);
-insert into postern.policy_version (version) values (postern.next_proof(0));
-comment on table postern.policy_version is 'one row: another number whenever a policy, a domain or a provider''s function has changed';
-
-create function postern.policy_changed() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-    update postern.policy_version set version = postern.next_proof(version);
-    return null;
-end
-$$;
-create trigger policy_changed after insert or update on postern.policy
-    for each statement execute function postern.policy_changed();
-
--- A mailbox that is removed removes its policies, whether it had any or not.
-create function postern.policies_removed() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if exists (select from removed) then
-        update postern.policy_version set version = postern.next_proof(version);
-    end if;
-    return null;
-end
-$$;
-create trigger policies_removed after delete on postern.policy referencing old table as removed
-    for each statement execute function postern.policies_removed();
-create trigger policy_changed after update or delete on postern.domain
-    for each statement execute function postern.policy_changed();
-create trigger policy_changed after update of domain on postern.mailbox
-    for each statement execute function postern.policy_changed();
-
--- An address of its own in a domain that is another name of one: from now on it
--- is not that of the mailbox there.
-create function postern.mailboxes_added() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if exists (select from added a join postern.domain d on d.domain = a.domain where d.alias_of is not null) then
-        update postern.policy_version set version = postern.next_proof(version);
-    end if;
-    return null;
-end
-$$;
-create trigger mailboxes_added after insert on postern.mailbox referencing new table as added
-    for each statement execute function postern.mailboxes_added();
-
 -- policy_of: what holds for a mailbox, column by column. Not granted.
 create function postern.policy_of(p_mailbox bigint, p_domain bigint, p_tenant bigint,
     out pop3 boolean, out tls_only boolean, out maintenance text, out login_delay integer,
@@ -133,6 +79,7 @@ $$;
 -- ------------------------------------------------------------- the operator
 
 -- scope_of: the row that names mean; all null is everybody. Not granted.
+-- Errors: PN400, PN404.
 create function postern.scope_of(p_tenant text, p_domain text, p_mailbox text,
     out tenant bigint, out domain bigint, out mailbox bigint)
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -153,6 +100,7 @@ $$;
 
 -- set_policy: names and values run side by side; a value that is null or
 -- 'default' says nothing from now on. A row that says nothing at all goes.
+-- Errors: PN400, PN404.
 create function postern.set_policy(p_tenant text, p_domain text, p_mailbox text, p_names text[], p_values text[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -203,6 +151,9 @@ exception when check_violation then
 end
 $$;
 
+-- clear_policy: nothing is set for this tenant, domain or mailbox, or for everybody, any
+-- more.
+-- Errors: PN400, PN404.
 create function postern.clear_policy(p_tenant text, p_domain text, p_mailbox text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -214,6 +165,7 @@ end
 $$;
 
 -- list_policies: what was set for one of them; with all three null everything.
+-- Errors: PN400, PN404.
 create function postern.list_policies(p_tenant text, p_domain text, p_mailbox text)
 returns table (scope text, name text, pop3 boolean, tls_only boolean, maintenance text, sessions integer, login_delay integer,
                replace_nul boolean, trace_until timestamptz, expire_delivered integer, expire_retrieved integer, undelete integer)
@@ -242,7 +194,6 @@ $$;
 
 revoke all on all functions in schema postern from public;
 grant execute on function
-    postern.set_policy(text, text, text, text[], text[]),
-    postern.clear_policy(text, text, text),
+    postern.set_policy(text, text, text, text[], text[]), postern.clear_policy(text, text, text),
     postern.list_policies(text, text, text)
     to postern_admin;

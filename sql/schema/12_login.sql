@@ -28,6 +28,40 @@ create table postern.known_address (
 );
 comment on table postern.known_address is 'networks that a mailbox was logged in from; at most 16 for each, at most one write a day';
 
+-- credentials(address): what is stored to prove that somebody is the owner of
+-- this address. One row for each stored secret; no row means no such mailbox;
+-- a mailbox without any secret gives one row with kind and secret null.
+--
+-- This is the function to replace where a provider has his own user tables:
+-- keep the columns, and keep it to one index lookup for an exact address.
+create function postern.credentials(p_address text)
+returns table (mailbox bigint, address text, active boolean, kind text, label text, secret text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    return query
+        select m.mailbox, m.address, m.enabled and d.enabled and t.enabled, c.kind, c.label, c.secret
+          from postern.mailbox m
+          join postern.domain d on d.domain = m.domain
+          join postern.tenant t on t.tenant = d.tenant
+          left join postern.credential c on c.mailbox = m.mailbox
+         where m.address = p_address;
+    if found then
+        return;
+    end if;
+    -- A domain that is another name of one: the same local part there.
+    return query
+        select m.mailbox, m.address, m.enabled and d.enabled and a.enabled and t.enabled, c.kind, c.label, c.secret
+          from postern.domain a
+          join postern.domain d on d.domain = a.alias_of
+          join postern.tenant t on t.tenant = d.tenant
+          join postern.mailbox m on m.address = left(p_address, -length(a.name)) || d.name
+          left join postern.credential c on c.mailbox = m.mailbox
+         where a.name = split_part(p_address, '@', -1) and a.alias_of is not null;
+end
+$$;
+
 -- login: a row for each stored secret, as credentials() gives them, and beside
 -- the secrets, the same in each row, what holds for the mailbox. Always a row:
 -- of an unknown name it tells the failures only.
@@ -105,16 +139,6 @@ begin
 end
 $$;
 
--- current_policy: whether what an auth helper was told by login() still holds.
--- It asks for it beside credentials(), and then needs nothing else.
-create function postern.current_policy() returns bigint
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return (select v.version from postern.policy_version v);
-end
-$$;
-
 -- count_failure: one failure more of this name, forgotten p_interval_ms later
 -- than the one before it. Where two names meet in a slot the one with more
 -- failures stays and loses one, so that a flood of names cannot clear it.
@@ -153,5 +177,7 @@ end
 $$;
 
 revoke all on all functions in schema postern from public;
-grant execute on function postern.login(text, inet, boolean), postern.current_policy(), postern.count_failure(text, integer, integer),
-    postern.remember_address(bigint, inet) to postern_auth;
+grant execute on function
+    postern.credentials(text), postern.login(text, inet, boolean), postern.count_failure(text, integer, integer),
+    postern.remember_address(bigint, inet)
+    to postern_auth;

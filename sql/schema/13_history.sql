@@ -6,11 +6,6 @@
 -- message that it deleted; deliveries are known from the messages, and of those
 -- that are gone from the row of their deletion.
 
--- When it was first retrieved whole; only kept where a policy asks for it
--- (expire_retrieved), as it is a write for each message.
-alter table postern.message add column retrieved_at timestamptz;
-comment on column postern.message.retrieved_at is 'when the session ended that first retrieved it; kept only where expire_retrieved is set';
-
 -- A partition is a day (UTC): it is dropped when it is too old, never vacuumed.
 -- Rows of a day whose partition nobody has made yet go to history_rest, so that
 -- no QUIT ever fails for it.
@@ -57,6 +52,11 @@ create index deleted_until on postern.deleted (until);
 comment on table  postern.deleted is 'messages that were deleted and whose content is still there';
 comment on column postern.deleted.until is 'till then it can be brought back; from then on its content may go';
 
+create view postern.reference as
+    select m.mailbox, m.uid, m.content from postern.message m
+    union all select d.mailbox, d.uid, d.content from postern.deleted d;
+comment on view postern.reference is 'what content.refs counts';
+
 -- Whose the rows in history are of a mailbox that was removed, for who asks what
 -- is known of him, or to have it erased. A digest of the address: whoever knows
 -- the address finds it, and nobody reads it here. It goes with the history.
@@ -69,6 +69,7 @@ create index removed_account on postern.removed (account);
 comment on table  postern.removed is 'mailboxes that were removed, as long as the history may have rows of theirs';
 comment on column postern.removed.account is 'SHA-256 of the address';
 
+-- note_removed: a trigger: a mailbox was removed.
 create function postern.note_removed() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -77,7 +78,10 @@ begin
     return null;
 end
 $$;
+
 create trigger note_removed after delete on postern.mailbox for each row execute function postern.note_removed();
+
+-- ------------------------------------------------------------------- the days
 
 -- make_history: partitions for today and p_days more. They are attached, which
 -- locks less than making them in place; whoever cannot have his locks soon gives
@@ -141,76 +145,7 @@ begin
 end
 $$;
 
--- remove_messages: the messages, their sums and what nobody refers to any more.
--- Not granted: expunge() and the operator's functions call it. Messages that
--- are not there any more are passed over. Returns how many went.
---
--- p_means is for the history; null leaves no trace and no way back. The content
--- goes at once, or later where the policy gives a time of grace, or where it is
--- so much that who waits for this statement would feel it: then `deferred` is
--- true, and reclaim() has work.
-drop function postern.expunge(bigint, bigint[]);
-drop function postern.remove_messages(bigint, bigint[]);
-create function postern.remove_messages(p_mailbox bigint, p_uids bigint[], p_means text default 'operator',
-    p_session text default null, p_peer text default null, out removed bigint, out expunges bigint, out deferred boolean)
-language plpgsql
-as $$
-declare
-    -- Below it, removing at once costs less than a second transaction.
-    c_large constant bigint := 4 << 20;
-    v_days integer := 0;
-    v_domain bigint;
-    v_octets bigint;
-    v_contents bigint[];
-begin
-    deferred := false;
-    -- First the mailbox: deliveries and removals of one mailbox come one after the other.
-    select m.domain, m.expunges into v_domain, expunges
-      from postern.mailbox m where m.mailbox = p_mailbox for no key update;
-    if not found then
-        removed := 0;
-        return;
-    end if;
-    if p_means is null then
-        with gone as (
-            delete from postern.message m where m.mailbox = p_mailbox and m.uid = any (p_uids)
-            returning m.content, m.octets
-        )
-        select count(*), coalesce(sum(g.octets), 0), array_agg(g.content) into removed, v_octets, v_contents from gone g;
-    else
-        if exists (select from postern.policy x where x.undelete > 0) then
-            select coalesce(p.undelete, 0) into v_days
-              from postern.domain d, postern.policy_of(p_mailbox, d.domain, d.tenant) p where d.domain = v_domain;
-        end if;
-        with gone as (
-            delete from postern.message m where m.mailbox = p_mailbox and m.uid = any (p_uids)
-            returning m.uid, m.content, m.octets, m.received_at, m.delivered_to, m.uidl
-        ), noted as (
-            insert into postern.history (mailbox, what, uid, octets, since, uidl, means, session, peer)
-                select p_mailbox, 'deletion', g.uid, g.octets, g.received_at, g.uidl, p_means, p_session, p_peer from gone g
-        ), kept as (
-            insert into postern.deleted (mailbox, uid, content, octets, received_at, deleted_at, until, delivered_to, uidl, session)
-                select p_mailbox, g.uid, g.content, g.octets, g.received_at, now(), now() + v_days * interval '1 day',
-                       g.delivered_to, g.uidl, p_session
-                  from gone g
-                 where v_days > 0 or (select sum(s.octets) from gone s) >= c_large
-        )
-        select count(*), coalesce(sum(g.octets), 0), array_agg(g.content) into removed, v_octets, v_contents from gone g;
-        deferred := v_days = 0 and v_octets >= c_large;
-    end if;
-    if removed = 0 then
-        return;
-    end if;
-    update postern.mailbox m
-       set messages = m.messages - removed, octets = m.octets - v_octets, expunges = m.expunges + 1
-     where m.mailbox = p_mailbox
-     returning m.expunges into expunges;
-    if v_days = 0 and not deferred then
-        perform postern.forget_contents(v_contents);
-    end if;
-    perform postern.add_usage(v_domain, -removed, -v_octets);
-end
-$$;
+-- --------------------------------------------------------------- the sessions
 
 -- note_retrieved: these messages were retrieved whole at p_at, where the policy
 -- of the mailbox wants to know. Not granted.
@@ -241,31 +176,6 @@ begin
     end if;
     insert into postern.history (mailbox, what, octets, since, messages, means, session, peer)
         values (p_mailbox, 'session', p_octets, now() - p_ms * interval '1 millisecond', cardinality(p_retrieved), 'pop3', p_session, p_peer);
-end
-$$;
-
--- expunge: what QUIT does. All of these messages go, or none, in the
--- transaction of the caller. Who asks is told in the history.
---
--- The fence: the caller's connection must be the one that holds the lock. The
--- lock is asked for once more, for this transaction: on the connection that
--- holds it that always succeeds, on any other one it fails while somebody else
--- holds the maildrop. (A program that lost its connection does not even ask.)
-create function postern.expunge(p_mailbox bigint, p_uids bigint[], p_session text, p_peer text, p_ms bigint,
-    p_retrieved bigint[], p_octets bigint, out removed bigint, out expunges bigint, out deferred boolean)
--- Plans made for the arrays of each call would cost more than what they gain.
-language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-as $$
-begin
-    if not pg_try_advisory_xact_lock((x'504F'::bigint << 48) | p_mailbox) then
-        raise exception 'the maildrop lock of mailbox % was lost', p_mailbox using errcode = 'PN423';
-    end if;
-    select r.removed, r.expunges, r.deferred into removed, expunges, deferred
-      from postern.remove_messages(p_mailbox, p_uids, 'pop3', p_session, p_peer) r;
-    -- Of a mailbox that was erased meanwhile there is to be nothing.
-    if expunges is not null or exists (select from postern.removed r where r.mailbox = p_mailbox) then
-        perform postern.note_session(p_mailbox, p_session, p_peer, p_ms, p_retrieved, p_octets);
-    end if;
 end
 $$;
 
@@ -307,6 +217,8 @@ begin
 end
 $$;
 
+-- --------------------------------------------------------- what was deleted
+
 -- reclaim: drop references whose time has come, of about p_octets of mail but of
 -- at least one message. `more`: there are others. Whoever comes at the same time
 -- takes others. Not awaited by anybody, and found again after a crash: so it
@@ -343,6 +255,7 @@ $$;
 -- it is: as a new delivery, with a new uid and so a new UIDL (a client takes a
 -- UIDL that it has seen for a message that it has), received now (what expires
 -- is not to vanish again tonight), within the quotas.
+-- Errors: PN404, PN507.
 create function postern.undelete(p_address text, p_since timestamptz, p_session text, p_uid bigint, p_dry_run boolean)
 returns table (uid bigint, uidl text, octets bigint, received_at timestamptz, deleted_at timestamptz, session text,
                until timestamptz, new_uid bigint)
@@ -369,7 +282,7 @@ begin
     end if;
     v_first := case when not p_dry_run then b.next_uid end;
     return query
-        select d.uid, coalesce(d.uidl, lpad(to_hex(b.uidvalidity), 12, '0') || '.' || d.uid), d.octets, d.received_at, d.deleted_at,
+        select d.uid, coalesce(d.uidl, postern.uidl_prefix(b.uidvalidity) || d.uid), d.octets, d.received_at, d.deleted_at,
                d.session, d.until, v_first + u.n - 1
           from unnest(v_uids) with ordinality u(uid, n) join postern.deleted d on d.mailbox = v_mailbox and d.uid = u.uid
          order by u.n;
@@ -401,6 +314,7 @@ $$;
 -- show_history: deliveries, logins, deletions and refusals of a mailbox, in their order.
 -- The message of a delivery may be there still, or gone; logins are those that
 -- retrieved or deleted something.
+-- Errors: PN404.
 create function postern.show_history(p_address text, p_since timestamptz)
 returns table (at timestamptz, event text, uid bigint, uidl text, octets bigint, messages integer, means text, session text,
                peer text, undelete_until timestamptz)
@@ -412,7 +326,7 @@ declare
     v_from constant timestamptz := coalesce(p_since, '-infinity');
     v_prefix text;
 begin
-    select lpad(to_hex(m.uidvalidity), 12, '0') || '.' into v_prefix from postern.mailbox m where m.mailbox = v_mailbox;
+    select postern.uidl_prefix(m.uidvalidity) into v_prefix from postern.mailbox m where m.mailbox = v_mailbox;
     return query
         with h as materialized (select * from postern.history h where h.mailbox = v_mailbox and h.at >= v_from)
         select * from (
@@ -435,151 +349,15 @@ begin
 end
 $$;
 
--- ------------------------------------------------- what is known of a person
-
--- traces: what there is of this address: of its mailbox, and of mailboxes of the
--- same name that were removed before; of the latter only, if p_removed, as the
--- name may be another person's now.
-create function postern.traces(p_address text, p_removed boolean)
-returns table (what text, rows bigint, octets bigint, oldest timestamptz, newest timestamptz)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-declare
-    v_mailbox constant bigint := (select m.mailbox from postern.mailbox m where m.address = p_address and not p_removed);
-    v_account constant bigint := hashtextextended(p_address, 0);
-begin
-    return query
-        select 'mailbox', count(*), null::bigint, min(m.created_at), max(m.created_at)
-          from postern.mailbox m where m.mailbox = v_mailbox
-        union all
-        select 'messages', count(*), coalesce(sum(g.octets), 0)::bigint, min(g.received_at), max(g.received_at)
-          from postern.message g where g.mailbox = v_mailbox
-        union all
-        select 'deleted messages', count(*), coalesce(sum(d.octets), 0)::bigint, min(d.received_at), max(d.received_at)
-          from postern.deleted d where d.mailbox = v_mailbox
-        union all
-        select 'secrets', count(*), null, min(c.changed_at), max(c.changed_at) from postern.credential c where c.mailbox = v_mailbox
-        union all
-        select 'aliases that mean it', count(*), null, min(a.created_at), max(a.created_at)
-          from postern.alias a where a.mailbox = v_mailbox
-        union all
-        select 'policies', count(*), null, null, null from postern.policy p where p.mailbox = v_mailbox
-        union all
-        select 'known networks', count(*), null, min(k.seen), max(k.seen) from postern.known_address k where k.mailbox = v_mailbox
-        union all
-        select 'digests of imported messages', coalesce(sum(octet_length(i.digests) / 32), 0)::bigint, null, null, null
-          from postern.imported i where i.mailbox = v_mailbox
-        union all
-        select 'history', count(*), null, min(h.at), max(h.at) from postern.history h where h.mailbox = v_mailbox
-        union all
-        select 'removed mailboxes', count(*), null, min(r.removed_at), max(r.removed_at)
-          from postern.removed r where r.account = sha256(convert_to(p_address, 'UTF8'))
-        union all
-        select 'history of removed mailboxes', count(*), null, min(h.at), max(h.at)
-          from postern.history h
-         where h.mailbox in (select r.mailbox from postern.removed r where r.account = sha256(convert_to(p_address, 'UTF8')))
-        union all
-        select 'failed logins', count(*), null, null, max(g.until)
-          from postern.guess g where g.slot = (v_account & 65535)::integer and g.account = v_account and not p_removed;
-end
-$$;
-
--- erase_history: what is left of mailboxes of this name that were removed, a day
--- of one of them at a time. Returns how many rows went; 0: there is none left,
--- and nothing tells any more that there were such mailboxes.
-create function postern.erase_history(p_address text) returns bigint
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_digest constant bytea := sha256(convert_to(p_address, 'UTF8'));
-    v_account constant bigint := hashtextextended(p_address, 0);
-    v_mailboxes constant bigint[] := array(select r.mailbox from postern.removed r where r.account = v_digest);
-    v_first timestamptz;
-    v_end timestamptz;
-    v_rows bigint;
-begin
-    select min(h.at) into v_first from postern.history h where h.mailbox = any (v_mailboxes);
-    if v_first is not null then
-        v_end := (date_trunc('day', v_first at time zone 'UTC') + interval '1 day') at time zone 'UTC';
-        delete from postern.history h where h.mailbox = any (v_mailboxes) and h.at >= v_first and h.at < v_end;
-        get diagnostics v_rows = row_count;
-        return v_rows;
-    end if;
-    delete from postern.removed r where r.mailbox = any (v_mailboxes);
-    if not exists (select from postern.mailbox m where m.address = p_address) then
-        delete from postern.guess g where g.slot = (v_account & 65535)::integer and g.account = v_account;
-    end if;
-    return 0;
-end
-$$;
-
--- person: all that is known of this address, but mail and secrets, as JSON; of
--- what, see traces. Others in an alias or as recipients of the same mail are not
--- in it. There is nothing: null.
-create function postern.person(p_address text, p_removed boolean) returns text
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_account constant bigint := hashtextextended(p_address, 0);
-    b record;
-    v_removed json;
-    v_person json;
-begin
-    select json_agg(json_build_object('removed_at', r.removed_at, 'history',
-               (select coalesce(json_agg(json_build_object('at', h.at, 'what', h.what, 'since', h.since, 'uid', h.uid, 'uidl', h.uidl,
-                           'octets', h.octets, 'messages', h.messages, 'means', h.means, 'session', h.session, 'peer', h.peer)
-                           order by h.at, h.uid), '[]')
-                  from postern.history h where h.mailbox = r.mailbox)) order by r.removed_at)
-      into v_removed from postern.removed r where r.account = sha256(convert_to(p_address, 'UTF8'));
-    select m.*, d.name as domain_name, t.name as tenant_name into b
-      from postern.mailbox m join postern.domain d on d.domain = m.domain join postern.tenant t on t.tenant = d.tenant
-     where m.address = p_address;
-    if not found or p_removed then
-        return case when v_removed is not null then json_build_object('address', p_address, 'at', now(), 'removed_mailboxes', v_removed) end;
-    end if;
-    -- A mailbox of the same name may have been somebody else's: those only where they are asked for.
-    select json_build_object(
-        'address', b.address, 'at', now(),
-        'mailbox', json_build_object('domain', b.domain_name, 'tenant', b.tenant_name, 'enabled', b.enabled, 'quota', b.quota,
-                       'messages', b.messages, 'octets', b.octets, 'created_at', b.created_at,
-                       'uidvalidity', lpad(to_hex(b.uidvalidity), 12, '0')),
-        'secrets', (select coalesce(json_agg(json_build_object('kind', c.kind, 'name', nullif(c.label, ''), 'changed_at', c.changed_at,
-                               'used_at', c.used_at) order by c.changed_at, c.credential), '[]')
-                      from postern.credential c where c.mailbox = b.mailbox),
-        'aliases', (select coalesce(json_agg(json_build_object('address', a.address, 'enabled', a.enabled, 'created_at', a.created_at)
-                               order by a.alias), '[]')
-                      from postern.alias a where a.mailbox = b.mailbox),
-        'policy', (select to_jsonb(p) - array['policy', 'tenant', 'domain', 'mailbox'] from postern.policy p where p.mailbox = b.mailbox),
-        'known_networks', (select coalesce(json_agg(json_build_object('network', k.network, 'seen', k.seen) order by k.seen, k.network), '[]')
-                             from postern.known_address k where k.mailbox = b.mailbox),
-        'imported_messages', (select coalesce(sum(octet_length(i.digests) / 32), 0) from postern.imported i where i.mailbox = b.mailbox),
-        'failed_logins_until', (select g.until from postern.guess g where g.slot = (v_account & 65535)::integer and g.account = v_account),
-        'messages', (select coalesce(json_agg(json_build_object('uid', g.uid, 'uidl', g.uidl, 'octets', g.octets,
-                                'received_at', g.received_at, 'retrieved_at', g.retrieved_at, 'delivered_to', g.delivered_to)
-                                order by g.uid), '[]')
-                       from postern.message g where g.mailbox = b.mailbox),
-        'deleted_messages', (select coalesce(json_agg(json_build_object('uid', d.uid, 'uidl', d.uidl, 'octets', d.octets,
-                                        'received_at', d.received_at, 'deleted_at', d.deleted_at, 'until', d.until,
-                                        'delivered_to', d.delivered_to, 'session', d.session) order by d.uid), '[]')
-                               from postern.deleted d where d.mailbox = b.mailbox),
-        'history', (select coalesce(json_agg(json_build_object('at', h.at, 'what', h.what, 'since', h.since, 'uid', h.uid,
-                               'uidl', h.uidl, 'octets', h.octets, 'messages', h.messages, 'means', h.means, 'session', h.session,
-                               'peer', h.peer) order by h.at, h.uid), '[]')
-                      from postern.history h where h.mailbox = b.mailbox)) into v_person;
-    return v_person;
-end
-$$;
-
 revoke all on all functions in schema postern from public;
 grant execute on function
-    postern.expunge(bigint, bigint[], text, text, bigint, bigint[], bigint),
-    postern.note_sessions(bigint, bigint[], text[], text[], bigint[], bigint[], bigint[], bigint[], bigint[]), postern.reclaim(bigint)
-    to postern_mail;
-grant execute on function
-    postern.make_history(integer), postern.old_history(date), postern.drop_history(date), postern.reclaim(bigint),
-    postern.undelete(text, timestamptz, text, bigint, boolean), postern.show_history(text, timestamptz),
-    postern.traces(text, boolean), postern.erase_history(text), postern.person(text, boolean)
+    postern.make_history(integer), postern.old_history(date), postern.drop_history(date),
+    postern.undelete(text, timestamptz, text, bigint, boolean), postern.show_history(text, timestamptz)
     to postern_admin;
+grant execute on function
+    postern.note_sessions(bigint, bigint[], text[], text[], bigint[], bigint[], bigint[], bigint[], bigint[])
+    to postern_mail;
+grant execute on function postern.reclaim(bigint) to postern_mail, postern_admin;
 
+-- The history needs a partition for today, and for the days until `posternctl expire` runs.
 select postern.make_history(7);

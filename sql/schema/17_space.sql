@@ -1,166 +1,5 @@
--- Room: what is there and what it costs, what expires, what is removed with its
--- mailbox, what is read back; and `check`, which knows of deleted messages now.
-
--- ------------------------------------------------------------------- check
-
-create view postern.reference as
-    select m.mailbox, m.uid, m.content from postern.message m
-    union all select d.mailbox, d.uid, d.content from postern.deleted d;
-comment on view postern.reference is 'what content.refs counts';
-
--- As before, but for what deleted messages refer to.
-create or replace function postern.owners(p_content bigint) returns text
-language plpgsql stable set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return coalesce((select string_agg(m.address || ' uid ' || g.uid || g.state, ', ' order by m.address, g.uid)
-                       from (select mailbox, uid, '' as state from postern.message where content = p_content
-                             union all select mailbox, uid, ', deleted' from postern.deleted where content = p_content) g
-                       join postern.mailbox m on m.mailbox = g.mailbox), 'nobody');
-end
-$$;
-
-create or replace function postern.find_problems()
-returns table (kind text, id bigint, mendable boolean, problem text)
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-begin
-    return query
-        select 'message octets', g.mailbox, true,
-               format('mailbox %s: %s message(s), first of them uid %s, do not have the octets of their content',
-                      min(m.address), count(*), min(g.uid))
-          from postern.message g join postern.content c on c.content = g.content join postern.mailbox m on m.mailbox = g.mailbox
-         where g.octets <> c.octets + coalesce(octet_length(g.delivered_to) + 16, 0)
-         group by g.mailbox order by g.mailbox;
-    return query
-        select 'mailbox', m.mailbox, true,
-               format('mailbox %s: counts %s messages, %s octets, next uid %s; there are %s messages, %s octets, last uid %s',
-                      m.address, m.messages, m.octets, m.next_uid, coalesce(s.n, 0), coalesce(s.octets, 0), coalesce(s.last, 0))
-          from postern.mailbox m
-          left join (select g.mailbox, count(*) as n, sum(g.octets) as octets, max(g.uid) as last
-                       from postern.message g group by g.mailbox) s on s.mailbox = m.mailbox
-         where m.messages <> coalesce(s.n, 0) or m.octets <> coalesce(s.octets, 0) or m.next_uid <= coalesce(s.last, 0)
-         order by m.mailbox;
-    return query
-        select 'missing mailbox', g.mailbox, false,
-               format('mailbox %s: is gone, %s message(s) are there, first of them uid %s', g.mailbox, count(*), min(g.uid))
-          from postern.message g
-         where not exists (select from postern.mailbox m where m.mailbox = g.mailbox)
-         group by g.mailbox order by g.mailbox;
-    return query
-        select 'usage', d.domain, true,
-               format('domain %s: usage counts %s messages, %s octets; its mailboxes count %s messages, %s octets',
-                      d.name, coalesce(u.n, 0), coalesce(u.octets, 0), coalesce(s.n, 0), coalesce(s.octets, 0))
-          from postern.domain d
-          left join (select x.domain, sum(x.messages) as n, sum(x.octets) as octets
-                       from postern.usage x group by x.domain) u on u.domain = d.domain
-          left join (select m.domain, sum(m.messages) as n, sum(m.octets) as octets
-                       from postern.mailbox m group by m.domain) s on s.domain = d.domain
-         where coalesce(u.n, 0) <> coalesce(s.n, 0) or coalesce(u.octets, 0) <> coalesce(s.octets, 0)
-         order by d.domain;
-    return query
-        select case when g.n is null then 'orphan content' else 'refs' end, c.content, true,
-               case when g.n is null then format('content %s: %s octets that no message refers to', c.content, c.octets)
-                    else format('content %s: counts %s references, there are %s', c.content, c.refs, g.n) end
-          from postern.content c
-          left join (select r.content, count(*) as n from postern.reference r group by r.content) g on g.content = c.content
-         where c.refs is distinct from g.n
-         order by c.content;
-    return query
-        select 'orphan parts', p.content, true, format('content %s: %s part(s) without a content', p.content, count(*))
-          from postern.content_part p
-         where not exists (select from postern.content c where c.content = p.content)
-           and not exists (select from postern.reference r where r.content = p.content)
-         group by p.content order by p.content;
-    return query
-        select 'missing content', g.content, false,
-               format('content %s: is gone, and with it the message of %s', g.content, postern.owners(g.content))
-          from (select distinct g.content from postern.reference g
-                 where not exists (select from postern.content c where c.content = g.content)) g
-         order by g.content;
-    return query
-        select 'uidl', m.mailbox, false,
-               format('mailbox %s: the own UIDL "%s" of uid %s is one that the mailbox gives by itself', m.address, g.uidl, g.uid)
-          from postern.message g join postern.mailbox m on m.mailbox = g.mailbox
-         where starts_with(g.uidl, lpad(to_hex(m.uidvalidity), 12, '0') || '.')
-         order by m.mailbox, g.uid;
-    -- By hand, as nothing of ours makes them; and nothing of ours finds them.
-    return query
-        select n.kind || ' names', 0::bigint, false,
-               format('%s %s that no client and no mail can reach: %s', count(*),
-                      case n.kind when 'domain' then 'domain(s)' when 'mailbox' then 'mailbox(es)' else 'alias(es)' end,
-                      array_to_string((array_agg(format('"%s" (%s)', n.name, n.fault) order by n.name))[1:3], ', '))
-          from (select 'domain' as kind, d.name, postern.name_fault('domain', d.name) as fault from postern.domain d
-                union all
-                select 'mailbox', m.address, coalesce(postern.name_fault('mailbox', m.address),
-                           case when split_part(m.address, '@', -1) <> d.name then 'it is kept in domain ' || d.name end)
-                  from postern.mailbox m join postern.domain d on d.domain = m.domain
-                union all
-                select distinct 'alias', a.address, coalesce(postern.name_fault('alias', a.address),
-                           case when split_part(a.address, '@', -1) <> d.name then 'it is kept in domain ' || d.name end)
-                  from postern.alias a join postern.domain d on d.domain = a.domain) n
-         where n.fault is not null
-         group by n.kind order by n.kind;
-    return query select 'partitions', 0::bigint, false, p.problem from postern.partition_problems() p(problem);
-end
-$$;
-
-create or replace function postern.mend(p_kind text, p_id bigint) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_refs integer;
-    v_messages bigint;
-    v_octets bigint;
-begin
-    case p_kind
-    when 'message octets' then
-        perform from postern.mailbox m where m.mailbox = p_id for no key update;
-        update postern.message g set octets = c.octets + coalesce(octet_length(g.delivered_to) + 16, 0)
-          from postern.content c
-         where g.mailbox = p_id and c.content = g.content
-           and g.octets <> c.octets + coalesce(octet_length(g.delivered_to) + 16, 0);
-        -- A listing that a worker remembers is not true any more.
-        update postern.mailbox m set expunges = m.expunges + 1 where m.mailbox = p_id;
-        perform postern.mend('mailbox', p_id);
-    when 'mailbox' then
-        -- Who changes a mailbox holds its row: what is counted then is final.
-        perform from postern.mailbox m where m.mailbox = p_id for no key update;
-        update postern.mailbox m
-           set messages = s.n, octets = s.octets, next_uid = greatest(m.next_uid, s.last + 1), expunges = m.expunges + 1
-          from (select count(*) as n, coalesce(sum(g.octets), 0) as octets, coalesce(max(g.uid), 0) as last
-                  from postern.message g where g.mailbox = p_id) s
-         where m.mailbox = p_id;
-        perform postern.mend('usage', m.domain) from postern.mailbox m where m.mailbox = p_id;
-    when 'usage' then
-        -- One snapshot sees a transaction in both tables or in neither; of two
-        -- menders the second one sees what the first one has done.
-        perform from postern.domain d where d.domain = p_id for no key update;
-        select s.n - u.n, s.octets - u.octets into v_messages, v_octets
-          from (select coalesce(sum(m.messages), 0) as n, coalesce(sum(m.octets), 0) as octets
-                  from postern.mailbox m where m.domain = p_id) s,
-               (select coalesce(sum(x.messages), 0) as n, coalesce(sum(x.octets), 0) as octets
-                  from postern.usage x where x.domain = p_id) u;
-        perform postern.add_usage(p_id, v_messages, v_octets);
-    when 'refs', 'orphan content' then
-        -- Who drops a reference removes his message first and then waits here;
-        -- nobody ever adds one to a content that was committed.
-        perform from postern.content c where c.content = p_id for update;
-        select count(*) into v_refs from postern.reference r where r.content = p_id;
-        if v_refs > 0 then
-            update postern.content c set refs = v_refs where c.content = p_id;
-        else
-            delete from postern.content_part p where p.content = p_id;
-            delete from postern.content c where c.content = p_id;
-        end if;
-    when 'orphan parts' then
-        delete from postern.content_part p where p.content = p_id
-           and not exists (select from postern.content c where c.content = p_id)
-           and not exists (select from postern.reference r where r.content = p_id);
-    end case;
-end
-$$;
+-- Room: what expires, what is removed with its mailbox, what is there and what it
+-- costs.
 
 -- ------------------------------------------------------------------ expiry
 
@@ -233,7 +72,7 @@ $$;
 --
 -- Unless forced, not while a session holds it: the lock of the maildrop is taken
 -- for this transaction, so that none can begin meanwhile either.
-drop function postern.remove_mailbox(text, boolean);
+-- Errors: PN404, PN423.
 create function postern.remove_mailbox(p_address text, p_force boolean, p_limit integer,
     out messages bigint, out octets bigint, out gone boolean)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -282,6 +121,7 @@ $$;
 -- domain of a tenant, for each mailbox of a domain, or for one mailbox; and one
 -- with the name null for all of it. stored_octets is what they refer to, each
 -- content once; shared_octets is what is saved by that.
+-- Errors: PN404.
 create function postern.space(p_kind text, p_name text)
 returns table (name text, mailboxes bigint, messages bigint, octets bigint, stored_octets bigint, shared_octets bigint,
                undeletable bigint, undeletable_octets bigint, reclaimable_octets bigint)
@@ -409,72 +249,14 @@ begin
 end
 $$;
 
+-- database_octets: what the whole database takes on disk.
 create function postern.database_octets() returns bigint
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$ select pg_database_size(current_database()) $$;
 
--- ------------------------------------------------------------------ verify
-
--- How far the last reading of everything got.
-create table postern.verification (
-    one         boolean     not null default true primary key check (one),
-    started_at  timestamptz not null default now(),
-    finished_at timestamptz,
-    content     bigint      not null default 0,
-    contents    bigint      not null default 0,
-    octets      bigint      not null default 0,
-    damaged     bigint      not null default 0
-);
-comment on table postern.verification is 'how far `posternctl verify` got: all contents up to `content` were read';
-
--- verify_start: where to begin: behind the content returned. From the start,
--- unless p_resume and the last one was not finished.
-create function postern.verify_start(p_resume boolean, out content bigint, out contents bigint, out octets bigint,
-    out damaged bigint)
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-begin
-    insert into postern.verification as v (one) values (true)
-        on conflict (one) do update
-           set started_at = now(), finished_at = null, content = 0, contents = 0, octets = 0, damaged = 0
-         where not p_resume or v.finished_at is not null;
-    select v.content, v.contents, v.octets, v.damaged into content, contents, octets, damaged from postern.verification v;
-end
-$$;
-
-create function postern.verify_note(p_content bigint, p_contents bigint, p_octets bigint, p_damaged bigint, p_finished boolean)
-returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-    update postern.verification v
-       set content = p_content, contents = p_contents, octets = p_octets, damaged = p_damaged,
-           finished_at = case when p_finished then now() end;
-end
-$$;
-
--- skip_uids: after a back-up was restored that is older than what clients have
--- seen. The uids that were given since then, nobody knows which, are passed
--- over, or new mail would get UIDLs that clients take for messages they have.
-create function postern.skip_uids(p_by bigint) returns bigint
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_mailboxes bigint;
-begin
-    if p_by not between 1 and 1000000000000 then
-        raise exception 'skip_uids: % is not between 1 and 1000000000000', p_by using errcode = 'PN400';
-    end if;
-    update postern.mailbox m set next_uid = m.next_uid + p_by;
-    get diagnostics v_mailboxes = row_count;
-    return v_mailboxes;
-end
-$$;
-
 revoke all on all functions in schema postern from public;
 grant execute on function
-    postern.list_expired(bigint, integer), postern.expire_mail(bigint, integer), postern.remove_mailbox(text, boolean, integer),
-    postern.space(text, text), postern.space_of_tables(), postern.database_octets(),
-    postern.verify_start(boolean), postern.verify_note(bigint, bigint, bigint, bigint, boolean), postern.skip_uids(bigint)
+    postern.list_expired(bigint, integer), postern.expire_mail(bigint, integer),
+    postern.remove_mailbox(text, boolean, integer), postern.space(text, text), postern.space_of_tables(),
+    postern.database_octets()
     to postern_admin;

@@ -168,8 +168,7 @@ class Schema(Base):
         self.ctl('--as', 'user=postgres', 'schema', 'init')
         status = self.json('schema', 'status')
         self.assertEqual(status['found'], status['wanted'])
-        self.assertEqual(self.sql('select count(*) from postern.schema_version'),
-                         str(sum(name.endswith('.sql') for name in os.listdir(os.path.join(TOP, 'sql')))))
+        self.assertEqual(self.sql('select version, name from postern.schema_version'), '%d|schema' % status['wanted'])
         self.assertIn('already', self.err('--as', 'user=postgres', 'schema', 'init'))
         self.ctl('--as', 'user=postgres', 'schema', 'upgrade')
         self.sql("insert into postern.schema_version values (9999, '9999_later')")
@@ -177,23 +176,6 @@ class Schema(Base):
         self.err('--as', 'user=postgres', 'schema', 'upgrade', exit=WRONG_SCHEMA)
         self.sql('delete from postern.schema_version where version = 9999')
         self.ctl('tenant', 'list')
-
-    def test_one_step_behind(self):
-        """An upgrade applies what is missing, and nothing twice."""
-        pg.sql('postgres', 'create database behind')
-        conf = self.write('behind.conf', ('database = "%s";' % pg.conninfo('behind')).encode())
-        for name in sorted(os.listdir(os.path.join(TOP, 'sql')))[:2]:
-            with open(os.path.join(TOP, 'sql', name)) as f:
-                pg.sql('behind', f.read())
-            pg.sql('behind', "insert into postern.schema_version (version, name) values (%d, '%s')" % (int(name[:4]), name[:-4]))
-        run = [CTL, '-c', conf, '--as', 'user=postgres', 'schema']
-        self.assertEqual(subprocess.run(run + ['status'], stdout=subprocess.DEVNULL).returncode, WRONG_SCHEMA)
-        self.assertEqual(subprocess.run(run + ['init'], stderr=subprocess.DEVNULL).returncode, FAILED)
-        both = [subprocess.Popen(run + ['upgrade'], stdout=subprocess.PIPE) for _ in range(2)]
-        out = [p.communicate()[0].decode() for p in both]
-        self.assertEqual([p.returncode for p in both], [DONE, DONE])
-        self.assertEqual(''.join(out).count('applied 0005'), 1)
-        self.assertEqual(subprocess.run(run + ['status'], stdout=subprocess.DEVNULL).returncode, DONE)
 
     def test_without_the_right(self):
         pg.sql('postgres', 'create database powerless')
@@ -1094,9 +1076,10 @@ class Grants(Base):
             self.assertEqual(got, '', role)
 
     def test_search_path(self):
-        """Each function has one of its own, but for those that only others of ours can call."""
+        """Each function has one of its own, but for those that only others of ours can call, or that were parsed when they were made."""
         got = self.sql("select p.proname from pg_proc p where p.pronamespace = 'postern'::regnamespace"
                        " and not coalesce(p.proconfig @> array['search_path=pg_catalog, pg_temp'], false)"
+                       " and (p.prosecdef or p.prosqlbody is null)"
                        " and (p.prosecdef or exists (select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a where a.grantee <> p.proowner))")
         self.assertEqual(got, '')
 

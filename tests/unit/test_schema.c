@@ -4,16 +4,24 @@
 #include "storage/schema.h"
 #include "tests/unit/db_fixture.h"
 
-static void migrations_are_numbered(void **state)
+static void texts_are_in_order(void **state)
 {
+    const struct schema_text *t;
+    int version = schema_first;
+
     (void)state;
-    assert_true(schema_migration_count > 0);
-    for (size_t i = 0; i < schema_migration_count; i++) {
-        assert_true(i == 0 || schema_migrations[i].version > schema_migrations[i - 1].version);
-        assert_int_equal(atoi(schema_migrations[i].name), schema_migrations[i].version);
-        assert_true(strlen(schema_migrations[i].sql) > 100);
+    assert_string_equal(schema_files[0].name, "01_tables");
+    for (t = schema_files; t->sql != NULL; t++) {
+        assert_true(t == schema_files || strcmp(t[-1].name, t->name) < 0);
+        assert_int_equal(t->version, schema_version);
+        assert_true(strlen(t->sql) > 100);
     }
-    assert_int_equal(schema_wanted(), schema_migrations[schema_migration_count - 1].version);
+    for (t = schema_upgrades; t->sql != NULL; t++) {
+        assert_int_equal(t->version, ++version);
+        assert_int_equal(atoi(t->name), version);
+    }
+    assert_int_equal(version, schema_version);
+    assert_int_equal(schema_wanted(), schema_version);
 }
 
 static void advice_names_the_command(void **state)
@@ -136,7 +144,7 @@ static void version_changes_while_lanes_are_away(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(migrations_are_numbered),
+        cmocka_unit_test(texts_are_in_order),
         cmocka_unit_test(advice_names_the_command),
     };
     const struct CMUnitTest with_database[] = {

@@ -1,0 +1,320 @@
+-- The messages of a mailbox, with the sums that are kept of them: what adds and
+-- removes some, and what lists them for an operator. open_maildrop (03_maildrop)
+-- lists them for a session, deliver (08_delivery) adds to many mailboxes.
+--
+-- Whoever adds to or removes from a mailbox locks its row first, then those of its
+-- domain and tenant, which are locked only where they have a quota; usage is last,
+-- and nobody waits for it.
+
+-- uidl_prefix: what UIDLs begin with that a mailbox gives by itself; the uid follows.
+-- Not granted.
+create function postern.uidl_prefix(p_uidvalidity bigint) returns text
+language sql immutable parallel safe
+return lpad(to_hex(p_uidvalidity), 12, '0') || '.';
+
+-- --------------------------------------------------------------- the mailbox
+
+-- refuse_removal: a trigger: a mailbox that has messages stays. message has no foreign
+-- key to mailbox: whoever adds a message has changed the row of its mailbox in the
+-- same transaction, as that gives the uid, and a key would look for that row once
+-- more, at each message. What the key would refuse on the other side, this does.
+-- Errors: foreign_key_violation.
+create function postern.refuse_removal() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if exists (select from postern.message g where g.mailbox = old.mailbox) then
+        raise exception 'mailbox % has messages', old.mailbox using errcode = 'foreign_key_violation';
+    end if;
+    return old;
+end
+$$;
+
+create trigger mailbox_is_empty before delete on postern.mailbox for each row execute function postern.refuse_removal();
+
+-- ------------------------------------------------------------------- the sums
+
+-- add_usage: the sums of a mailbox and of its domain move together. Not granted.
+-- Any row of the domain will do that no other transaction holds until its commit,
+-- so nobody ever waits here; where all are held, a new one.
+create function postern.add_usage(p_domain bigint, p_messages bigint, p_octets bigint) returns void
+language plpgsql
+as $$
+begin
+    update postern.usage u set messages = u.messages + p_messages, octets = u.octets + p_octets
+     where u.domain = p_domain
+       and u.slot = (select f.slot from postern.usage f where f.domain = p_domain
+                      order by f.slot limit 1 for no key update skip locked);
+    if not found then
+        insert into postern.usage as u (domain, slot, messages, octets)
+            values (p_domain, pg_backend_pid(), p_messages, p_octets)
+            on conflict (domain, slot) do update
+               set messages = u.messages + excluded.messages, octets = u.octets + excluded.octets;
+    end if;
+end
+$$;
+
+-- check_quotas: is there room for that many octets more in the domain and its
+-- tenant? Their rows are locked only where a quota is set: then the deliveries
+-- to it come one after the other, and the sum is exact. Not granted; called
+-- behind the lock on the mailbox, as everywhere (sql/README: order of locks).
+-- Errors: PN507.
+create function postern.check_quotas(p_domain bigint, p_octets bigint) returns void
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_tenant bigint;
+    v_name text;
+    v_quota bigint;
+    v_used bigint;
+begin
+    select d.tenant into v_tenant from postern.domain d where d.domain = p_domain;
+    select d.name, d.quota into v_name, v_quota
+      from postern.domain d where d.domain = p_domain and d.quota is not null for no key update;
+    if found then
+        select coalesce(sum(u.octets), 0) into v_used from postern.usage u where u.domain = p_domain;
+        if v_used + p_octets > v_quota then
+            raise exception 'the quota of domain % is % octets, % are used, % more do not fit: % are missing',
+                v_name, v_quota, v_used, p_octets, v_used + p_octets - v_quota using errcode = 'PN507';
+        end if;
+    end if;
+    select t.name, t.quota into v_name, v_quota
+      from postern.tenant t where t.tenant = v_tenant and t.quota is not null for no key update;
+    if found then
+        select coalesce(sum(u.octets), 0) into v_used
+          from postern.domain d join postern.usage u using (domain) where d.tenant = v_tenant;
+        if v_used + p_octets > v_quota then
+            raise exception 'the quota of tenant % is % octets, % are used, % more do not fit: % are missing',
+                v_name, v_quota, v_used, p_octets, v_used + p_octets - v_quota using errcode = 'PN507';
+        end if;
+    end if;
+end
+$$;
+
+-- ------------------------------------------------------- adding and removing
+
+-- put_messages: one message for each of these contents, in their order. Returns
+-- the uid of the first one; the others follow without a gap.
+--
+-- p_received_at, p_delivered_to and p_uidls run beside p_contents; each may be
+-- null as a whole, or in an element: now, no Delivered-To line, no own UIDL.
+-- An own UIDL is refused if the mailbox has it already, or if it looks like one
+-- that the mailbox makes itself (uidvalidity.uid).
+-- Errors: PN400, PN404, PN409, PN507.
+create function postern.put_messages(p_mailbox bigint, p_contents bigint[], p_received_at timestamptz[],
+    p_delivered_to text[], p_uidls text[]) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_n constant bigint := coalesce(cardinality(p_contents), 0);
+    v_octets bigint[];
+    v_sum bigint;
+    v_first bigint;
+    v_domain bigint;
+    v_address text;
+    v_used bigint;
+    v_quota bigint;
+    v_uidvalidity bigint;
+    v_bad text;
+begin
+    if v_n = 0 or coalesce(cardinality(p_received_at), v_n) <> v_n
+       or coalesce(cardinality(p_delivered_to), v_n) <> v_n or coalesce(cardinality(p_uidls), v_n) <> v_n then
+        raise exception 'put_messages: no contents, or arrays that differ in number' using errcode = 'PN400';
+    end if;
+
+    if array_to_string(p_delivered_to, '') collate "C" ~ '[\r\n]' then
+        raise exception 'put_messages: a line end in a Delivered-To line' using errcode = 'PN400';
+    end if;
+
+    select array_agg(postern.message_octets(c.octets, n.delivered_to) order by n.i),
+           sum(postern.message_octets(c.octets, n.delivered_to))
+      into v_octets, v_sum
+      from unnest(p_contents, p_delivered_to) with ordinality as n(content, delivered_to, i)
+      join postern.content c on c.content = n.content and c.xmin = pg_current_xact_id()::xid;
+    if cardinality(v_octets) is distinct from v_n then
+        raise exception 'put_messages: a content that this transaction did not make' using errcode = 'PN400';
+    end if;
+
+    -- From here to the commit this mailbox is ours, so uids commit in order.
+    select m.domain into v_domain from postern.mailbox m where m.mailbox = p_mailbox for no key update;
+    if found then
+        perform postern.check_quotas(v_domain, v_sum);
+    end if;
+    update postern.mailbox m
+       set next_uid = m.next_uid + v_n, messages = m.messages + v_n, octets = m.octets + v_sum
+     where m.mailbox = p_mailbox
+     returning m.next_uid - v_n, m.domain, m.address, m.octets - v_sum, m.quota, m.uidvalidity
+      into v_first, v_domain, v_address, v_used, v_quota, v_uidvalidity;
+    if not found then
+        raise exception 'mailbox % does not exist any more', p_mailbox using errcode = 'PN404';
+    end if;
+    if v_used + v_sum > v_quota then
+        raise exception 'the quota of mailbox % is % octets, % are used, % more do not fit: % are missing',
+            v_address, v_quota, v_used, v_sum, v_used + v_sum - v_quota using errcode = 'PN507';
+    end if;
+    if p_uidls is not null then
+        select min(n.uidl collate "C") into v_bad from unnest(p_uidls) as n(uidl) where n.uidl collate "C" !~ '^[!-~]{1,70}$';
+        if v_bad is not null then
+            raise exception 'UIDL "%" is not 1 to 70 octets of printable ASCII without a space', v_bad using errcode = 'PN400';
+        end if;
+        select min(n.uidl collate "C") into v_bad from unnest(p_uidls) as n(uidl)
+         where starts_with(n.uidl, postern.uidl_prefix(v_uidvalidity))
+            or exists (select from postern.message m where m.mailbox = p_mailbox and m.uidl = n.uidl);
+        if v_bad is null then
+            select min(g.uidl collate "C") into v_bad
+              from (select n.uidl from unnest(p_uidls) as n(uidl) group by n.uidl having count(*) > 1) g;
+        end if;
+        if v_bad is not null then
+            raise exception 'UIDL "%" is taken in mailbox %', v_bad, v_address using errcode = 'PN409';
+        end if;
+    end if;
+
+    insert into postern.message (mailbox, uid, content, octets, received_at, delivered_to, uidl)
+        select p_mailbox, v_first + n.i - 1, n.content, n.octets, coalesce(n.received_at, now()), n.delivered_to, n.uidl
+          from unnest(p_contents, v_octets, p_received_at, p_delivered_to, p_uidls)
+               with ordinality as n(content, octets, received_at, delivered_to, uidl, i);
+    perform postern.add_usage(v_domain, v_n, v_sum);
+    return v_first;
+end
+$$;
+
+-- remove_messages: the messages, their sums and what nobody refers to any more.
+-- Not granted: expunge() and the operator's functions call it. Messages that
+-- are not there any more are passed over. Returns how many went.
+--
+-- p_means is for the history; null leaves no trace and no way back. The content
+-- goes at once, or later where the policy gives a time of grace, or where it is
+-- so much that who waits for this statement would feel it: then `deferred` is
+-- true, and reclaim() has work.
+create function postern.remove_messages(p_mailbox bigint, p_uids bigint[], p_means text default 'operator',
+    p_session text default null, p_peer text default null, out removed bigint, out expunges bigint, out deferred boolean)
+language plpgsql
+as $$
+declare
+    -- Below it, removing at once costs less than a second transaction.
+    c_large constant bigint := 4 << 20;
+    v_days integer := 0;
+    v_domain bigint;
+    v_octets bigint;
+    v_contents bigint[];
+begin
+    deferred := false;
+    -- First the mailbox: deliveries and removals of one mailbox come one after the other.
+    select m.domain, m.expunges into v_domain, expunges
+      from postern.mailbox m where m.mailbox = p_mailbox for no key update;
+    if not found then
+        removed := 0;
+        return;
+    end if;
+    if p_means is null then
+        with gone as (
+            delete from postern.message m where m.mailbox = p_mailbox and m.uid = any (p_uids)
+            returning m.content, m.octets
+        )
+        select count(*), coalesce(sum(g.octets), 0), array_agg(g.content) into removed, v_octets, v_contents from gone g;
+    else
+        if exists (select from postern.policy x where x.undelete > 0) then
+            select coalesce(p.undelete, 0) into v_days
+              from postern.domain d, postern.policy_of(p_mailbox, d.domain, d.tenant) p where d.domain = v_domain;
+        end if;
+        with gone as (
+            delete from postern.message m where m.mailbox = p_mailbox and m.uid = any (p_uids)
+            returning m.uid, m.content, m.octets, m.received_at, m.delivered_to, m.uidl
+        ), noted as (
+            insert into postern.history (mailbox, what, uid, octets, since, uidl, means, session, peer)
+                select p_mailbox, 'deletion', g.uid, g.octets, g.received_at, g.uidl, p_means, p_session, p_peer from gone g
+        ), kept as (
+            insert into postern.deleted (mailbox, uid, content, octets, received_at, deleted_at, until, delivered_to, uidl, session)
+                select p_mailbox, g.uid, g.content, g.octets, g.received_at, now(), now() + v_days * interval '1 day',
+                       g.delivered_to, g.uidl, p_session
+                  from gone g
+                 where v_days > 0 or (select sum(s.octets) from gone s) >= c_large
+        )
+        select count(*), coalesce(sum(g.octets), 0), array_agg(g.content) into removed, v_octets, v_contents from gone g;
+        deferred := v_days = 0 and v_octets >= c_large;
+    end if;
+    if removed = 0 then
+        return;
+    end if;
+    update postern.mailbox m
+       set messages = m.messages - removed, octets = m.octets - v_octets, expunges = m.expunges + 1
+     where m.mailbox = p_mailbox
+     returning m.expunges into expunges;
+    if v_days = 0 and not deferred then
+        perform postern.forget_contents(v_contents);
+    end if;
+    perform postern.add_usage(v_domain, -removed, -v_octets);
+end
+$$;
+
+-- -------------------------------------------------------------- the operator
+
+-- list_messages: the messages of a mailbox behind uid p_after, at most p_limit of them,
+-- with the UIDL that a client sees. fetch_parts() gives their octets.
+create function postern.list_messages(p_mailbox bigint, p_after bigint, p_limit bigint)
+returns table (uid bigint, uidl text, octets bigint, received_at timestamptz, delivered_to text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    return query
+        select g.uid, coalesce(g.uidl, postern.uidl_prefix(m.uidvalidity) || g.uid), g.octets, g.received_at, g.delivered_to
+          from postern.message g join postern.mailbox m on m.mailbox = g.mailbox
+         where g.mailbox = p_mailbox and g.uid > p_after
+         order by g.uid limit p_limit;
+end
+$$;
+
+-- show_message: one message, its number as LIST counts, and its content.
+-- Errors: PN404.
+create function postern.show_message(p_address text, p_uid bigint)
+returns table (address text, number bigint, uid bigint, uidl text, octets bigint, received_at timestamptz, delivered_to text,
+               content bigint, content_octets bigint, content_refs integer, parts bigint, digest text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    return query
+        select m.address, (select count(*) from postern.message n where n.mailbox = m.mailbox and n.uid <= g.uid),
+               g.uid, coalesce(g.uidl, postern.uidl_prefix(m.uidvalidity) || g.uid), g.octets, g.received_at,
+               g.delivered_to, g.content, c.octets, c.refs,
+               (select count(*) from postern.content_part p where p.content = g.content), encode(c.digest, 'hex')
+          from postern.mailbox m
+          join postern.message g on g.mailbox = m.mailbox
+          left join postern.content c on c.content = g.content
+         where m.mailbox = postern.find_mailbox(p_address) and g.uid = p_uid;
+    if not found then
+        raise exception 'mailbox % has no message with uid %', p_address, p_uid using errcode = 'PN404';
+    end if;
+end
+$$;
+
+-- remove_mail: all of these messages go, or none; p_uids null is all that there are.
+-- Returns how many.
+-- Errors: PN404.
+create function postern.remove_mail(p_address text, p_uids bigint[]) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_mailbox constant bigint := postern.find_mailbox(p_address);
+    v_missing bigint;
+begin
+    perform from postern.mailbox m where m.mailbox = v_mailbox for no key update;
+    select min(u.uid) into v_missing from unnest(p_uids) as u(uid)
+     where not exists (select from postern.message g where g.mailbox = v_mailbox and g.uid = u.uid);
+    if v_missing is not null then
+        raise exception 'mailbox % has no message with uid %', p_address, v_missing using errcode = 'PN404';
+    end if;
+    return r.removed from postern.remove_messages(v_mailbox,
+        coalesce(p_uids, array(select g.uid from postern.message g where g.mailbox = v_mailbox))) r;
+end
+$$;
+
+revoke all on all functions in schema postern from public;
+grant execute on function
+    postern.put_messages(bigint, bigint[], timestamptz[], text[], text[])
+    to postern_lmtp, postern_admin;
+grant execute on function
+    postern.list_messages(bigint, bigint, bigint), postern.show_message(text, bigint),
+    postern.remove_mail(text, bigint[])
+    to postern_admin;

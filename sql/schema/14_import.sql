@@ -1,0 +1,74 @@
+-- What an import asks and notes, beside put_contents, put_parts (05_content) and
+-- put_messages (07_messages).
+
+-- What imports have stored in a mailbox, in pieces of 32 octets: a digest for each
+-- message, a row for each batch. A message that its client deleted leaves
+-- nothing that lasts, and an import that is resumed must not bring it back.
+create table postern.imported (
+    mailbox     bigint      not null references postern.mailbox on delete cascade,
+    digests     bytea       not null
+);
+create index imported_mailbox on postern.imported (mailbox);
+-- Digests cannot be compressed; and this way a piece of them is read alone.
+alter table postern.imported alter column digests set storage external;
+comment on table postern.imported is 'digests of all that imports stored in a mailbox, for --resume; 32 octets a message, kept as long as the mailbox';
+
+-- begin_import: the mailbox to import into, and the right to: one import at a time, held
+-- by the connection. The last batch of an import that was killed may still be on
+-- its way into the database; whoever resumes waits until that connection has
+-- ended, and only then compares.
+-- Errors: PN404.
+create function postern.begin_import(p_address text) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_mailbox constant bigint := postern.find_mailbox(p_address);
+    v_key constant bigint := (x'5049'::bigint << 48) | v_mailbox;
+begin
+    if not pg_try_advisory_lock(v_key) then
+        raise notice 'waiting for another import into %', p_address;
+        perform pg_advisory_lock(v_key);
+    end if;
+    return v_mailbox;
+end
+$$;
+
+-- note_imported: 32 octets for each message, in the transaction that stores them.
+-- Errors: PN400.
+create function postern.note_imported(p_mailbox bigint, p_digests bytea) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if coalesce(octet_length(p_digests), 0) = 0 or octet_length(p_digests) % 32 <> 0 then
+        raise exception 'note_imported: digests have 32 octets each' using errcode = 'PN400';
+    end if;
+    insert into postern.imported (mailbox, digests) values (p_mailbox, p_digests);
+end
+$$;
+
+-- list_digests: what need not be stored again: digests in rising order, how many messages
+-- with it the mailbox has, and how many more of them were imported and are gone.
+create function postern.list_digests(p_mailbox bigint)
+returns table (digest bytea, copies bigint, gone bigint)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    return query
+        with here as (
+            select c.digest, count(*) as n from postern.message g join postern.content c on c.content = g.content
+             where g.mailbox = p_mailbox group by c.digest
+        ), noted as (
+            select substr(i.digests, 32 * k + 1, 32) as digest, count(*) as n
+              from postern.imported i, generate_series(0, octet_length(i.digests) / 32 - 1) k
+             where i.mailbox = p_mailbox group by 1
+        )
+        select coalesce(here.digest, noted.digest), coalesce(here.n, 0), greatest(coalesce(noted.n, 0) - coalesce(here.n, 0), 0)
+          from here full join noted on noted.digest = here.digest order by 1;
+end
+$$;
+
+revoke all on all functions in schema postern from public;
+grant execute on function
+    postern.begin_import(text), postern.note_imported(bigint, bytea), postern.list_digests(bigint)
+    to postern_admin;

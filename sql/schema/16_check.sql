@@ -1,0 +1,309 @@
+-- Is everything as it should be? `posternctl check` asks what does not add up and
+-- mends it, `posternctl verify` reads all mail; and what is to be done when a
+-- backup was restored.
+
+-- owners: who would miss this content, in words. Not granted.
+create function postern.owners(p_content bigint) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return coalesce((select string_agg(m.address || ' uid ' || g.uid || g.state, ', ' order by m.address, g.uid)
+                       from (select mailbox, uid, '' as state from postern.message where content = p_content
+                             union all select mailbox, uid, ', deleted' from postern.deleted where content = p_content) g
+                       join postern.mailbox m on m.mailbox = g.mailbox), 'nobody');
+end
+$$;
+
+-- find_problems: what does not add up, without reading the mail itself.
+--
+-- Each kind is one statement and so sees one moment: counts and sums are kept
+-- by the transactions that change what they count, so whatever differs within
+-- one snapshot is wrong, however many deliveries and sessions are running.
+-- `mendable` ones can be given to mend() with their kind and id.
+create function postern.find_problems()
+returns table (kind text, id bigint, mendable boolean, problem text)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    return query
+        select 'message octets', g.mailbox, true,
+               format('mailbox %s: %s message(s), first of them uid %s, do not have the octets of their content',
+                      min(m.address), count(*), min(g.uid))
+          from postern.message g join postern.content c on c.content = g.content join postern.mailbox m on m.mailbox = g.mailbox
+         where g.octets <> postern.message_octets(c.octets, g.delivered_to)
+         group by g.mailbox order by g.mailbox;
+    return query
+        select 'mailbox', m.mailbox, true,
+               format('mailbox %s: counts %s messages, %s octets, next uid %s; there are %s messages, %s octets, last uid %s',
+                      m.address, m.messages, m.octets, m.next_uid, coalesce(s.n, 0), coalesce(s.octets, 0), coalesce(s.last, 0))
+          from postern.mailbox m
+          left join (select g.mailbox, count(*) as n, sum(g.octets) as octets, max(g.uid) as last
+                       from postern.message g group by g.mailbox) s on s.mailbox = m.mailbox
+         where m.messages <> coalesce(s.n, 0) or m.octets <> coalesce(s.octets, 0) or m.next_uid <= coalesce(s.last, 0)
+         order by m.mailbox;
+    return query
+        select 'missing mailbox', g.mailbox, false,
+               format('mailbox %s: is gone, %s message(s) are there, first of them uid %s', g.mailbox, count(*), min(g.uid))
+          from postern.message g
+         where not exists (select from postern.mailbox m where m.mailbox = g.mailbox)
+         group by g.mailbox order by g.mailbox;
+    return query
+        select 'usage', d.domain, true,
+               format('domain %s: usage counts %s messages, %s octets; its mailboxes count %s messages, %s octets',
+                      d.name, coalesce(u.n, 0), coalesce(u.octets, 0), coalesce(s.n, 0), coalesce(s.octets, 0))
+          from postern.domain d
+          left join (select x.domain, sum(x.messages) as n, sum(x.octets) as octets
+                       from postern.usage x group by x.domain) u on u.domain = d.domain
+          left join (select m.domain, sum(m.messages) as n, sum(m.octets) as octets
+                       from postern.mailbox m group by m.domain) s on s.domain = d.domain
+         where coalesce(u.n, 0) <> coalesce(s.n, 0) or coalesce(u.octets, 0) <> coalesce(s.octets, 0)
+         order by d.domain;
+    return query
+        select case when g.n is null then 'orphan content' else 'refs' end, c.content, true,
+               case when g.n is null then format('content %s: %s octets that no message refers to', c.content, c.octets)
+                    else format('content %s: counts %s references, there are %s', c.content, c.refs, g.n) end
+          from postern.content c
+          left join (select r.content, count(*) as n from postern.reference r group by r.content) g on g.content = c.content
+         where c.refs is distinct from g.n
+         order by c.content;
+    return query
+        select 'orphan parts', p.content, true, format('content %s: %s part(s) without a content', p.content, count(*))
+          from postern.content_part p
+         where not exists (select from postern.content c where c.content = p.content)
+           and not exists (select from postern.reference r where r.content = p.content)
+         group by p.content order by p.content;
+    return query
+        select 'missing content', g.content, false,
+               format('content %s: is gone, and with it the message of %s', g.content, postern.owners(g.content))
+          from (select distinct g.content from postern.reference g
+                 where not exists (select from postern.content c where c.content = g.content)) g
+         order by g.content;
+    return query
+        select 'uidl', m.mailbox, false,
+               format('mailbox %s: the own UIDL "%s" of uid %s is one that the mailbox gives by itself', m.address, g.uidl, g.uid)
+          from postern.message g join postern.mailbox m on m.mailbox = g.mailbox
+         where starts_with(g.uidl, postern.uidl_prefix(m.uidvalidity))
+         order by m.mailbox, g.uid;
+    -- By hand, as nothing of ours makes them; and nothing of ours finds them.
+    return query
+        select n.kind || ' names', 0::bigint, false,
+               format('%s %s that no client and no mail can reach: %s', count(*),
+                      case n.kind when 'domain' then 'domain(s)' when 'mailbox' then 'mailbox(es)' else 'alias(es)' end,
+                      array_to_string((array_agg(format('"%s" (%s)', n.name, n.fault) order by n.name))[1:3], ', '))
+          from (select 'domain' as kind, d.name, postern.name_fault('domain', d.name) as fault from postern.domain d
+                union all
+                select 'mailbox', m.address, coalesce(postern.name_fault('mailbox', m.address),
+                           case when split_part(m.address, '@', -1) <> d.name then 'it is kept in domain ' || d.name end)
+                  from postern.mailbox m join postern.domain d on d.domain = m.domain
+                union all
+                select distinct 'alias', a.address, coalesce(postern.name_fault('alias', a.address),
+                           case when split_part(a.address, '@', -1) <> d.name then 'it is kept in domain ' || d.name end)
+                  from postern.alias a join postern.domain d on d.domain = a.domain) n
+         where n.fault is not null
+         group by n.kind order by n.kind;
+    return query select 'partitions', 0::bigint, false, p.problem from postern.partition_problems() p(problem);
+end
+$$;
+
+-- partition_problems: content and content_part are both plain, or both hashed
+-- over the same number of partitions, and no part is ever toasted. Not granted.
+create function postern.partition_problems() returns setof text
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query
+        with kid as (
+            select i.inhparent, substring(pg_get_expr(c.relpartbound, c.oid) collate "C" from 'modulus ([0-9]+)')::integer as modulus
+              from pg_inherits i join pg_class c on c.oid = i.inhrelid
+             where i.inhparent in ('postern.content'::regclass, 'postern.content_part'::regclass)
+        )
+        select format('table %s: %s of %s partitions are there', t.relname, count(kid.modulus), max(kid.modulus))
+          from pg_class t left join kid on kid.inhparent = t.oid
+         where t.oid in ('postern.content'::regclass, 'postern.content_part'::regclass) and t.relkind = 'p'
+         group by t.relname
+        having count(kid.modulus) is distinct from max(kid.modulus)::bigint or min(kid.modulus) <> max(kid.modulus);
+    return query
+        select format('content has %s partitions, content_part has %s', n.content, n.part)
+          from (select (select count(*) from pg_inherits i where i.inhparent = 'postern.content'::regclass) as content,
+                       (select count(*) from pg_inherits i where i.inhparent = 'postern.content_part'::regclass) as part) n
+         where n.content <> n.part;
+    return query
+        select format('table %s: column data does not have storage plain', c.relname)
+          from pg_class c join pg_attribute a on a.attrelid = c.oid
+         where (c.oid = 'postern.content_part'::regclass
+                or c.oid in (select i.inhrelid from pg_inherits i where i.inhparent = 'postern.content_part'::regclass))
+           and a.attname = 'data' and a.attstorage <> 'p'
+         order by c.relname;
+end
+$$;
+
+-- mend: put one problem right, under the locks that its writers take.
+create function postern.mend(p_kind text, p_id bigint) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_refs integer;
+    v_messages bigint;
+    v_octets bigint;
+begin
+    case p_kind
+    when 'message octets' then
+        perform from postern.mailbox m where m.mailbox = p_id for no key update;
+        update postern.message g set octets = postern.message_octets(c.octets, g.delivered_to)
+          from postern.content c
+         where g.mailbox = p_id and c.content = g.content
+           and g.octets <> postern.message_octets(c.octets, g.delivered_to);
+        -- A listing that a worker remembers is not true any more.
+        update postern.mailbox m set expunges = m.expunges + 1 where m.mailbox = p_id;
+        perform postern.mend('mailbox', p_id);
+    when 'mailbox' then
+        -- Who changes a mailbox holds its row: what is counted then is final.
+        perform from postern.mailbox m where m.mailbox = p_id for no key update;
+        update postern.mailbox m
+           set messages = s.n, octets = s.octets, next_uid = greatest(m.next_uid, s.last + 1), expunges = m.expunges + 1
+          from (select count(*) as n, coalesce(sum(g.octets), 0) as octets, coalesce(max(g.uid), 0) as last
+                  from postern.message g where g.mailbox = p_id) s
+         where m.mailbox = p_id;
+        perform postern.mend('usage', m.domain) from postern.mailbox m where m.mailbox = p_id;
+    when 'usage' then
+        -- One snapshot sees a transaction in both tables or in neither; of two
+        -- menders the second one sees what the first one has done.
+        perform from postern.domain d where d.domain = p_id for no key update;
+        select s.n - u.n, s.octets - u.octets into v_messages, v_octets
+          from (select coalesce(sum(m.messages), 0) as n, coalesce(sum(m.octets), 0) as octets
+                  from postern.mailbox m where m.domain = p_id) s,
+               (select coalesce(sum(x.messages), 0) as n, coalesce(sum(x.octets), 0) as octets
+                  from postern.usage x where x.domain = p_id) u;
+        perform postern.add_usage(p_id, v_messages, v_octets);
+    when 'refs', 'orphan content' then
+        -- Who drops a reference removes his message first and then waits here;
+        -- nobody ever adds one to a content that was committed.
+        perform from postern.content c where c.content = p_id for update;
+        select count(*) into v_refs from postern.reference r where r.content = p_id;
+        if v_refs > 0 then
+            update postern.content c set refs = v_refs where c.content = p_id;
+        else
+            delete from postern.content_part p where p.content = p_id;
+            delete from postern.content c where c.content = p_id;
+        end if;
+    when 'orphan parts' then
+        delete from postern.content_part p where p.content = p_id
+           and not exists (select from postern.content c where c.content = p_id)
+           and not exists (select from postern.reference r where r.content = p_id);
+    end case;
+end
+$$;
+
+-- ------------------------------------------------------------------ verify
+
+-- scan_contents: contents and their parts in order, from behind
+-- (p_content, p_part) on, at most p_limit rows. data is null for a content
+-- without parts. p_only asks for the rest of that one content alone.
+--
+-- The settings: a page must come from the two primary keys, in their order,
+-- whatever the statistics say; any other plan reads the whole store for each.
+create function postern.scan_contents(p_content bigint, p_part integer, p_limit bigint, p_only boolean)
+returns table (content bigint, octets bigint, digest bytea, part integer, data bytea)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off
+as $$
+#variable_conflict use_column
+declare
+    v_rows bigint;
+begin
+    -- The rest of the one that was begun; when that is through, those that follow.
+    return query
+        select c.content, c.octets, c.digest, p.part, p.data
+          from postern.content c left join postern.content_part p on p.content = c.content and p.part > p_part
+         where c.content = p_content and (p.part is not null or p_part < 0)
+         order by p.part limit p_limit;
+    get diagnostics v_rows = row_count;
+    if v_rows < p_limit and not p_only then
+        return query
+            select c.content, c.octets, c.digest, p.part, p.data
+              from (select * from postern.content c where c.content > p_content order by c.content limit p_limit) c
+              left join lateral (select q.part, q.data from postern.content_part q
+                                  where q.content = c.content and q.content > p_content) p on true
+             order by c.content, p.part limit p_limit;
+    end if;
+end
+$$;
+
+-- content_owners: owners(), for the operator who was told of a damaged content.
+create function postern.content_owners(p_content bigint) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return postern.owners(p_content);
+end
+$$;
+
+-- How far the last reading of everything got.
+create table postern.verification (
+    one         boolean     not null default true primary key check (one),
+    started_at  timestamptz not null default now(),
+    finished_at timestamptz,
+    content     bigint      not null default 0,
+    contents    bigint      not null default 0,
+    octets      bigint      not null default 0,
+    damaged     bigint      not null default 0
+);
+comment on table postern.verification is 'how far `posternctl verify` got: all contents up to `content` were read';
+
+-- verify_start: where to begin: behind the content returned. From the start,
+-- unless p_resume and the last one was not finished.
+create function postern.verify_start(p_resume boolean, out content bigint, out contents bigint, out octets bigint,
+    out damaged bigint)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    insert into postern.verification as v (one) values (true)
+        on conflict (one) do update
+           set started_at = now(), finished_at = null, content = 0, contents = 0, octets = 0, damaged = 0
+         where not p_resume or v.finished_at is not null;
+    select v.content, v.contents, v.octets, v.damaged into content, contents, octets, damaged from postern.verification v;
+end
+$$;
+
+-- verify_note: all contents up to p_content were read; p_contents of them, p_octets, of
+-- which p_damaged were not as they were stored.
+create function postern.verify_note(p_content bigint, p_contents bigint, p_octets bigint, p_damaged bigint, p_finished boolean)
+returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update postern.verification v
+       set content = p_content, contents = p_contents, octets = p_octets, damaged = p_damaged,
+           finished_at = case when p_finished then now() end;
+end
+$$;
+
+-- ------------------------------------------------------------------ restored
+
+-- skip_uids: after a back-up was restored that is older than what clients have
+-- seen. The uids that were given since then, nobody knows which, are passed
+-- over, or new mail would get UIDLs that clients take for messages they have.
+-- Errors: PN400.
+create function postern.skip_uids(p_by bigint) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_mailboxes bigint;
+begin
+    if p_by not between 1 and 1000000000000 then
+        raise exception 'skip_uids: % is not between 1 and 1000000000000', p_by using errcode = 'PN400';
+    end if;
+    update postern.mailbox m set next_uid = m.next_uid + p_by;
+    get diagnostics v_mailboxes = row_count;
+    return v_mailboxes;
+end
+$$;
+
+revoke all on all functions in schema postern from public;
+grant execute on function
+    postern.find_problems(), postern.mend(text, bigint), postern.scan_contents(bigint, integer, bigint, boolean),
+    postern.content_owners(bigint), postern.verify_start(boolean),
+    postern.verify_note(bigint, bigint, bigint, bigint, boolean), postern.skip_uids(bigint)
+    to postern_admin;
