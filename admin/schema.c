@@ -34,7 +34,7 @@ static bool run_text(struct ctl *c, const char *what, const char *sql)
     return ok;
 }
 
-/* In a transaction that nobody else is in at the same time: the version that is there, 0 if none, -1 after a message. */
+/* Begins a transaction that nobody else is in. Returns the version that is there, 0 if none, -1 after a message. */
 static int begin_alone(struct ctl *c, const char *what)
 {
     PGresult *res;
@@ -49,7 +49,8 @@ static int begin_alone(struct ctl *c, const char *what)
         return -1;
     there = strcmp(PQgetvalue(res, 0, 0), "t") == 0;
     PQclear(res);
-    res = db_ask(c, what, there ? "select coalesce(max(version), 0) from postern.schema_version" : "select 0", &ARGS_NONE);
+    res = db_ask(c, what, there ? "select coalesce(max(version), 0) from postern.schema_version" : "select 0",
+                 &ARGS_NONE);
     if (res == NULL)
         return -1;
     found = atoi(PQgetvalue(res, 0, 0));
@@ -64,7 +65,8 @@ static bool note_and_commit(struct ctl *c, const char *what, int version, const 
 
     args_int(&a, version);
     args_text(&a, name);
-    PGresult *res = db_ask(c, what, "insert into postern.schema_version (version, name) values ($1, $2) returning version", &a);
+    PGresult *res = db_ask(c, what, "insert into postern.schema_version (version, name) values ($1, $2)"
+                                    " returning version", &a);
     if (res == NULL)
         return false;
     PQclear(res);
@@ -149,8 +151,8 @@ enum ctl_exit run_schema_upgrade(struct ctl *c)
     if (found == 0 || found > schema_wanted())
         return ctl_error(CTL_WRONG_SCHEMA, "%s", schema_advice(found));
     if (found < schema_first)
-        return ctl_error(CTL_WRONG_SCHEMA, "the schema of the database has version %d, from before the first release, and cannot be "
-                         "upgraded: make a new database with `posternctl schema init`", found);
+        return ctl_error(CTL_WRONG_SCHEMA, "the schema of the database has version %d, from before the first release, "
+                         "and cannot be upgraded: make a new database with `posternctl schema init`", found);
     for (const struct schema_text *t = schema_upgrades; t->sql != NULL; t++) {
         enum ctl_exit end = t->version > found ? apply(c, t) : CTL_DONE;
 

@@ -83,7 +83,7 @@ begin
 end
 $$;
 
--- put_parts: the octets, 8,000 in each part but the last of a content, parts
+-- put_parts: the octets, part_octets() in each part but the last of a content, parts
 -- counted from 0. A row of that size fills a page without being toasted.
 -- Errors: PN400.
 create function postern.put_parts(p_contents bigint[], p_parts integer[], p_data bytea[]) returns void
