@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The schema: what its files are held to, and that every way to it gives the same catalogue: `schema init` today, and the init of
 any release, with the upgrades since. How to add an upgrade: sql/README. What is compared: tests/catalogue.py."""
+import fcntl
 import os
 import pathlib
 import re
@@ -193,8 +194,11 @@ class Ways(unittest.TestCase):
             self.assertEqual(text.count(old), 1, old)
             (where / "schema" / file).write_text(text.replace(old, new))
         build = kit.lab.build_dir()
-        done = subprocess.run(["make", "-s", f"BUILD={os.path.relpath(build, kit.TOP)}", f"OTHER={where}", "other"], cwd=kit.TOP,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        # One make at a time, as in tests/lab.
+        with open(kit.TOP / "Makefile", "rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            done = subprocess.run(["make", "-s", f"BUILD={os.path.relpath(build, kit.TOP)}", f"OTHER={where}", "other"], cwd=kit.TOP,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         self.assertEqual(done.returncode, 0, done.stdout)
         return where / "posternctl"
 
