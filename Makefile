@@ -20,6 +20,7 @@
 #   make check-leaks           memory and descriptors after 100,000 sessions (SESSIONS=n)
 #   make failover              seconds until a standby's promotion is felt (TIMES=3)
 #   make coverage              lines and branches that the tests reach, by folder
+#   make structure             includes that climb, circles, what is too long
 #   make lint                  cppcheck, mandoc -T lint
 #   make analyze               the same, gcc -fanalyzer and clang-tidy
 #   make install               PREFIX=/usr/local DESTDIR=

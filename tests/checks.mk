@@ -73,3 +73,8 @@ analyze:
 	xargs -P$$(nproc) -n8 sh -c 'clang-tidy --quiet "$$@" -- -std=c11 -w $(TIDY_FLAGS) 2>/dev/null' tidy
 
 .PHONY: check-sanitized check-valgrind check-allocations check-leaks failover coverage analyze
+
+# Includes that climb, circles, files and lines that are too long, ids of no requirement; also part of `make check`.
+structure:
+	@tests/checks/structure
+.PHONY: structure
