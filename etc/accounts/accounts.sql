@@ -8,8 +8,9 @@
 --
 -- A file for a program makes two functions, which give one row or none:
 --
---     postern_accounts.by_login(text)      whom a client means that logs in
 --     postern_accounts.by_address(text)    whom a message is for
+--     postern_accounts.by_login(text)      whom a client means that logs in; only
+--                                          where names are not addresses
 --
 -- Two functions of Postern are replaced, as they are meant to be; `posternctl
 -- schema status` says so, and an upgrade of the schema leaves them alone.
@@ -54,6 +55,16 @@ create or replace function postern_accounts.limit_of(p_quota numeric, p_unit int
 language sql immutable set search_path = pg_catalog, pg_temp
 as $$
     select least(p_quota * p_unit, 9223372036854775807)::bigint where p_quota > 0
+$$;
+
+-- by_login: names are addresses, unless the file of the program says otherwise.
+create or replace function postern_accounts.by_login(p_login text) returns setof postern_accounts.account
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query
+        select * from postern_accounts.by_address(p_login) f where lower(f.address collate "C") = p_login;
+end
 $$;
 
 -- own: whether this mailbox is Postern's own: one with a password in Postern that

@@ -16,23 +16,8 @@
 -- say which domain Postern adds to them (default_domain of the listener), and of
 -- several servers, which one this is: -v default_domain=example.org -v server=1
 
--- Where it is, unless said otherwise with -v; the password in the environment.
--- The host is a name or an address, not a socket.
-\if :{?host} \else \set host '127.0.0.1' \endif
-\if :{?port} \else \set port '3306' \endif
 \if :{?dbname} \else \set dbname 'dbispconfig' \endif
-\if :{?user} \else \set user 'postern' \endif
-\set password ''
-\getenv password ACCOUNTS_PASSWORD
-
-begin;
-
-create extension if not exists mysql_fdw;
-drop server if exists postern_accounts cascade;
-create server postern_accounts foreign data wrapper mysql_fdw options (host :'host', port :'port', reconnect 'true');
-create user mapping for current_user server postern_accounts options (username :'user', password :'password');
-
-\ir accounts.sql
+\ir server-mysql.sql
 
 create foreign table postern_accounts.their_mail_user (
     server_id      text collate "C",
@@ -43,12 +28,12 @@ create foreign table postern_accounts.their_mail_user (
     disablepop3    text collate "C",
     disabledeliver text collate "C",
     postfix        text collate "C"
-) server postern_accounts options (dbname :'dbname', table_name 'mail_user');
+) server postern_accounts options (:place, table_name 'mail_user');
 create foreign table postern_accounts.their_mail_domain (
     server_id text collate "C",
     domain    text collate "C",
     active    text collate "C"
-) server postern_accounts options (dbname :'dbname', table_name 'mail_domain');
+) server postern_accounts options (:place, table_name 'mail_domain');
 
 -- The accounts of one server, or of all.
 create view postern_accounts.their_users_here as

@@ -20,25 +20,8 @@
 --
 -- An index on what address and login are made of is what a login costs.
 
--- Where it is, unless said otherwise with -v; the password in the environment.
-\if :{?host} \else \set host '127.0.0.1' \endif
-\if :{?port} \else \set port '5432' \endif
 \if :{?dbname} \else \set dbname 'accounts' \endif
-\if :{?user} \else \set user 'postern' \endif
-\set password ''
-\getenv password ACCOUNTS_PASSWORD
-
-begin;
-
-create extension if not exists postgres_fdw;
-drop server if exists postern_accounts cascade;
--- A database that does not answer is an error within seconds, and a message that
--- the mail server tries again.
-create server postern_accounts foreign data wrapper postgres_fdw
-    options (host :'host', port :'port', dbname :'dbname', connect_timeout '3', options '-c statement_timeout=3s');
-create user mapping for current_user server postern_accounts options (user :'user', password :'password');
-
-\ir accounts.sql
+\ir server-pgsql.sql
 
 create foreign table postern_accounts.their_account (
     address  text collate "C",
@@ -48,7 +31,7 @@ create foreign table postern_accounts.their_account (
     pop3     text collate "C",
     delivers text collate "C",
     quota    text collate "C"
-) server postern_accounts options (schema_name 'public', table_name 'postern_account');
+) server postern_accounts options (:place, table_name 'postern_account');
 
 create or replace function postern_accounts.by_address(p_address text) returns setof postern_accounts.account
 language plpgsql stable set search_path = pg_catalog, pg_temp

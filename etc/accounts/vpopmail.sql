@@ -15,23 +15,8 @@
 -- (16). Names of domains that mean another one are in qmail's files and not in the
 -- table: make them with `posternctl domain add NAME --alias-of DOMAIN`.
 
--- Where it is, unless said otherwise with -v; the password in the environment.
--- The host is a name or an address, not a socket.
-\if :{?host} \else \set host '127.0.0.1' \endif
-\if :{?port} \else \set port '3306' \endif
 \if :{?dbname} \else \set dbname 'vpopmail' \endif
-\if :{?user} \else \set user 'postern' \endif
-\set password ''
-\getenv password ACCOUNTS_PASSWORD
-
-begin;
-
-create extension if not exists mysql_fdw;
-drop server if exists postern_accounts cascade;
-create server postern_accounts foreign data wrapper mysql_fdw options (host :'host', port :'port', reconnect 'true');
-create user mapping for current_user server postern_accounts options (username :'user', password :'password');
-
-\ir accounts.sql
+\ir server-mysql.sql
 
 create foreign table postern_accounts.their_vpopmail (
     pw_name   text collate "C",
@@ -39,7 +24,7 @@ create foreign table postern_accounts.their_vpopmail (
     pw_passwd text collate "C",
     pw_gid    text collate "C",
     pw_shell  text collate "C"
-) server postern_accounts options (dbname :'dbname', table_name 'vpopmail');
+) server postern_accounts options (:place, table_name 'vpopmail');
 
 -- quota_of: the octets of a quota of vpopmail.
 create or replace function postern_accounts.quota_of(p_quota text) returns bigint
@@ -66,16 +51,6 @@ begin
                postern_accounts.quota_of(f.pw_shell)
           from postern_accounts.their_vpopmail f
          where f.pw_name = v_name and f.pw_domain = v_domain;
-end
-$$;
-
-create or replace function postern_accounts.by_login(p_login text) returns setof postern_accounts.account
-language plpgsql stable set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return query
-        select * from postern_accounts.by_address(p_login) f
-         where lower(f.address collate "C") = p_login;
 end
 $$;
 

@@ -174,7 +174,8 @@ class AccountsCase(unittest.TestCase):
     def granted(name, schema="", user="theirs"):
         """What the head of a file says that its login must be given over there; all of it if it has nothing to say."""
         head = (FILES / name).read_text().partition("\\if")[0]
-        grants = re.findall(r"^--     (grant .*? on )(\w+\.)?(\w+) to postern(.*;)$", head, re.M | re.I)
+        word = "GRANT" if schema else "grant"       # MySQL's are in capitals
+        grants = re.findall(rf"^--     ({word} .*? (?i:on) )(\w+\.)?(\w+) (?i:to) postern(.*;)$", head, re.M)
         return "".join(f"{what}{schema}{table} to {user}{rest}\n" for what, _, table, rest in grants)
 
     def psql(self, name, check=True, **variables):
@@ -275,14 +276,14 @@ class InPostgreSQL(AccountsCase):
                    + (self.granted(name) or "grant select on all tables in schema public to theirs;"))
         env = self.site.lab.env()
         for _ in range(2):      # it may be run again
-            self.psql(name, host=env["PGHOST"], port=env["PGPORT"], dbname="theirs", user="theirs", **more)
+            self.psql(name, kind="pgsql", host=env["PGHOST"], port=env["PGPORT"], dbname="theirs", user="theirs", **more)
 
     def everything(self):
         return self.their("select query_to_xml(format('select xmin, * from public.%I t order by t', c.relname), true, false, '')"
                           " from pg_class c where relnamespace = 'public'::regnamespace and relkind = 'r' order by relname")
 
     def test_postfixadmin(self):
-        self.make(POSTFIXADMIN, "postfixadmin-pgsql.sql")
+        self.make(POSTFIXADMIN, "postfixadmin.sql")
         before = self.everything()
         self.whole()
         self.refused("off@theirs.example")
@@ -318,7 +319,7 @@ class InPostgreSQL(AccountsCase):
         self.site.ctl("domain", "remove", "also.example")
 
     def test_their_database_is_down(self):
-        self.make(POSTFIXADMIN, "postfixadmin-pgsql.sql")
+        self.make(POSTFIXADMIN, "postfixadmin.sql")
         self.ok("ann@theirs.example")
         self.site.sql("alter database theirs allow_connections false")
         self.site.sql("select pg_terminate_backend(pid) from pg_stat_activity where datname = 'theirs'")
@@ -332,7 +333,7 @@ class InPostgreSQL(AccountsCase):
         self.deliver("ann@theirs.example")
 
     def test_iredmail(self):
-        self.make(IREDMAIL, "iredmail-pgsql.sql")
+        self.make(IREDMAIL, "iredmail.sql")
         self.whole()
         self.assertEqual(self.site.sql("select quota from postern.mailbox where address = 'ann@theirs.example'"), "1048576")
         for who in ("off", "nopop"):
@@ -348,7 +349,7 @@ class InPostgreSQL(AccountsCase):
         self.site.ctl("domain", "add", "--tenant", "own", "theirs.example", check=False)     # or there since the test before
         self.site.ctl("domain", "add", "--alias-of", "theirs.example", "also.example")
         self.addCleanup(self.site.ctl, "domain", "remove", "also.example")
-        self.make(IREDMAIL, "iredmail-pgsql.sql")
+        self.make(IREDMAIL, "iredmail.sql")
         self.deliver("ann@also.example")
         self.ok("bob@also.example")
         self.ok("ann@theirs.example")
@@ -370,7 +371,7 @@ class InPostgreSQL(AccountsCase):
     def test_an_alias_is_no_account(self):
         self.site.ctl("alias", "add", "info@own.example", "anna@own.example")
         self.addCleanup(self.site.ctl, "alias", "remove", "info@own.example")
-        self.make(POSTFIXADMIN, "postfixadmin-pgsql.sql")
+        self.make(POSTFIXADMIN, "postfixadmin.sql")
         self.their(f"""insert into domain (domain) values ('own.example');
             insert into mailbox (username, password, domain) values ('info@own.example', '{PENCIL}', 'own.example'),
                                                                     ('anna@own.example', '{PENCIL}', 'own.example')""")
@@ -382,7 +383,7 @@ class InPostgreSQL(AccountsCase):
 
     def test_what_an_operator_switched_off(self):
         """A change of something else over there does not switch it on."""
-        self.make(POSTFIXADMIN, "postfixadmin-pgsql.sql")
+        self.make(POSTFIXADMIN, "postfixadmin.sql")
         self.ok("ann@theirs.example")
         self.site.ctl("mailbox", "disable", "ann@theirs.example")
         self.their("update mailbox set quota = 200000 where username = 'ann@theirs.example'")
@@ -394,7 +395,7 @@ class InPostgreSQL(AccountsCase):
 
     def test_postmaster(self):
         """The account that gets the postmaster's mail may be theirs, and had none before."""
-        self.make(POSTFIXADMIN, "postfixadmin-pgsql.sql")
+        self.make(POSTFIXADMIN, "postfixadmin.sql")
         self.site.ctl("mailbox", "add", "other@own.example")
         self.addCleanup(self.site.ctl, "mailbox", "remove", "--yes", "other@own.example")
         for to in ("{postmaster}", "{postmaster@own.example}"):
@@ -436,10 +437,10 @@ class InMySQL(AccountsCase):
         self.their(tables.format(**MY_TYPES, ann=BLOWFISH, pencil=PENCIL))
         self.maria.sql("create user postern@'%' identified by 'secret';" + self.granted(name, "theirs.", "postern"))
         for _ in range(2):
-            self.psql(name, port=self.maria.port, dbname="theirs", **more)
+            self.psql(name, kind="mysql", port=self.maria.port, dbname="theirs", **more)
 
     def test_postfixadmin(self):
-        self.make(POSTFIXADMIN, "postfixadmin-mysql.sql")
+        self.make(POSTFIXADMIN, "postfixadmin.sql")
         self.whole()
         self.refused("off@theirs.example")
         self.switched(self.their, [("update mailbox set active = 0 where username like 'ann@%'", "update mailbox set active = 1"),
@@ -449,7 +450,7 @@ class InMySQL(AccountsCase):
         self.undeliverable("bob@theirs.example", 550)
 
     def test_their_database_restarts(self):
-        self.make(POSTFIXADMIN, "postfixadmin-mysql.sql")
+        self.make(POSTFIXADMIN, "postfixadmin.sql")
         self.ok("ann@theirs.example")
         self.maria.stop()
         self.refused("ann@theirs.example", code=b"[SYS/TEMP]")
@@ -465,7 +466,7 @@ class InMySQL(AccountsCase):
         self.deliver("ann@theirs.example")
 
     def test_iredmail(self):
-        self.make(IREDMAIL, "iredmail-mysql.sql")
+        self.make(IREDMAIL, "iredmail.sql")
         self.whole()
         self.refused("nopop@theirs.example")
         self.deliver("nopop@theirs.example")
