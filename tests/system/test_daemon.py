@@ -391,8 +391,8 @@ class Start(DaemonCase):
         for change, undo, word in (
                 (f"insert into postern.schema_version (version, name) values ({version + 1}, 'later')",
                  f"delete from postern.schema_version where version > {version}", "upgrade|newer|package|posternd"),
-                (f"delete from postern.schema_version where version = {version}",
-                 f"insert into postern.schema_version (version, name) values ({version}, 'put back')", "posternctl.*schema upgrade")):
+                (f"update postern.schema_version set version = {version - 1} where version = {version}",
+                 f"update postern.schema_version set version = {version} where version = {version - 1}", "posternctl.*schema upgrade")):
             self.site.sql(change)
             try:
                 done = self.posternd(conf=text)
