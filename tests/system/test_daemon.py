@@ -228,7 +228,7 @@ class Hanging(DaemonCase):
         waiting.err("PASS " + kit.PASSWORD, "SYS/TEMP")
         # Only the worker that was asked knows; the helpers of the other one are not looked at.
         self.until(lambda: sum(map(kit.alive, helpers)) == len(helpers) // 2, "the helper still hangs", 25)
-        self.assertRegex(self.site.log_text(), r"an auth helper of worker [12] does not answer")
+        self.assertRegex(self.site.log_text(), r"auth helpers of worker [12] do not answer")
         for pid in helpers:
             try:
                 os.kill(pid, signal.SIGCONT)
