@@ -103,7 +103,7 @@ class Bodies(unittest.TestCase):
                 select postern.remove_messages({here}, array[{", ".join(uids[n - 1] for n in gone)}])""")
             for n in range(1, 39):
                 if n in gone:
-                    self.assertRegex(pop.cmd(f"RETR {n}"), rb"^-ERR .*no longer there")
+                    self.assertRegex(pop.cmd(f"RETR {n}"), rb"^-ERR .*no longer exists")
                 else:
                     self.assertEqual(pop.retr(n), letters[n - 1], f"message {n}")
             pop.ok("QUIT")
