@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -51,7 +52,7 @@ static struct {
     size_t at, end;
     size_t done;                /* octets of the first one that are written already */
     unsigned lines;
-    pid_t owner;                /* a forked process does not write what waits for its parent */
+    bool watched;               /* a forked process forgets what waits for its parent */
 } waiting;
 
 static uint64_t now_ms(void)
@@ -303,10 +304,6 @@ static bool write_on(const char *line, size_t len, size_t *done)
 
 bool log_sink_flush(void)
 {
-    if (waiting.owner != getpid()) {
-        waiting.owner = getpid();
-        forget_waiting();
-    }
     while (waiting.lines > 0) {
         uint16_t len;
 
@@ -321,11 +318,21 @@ bool log_sink_flush(void)
     return true;
 }
 
+/* The kernel is not asked at each line who we are. */
+static bool watch_forks(void)
+{
+    if (!waiting.watched)
+        waiting.watched = pthread_atfork(NULL, NULL, forget_waiting) == 0;
+    return waiting.watched;
+}
+
 /* `done` octets of it are written already; only that of the first line can be above 0. */
 static bool keep(const char *line, size_t len, size_t done)
 {
     uint16_t size = (uint16_t)len;
 
+    if (!watch_forks())
+        return false;
     if (waiting.end + sizeof size + len > WAITING_MAX) {
         memmove(waiting.data, waiting.data + waiting.at, waiting.end - waiting.at);
         waiting.end -= waiting.at;
