@@ -77,15 +77,15 @@ ALL_CFLAGS   = -std=c11 $(WARN) $(OPT) $(HARDEN) $(CFLAGS)
 ALL_LDFLAGS  = $(LDHARDEN) $(LDFLAGS)
 
 SQL      := $(wildcard sql/schema/[0-9][0-9]_*.sql sql/upgrade/[0-9][0-9][0-9][0-9]_*.sql)
-LIB_SRC  := $(wildcard daemon/base/*.c daemon/net/*.c daemon/pop3/*.c daemon/lmtp/*.c storage/*.c auth/*.c)
-LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/storage/schema_sql.o
-POSTERND_OBJ   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard daemon/*.c))
+LIB_SRC  := $(wildcard $(addsuffix /*.c,daemon/base daemon/net daemon/session daemon/pop3 daemon/lmtp storage storage/* auth auth/*))
+LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/storage/pg/schema_sql.o
+POSTERND_OBJ   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard daemon/config/*.c daemon/control/*.c daemon/process/*.c))
 ifdef WATCHED
 # Tools that do their work when a process ends.
 LIB_OBJ += $(BUILD)/tests/checks/at_exit.o
 LDHARDEN += -Wl,--wrap=_exit,--wrap=prctl $(if $(COVERAGE),-Wl$(comma)-u$(comma)__gcov_dump)
 endif
-POSTERNCTL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard admin/*.c))
+POSTERNCTL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard admin/*.c admin/*/*.c))
 UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 
 all: $(BUILD)/posternd $(BUILD)/posternctl
@@ -106,12 +106,12 @@ $(BUILD)/%.o: %.c
 	$(CC) $(ALL_CPPFLAGS) $(PKG_CFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # The schema is built in, so that posternctl and its schema cannot be of two versions.
-$(BUILD)/storage/schema_sql.c: sql/embed.sh $(SQL)
+$(BUILD)/storage/pg/schema_sql.c: sql/embed.sh $(SQL)
 	@mkdir -p $(@D)
 	sh sql/embed.sh sql >$@.tmp
 	mv $@.tmp $@
 
-$(BUILD)/storage/schema_sql.o: $(BUILD)/storage/schema_sql.c storage/schema.h
+$(BUILD)/storage/pg/schema_sql.o: $(BUILD)/storage/pg/schema_sql.c storage/pg/schema.h
 	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libpostern.a

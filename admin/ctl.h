@@ -11,7 +11,7 @@
 
 #include "auth/settings.h"
 #include "daemon/base/control.h"
-#include "storage/store.h"
+#include "storage/maildrop/store.h"
 
 struct pg_conn;
 

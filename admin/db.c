@@ -14,9 +14,9 @@
 #include "daemon/base/connect.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/sql.h"
-#include "storage/collation.h"
-#include "storage/conninfo.h"
-#include "storage/schema.h"
+#include "storage/pg/collation.h"
+#include "storage/pg/conninfo.h"
+#include "storage/pg/schema.h"
 
 /* Seconds from 1970 to 2000, where PostgreSQL counts from. */
 static const int64_t epoch_2000 = 946684800LL * 1000000;

@@ -18,7 +18,7 @@ enum ctl_exit db_connect(struct ctl *c);
 void db_close(struct ctl *c);
 /* The version of the schema; 0 if there is none; -1 after a message. */
 int db_schema_version(struct ctl *c);
-/* What is to be said of the database's collation (storage/collation.h), to mem_free(); NULL if nothing. */
+/* What is to be said of the database's collation (storage/pg/collation.h), to mem_free(); NULL if nothing. */
 char *db_collation(struct ctl *c);
 /* CTL_DONE if it is the one that this program was made for. */
 enum ctl_exit db_need_schema(struct ctl *c);

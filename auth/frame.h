@@ -13,7 +13,6 @@
 
 #include "auth/login.h"
 #include "auth/name.h"
-#include "auth/scheme.h"
 #include "daemon/base/span.h"
 
 struct auth_request {

@@ -24,6 +24,7 @@ enum auth_verdict {
 enum {
     AUTH_MESSAGE_MAX = 9216,    /* octets of a client's message in an exchange: 12,288 in base64 (RFC 5034 section 4) */
     AUTH_CHALLENGE_MAX = 4096,
+    PASSWORD_MAX = 4096,        /* octets; a longer one is nobody's */
 };
 
 /* What holds for the mailbox, as the operator has set it: tables postern.policy and guess (sql/README). */
@@ -54,7 +55,7 @@ struct auth_versions {
 struct auth_origin {
     struct span network;        /* "192.0.2.1", "2001:db8::/64": as postern.known_address has it. Empty: his failures are not counted */
     bool suspect;               /* too many failures: only what logged in from this network before is let in */
-    uint64_t line;              /* stands for where he comes from, for the queue (auth/queue.h); 0: his name does */
+    uint64_t line;              /* stands for where he comes from, for the queue (auth/client/queue.h); 0: his name does */
     bool failed;                /* he failed before */
     bool good;                  /* this name logged in from there before, as far as the asker knows */
 };

@@ -13,7 +13,7 @@ array() { # FILE NAME
 }
 
 echo '/* Made by sql/embed.sh from sql/schema and sql/upgrade: do not edit. */'
-echo '#include "storage/schema.h"'
+echo '#include "storage/pg/schema.h"'
 files=
 for f in "$1"/schema/[0-9][0-9]_*.sql; do
     n=$(basename "$f" .sql)

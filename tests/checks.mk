@@ -49,7 +49,7 @@ failover: deps
 
 # Lines and branches that the suite reaches, the fuzzers' corpora too, by folder. Counters of a process that is killed are lost.
 COVERED = BUILD=$(BUILD)/coverage COVERAGE=1
-FOLDERS = daemon daemon/base daemon/net daemon/pop3 daemon/lmtp storage auth admin
+FOLDERS = $(shell find daemon storage auth admin -name '*.c' -printf '%h\n' | sort -u)
 coverage:
 	$(call with-deps,coverage)
 	@$(MAKE) --no-print-directory -s -j$$(nproc) $(COVERED) all unit fuzzers debs
@@ -69,7 +69,7 @@ analyze:
 	$(call with-deps,lint)
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory -s -j$$(nproc) BUILD=$(BUILD)/analyzed CFLAGS='-fanalyzer -fanalyzer-verbosity=0 -Werror' all
-	@ls daemon/*.c daemon/*/*.c storage/*.c auth/*.c admin/*.c | \
+	@find daemon storage auth admin -name '*.c' | sort | \
 	xargs -P$$(nproc) -n8 sh -c 'clang-tidy --quiet "$$@" -- -std=c11 -w $(TIDY_FLAGS) 2>/dev/null' tidy
 
 .PHONY: check-sanitized check-valgrind check-allocations check-leaks failover coverage analyze

@@ -14,7 +14,7 @@
 #include "daemon/base/mem.h"
 #include "daemon/base/num.h"
 #include "daemon/net/conn.h"
-#include "storage/spool.h"
+#include "storage/deliver/spool.h"
 
 /* What follows the verb, without the space. */
 typedef void command_run(struct lmtp_session *s, struct span args);

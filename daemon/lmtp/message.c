@@ -16,7 +16,7 @@
 #include "daemon/base/metrics.h"
 #include "daemon/lmtp/trace.h"
 #include "daemon/net/conn.h"
-#include "storage/spool.h"
+#include "storage/deliver/spool.h"
 
 enum { HEAD = 65536 };      /* octets in which the Message-ID is looked for */
 _Static_assert((int)KNOWN_KEY == (int)DELIVERY_KEY, "what is known by a key is delivered by it");

@@ -22,8 +22,8 @@
 #include "daemon/net/fd.h"
 #include "daemon/net/loop.h"
 #include "daemon/net/proxy.h"
-#include "storage/deliver.h"
-#include "storage/spool.h"
+#include "storage/deliver/deliver.h"
+#include "storage/deliver/spool.h"
 
 enum {
     GREETING_PATIENCE_MS = 5000,    /* for the first lane: a process that has just started has none */

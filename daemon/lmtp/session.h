@@ -11,7 +11,7 @@
 #include "daemon/lmtp/line.h"
 #include "daemon/lmtp/lmtp.h"
 #include "daemon/lmtp/reply.h"
-#include "storage/deliver.h"
+#include "storage/deliver/deliver.h"
 
 struct conn;
 struct spool;

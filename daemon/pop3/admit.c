@@ -10,7 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "auth/client.h"
+#include "auth/client/client.h"
 #include "daemon/base/log.h"
 #include "daemon/base/recent.h"
 #include "daemon/net/conn.h"

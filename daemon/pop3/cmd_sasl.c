@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "auth/client.h"
+#include "auth/client/client.h"
 #include "auth/name.h"
 #include "daemon/base/base64.h"
 #include "daemon/base/mem.h"

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "auth/client.h"
+#include "auth/client/client.h"
 #include "daemon/net/network.h"
 
 struct limits;

@@ -11,7 +11,7 @@
 
 #include <stdio.h>
 
-#include "auth/client.h"
+#include "auth/client/client.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/net/conn.h"

@@ -21,7 +21,7 @@
 #include "daemon/pop3/line.h"
 #include "daemon/pop3/pop3.h"
 #include "daemon/pop3/stuff.h"
-#include "storage/drop.h"
+#include "storage/maildrop/drop.h"
 
 struct conn;
 struct timer;

@@ -1,6 +1,6 @@
 /*
  * takeover.c - does a session give its maildrop up to somebody who wants it? The
- * holder's half of storage/takeover.c, whatever host the other one is on. Must
+ * holder's half of storage/maildrop/takeover.c, whatever host the other one is on. Must
  * never give up one that is at work.
  */
 #include "daemon/base/log.h"

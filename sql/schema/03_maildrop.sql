@@ -94,7 +94,7 @@ end
 $$;
 
 -- move_locks: one step in moving the locks of resting sessions from one
--- connection to another (storage/aside.c). Between two steps each maildrop is
+-- connection to another (storage/maildrop/aside.c). Between two steps each maildrop is
 -- locked by at least one of the two connections, in one mode or the other, and
 -- who wants to open it asks for the exclusive one: he is refused all the time.
 --

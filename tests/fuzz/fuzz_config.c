@@ -2,8 +2,8 @@
 #include <sys/mman.h>
 
 #include "daemon/base/option_value.h"
-#include "daemon/config.c"
-#include "daemon/config_check.c"
+#include "daemon/config/config.c"
+#include "daemon/config/config_check.c"
 
 #include "tests/fuzz/fuzz.h"
 

@@ -15,11 +15,11 @@
 #include "tests/fuzz/fuzz.h"
 
 #define take_number note_number
-#include "daemon/handover.c"
+#include "daemon/process/handover.c"
 #undef take_number
-#include "daemon/commands.c"
-#include "daemon/operator.c"
-#include "daemon/orders.c"
+#include "daemon/process/commands.c"
+#include "daemon/control/operator.c"
+#include "daemon/control/orders.c"
 
 enum { CALLERS = OPERATOR_CLIENTS + 2 };
 
@@ -31,7 +31,7 @@ static socklen_t place_len = sizeof place;
 static struct sockets *known;
 static unsigned told;
 
-/* ------------------------------------------- what daemon/master_impl.h declares */
+/* ------------------------------------------- what daemon/process/master_impl.h declares */
 
 uint64_t master_now(void)
 {
@@ -70,7 +70,7 @@ void upgrade_start(struct master *m, int operator)
     operator_sayf(operator, "OK in a test");
 }
 
-/* ------------------------------------------------- what daemon/sockets.h declares */
+/* ------------------------------------------------- what daemon/process/sockets.h declares */
 
 struct sockets *sockets_none(void)
 {

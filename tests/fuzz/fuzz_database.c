@@ -16,10 +16,10 @@
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
 #include "daemon/net/loop.h"
-#include "storage/deliver.h"
-#include "storage/spool.h"
-#include "storage/store_impl.h"
-#include "storage/takeover.h"
+#include "storage/deliver/deliver.h"
+#include "storage/deliver/spool.h"
+#include "storage/maildrop/store_impl.h"
+#include "storage/maildrop/takeover.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { LANES = 2, DEEP = 512, SLOTS = 4, MAILBOXES = 2, ROWS_MAX = 9, VALUE_MAX = 20000, LARGE = 300000, LARGE_MAX = 2, JOBS_MAX = 16, STEPS_MAX = 400 };
@@ -54,15 +54,15 @@ static struct loop *loop;
 static struct spool_space *spools;
 static struct storage_settings settings;
 
-/* ------------------------------------------------------ what storage/pg.h declares */
+/* ------------------------------------------------------ what storage/pg/pg.h declares */
 
 static const struct {
     Oid columns[10];            /* from 1, as there may be none */
 } statements[PG_STATEMENTS] = {
 #define LIST(...) __VA_ARGS__
 #define STATEMENT(name, sql, args, columns) { { 0, columns } },
-#include "storage/statements.def"
-#include "storage/deliver_statements.def"
+#include "storage/pg/statements.def"
+#include "storage/pg/deliver_statements.def"
 #undef STATEMENT
 #undef LIST
 };

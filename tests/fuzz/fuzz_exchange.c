@@ -3,9 +3,9 @@
  * with accounts that are made up here. What a client can say without knowing
  * the password must never be a login.
  */
-#include "auth/account.h"
-#include "auth/decoy.h"
-#include "auth/exchange.h"
+#include "auth/account/account.h"
+#include "auth/account/decoy.h"
+#include "auth/helper/exchange.h"
 #include "auth/settings.h"
 #include "daemon/base/log.h"
 #include "daemon/base/secret.h"
@@ -29,7 +29,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     return 0;
 }
 
-/* ------------------------------------------------ what auth/account.h declares */
+/* ------------------------------------------------ what auth/account/account.h declares */
 
 static bool known(struct span name)
 {

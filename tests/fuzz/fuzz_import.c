@@ -3,12 +3,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "admin/eol.c"
-#include "admin/fromline.c"
-#include "admin/mbox.c"
+#include "admin/mail/eol.c"
+#include "admin/mail/fromline.c"
+#include "admin/mail/mbox.c"
 #include "admin/shown.c"
-#include "admin/state.c"
-#include "admin/uidls.c"
+#include "admin/mail/state.c"
+#include "admin/mail/uidls.c"
 #include "daemon/base/buf.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -5,10 +5,10 @@
  */
 #include <arpa/inet.h>
 
-#include "storage/listing.h"
-#include "storage/pg_array.h"
-#include "storage/pg_row.h"
-#include "storage/piece.h"
+#include "storage/maildrop/listing.h"
+#include "storage/pg/pg_array.h"
+#include "storage/pg/pg_row.h"
+#include "storage/content/piece.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { COLUMNS = 4, ROWS_MAX = 64 };

@@ -19,8 +19,8 @@
 #include "daemon/base/secret.h"
 #include "daemon/lmtp/lmtp.h"
 #include "daemon/net/loop.h"
-#include "storage/deliver.h"
-#include "storage/spool.h"
+#include "storage/deliver/deliver.h"
+#include "storage/deliver/spool.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { TURNS = 3, PATIENCE_MS = 20000, QUESTIONS = 256, RECIPIENTS = 1000 };
@@ -32,7 +32,7 @@ static struct trust *trust;
 static size_t ended;
 static enum db_status status;
 
-/* ---------------------------------------------- what storage/deliver.h declares */
+/* ---------------------------------------------- what storage/deliver/deliver.h declares */
 
 struct deliver_job {
     resolve_done *resolved;     /* NULL: forgotten, or a message */

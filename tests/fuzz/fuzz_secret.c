@@ -7,9 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "auth/scheme.h"
-#include "auth/scram.h"
-#include "auth/seal.h"
+#include "auth/scheme/scheme.h"
+#include "auth/scheme/scram.h"
+#include "auth/scheme/seal.h"
 #include "auth/settings.h"
 #include "tests/fuzz/fuzz.h"
 

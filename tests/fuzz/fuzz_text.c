@@ -8,7 +8,7 @@
 #include "daemon/base/num.h"
 #include "daemon/lmtp/trust.h"
 #include "daemon/net/network.h"
-#include "storage/conninfo.h"
+#include "storage/pg/conninfo.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)

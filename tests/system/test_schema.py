@@ -203,7 +203,7 @@ class Ways(unittest.TestCase):
         return where / "posternctl"
 
     def version(self):
-        text = (kit.lab.build_dir() / "storage" / "schema_sql.c").read_text()
+        text = (kit.lab.build_dir() / "storage" / "pg" / "schema_sql.c").read_text()
         return int(re.search(r"schema_version = (\d+);", text)[1])
 
     def test_the_same_twice(self):

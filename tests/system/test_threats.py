@@ -1,4 +1,4 @@
-"""The threat model (daemon/README) names a test for each claim: these are there."""
+"""The threat model (daemon/SECURITY) names a test for each claim: these are there."""
 import pathlib
 import re
 import sys
@@ -7,7 +7,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import kit
 
-TEXT = (kit.TOP / "daemon" / "README").read_text()
+TEXT = (kit.TOP / "daemon" / "SECURITY").read_text()
 
 
 class Threats(unittest.TestCase):

@@ -16,7 +16,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "auth/client.h"
+#include "auth/client/client.h"
 #include "auth/frame.h"
 #include "daemon/base/log.h"
 #include "daemon/base/secret.h"

@@ -25,9 +25,9 @@
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
 #include "daemon/net/loop.h"
-#include "storage/conninfo.h"
-#include "storage/drop.h"
-#include "storage/store.h"
+#include "storage/pg/conninfo.h"
+#include "storage/maildrop/drop.h"
+#include "storage/maildrop/store.h"
 
 #define UNUSED_OK __attribute__((unused))
 

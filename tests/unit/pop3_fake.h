@@ -1,6 +1,6 @@
 /*
  * pop3_fake.h - a POP3 session without a database, for test_pop3_*.c: what
- * storage/drop.h and auth/client.h declare, answered as a test says, and a
+ * storage/maildrop/drop.h and auth/client/client.h declare, answered as a test says, and a
  * client at the other end of a socketpair, all in one loop.
  *
  * The protocol is the point here: replies to failures that a real database
@@ -23,7 +23,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "auth/client.h"
+#include "auth/client/client.h"
 #include "daemon/base/buf.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
@@ -32,7 +32,7 @@
 #include "daemon/net/conn.h"
 #include "daemon/net/loop.h"
 #include "daemon/pop3/pop3.h"
-#include "storage/drop.h"
+#include "storage/maildrop/drop.h"
 
 enum { FAKE_MESSAGES = 4, FAKE_PIECE = 262144, FAKE_PART = 8000, FAKE_PARTS = FAKE_PIECE / FAKE_PART + 1, PATIENCE_MS = 20000 };
 

@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "storage/pg_array.h"
-#include "storage/pg_row.h"
+#include "storage/pg/pg_array.h"
+#include "storage/pg/pg_row.h"
 
 static void round_trip(void **state)
 {

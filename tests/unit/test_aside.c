@@ -8,7 +8,7 @@
  */
 #include "tests/unit/db_fixture.h"
 
-#include "storage/store_impl.h"
+#include "storage/maildrop/store_impl.h"
 
 enum { DROPS = 3 };
 

@@ -16,10 +16,10 @@
 #include <libpq-fe.h>
 #include <sodium.h>
 
-#include "auth/account.h"
-#include "auth/decoy.h"
+#include "auth/account/account.h"
+#include "auth/account/decoy.h"
 #include "auth/login_cache.h"
-#include "auth/make.h"
+#include "auth/account/make.h"
 #include "auth/settings.h"
 #include "daemon/base/secret.h"
 

@@ -17,7 +17,7 @@
 
 #include <libpq-fe.h>
 
-#include "auth/credentials.h"
+#include "auth/account/credentials.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"

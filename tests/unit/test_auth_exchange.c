@@ -14,9 +14,9 @@
 
 #include <libpq-fe.h>
 
-#include "auth/account.h"
-#include "auth/decoy.h"
-#include "auth/exchange.h"
+#include "auth/account/account.h"
+#include "auth/account/decoy.h"
+#include "auth/helper/exchange.h"
 #include "auth/login_cache.h"
 #include "auth/settings.h"
 #include "daemon/base/log.h"

@@ -18,9 +18,9 @@
 #include <libpq-fe.h>
 
 #include "auth/frame.h"
-#include "auth/helper.h"
+#include "auth/helper/helper.h"
 #include "auth/login_cache.h"
-#include "auth/scheme.h"
+#include "auth/scheme/scheme.h"
 #include "auth/settings.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"

@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "auth/jwt.h"
+#include "auth/sasl/jwt.h"
 
 static const char keys_text[] =
     "-----BEGIN PUBLIC KEY-----\n"

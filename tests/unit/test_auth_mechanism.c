@@ -10,9 +10,9 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "auth/decoy.h"
+#include "auth/account/decoy.h"
 #include "auth/mechanism.h"
-#include "auth/scram.h"
+#include "auth/scheme/scram.h"
 
 /* S13 */
 static void test_find(void **state)

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <cmocka.h>
 
-#include "auth/policies.h"
+#include "auth/account/policies.h"
 
 enum { DAY = 86400, NOON = 20000 * DAY + DAY / 2 };
 

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "auth/make.h"
-#include "auth/prepare.h"
+#include "auth/account/make.h"
+#include "auth/scheme/prepare.h"
 #include "auth/settings.h"
 
 static const struct {

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "auth/queue.h"
+#include "auth/client/queue.h"
 
 static struct queue_place p[64];
 

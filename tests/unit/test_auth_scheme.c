@@ -11,7 +11,7 @@
 #include <sys/resource.h>
 #include <cmocka.h>
 
-#include "auth/scheme.h"
+#include "auth/scheme/scheme.h"
 #include "auth/settings.h"
 #include "daemon/base/secret.h"
 

@@ -13,9 +13,9 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "auth/make.h"
-#include "auth/scram.h"
-#include "auth/seal.h"
+#include "auth/account/make.h"
+#include "auth/scheme/scram.h"
+#include "auth/scheme/seal.h"
 #include "auth/settings.h"
 #include "daemon/base/secret.h"
 

@@ -16,8 +16,8 @@
 #include "daemon/base/mem.h"
 
 /* Not in the library of modules: only posternd has it. */
-#include "daemon/config.c"
-#include "daemon/config_check.c"
+#include "daemon/config/config.c"
+#include "daemon/config/config_check.c"
 
 static char file[] = "/tmp/postern-test-config-XXXXXX";
 static char problems[8192];         /* "LINE: text\n" each */

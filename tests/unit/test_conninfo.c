@@ -10,7 +10,7 @@
 #include <libpq-fe.h>
 
 #include "daemon/base/mem.h"
-#include "storage/conninfo.h"
+#include "storage/pg/conninfo.h"
 
 /* What libpq understands of the merged string under this keyword. */
 static char *word(const char *common, const char *role, const char *keyword)

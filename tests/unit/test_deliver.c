@@ -5,8 +5,8 @@
  */
 #include "tests/unit/db_fixture.h"
 
-#include "storage/deliver.h"
-#include "storage/spool.h"
+#include "storage/deliver/deliver.h"
+#include "storage/deliver/spool.h"
 
 static struct spool_space *space, *on_disk;
 static bool memory_is_short;    /* what is sent lies in a file, be it ever so small */

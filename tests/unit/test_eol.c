@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "admin/eol.c"
+#include "admin/mail/eol.c"
 #include "daemon/base/buf.h"
 
 static void convert(const char *in, size_t len, size_t cut1, size_t cut2, struct buf *out)

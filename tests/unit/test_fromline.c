@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "admin/fromline.c"
+#include "admin/mail/fromline.c"
 
 enum { AT = 1795383920 };       /* 2026-11-22 21:45:20 UTC */
 

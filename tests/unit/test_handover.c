@@ -13,8 +13,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "daemon/handover.c"
-#include "daemon/orders.c"
+#include "daemon/process/handover.c"
+#include "daemon/control/orders.c"
 
 /* Of sockets.c, as far as a note needs it. */
 static struct known { char address[64]; int64_t port; int fd; } known[8];

@@ -11,11 +11,11 @@
 #include <cmocka.h>
 
 #include "daemon/base/mem.h"
-#include "storage/drop.h"
-#include "storage/listing.h"
-#include "storage/listing_cache.h"
-#include "storage/pg_array.h"
-#include "storage/pg_row.h"
+#include "storage/maildrop/drop.h"
+#include "storage/maildrop/listing.h"
+#include "storage/maildrop/listing_cache.h"
+#include "storage/pg/pg_array.h"
+#include "storage/pg/pg_row.h"
 
 #define NO_ARRAY ((struct span){ NULL, 0 })
 

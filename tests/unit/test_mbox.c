@@ -7,9 +7,9 @@
 #include <sys/mman.h>
 #include <cmocka.h>
 
-#include "admin/fromline.c"
-#include "admin/mbox.c"
-#include "admin/state.c"
+#include "admin/mail/fromline.c"
+#include "admin/mail/mbox.c"
+#include "admin/mail/state.c"
 #include "daemon/base/buf.h"
 
 #define SEP "From a@b Thu Jan  1 00:00:10 1970\n"

@@ -9,8 +9,8 @@
 
 #include "daemon/base/mem.h"
 #include "daemon/base/thread.h"
-#include "storage/conninfo.h"
-#include "storage/names.h"
+#include "storage/pg/conninfo.h"
+#include "storage/pg/names.h"
 
 static char seen[256];
 

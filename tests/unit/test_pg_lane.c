@@ -25,8 +25,8 @@
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
 #include "daemon/net/loop.h"
-#include "storage/pg_lane.h"
-#include "storage/schema.h"
+#include "storage/pg/pg_lane.h"
+#include "storage/pg/schema.h"
 
 enum { LANES_MAX = 3, LARGE = 4 << 20 };
 

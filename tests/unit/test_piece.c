@@ -11,9 +11,9 @@
 #include <endian.h>
 
 #include "daemon/base/buf.h"
-#include "storage/listing.h"
-#include "storage/pg_array.h"
-#include "storage/piece.h"
+#include "storage/maildrop/listing.h"
+#include "storage/pg/pg_array.h"
+#include "storage/content/piece.h"
 
 enum { COLUMNS = 4 };
 

@@ -3,7 +3,7 @@
  */
 #include "tests/unit/db_fixture.h"
 
-#include "storage/store_impl.h"
+#include "storage/maildrop/store_impl.h"
 
 static int64_t left(int64_t mailbox)
 {

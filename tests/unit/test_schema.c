@@ -1,7 +1,7 @@
 /*
  * Is the schema ours? What the operator is told names the command that mends it.
  */
-#include "storage/schema.h"
+#include "storage/pg/schema.h"
 #include "tests/unit/db_fixture.h"
 
 static void texts_are_in_order(void **state)

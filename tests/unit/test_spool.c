@@ -19,7 +19,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
-#include "storage/spool.h"
+#include "storage/deliver/spool.h"
 
 static char dir[] = "/tmp/postern-test-spool-XXXXXX";
 

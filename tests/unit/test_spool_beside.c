@@ -22,8 +22,8 @@
 #include "daemon/base/secret.h"
 #include "daemon/base/thread.h"
 #include "daemon/net/loop.h"
-#include "storage/disk.h"
-#include "storage/spool.h"
+#include "storage/deliver/disk.h"
+#include "storage/deliver/spool.h"
 
 enum { LARGE = 3000000 };
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "admin/state.c"
+#include "admin/mail/state.c"
 
 static void test_fields(void **state)
 {

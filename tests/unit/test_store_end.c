@@ -6,8 +6,8 @@
  */
 #include "tests/unit/db_fixture.h"
 
-#include "storage/store_impl.h"
-#include "storage/takeover.h"
+#include "storage/maildrop/store_impl.h"
+#include "storage/maildrop/takeover.h"
 
 static void expect_status(enum db_status is, enum db_status wanted)
 {

@@ -1,0 +1,505 @@
+/*
+ * put.c - messages into a mailbox, in batches, each one transaction.
+ *
+ * The connection is in pipeline mode for as long as a struct put lives. Must
+ * never count a message as stored before its commit was answered.
+ */
+#include "admin/mail/put.h"
+
+#include <sodium.h>
+
+#include "admin/db.h"
+#include "daemon/base/mem.h"
+#include "daemon/base/sql.h"
+#include "storage/pg/pg_array.h"
+
+struct gathered {
+    size_t at, len;             /* in octets */
+    unsigned char digest[PUT_DIGEST];
+    int64_t received;
+    char *uidl;
+};
+
+struct batch {
+    struct buf octets;
+    struct gathered *messages;  /* PUT_BATCH_MESSAGES */
+    size_t count;
+};
+
+struct put {
+    struct ctl *c;
+    int64_t mailbox;
+    struct batch batch;         /* that is gathered */
+    struct batch flight;        /* that was sent up to its commit, and not answered; kept, as it may have to be sent again */
+    bool in_flight;
+    bool conflict;              /* the last failure: rolled back, and may be tried again; nothing was said */
+    int tries;                  /* that failed so, in a row */
+    uint64_t stored, stored_octets;
+
+    /* a large message */
+    int64_t content;
+    int32_t part;
+    uint64_t announced, came;
+    unsigned char digest[PUT_DIGEST];
+    crypto_generichash_state hash;
+
+    struct buf a1, a2, a3;      /* arrays of parameters */
+};
+
+static const char sql_contents[] = "select postern.put_contents($1, $2, $3)";
+static const char sql_parts[] = "select postern.put_parts($1, $2, $3)";
+static const char sql_note[] = "select postern.note_imported($1, $2)";
+static const char sql_messages[] = "select postern.put_messages($1, $2, $3, null, $4)";
+
+struct put *put_new(struct ctl *c, int64_t mailbox)
+{
+    struct put *p = mem_zalloc(sizeof *p);
+
+    p->c = c;
+    p->mailbox = mailbox;
+    p->batch.messages = mem_array(PUT_BATCH_MESSAGES, sizeof *p->batch.messages);
+    p->flight.messages = mem_array(PUT_BATCH_MESSAGES, sizeof *p->flight.messages);
+    ASSERT(PQenterPipelineMode(c->db) == 1);
+    return p;
+}
+
+static void forget(struct batch *b)
+{
+    for (size_t i = 0; i < b->count; i++)
+        mem_free(b->messages[i].uidl);
+    b->count = 0;
+    buf_clear(&b->octets);
+}
+
+uint64_t put_stored(const struct put *put) { return put->stored; }
+uint64_t put_stored_octets(const struct put *put) { return put->stored_octets; }
+
+void put_digest(const char *at, size_t len, unsigned char digest_r[PUT_DIGEST])
+{
+    crypto_generichash(digest_r, PUT_DIGEST, (const unsigned char *)at, len, NULL, 0);
+}
+
+/* ---------------------------------------------------------------- pipeline */
+
+static bool send(struct put *p, const char *sql, const struct args *a)
+{
+    return PQsendQueryParams(p->c->db, sql, a->n, NULL, a->values, a->lengths, a->formats, 1) == 1;
+}
+
+/* The next answer; NULL is the end of the connection. */
+static PGresult *take(struct put *p)
+{
+    PGresult *res = PQgetResult(p->c->db), *end;
+
+    if (res != NULL && PQresultStatus(res) != PGRES_PIPELINE_SYNC) {
+        end = PQgetResult(p->c->db);
+        ASSERT(end == NULL || PQstatus(p->c->db) != CONNECTION_OK);
+        PQclear(end);
+    }
+    return res;
+}
+
+/* Said, unless it is to be tried again. */
+static enum ctl_exit fault(struct put *p, const PGresult *res)
+{
+    p->conflict = sql_is_conflict(PQresultErrorField(res, PG_DIAG_SQLSTATE)) && ++p->tries < SQL_TRIES;
+    return p->conflict ? CTL_FAILED : db_failed(p->c, "store messages", res);
+}
+
+/*
+ * Takes `questions` answers and the Sync behind them. The first one that failed
+ * is reported, the transaction rolled back. The last answer is in *last_r.
+ */
+static enum ctl_exit answers(struct put *p, int questions, PGresult **last_r)
+{
+    enum ctl_exit end = CTL_DONE;
+    PGresult *last = NULL;
+
+    for (int i = 0; i <= questions; i++) {
+        PGresult *res = take(p);
+        ExecStatusType status = PQresultStatus(res);
+
+        if (i == questions && status == PGRES_PIPELINE_SYNC) {
+            PQclear(res);
+            break;
+        }
+        if (end == CTL_DONE && status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK)
+            end = fault(p, res);
+        PQclear(last);
+        last = res;
+        if (res == NULL)
+            break;
+    }
+    if (end != CTL_DONE && PQstatus(p->c->db) == CONNECTION_OK) {
+        const struct args none = ARGS_NONE;
+
+        if (send(p, "rollback", &none) && PQpipelineSync(p->c->db) == 1) {
+            PQclear(take(p));
+            PQclear(take(p));
+        }
+    }
+    if (last_r != NULL && end == CTL_DONE)
+        *last_r = last;
+    else
+        PQclear(last);
+    return end;
+}
+
+static enum ctl_exit not_sent(struct put *p)
+{
+    return ctl_error(CTL_NO_DATABASE, "could not store messages: %s", PQerrorMessage(p->c->db));
+}
+
+static enum ctl_exit send_batch(struct put *p);
+
+/* The batch that is under way is committed, or not. */
+static enum ctl_exit land(struct put *p)
+{
+    enum ctl_exit end;
+
+    if (!p->in_flight)
+        return CTL_DONE;
+    p->in_flight = false;
+    end = answers(p, 4, NULL);
+    while (end != CTL_DONE && p->conflict) {
+        end = send_batch(p);
+        if (end == CTL_DONE)
+            end = answers(p, 4, NULL);
+    }
+    if (end == CTL_DONE) {
+        p->stored += p->flight.count;
+        p->stored_octets += buf_left(&p->flight.octets);
+        p->tries = 0;
+    }
+    forget(&p->flight);
+    return end;
+}
+
+void put_free(struct put **put)
+{
+    struct put *p = *put;
+
+    land(p);
+    forget(&p->batch);
+    buf_free(&p->batch.octets);
+    buf_free(&p->flight.octets);
+    buf_free(&p->a1);
+    buf_free(&p->a2);
+    buf_free(&p->a3);
+    mem_free(p->batch.messages);
+    mem_free(p->flight.messages);
+    PQexitPipelineMode(p->c->db);
+    mem_free(p);
+    *put = NULL;
+}
+
+/* put_contents for all of a1 to a3; their ids in *ids_r, to be read within *res_r. */
+static enum ctl_exit ask_contents(struct put *p, PGresult **res_r, struct pg_array *ids_r, uint32_t count)
+{
+    const struct args none = ARGS_NONE;
+    struct args a = ARGS_NONE;
+    PGresult *res = NULL;
+    enum ctl_exit end;
+
+    p->conflict = false;
+    args_binary(&a, &p->a1);
+    args_binary(&a, &p->a2);
+    args_binary(&a, &p->a3);
+    if (!send(p, "begin", &none) || !send(p, sql_contents, &a) || PQpipelineSync(p->c->db) != 1)
+        return not_sent(p);
+    end = answers(p, 2, &res);
+    if (end != CTL_DONE)
+        return end;
+    ASSERT(pg_array_start(ids_r, db_bytes(res, 0, 0), DB_OID_INT8) && ids_r->count == count);
+    *res_r = res;
+    return CTL_DONE;
+}
+
+/* ------------------------------------------------------------------- small */
+
+static void arrays_of_contents(struct put *p)
+{
+    array_begin(&p->a1, DB_OID_INT8);
+    array_begin(&p->a2, DB_OID_BYTEA);
+    array_begin(&p->a3, DB_OID_INT4);
+    for (size_t i = 0; i < p->flight.count; i++) {
+        array_int8(&p->a1, (int64_t)p->flight.messages[i].len);
+        array_bytes(&p->a2, p->flight.messages[i].digest, PUT_DIGEST);
+        array_int4(&p->a3, 1);
+    }
+    array_end(&p->a1, (uint32_t)p->flight.count);
+    array_end(&p->a2, (uint32_t)p->flight.count);
+    array_end(&p->a3, (uint32_t)p->flight.count);
+}
+
+static bool send_parts(struct put *p, struct pg_array ids)
+{
+    struct args a = ARGS_NONE;
+    struct span all = buf_span(&p->flight.octets);
+    uint32_t parts = 0;
+
+    array_begin(&p->a1, DB_OID_INT8);
+    array_begin(&p->a2, DB_OID_INT4);
+    array_begin(&p->a3, DB_OID_BYTEA);
+    for (size_t i = 0; i < p->flight.count; i++) {
+        const struct gathered *m = &p->flight.messages[i];
+        int64_t id = 0;
+        int32_t part = 0;
+
+        ASSERT(pg_array_int8(&ids, &id));
+        for (size_t at = 0; at < m->len; at += PUT_PART, part++, parts++) {
+            array_int8(&p->a1, id);
+            array_int4(&p->a2, part);
+            array_bytes(&p->a3, all.at + m->at + at, m->len - at < PUT_PART ? m->len - at : PUT_PART);
+        }
+    }
+    array_end(&p->a1, parts);
+    array_end(&p->a2, parts);
+    array_end(&p->a3, parts);
+    args_binary(&a, &p->a1);
+    args_binary(&a, &p->a2);
+    args_binary(&a, &p->a3);
+    return send(p, sql_parts, &a);
+}
+
+static bool send_messages(struct put *p, struct pg_array ids)
+{
+    struct args a = ARGS_NONE;
+
+    array_begin(&p->a1, DB_OID_INT8);
+    array_begin(&p->a2, DB_OID_TIMESTAMPTZ);
+    array_begin(&p->a3, DB_OID_TEXT);
+    for (size_t i = 0; i < p->flight.count; i++) {
+        int64_t id = 0;
+
+        ASSERT(pg_array_int8(&ids, &id));
+        array_int8(&p->a1, id);
+        array_time(&p->a2, p->flight.messages[i].received);
+        /* All of an import have one, or none has. */
+        if (p->flight.messages[i].uidl != NULL)
+            array_bytes(&p->a3, p->flight.messages[i].uidl, strlen(p->flight.messages[i].uidl));
+    }
+    array_end(&p->a1, (uint32_t)p->flight.count);
+    array_end(&p->a2, (uint32_t)p->flight.count);
+    array_end(&p->a3, (uint32_t)p->flight.count);
+    args_int(&a, p->mailbox);
+    args_binary(&a, &p->a1);
+    args_binary(&a, &p->a2);
+    if (p->flight.messages[0].uidl != NULL)
+        args_binary(&a, &p->a3);
+    else
+        args_null(&a);
+    return send(p, sql_messages, &a);
+}
+
+/* The digests in a1: what --resume will know, whatever a client deletes until then. */
+static bool send_note(struct put *p)
+{
+    struct args a = ARGS_NONE;
+
+    args_int(&a, p->mailbox);
+    args_binary(&a, &p->a1);
+    return send(p, sql_note, &a);
+}
+
+static bool send_notes(struct put *p)
+{
+    buf_clear(&p->a1);
+    for (size_t i = 0; i < p->flight.count; i++)
+        buf_add(&p->a1, p->flight.messages[i].digest, PUT_DIGEST);
+    return send_note(p);
+}
+
+/* What is in flight, up to its commit. */
+static enum ctl_exit send_batch(struct put *p)
+{
+    const struct args none = ARGS_NONE;
+    struct pg_array ids;
+    PGresult *res = NULL;
+    enum ctl_exit end;
+    bool sent;
+
+    arrays_of_contents(p);
+    end = ask_contents(p, &res, &ids, (uint32_t)p->flight.count);
+    if (end != CTL_DONE)
+        return end;
+    sent = send_parts(p, ids) && send_messages(p, ids) && send_notes(p) && send(p, "commit", &none) && PQpipelineSync(p->c->db) == 1;
+    PQclear(res);
+    if (!sent)
+        return not_sent(p);
+    return CTL_DONE;
+}
+
+/*
+ * Sends the batch; its answer is taken when the next one is sent. After a
+ * failure it is forgotten: what comes later must not be stored in front of it.
+ */
+static enum ctl_exit launch(struct put *p)
+{
+    enum ctl_exit end = land(p);
+
+    struct batch empty = p->flight;
+
+    if (end == CTL_DONE && p->batch.count > 0) {
+        p->flight = p->batch;
+        p->batch = empty;
+        do
+            end = send_batch(p);
+        while (end != CTL_DONE && p->conflict);
+        p->in_flight = end == CTL_DONE;
+        if (!p->in_flight)
+            forget(&p->flight);
+    }
+    forget(&p->batch);
+    return end;
+}
+
+enum ctl_exit put_small(struct put *p, struct span octets, const unsigned char digest[PUT_DIGEST], int64_t received, const char *uidl)
+{
+    struct batch *b = &p->batch;
+    struct gathered *m = &b->messages[b->count++];
+
+    *m = (struct gathered){ buf_left(&b->octets), octets.len, { 0 }, received, uidl != NULL ? mem_str(uidl) : NULL };
+    memcpy(m->digest, digest, PUT_DIGEST);
+    buf_add(&b->octets, octets.at, octets.len);
+    return b->count == PUT_BATCH_MESSAGES || buf_left(&b->octets) >= PUT_BATCH_OCTETS ? launch(p) : CTL_DONE;
+}
+
+enum ctl_exit put_flush(struct put *p)
+{
+    enum ctl_exit end = launch(p);
+
+    return end == CTL_DONE ? land(p) : end;
+}
+
+/* ------------------------------------------------------------------- large */
+
+enum ctl_exit put_large_begin(struct put *p, uint64_t octets, const unsigned char digest[PUT_DIGEST])
+{
+    struct pg_array ids;
+    PGresult *res = NULL;
+    enum ctl_exit end = put_flush(p);   /* what came before stands before it */
+
+    if (end != CTL_DONE)
+        return end;
+    ASSERT(octets <= INT64_MAX);
+    array_begin(&p->a1, DB_OID_INT8);
+    array_int8(&p->a1, (int64_t)octets);
+    array_end(&p->a1, 1);
+    array_begin(&p->a2, DB_OID_BYTEA);
+    array_bytes(&p->a2, digest, PUT_DIGEST);
+    array_end(&p->a2, 1);
+    array_begin(&p->a3, DB_OID_INT4);
+    array_int4(&p->a3, 1);
+    array_end(&p->a3, 1);
+    end = ask_contents(p, &res, &ids, 1);
+    if (end != CTL_DONE)
+        return end;
+    ASSERT(pg_array_int8(&ids, &p->content));
+    PQclear(res);
+    p->part = 0;
+    p->announced = octets;
+    p->came = 0;
+    memcpy(p->digest, digest, PUT_DIGEST);
+    crypto_generichash_init(&p->hash, NULL, 0, PUT_DIGEST);
+    return CTL_DONE;
+}
+
+bool put_large_again(const struct put *p)
+{
+    return p->conflict;
+}
+
+/* Whole parts of what was gathered, or with `all` the last one too. */
+static enum ctl_exit large_parts(struct put *p, bool all)
+{
+    struct args a = ARGS_NONE;
+    uint32_t parts = 0;
+
+    array_begin(&p->a1, DB_OID_INT8);
+    array_begin(&p->a2, DB_OID_INT4);
+    array_begin(&p->a3, DB_OID_BYTEA);
+    while (buf_left(&p->batch.octets) >= PUT_PART || (all && buf_left(&p->batch.octets) > 0)) {
+        size_t n = buf_left(&p->batch.octets) < PUT_PART ? buf_left(&p->batch.octets) : PUT_PART;
+
+        array_int8(&p->a1, p->content);
+        array_int4(&p->a2, p->part++);
+        array_bytes(&p->a3, buf_span(&p->batch.octets).at, n);
+        buf_consume(&p->batch.octets, n);
+        parts++;
+    }
+    array_end(&p->a1, parts);
+    array_end(&p->a2, parts);
+    array_end(&p->a3, parts);
+    args_binary(&a, &p->a1);
+    args_binary(&a, &p->a2);
+    args_binary(&a, &p->a3);
+    if (parts == 0)
+        return CTL_DONE;
+    if (!send(p, sql_parts, &a) || PQpipelineSync(p->c->db) != 1)
+        return not_sent(p);
+    return answers(p, 1, NULL);
+}
+
+enum ctl_exit put_large_data(struct put *p, const char *at, size_t len)
+{
+    crypto_generichash_update(&p->hash, (const unsigned char *)at, len);
+    p->came += len;
+    buf_add(&p->batch.octets, at, len);
+    return buf_left(&p->batch.octets) >= PUT_BATCH_OCTETS ? large_parts(p, false) : CTL_DONE;
+}
+
+void put_large_abandon(struct put *p)
+{
+    const struct args none = ARGS_NONE;
+
+    buf_clear(&p->batch.octets);
+    if (send(p, "rollback", &none) && PQpipelineSync(p->c->db) == 1)
+        answers(p, 1, NULL);
+}
+
+enum ctl_exit put_large_end(struct put *p, int64_t received, const char *uidl)
+{
+    const struct args none = ARGS_NONE;
+    struct args a = ARGS_NONE;
+    unsigned char digest[PUT_DIGEST];
+    enum ctl_exit end = large_parts(p, true);
+
+    if (end != CTL_DONE)
+        return end;
+    crypto_generichash_final(&p->hash, digest, PUT_DIGEST);
+    if (p->came != p->announced || memcmp(digest, p->digest, PUT_DIGEST) != 0) {
+        put_large_abandon(p);
+        return ctl_error(CTL_FAILED, "a message changed while it was read: nothing of it was stored");
+    }
+    array_begin(&p->a1, DB_OID_INT8);
+    array_int8(&p->a1, p->content);
+    array_end(&p->a1, 1);
+    array_begin(&p->a2, DB_OID_TIMESTAMPTZ);
+    array_time(&p->a2, received);
+    array_end(&p->a2, 1);
+    args_int(&a, p->mailbox);
+    args_binary(&a, &p->a1);
+    args_binary(&a, &p->a2);
+    if (uidl != NULL) {
+        array_begin(&p->a3, DB_OID_TEXT);
+        array_bytes(&p->a3, uidl, strlen(uidl));
+        array_end(&p->a3, 1);
+        args_binary(&a, &p->a3);
+    } else {
+        args_null(&a);
+    }
+    if (!send(p, sql_messages, &a))
+        return not_sent(p);
+    buf_clear(&p->a1);
+    buf_add(&p->a1, digest, PUT_DIGEST);
+    if (!send_note(p) || !send(p, "commit", &none) || PQpipelineSync(p->c->db) != 1)
+        return not_sent(p);
+    end = answers(p, 3, NULL);
+    if (end == CTL_DONE) {
+        p->tries = 0;
+        p->stored++;
+        p->stored_octets += p->came;
+    }
+    return end;
+}

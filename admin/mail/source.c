@@ -1,0 +1,564 @@
+/*
+ * source.c - where an import finds its messages.
+ *
+ * Must never open what is not a regular file: reading a FIFO would wait for
+ * ever, a device may do anything.
+ */
+#include "admin/mail/source.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "admin/mail/eol.h"
+#include "admin/mail/fromline.h"
+#include "admin/shown.h"
+#include "daemon/base/buf.h"
+#include "daemon/base/mem.h"
+#include "daemon/base/num.h"
+
+enum {
+    CHUNK = 128 * 1024,
+    HEAD = 2 * FROM_AHEAD,      /* what is looked at to see what a file is */
+    LEFT_OVER = 8,              /* From_ lines in front of a header */
+};
+
+struct file {
+    char *path;
+    const char *reject;         /* static text */
+    bool in_maildir, in_folder;
+    uint64_t order;             /* Maildir: the time in its name */
+    int64_t mtime;
+    int64_t octets;
+};
+
+struct source {
+    struct file *files;
+    size_t count, room, next;
+    int64_t octets;
+    struct source_how how;
+    struct source_seen seen;
+    int fd;
+    struct mbox_scan *scan;     /* of the mbox that is being read */
+    uint64_t separators;        /* of those before it */
+    unsigned number;            /* of its message */
+    struct buf name;
+};
+
+/* ----------------------------------------------------------------- listing */
+
+static struct file *add(struct source *s, const char *dir, const char *name, const char *reject)
+{
+    struct file *f;
+    size_t len = (dir != NULL ? strlen(dir) + 1 : 0) + strlen(name) + 1;
+
+    if (s->count == s->room) {
+        s->room = s->room > 0 ? 2 * s->room : 64;
+        s->files = mem_resize(s->files, s->room, sizeof *s->files);
+    }
+    f = &s->files[s->count++];
+    *f = (struct file){ .path = mem_alloc(len), .reject = reject };
+    snprintf(f->path, len, "%s%s%s", dir != NULL ? dir : "", dir != NULL ? "/" : "", name);
+    return f;
+}
+
+/*
+ * Symbolic links are followed, spools are made of them; but in a folder only
+ * those that root made, or who owns what they lead to. An operator who imports
+ * somebody's folder may read more than that person, who would find the files of
+ * others among their mail.
+ */
+static bool leads_astray(const struct stat *link, const struct stat *target)
+{
+    return S_ISLNK(link->st_mode) && link->st_uid != 0 && link->st_uid != target->st_uid;
+}
+
+static const char not_theirs[] = "is a symbolic link to what is not its owner's";
+
+static void look(struct source *s, struct file *f)
+{
+    struct stat st, link;
+
+    if (stat(f->path, &st) != 0 || lstat(f->path, &link) != 0) {
+        f->reject = errno == ENOENT ? "there is no such file" : errno == EACCES ? "permission denied" : "cannot be looked at";
+        return;
+    }
+    f->mtime = (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
+    if (f->in_folder && leads_astray(&link, &st))
+        f->reject = not_theirs;
+    else if (S_ISDIR(st.st_mode))
+        f->reject = "is a directory";
+    else if (!S_ISREG(st.st_mode))
+        f->reject = "is not a regular file";
+    else if (st.st_size == 0)
+        f->reject = "is empty";
+    else
+        f->octets = st.st_size;
+    if (f->reject == NULL)
+        s->octets += f->octets;
+}
+
+/* Maildir: "time.unique.host:2,flags". Names of another form stand where their mtime is. */
+static uint64_t name_time(const char *name, int64_t mtime)
+{
+    struct span digits = { name, strspn(name, "0123456789") };
+    uint64_t n;
+
+    if (name[digits.len] == '.' && num_parse(digits, INT64_MAX, &n) == 1)
+        return n;
+    return mtime > 0 ? (uint64_t)mtime / 1000000 : 0;
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash != NULL ? slash + 1 : path;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(base_name(((const struct file *)a)->path), base_name(((const struct file *)b)->path));
+}
+
+static int by_time(const void *a, const void *b)
+{
+    uint64_t x = ((const struct file *)a)->order, y = ((const struct file *)b)->order;
+
+    return x < y ? -1 : x > y ? 1 : by_name(a, b);
+}
+
+/* All that does not begin with a dot. */
+static void list_dir(struct source *s, const char *dir, bool maildir)
+{
+    struct stat st, link;
+    DIR *d = NULL;
+    struct dirent *e;
+
+    /* `new` and `cur`; the folder itself the operator has named. */
+    if (maildir && lstat(dir, &link) == 0 && stat(dir, &st) == 0 && leads_astray(&link, &st)) {
+        add(s, NULL, dir, not_theirs);
+        return;
+    }
+    d = opendir(dir);
+    if (d == NULL) {
+        add(s, NULL, dir, errno == EACCES ? "permission denied" : "cannot be opened");
+        return;
+    }
+    while ((e = readdir(d)) != NULL) {
+        struct file *f;
+
+        if (e->d_name[0] == '.')
+            continue;
+        f = add(s, dir, e->d_name, NULL);
+        f->in_folder = true;
+        look(s, f);
+        f->in_maildir = maildir;
+        f->order = name_time(e->d_name, f->mtime);
+    }
+    closedir(d);
+}
+
+static bool has_dir(const char *path, const char *name)
+{
+    struct stat st;
+    char *inner = NULL;
+    bool is;
+
+    if (asprintf(&inner, "%s/%s", path, name) < 0)
+        return false;
+    is = stat(inner, &st) == 0 && S_ISDIR(st.st_mode);
+    free(inner);
+    return is;
+}
+
+static void add_dir(struct source *s, const char *path)
+{
+    static const char *const parts[] = { "new", "cur" };
+    enum source_format format = s->how.format;
+    size_t first = s->count;
+    bool maildir = format == SOURCE_MAILDIR || (format == SOURCE_AUTO && has_dir(path, "cur") && has_dir(path, "new"));
+
+    if (!maildir) {
+        list_dir(s, path, false);
+    } else {
+        for (size_t i = 0; i < 2; i++) {
+            char *inner = NULL;
+
+            if (asprintf(&inner, "%s/%s", path, parts[i]) < 0)
+                abort();
+            list_dir(s, inner, true);
+            free(inner);
+        }
+    }
+    if (s->count > first)
+        qsort(s->files + first, s->count - first, sizeof *s->files, maildir ? by_time : by_name);
+}
+
+static void add_path(struct source *s, const char *path)
+{
+    struct file *f;
+    struct stat st;
+    size_t len = strlen(path);
+    char *plain;
+
+    while (len > 1 && path[len - 1] == '/')
+        len--;
+    plain = mem_strn(path, len);
+    if (stat(plain, &st) == 0 && S_ISDIR(st.st_mode)) {
+        add_dir(s, plain);
+    } else {
+        f = add(s, NULL, plain, NULL);
+        look(s, f);
+        if (f->reject == NULL && s->how.format == SOURCE_MAILDIR)
+            f->reject = "is a file, not a Maildir";
+    }
+    mem_free(plain);
+}
+
+struct source *source_new(char *const *paths, int count, const struct source_how *how)
+{
+    struct source *s = mem_zalloc(sizeof *s);
+
+    s->fd = -1;
+    s->how = *how;
+    for (int i = 0; i < count; i++)
+        add_path(s, paths[i]);
+    return s;
+}
+
+static void close_file(struct source *s)
+{
+    if (s->scan != NULL) {
+        s->separators += mbox_separators(s->scan);
+        mbox_scan_free(&s->scan);
+    }
+    if (s->fd >= 0)
+        close(s->fd);
+    s->fd = -1;
+}
+
+void source_free(struct source **source)
+{
+    struct source *s = *source;
+
+    close_file(s);
+    for (size_t i = 0; i < s->count; i++)
+        mem_free(s->files[i].path);
+    mem_free(s->files);
+    buf_free(&s->name);
+    mem_free(s);
+    *source = NULL;
+}
+
+int64_t source_octets(const struct source *source) { return source->octets; }
+
+struct source_seen source_seen(const struct source *s)
+{
+    struct source_seen seen = s->seen;
+
+    seen.separators = s->separators + (s->scan != NULL ? mbox_separators(s->scan) : 0);
+    return seen;
+}
+
+/* ------------------------------------------------------------------- items */
+
+/*
+ * Lenient, as real mail is: a header field (RFC 5322 section 2.2), blanks in
+ * front of the colon allowed (section 4.5); a From_ line that some program left
+ * there, quoted or not; an empty line, which is a message without a header.
+ */
+const char *source_not_mail(const char *head, size_t len)
+{
+    if (len == 0)
+        return "is empty";
+    if (head[0] == '\n' || head[0] == '\r')
+        return NULL;
+    if (from_marks((struct span){ head, len }) >= 0 || from_is_field((struct span){ head, len }))
+        return NULL;
+    return "is not a mail message: its first line is no header field";
+}
+
+/* Below zero: errno, or it leads astray (*reject_r), where it was not a link when we looked too. */
+static int open_file(const struct file *f, struct stat *st, const char **reject_r)
+{
+    struct stat link;
+    bool is_link = lstat(f->path, &link) == 0 && S_ISLNK(link.st_mode);
+    /* O_NONBLOCK: should it have become a FIFO since we looked. */
+    int fd = open(f->path, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC | (f->in_folder && !is_link ? O_NOFOLLOW : 0));
+
+    if (fd < 0 || fstat(fd, st) != 0)
+        *reject_r = errno == EACCES ? "permission denied" : errno == ENOENT ? "has gone" : "cannot be opened";
+    else if (f->in_folder && is_link && leads_astray(&link, st))
+        *reject_r = not_theirs;
+    return fd;
+}
+
+static ssize_t read_head(int fd, off_t at, char *head, size_t size)
+{
+    ssize_t got;
+
+    do
+        got = pread(fd, head, size, at);
+    while (got < 0 && errno == EINTR);
+    return got;
+}
+
+static void doubt_in_mbox(void *arg, uint64_t line, const char *what)
+{
+    struct source *s = arg;
+
+    s->how.doubt(s->how.arg, s->files[s->next].path, line, what);
+}
+
+static int next_in_mbox(struct source *s, const struct file *f, struct source_item *it)
+{
+    struct mbox_message m = { .at = 0 };
+    int got = mbox_next(s->scan, &m);
+
+    if (got == 0)
+        return 0;
+    s->number++;
+    buf_clear(&s->name);
+    buf_addf(&s->name, "%s:message %u", shown_name(f->path), s->number);
+    it->name = buf_span(&s->name).at;
+    it->path = f->path;
+    it->number = s->number;
+    it->fd = s->fd;
+    it->at = m.at;
+    it->end = m.end;
+    /* A Date field is what its sender said: no message came later than the file was written. */
+    it->received = !m.has_time || (m.time_of_field && m.time > f->mtime) ? f->mtime : m.time;
+    it->quoting = m.unquoted ? MBOX_PLAIN : s->how.quoting;
+    it->kind = state_kind(m.state);
+    if (got < 0) {
+        it->reject = "cannot be read any further";
+        close_file(s);
+        s->next++;
+    } else if (it->at == it->end) {
+        it->reject = "is empty";
+    }
+    return 1;
+}
+
+static void no_doubt(void *arg, uint64_t line, const char *what)
+{
+    (void)arg, (void)line, (void)what;
+}
+
+/* Reads until it knows. */
+static bool has_two_messages(int fd)
+{
+    struct mbox_scan *scan = mbox_scan_new(fd, false, no_doubt, NULL);
+    struct mbox_message m;
+    bool two = mbox_next(scan, &m) == 1 && mbox_next(scan, &m) == 1;
+
+    mbox_scan_free(&scan);
+    return two;
+}
+
+static struct span first_line(struct span in)
+{
+    const char *lf = in.len > 0 ? memchr(in.at, '\n', in.len) : NULL;
+
+    return (struct span){ in.at, lf != NULL ? (size_t)(lf + 1 - in.at) : in.len };
+}
+
+static enum from_behind behind_line(struct span in, struct span line)
+{
+    size_t n = in.len - line.len;
+
+    return from_behind((struct span){ line.at + line.len, n < FROM_AHEAD ? n : FROM_AHEAD });
+}
+
+/* A name as of a file that holds one message: "x.eml", and "12" of MH. */
+static bool names_one(const char *path)
+{
+    const char *name = base_name(path);
+    size_t len = strlen(name), digits = strspn(name, "0123456789");
+
+    return (len > 4 && strcasecmp(name + len - 4, ".eml") == 0) || (digits > 0 && digits == len);
+}
+
+/* Whether a file whose beginning is `head` is an mbox. *reject_r: neither, as far as one can tell. */
+static bool is_mbox(const struct source *s, const struct file *f, int fd, struct span head, const char **reject_r)
+{
+    struct span line = first_line(head);
+    const bool space = head.len > 0 && (head.at[0] == '\n' || head.at[0] == '\r');
+    enum from_behind behind;
+    struct from_line from;
+    int marks;
+    bool header;
+
+    if (f->in_maildir || s->how.format == SOURCE_EML)
+        return false;
+    while (head.len > 0 && (span_is(line, SPAN_OF("\n")) || span_is(line, SPAN_OF("\r\n")))) {
+        head = (struct span){ head.at + line.len, head.len - line.len };
+        line = first_line(head);
+    }
+    marks = from_marks(line);
+    if (s->how.format == SOURCE_MBOX) {
+        *reject_r = marks < 0 ? "does not begin with a From_ line: not an mbox" : NULL;
+        return marks >= 0;
+    }
+    if (marks < 0)
+        return false;
+    behind = behind_line(head, line);
+    header = behind == BEHIND_FIELD || behind == BEHIND_HEADER;
+    /* Of one message that is no mbox nothing is changed but that the From_ line goes: no quoting, no empty line at its end. */
+    if (marks > 0 || names_one(f->path))
+        return header && has_two_messages(fd);
+    from = from_line(line);
+    if (header || (from.form == FROM_DATED && !space) || (from.form == FROM_LIKELY && !space && behind != BEHIND_TEXT))
+        return true;
+    if (has_two_messages(fd))
+        *reject_r = "begins with \"From \" and has From_ lines further on, but no header behind the first one: see --format";
+    return false;
+}
+
+/* From_ lines in front of the header of a file that is one message: how many octets they are. */
+static size_t left_over(struct span head, struct source_item *it)
+{
+    const size_t all = head.len;
+
+    for (int i = 0; i < LEFT_OVER; i++) {
+        struct span line = first_line(head);
+        int marks = from_marks(line);
+        enum from_behind behind = marks >= 0 ? behind_line(head, line) : BEHIND_TEXT;
+        struct from_line from;
+
+        if (marks < 0)
+            break;
+        from = from_line((struct span){ line.at + marks, line.len - (size_t)marks });
+        if (behind != BEHIND_FIELD && behind != BEHIND_HEADER && (behind != BEHIND_EMPTY || from.form != FROM_DATED))
+            break;
+        if (from.has_time)
+            it->received = from.time;
+        head = (struct span){ head.at + line.len, head.len - line.len };
+    }
+    return all - head.len;
+}
+
+/* Opens the file that is next; false if it is rejected. *mbox_r: it is one. */
+static bool open_next(struct source *s, const struct file *f, struct source_item *it, bool *mbox_r)
+{
+    char head[HEAD];
+    struct span first = { head, 0 };
+    ssize_t got;
+    struct stat st;
+
+    buf_clear(&s->name);
+    buf_add_str(&s->name, shown_name(f->path));
+    it->name = buf_span(&s->name).at;
+    it->path = f->path;
+    it->reject = f->reject;
+    it->received = f->mtime;
+    it->quoting = MBOX_PLAIN;
+    it->kind = state_kind(f->in_maildir ? state_of_maildir_name(base_name(f->path)) : state_of_mh_name(base_name(f->path)));
+    s->seen.files++;
+    if (it->reject != NULL)
+        return false;
+    s->fd = it->fd = open_file(f, &st, &it->reject);
+    if (it->reject != NULL)
+        return false;
+    if (!S_ISREG(st.st_mode)) {
+        it->reject = "is not a regular file";
+        return false;
+    }
+    it->at = 0;
+    it->end = st.st_size;
+    s->seen.octets += st.st_size;
+    got = read_head(s->fd, 0, head, sizeof head);
+    first.len = got > 0 ? (size_t)got : 0;
+    if (got <= 0)
+        it->reject = got < 0 ? "cannot be read" : "is empty";
+    else
+        *mbox_r = is_mbox(s, f, s->fd, first, &it->reject);
+    if (it->reject != NULL || *mbox_r || s->how.any)
+        return it->reject == NULL;
+    it->at = (off_t)left_over(first, it);
+    it->reject = source_not_mail(head + it->at, first.len - (size_t)it->at);
+    return it->reject == NULL;
+}
+
+int source_next(struct source *s, struct source_item *it)
+{
+    *it = (struct source_item){ .fd = -1 };
+    for (;;) {
+        const struct file *f;
+        bool mbox = false;
+
+        if (s->scan != NULL) {
+            if (next_in_mbox(s, &s->files[s->next], it) == 1)
+                return 1;
+            s->next++;
+        }
+        close_file(s);
+        if (s->next == s->count)
+            return 0;
+        f = &s->files[s->next];
+        if (!open_next(s, f, it, &mbox) || !mbox) {
+            s->next++;
+            return 1;
+        }
+        s->seen.mboxes++;
+        s->scan = mbox_scan_new(s->fd, s->how.any, doubt_in_mbox, s);
+        s->number = 0;
+    }
+}
+
+/* ----------------------------------------------------------------- reading */
+
+struct reading {
+    struct eol eol;
+    char *room;         /* EOL_ROOM(CHUNK) */
+    source_out *out;
+    void *arg;
+};
+
+static void convert(void *arg, const char *at, size_t len)
+{
+    struct reading *r = arg;
+    size_t n = eol_feed(&r->eol, at, len, r->room);
+
+    if (n > 0)
+        r->out(r->arg, r->room, n);
+}
+
+bool source_read(const struct source_item *it, source_out *out, void *arg)
+{
+    struct reading r = { EOL_START, mem_alloc(EOL_ROOM(CHUNK)), out, arg };
+    struct mbox_filter filter = { .quoting = it->quoting };
+    char *chunk = mem_alloc(CHUNK);
+    off_t at = it->at;
+    bool ok = true;
+
+    while (ok && at < it->end) {
+        size_t want = it->end - at < CHUNK ? (size_t)(it->end - at) : CHUNK;
+        ssize_t got = pread(it->fd, chunk, want, at);
+
+        if (got > 0) {
+            mbox_filter_feed(&filter, chunk, (size_t)got, convert, &r);
+            at += got;
+        } else if (got == 0 || errno != EINTR) {
+            errno = got == 0 ? ENODATA : errno;
+            ok = false;
+        }
+    }
+    if (ok) {
+        size_t n;
+
+        mbox_filter_end(&filter, convert, &r);
+        n = eol_end(&r.eol, r.room);
+        if (n > 0)
+            out(arg, r.room, n);
+    }
+    mem_free(chunk);
+    mem_free(r.room);
+    return ok;
+}

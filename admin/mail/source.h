@@ -1,0 +1,67 @@
+/*
+ * source.h - where an import finds its messages: mbox files, Maildirs,
+ * directories and files. Only looks and reads; changes nothing.
+ */
+#ifndef POSTERN_ADMIN_SOURCE_H
+#define POSTERN_ADMIN_SOURCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "admin/mail/mbox.h"
+#include "admin/mail/state.h"
+
+enum source_format { SOURCE_AUTO, SOURCE_MBOX, SOURCE_MAILDIR, SOURCE_EML };
+
+/* A message, or something that cannot be taken for one. */
+struct source_item {
+    const char *path;           /* of its file, as it is; valid until the source is freed */
+    unsigned number;            /* of the message in an mbox, 0 elsewhere */
+    const char *name;           /* both for people: quoted where it must be; valid until the next item */
+    const char *reject;         /* why it cannot be taken; NULL if it can */
+    enum state_kind kind;       /* what the format says of it */
+    int fd;                     /* lent, until the next item */
+    off_t at, end;
+    enum mbox_quoting quoting;
+    int64_t received;           /* microseconds since 1970 */
+};
+
+/* Something that people should look at, in a line of an mbox: source_next() tells it before it returns. */
+typedef void source_doubt(void *arg, const char *path, uint64_t line, const char *what);
+
+struct source_how {
+    enum source_format format;
+    enum mbox_quoting quoting;
+    bool any;                   /* take what does not look like mail, and take off no From_ line */
+    source_doubt *doubt;
+    void *arg;
+};
+
+struct source_seen {
+    uint64_t files;             /* those that were rejected too */
+    uint64_t mboxes, separators;
+    int64_t octets;
+};
+
+struct source;
+
+/* Lists what the paths hold, in the order of the import. */
+struct source *source_new(char *const *paths, int count, const struct source_how *how);
+void source_free(struct source **source);
+int64_t source_octets(const struct source *source);     /* of all files together */
+struct source_seen source_seen(const struct source *source);    /* so far */
+/* 1 and an item, or 0 at the end. */
+int source_next(struct source *source, struct source_item *item_r);
+
+/*
+ * The octets of an item as they will be stored: unquoted, line ends made CRLF.
+ * False with errno if the file cannot be read, or has become shorter.
+ */
+typedef void source_out(void *arg, const char *at, size_t len);
+bool source_read(const struct source_item *item, source_out *out, void *arg);
+
+/* Why these first octets of a file are no message; NULL if they may be one. */
+const char *source_not_mail(const char *head, size_t len);
+
+#endif

@@ -1,0 +1,180 @@
+/*
+ * message.c - `message list`, `show` and `remove`.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "admin/ctl.h"
+#include "admin/db.h"
+#include "admin/mail/mailread.h"
+#include "admin/out.h"
+#include "daemon/base/num.h"
+
+static bool find_mailbox(struct ctl *c, char address[CTL_ADDRESS_SIZE], int64_t *mailbox_r, enum ctl_exit *end_r)
+{
+    struct args a = ARGS_NONE;
+    PGresult *res;
+
+    *end_r = CTL_FAILED;
+    if (!ctl_address(c->args[0], false, address))
+        return false;
+    args_text(&a, address);
+    res = db_ask_binary(c, "find the mailbox", "select postern.find_mailbox($1)", &a);
+    if (res == NULL) {
+        *end_r = db_end(c);
+        return false;
+    }
+    *mailbox_r = db_int8(res, 0, 0);
+    PQclear(res);
+    return true;
+}
+
+static bool read_uid(const char *arg, int64_t *uid_r)
+{
+    uint64_t n;
+
+    if (num_parse(span_str(arg), INT64_MAX, &n) == 1 && n > 0) {
+        *uid_r = (int64_t)n;
+        return true;
+    }
+    ctl_error(CTL_USAGE, "\"%s\" is not a uid: posternctl message list shows them", arg);
+    return false;
+}
+
+enum ctl_exit run_message_list(struct ctl *c)
+{
+    char address[CTL_ADDRESS_SIZE];
+    struct args a = ARGS_NONE;
+    enum ctl_exit end;
+    int64_t mailbox;
+
+    if (!find_mailbox(c, address, &mailbox, &end))
+        return end;
+    args_int(&a, mailbox);
+    return out_ask(c, "list messages",
+                 "select row_number() over (order by uid) as number, * from postern.list_messages($1, 0, null) order by uid", &a);
+}
+
+static bool nothing(void *arg, const struct mail *mail)
+{
+    (void)arg;
+    (void)mail;
+    return true;
+}
+
+static bool to_stdout(void *arg, struct span octets)
+{
+    (void)arg;
+    return fwrite(octets.at, 1, octets.len, stdout) == octets.len;
+}
+
+static enum ctl_exit show_raw(struct ctl *c, int64_t mailbox, int64_t uid)
+{
+    static const struct mail_sink sink = { nothing, to_stdout, nothing };
+    struct args a = ARGS_NONE;
+    struct mail mail = { .uid = uid };
+    enum ctl_exit end;
+    PGresult *res;
+
+    if (!db_do(c, "read the message", "begin isolation level repeatable read, read only"))
+        return db_end(c);
+    args_int(&a, mailbox);
+    args_int(&a, uid - 1);
+    res = db_ask_binary(c, "find the message", "select uid, octets from postern.list_messages($1, $2, 1)", &a);
+    if (res == NULL)
+        return db_end(c);
+    if (PQntuples(res) == 1 && db_int8(res, 0, 0) == uid) {
+        mail.octets = db_int8(res, 0, 1);
+        end = mail_read(c, mailbox, &mail, 1, &sink, NULL);
+    } else {
+        end = ctl_error(CTL_FAILED, "mailbox %s has no message with uid %lld", c->args[0], (long long)uid);
+    }
+    PQclear(res);
+    return end;
+}
+
+enum ctl_exit run_message_show(struct ctl *c)
+{
+    char address[CTL_ADDRESS_SIZE];
+    struct args a = ARGS_NONE;
+    PGresult *res;
+    enum ctl_exit end;
+    int64_t mailbox, uid;
+
+    if (c->json && c->opt[OPT_RAW] != NULL)
+        return ctl_error(CTL_USAGE, "--raw and --json cannot be had together");
+    if (!read_uid(c->args[1], &uid))
+        return CTL_USAGE;
+    if (!find_mailbox(c, address, &mailbox, &end))
+        return end;
+    if (c->opt[OPT_RAW] != NULL)
+        return show_raw(c, mailbox, uid);
+    args_text(&a, address);
+    args_int(&a, uid);
+    res = db_ask(c, "show the message", "select * from postern.show_message($1, $2)", &a);
+    if (res == NULL)
+        return db_end(c);
+    out_row(c, res);
+    PQclear(res);
+    return CTL_DONE;
+}
+
+/* How many there are; -1 after a message. */
+static int64_t count_messages(struct ctl *c, const char *address)
+{
+    struct args a = ARGS_NONE;
+    PGresult *res;
+    int64_t n;
+
+    args_text(&a, address);
+    res = db_ask_binary(c, "count messages", "select messages, octets from postern.show_mailbox($1)", &a);
+    if (res == NULL)
+        return -1;
+    n = db_int8(res, 0, 0);
+    if (n > 0 && c->opt[OPT_YES] == NULL) {
+        ctl_error(CTL_FAILED, "mailbox %s has %lld message(s), %lld octets: --yes removes all of it", address, (long long)n,
+                  (long long)db_int8(res, 0, 1));
+        n = -1;
+    }
+    PQclear(res);
+    return n;
+}
+
+enum ctl_exit run_message_remove(struct ctl *c)
+{
+    char address[CTL_ADDRESS_SIZE];
+    struct args a = ARGS_NONE;
+    struct buf uids = BUF_EMPTY;
+    enum ctl_exit end;
+    int64_t mailbox, uid;
+    PGresult *res;
+
+    if ((c->opt[OPT_ALL] != NULL) != (c->nargs == 1))
+        return ctl_error(CTL_USAGE, "which messages? Give uids, or --all");
+    if (!find_mailbox(c, address, &mailbox, &end))
+        return end;
+    args_text(&a, address);
+    if (c->opt[OPT_ALL] != NULL) {
+        if (count_messages(c, address) < 0)
+            return db_end(c);
+        args_null(&a);
+    } else {
+        array_begin(&uids, DB_OID_INT8);
+        for (int i = 1; i < c->nargs; i++) {
+            if (!read_uid(c->args[i], &uid)) {
+                buf_free(&uids);
+                return CTL_USAGE;
+            }
+            array_int8(&uids, uid);
+        }
+        array_end(&uids, (uint32_t)(c->nargs - 1));
+        args_binary(&a, &uids);
+    }
+    res = db_ask(c, "remove messages", "select postern.remove_mail($1, $2)", &a);
+    buf_free(&uids);
+    if (res == NULL)
+        return db_end(c);
+    ctl_say(c, "%s message(s) removed from %s", PQgetvalue(res, 0, 0), address);
+    PQclear(res);
+    return CTL_DONE;
+}

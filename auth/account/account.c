@@ -1,0 +1,379 @@
+/*
+ * account.c - is this the password of this name?
+ *
+ * Owns the decision, the decoy and the use of the login cache. A refusal
+ * must take the same path and time whatever its reason (A10), and only a
+ * password that was verified may be let in or cached.
+ */
+#include "auth/account/account.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#include "auth/account/credentials.h"
+#include "auth/login_cache.h"
+#include "auth/account/make.h"
+#include "auth/account/policies.h"
+#include "auth/scheme/prepare.h"
+#include "auth/settings.h"
+#include "auth/account/upkeep.h"
+#include "daemon/base/log.h"
+#include "daemon/base/mem.h"
+#include "daemon/base/secret.h"
+
+enum { WRITES_A_SECOND = 20 };
+
+struct accounts {
+    const struct auth_settings *settings;
+    struct credentials_source *source;
+    struct keyring *keyring;    /* NULL: there is none, or it cannot be read (logged) */
+    struct upkeep *upkeep;
+    struct login_cache *login_cache;
+    /* What is verified where there is nothing to verify. */
+    char decoy[SCHEME_TEXT_MAX];
+    time_t second;          /* in which these writes were made */
+    int writes;
+};
+
+/* Without its keys a helper still serves those whose secrets are not sealed. */
+static struct keyring *load_keys(const struct auth_settings *settings)
+{
+    char error[KEYRING_ERROR_MAX];
+    struct keyring *keyring;
+
+    if (settings->auth_key_file == NULL || settings->auth_key_file[0] == '\0')
+        return NULL;
+    keyring = keyring_load(settings->auth_key_file, error);
+    if (keyring == NULL)
+        log_error(NULL, "auth_key_file: %s: sealed secrets cannot be used; the file must be readable to auth_user, and to nobody else", error);
+    return keyring;
+}
+
+struct accounts *accounts_new(const char *conninfo, const struct auth_settings *settings, int schema_version,
+                              int login_cache)
+{
+    struct accounts *a = mem_zalloc(sizeof *a);
+
+    a->settings = settings;
+    scheme_decoy(settings, a->decoy);
+    a->login_cache = login_cache_new(login_cache);
+    a->keyring = load_keys(settings);
+    a->source = credentials_source_new(conninfo, schema_version, settings->auth_deadline, a->keyring,
+                                       (size_t)settings->auth_cache);
+    a->upkeep = upkeep_new(a->source, settings, a->keyring);
+    credentials_source_connect(a->source);
+    return a;
+}
+
+void accounts_free(struct accounts **accounts)
+{
+    struct accounts *a = *accounts;
+
+    if (a == NULL)
+        return;
+    *accounts = NULL;
+    login_cache_free(&a->login_cache);
+    upkeep_free(&a->upkeep);
+    credentials_source_free(&a->source);
+    keyring_free(&a->keyring);
+    mem_free(a);
+}
+
+/*
+ * What a client has sent: its octets, and behind them the form that they have
+ * by SASLprep, where that is another one. Both are verified, in this order, so
+ * that no secret that was made of the octets stops working. So a wrong
+ * password that has two forms costs twice what others do, whether its name is
+ * known or not; a client that is let in by the second pays once, as what it
+ * sent is cached.
+ */
+struct given {
+    struct span forms[2];
+    size_t count;
+    char prepared[PASSWORD_MAX];
+};
+
+static void given_of(struct given *g, struct span password)
+{
+    size_t len = prepare_password(password, g->prepared);
+
+    g->forms[0] = password;
+    g->forms[1] = (struct span){ g->prepared, len };
+    g->count = len > 0 ? 2 : 1;
+}
+
+static void given_wipe(struct given *g)
+{
+    if (g->count > 1)
+        secret_wipe(g->prepared, g->forms[1].len);
+}
+
+static void verify_decoy(struct accounts *a, const struct given *g)
+{
+    const char *error;
+
+    for (size_t i = 0; i < g->count; i++) {
+        struct span password = g->forms[i];
+        /* A password that no scheme takes would cost nothing. */
+        bool usable = password.len > 0 && memchr(password.at, '\0', password.len) == NULL;
+
+        scheme_verify(a->decoy, usable ? password : SPAN_OF("x"), &error);
+    }
+}
+
+/* AUTH_REFUSED where the reason is set, else AUTH_UNAVAILABLE or AUTH_BROKEN. */
+static void refuse(struct account_verdict *v, enum auth_verdict verdict, const char *reason)
+{
+    v->verdict = verdict;
+    v->reason = reason;
+}
+
+static bool is_password(const struct credentials *c, size_t i)
+{
+    return c->secrets[i].kind == CREDENTIAL_PASSWORD || c->secrets[i].kind == CREDENTIAL_APP_PASSWORD;
+}
+
+/* An app password is always looked up: the day of its last use is written down. */
+static bool has_proof(const struct credentials *c, size_t i)
+{
+    return c->versions.proof != 0 && c->secrets[i].kind == CREDENTIAL_PASSWORD;
+}
+
+static void cache_login(struct accounts *a, const struct credentials *c, size_t i, struct span password)
+{
+    if (has_proof(c, i))
+        login_cache_add_proof(a->login_cache, c->mailbox, c->versions.proof, password);
+    else
+        login_cache_add(a->login_cache, span_str(c->secrets[i].text), password);
+}
+
+/*
+ * What is asked for came from the database just now, so a password that was
+ * changed is not found. Disabled ones are not looked up: a quick refusal
+ * would tell that the password was right.
+ */
+static bool is_cached(struct accounts *a, const struct credentials *c, struct span password)
+{
+    for (size_t i = 0; c->active && i < c->count; i++) {
+        /* Without the key of its seal it proves nothing any more, whatever was verified against it before. */
+        if (!is_password(c, i) || c->secrets[i].text[0] == '\0')
+            continue;
+        if (has_proof(c, i) && login_cache_has_proof(a->login_cache, c->mailbox, c->versions.proof, password))
+            return true;
+        if (login_cache_has(a->login_cache, span_str(c->secrets[i].text), password)) {
+            cache_login(a, c, i, password);
+            upkeep_note(a->upkeep, c, i, password, true, false);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* An app password may be typed with or without what separates its groups. */
+static enum scheme_answer verify_form(const struct credentials *c, size_t i, struct span password, const char **error_r)
+{
+    char form[PASSWORD_MAX];
+
+    if (c->secrets[i].kind != CREDENTIAL_APP_PASSWORD || password.len > sizeof form)
+        return scheme_verify(c->secrets[i].text, password, error_r);
+    enum scheme_answer answer = scheme_verify(c->secrets[i].text, (struct span){ form, make_app_form(password, form) }, error_r);
+    secret_wipe(form, sizeof form);
+    return answer;
+}
+
+/* The first form that does not differ is *form_r. */
+static enum scheme_answer verify(const struct credentials *c, size_t i, const struct given *g, size_t *form_r, const char **error_r)
+{
+    enum scheme_answer answer = SCHEME_DIFFERS;
+
+    for (*form_r = 0; *form_r < g->count; ++*form_r)
+        if ((answer = verify_form(c, i, g->forms[*form_r], error_r)) != SCHEME_DIFFERS)
+            break;
+    return answer;
+}
+
+static void check_secrets(struct accounts *a, const struct credentials *c, const struct given *g, struct account_verdict *v)
+{
+    struct span password = g->forms[0];
+    bool matched = false, unavailable = false, broken = false, paid = false, any = false;
+    const char *error;
+    size_t form;
+
+    for (size_t i = 0; i < c->count && !matched; i++) {
+        const char *stored = c->secrets[i].text;
+
+        if (!is_password(c, i) || scheme_is_locked(stored))
+            continue;
+        any = true;
+        switch (verify(c, i, g, &form, &error)) {
+        case SCHEME_MATCHES:
+            matched = true;
+            if (c->active) {
+                cache_login(a, c, i, password);
+                upkeep_note(a->upkeep, c, i, password, false, g->count > 1 && form == 0);
+            }
+            break;
+        case SCHEME_DIFFERS:
+            break;
+        case SCHEME_FAILED:
+            unavailable = true;
+            log_error(NULL, "could not verify the password of mailbox %lld: %s", (long long)c->mailbox, error);
+            break;
+        case SCHEME_UNKNOWN:
+            broken = true;
+            log_error(NULL, "a stored password of mailbox %lld cannot be used: %s", (long long)c->mailbox, error);
+            break;
+        }
+        paid = paid || scheme_costs_as_new(stored, a->settings);
+    }
+    if (matched && c->active) {
+        verdict_accept(v, c);
+        return;
+    }
+    /* Another cost than that of an unknown name would tell that the name is known. */
+    if (!paid)
+        verify_decoy(a, g);
+    if (!c->active)
+        refuse(v, AUTH_REFUSED, "disabled");
+    else if (unavailable)
+        refuse(v, AUTH_UNAVAILABLE, NULL);
+    else if (broken)
+        refuse(v, AUTH_BROKEN, NULL);
+    else
+        refuse(v, AUTH_REFUSED, any ? "password" : "no-password");
+}
+
+/* Failures that are not forgotten, where the last one will be in so many milliseconds. */
+static uint32_t failures(const struct accounts *a, int64_t guessed_ms)
+{
+    int64_t interval = a->settings->auth_failure_time;
+    int64_t n = guessed_ms > 0 ? (guessed_ms + interval - 1) / interval : 0;
+
+    return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+}
+
+/*
+ * Too many have guessed: the password is not even looked at, right or wrong, but
+ * for one who was let in from there before. It costs no Argon2, and tells
+ * nothing: names that do not exist are guessed at as well, and the worker
+ * says every refusal after the same time.
+ */
+static bool is_guessing(const struct accounts *a, const struct auth_origin *origin, const struct account_verdict *v, bool known)
+{
+    if (origin->network.len == 0 || known || origin->good)
+        return false;
+    return origin->suspect || v->guesses >= (uint32_t)a->settings->auth_failures;
+}
+
+int account_find(struct accounts *a, struct span name, struct span default_domain, const struct auth_origin *origin, bool whole,
+                 struct credentials *out, struct account_verdict *v)
+{
+    int64_t guessed_ms;
+
+    memset(v, 0, sizeof *v);
+    memcpy(v->network, origin->network.len > 0 ? origin->network.at : "", origin->network.len);
+    refuse(v, AUTH_REFUSED, "unknown");
+    if (!name_canonical(name, default_domain, v->address, NULL))
+        return 0;
+    enum credentials_answer answer = credentials_fetch(a->source, v->address, v->network, whole, out, &guessed_ms);
+    v->guesses = failures(a, guessed_ms);
+    v->barred = is_guessing(a, origin, v, answer == CREDENTIALS_FOUND && out->known);
+    switch (answer) {
+    case CREDENTIALS_FOUND:
+        return 1;
+    case CREDENTIALS_NONE:
+        return 0;
+    case CREDENTIALS_AWAY:
+        refuse(v, AUTH_UNAVAILABLE, NULL);
+        return -1;
+    case CREDENTIALS_BROKEN:
+        break;
+    }
+    refuse(v, AUTH_BROKEN, NULL);
+    return -1;
+}
+
+/*
+ * A password that was verified, from the same network today, when the mailbox
+ * had this number: nobody is asked, and whoever opens the maildrop confirms
+ * that it still has it.
+ */
+static bool is_cached_unconfirmed(struct accounts *a, const struct auth_request *request, struct account_verdict *v)
+{
+    const struct policy_entry *e;
+
+    memset(v, 0, sizeof *v);
+    memcpy(v->network, request->origin.network.at != NULL ? request->origin.network.at : "", request->origin.network.len);
+    if (!name_canonical(request->name, request->default_domain, v->address, NULL) ||
+        (e = credentials_recent(a->source, v->address, v->network)) == NULL ||
+        !login_cache_has_proof(a->login_cache, e->mailbox, e->versions.proof, request->password))
+        return false;
+    v->verdict = AUTH_OK_UNCONFIRMED;
+    v->cached = true;
+    v->mailbox = e->mailbox;
+    v->policy = e->policy;
+    v->versions = e->versions;
+    memcpy(v->maintenance, e->maintenance, sizeof v->maintenance);
+    return true;
+}
+
+void account_check(struct accounts *a, const struct auth_request *request, bool may_be_unconfirmed,
+                   struct account_verdict *v)
+{
+    struct span password = request->password;
+    struct credentials c;
+    struct given given;
+
+    /* An empty one is nobody's (A07), and crypt(3) would end at a NUL. */
+    if (password.len == 0 || memchr(password.at, '\0', password.len) != NULL) {
+        memset(v, 0, sizeof *v);
+        bool is_name = name_canonical(request->name, request->default_domain, v->address, NULL);
+        given_of(&given, password);
+        verify_decoy(a, &given);
+        refuse(v, AUTH_REFUSED, is_name ? "password" : "unknown");
+        return;
+    }
+    if (may_be_unconfirmed && !request->uncached && is_cached_unconfirmed(a, request, v))
+        return;
+    int found = account_find(a, request->name, request->default_domain, &request->origin, may_be_unconfirmed, &c, v);
+    if (v->barred && found >= 0)
+        refuse(v, AUTH_REFUSED, "guessing");
+    v->cached = found > 0 && !v->barred && is_cached(a, &c, password);
+    if (v->cached)
+        verdict_accept(v, &c);
+    if (found >= 0 && !v->barred && !v->cached) {
+        given_of(&given, password);
+        if (found > 0)
+            check_secrets(a, &c, &given, v);
+        else
+            verify_decoy(a, &given);
+        given_wipe(&given);
+    }
+    if (found > 0)
+        secret_wipe(&c, sizeof c);
+}
+
+void account_upkeep(struct accounts *a)
+{
+    upkeep_write(a->upkeep);
+}
+
+void account_write_down(struct accounts *a, const struct account_verdict *v)
+{
+    time_t now = time(NULL);
+
+    if (v->network[0] == '\0' || v->address[0] == '\0')
+        return;
+    if (v->verdict != AUTH_REFUSED && !(v->verdict == AUTH_OK && v->unseen))
+        return;
+    if (now != a->second) {
+        a->second = now;
+        a->writes = 0;
+    }
+    if (++a->writes > WRITES_A_SECOND)
+        return;
+    if (v->verdict == AUTH_REFUSED)
+        credentials_count_failure(a->source, v->address, a->settings->auth_failure_time, 2 * a->settings->auth_failures);
+    else
+        credentials_remember(a->source, v->mailbox, v->network);
+}

@@ -1,0 +1,53 @@
+/*
+ * account.h - is this the password of this name? The decision, for the helper.
+ */
+#ifndef POSTERN_AUTH_ACCOUNT_H
+#define POSTERN_AUTH_ACCOUNT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "auth/account/credentials.h"
+#include "auth/frame.h"
+#include "auth/login.h"
+#include "auth/name.h"
+#include "auth/account/verdict.h"
+
+struct auth_settings;
+struct accounts;
+
+/* Connects to the database if it is there. */
+struct accounts *accounts_new(const char *conninfo, const struct auth_settings *settings, int schema_version,
+                              int login_cache);
+void accounts_free(struct accounts **accounts);
+
+/*
+ * Whose name is it? 1: credentials_r is filled, the caller wipes it. 0: nobody's,
+ * and the verdict is that refusal. -1: cannot tell, and the verdict says so. Its
+ * address is the canonical name, empty where there is none. Blocks as long as
+ * the database takes. Where the verdict is `barred` no proof is good enough:
+ * a password is not looked at, an exchange goes its way and fails at its end,
+ * as a change of its challenges would tell that the name is known. whole: as
+ * credentials_fetch() has it.
+ */
+int account_find(struct accounts *accounts, struct span name, struct span default_domain, const struct auth_origin *origin, bool whole,
+                 struct credentials *credentials_r, struct account_verdict *verdict_r);
+
+/*
+ * Blocks as long as the database and the password scheme take. With
+ * may_be_unconfirmed, and unless the request says uncached, a password that was
+ * verified before is let in without asking the database: that is
+ * AUTH_OK_UNCONFIRMED, and holds only if whoever opens the maildrop confirms it.
+ */
+void account_check(struct accounts *accounts, const struct auth_request *request, bool may_be_unconfirmed,
+                   struct account_verdict *verdict_r);
+
+/* When the client has its answer: what the last login leaves to write. Blocks for it; mostly there is nothing. */
+void account_upkeep(struct accounts *accounts);
+/*
+ * After the verdict was told, as nobody waits for it: writes down a failure
+ * that counts, or where a login came from. A flood of them is cut short.
+ */
+void account_write_down(struct accounts *accounts, const struct account_verdict *verdict);
+
+#endif

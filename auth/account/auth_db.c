@@ -1,0 +1,303 @@
+/*
+ * auth_db.c - the helper's connection to the database.
+ *
+ * Owns the connection, its return after it was lost, and what is complained
+ * of. Must never wait longer than it was told, and never take "could not ask"
+ * for an answer.
+ */
+#include "auth/account/auth_db.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon/base/buf.h"
+#include "daemon/base/connect.h"
+#include "daemon/base/log.h"
+#include "daemon/base/mem.h"
+#include "daemon/base/num.h"
+#include "daemon/base/secret.h"
+#include "daemon/base/sql.h"
+
+enum {
+    RECONNECT_MS = 1000,        /* least time between two attempts */
+    COMPLAIN_MS = 60000,        /* and between two lines about it */
+    COMPLAINT_SIZE = 1024,
+};
+
+struct auth_db {
+    char *conninfo;
+    int schema_version;
+    int64_t statement_ms;
+    char *first;                /* statements that a new connection begins with */
+    const struct auth_db_statement *statements;
+    size_t count;
+    PGconn *conn;               /* NULL: not connected. Else the schema was right and the statements are prepared */
+    int64_t tried, complained;  /* when, 0 for never or no longer true */
+    bool broken;                /* why there is no connection: an operator has to act */
+};
+
+int64_t auth_db_now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000 + 1;
+}
+
+static void disconnect(struct auth_db *db)
+{
+    if (db->conn != NULL)
+        PQfinish(db->conn);
+    db->conn = NULL;
+}
+
+/* A database that is away for an hour is a line a minute, not one for each login. */
+static void complain(struct auth_db *db, const char *what, const char *why)
+{
+    struct span line = { why, strcspn(why, "\n") };
+
+    if (db->complained != 0 && auth_db_now() - db->complained < COMPLAIN_MS) {
+        log_debug(NULL, "%s: %s", what, log_text(line).s);
+        return;
+    }
+    db->complained = auth_db_now();
+    log_error(NULL, "%s: %s", what, log_text(line).s);
+}
+
+/*
+ * The last result of what was sent; NULL if the connection is lost or too much
+ * time went by, and then it is closed. libpq itself would wait for ever.
+ */
+static PGresult *wait_result(struct auth_db *db, int sent)
+{
+    const int64_t deadline = auth_db_now() + db->statement_ms;
+    PGresult *last = NULL, *next;
+
+    while (sent) {
+        while (!PQisBusy(db->conn)) {
+            next = PQgetResult(db->conn);
+            if (next == NULL)
+                return last;
+            PQclear(last);
+            last = next;
+        }
+        int64_t left = deadline - auth_db_now();
+        struct pollfd p = { PQsocket(db->conn), POLLIN, 0 };
+        int n = poll(&p, 1, left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n == 0) {
+            complain(db, "could not ask the database", "it does not answer in time");
+            break;
+        }
+        if (n < 0 || !PQconsumeInput(db->conn))
+            sent = 0;
+    }
+    if (!sent)
+        complain(db, "could not ask the database", PQerrorMessage(db->conn));
+    PQclear(last);
+    disconnect(db);
+    return NULL;
+}
+
+static const char *sqlstate(const PGresult *result)
+{
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+    return state != NULL ? state : "";
+}
+
+/* What waiting does not mend: a schema, function, column or right that is not there. */
+static bool is_broken(const char *state)
+{
+    return strncmp(state, "42", 2) == 0 || strncmp(state, "3F", 2) == 0;
+}
+
+/*
+ * An error of a server behind ours, where the tables of another program are
+ * foreign ones: our own connection is as good as before, and the next login may
+ * not need that server.
+ */
+static bool is_behind(const char *state)
+{
+    return strncmp(state, "08", 2) == 0 || strncmp(state, "HV", 2) == 0;
+}
+
+enum auth_db_state auth_db_failed(struct auth_db *db, const char *what, const PGresult *result)
+{
+    const char *message = PQresultErrorMessage(result);
+    const char *advice = sql_advice(sqlstate(result), PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION));
+    char text[COMPLAINT_SIZE];
+
+    db->broken = is_broken(sqlstate(result));
+    snprintf(text, sizeof text, "%.*s%s", (int)strcspn(message, "\n"), message, advice);
+    complain(db, what, text);
+    if (!is_behind(sqlstate(result)) || PQstatus(db->conn) != CONNECTION_OK)
+        disconnect(db);
+    return db->broken ? AUTH_DB_BROKEN : AUTH_DB_AWAY;
+}
+
+bool auth_db_is_no_text(const PGresult *result)
+{
+    return strncmp(sqlstate(result), "22", 2) == 0;
+}
+
+/* The settings that we need, where no statement of ours outlives those who wait for it; and the schema is of the right version. */
+static enum auth_db_state check_schema(struct auth_db *db)
+{
+    char text[160];
+    uint64_t version = 0;
+    enum auth_db_state state = AUTH_DB_UP;
+
+    PGresult *result = wait_result(db, PQsendQuery(db->conn, db->first));
+    if (result == NULL)
+        return AUTH_DB_AWAY;
+    if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1) {
+        state = auth_db_failed(db, "could not read the version of the database's schema", result);
+    } else if (num_parse(span_str(PQgetvalue(result, 0, 0)), INT_MAX, &version) != 1 ||
+               version != (uint64_t)db->schema_version) {
+        snprintf(text, sizeof text, "it is %s, this program needs %d; see posternctl schema status",
+                 PQgetisnull(result, 0, 0) ? "empty" : PQgetvalue(result, 0, 0), db->schema_version);
+        complain(db, "the version of the database's schema is wrong", text);
+        disconnect(db);
+        db->broken = true;
+        state = AUTH_DB_BROKEN;
+    }
+    PQclear(result);
+    return state;
+}
+
+static enum auth_db_state prepare(struct auth_db *db, const struct auth_db_statement *statement)
+{
+    enum auth_db_state state = AUTH_DB_UP;
+
+    PGresult *result = wait_result(db, PQsendPrepare(db->conn, statement->name, statement->sql, statement->params, NULL));
+    if (result == NULL)
+        return AUTH_DB_AWAY;
+    if (PQresultStatus(result) != PGRES_COMMAND_OK)
+        state = auth_db_failed(db, "could not prepare a statement", result);
+    PQclear(result);
+    return state;
+}
+
+static void on_notice(void *arg, const PGresult *res)
+{
+    (void)arg;
+    log_debug(NULL, "notice of the database: %s", log_text(span_str(PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY))).s);
+}
+
+static enum auth_db_state set_up(struct auth_db *db)
+{
+    enum auth_db_state state = check_schema(db);
+
+    for (size_t i = 0; state == AUTH_DB_UP && i < db->count; i++)
+        state = prepare(db, &db->statements[i]);
+    return state;
+}
+
+enum auth_db_state auth_db_connect(struct auth_db *db)
+{
+    if (db->conn != NULL)
+        return AUTH_DB_UP;
+    if (db->tried != 0 && auth_db_now() - db->tried < RECONNECT_MS)
+        return db->broken ? AUTH_DB_BROKEN : AUTH_DB_AWAY;
+    db->broken = false;
+    db->conn = connect_quietly(db->conninfo, on_notice, NULL);
+    db->tried = auth_db_now();
+    if (PQstatus(db->conn) != CONNECTION_OK) {
+        complain(db, "could not connect to the database", PQerrorMessage(db->conn));
+        disconnect(db);
+        return AUTH_DB_AWAY;
+    }
+    enum auth_db_state state = set_up(db);
+    if (state == AUTH_DB_UP) {
+        if (db->complained != 0)
+            log_info(NULL, "connected to the database again");
+        db->complained = 0;
+    }
+    return state;
+}
+
+bool auth_db_is_up(const struct auth_db *db)
+{
+    return db->conn != NULL;
+}
+
+/* Does it ask for a server that can be written to? */
+static bool wants_writable(const char *conninfo)
+{
+    PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+    bool found = false;
+
+    for (const PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++)
+        if (strcmp(o->keyword, "target_session_attrs") == 0 && o->val != NULL)
+            found = strcmp(o->val, "read-write") == 0 || strcmp(o->val, "primary") == 0;
+    PQconninfoFree(options);
+    return found;
+}
+
+struct auth_db *auth_db_new(const char *conninfo, int schema_version, int64_t statement_ms, const struct auth_db_statement *statements,
+                            size_t count)
+{
+    struct auth_db *db = mem_zalloc(sizeof *db);
+
+    db->conninfo = mem_str(conninfo);
+    db->schema_version = schema_version;
+    db->statement_ms = statement_ms;
+    db->statements = statements;
+    db->count = count;
+    char *settings = sql_settings(SQL_SERVES, (uint64_t)statement_ms, wants_writable(conninfo));
+    struct buf first = BUF_EMPTY;
+    buf_addf(&first, "%s; select postern.schema_version()", settings);
+    db->first = mem_strn(buf_span(&first).at, buf_span(&first).len);
+    buf_free(&first);
+    mem_free(settings);
+    return db;
+}
+
+void auth_db_free(struct auth_db **db)
+{
+    struct auth_db *d = *db;
+
+    if (d == NULL)
+        return;
+    *db = NULL;
+    disconnect(d);
+    /* It may hold a password of the database's. */
+    secret_wipe(d->conninfo, strlen(d->conninfo));
+    mem_free(d->conninfo);
+    mem_free(d->first);
+    mem_free(d);
+}
+
+/*
+ * Each is a transaction of its own, and one that gave way to another is rolled
+ * back: it is asked again, some times.
+ */
+static PGresult *ask(struct auth_db *db, const char *name, const char *sql, int n, const char *const *values)
+{
+    PGresult *result = NULL;
+
+    for (int tries = 0; db->conn != NULL && tries < SQL_TRIES; tries++) {
+        PQclear(result);
+        result = wait_result(db, name != NULL ? PQsendQueryPrepared(db->conn, name, n, values, NULL, NULL, 0)
+                                              : PQsendQueryParams(db->conn, sql, n, NULL, values, NULL, NULL, 0));
+        if (!sql_is_conflict(PQresultErrorField(result, PG_DIAG_SQLSTATE)))
+            break;
+    }
+    return result;
+}
+
+PGresult *auth_db_prepared(struct auth_db *db, const char *name, int n, const char *const *values)
+{
+    return ask(db, name, NULL, n, values);
+}
+
+PGresult *auth_db_query(struct auth_db *db, const char *sql, int n, const char *const *values)
+{
+    return ask(db, NULL, sql, n, values);
+}

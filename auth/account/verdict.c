@@ -1,0 +1,36 @@
+/*
+ * verdict.c - how a verdict becomes yes or no (see verdict.h).
+ *
+ * Must never leave a mailbox in a refusal.
+ */
+#include "auth/account/verdict.h"
+
+#include <string.h>
+
+void verdict_accept(struct account_verdict *v, const struct credentials *c)
+{
+    v->verdict = AUTH_OK;
+    v->reason = NULL;
+    v->mailbox = c->mailbox;
+    v->unseen = !c->known_today;
+    memcpy(v->address, c->address, sizeof v->address);
+    memcpy(v->maintenance, c->maintenance, sizeof v->maintenance);
+    v->policy = c->policy;
+}
+
+void verdict_refuse(struct account_verdict *v, const char *reason)
+{
+    v->verdict = AUTH_REFUSED;
+    v->mailbox = 0;
+    v->reason = reason;
+}
+
+void verdict_authorize(struct account_verdict *v, struct span authzid, struct span domain)
+{
+    char address[NAME_ADDRESS_MAX + 1];
+
+    if (v->verdict != AUTH_OK || authzid.len == 0)
+        return;
+    if (!name_canonical(authzid, domain, address, NULL) || strcmp(address, v->address) != 0)
+        verdict_refuse(v, "authzid");
+}

@@ -1,0 +1,42 @@
+/*
+ * verdict.h - what the helper finds about a login, and what of it is told.
+ */
+#ifndef POSTERN_AUTH_VERDICT_H
+#define POSTERN_AUTH_VERDICT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "auth/account/credentials.h"
+#include "auth/frame.h"
+#include "auth/login.h"
+#include "auth/name.h"
+
+struct account_verdict {
+    enum auth_verdict verdict;
+    int64_t mailbox;                /* of these two: AUTH_OK, AUTH_OK_UNCONFIRMED */
+    char address[NAME_ADDRESS_MAX + 1];     /* of AUTH_OK as stored; else the canonical name, empty where it has none */
+    /*
+     * Of a refusal, for the log and nobody else: "unknown", "disabled",
+     * "password", "no-password", "guessing"; of an exchange also "no-secret", "malformed",
+     * "authzid", "binding", "certificate", "aborted", "token-...".
+     */
+    const char *reason;
+    bool cached;                    /* AUTH_OK, AUTH_OK_UNCONFIRMED: the password was not verified now, but before */
+    struct auth_versions versions;  /* AUTH_OK_UNCONFIRMED */
+    char network[FRAME_NETWORK_MAX + 1];    /* where the client is; empty where nobody counts */
+    bool barred;                    /* too many have guessed: refused as "guessing", whatever was proven */
+    bool unseen;                    /* AUTH_OK: that it was from there is not written down for today */
+    uint32_t guesses;               /* failures of this name before this one, on all hosts */
+    struct auth_policy policy;      /* AUTH_OK; its text is in `maintenance` */
+    char maintenance[AUTH_MAINTENANCE_MAX];
+};
+
+/* It was the right password, token or certificate: the verdict becomes AUTH_OK, with all that belongs to it. */
+void verdict_accept(struct account_verdict *verdict, const struct credentials *credentials);
+/* It becomes AUTH_REFUSED for this reason (static text). */
+void verdict_refuse(struct account_verdict *verdict, const char *reason);
+/* To log in as somebody else is allowed to nobody: an authorization identity is empty, or means the same mailbox. */
+void verdict_authorize(struct account_verdict *verdict, struct span authzid, struct span domain);
+
+#endif

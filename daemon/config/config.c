@@ -1,0 +1,282 @@
+/*
+ * config.c - composes the option tables of all modules into one file's worth.
+ *
+ * It must never act on what it reads: nothing is opened, bound or created here,
+ * so that --check can be run beside a running server.
+ */
+#include "daemon/config/config_impl.h"
+
+#include <string.h>
+
+#include "daemon/base/mem.h"
+#include "daemon/base/secret.h"
+#include "daemon/net/proxy.h"
+#include "daemon/net/tls_tickets.h"
+
+static const struct option daemon_rows[] = {
+#define OPTION(field, type, def, min, max, text) \
+    { #field, OPTION_##type, def, min, max, text, offsetof(struct daemon_settings, field) },
+#include "daemon/config/options.def"
+#undef OPTION
+};
+const struct option_table daemon_options = {
+    daemon_rows, sizeof daemon_rows / sizeof daemon_rows[0], sizeof(struct daemon_settings)
+};
+
+static const struct option listener_rows[] = {
+#define OPTION(field, type, def, min, max, text) \
+    { #field, OPTION_##type, def, min, max, text, offsetof(struct listener_settings, field) },
+#include "daemon/config/listener.def"
+#undef OPTION
+};
+const struct option_table listener_options = {
+    listener_rows, sizeof listener_rows / sizeof listener_rows[0], sizeof(struct listener_settings)
+};
+
+/* The sections of the file, in the order of the sample and of the manual. */
+static const struct section {
+    const char *title;
+    const struct option_table *table;
+    size_t offset;              /* of its settings in struct config */
+} sections[] = {
+    { "Processes and log", &daemon_options, offsetof(struct config, daemon) },
+    { "Operation", &control_options, offsetof(struct config, control) },
+    { "Database", &storage_options, offsetof(struct config, storage) },
+    { "Authentication", &auth_options, offsetof(struct config, auth) },
+    { "TLS", &tls_options, offsetof(struct config, tls) },
+    { "POP3", &pop3_options, offsetof(struct config, pop3) },
+    { "LMTP", &lmtp_options, offsetof(struct config, lmtp) },
+};
+enum { SECTIONS = sizeof sections / sizeof sections[0] };
+
+/* ------------------------------------------------------- telling problems */
+
+void config_print_problem(void *arg, const char *file, int line, const char *text)
+{
+    FILE *out = arg;
+
+    if (line > 0)
+        fprintf(out, "%s:%d: %s\n", file, line, text);
+    else
+        fprintf(out, "%s: %s\n", file, text);
+}
+
+void config_log_problem(void *arg, const char *file, int line, const char *text)
+{
+    (void)arg;
+    if (line > 0)
+        log_error(NULL, "%s:%d: %s", file, line, text);
+    else
+        log_error(NULL, "%s: %s", file, text);
+}
+
+/* ------------------------------------------------------- life of a config */
+
+struct config *config_load(const char *file, unsigned flags, options_problem *problem, void *arg, int *problems_r)
+{
+    struct config *c = mem_zalloc(sizeof *c);
+    struct option_target targets[SECTIONS];
+    struct config_report r;
+
+    for (size_t i = 0; i < SECTIONS; i++)
+        targets[i] = (struct option_target){ sections[i].table, (char *)c + sections[i].offset };
+    c->listeners.name = "listeners";
+    c->listeners.table = &listener_options;
+
+    config_report_open(&r, file, problem, arg);
+    options_load(file, targets, SECTIONS, &c->listeners, false, config_report_problem, &r);
+    options_load(NULL, &(struct option_target){ &listener_options, &c->unlisted }, 1, NULL, false, config_report_problem, &r);
+    /* What cannot be read at all would only be told again, as a listener that is missing. */
+    if (r.have_tree || r.count == 0)
+        config_check_listeners(c, flags, &r);
+    config_check(c, flags, &r);
+    pop3_settings_check(&c->pop3, config_report_problem, &r, file);
+    if (config_has_lmtp(c))
+        lmtp_settings_check(&c->lmtp, config_report_problem, &r, file);
+    config_report_close(&r);
+    *problems_r = r.count;
+    return c;
+}
+
+static void forget(char *s)
+{
+    if (s != NULL)
+        secret_wipe(s, strlen(s));
+}
+
+void config_forget_auth(struct config *c)
+{
+    forget(c->conninfo_auth);
+    forget(c->storage.database_auth);
+    forget(c->storage.database_admin);
+}
+
+static void forget_certificates(struct config *c)
+{
+    for (size_t i = 0; c->certificates != NULL && i <= c->listeners.count; i++)
+        tls_ctx_free(&c->certificates[i]);
+    mem_free(c->certificates);
+    c->certificates = NULL;
+    tls_tickets_free(&c->tickets);
+}
+
+void config_forget_mail(struct config *c)
+{
+    forget_certificates(c);
+    forget(c->conninfo_mail);
+    forget(c->conninfo_lmtp);
+    forget(c->storage.database_mail);
+    forget(c->storage.database_lmtp);
+    forget(c->storage.database_admin);
+}
+
+void config_free(struct config **config)
+{
+    struct config *c = *config;
+
+    if (c == NULL)
+        return;
+    *config = NULL;
+    config_forget_auth(c);
+    config_forget_mail(c);
+    for (size_t i = 0; i < SECTIONS; i++)
+        options_free(sections[i].table, (char *)c + sections[i].offset);
+    options_free_list(&c->listeners);
+    options_free(&listener_options, &c->unlisted);
+    mem_free(c->conninfo_mail);
+    mem_free(c->conninfo_auth);
+    mem_free(c->conninfo_lmtp);
+    mem_free(c);
+}
+
+const struct listener_settings *config_listener(const struct config *c, size_t i)
+{
+    return i < c->listeners.count ? (const struct listener_settings *)c->listeners.items + i : &c->unlisted;
+}
+
+bool config_is_lmtp(const struct config *c, size_t i)
+{
+    return i < c->listeners.count && strcmp(config_listener(c, i)->protocol, "lmtp") == 0;
+}
+
+size_t config_first_pop3(const struct config *c)
+{
+    size_t i = 0;
+
+    while (config_is_lmtp(c, i))
+        i++;
+    return i;
+}
+
+static size_t first_lmtp(const struct config *c)
+{
+    size_t i = 0;
+
+    while (i < c->listeners.count && !config_is_lmtp(c, i))
+        i++;
+    return i;
+}
+
+bool config_has_lmtp(const struct config *c)
+{
+    return first_lmtp(c) < c->listeners.count;
+}
+
+const char *config_allow(const struct config *c, size_t i)
+{
+    if (i >= c->listeners.count)
+        i = first_lmtp(c);
+    return i < c->listeners.count ? config_listener(c, i)->allow : "";
+}
+
+struct tls_files config_tls_files(const struct config *c, size_t i)
+{
+    const struct listener_settings *l = config_listener(c, i);
+    struct tls_files files = {
+        .certificate = l->certificate, .key = l->key, .sni_directory = l->sni_directory,
+        .clients = { .ca = l->client_ca, .crl = l->client_crl },
+    };
+
+    if (l->certificate[0] == '\0') {
+        files.certificate = c->tls.tls_certificate;
+        files.key = c->tls.tls_key;
+        files.sni_directory = c->tls.tls_sni_directory;
+    }
+    /* What is no such word was told, and is as if it were not there. */
+    tls_verify_named(l->client_verify, &files.clients.verify);
+    tls_identity_named(l->client_identity, &files.clients.identity);
+    return files;
+}
+
+struct pop3_entry config_entry(const struct config *c, size_t i)
+{
+    const struct listener_settings *l = config_listener(c, i);
+    size_t k = i < c->listeners.count ? i : c->listeners.count;
+    struct pop3_entry entry = {
+        .default_domain = l->default_domain,
+        .tls = c->certificates != NULL ? c->certificates[k] : NULL,
+        .implicit_tls = strcmp(l->tls, "implicit") == 0,
+        .cleartext = POP3_CLEARTEXT_LOCAL,
+    };
+
+    if (strcmp(l->cleartext_login, "local") != 0)
+        entry.cleartext = strcmp(l->cleartext_login, "always") == 0 ? POP3_CLEARTEXT_ALWAYS : POP3_CLEARTEXT_NEVER;
+    return entry;
+}
+
+void config_believe(const struct config *c, size_t i, struct proxy_origin *origin)
+{
+    const struct listener_settings *l = config_listener(c, i);
+
+    if (!l->proxy_tls)
+        origin->tls = false;
+    if (!origin->tls || strcmp(l->client_identity, "cn") != 0 || strchr(origin->client_name, '@') == NULL)
+        origin->client_name[0] = '\0';
+}
+
+/* ------------------------------------------------------ sample and manual */
+
+void config_sample(FILE *out)
+{
+    fputs("# postern.conf - the configuration of posternd and posternctl.\n"
+          "#\n"
+          "# Every option is shown, commented out at its default. postern.conf(5) is the\n"
+          "# manual; `posternd --check` tells what is wrong with a file.\n", out);
+    for (size_t i = 0; i < SECTIONS; i++) {
+        fprintf(out, "\n# ---- %s\n\n", sections[i].title);
+        options_sample(out, sections[i].table, false);
+        if (sections[i].table != &daemon_options)
+            continue;
+        fputs("\n# ---- Listeners\n"
+              "#\n"
+              "# One group for each place to listen at. To be open to the world set\n"
+              "# tls_certificate (below), the address \"*\", and add for pop3s\n"
+              "#\n"
+              "#     , { address = \"*\"; port = 995; tls = \"implicit\"; }\n\n"
+              "listeners = ( {\n"
+              "    address = \"127.0.0.1\";\n\n", out);
+        options_sample(out, &listener_options, true);
+        fputs("} );\n", out);
+    }
+}
+
+static void manual_rows(FILE *out, const struct option_table *table)
+{
+    fputs(".Bl -tag -width Ds\n", out);
+    options_manual(out, table);
+    fputs(".El\n", out);
+}
+
+void config_manual(FILE *out)
+{
+    for (size_t i = 0; i < SECTIONS; i++) {
+        fprintf(out, ".Ss %s\n", sections[i].title);
+        manual_rows(out, sections[i].table);
+        if (sections[i].table != &daemon_options)
+            continue;
+        fputs(".Ss Listeners\n"
+              ".Ic listeners\n"
+              "is a list of groups, one for each place to listen at, with these options:\n", out);
+        manual_rows(out, &listener_options);
+    }
+}

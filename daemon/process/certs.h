@@ -1,0 +1,23 @@
+/*
+ * certs.h - the certificates of all listeners, read while we may.
+ */
+#ifndef POSTERN_CERTS_H
+#define POSTERN_CERTS_H
+
+#include "daemon/config/config.h"
+#include "daemon/net/tls_ends.h"
+
+/*
+ * Reads what the configuration names into config->certificates. Every problem
+ * is told; returns how many. before is what ran until now, or NULL: its clients
+ * may resume their TLS sessions.
+ */
+int certs_load(struct config *config, const char *file, const struct config *before, options_problem *problem, void *arg);
+/* Adds when what was read ends, to be freed with tls_ends_free(). */
+void certs_ends(const struct config *config, struct tls_ends *ends);
+/* A tls_ends_say: to the log. */
+void certs_log_end(void *arg, bool over, const char *text);
+/* Logs a warning for each listener that clients cannot log in to: likely its configuration is older than TLS here. */
+void certs_warn(const struct config *config);
+
+#endif

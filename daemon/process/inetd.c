@@ -1,0 +1,344 @@
+/*
+ * inetd.c - a session for inetd, xinetd, systemd (Accept=yes), ssh or a shell:
+ * the code of worker and helper, with one session.
+ *
+ * Whoever started us waits for this process, so the session runs in it and the
+ * helper is its child. Nothing but protocol may ever reach the client: before
+ * anything else was done here, 0, 1 and 2 have become /dev/null.
+ */
+#include "daemon/process/inetd.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon/base/log.h"
+#include "daemon/base/mem.h"
+#include "daemon/process/cell.h"
+#include "daemon/process/certs.h"
+#include "daemon/config/config.h"
+#include "daemon/net/fd.h"
+#include "daemon/net/loop.h"
+#include "daemon/net/peer.h"
+#include "daemon/net/proxy_gate.h"
+#include "daemon/process/privdrop.h"
+#include "daemon/process/sandbox.h"
+#include "daemon/process/serve.h"
+
+enum { HELPER_END_S = 2 };      /* for a helper to follow its worker; afterwards the kernel sees to it */
+
+/* ------------------------------------------------------------- the client */
+
+void inetd_refuse(int out, const char *reply)
+{
+    struct pollfd p = { .fd = out, .events = POLLOUT };
+
+    /* A client that does not take one line is not waited for. */
+    if (poll(&p, 1, 1000) == 1)
+        (void)!write(out, reply, strlen(reply));
+}
+
+static bool is_socket(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+/* A socket whose client has left and said nothing: not worth a connection to the database, nor a line in the log. */
+static bool is_gone(int fd)
+{
+    struct pollfd p = { .fd = fd };
+    char byte;
+
+    return is_socket(fd) && poll(&p, 1, 0) == 1 && (p.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0 &&
+           recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
+}
+
+/* Two numbers of one socket: one is enough, and tells what comes next that there is one end and not two. */
+static int same_socket(int in, int out)
+{
+    struct stat a, b;
+
+    if (!is_socket(in) || fstat(in, &a) < 0 || fstat(out, &b) < 0 || a.st_dev != b.st_dev || a.st_ino != b.st_ino)
+        return out;
+    close(out);
+    return in;
+}
+
+/* ------------------------------------------------------ the configuration */
+
+static void count_problem(void *arg, const char *file, int line, const char *text)
+{
+    (void)arg, (void)file, (void)line, (void)text;
+}
+
+/* The log first: where it goes stands in a file that may be wrong in other places. NULL, with the problems logged. */
+static struct config *load(const char *file)
+{
+    const char *why = NULL;
+    int problems;
+    struct config *config = config_load(file, 0, count_problem, NULL, &problems);
+    const char *target = strcmp(config->daemon.log, "stderr") != 0 ? config->daemon.log : "syslog";
+
+    log_open("syslog", config->log_level, "posternd", &why);
+    if (!log_open(target, config->log_level, "posternd", &why))
+        log_error(NULL, "could not open the log %s: %s", target, why);
+    if (problems > 0) {
+        config_free(&config);
+        config = config_load(file, 0, config_log_problem, NULL, &problems);
+        config_free(&config);
+        return NULL;
+    }
+    /* For one session: whatever is for many only costs time here. */
+    config->auth.auth_helpers = 1;
+    config->auth.auth_cache = 0;
+    config->storage.database_lanes = 1;
+    config->storage.database_lmtp_lanes = 1;
+    config->storage.listing_cache = 0;
+    config->storage.one_session = true;
+    /* Times of logins are shared by the processes of one master; there is none. */
+    config->pop3.pop3_login_delay = 0;
+    /* Nor is anybody left to resume a TLS session with. */
+    config->tls.tls_ticket_life = 0;
+    return config;
+}
+
+/* ------------------------------------------------------------ the session */
+
+static const struct serve_shared alone = { .limits_area = -1 };
+
+struct inetd {
+    struct serve serve;
+    const struct config *config;
+    struct pop3_entry entry;
+    struct proxy_gate *gate;    /* NULL: clients come by themselves */
+    bool over;                  /* refused before the loop ran */
+};
+
+static void session_ended(void *arg)
+{
+    struct inetd *s = arg;
+
+    loop_stop(s->serve.loop);
+}
+
+/* Ends the session without a deletion; one that is being committed is finished first. */
+static void close_session(void *arg)
+{
+    struct inetd *s = arg;
+
+    if (s->serve.pop3 != NULL)
+        pop3_service_close_all(s->serve.pop3);
+    if (s->serve.lmtp != NULL)
+        lmtp_service_close_all(s->serve.lmtp);
+}
+
+static void wrong_schema(void *arg, const char *text)
+{
+    (void)arg;
+    log_error(NULL, "%s", text);
+}
+
+static void header_came(void *arg, size_t index, int fd, const struct proxy_origin *origin)
+{
+    struct inetd *s = arg;
+    struct proxy_origin believed;
+
+    if (fd < 0) {
+        s->over = true;
+        loop_stop(s->serve.loop);
+        return;
+    }
+    believed = *origin;
+    config_believe(s->config, index, &believed);
+    s->entry.origin = &believed;
+    pop3_session_start(s->serve.pop3, fd, fd, &s->entry);
+}
+
+/* Where the listener that lends us its settings stands behind a proxy, so do we. */
+static void await_proxy(struct inetd *s, int in, int out)
+{
+    size_t listener = config_first_pop3(s->config);
+    char *error = NULL;
+    struct proxy_trust *trust = proxy_trust_new(config_listener(s->config, listener)->proxy, &error);
+
+    ASSERT(trust != NULL);      /* it was checked */
+    s->gate = proxy_gate_new(s->serve.loop, PROXY_PATIENCE_MS, header_came, s);
+    if (in == out) {
+        proxy_gate_enter(s->gate, listener, in, trust);
+    } else {
+        log_warning(NULL, "standard input and output are not one socket: there cannot be a PROXY header");
+        close(in);
+        close(out);
+        s->over = true;
+    }
+    proxy_trust_free(&trust);
+}
+
+static void run_session(const struct config *config, int in, int out, int auth, bool tls)
+{
+    size_t listener = config_first_pop3(config);
+    struct inetd s = { .config = config, .entry = config_entry(config, listener) };
+
+    /* Which of the listeners somebody else has opened for us, only he knows: what he says holds. */
+    s.entry.implicit_tls = tls;
+
+    serve_start(&s.serve, config, SERVE_POP3, &auth, 1, &alone,
+                &(struct serve_calls){ .session_ended = session_ended, .wrong_schema = wrong_schema, .arg = &s });
+    loop_signal(s.serve.loop, SIGTERM, close_session, &s);
+    loop_signal(s.serve.loop, SIGINT, close_session, &s);
+    loop_signal(s.serve.loop, SIGHUP, close_session, &s);
+    if (config_listener(config, listener)->proxy[0] != '\0')
+        await_proxy(&s, in, out);
+    else
+        pop3_session_start(s.serve.pop3, in, out, &s.entry);
+    if (!s.over)
+        loop_run(s.serve.loop);
+    proxy_gate_free(&s.gate);
+    serve_stop(&s.serve);
+}
+
+static void start_lmtp(struct inetd *s, const struct config *config, int in, int out)
+{
+    char *error = NULL;
+    struct trust *trust = trust_new(config_allow(config, SIZE_MAX), &error);
+
+    if (trust == NULL) {
+        log_error(NULL, "listeners: allow: %s", error);
+        mem_drop(&error);
+        inetd_refuse(out, "421 4.3.5 the configuration of this server is broken\r\n");
+        close(in);
+        if (out != in)
+            close(out);
+        return;
+    }
+    lmtp_session_start(s->serve.lmtp, in, out, trust, NULL);
+    trust_free(&trust);
+    loop_run(s->serve.loop);
+}
+
+/* No auth helper: nobody logs in. */
+static void run_delivery(const struct config *config, int in, int out)
+{
+    struct inetd s;
+
+    serve_start(&s.serve, config, SERVE_LMTP, NULL, 0, &alone,
+                &(struct serve_calls){ .session_ended = session_ended, .wrong_schema = wrong_schema, .arg = &s });
+    loop_signal(s.serve.loop, SIGTERM, close_session, &s);
+    loop_signal(s.serve.loop, SIGINT, close_session, &s);
+    loop_signal(s.serve.loop, SIGHUP, close_session, &s);
+    start_lmtp(&s, config, in, out);
+    serve_stop(&s.serve);
+}
+
+/* Its socket is closed, so it ends; one that is held up by the database gets SIGKILL with our own end. */
+static void await_helper(pid_t helper)
+{
+    struct timespec patience = { .tv_sec = HELPER_END_S };
+    sigset_t child;
+
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    if (waitpid(helper, NULL, WNOHANG) == 0)
+        sigtimedwait(&child, NULL, &patience);
+    waitpid(helper, NULL, WNOHANG);
+}
+
+static int one_delivery(struct config *config, int in, int out)
+{
+    int keep[2];
+
+    out = same_socket(in, out);
+    keep[0] = in;
+    keep[1] = out;
+    process_become(&(struct process_role){
+        .ident = "posternd", .name = "posternd", .user = config->daemon.user,
+        .keep = keep, .keep_count = 2,
+    });
+    config_forget_auth(config);
+    sandbox_enter(SANDBOX_SESSION, config);
+    run_delivery(config, in, out);
+    config_free(&config);
+    return EXIT_SUCCESS;
+}
+
+/* Certificates and keys, with the rights that we were started with. */
+static bool load_certificates(struct config *config, const char *file, bool tls)
+{
+    struct tls_ends ends = TLS_ENDS_NONE;
+
+    if (certs_load(config, file, NULL, config_log_problem, NULL) > 0)
+        return false;
+    if (tls && config_entry(config, config_first_pop3(config)).tls == NULL) {
+        log_error(NULL, "%s: --tls needs a tls_certificate", file);
+        return false;
+    }
+    /* A line with every session is enough to say of what is over; days ahead, --check says it. */
+    certs_ends(config, &ends);
+    tls_ends_tell(&ends, (int64_t)time(NULL), 0, certs_log_end, NULL);
+    tls_ends_free(&ends);
+    return true;
+}
+
+static int refuse(struct config **config, int out, bool tls, const char *reply)
+{
+    config_free(config);
+    /* To one who waits for a handshake there is nothing to be said. */
+    if (!tls)
+        inetd_refuse(out, reply);
+    return EXIT_FAILURE;
+}
+
+int inetd_run(const char *file, bool lmtp, int in, int out, bool tls)
+{
+    static const char broken[] = "-ERR [SYS/PERM] the configuration of this server is broken\r\n";
+    struct config *config;
+    sigset_t child;
+    int pair[2], keep[3];
+    pid_t helper;
+
+    if (is_gone(in))
+        return EXIT_SUCCESS;
+    config = load(file);
+    if (config == NULL)
+        return refuse(&config, out, tls, lmtp ? "421 4.3.5 the configuration of this server is broken\r\n" : broken);
+    fd_notice_loss(in, (uint64_t)config->daemon.tcp_keepalive, (uint64_t)config->daemon.tcp_user_timeout);
+    if (lmtp)
+        return one_delivery(config, in, out);
+
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &child, NULL);
+    if (peer_pair(pair) < 0 || (helper = cell_fork_helper(config, "1", pair[1], -1, SIGKILL)) < 0) {
+        log_error(NULL, "could not start an auth helper: %s", strerror(errno));
+        return refuse(&config, out, tls, "-ERR [SYS/TEMP] this server is short of resources, try again later\r\n");
+    }
+    close(pair[1]);
+    /* Behind the fork: keys are none of the helper's business. */
+    if (!load_certificates(config, file, tls))
+        return refuse(&config, out, tls, broken);
+    out = same_socket(in, out);
+    keep[0] = in;
+    keep[1] = out;
+    keep[2] = pair[0];
+    process_become(&(struct process_role){
+        .ident = "posternd", .name = "posternd", .user = config->daemon.user,
+        .keep = keep, .keep_count = 3,
+    });
+    config_forget_auth(config);
+    sandbox_enter(SANDBOX_SESSION, config);
+    run_session(config, in, out, pair[0], tls);
+    await_helper(helper);
+    config_free(&config);
+    return EXIT_SUCCESS;
+}

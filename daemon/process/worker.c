@@ -1,0 +1,390 @@
+/*
+ * worker.c - accepts clients and runs their sessions until told to end.
+ *
+ * It runs without any right but its SQL role's. It must never delete a message
+ * because it was told to end: sessions that are closed here close without.
+ */
+#include "daemon/process/worker.h"
+
+#include <malloc.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "daemon/base/buf.h"
+#include "daemon/base/log.h"
+#include "daemon/base/mem.h"
+#include "daemon/base/metrics.h"
+#include "daemon/base/thread.h"
+#include "daemon/base/traced.h"
+#include "daemon/net/fd.h"
+#include "daemon/net/listener.h"
+#include "daemon/net/loop.h"
+#include "daemon/net/proxy_gate.h"
+#include "daemon/control/orders.h"
+#include "daemon/process/sandbox.h"
+#include "daemon/process/serve.h"
+#include "daemon/process/sockets.h"
+#include "storage/deliver/disk.h"
+#include "storage/pg/names.h"
+
+struct worker {
+    const struct config *config;
+    const struct sockets *sockets;
+    struct serve serve;
+    struct trust **trust;           /* of each socket; NULL: it is not for LMTP */
+    struct proxy_trust **proxies;   /* of each socket; NULL: clients come by themselves */
+    struct proxy_gate *gate;
+    struct listener *listener;      /* NULL: accepts no more, ever */
+    bool full;
+    size_t give_back_at;            /* when no more clients than this are left of a crowd; 0: there was none */
+    unsigned leaving;               /* beats since then */
+    struct timer *deadline;         /* of those that drain */
+    struct timer *beat;
+    int orders;                     /* -1: none come */
+    struct watch *orders_watch;
+    int status;
+};
+
+/* --------------------------------------------------------------- sessions */
+
+/* Sessions, and those whose proxy has not yet told who they are. */
+static size_t clients(const struct worker *w)
+{
+    return serve_sessions(&w->serve) + (w->gate != NULL ? proxy_gate_waiting(w->gate) : 0);
+}
+
+enum { BEAT_MS = 500, CROWD = 256, LEAVING = 4 };
+
+/* Seen where they come: a crowd may have gone again before the next beat. */
+static void see_crowd(struct worker *w)
+{
+    size_t now = clients(w);
+
+    if (now >= CROWD && now / 4 > w->give_back_at) {
+        w->give_back_at = now / 4;
+        w->leaving = 0;
+    }
+}
+
+static void start_session(struct worker *w, size_t index, int fd, const struct proxy_origin *origin)
+{
+    struct pop3_entry entry = config_entry(w->config, w->sockets->listener[index]);
+
+    entry.origin = origin;
+    if (w->trust[index] != NULL)
+        lmtp_session_start(w->serve.lmtp, fd, fd, w->trust[index], origin);
+    else
+        pop3_session_start(w->serve.pop3, fd, fd, &entry);
+}
+
+static void accepted(void *arg, size_t index, int fd)
+{
+    struct worker *w = arg;
+
+    if (w->proxies[index] != NULL)
+        proxy_gate_enter(w->gate, index, fd, w->proxies[index]);
+    else
+        start_session(w, index, fd, NULL);
+    see_crowd(w);
+    if (w->listener != NULL && clients(w) >= (size_t)w->config->daemon.sessions_per_worker) {
+        w->full = true;
+        metric_add(METRIC_ACCEPT_PAUSES, 1);
+        listener_pause(w->listener);
+    }
+}
+
+static void session_ended(void *arg)
+{
+    struct worker *w = arg;
+
+    if (w->listener == NULL) {
+        if (clients(w) == 0)
+            loop_stop(w->serve.loop);
+    } else if (w->full && clients(w) < (size_t)w->config->daemon.sessions_per_worker) {
+        w->full = false;
+        listener_resume(w->listener);
+    }
+}
+
+static void header_came(void *arg, size_t index, int fd, const struct proxy_origin *origin)
+{
+    struct worker *w = arg;
+    struct proxy_origin believed;
+
+    if (fd < 0) {
+        session_ended(w);
+        return;
+    }
+    believed = *origin;
+    config_believe(w->config, w->sockets->listener[index], &believed);
+    start_session(w, index, fd, &believed);
+}
+
+/* -------------------------------------------------------------------- end */
+
+/* Whose headers are believed; the lists were checked with the configuration. */
+static void read_proxies(struct worker *w)
+{
+    w->proxies = mem_array(w->sockets->count, sizeof *w->proxies);
+    for (size_t i = 0; i < w->sockets->count; i++) {
+        const char *proxy = config_listener(w->config, w->sockets->listener[i])->proxy;
+        char *error = NULL;
+
+        if (proxy[0] == '\0')
+            continue;
+        w->proxies[i] = proxy_trust_new(proxy, &error);
+        ASSERT(w->proxies[i] != NULL);
+    }
+    w->gate = proxy_gate_new(w->serve.loop, PROXY_PATIENCE_MS, header_came, w);
+}
+
+/* Who may deliver, read once: names of users are looked up in files. */
+static void read_trust(struct worker *w)
+{
+    w->trust = mem_array(w->sockets->count, sizeof *w->trust);
+    for (size_t i = 0; i < w->sockets->count; i++) {
+        size_t listener = w->sockets->listener[i];
+        char *error = NULL;
+
+        if (!config_is_lmtp(w->config, listener))
+            continue;
+        w->trust[i] = trust_new(config_allow(w->config, listener), &error);
+        if (w->trust[i] == NULL) {
+            /* It was checked; a user has vanished since. Then only this host's own may come. */
+            log_error(NULL, "listeners: allow: %s", error);
+            mem_drop(&error);
+            w->trust[i] = trust_new("user:0", &error);
+        }
+    }
+}
+
+/* No new sessions from here on; the end comes with the last one. */
+static void retire(void *arg)
+{
+    struct worker *w = arg;
+
+    if (w->listener == NULL)
+        return;
+    listener_free(&w->listener);
+    /* As long as one of us has them open, clients connect to sockets that nobody accepts from. */
+    sockets_close(w->sockets);
+    /* Mail servers keep a connection for the next message: they are told to come back. */
+    if (w->serve.lmtp != NULL)
+        lmtp_service_close_all(w->serve.lmtp);
+    if (clients(w) == 0)
+        loop_stop(w->serve.loop);
+}
+
+static void close_all(void *arg)
+{
+    struct worker *w = arg;
+    size_t left = clients(w);
+
+    retire(w);
+    proxy_gate_free(&w->gate);
+    timer_stop(w->deadline);
+    if (left > 0) {
+        log_info(NULL, "closing %zu sessions that have not ended in time", left);
+        pop3_service_close_all(w->serve.pop3);
+    }
+    if (clients(w) == 0)
+        loop_stop(w->serve.loop);
+}
+
+/* Told once by the master, and perhaps by a service manager, and by the kernel where the master died: the first one counts. */
+static void drain(void *arg)
+{
+    struct worker *w = arg;
+
+    retire(w);
+    if (w->deadline != NULL)
+        return;
+    w->deadline = timer_new(w->serve.loop, close_all, w);
+    timer_set(w->deadline, (uint64_t)w->config->daemon.drain_time);
+}
+
+static void close_now(void *arg)
+{
+    drain(arg);
+    close_all(arg);
+}
+
+/* Sessions on lanes that still answer may finish: an upgrade is under way, or was forgotten. */
+static void wrong_schema(void *arg, const char *text)
+{
+    struct worker *w = arg;
+
+    if (w->status == EXIT_SUCCESS)
+        log_error(NULL, "%s", text);
+    w->status = WORKER_WRONG_SCHEMA;
+    drain(w);
+}
+
+/* ------------------------------------------------------ gauges and orders */
+
+/*
+ * What a crowd took is free when it has left, but lies scattered, and the
+ * allocator keeps it for as long as we live unless it is asked: whenever three
+ * quarters of those have left who were there when it was asked last, and some
+ * beats later, as what they read comes back when the database has answered.
+ */
+static void give_back(struct worker *w)
+{
+    size_t now = clients(w);
+
+    if (w->give_back_at > 0 && now <= w->give_back_at && ++w->leaving == LEAVING) {
+        malloc_trim(0);
+        w->leaving = 0;
+        w->give_back_at = now / 4;
+    }
+}
+
+static void beat(void *arg)
+{
+    struct worker *w = arg;
+
+    serve_measure(&w->serve);
+    give_back(w);
+    timer_set(w->beat, BEAT_MS);
+}
+
+/* To the operator, who may have gone; he is never waited for. */
+static void tell_operator(int fd, struct span text)
+{
+    (void)!send(fd, text.at, text.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+struct kicking {
+    int operator;
+    struct buf text;
+};
+
+static void kicked(void *arg, const char *id, struct span address)
+{
+    struct kicking *k = arg;
+
+    buf_addf(&k->text, "%s %s\n", id, address.len > 0 ? log_text(address).s : "-");
+}
+
+static void kick(struct worker *w, const struct order *order, int operator)
+{
+    struct kicking k = { operator, BUF_EMPTY };
+
+    pop3_service_kick(w->serve.pop3, span_str(order->subject), kicked, &k);
+    buf_add_str(&k.text, "done\n");
+    if (operator >= 0)
+        tell_operator(operator, buf_span(&k.text));
+    buf_free(&k.text);
+}
+
+static void on_order(void *arg, int fd, unsigned events)
+{
+    struct worker *w = arg;
+    struct order order = { .until = 0 };
+    int operator, outcome = orders_receive(fd, &order, &operator);
+
+    (void)events;
+    if (outcome < 0)
+        watch_set(w->orders_watch, 0);
+    if (outcome <= 0)
+        return;
+    switch (order.what) {
+    case ORDER_KICK:
+        kick(w, &order, operator);
+        break;
+    case ORDER_TRACE:
+        traced_set(order.subject, order.until, loop_now(w->serve.loop));
+        break;
+    }
+    if (operator >= 0)
+        close(operator);
+}
+
+static void start_duties(struct worker *w, int orders)
+{
+    w->beat = timer_new(w->serve.loop, beat, w);
+    beat(w);
+    w->orders = orders;
+    if (orders < 0)
+        return;
+    w->orders_watch = watch_new(w->serve.loop, orders, on_order, w);
+    watch_set(w->orders_watch, LOOP_READ);
+}
+
+static void end_duties(struct worker *w)
+{
+    timer_free(&w->beat);
+    if (w->orders < 0)
+        return;
+    watch_free(&w->orders_watch);
+    close(w->orders);
+}
+
+/* -------------------------------------------------------------------- run */
+
+/*
+ * The C library gives memory back whenever 128 KB are free at the end of the
+ * heap, as after each answer of the database with messages in it, and takes it
+ * anew, page by page, for the next one. What a crowd has left give_back() sees to.
+ */
+static void keep_memory(void)
+{
+    enum { KEPT = 2 << 20, MAPPED = 1 << 20 };
+
+    mallopt(M_TRIM_THRESHOLD, KEPT);
+    mallopt(M_MMAP_THRESHOLD, MAPPED);
+}
+
+/* A thread is let out no further than we are. */
+static void confine(void *config)
+{
+    sandbox_enter(SANDBOX_WORKER, config);
+}
+
+int worker_run(const struct config *config, const struct sockets *sockets, const int *auth, size_t auth_count,
+               const struct serve_shared *shared, int orders)
+{
+    struct worker w = { .config = config, .sockets = sockets, .status = EXIT_SUCCESS };
+    sigset_t none;
+
+    keep_memory();
+    read_trust(&w);
+    names_start((const char *const []){ config->conninfo_mail, config->conninfo_lmtp }, 2);
+    if (config_has_lmtp(config) && !disk_start())
+        log_warning(NULL, "there is no thread for lmtp_spool_dir: a slow disk will hold up every session of this worker");
+    threads_confine(confine, (void *)(uintptr_t)config);
+    names_await();
+    sandbox_enter(SANDBOX_WORKER, config);
+    serve_start(&w.serve, config, SERVE_POP3 | (config_has_lmtp(config) ? SERVE_LMTP : 0), auth, auth_count, shared,
+                &(struct serve_calls){ .session_ended = session_ended, .wrong_schema = wrong_schema, .arg = &w });
+    read_proxies(&w);
+    /* Clients inherit it, so that none costs a system call for it. */
+    for (size_t i = 0; i < sockets->count; i++) {
+        (void)fd_prompt(sockets->fds[i]);
+        fd_notice_loss(sockets->fds[i], (uint64_t)config->daemon.tcp_keepalive, (uint64_t)config->daemon.tcp_user_timeout);
+    }
+    w.listener = listener_new(w.serve.loop, sockets->fds, sockets->count, accepted, &w);
+    start_duties(&w, orders);
+    loop_signal(w.serve.loop, WORKER_RETIRE, retire, &w);
+    loop_signal(w.serve.loop, WORKER_DRAIN, drain, &w);
+    loop_signal(w.serve.loop, WORKER_CLOSE, close_now, &w);
+    /* What the master said since the fork has waited until now. */
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+
+    loop_run(w.serve.loop);
+
+    listener_free(&w.listener);
+    timer_free(&w.deadline);
+    end_duties(&w);
+    proxy_gate_free(&w.gate);
+    serve_stop(&w.serve);
+    for (size_t i = 0; i < sockets->count; i++) {
+        trust_free(&w.trust[i]);
+        proxy_trust_free(&w.proxies[i]);
+    }
+    mem_free(w.trust);
+    mem_free(w.proxies);
+    return w.status;
+}

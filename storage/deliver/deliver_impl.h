@@ -1,0 +1,93 @@
+/*
+ * deliver_impl.h - the insides of deliveries: for deliver.c and deliver_send.c,
+ * and nobody else.
+ */
+#ifndef POSTERN_STORAGE_DELIVER_IMPL_H
+#define POSTERN_STORAGE_DELIVER_IMPL_H
+
+#include "daemon/base/buf.h"
+#include "storage/deliver/deliver.h"
+#include "storage/pg/pg.h"
+#include "storage/deliver/spool.h"
+
+struct timer;
+
+struct deliver {
+    struct loop *loop;
+    struct pg *pg;
+    void (*wrong_schema)(void *arg, const char *text);
+    void *arg;
+    bool freeing;
+    struct deliver_job *first, *last;   /* those that wait for a lane, oldest first */
+    struct timer *tick;                 /* while there are any */
+    bool ticking;
+    struct deliver_job *reading;        /* those that wait for their spool */
+};
+
+struct deliver_job {
+    struct deliver *deliver;
+    struct deliver_job *next;
+    bool large;
+    bool resolving;
+    union {
+        resolve_done *resolve;
+        deliver_done *deliver;
+    } done;                             /* NULL: forgotten */
+    void *owner;
+    uint64_t started;
+    unsigned tries;
+    struct pg_ref ref;
+
+    /* The arguments. */
+    struct buf addresses, bases, mailboxes, counts, keys;
+    bool with_keys;
+    char *postmaster;
+    uint64_t octets, window;
+    bool all;
+    char *session;
+    size_t count;                       /* recipients, or questions */
+
+    /* A message. */
+    struct spool *spool;
+    bool reading;                       /* in the list of those */
+    struct deliver_job *prev_reading, *next_reading;
+    unsigned char digest[SPOOL_DIGEST];
+    struct delivered *delivered;
+    struct delivery_lost *lost;
+    size_t lost_count;
+
+    /* A large one. */
+    bool alone;
+    bool deciding;                      /* all parts are stored, deliver() was asked */
+    bool ending;                        /* COMMIT or ROLLBACK was asked */
+    bool nothing;                       /* no recipient is left: it is a ROLLBACK without a fault */
+    size_t in_flight;
+    uint64_t sent;                      /* octets */
+    int64_t content;
+    enum db_status status;
+    bool disk_full, conflict;
+};
+
+/* deliver.c */
+/* With job->status and, for a message, job->delivered as they are to be told. The job is freed. */
+void deliver_job_over(struct deliver_job *job, const struct resolved *rows, size_t count);
+/* Forgets what deliver() said was lost. */
+void deliver_forget_lost(struct deliver_job *job);
+/* What a question ended with, remembered until the job is over. The first fault counts. */
+void deliver_fault(struct deliver_job *job, enum db_status status);
+/* Starts from the beginning, if the fault was that this transaction and another got in each other's way: true. */
+bool deliver_again(struct deliver_job *job);
+
+/* Notes that it waits for its spool, or does so no more; what is so already is no matter. */
+void deliver_reads(struct deliver_job *job, bool reading);
+
+/* deliver_send.c: the job is bound to a lane; a large one has it alone. */
+/* False: the message cannot be read back. */
+bool deliver_ask_small(struct deliver_job *job);
+void deliver_start_large(struct deliver_job *job);
+/* For spool_watch(), of the job: goes on with what waited. */
+void deliver_spool_ready(void *job);
+/* A large one is given up, as soon as no answer of the database is on its way; nothing is stored. */
+void deliver_stop_large(struct deliver_job *job);
+
+#endif

@@ -1,0 +1,286 @@
+/*
+ * drop_read.c - messages in pieces, and the next small ones ahead.
+ *
+ * Owns what was read ahead, within the bounds of the store. Never says that a
+ * piece is the last one unless the octets of the whole message are those that
+ * the listing says (promise P1).
+ */
+#include "daemon/base/log.h"
+#include "daemon/base/mem.h"
+#include "daemon/net/loop.h"
+#include "storage/maildrop/listing.h"
+#include "storage/pg/pg_array.h"
+#include "storage/content/piece.h"
+#include "storage/maildrop/store_impl.h"
+
+enum {
+    PIECE_PARTS = 32,
+    BEGINNING_PARTS = 1,
+    FEW_PARTS = 8,
+    PART_OCTETS = 8000,
+    SMALL_OCTETS = PIECE_PARTS * PART_OCTETS,  /* a message that fits in one piece, parts being what they are */
+    WINDOW_GROWS = 8,
+    WINDOW_MAX = 512,
+    AHEAD_IDLE_MS = 5000,
+    PLENTY = 64 << 20,          /* octets that clients may have us hold before all get less at once, */
+    TOO_MUCH = 256 << 20,       /* and as little as there is */
+};
+
+/* One statement under way. The drop outlives it, as the lock is given back behind it on the same lane. */
+struct read_question {
+    struct drop *drop;
+    size_t first;
+    uint32_t count, piece, parts;
+    enum drop_want want;
+    uint64_t ahead_octets;      /* counted in the store until it is known what becomes of them */
+    drop_piece *done;
+    void *owner;
+};
+
+/* ---- what was read ahead */
+
+static void release_ahead(struct drop *drop)
+{
+    if (drop->ahead == NULL)
+        return;
+    piece_release(piece_set_ref(drop->ahead));
+    drop->ahead = NULL;
+    drop->store->ahead_octets -= drop->ahead_octets;
+    *drop->reader_link = drop->reader_next;
+    if (drop->reader_next != NULL)
+        drop->reader_next->reader_link = drop->reader_link;
+}
+
+/* The set's reference and the octets are the drop's from now on. */
+static void keep_ahead(struct drop *drop, struct piece_set *set, const struct read_question *q)
+{
+    struct store *store = drop->store;
+
+    drop->ahead = set;
+    drop->ahead_first = q->first;
+    drop->ahead_count = q->count;
+    drop->ahead_parts = q->parts;
+    drop->ahead_headers = q->want == WANT_HEADER;
+    drop->ahead_octets = q->ahead_octets;
+    drop->used_at = loop_now(store->loop);
+    if (store->readers == NULL)
+        timer_set(store->readers_timer, AHEAD_IDLE_MS);
+    drop->reader_next = store->readers;
+    drop->reader_link = &store->readers;
+    if (store->readers != NULL)
+        store->readers->reader_link = &drop->reader_next;
+    store->readers = drop;
+}
+
+void drop_forget_ahead(void *arg)
+{
+    struct store *store = arg;
+    uint64_t now = loop_now(store->loop);
+
+    for (struct drop *d = store->readers, *next; d != NULL; d = next) {
+        next = d->reader_next;
+        if (now - d->used_at >= AHEAD_IDLE_MS)
+            release_ahead(d);
+    }
+    if (store->readers != NULL)
+        timer_set(store->readers_timer, AHEAD_IDLE_MS);
+}
+
+/* ---- one piece */
+
+/* Message k of the set, of which `asked` parts were asked for. Moves the drop's place in it; the piece has no reference yet. */
+static enum db_status take_piece(struct drop *drop, size_t i, uint32_t piece, const struct piece_set *set, size_t k,
+                                 uint32_t asked, struct piece *piece_r)
+{
+    const struct piece_part *part = piece_set_part(set, k);
+    uint64_t octets = drop->octets_so_far + part->octets;
+    uint64_t wanted = listing_message_octets(drop->listing, i);
+
+    if (!part->found)
+        return DB_NOT_FOUND;
+    if (part->broken || octets > wanted || (octets < wanted && part->rows < asked)) {
+        log_error(drop->session, "mailbox=%lld uid=%lld result=bug: %s, %llu octets of %llu were found: run `posternctl check`",
+                  (long long)drop->mailbox, (long long)listing_uid(drop->listing, i),
+                  part->broken ? "a part is missing" : "it is not as long as it should be", (unsigned long long)octets,
+                  (unsigned long long)wanted);
+        return DB_BUG;
+    }
+    drop->octets_so_far = octets;
+    drop->next_piece = piece + 1;
+    drop->next_part += part->rows;
+    *piece_r = (struct piece){ .spans = part->spans, .count = part->count, .last = octets == wanted };
+    return DB_OK;
+}
+
+/* 1 and the piece with a reference for the receiver, if message i was read ahead. */
+static int read_from_ahead(struct drop *drop, size_t i, enum drop_want want, struct piece *piece_r)
+{
+    if (drop->ahead == NULL || (drop->ahead_headers && want != WANT_HEADER) || i < drop->ahead_first || i - drop->ahead_first >= drop->ahead_count)
+        return 0;
+    if (take_piece(drop, i, 0, drop->ahead, i - drop->ahead_first, drop->ahead_parts, piece_r) != DB_OK)
+        return 0;   /* asked for alone, and told then */
+    piece_r->ref = piece_set_ref(drop->ahead);
+    piece_hold(piece_r->ref);
+    drop->used_at = loop_now(drop->store->loop);
+    if (i == drop->ahead_first + drop->ahead_count - 1)
+        release_ahead(drop);
+    return 1;
+}
+
+/* ---- asking */
+
+static uint64_t octets_to_read(const struct drop *drop, size_t i, enum drop_want want)
+{
+    uint64_t octets = listing_message_octets(drop->listing, i);
+
+    return want != WANT_WHOLE && octets > BEGINNING_PARTS * PART_OCTETS ? BEGINNING_PARTS * PART_OCTETS : octets;
+}
+
+/*
+ * How many messages to read with message i. One that begins with the first
+ * message mostly takes the others too: 8 at once, then 64, and so on. Who leaves
+ * mail on the server begins with what is new, often a single one: 1, then 8.
+ */
+static uint32_t choose_window(struct drop *drop, size_t i, enum drop_want want, uint64_t *ahead_octets_r)
+{
+    const struct store *store = drop->store;
+    uint64_t sum = octets_to_read(drop, i, want), more = 0;
+    size_t count = listing_count(drop->listing);
+    uint32_t n = 1;
+
+    *ahead_octets_r = 0;
+    if (drop->window == 0)
+        drop->window = i == 0 ? WINDOW_GROWS : 1;
+    else if (i != drop->next_in_order)
+        drop->window = 1;
+    else if (drop->window < WINDOW_MAX)
+        drop->window *= WINDOW_GROWS;
+    if (sum > SMALL_OCTETS)
+        return 1;
+    while (n < drop->window && n < count - i) {
+        uint64_t next = octets_to_read(drop, i + n, want);
+        if (next > SMALL_OCTETS || sum + next > store->read_ahead ||
+            store->ahead_octets + more + next > store->read_ahead_total)
+            break;
+        sum += next;
+        more += next;
+        n++;
+    }
+    if (n > 1)
+        *ahead_octets_r = sum;
+    return n;
+}
+
+static void fetch_answered(void *arg, enum db_status status, PGresult *res)
+{
+    struct read_question *q = arg;
+    struct drop *drop = q->drop;
+    struct piece piece = { 0 };
+    struct piece_set *set = NULL;
+
+    drop_charge(drop);
+    if (drop->question != q) {      /* not wanted any more */
+        drop->store->ahead_octets -= q->ahead_octets;
+        PQclear(res);
+        mem_free(q);
+        return;
+    }
+    drop->question = NULL;
+    if (status == DB_OK) {
+        set = piece_set_new(res, drop->listing, q->first, q->count, drop->next_part);
+        if (set == NULL) {
+            log_error(drop->session, "database statement=FETCH mailbox=%lld result=bug: a message that was not asked for",
+                      (long long)drop->mailbox);
+            status = DB_BUG;
+        } else {
+            status = take_piece(drop, q->first, q->piece, set, 0, q->parts, &piece);
+        }
+    }
+    if (set != NULL && status == DB_OK) {
+        piece.ref = piece_set_ref(set);
+        if (q->count > 1) {
+            piece_hold(piece.ref);
+            keep_ahead(drop, set, q);
+        }
+    } else {
+        if (set != NULL)
+            piece_release(piece_set_ref(set));
+        drop->store->ahead_octets -= q->ahead_octets;
+    }
+    drop_piece *done = q->done;
+    void *owner = q->owner;
+    mem_free(q);
+    done(owner, status, piece);
+}
+
+static void ask(struct drop *drop, const struct read_question *question)
+{
+    struct read_question *q = mem_alloc(sizeof *q);
+    struct pg_args args = PG_ARGS_EMPTY;
+    struct buf uids = BUF_EMPTY;
+
+    *q = *question;
+    pg_array_put_head(&uids, q->count);
+    for (size_t k = 0; k < q->count; k++)
+        pg_array_put_int8(&uids, listing_uid(drop->listing, q->first + k));
+    pg_arg_int8(&args, drop->mailbox);
+    pg_arg_bytes(&args, buf_span(&uids));
+    if (q->want != WANT_HEADER) {
+        pg_arg_int4(&args, (int32_t)drop->next_part);
+        pg_arg_int4(&args, (int32_t)q->parts);
+    }
+    drop->question = q;
+    drop->used_at = loop_now(drop->store->loop);
+    drop->store->ahead_octets += q->ahead_octets;
+    pg_ask(drop->store->pg, drop->lane, q->want == WANT_HEADER ? PG_FETCH_HEADERS : PG_FETCH, &args, fetch_answered, q);
+    buf_free(&uids);
+}
+
+/* Thousands that ask for much and do not read would have us hold a long piece for each. */
+static uint32_t fewer_parts(uint32_t parts)
+{
+    uint32_t most = piece_octets() > TOO_MUCH ? 1 : piece_octets() > PLENTY ? FEW_PARTS : parts;
+
+    return parts < most ? parts : most;
+}
+
+int drop_read(struct drop *drop, size_t i, uint32_t piece, enum drop_want want, struct piece *piece_r, drop_piece *done, void *owner)
+{
+    struct read_question q = { .drop = drop, .first = i, .count = 1, .piece = piece, .parts = PIECE_PARTS, .done = done, .owner = owner };
+
+    ASSERT(drop->state == DROP_OPEN && drop->question == NULL);
+    ASSERT(i < listing_count(drop->listing) && piece <= INT32_MAX / PIECE_PARTS - 1);
+    ASSERT(piece == 0 || (i == drop->message && piece == drop->next_piece));
+    if (piece == 0) {
+        drop->message = i;
+        drop->next_piece = 0;
+        drop->next_part = 0;
+        drop->octets_so_far = 0;
+        /* A lane that was lost took the lock along: nothing more is told, not even what is here. */
+        if (!drop_lost(drop) && read_from_ahead(drop, i, want, piece_r)) {
+            drop->next_in_order = i + 1;
+            return 1;
+        }
+        release_ahead(drop);
+        q.want = want;
+        q.count = choose_window(drop, i, want, &q.ahead_octets);
+        if (want != WANT_WHOLE)
+            q.parts = BEGINNING_PARTS;
+        drop->next_in_order = i + 1;
+    }
+    if (q.count == 1)
+        q.parts = fewer_parts(q.parts);
+    ask(drop, &q);
+    return 0;
+}
+
+void drop_read_forget(struct drop *drop)
+{
+    drop->question = NULL;
+}
+
+void drop_read_end(struct drop *drop)
+{
+    drop->question = NULL;
+    release_ahead(drop);
+}

@@ -1,0 +1,145 @@
+/*
+ * names.c - one thread for each name, and what it found last.
+ *
+ * The threads share nothing with the rest of the process but the table here,
+ * under one lock that is never held while somebody is asked.
+ */
+#include "storage/pg/names.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "daemon/base/buf.h"
+#include "daemon/base/mem.h"
+#include "daemon/base/thread.h"
+#include "storage/pg/conninfo.h"
+
+enum { NAMES_MAX = 16, FIRST_WAIT_S = 2 };
+
+static struct name {
+    char *name;
+    char *addresses;            /* with commas in between; "": none were found, or nothing yet */
+    bool wanted, started;
+    bool answered;
+} names[NAMES_MAX];
+static size_t name_count;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+
+static struct name *find_name(const char *name)
+{
+    for (size_t i = 0; i < name_count; i++)
+        if (strcmp(names[i].name, name) == 0)
+            return &names[i];
+    return NULL;
+}
+
+/* Waits for the name service. */
+static char *ask(const char *name)
+{
+    const struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
+    struct addrinfo *found = NULL;
+    struct buf list = BUF_EMPTY;
+    char text[NI_MAXHOST];
+
+    if (getaddrinfo(name, NULL, &hints, &found) != 0)
+        found = NULL;
+    for (const struct addrinfo *a = found; a != NULL; a = a->ai_next) {
+        if (getnameinfo(a->ai_addr, a->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST) != 0)
+            continue;
+        buf_add(&list, ",", buf_left(&list) > 0 ? 1 : 0);
+        buf_add_str(&list, text);
+    }
+    if (found != NULL)
+        freeaddrinfo(found);
+    char *addresses = mem_strn(buf_span(&list).at, buf_left(&list));
+    buf_free(&list);
+    return addresses;
+}
+
+static void run(void *arg)
+{
+    struct name *n = arg;
+
+    pthread_mutex_lock(&lock);
+    for (;;) {
+        pthread_cond_broadcast(&changed);
+        while (!n->wanted)
+            pthread_cond_wait(&changed, &lock);
+        n->wanted = false;
+        pthread_mutex_unlock(&lock);
+        char *addresses = ask(n->name);
+        pthread_mutex_lock(&lock);
+        /* A name service that is away does not make known addresses wrong. */
+        if (addresses[0] != '\0' || n->addresses[0] == '\0') {
+            mem_free(n->addresses);
+            n->addresses = addresses;
+        } else {
+            mem_free(addresses);
+        }
+        n->answered = true;
+    }
+}
+
+static void add_name(void *arg, const char *name)
+{
+    (void)arg;
+    if (name_count < NAMES_MAX && find_name(name) == NULL)
+        names[name_count++] = (struct name){ .name = mem_str(name), .addresses = mem_str(""), .wanted = true };
+}
+
+static bool all_answered(void)
+{
+    for (size_t i = 0; i < name_count; i++)
+        if (names[i].started && !names[i].answered)
+            return false;
+    return true;
+}
+
+void names_start(const char *const *conninfo, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (conninfo[i] != NULL)
+            conninfo_names(conninfo[i], add_name, NULL);
+    for (size_t i = 0; i < name_count; i++)
+        names[i].started = thread_start(run, &names[i]);
+}
+
+void names_await(void)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += FIRST_WAIT_S;
+    pthread_mutex_lock(&lock);
+    while (!all_answered() && pthread_cond_timedwait(&changed, &lock, &until) == 0)
+        continue;
+    pthread_mutex_unlock(&lock);
+}
+
+/* NULL: not ours to look up. */
+static char *known(const char *name)
+{
+    struct name *n = find_name(name);
+    char *addresses = NULL;
+
+    if (n == NULL || !n->started)
+        return NULL;
+    pthread_mutex_lock(&lock);
+    addresses = mem_str(n->addresses);
+    n->wanted = true;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+    return addresses;
+}
+
+char *names_resolve(const char *conninfo, char **error_r)
+{
+    return name_count > 0 ? conninfo_resolved(conninfo, known, error_r) : mem_str(conninfo);
+}

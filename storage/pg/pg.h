@@ -1,0 +1,137 @@
+/*
+ * pg.h - questions to the database: a few asynchronous connections ("lanes")
+ * in libpq's pipeline mode.
+ *
+ * A session is bound to one lane and everything it asks goes over it, in
+ * order, each question with a Sync of its own, so that an error aborts only
+ * itself. A binding names one connection for its life: when that connection is
+ * lost, the binding is dead for ever, also after the lane was connected again.
+ *
+ * Nothing here knows what a maildrop is.
+ */
+#ifndef POSTERN_STORAGE_PG_H
+#define POSTERN_STORAGE_PG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "storage/pg/pg_row.h"
+#include "storage/pg/status.h"
+
+struct loop;
+struct pg;
+struct pg_lane;
+
+enum pg_statement {
+#define STATEMENT(name, sql, args, columns) PG_##name,
+#include "storage/pg/statements.def"
+    PG_MAILDROPS_END,
+    PG_DELIVERIES_START = PG_MAILDROPS_END - 1,     /* the next one is the first of these */
+#include "storage/pg/deliver_statements.def"
+#undef STATEMENT
+    PG_STATEMENTS
+};
+/* Which of them lanes prepare: each role has its own. */
+enum pg_set { PG_MAILDROPS, PG_DELIVERIES };
+
+/* Where a question to all workers comes. */
+#define PG_ASK_CHANNEL "postern_ask"
+
+struct pg_events {
+    /* A lane was lost: pg_alive() is false from now on for what was bound to it. Before its questions are answered. */
+    void (*lost)(void *owner);
+    /* What pg_bind() answers may have changed from PG_WAIT. */
+    void (*decided)(void *owner);
+    /*
+     * A notification on PG_ASK_CHANNEL or on pg_reply_channel(), of the backend
+     * `pid`. Anybody who may connect to the database can send it. NULL: not listened for.
+     */
+    void (*notified)(void *owner, const char *channel, const char *text, int pid);
+    void (*wrong_schema)(void *owner, const char *text);
+};
+
+/* Starts to connect and returns. conninfo is copied, events is not. Times in milliseconds. */
+struct pg *pg_new(struct loop *loop, const char *conninfo, enum pg_set set, size_t lanes, uint64_t statement_timeout, uint64_t retry,
+                  const struct pg_events *events, void *owner);
+/*
+ * At once after pg_new(): there will be one session. Nothing is made ready that
+ * it may never ask for, as that takes several times what its statements do.
+ */
+void pg_serve_one(struct pg *pg);
+/* Answers what is in flight with DB_LOST. Never from within an answer or an event. */
+void pg_free(struct pg **pg);
+
+size_t pg_lanes_up(const struct pg *pg);
+/* Those that have a question under way. */
+size_t pg_lanes_busy(const struct pg *pg);
+/* Questions that were asked, the set-up of lanes and what goes over PG_ASK_CHANNEL not counted. */
+unsigned long long pg_statements(const struct pg *pg);
+
+/* A binding; all zero is a dead one. */
+struct pg_ref {
+    struct pg_lane *lane;
+    uint64_t generation;
+};
+enum pg_bound {
+    PG_BOUND,   /* to the least busy lane */
+    PG_WAIT,    /* the first attempt to connect is still under way: `decided` will tell; or all lanes are kept alone */
+    PG_AWAY,    /* no lane is up */
+    PG_WRONG,   /* the same, and the schema is not ours */
+};
+enum pg_bound pg_bind(struct pg *pg, struct pg_ref *ref_r);
+void pg_unbind(struct pg_ref ref);
+/*
+ * One more connection, which pg_bind() never gives, for sessions that rest: it
+ * is made when it is first asked for. False while it is not up. It counts in
+ * none of the numbers above.
+ */
+bool pg_bind_aside(struct pg *pg, struct pg_ref *ref_r);
+size_t pg_bound_aside(const struct pg *pg);
+/* Unbinds *ref and binds it to the connection of `to`, which is alive. */
+void pg_rebind(struct pg_ref *ref, struct pg_ref to);
+bool pg_alive(struct pg_ref ref);
+int pg_backend_pid(struct pg_ref ref);      /* 0 if it is dead */
+/*
+ * A channel of this process alone, listened to from the first call on; it
+ * holds as long as pg. What is asked of pg_listener() is asked behind that.
+ */
+const char *pg_reply_channel(struct pg *pg);
+/* The lane that listens, not bound; a dead one while there is none. */
+struct pg_ref pg_listener(const struct pg *pg);
+/*
+ * For a transaction of several questions: until pg_share() this lane is given
+ * to nobody else. False where no lane would be left to the others.
+ */
+bool pg_keep_alone(struct pg *pg, struct pg_ref ref);
+void pg_share(struct pg_ref ref);
+
+/*
+ * Called once for each question, from the loop, in the order of asking for one
+ * binding. res belongs to the callee (PQclear) and is not NULL if and only if
+ * status is DB_OK; it then has the declared columns, and the transaction is
+ * committed. Other values: DB_RETRY, DB_LOST (also: the lane was lost on the
+ * way, so that nobody knows whether it happened), DB_BUG; each is logged.
+ */
+typedef void pg_answer(void *arg, enum db_status status, PGresult *res);
+/* In such a call: the SQLSTATE of the error that status stands for; empty where the database did not give one. */
+const char *pg_sqlstate(const struct pg *pg);
+
+/* In such a call: the time since the question was asked, in microseconds; 0 if it was not sent. */
+uint64_t pg_took_us(const struct pg *pg);
+
+/* The values of args are copied before it returns. */
+void pg_ask(struct pg *pg, struct pg_ref ref, enum pg_statement statement, const struct pg_args *args,
+            pg_answer *answer, void *arg);
+/* Asks nothing; answers later from the loop, with this status and no result. */
+void pg_later(struct pg *pg, enum db_status status, pg_answer *answer, void *arg);
+/*
+ * For an end, when the loop has stopped: waits at most so many milliseconds for
+ * an answer on any lane, and gives those that came. False: none is waited for,
+ * or none came.
+ */
+bool pg_wait(struct pg *pg, int ms);
+/* Gives the connection up: what it holds in the database is released. */
+void pg_break(struct pg_ref ref, const char *why);
+
+#endif

@@ -1,0 +1,145 @@
+/*
+ * pg_away.c - lanes that come and go: what is said of it, and descriptors that
+ * are kept for their return.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/base/log.h"
+#include "daemon/base/sql.h"
+#include "daemon/net/loop.h"
+#include "storage/pg/pg_lane.h"
+
+enum { SAY_AGAIN_MS = 60000 };
+
+/* ---- the log */
+
+/* What was counted since the last line about it. */
+static void say_more(struct pg_away *away, uint64_t now)
+{
+    if (away->more > 0)
+        log_error(NULL, "database lanes were lost or could not be connected %u more times in the last minute: %s", away->more, away->why);
+    away->more = 0;
+    away->at = now;
+}
+
+void pg_away_due(void *arg)
+{
+    struct pg *pg = arg;
+    uint64_t now = loop_now(pg->loop), next = 0;
+
+    for (size_t i = 0; i < PG_AWAY_REASONS; i++) {
+        struct pg_away *away = &pg->away[i];
+        if (away->more > 0 && now - away->at >= SAY_AGAIN_MS)
+            say_more(away, now);
+        if (away->more > 0 && (next == 0 || away->at + SAY_AGAIN_MS - now < next))
+            next = away->at + SAY_AGAIN_MS - now;
+    }
+    if (next > 0)
+        timer_set(pg->away_timer, next);
+}
+
+/* The one of this reason, or the one that was not heard of for the longest time. */
+static struct pg_away *reason(struct pg *pg, const char *why, uint64_t now)
+{
+    struct pg_away *oldest = &pg->away[0];
+
+    for (size_t i = 0; i < PG_AWAY_REASONS; i++) {
+        if (strcmp(pg->away[i].why, why) == 0)
+            return &pg->away[i];
+        if (pg->away[i].at < oldest->at)
+            oldest = &pg->away[i];
+    }
+    say_more(oldest, now);
+    snprintf(oldest->why, sizeof oldest->why, "%s", why);
+    oldest->at = 0;
+    return oldest;
+}
+
+bool pg_say_away(struct pg_lane *lane, bool was_up)
+{
+    struct pg *pg = lane->pg;
+    uint64_t now = loop_now(pg->loop);
+    struct pg_away *away = reason(pg, lane->why, now);
+
+    if (away->at != 0 && now - away->at < SAY_AGAIN_MS) {
+        if (away->more++ == 0)
+            timer_set(pg->away_timer, away->at + SAY_AGAIN_MS - now);
+        return false;
+    }
+    say_more(away, now);
+    log_error(NULL, "database lane %u %s: %s", lane->number, was_up ? "was lost" : "cannot be connected", lane->why);
+    return true;
+}
+
+void lane_note_parting(struct pg_lane *lane, const PGresult *res)
+{
+    const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+    const char *severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
+    const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+
+    if (state == NULL || message == NULL || lane->parting[0] != '\0')
+        return;
+    /* The crash of another process of the server comes as a warning. */
+    if (sql_ends_connection(state) || (severity != NULL && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0)))
+        snprintf(lane->parting, sizeof lane->parting, "%s (SQLSTATE %s)", message, state);
+}
+
+void lane_hear_parting(struct pg_lane *lane)
+{
+    enum { ANSWERS = 64 };      /* that may stand in front of it */
+
+    for (int i = 0; i < ANSWERS && lane->parting[0] == '\0'; i++) {
+        PGresult *res;
+
+        (void)PQconsumeInput(lane->conn);
+        if (PQisBusy(lane->conn) || (res = PQgetResult(lane->conn)) == NULL)
+            return;
+        lane_note_parting(lane, res);
+        PQclear(res);
+    }
+}
+
+/* ---- descriptors */
+
+/*
+ * A lane that is not connected holds a descriptor that is good for nothing
+ * else, and pg some more: for what libpq opens for a moment (passwords,
+ * certificates, names of hosts). So clients that take every descriptor there
+ * is while the database is away do not keep the lanes from coming back.
+ */
+static int hold(void)
+{
+    return open("/", O_PATH | O_CLOEXEC);
+}
+
+void lane_reserve(struct pg_lane *lane)
+{
+    if (lane->reserve < 0)
+        lane->reserve = hold();
+}
+
+void lane_use_reserve(struct pg_lane *lane)
+{
+    if (lane->reserve >= 0)
+        close(lane->reserve);
+    lane->reserve = -1;
+}
+
+void pg_reserve(struct pg *pg)
+{
+    for (size_t i = 0; i < PG_SPARE; i++)
+        if (pg->spare[i] < 0)
+            pg->spare[i] = hold();
+}
+
+void pg_use_reserve(struct pg *pg)
+{
+    for (size_t i = 0; i < PG_SPARE; i++) {
+        if (pg->spare[i] >= 0)
+            close(pg->spare[i]);
+        pg->spare[i] = -1;
+    }
+}

@@ -1,0 +1,515 @@
+/*
+ * pg_lane.c - one connection in pipeline mode, from the first attempt to its
+ * loss and back.
+ *
+ * A question is answered when its Sync is, not when its rows are there: only
+ * then is the transaction committed. Never calls an answer from within the
+ * call that asks: a send that fails marks the lane as broken, and the next
+ * turn of the loop gives it up.
+ */
+#include "storage/pg/pg_lane.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+
+#include "daemon/base/log.h"
+#include "daemon/base/mem.h"
+#include "daemon/base/metrics.h"
+#include "daemon/base/secret.h"
+#include "daemon/net/loop.h"
+#include "storage/pg/conninfo.h"
+#include "storage/pg/names.h"
+
+enum {
+    RETRY_FIRST_MS = 100,
+    WATCHDOG_MS = 5000,
+    WATCHDOG_ASKED_MS = 1000,   /* while a question is under way */
+    ANSWER_GRACE_MS = 5000,    /* behind statement_timeout, which the database keeps itself */
+    READS_IN_A_TURN = 16,
+};
+
+static const int binary[] = { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 };
+_Static_assert(sizeof binary / sizeof binary[0] == PG_ARGS_MAX, "all parameters are binary");
+
+/* ---- the questions that are under way */
+static void ring_put(struct question_ring *ring, const struct question *q)
+{
+    if (ring->count == ring->cap) {
+        size_t cap = ring->cap == 0 ? 16 : ring->cap * 2;
+        struct question *at = mem_array(cap, sizeof at[0]);
+        for (size_t i = 0; i < ring->count; i++)
+            at[i] = ring->at[(ring->first + i) % ring->cap];
+        mem_free(ring->at);
+        *ring = (struct question_ring){ at, 0, ring->count, cap };
+    }
+    ring->at[(ring->first + ring->count) % ring->cap] = *q;
+    ring->count++;
+}
+
+static struct question ring_take(struct question_ring *ring)
+{
+    struct question q = ring->at[ring->first];
+    ring->first = (ring->first + 1) % ring->cap;
+    ring->count--;
+    return q;
+}
+
+/* ---- loss */
+
+static void say_why(struct pg_lane *lane, const char *why)
+{
+    /* libpq's messages have several lines and end in one. */
+    size_t n = 0;
+    for (; *why != '\0' && n + 1 < sizeof lane->why; why++) {
+        char c = *why == '\n' || *why == '\t' ? ' ' : *why;
+        if (c != ' ' || (n > 0 && lane->why[n - 1] != ' '))
+            lane->why[n++] = c;
+    }
+    while (n > 0 && lane->why[n - 1] == ' ')
+        n--;
+    lane->why[n] = '\0';
+}
+
+static void close_connection(struct pg_lane *lane)
+{
+    watch_free(&lane->watch);
+    timer_stop(lane->timer);
+    PQclear(lane->res);
+    lane->res = NULL;
+    PQfinish(lane->conn);
+    lane->conn = NULL;
+    lane->broken = false;
+    lane->parting[0] = '\0';
+    lane->listens = false;
+    lane->state = LANE_REST;
+    if (!lane->pg->freeing)
+        lane_reserve(lane);
+}
+
+/* The lane is gone, or an attempt failed: everybody is told, and after a pause it is tried again. */
+static void lane_lose(struct pg_lane *lane, uint64_t pause)
+{
+    struct question_ring asked = lane->asked;
+    bool was_up = lane->state == LANE_UP;
+
+    if (lane->state == LANE_CONNECT)
+        log_debug(NULL, "database lane %u cannot connect: %s", lane->number, lane->why);
+    /* An attempt that fails after a loss is no news, but where the server is there and says no. */
+    if ((!lane->complained || lane->state == LANE_SETUP) && !lane->pg->freeing)
+        lane->said |= pg_say_away(lane, was_up);
+    lane->complained = true;
+    lane->tried = true;
+    lane->asked = (struct question_ring){ 0 };
+    if (was_up) {
+        lane->generation++;
+        lane->bound = 0;
+        lane->alone = false;
+    }
+    close_connection(lane);
+    /* Half of it by chance, so that workers do not come back all at once. */
+    timer_set(lane->timer, pause / 2 + randombytes_uniform((uint32_t)(pause / 2 + 1)));
+
+    pg_lane_lost(lane);
+    lane->pg->sqlstate[0] = '\0';
+    while (asked.count > 0) {
+        struct question q = ring_take(&asked);
+        q.answer(q.arg, DB_LOST, NULL);
+    }
+    mem_free(asked.at);
+}
+
+void lane_fail(struct pg_lane *lane, const char *why)
+{
+    /* What the server said counts for more than that libpq found the connection closed. */
+    if (lane->state == LANE_SETUP || lane->state == LANE_UP)
+        lane_hear_parting(lane);
+    say_why(lane, lane->parting[0] != '\0' ? lane->parting : why);
+    /* The pause is 0 after a time in which the lane was up. */
+    lane->pause = lane->pause == 0 ? RETRY_FIRST_MS : lane->pause * 2;
+    if (lane->pause > lane->pg->retry)
+        lane->pause = lane->pg->retry;
+    lane_lose(lane, lane->pause);
+}
+
+void lane_give_up(struct pg_lane *lane, const char *why)
+{
+    say_why(lane, why);
+    lane->pause = lane->pg->retry;
+    lane_lose(lane, lane->pause);
+}
+
+void lane_break(struct pg_lane *lane, const char *why)
+{
+    if (lane->broken)
+        return;
+    say_why(lane, why);
+    lane->broken = true;
+    timer_set(lane->timer, 0);
+}
+
+/* ---- sending */
+
+/* Sends what libpq still has; true unless the connection failed. */
+bool lane_flush(struct pg_lane *lane)
+{
+    int left = PQflush(lane->conn);
+    if (left < 0)
+        return false;
+    watch_set(lane->watch, left > 0 ? LOOP_READ | LOOP_WRITE : LOOP_READ);
+    return true;
+}
+
+/*
+ * The question waits for its answer in any case; a connection that failed gives
+ * it with the others. PQpipelineSync() writes at once: libpq 15 has no way to
+ * gather the questions of one turn, each with its Sync, in one write.
+ */
+static void lane_asked(struct pg_lane *lane, const struct question *q, bool sent)
+{
+    if (lane->asked.count == 0)
+        lane->oldest_since = loop_now(lane->pg->loop);
+    ring_put(&lane->asked, q);
+    if (!sent || !PQpipelineSync(lane->conn) || !lane_flush(lane))
+        lane_break(lane, PQerrorMessage(lane->conn));
+}
+
+void lane_send(struct pg_lane *lane, const struct question *q, const struct pg_args *args)
+{
+    if (lane->broken) {
+        ring_put(&lane->asked, q);
+        return;
+    }
+    const struct statement *s = &pg_statement_table[q->statement];
+    lane_asked(lane, q, lane->pg->one_session || q->statement == PG_COLLATION
+                        ? PQsendQueryParams(lane->conn, s->sql, args->count, s->args, args->values, args->lengths, binary, 1)
+                        : PQsendQueryPrepared(lane->conn, s->name, args->count, args->values, args->lengths, binary, 1));
+}
+
+static void ignore_answer(void *arg, enum db_status status, PGresult *res)
+{
+    (void)arg;
+    (void)status;
+    PQclear(res);
+}
+
+/* The channel is a name of our own. */
+void lane_listen_to(struct pg_lane *lane, const char *channel)
+{
+    /* Its answer has no columns to check. */
+    struct question q = { ignore_answer, NULL, PG_STATEMENTS, metrics_now_us() };
+    char sql[sizeof "listen " + PG_CHANNEL_SIZE];
+
+    snprintf(sql, sizeof sql, "listen %s", channel);
+    lane_asked(lane, &q, !lane->broken && PQsendQueryParams(lane->conn, sql, 0, NULL, NULL, NULL, NULL, 1));
+}
+
+void lane_listen(struct pg_lane *lane)
+{
+    lane->listens = true;
+    lane_listen_to(lane, PG_ASK_CHANNEL);
+    if (lane->pg->hears_replies)
+        lane_listen_to(lane, lane->pg->reply_channel);
+}
+
+/* ---- receiving */
+
+static bool has_declared_columns(const PGresult *res, const struct statement *s)
+{
+    if (PQnfields(res) != s->column_count)
+        return false;
+    for (int i = 0; i < s->column_count; i++)
+        if (PQftype(res, i) != s->columns[i] || PQfformat(res, i) != 1)
+            return false;
+    return true;
+}
+
+/* What came before the Sync of the oldest question; an error later than the rows (at commit) counts. */
+static void keep_result(struct pg_lane *lane, PGresult *res, ExecStatusType kind)
+{
+    const struct question *q = &lane->asked.at[lane->asked.first];
+    const struct statement *s = q->statement < PG_STATEMENTS ? &pg_statement_table[q->statement] : NULL;
+    const char *name = s != NULL ? s->name : "LISTEN";
+
+    PQclear(lane->res);
+    lane->res = NULL;
+    if (lane->status != DB_OK) {
+        PQclear(res);
+        return;
+    }
+    if (kind == PGRES_TUPLES_OK && s != NULL && has_declared_columns(res, s)) {
+        lane->res = res;
+        return;
+    }
+    if (kind == PGRES_COMMAND_OK && (s == NULL || s->column_count == 0)) {
+        lane->res = res;
+        return;
+    }
+    if (kind == PGRES_TUPLES_OK || kind == PGRES_COMMAND_OK) {
+        log_error(NULL, "database statement=%s result=bug: the columns are not those that this program knows", name);
+        lane->status = DB_BUG;
+    } else {
+        const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+        lane->status = pg_error(lane->pg, res, name);
+        lane_note_parting(lane, res);
+        snprintf(lane->sqlstate, sizeof lane->sqlstate, "%s", state != NULL ? state : "");
+    }
+    PQclear(res);
+}
+
+static void give_answer(struct pg_lane *lane)
+{
+    struct question q = ring_take(&lane->asked);
+    PGresult *res = lane->res;
+    enum db_status status = lane->status;
+
+    lane->answered++;
+    memcpy(lane->pg->sqlstate, lane->sqlstate, sizeof lane->sqlstate);
+    lane->sqlstate[0] = '\0';
+    lane->res = NULL;
+    lane->status = DB_OK;
+    lane->oldest_since = loop_now(lane->pg->loop);
+    if (status == DB_OK && res == NULL)
+        status = DB_BUG;
+    /* It was made a standby, or was told not to write: another server is what was asked for. */
+    bool read_only = lane->pg->wants_writable && strcmp(lane->pg->sqlstate, "25006") == 0;
+    lane->pg->took_us = metrics_now_us() - q.asked_us;
+    metric_time(HISTOGRAM_SQL, lane->pg->took_us);
+    q.answer(q.arg, status, res);
+    if (read_only)
+        lane_break(lane, "the database has become read-only");
+}
+
+/* Gives all answers that are there; false if the connection failed. */
+static bool give_answers(struct pg_lane *lane)
+{
+    bool ended = false;     /* the results of one statement end with a NULL; two of them in a row: nothing is there */
+
+    while (lane->asked.count > 0 && !lane->broken && !PQisBusy(lane->conn)) {
+        PGresult *res = PQgetResult(lane->conn);
+        if (res == NULL) {
+            if (ended)
+                break;
+            ended = true;
+            continue;
+        }
+        ended = false;
+        ExecStatusType kind = PQresultStatus(res);
+        if (kind == PGRES_PIPELINE_SYNC) {
+            PQclear(res);
+            give_answer(lane);
+        } else {
+            keep_result(lane, res, kind);
+        }
+    }
+    return PQstatus(lane->conn) == CONNECTION_OK;
+}
+
+static void take_notifications(struct pg_lane *lane)
+{
+    PGnotify *n;
+
+    while (!lane->broken && (n = PQnotifies(lane->conn)) != NULL) {
+        lane->pg->events->notified(lane->pg->owner, n->relname, n->extra, n->be_pid);
+        PQfreemem(n);
+    }
+}
+
+static void lane_read(struct pg_lane *lane)
+{
+    /*
+     * libpq reads what its buffer holds. Where an answer is half here and the
+     * rest is in the socket, to go on is cheaper than a turn of the loop.
+     * Bounded, as other lanes and clients wait.
+     */
+    for (int reads = 0; reads < READS_IN_A_TURN; reads++) {
+        uint64_t before = lane->answered;
+        int there = 0;
+        if (!PQconsumeInput(lane->conn) || !give_answers(lane)) {
+            lane_fail(lane, PQerrorMessage(lane->conn));
+            return;
+        }
+        if (lane->broken || lane->asked.count == 0 || lane->answered != before)
+            break;
+        if (ioctl(PQsocket(lane->conn), FIONREAD, &there) != 0 || there == 0)
+            break;
+    }
+    if (lane->listens)
+        take_notifications(lane);
+    else if (!lane->broken && lane->asked.count == 0)
+        (void)PQisBusy(lane->conn);     /* has libpq look at what came: the server may say that it is going */
+}
+
+/* ---- connecting */
+
+void lane_is_up(struct pg_lane *lane)
+{
+    lane->state = LANE_UP;
+    lane->tried = true;
+    lane->pause = 0;
+    lane->status = DB_OK;
+    timer_set(lane->timer, WATCHDOG_MS);
+    if (lane->said)
+        log_info(NULL, "database lane %u is connected again", lane->number);
+    lane->complained = lane->said = false;
+    pg_lane_up(lane);
+}
+
+static void on_notice(void *arg, const PGresult *res)
+{
+    /* libpq's own receiver writes to standard error, which may be the client. What ends an idle connection comes here, too. */
+    lane_note_parting(arg, res);
+    log_debug(NULL, "database notice=%s", log_text(span_str(PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY))).s);
+}
+
+/*
+ * connect_timeout is for blocking clients: libpq leaves it to us. It is that of
+ * the whole attempt: what fails it is the first host that says nothing, and the
+ * next attempt begins with another one.
+ */
+static uint64_t connect_deadline(PGconn *conn)
+{
+    uint64_t timeout = 10000;
+    PQconninfoOption *options = PQconninfo(conn);
+
+    for (PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++)
+        if (o->val != NULL && strcmp(o->keyword, "connect_timeout") == 0 && atoi(o->val) > 0)
+            timeout = (uint64_t)atoi(o->val) * 1000;
+    PQconninfoFree(options);
+    return timeout;
+}
+
+static void lane_poll(struct pg_lane *lane)
+{
+    /* libpq may close its socket here and open another under the same number. */
+    watch_free(&lane->watch);
+    pg_use_reserve(lane->pg);
+    PostgresPollingStatusType poll = PQconnectPoll(lane->conn);
+    pg_reserve(lane->pg);
+    if (poll == PGRES_POLLING_FAILED) {
+        lane_fail(lane, PQerrorMessage(lane->conn));
+        return;
+    }
+    lane->watch = watch_new(lane->pg->loop, PQsocket(lane->conn), lane_event, lane);
+    if (poll == PGRES_POLLING_OK)
+        lane_setup(lane);
+    else
+        watch_set(lane->watch, poll == PGRES_POLLING_READING ? LOOP_READ : LOOP_WRITE);
+}
+
+static void lane_connect(struct pg_lane *lane)
+{
+    char *error = NULL, *rotated = conninfo_rotate(lane->pg->conninfo, lane->first_host);
+    char *conninfo = names_resolve(rotated, &error);
+    lane->state = LANE_CONNECT;
+    secret_wipe(rotated, strlen(rotated));
+    mem_free(rotated);
+    if (conninfo == NULL) {
+        lane_fail(lane, error);
+        mem_drop(&error);
+        return;
+    }
+    lane_use_reserve(lane);
+    pg_use_reserve(lane->pg);
+    lane->conn = PQconnectStart(conninfo);
+    pg_reserve(lane->pg);
+    secret_wipe(conninfo, strlen(conninfo));
+    mem_free(conninfo);
+    ASSERT(lane->conn != NULL);     /* out of memory */
+    if (PQstatus(lane->conn) == CONNECTION_BAD) {
+        lane_fail(lane, PQerrorMessage(lane->conn));
+        return;
+    }
+    PQsetNoticeReceiver(lane->conn, on_notice, lane);
+    timer_set(lane->timer, connect_deadline(lane->conn));
+    lane->watch = watch_new(lane->pg->loop, PQsocket(lane->conn), lane_event, lane);
+    watch_set(lane->watch, LOOP_WRITE);
+}
+
+/* ---- the loop's side */
+
+void lane_event(void *arg, int fd, unsigned events)
+{
+    struct pg_lane *lane = arg;
+
+    (void)fd;
+    if (lane->broken)
+        return;     /* the timer is about to give it up */
+    switch (lane->state) {
+    case LANE_REST:
+        break;
+    case LANE_CONNECT:
+        lane_poll(lane);
+        break;
+    case LANE_SETUP:
+    case LANE_UP:
+        if ((events & LOOP_WRITE) != 0 && !lane_flush(lane))
+            lane_fail(lane, PQerrorMessage(lane->conn));
+        else if (lane->state == LANE_SETUP)
+            lane_read_setup(lane);
+        else
+            lane_read(lane);
+        break;
+    }
+}
+
+/*
+ * Where one lane gets no answer, others may not get one either. What nobody uses
+ * is connected anew before it is used: then whoever waited in vain does not wait
+ * as long a second time.
+ */
+static void distrust_idle_lanes(struct pg *pg)
+{
+    for (size_t i = 0; i < pg->count; i++) {
+        struct pg_lane *lane = &pg->lanes[i];
+        if (lane->state == LANE_UP && lane->asked.count == 0 && lane->bound == 0)
+            lane_break(lane, "another lane got no answer from the database");
+    }
+}
+
+static void lane_timer(void *arg)
+{
+    struct pg_lane *lane = arg;
+
+    if (lane->broken) {
+        lane_fail(lane, lane->why);
+        return;
+    }
+    switch (lane->state) {
+    case LANE_REST:
+        lane_connect(lane);
+        break;
+    case LANE_CONNECT:
+    case LANE_SETUP:
+        lane->first_host = (lane->first_host + 1) % lane->pg->hosts;
+        lane_fail(lane, "no answer within connect_timeout");
+        break;
+    case LANE_UP:
+        /* The database ends a statement that takes too long; if it does not even do that, it hangs. */
+        if (lane->asked.count > 0 &&
+            loop_now(lane->pg->loop) - lane->oldest_since > lane->pg->statement_timeout + ANSWER_GRACE_MS) {
+            distrust_idle_lanes(lane->pg);
+            lane_fail(lane, "no answer from the database, not even of its statement_timeout");
+        } else {
+            timer_set(lane->timer, lane->asked.count > 0 ? WATCHDOG_ASKED_MS : WATCHDOG_MS);
+        }
+        break;
+    }
+}
+
+void lane_start(struct pg_lane *lane)
+{
+    lane->generation = 1;
+    lane->timer = timer_new(lane->pg->loop, lane_timer, lane);
+    /* From the loop, so that nobody hears of it before pg_new() returned. */
+    timer_set(lane->timer, 0);
+}
+
+void lane_end(struct pg_lane *lane)
+{
+    if (lane->state != LANE_REST)
+        lane_lose(lane, lane->pg->retry);
+    lane_use_reserve(lane);
+    timer_free(&lane->timer);
+}
