@@ -15,7 +15,8 @@ int cmdline_parse(int argc, char **argv, const struct cmdline_option *rows, int 
     int n = 0, got;
 
     for (int i = 0; i < count && i < ROWS_MAX; i++) {
-        longs[i] = (struct option){ rows[i].name, rows[i].arg != NULL ? required_argument : no_argument, NULL, LONG_BASE + i };
+        longs[i] =
+            (struct option){ rows[i].name, rows[i].arg != NULL ? required_argument : no_argument, NULL, LONG_BASE + i };
         given[i] = NULL;
         if (rows[i].letter != '\0') {
             letters[n++] = rows[i].letter;

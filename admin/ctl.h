@@ -27,8 +27,10 @@ enum ctl_exit {
 
 enum ctl_option {
     OPT_CONFIG, OPT_AS, OPT_JSON, OPT_HELP, OPT_VERSION, /* of the tool: allowed everywhere */
-    OPT_ALIAS_OF, OPT_ALL, OPT_ANY, OPT_BATCH, OPT_DOMAIN, OPT_DRY_RUN, OPT_FORCE, OPT_FORMAT, OPT_HASH, OPT_MAILBOX, OPT_MINUTES, OPT_NAME, OPT_OFF,
-    OPT_PARTITIONS, OPT_QUICK, OPT_QUOTA, OPT_QUOTING, OPT_RATE, OPT_RAW, OPT_REMOVE, OPT_REMOVED, OPT_REPAIR, OPT_RESUME, OPT_SENDER,
+    OPT_ALIAS_OF, OPT_ALL, OPT_ANY, OPT_BATCH, OPT_DOMAIN, OPT_DRY_RUN, OPT_FORCE, OPT_FORMAT, OPT_HASH,
+    OPT_MAILBOX, OPT_MINUTES, OPT_NAME, OPT_OFF,
+    OPT_PARTITIONS, OPT_QUICK, OPT_QUOTA, OPT_QUOTING, OPT_RATE, OPT_RAW, OPT_REMOVE, OPT_REMOVED, OPT_REPAIR,
+    OPT_RESUME, OPT_SENDER,
     OPT_SESSION, OPT_SINCE, OPT_SKIP, OPT_SOCKET, OPT_STORE, OPT_TENANT, OPT_UID, OPT_UIDLS, OPT_WITH, OPT_YES,
     OPT_COUNT,
 };
@@ -61,21 +63,29 @@ bool ctl_address(const char *arg, bool catch_all, char out[CTL_ADDRESS_SIZE]);
 bool ctl_domain(const char *arg, char out[CTL_DOMAIN_SIZE]);
 /* Octets: "500", "20M", "1G"; "none" is -1. */
 bool ctl_quota(const char *arg, int64_t *octets_r);
-/* A moment of the past that an option holds (when.h), as PostgreSQL reads it: *text_r is out, or NULL where it was not given. */
+/*
+ * A moment of the past that an option holds (when.h), as PostgreSQL reads it: *text_r is out, or
+ * NULL where it was not given.
+ */
 enum { CTL_TIME_SIZE = 32 };
 bool ctl_time(const struct ctl *c, enum ctl_option option, char out[CTL_TIME_SIZE], const char **text_r);
 /* The number that an option holds, from 1 to max, or what it is where it was not given. */
 bool ctl_number(const struct ctl *c, enum ctl_option option, uint64_t not_given, uint64_t max, int64_t *n_r);
 
 ctl_run run_schema_init, run_schema_upgrade, run_schema_status;
-ctl_run run_tenant_add, run_tenant_show, run_tenant_list, run_tenant_set, run_tenant_enable, run_tenant_disable, run_tenant_remove;
-ctl_run run_domain_add, run_domain_show, run_domain_list, run_domain_set, run_domain_enable, run_domain_disable, run_domain_remove;
-ctl_run run_mailbox_add, run_mailbox_show, run_mailbox_list, run_mailbox_set, run_mailbox_enable, run_mailbox_disable, run_mailbox_remove;
-ctl_run run_alias_add, run_alias_show, run_alias_list, run_alias_set, run_alias_enable, run_alias_disable, run_alias_remove;
+ctl_run run_tenant_add, run_tenant_show, run_tenant_list, run_tenant_set, run_tenant_enable, run_tenant_disable,
+    run_tenant_remove;
+ctl_run run_domain_add, run_domain_show, run_domain_list, run_domain_set, run_domain_enable, run_domain_disable,
+    run_domain_remove;
+ctl_run run_mailbox_add, run_mailbox_show, run_mailbox_list, run_mailbox_set, run_mailbox_enable, run_mailbox_disable,
+    run_mailbox_remove;
+ctl_run run_alias_add, run_alias_show, run_alias_list, run_alias_set, run_alias_enable, run_alias_disable,
+    run_alias_remove;
 ctl_run run_app_password_add, run_app_password_list, run_app_password_remove;
 ctl_run run_secrets_new_key, run_secrets_status, run_secrets_seal, run_secrets_unseal;
 ctl_run run_policy_set, run_policy_show, run_policy_clear;
-ctl_run run_password, run_import, run_export, run_message_list, run_message_show, run_message_remove, run_sessions, run_break, run_check, run_deliver;
+ctl_run run_password, run_import, run_export, run_message_list, run_message_show, run_message_remove, run_sessions,
+    run_break, run_check, run_deliver;
 ctl_run run_history, run_undelete, run_expire, run_du, run_verify, run_restored, run_erase, run_disclose;
 ctl_run run_reload, run_drain, run_upgrade, run_kick, run_trace, run_log_level, run_status, run_top;
 

@@ -50,7 +50,8 @@ enum ctl_exit db_connect(struct ctl *c)
     if (PQstatus(c->db) != CONNECTION_OK)
         return ctl_error(CTL_NO_DATABASE, "the database cannot be reached: %s", PQerrorMessage(c->db));
     if (PQserverVersion(c->db) < 150000)
-        return ctl_error(CTL_FAILED, "the database is PostgreSQL %d, 15 or later is needed", PQserverVersion(c->db) / 10000);
+        return ctl_error(CTL_FAILED, "the database is PostgreSQL %d, 15 or later is needed",
+                         PQserverVersion(c->db) / 10000);
     return ask_for_settings(c, may_be_read_only);
 }
 
@@ -156,7 +157,8 @@ static PGresult *ask(struct ctl *c, const char *what, const char *sql, const str
     PGresult *res = PQexecParams(c->db, sql, a->n, NULL, a->values, a->lengths, a->formats, format);
 
     /* A transaction of its own that gave way to another: nothing of it was done. */
-    for (int tries = 1; whole && tries < SQL_TRIES && sql_is_conflict(PQresultErrorField(res, PG_DIAG_SQLSTATE)); tries++) {
+    for (int tries = 1; whole && tries < SQL_TRIES && sql_is_conflict(PQresultErrorField(res, PG_DIAG_SQLSTATE));
+         tries++) {
         PQclear(res);
         res = PQexecParams(c->db, sql, a->n, NULL, a->values, a->lengths, a->formats, format);
     }
@@ -167,8 +169,14 @@ static PGresult *ask(struct ctl *c, const char *what, const char *sql, const str
     return NULL;
 }
 
-PGresult *db_ask(struct ctl *c, const char *what, const char *sql, const struct args *a) { return ask(c, what, sql, a, 0); }
-PGresult *db_ask_binary(struct ctl *c, const char *what, const char *sql, const struct args *a) { return ask(c, what, sql, a, 1); }
+PGresult *db_ask(struct ctl *c, const char *what, const char *sql, const struct args *a)
+{
+    return ask(c, what, sql, a, 0);
+}
+PGresult *db_ask_binary(struct ctl *c, const char *what, const char *sql, const struct args *a)
+{
+    return ask(c, what, sql, a, 1);
+}
 
 enum ctl_exit db_call(struct ctl *c, const char *what, const char *sql, const struct args *a)
 {

@@ -58,7 +58,14 @@ int64_t db_int8(const PGresult *res, int row, int col);
 int32_t db_int4(const PGresult *res, int row, int col);
 struct span db_bytes(const PGresult *res, int row, int col);
 /* timestamptz is microseconds since 2000-01-01 on the wire, since 1970 here. */
-enum { DB_OID_BYTEA = 17, DB_OID_INT8 = 20, DB_OID_INT4 = 23, DB_OID_TEXT = 25, DB_OID_TIMESTAMPTZ = 1184, DB_OID_BOOL = 16 };
+enum {
+    DB_OID_BYTEA = 17,
+    DB_OID_INT8 = 20,
+    DB_OID_INT4 = 23,
+    DB_OID_TEXT = 25,
+    DB_OID_TIMESTAMPTZ = 1184,
+    DB_OID_BOOL = 16
+};
 int64_t db_time(const PGresult *res, int row, int col);
 
 /* One-dimensional arrays in binary format, for args_binary(). */

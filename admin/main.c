@@ -64,10 +64,12 @@ static const struct cmdline_option option_rows[OPT_COUNT] = {
     [OPT_MINUTES] = { "minutes", "N", "duration in minutes", 0 },
     [OPT_NAME] = { "name", "NEW", "new name", 0 },
     [OPT_OFF] = { "off", NULL, "stop it", 0 },
-    [OPT_PARTITIONS] = { "partitions", "N", "hash partitions of content and content_part, 0 to 1024 (default 0: plain tables)", 0 },
+    [OPT_PARTITIONS] = { "partitions", "N",
+                         "hash partitions of content and content_part, 0 to 1024 (default 0: plain tables)", 0 },
     [OPT_QUICK] = { "quick", NULL, "count only, do not read the mail", 0 },
     [OPT_QUOTA] = { "quota", "OCTETS", "limit in octets: 500M, 2G, or none", 0 },
-    [OPT_QUOTING] = { "quoting", "QUOTING", "how an mbox quotes lines that begin with From: rd (default), o or none", 0 },
+    [OPT_QUOTING] = { "quoting", "QUOTING", "how an mbox quotes lines that begin with From: rd (default), o or none",
+                      0 },
     [OPT_RATE] = { "rate", "MB/S", "read at most that many million octets per second", 0 },
     [OPT_RAW] = { "raw", NULL, "show the message as a client receives it", 0 },
     [OPT_REPAIR] = { "repair", NULL, "repair what can be repaired without guessing", 0 },
@@ -76,10 +78,15 @@ static const struct cmdline_option option_rows[OPT_COUNT] = {
     [OPT_RESUME] = { "resume", NULL, "continue where it was interrupted", 0 },
     [OPT_SENDER] = { "sender", "ADDRESS", "the envelope sender; <> or nothing for a bounce", 'f' },
     [OPT_SESSION] = { "session", "ID", "what this session did; ID as in the log", 0 },
-    [OPT_SINCE] = { "since", "TIME", "from then on: 10m, 2h or 3d ago, today, yesterday, 2026-01-31, \"2026-01-31 12:00\" (UTC)", 0 },
+    [OPT_SINCE] = { "since", "TIME",
+                    "from then on: 10m, 2h or 3d ago, today, yesterday, 2026-01-31, \"2026-01-31 12:00\" (UTC)", 0 },
     [OPT_SKIP] = { "skip", "N", "number of uids that each mailbox skips (default 1000000)", 0 },
-    [OPT_SOCKET] = { "socket", "WHERE", "the LMTP listener of posternd: a path or IP:PORT (default /run/postern/lmtp)", 0 },
-    [OPT_STORE] = { "store", "KINDS", "secrets to store in addition to the hash of a password: scram-sha-256,scram-sha-1,shared-secret, or none", 0 },
+    [OPT_SOCKET] = { "socket", "WHERE", "the LMTP listener of posternd: a path or IP:PORT (default /run/postern/lmtp)",
+                     0 },
+    [OPT_STORE] = { "store", "KINDS",
+                    "secrets to store in addition to the hash of a password:"
+                    " scram-sha-256,scram-sha-1,shared-secret, or none",
+                    0 },
     [OPT_TENANT] = { "tenant", "TENANT", "the tenant that owns the domain", 0 },
     [OPT_UID] = { "uid", "N", "only this message", 0 },
     [OPT_UIDLS] = { "uidls", "FILE", "file with one UIDL per line, in the order of the messages", 0 },
@@ -182,8 +189,8 @@ bool ctl_number(const struct ctl *c, enum ctl_option option, uint64_t not_given,
     uint64_t n = not_given;
 
     if (c->opt[option] != NULL && (num_parse(span_str(c->opt[option]), max, &n) != 1 || n == 0)) {
-        ctl_error(CTL_USAGE, "--%s is a number from 1 to %llu, not \"%s\"", option_rows[option].name, (unsigned long long)max,
-                  c->opt[option]);
+        ctl_error(CTL_USAGE, "--%s is a number from 1 to %llu, not \"%s\"", option_rows[option].name,
+                  (unsigned long long)max, c->opt[option]);
         return false;
     }
     *n_r = (int64_t)n;
@@ -216,7 +223,8 @@ bool ctl_time(const struct ctl *c, enum ctl_option option, char out[CTL_TIME_SIZ
 static void help_verb(FILE *out, const struct verb *v)
 {
     fprintf(out, "usage: posternctl [-c FILE] %s%s%s%s%s%s\n%s\n", v->shows ? "[--json] " : "", v->word,
-            v->action != NULL ? " " : "", v->action != NULL ? v->action : "", v->args[0] != '\0' ? " " : "", v->args, v->help);
+            v->action != NULL ? " " : "", v->action != NULL ? v->action : "", v->args[0] != '\0' ? " " : "", v->args,
+            v->help);
     for (unsigned i = 0; i < OPT_COUNT; i++)
         if (v->options & BIT(i))
             fprintf(out, "  --%s%s%s\n      %s\n", option_rows[i].name, option_rows[i].arg != NULL ? " " : "",
@@ -231,16 +239,16 @@ static void help_all(FILE *out, const char *word)
         const struct verb *v = &verbs[i];
 
         if (word == NULL || strcmp(word, v->word) == 0)
-            fprintf(out, "  %s%s%s%s%s\n      %s\n", v->word, v->action != NULL ? " " : "", v->action != NULL ? v->action : "",
-                    v->args[0] != '\0' ? " " : "", v->args, v->help);
+            fprintf(out, "  %s%s%s%s%s\n      %s\n", v->word, v->action != NULL ? " " : "",
+                    v->action != NULL ? v->action : "", v->args[0] != '\0' ? " " : "", v->args, v->help);
     }
     if (word != NULL)
         return;
     fputs("options:\n", out);
     for (unsigned i = 0; i < OPT_COUNT; i++)
         if (OPTIONS_OF_TOOL & BIT(i))
-            fprintf(out, "  --%s%s%s\n      %s\n", option_rows[i].name,
-                    option_rows[i].arg != NULL ? " " : "", option_rows[i].arg != NULL ? option_rows[i].arg : "", option_rows[i].help);
+            fprintf(out, "  --%s%s%s\n      %s\n", option_rows[i].name, option_rows[i].arg != NULL ? " " : "",
+                    option_rows[i].arg != NULL ? option_rows[i].arg : "", option_rows[i].help);
     fputs("`posternctl VERB --help` tells more; the manual is posternctl(8).\n", out);
 }
 
@@ -311,7 +319,9 @@ static void config_problem(void *arg, const char *file, int line, const char *te
 static bool load_config(struct ctl *c)
 {
     static const char usual[] = POSTERN_SYSCONFDIR "/postern.conf";
-    const struct option_target targets[] = { { &storage_options, &c->storage }, { &auth_options, &c->auth }, { &control_options, &c->control } };
+    const struct option_target targets[] = { { &storage_options, &c->storage },
+                                             { &auth_options, &c->auth },
+                                             { &control_options, &c->control } };
     const char *file = c->opt[OPT_CONFIG];
 
     if (file == NULL && (access(usual, F_OK) == 0 || errno != ENOENT))

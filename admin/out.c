@@ -167,5 +167,11 @@ static enum ctl_exit ask(struct ctl *c, const char *what, const char *sql, const
     return CTL_DONE;
 }
 
-enum ctl_exit out_ask(struct ctl *c, const char *what, const char *sql, const struct args *a) { return ask(c, what, sql, a, out_rows); }
-enum ctl_exit out_ask_one(struct ctl *c, const char *what, const char *sql, const struct args *a) { return ask(c, what, sql, a, out_row); }
+enum ctl_exit out_ask(struct ctl *c, const char *what, const char *sql, const struct args *a)
+{
+    return ask(c, what, sql, a, out_rows);
+}
+enum ctl_exit out_ask_one(struct ctl *c, const char *what, const char *sql, const struct args *a)
+{
+    return ask(c, what, sql, a, out_row);
+}

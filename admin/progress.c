@@ -17,7 +17,9 @@ static int64_t now_ms(void)
 
 void progress_start(struct progress *p, const char *unit, int64_t total_octets)
 {
-    *p = (struct progress){ .shown = isatty(STDERR_FILENO) == 1, .unit = unit, .total = total_octets, .started = now_ms() };
+    *p = (struct progress){
+        .shown = isatty(STDERR_FILENO) == 1, .unit = unit, .total = total_octets, .started = now_ms()
+    };
 }
 
 double progress_seconds(const struct progress *p)
@@ -37,7 +39,8 @@ void progress_step(struct progress *p, uint64_t count, int64_t octets)
             (double)count * 1000 / (double)ms, (double)octets / 1e3 / (double)ms);
     if (p->total > 0 && octets > 0 && octets <= p->total) {
         int64_t left = (int64_t)((double)ms / 1000 * (double)(p->total - octets) / (double)octets);
-        fprintf(stderr, "  %d%%  %lld:%02lld left", (int)(octets * 100 / p->total), (long long)(left / 60), (long long)(left % 60));
+        fprintf(stderr, "  %d%%  %lld:%02lld left", (int)(octets * 100 / p->total), (long long)(left / 60),
+                (long long)(left % 60));
     }
     fputs("\033[K", stderr);
     p->drawn = true;

@@ -92,7 +92,8 @@ static void get_origin(struct reader *r, struct auth_origin *origin_r)
     origin_r->suspect = flags & ORIGIN_SUSPECT;
     origin_r->good = flags & ORIGIN_GOOD;
     for (size_t i = 0; i < origin_r->network.len; i++)
-        r->bad = r->bad || origin_r->network.at[i] == '\0' || strchr("0123456789abcdef.:/", origin_r->network.at[i]) == NULL;
+        r->bad =
+            r->bad || origin_r->network.at[i] == '\0' || strchr("0123456789abcdef.:/", origin_r->network.at[i]) == NULL;
 }
 
 enum { POLICY_POP3 = 1, POLICY_TLS_ONLY = 2, POLICY_REPLACE_NUL = 4, POLICY_TRACE = 8, POLICY_FLAGS = 15 };
@@ -262,10 +263,10 @@ size_t frame_put_start(unsigned char out[FRAME_START_MAX], uint64_t id, const st
 {
     unsigned char *at = out;
 
-    if (o->initial.len > AUTH_MESSAGE_MAX || o->default_domain.len > NAME_TYPED_MAX || o->session.len > FRAME_SESSION_MAX ||
-        o->exporter.len > FRAME_BINDING_MAX || o->unique.len > FRAME_BINDING_MAX ||
-        o->identity.len > NAME_ADDRESS_MAX || o->timestamp.len > FRAME_TIMESTAMP_MAX ||
-        o->origin.network.len > FRAME_NETWORK_MAX)
+    if (o->initial.len > AUTH_MESSAGE_MAX || o->default_domain.len > NAME_TYPED_MAX ||
+        o->session.len > FRAME_SESSION_MAX || o->exporter.len > FRAME_BINDING_MAX ||
+        o->unique.len > FRAME_BINDING_MAX || o->identity.len > NAME_ADDRESS_MAX ||
+        o->timestamp.len > FRAME_TIMESTAMP_MAX || o->origin.network.len > FRAME_NETWORK_MAX)
         return 0;
     put_number(&at, FRAME_START, 1);
     put_number(&at, id, 8);

@@ -54,8 +54,8 @@ enum {
     FRAME_REQUEST_MAX = 1 + 8 + 1 + 4 * 2 + 2 * NAME_TYPED_MAX + PASSWORD_MAX + FRAME_SESSION_MAX + FRAME_ORIGIN_MAX,
     FRAME_BINDING_MAX = 64,
     FRAME_TIMESTAMP_MAX = 512,
-    FRAME_START_MAX = 1 + 8 + 2 + 7 * 2 + AUTH_MESSAGE_MAX + NAME_TYPED_MAX + FRAME_SESSION_MAX + 2 * FRAME_BINDING_MAX +
-                      NAME_ADDRESS_MAX + FRAME_TIMESTAMP_MAX + FRAME_ORIGIN_MAX,
+    FRAME_START_MAX = 1 + 8 + 2 + 7 * 2 + AUTH_MESSAGE_MAX + NAME_TYPED_MAX + FRAME_SESSION_MAX +
+                      2 * FRAME_BINDING_MAX + NAME_ADDRESS_MAX + FRAME_TIMESTAMP_MAX + FRAME_ORIGIN_MAX,
     FRAME_STEP_MAX = 1 + 8 + 8 + 2 + AUTH_MESSAGE_MAX,
     FRAME_REPLY_MAX = 1 + 8 + 1 + 8 + 2 + NAME_ADDRESS_MAX + 4 + FRAME_POLICY_MAX + 2 * 8,
     FRAME_CHALLENGE_MAX = 1 + 8 + 8 + 2 + AUTH_CHALLENGE_MAX,
@@ -63,7 +63,12 @@ enum {
 
 /* What a message says it is; whether it is one, the frame_get_ function of that kind tells. */
 enum frame_kind {
-    FRAME_CHECK_PASSWORD = 1, FRAME_VERDICT = 2, FRAME_START = 3, FRAME_RESPOND = 4, FRAME_ABORT = 5, FRAME_CHALLENGE = 6,
+    FRAME_CHECK_PASSWORD = 1,
+    FRAME_VERDICT = 2,
+    FRAME_START = 3,
+    FRAME_RESPOND = 4,
+    FRAME_ABORT = 5,
+    FRAME_CHALLENGE = 6,
 };
 /* 0 for an empty one. */
 unsigned frame_kind(const unsigned char *data, size_t len);

@@ -53,9 +53,11 @@ struct auth_versions {
 
 /* From where somebody asks. All zero: nobody counts what he does. */
 struct auth_origin {
-    struct span network;        /* "192.0.2.1", "2001:db8::/64": as postern.known_address has it. Empty: his failures are not counted */
+    /* "192.0.2.1", "2001:db8::/64": as postern.known_address has it. Empty: his failures are not counted */
+    struct span network;
     bool suspect;               /* too many failures: only what logged in from this network before is let in */
-    uint64_t line;              /* stands for where he comes from, for the queue (auth/client/queue.h); 0: his name does */
+    /* stands for where he comes from, for the queue (auth/client/queue.h); 0: his name does */
+    uint64_t line;
     bool failed;                /* he failed before */
     bool good;                  /* this name logged in from there before, as far as the asker knows */
 };
@@ -67,7 +69,8 @@ struct auth_opening {
     struct span initial;        /* AUTH_MESSAGE_MAX; for APOP the name, a space and the digest */
     struct span default_domain;
     struct span session;        /* its id, for the log: hex digits, at most 16 */
-    struct span exporter, unique;   /* TLS channel bindings (RFC 9266, RFC 5929) where a mechanism that uses them was offered */
+    /* TLS channel bindings (RFC 9266, RFC 5929) where a mechanism that uses them was offered */
+    struct span exporter, unique;
     struct span identity;       /* EXTERNAL: the address that the client's certificate proves */
     struct span timestamp;      /* APOP: of the greeting */
     struct auth_origin origin;

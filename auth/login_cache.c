@@ -49,8 +49,8 @@ int login_cache_memory(size_t entries)
     bool good;
 
     randombytes_buf(key, sizeof key);
-    good = fd >= 0 && ftruncate(fd, (off_t)size_for(entries)) == 0 && pwrite(fd, key, sizeof key, 0) == (ssize_t)sizeof key &&
-           fcntl(fd, F_ADD_SEALS, SEALS) == 0;
+    good = fd >= 0 && ftruncate(fd, (off_t)size_for(entries)) == 0 &&
+           pwrite(fd, key, sizeof key, 0) == (ssize_t)sizeof key && fcntl(fd, F_ADD_SEALS, SEALS) == 0;
     secret_wipe(key, sizeof key);
     if (good || fd < 0)
         return fd;

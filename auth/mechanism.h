@@ -28,7 +28,8 @@ enum {
     MECH_BINDS = 8,             /* to the TLS channel (RFC 5802 section 6) */
     MECH_TOKEN = 16,            /* shows a token of an OAuth server */
     MECH_CERTIFICATE = 32,      /* goes by what the client's certificate proves */
-    MECH_TIMESTAMP = 64,        /* no SASL mechanism, but a command of its own, which answers to the greeting's timestamp */
+    /* no SASL mechanism, but a command of its own, which answers to the greeting's timestamp */
+    MECH_TIMESTAMP = 64,
 };
 
 struct auth_opening;

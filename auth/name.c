@@ -155,7 +155,8 @@ struct span name_trim(struct span text)
     ucs4_t c;
     int n;
 
-    while (text.len > 0 && (n = u8_mbtoucr(&c, (const uint8_t *)text.at, text.len)) > 0 && (is_blank(c) || is_unseen(c)))
+    while (text.len > 0 && (n = u8_mbtoucr(&c, (const uint8_t *)text.at, text.len)) > 0 &&
+           (is_blank(c) || is_unseen(c)))
         text = (struct span){ text.at + n, text.len - (size_t)n };
     while (text.len > 0) {
         const uint8_t *start = (const uint8_t *)text.at, *last = u8_prev(&c, start + text.len, start);
@@ -308,7 +309,9 @@ static bool fold(const char *text, size_t len, char out[NAME_LOCAL_MAX], size_t 
     if (!normalize(UNINORM_NFC, a, n, b, &m) || !lower_all(b, m, a, &n))
         return refuse(error_r, "it has more than 64 octets before the @");
     if (!normalize(UNINORM_NFKC, a, n, b, &m) || n != m || memcmp(a, b, n * sizeof a[0]) != 0)
-        return refuse(error_r, "it has a character before the @ that is another form of one (a compatibility character of Unicode)");
+        return refuse(
+            error_r,
+            "it has a character before the @ that is another form of one (a compatibility character of Unicode)");
     for (size_t i = 0; i < n; i++)
         if (uc_is_general_category_withtable(a[i], UC_CATEGORY_MASK_C | UC_CATEGORY_MASK_Zl | UC_CATEGORY_MASK_Zp))
             return refuse(error_r, "it has a character before the @ that Unicode has no letter or sign for");

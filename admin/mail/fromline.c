@@ -394,8 +394,8 @@ bool from_is_field(struct span line)
 static bool known_name(struct span name)
 {
     static const char *const names[] = {
-        "From", "To", "Cc", "Date", "Subject", "Received", "Return-Path", "Message-ID", "Delivered-To", "Reply-To", "Sender",
-        "MIME-Version", "Content-Type", "Status",
+        "From",       "To",           "Cc",       "Date",   "Subject",      "Received",     "Return-Path",
+        "Message-ID", "Delivered-To", "Reply-To", "Sender", "MIME-Version", "Content-Type", "Status",
     };
 
     if (name.len > 2 && (name.at[0] == 'X' || name.at[0] == 'x') && name.at[1] == '-')
@@ -485,14 +485,18 @@ enum from_verdict from_judge(const struct from_line *line, bool blank, enum from
         if (blank && (behind == BEHIND_FIELD || behind == BEHIND_HEADER))
             return FROM_SEPARATES;
         if ((blank && behind != BEHIND_TEXT) || behind == BEHIND_HEADER)
-            *doubt_r = blank ? "taken for text: a From_ line without a date, and nothing behind it"
-                             : "taken for text: a From_ line without a date, with a header behind it, but no empty line in front";
+            *doubt_r =
+                blank
+                    ? "taken for text: a From_ line without a date, and nothing behind it"
+                    : "taken for text: a From_ line without a date, with a header behind it, but no"
+                      " empty line in front";
         return FROM_IS_TEXT;
     case FROM_TEXT:
         if (!blank || (behind != BEHIND_FIELD && behind != BEHIND_HEADER))
             return FROM_IS_TEXT;
         if (behind == BEHIND_HEADER || loose) {
-            *doubt_r = loose ? NULL : "taken for a separator: it has a header behind it, but is no From_ line that is known";
+            *doubt_r =
+                loose ? NULL : "taken for a separator: it has a header behind it, but is no From_ line that is known";
             return FROM_SEPARATES;
         }
         *doubt_r = "taken for text: what is behind it could be a header, but it is no From_ line that is known";

@@ -27,7 +27,8 @@ static PGresult *fetch(struct ctl *c, int64_t mailbox, const struct mail *mails,
     args_binary(&a, &uids);
     args_int(&a, first);
     args_int(&a, parts);
-    res = db_ask_binary(c, "read messages", "select uid, part, delivered_to, data from postern.fetch_parts($1, $2, $3, $4)", &a);
+    res = db_ask_binary(c, "read messages",
+                        "select uid, part, delivered_to, data from postern.fetch_parts($1, $2, $3, $4)", &a);
     buf_free(&uids);
     return res;
 }
@@ -39,7 +40,8 @@ static bool put(const struct mail_sink *sink, void *arg, struct span octets, int
 }
 
 /* The rows of one message from *row on; *row is behind them afterwards. */
-static bool rows_of(const PGresult *res, int *row, const struct mail *mail, const struct mail_sink *sink, void *arg, int64_t *sent)
+static bool rows_of(const PGresult *res, int *row, const struct mail *mail, const struct mail_sink *sink, void *arg,
+                    int64_t *sent)
 {
     for (; *row < PQntuples(res) && db_int8(res, *row, 0) == mail->uid; ++*row) {
         bool ok = true;
@@ -56,12 +58,13 @@ static bool rows_of(const PGresult *res, int *row, const struct mail *mail, cons
 static enum ctl_exit whole(const struct mail *mail, int64_t sent, const struct mail_sink *sink, void *arg)
 {
     if (sent != mail->octets)
-        return ctl_error(CTL_FAILED, "the message with uid %lld has %lld of %lld octets: see posternctl check", (long long)mail->uid,
-                         (long long)sent, (long long)mail->octets);
+        return ctl_error(CTL_FAILED, "the message with uid %lld has %lld of %lld octets: see posternctl check",
+                         (long long)mail->uid, (long long)sent, (long long)mail->octets);
     return sink->end(arg, mail) ? CTL_DONE : CTL_FAILED;
 }
 
-static enum ctl_exit read_large(struct ctl *c, int64_t mailbox, const struct mail *mail, const struct mail_sink *sink, void *arg)
+static enum ctl_exit read_large(struct ctl *c, int64_t mailbox, const struct mail *mail, const struct mail_sink *sink,
+                                void *arg)
 {
     int64_t sent = 0;
 
@@ -85,7 +88,8 @@ static enum ctl_exit read_large(struct ctl *c, int64_t mailbox, const struct mai
     return whole(mail, sent, sink, arg);
 }
 
-static enum ctl_exit read_small(struct ctl *c, int64_t mailbox, const struct mail *mails, int count, const struct mail_sink *sink, void *arg)
+static enum ctl_exit read_small(struct ctl *c, int64_t mailbox, const struct mail *mails, int count,
+                                const struct mail_sink *sink, void *arg)
 {
     PGresult *res = fetch(c, mailbox, mails, count, 0, SMALL / PART_OCTETS + 1);
     enum ctl_exit end = CTL_DONE;
@@ -105,7 +109,8 @@ static enum ctl_exit read_small(struct ctl *c, int64_t mailbox, const struct mai
     return end;
 }
 
-enum ctl_exit mail_read(struct ctl *c, int64_t mailbox, const struct mail *mails, int count, const struct mail_sink *sink, void *arg)
+enum ctl_exit mail_read(struct ctl *c, int64_t mailbox, const struct mail *mails, int count,
+                        const struct mail_sink *sink, void *arg)
 {
     enum ctl_exit end = CTL_DONE;
 

@@ -28,6 +28,7 @@ struct mail_sink {
  * These messages of the mailbox, in rising order of uid. A message whose octets
  * are not those that the listing says is an error before its end() is called.
  */
-enum ctl_exit mail_read(struct ctl *c, int64_t mailbox, const struct mail *mails, int count, const struct mail_sink *sink, void *arg);
+enum ctl_exit mail_read(struct ctl *c, int64_t mailbox, const struct mail *mails, int count,
+                        const struct mail_sink *sink, void *arg);
 
 #endif

@@ -159,7 +159,8 @@ static bool separates(struct mbox_scan *s, const struct from_line *line)
     if (s->believed > 0) {
         s->m.unquoted = true;
         if (verdict == FROM_SEPARATES)
-            s->doubt(s->arg, s->line, "taken for text: a separator, but the Content-Length of the message leads behind it");
+            s->doubt(s->arg, s->line,
+                     "taken for text: a separator, but the Content-Length of the message leads behind it");
         return false;
     }
     if (doubt != NULL)
@@ -316,7 +317,8 @@ static bool behind_hole(struct mbox_scan *s, struct span *line, struct from_line
     behind = look_ahead(s);
     if (behind != BEHIND_FIELD && behind != BEHIND_HEADER)
         return false;
-    s->doubt(s->arg, s->line, "taken for a separator: a From_ line behind octets 0, as a crash leaves them; these are left out");
+    s->doubt(s->arg, s->line,
+             "taken for a separator: a From_ line behind octets 0, as a crash leaves them; these are left out");
     return true;
 }
 

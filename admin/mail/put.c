@@ -30,7 +30,8 @@ struct put {
     struct ctl *c;
     int64_t mailbox;
     struct batch batch;         /* that is gathered */
-    struct batch flight;        /* that was sent up to its commit, and not answered; kept, as it may have to be sent again */
+    /* that was sent up to its commit, and not answered; kept, as it may have to be sent again */
+    struct batch flight;
     bool in_flight;
     bool conflict;              /* the last failure: rolled back, and may be tried again; nothing was said */
     int tries;                  /* that failed so, in a row */
@@ -323,7 +324,8 @@ static enum ctl_exit send_batch(struct put *p)
     end = ask_contents(p, &res, &ids, (uint32_t)p->flight.count);
     if (end != CTL_DONE)
         return end;
-    sent = send_parts(p, ids) && send_messages(p, ids) && send_notes(p) && send(p, "commit", &none) && PQpipelineSync(p->c->db) == 1;
+    sent = send_parts(p, ids) && send_messages(p, ids) && send_notes(p) && send(p, "commit", &none) &&
+           PQpipelineSync(p->c->db) == 1;
     PQclear(res);
     if (!sent)
         return not_sent(p);
@@ -354,7 +356,8 @@ static enum ctl_exit launch(struct put *p)
     return end;
 }
 
-enum ctl_exit put_small(struct put *p, struct span octets, const unsigned char digest[PUT_DIGEST], int64_t received, const char *uidl)
+enum ctl_exit put_small(struct put *p, struct span octets, const unsigned char digest[PUT_DIGEST], int64_t received,
+                        const char *uidl)
 {
     struct batch *b = &p->batch;
     struct gathered *m = &b->messages[b->count++];

@@ -29,7 +29,8 @@ void put_free(struct put **put);
 
 void put_digest(const char *at, size_t len, unsigned char digest_r[PUT_DIGEST]);
 /* A small message; copied. uidl may be NULL. Sends the batch when it is full. */
-enum ctl_exit put_small(struct put *put, struct span octets, const unsigned char digest[PUT_DIGEST], int64_t received, const char *uidl);
+enum ctl_exit put_small(struct put *put, struct span octets, const unsigned char digest[PUT_DIGEST], int64_t received,
+                        const char *uidl);
 /* All that was gathered is sent and committed. After a failure there is nothing gathered. */
 enum ctl_exit put_flush(struct put *put);
 

@@ -85,7 +85,9 @@ static void look(struct source *s, struct file *f)
     struct stat st, link;
 
     if (stat(f->path, &st) != 0 || lstat(f->path, &link) != 0) {
-        f->reject = errno == ENOENT ? "there is no such file" : errno == EACCES ? "permission denied" : "cannot be looked at";
+        f->reject = errno == ENOENT   ? "there is no such file"
+                    : errno == EACCES ? "permission denied"
+                                      : "cannot be looked at";
         return;
     }
     f->mtime = (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
@@ -410,14 +412,18 @@ static bool is_mbox(const struct source *s, const struct file *f, int fd, struct
         return false;
     behind = behind_line(head, line);
     header = behind == BEHIND_FIELD || behind == BEHIND_HEADER;
-    /* Of one message that is no mbox nothing is changed but that the From_ line goes: no quoting, no empty line at its end. */
+    /*
+     * Of one message that is no mbox nothing is changed but that the From_ line goes: no quoting,
+     * no empty line at its end.
+     */
     if (marks > 0 || names_one(f->path))
         return header && has_two_messages(fd);
     from = from_line(line);
     if (header || (from.form == FROM_DATED && !space) || (from.form == FROM_LIKELY && !space && behind != BEHIND_TEXT))
         return true;
     if (has_two_messages(fd))
-        *reject_r = "begins with \"From \" and has From_ lines further on, but no header behind the first one: see --format";
+        *reject_r =
+            "begins with \"From \" and has From_ lines further on, but no header behind the first one: see --format";
     return false;
 }
 
@@ -459,7 +465,8 @@ static bool open_next(struct source *s, const struct file *f, struct source_item
     it->reject = f->reject;
     it->received = f->mtime;
     it->quoting = MBOX_PLAIN;
-    it->kind = state_kind(f->in_maildir ? state_of_maildir_name(base_name(f->path)) : state_of_mh_name(base_name(f->path)));
+    it->kind =
+        state_kind(f->in_maildir ? state_of_maildir_name(base_name(f->path)) : state_of_mh_name(base_name(f->path)));
     s->seen.files++;
     if (it->reject != NULL)
         return false;

@@ -81,7 +81,8 @@ struct uidls *uidls_new(const char *path)
         if (ok)
             add(u, line);
         else
-            ctl_error(CTL_FAILED, "%s:%zu: a UIDL is 1 to 70 octets of printable ASCII without a space", shown_name(path), u->count + 1);
+            ctl_error(CTL_FAILED, "%s:%zu: a UIDL is 1 to 70 octets of printable ASCII without a space",
+                      shown_name(path), u->count + 1);
     }
     if (in != NULL)
         fclose(in);

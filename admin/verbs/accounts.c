@@ -50,7 +50,8 @@ static enum ctl_exit tenants(struct ctl *c, const char *name)
     struct args a = ARGS_NONE;
 
     args_text(&a, name);
-    return name != NULL ? out_ask_one(c, "list tenants", "select * from postern.list_tenants($1)", &a) : out_ask(c, "list tenants", "select * from postern.list_tenants($1)", &a);
+    return name != NULL ? out_ask_one(c, "list tenants", "select * from postern.list_tenants($1)", &a)
+                        : out_ask(c, "list tenants", "select * from postern.list_tenants($1)", &a);
 }
 
 enum ctl_exit run_tenant_show(struct ctl *c) { return tenants(c, c->args[0]); }
@@ -164,7 +165,8 @@ enum ctl_exit run_domain_set(struct ctl *c)
     char name[CTL_DOMAIN_SIZE], new_name[CTL_DOMAIN_SIZE];
     enum ctl_exit end;
 
-    if (c->opt[OPT_NAME] == NULL && c->opt[OPT_TENANT] == NULL && c->opt[OPT_QUOTA] == NULL && c->opt[OPT_STORE] == NULL)
+    if (c->opt[OPT_NAME] == NULL && c->opt[OPT_TENANT] == NULL && c->opt[OPT_QUOTA] == NULL &&
+        c->opt[OPT_STORE] == NULL)
         return nothing_to_set();
     if (!ctl_domain(c->args[0], name) || (c->opt[OPT_NAME] != NULL && !ctl_domain(c->opt[OPT_NAME], new_name)))
         return CTL_FAILED;
@@ -256,7 +258,8 @@ enum ctl_exit run_mailbox_set(struct ctl *c)
 
     if (c->opt[OPT_NAME] == NULL && c->opt[OPT_QUOTA] == NULL)
         return nothing_to_set();
-    if (!ctl_address(c->args[0], false, address) || (c->opt[OPT_NAME] != NULL && !ctl_address(c->opt[OPT_NAME], false, new_address)))
+    if (!ctl_address(c->args[0], false, address) ||
+        (c->opt[OPT_NAME] != NULL && !ctl_address(c->opt[OPT_NAME], false, new_address)))
         return CTL_FAILED;
     args_text(&a, address);
     args_text(&a, c->opt[OPT_NAME] != NULL ? new_address : NULL);

@@ -21,7 +21,8 @@ static bool targets(struct ctl *c, struct buf *out)
 }
 
 /* sql takes the alias, its targets (null if there are none), and `enabled` where that is not null. */
-static enum ctl_exit change(struct ctl *c, const char *what, const char *sql, const char *done, const bool *enabled, bool third)
+static enum ctl_exit change(struct ctl *c, const char *what, const char *sql, const char *done, const bool *enabled,
+                            bool third)
 {
     char address[CTL_ADDRESS_SIZE];
     struct args a = ARGS_NONE;
@@ -72,7 +73,8 @@ enum ctl_exit run_alias_disable(struct ctl *c)
 
 enum ctl_exit run_alias_remove(struct ctl *c)
 {
-    return change(c, "remove the alias", "select postern.remove_alias($1, $2)", c->nargs > 1 ? "changed" : "removed", NULL, false);
+    return change(c, "remove the alias", "select postern.remove_alias($1, $2)", c->nargs > 1 ? "changed" : "removed",
+                  NULL, false);
 }
 
 static enum ctl_exit list(struct ctl *c, const char *domain, const char *address)

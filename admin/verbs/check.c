@@ -126,7 +126,8 @@ static enum ctl_exit check_spelling(struct check *k, const char *kind, const cha
     for (int i = 0; i < PQntuples(res); i++) {
         char made[NAME_ADDRESS_MAX + 1];
 
-        if (name_canonical(db_bytes(res, i, 0), SPAN_OF(""), made, NULL) == 0 || strcmp(made, PQgetvalue(res, i, 0)) == 0)
+        if (name_canonical(db_bytes(res, i, 0), SPAN_OF(""), made, NULL) == 0 ||
+            strcmp(made, PQgetvalue(res, i, 0)) == 0)
             continue;
         if (wrong++ < 3)
             buf_addf(&text, "%s\"%s\" (it is spelled \"%s\")", wrong > 1 ? ", " : "", PQgetvalue(res, i, 0), made);
@@ -135,7 +136,8 @@ static enum ctl_exit check_spelling(struct check *k, const char *kind, const cha
     if (wrong > 0) {
         struct buf line = BUF_EMPTY;
 
-        buf_addf(&line, "%d %s(es) that no client and no mail can reach: %.*s", wrong, kind, (int)buf_left(&text), buf_span(&text).at);
+        buf_addf(&line, "%d %s(es) that no client and no mail can reach: %.*s", wrong, kind, (int)buf_left(&text),
+                 buf_span(&text).at);
         buf_add(&line, "", 1);
         report(k, "spelling", buf_span(&line).at, false);
         buf_free(&line);
@@ -147,11 +149,13 @@ static enum ctl_exit check_spelling(struct check *k, const char *kind, const cha
 static enum ctl_exit check_spellings(struct check *k)
 {
     enum ctl_exit end = check_spelling(k, "mailbox", "select m.address from postern.list_mailboxes(null) m"
-                                       " where octet_length(m.address) > length(m.address) and m.address is nfc normalized");
+                                       " where octet_length(m.address) > length(m.address) and m.address is nfc"
+                                       " normalized");
 
     return end != CTL_DONE ? end
         : check_spelling(k, "alias", "select distinct a.address from postern.list_aliases(null, null) a"
-                         " where octet_length(a.address) > length(a.address) and a.address is nfc normalized and a.address not like '@%'");
+                         " where octet_length(a.address) > length(a.address) and a.address is nfc normalized and"
+                         " a.address not like '@%'");
 }
 
 static void damaged(void *arg, const char *problem)
@@ -190,7 +194,8 @@ enum ctl_exit run_check(struct ctl *c)
         json_end(&k.json);
     } else if (end == CTL_DONE) {
         if (c->opt[OPT_QUICK] == NULL)
-            printf("read %llu contents, %llu octets; ", (unsigned long long)totals.contents, (unsigned long long)totals.octets);
+            printf("read %llu contents, %llu octets; ", (unsigned long long)totals.contents,
+                   (unsigned long long)totals.octets);
         printf("%llu wrong, %llu mended\n", (unsigned long long)k.wrong, (unsigned long long)k.mended);
     }
     mem_free(collation);

@@ -106,15 +106,18 @@ enum ctl_exit control_ask(const struct ctl *c, const char *command, struct buf *
     fd = connect_control(path);
     if (fd < 0)
         return ctl_error(CTL_FAILED, "could not reach posternd at %s: %s", shown_name(path), strerror(errno));
-    if (send(fd, line, (size_t)len, MSG_NOSIGNAL) != len || !read_all(fd, now_ms() + (slow ? UPGRADE_MS : PATIENCE_MS), answer)) {
-        enum ctl_exit end = ctl_error(CTL_FAILED, "posternd at %s did not answer: %s", shown_name(path), strerror(errno));
+    if (send(fd, line, (size_t)len, MSG_NOSIGNAL) != len ||
+        !read_all(fd, now_ms() + (slow ? UPGRADE_MS : PATIENCE_MS), answer)) {
+        enum ctl_exit end =
+            ctl_error(CTL_FAILED, "posternd at %s did not answer: %s", shown_name(path), strerror(errno));
 
         close(fd);
         return end;
     }
     close(fd);
     if (answer->len == 0)
-        return ctl_error(CTL_FAILED, "posternd at %s closed the connection: only root and its own user may command it", shown_name(path));
+        return ctl_error(CTL_FAILED, "posternd at %s closed the connection: only root and its own user may command it",
+                         shown_name(path));
     if (strncmp(answer->data, "ERR ", 4) == 0)
         return refused(answer->data + 4);
     return CTL_DONE;
@@ -229,7 +232,8 @@ enum ctl_exit run_kick(struct ctl *c)
     if (end != CTL_DONE)
         return end;
     if (answered < asked)
-        return ctl_error(CTL_PARTLY, "only %llu of %llu workers answered", (unsigned long long)answered, (unsigned long long)asked);
+        return ctl_error(CTL_PARTLY, "only %llu of %llu workers answered", (unsigned long long)answered,
+                         (unsigned long long)asked);
     if (kicked == 0)
         return ctl_error(CTL_FAILED, "%s has no session at the posternd of this host", who);
     return CTL_DONE;

@@ -121,7 +121,8 @@ static enum ctl_exit mail(struct expiry *e)
 
         args_text(&a, after);
         args_int(&a, PAGE);
-        res = db_ask(e->c, "look for expired mail", "select mailbox, address, messages, octets from postern.list_expired($1, $2)", &a);
+        res = db_ask(e->c, "look for expired mail",
+                     "select mailbox, address, messages, octets from postern.list_expired($1, $2)", &a);
         if (res == NULL)
             return db_end(e->c);
         rows = PQntuples(res);
@@ -173,12 +174,14 @@ static void tell(const struct expiry *e, bool complete)
     struct json j;
 
     if (!e->c->json) {
-        printf("%lld message(s), %lld octets of %lld mailbox(es) %s; %lld passed over, as a session holds them\n", (long long)e->messages,
-               (long long)e->octets, (long long)e->mailboxes, e->dry ? "would expire" : "expired", (long long)e->held);
+        printf("%lld message(s), %lld octets of %lld mailbox(es) %s; %lld passed over, as a session holds them\n",
+               (long long)e->messages, (long long)e->octets, (long long)e->mailboxes,
+               e->dry ? "would expire" : "expired", (long long)e->held);
         if (!e->dry)
-            printf("%lld deleted message(s), %lld octets reclaimed\n", (long long)e->reclaimed, (long long)e->reclaimed_octets);
-        printf("history: %lld day(s) %s, %lld made ahead\n", (long long)e->days_dropped, e->dry ? "would be dropped" : "dropped",
-               (long long)e->days_made);
+            printf("%lld deleted message(s), %lld octets reclaimed\n", (long long)e->reclaimed,
+                   (long long)e->reclaimed_octets);
+        printf("history: %lld day(s) %s, %lld made ahead\n", (long long)e->days_dropped,
+               e->dry ? "would be dropped" : "dropped", (long long)e->days_made);
         return;
     }
     json_start(&j, stdout);

@@ -39,7 +39,8 @@ struct export {
 
 static bool failed(const struct export *e, const char *what)
 {
-    ctl_error(CTL_FAILED, "could not %s %s: %s", what, shown_name(e->name != NULL ? e->name : e->path), strerror(errno));
+    ctl_error(CTL_FAILED, "could not %s %s: %s", what, shown_name(e->name != NULL ? e->name : e->path),
+              strerror(errno));
     return false;
 }
 
@@ -151,7 +152,8 @@ static bool dir_open(struct export *e)
     if (mkdir(e->path, 0700) == 0 || (errno == EEXIST && is_empty_dir(e->path)))
         return true;
     if (errno == 0 || errno == EEXIST)
-        ctl_error(CTL_FAILED, "%s is there already and not an empty directory: nothing was written", shown_name(e->path));
+        ctl_error(CTL_FAILED, "%s is there already and not an empty directory: nothing was written",
+                  shown_name(e->path));
     else
         failed(e, "make");
     return false;
@@ -255,8 +257,10 @@ static bool maildir_begin(void *arg, const struct mail *mail)
     int64_t t = mail->received > 0 ? mail->received / 1000000 : 0;
 
     e->time = t > e->time ? t : e->time;
-    if (asprintf(&e->name, "%s/new/%lld.Q%012llu.postern", e->path, (long long)e->time, (unsigned long long)e->count + 1) < 0
-        || asprintf(&e->temporary, "%s/tmp/%lld.Q%012llu.postern", e->path, (long long)e->time, (unsigned long long)e->count + 1) < 0)
+    if (asprintf(&e->name, "%s/new/%lld.Q%012llu.postern", e->path, (long long)e->time,
+                 (unsigned long long)e->count + 1) < 0 ||
+        asprintf(&e->temporary, "%s/tmp/%lld.Q%012llu.postern", e->path, (long long)e->time,
+                 (unsigned long long)e->count + 1) < 0)
         abort();
     return file_begin(e);
 }
@@ -330,7 +334,8 @@ static enum ctl_exit export_page(struct ctl *c, int64_t mailbox, struct counted 
     args_int(&a, mailbox);
     args_int(&a, *after);
     args_int(&a, PAGE);
-    res = db_ask_binary(c, "list messages", "select uid, octets, received_at, uidl from postern.list_messages($1, $2, $3)", &a);
+    res = db_ask_binary(c, "list messages",
+                        "select uid, octets, received_at, uidl from postern.list_messages($1, $2, $3)", &a);
     if (res == NULL)
         return db_end(c);
     rows = PQntuples(res);
@@ -366,7 +371,8 @@ static enum ctl_exit export_snapshot(struct ctl *c, const char *address, struct 
     int64_t mailbox, octets;
 
     args_text(&a, address);
-    res = db_ask_binary(c, "find the mailbox", "select postern.find_mailbox($1), m.octets from postern.show_mailbox($1) m", &a);
+    res = db_ask_binary(c, "find the mailbox",
+                        "select postern.find_mailbox($1), m.octets from postern.show_mailbox($1) m", &a);
     if (res == NULL)
         return db_end(c);
     mailbox = db_int8(res, 0, 0);
@@ -411,12 +417,14 @@ enum ctl_exit run_export(struct ctl *c)
         return CTL_FAILED;
     if (c->opt[OPT_UIDLS] != NULL && (e.uidls = fopen(c->opt[OPT_UIDLS], "wxe")) == NULL)
         return ctl_error(CTL_FAILED, "could not create %s: %s", shown_name(c->opt[OPT_UIDLS]), strerror(errno));
-    end = db_do(c, "read the mailbox", "begin isolation level repeatable read, read only") ? export_snapshot(c, address, &n) : db_end(c);
+    end = db_do(c, "read the mailbox", "begin isolation level repeatable read, read only")
+              ? export_snapshot(c, address, &n)
+              : db_end(c);
     if (e.uidls != NULL && fclose(e.uidls) != 0 && end == CTL_DONE)
         end = ctl_error(CTL_FAILED, "could not write %s: %s", shown_name(c->opt[OPT_UIDLS]), strerror(errno));
     if (end == CTL_DONE)
-        ctl_say(c, "exported %llu messages, %lld octets of %s to %s", (unsigned long long)e.count, (long long)e.octets, address,
-                shown_name(e.path));
+        ctl_say(c, "exported %llu messages, %lld octets of %s to %s", (unsigned long long)e.count, (long long)e.octets,
+                address, shown_name(e.path));
     else if (e.count > 0)
         ctl_error(end, "the export to %s is not complete", shown_name(e.path));
     return end;

@@ -6,7 +6,10 @@
 
 #include "admin/ctl.h"
 
-/* Within a transaction of the caller's: NNNNNNNNN.eml for each message, in a new directory at path. *count_r messages. */
+/*
+ * Within a transaction of the caller's: NNNNNNNNN.eml for each message, in a new directory at
+ * path. *count_r messages.
+ */
 enum ctl_exit export_eml(struct ctl *c, const char *address, const char *path, uint64_t *count_r);
 
 #endif

@@ -270,7 +270,8 @@ static enum ctl_exit import_all(struct import *im, struct source *source)
          * Only what no server ever showed to a client has none.
          */
         if (im->uidls != NULL && it.kind != STATE_KIND_FOLDER_DATA && (uidl = uidls_next(im->uidls)) == NULL)
-            return ctl_error(CTL_FAILED, "there are more messages than UIDLs: %s is number %llu", it.name, (unsigned long long)im->seen);
+            return ctl_error(CTL_FAILED, "there are more messages than UIDLs: %s is number %llu", it.name,
+                             (unsigned long long)im->seen);
         if (it.reject != NULL) {
             reject(im, &it, it.reject);
             continue;
@@ -360,10 +361,12 @@ static void summary_text(struct import *im, struct source_seen seen)
         printf(", %llu doubts", (unsigned long long)im->doubt_count);
     printf("\nsaw %llu files, %llu octets", (unsigned long long)seen.files, (unsigned long long)seen.octets);
     if (seen.mboxes > 0)
-        printf("; %llu of them mbox, with %llu separators", (unsigned long long)seen.mboxes, (unsigned long long)seen.separators);
+        printf("; %llu of them mbox, with %llu separators", (unsigned long long)seen.mboxes,
+               (unsigned long long)seen.separators);
     for (int i = STATE_LIVING + 1; i < KIND_COUNT; i++)
         if (im->left_out[i] > 0)
-            printf("; left out: %llu %s (--with %s)", (unsigned long long)im->left_out[i], kinds[i].text, kinds[i].word);
+            printf("; left out: %llu %s (--with %s)", (unsigned long long)im->left_out[i], kinds[i].text,
+                   kinds[i].word);
     putchar('\n');
 }
 

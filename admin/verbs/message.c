@@ -51,8 +51,10 @@ enum ctl_exit run_message_list(struct ctl *c)
     if (!find_mailbox(c, address, &mailbox, &end))
         return end;
     args_int(&a, mailbox);
-    return out_ask(c, "list messages",
-                 "select row_number() over (order by uid) as number, * from postern.list_messages($1, 0, null) order by uid", &a);
+    return out_ask(
+        c, "list messages",
+        "select row_number() over (order by uid) as number, * from postern.list_messages($1, 0, null) order by uid",
+        &a);
 }
 
 static bool nothing(void *arg, const struct mail *mail)
@@ -132,8 +134,8 @@ static int64_t count_messages(struct ctl *c, const char *address)
         return -1;
     n = db_int8(res, 0, 0);
     if (n > 0 && c->opt[OPT_YES] == NULL) {
-        ctl_error(CTL_FAILED, "mailbox %s has %lld message(s), %lld octets: --yes removes all of it", address, (long long)n,
-                  (long long)db_int8(res, 0, 1));
+        ctl_error(CTL_FAILED, "mailbox %s has %lld message(s), %lld octets: --yes removes all of it", address,
+                  (long long)n, (long long)db_int8(res, 0, 1));
         n = -1;
     }
     PQclear(res);

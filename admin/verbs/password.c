@@ -133,7 +133,8 @@ struct secrets {
     uint32_t count;
 };
 
-static bool put_secret(struct secrets *s, const struct keyring *keyring, int64_t mailbox, const char *kind, const char *text)
+static bool put_secret(struct secrets *s, const struct keyring *keyring, int64_t mailbox, const char *kind,
+                       const char *text)
 {
     const struct seal_row row = { mailbox, kind, SPAN_OF("") };
     char sealed[SEAL_TEXT_MAX];
@@ -161,7 +162,8 @@ static bool put_hash(struct secrets *s, const struct keyring *keyring, int64_t m
     memcpy(text, line->text, line->len);
     text[line->len] = '\0';
     if (scheme_is_locked(text))
-        ctl_error(CTL_FAILED, "this is the hash of an account that is locked: nothing was changed; see posternctl mailbox disable");
+        ctl_error(CTL_FAILED,
+                  "this is the hash of an account that is locked: nothing was changed; see posternctl mailbox disable");
     else if (scheme_known(text, &why) != 1)
         ctl_error(CTL_FAILED, "this password hash cannot be used: %s", why);
     else
@@ -178,8 +180,8 @@ static bool has_word(const char *words, const char *word)
     return at != NULL;
 }
 
-static bool put_password(struct ctl *c, struct secrets *s, const struct keyring *keyring, int64_t mailbox, const char *stores,
-                         const struct line *line)
+static bool put_password(struct ctl *c, struct secrets *s, const struct keyring *keyring, int64_t mailbox,
+                         const char *stores, const struct line *line)
 {
     char text[SCHEME_TEXT_MAX];
     const char *why;
@@ -210,7 +212,8 @@ static void wipe_secrets(struct secrets *s)
  * A provider's own credentials() (sql/README) may prove logins with secrets that
  * are kept elsewhere. Whoever has set one here must not believe that it is good.
  */
-static enum ctl_exit is_proven_with(struct ctl *c, int64_t mailbox, const char *what, const char *address, const char *done)
+static enum ctl_exit is_proven_with(struct ctl *c, int64_t mailbox, const char *what, const char *address,
+                                    const char *done)
 {
     struct args a = ARGS_NONE;
 
@@ -222,8 +225,10 @@ static enum ctl_exit is_proven_with(struct ctl *c, int64_t mailbox, const char *
     PQclear(res);
     if (yes)
         return CTL_DONE;
-    return ctl_error(CTL_FAILED, "the %s of %s is %s here, but logins are proven with another secret: postern.credentials() is the "
-                     "provider's own; change it where that function takes it from", what, address, done);
+    return ctl_error(CTL_FAILED,
+                     "the %s of %s is %s here, but logins are proven with another secret: postern.credentials() is the "
+                     "provider's own; change it where that function takes it from",
+                     what, address, done);
 }
 
 static enum ctl_exit store(struct ctl *c, int64_t mailbox, struct secrets *s)
@@ -261,7 +266,8 @@ enum ctl_exit run_password(struct ctl *c)
     secret_no_core();
     args_text(&a, address);
     /* Before anybody types a password for nothing. */
-    PGresult *plan = db_ask(c, "find the mailbox", "select mailbox, array_to_string(stores, ' ') from postern.secret_plan($1)", &a);
+    PGresult *plan =
+        db_ask(c, "find the mailbox", "select mailbox, array_to_string(stores, ' ') from postern.secret_plan($1)", &a);
     if (plan == NULL) {
         keyring_free(&keyring);
         return db_end(c);
@@ -279,7 +285,9 @@ enum ctl_exit run_password(struct ctl *c)
     if (end == CTL_DONE)
         end = is_proven_with(c, mailbox, "password", address, remove ? "removed" : "stored");
     if (end == CTL_DONE && !hash && line.len > POP3_PASSWORD_MAX)
-        fprintf(stderr, "posternctl: warning: a POP3 client can send at most about 240 octets of password, this one has %zu\n", line.len);
+        fprintf(stderr,
+                "posternctl: warning: a POP3 client can send at most about 240 octets of password, this one has %zu\n",
+                line.len);
     PQclear(plan);
     wipe_secrets(&s);
     secret_wipe(&line, sizeof line);

@@ -23,10 +23,13 @@
 enum { WORKERS_WRITE_S = 2 };
 
 /* What is not in reach of a statement. */
-static const struct kept { const char *what, *why; } kept[] = {
+static const struct kept {
+    const char *what, *why;
+} kept[] = {
     { "mail that others have", "what this person sent is theirs, and so are their copies of what came to several" },
     { "hashes of recent deliveries", "they tell duplicates apart, name nobody, and go after lmtp_duplicate_window" },
-    { "logs", "sessions, deliveries and traces in the logs of the hosts and of the mail server go when these are rotated" },
+    { "logs",
+      "sessions, deliveries and traces in the logs of the hosts and of the mail server go when these are rotated" },
     { "back-ups, archived WAL and standbys", "what is in them goes with them; erase again after one was restored" },
     { "pages of the database", "what was erased is overwritten after vacuum" },
     { "a provider's own tables", "where credentials() or resolve() was replaced, accounts are there" },
@@ -60,7 +63,8 @@ static enum ctl_exit disclose(struct ctl *c, const char *address, const char *di
 
     args_text(&a, address);
     args_bool(&a, c->opt[OPT_REMOVED] != NULL);
-    res = db_ask(c, "collect what is known", "select p, p::json -> 'mailbox' is not null from postern.person($1, $2) p", &a);
+    res = db_ask(c, "collect what is known", "select p, p::json -> 'mailbox' is not null from postern.person($1, $2) p",
+                 &a);
     if (res == NULL)
         return db_end(c);
     has_mail = PQgetvalue(res, 0, 1)[0] == 't';
@@ -95,7 +99,8 @@ enum ctl_exit run_disclose(struct ctl *c)
         return db_end(c);
     end = disclose(c, address, c->args[1], &count);
     if (end == CTL_DONE)
-        ctl_say(c, "what is known of %s is in %s: data.json, and %llu message(s) in mail", address, c->args[1], (unsigned long long)count);
+        ctl_say(c, "what is known of %s is in %s: data.json, and %llu message(s) in mail", address, c->args[1],
+                (unsigned long long)count);
     return end;
 }
 

@@ -24,10 +24,14 @@ static bool scope_args(struct ctl *c, struct args *a, struct scope *scope_r)
         ctl_error(CTL_USAGE, "--tenant, --domain and --mailbox: one of them, or none for everybody");
         return false;
     }
-    if ((domain != NULL && !ctl_domain(domain, scope_r->domain)) || (mailbox != NULL && !ctl_address(mailbox, false, scope_r->mailbox)))
+    if ((domain != NULL && !ctl_domain(domain, scope_r->domain)) ||
+        (mailbox != NULL && !ctl_address(mailbox, false, scope_r->mailbox)))
         return false;
     scope_r->kind = tenant != NULL ? "tenant " : domain != NULL ? "domain " : mailbox != NULL ? "mailbox " : "";
-    scope_r->name = tenant != NULL ? tenant : domain != NULL ? scope_r->domain : mailbox != NULL ? scope_r->mailbox : "everybody";
+    scope_r->name = tenant != NULL    ? tenant
+                    : domain != NULL  ? scope_r->domain
+                    : mailbox != NULL ? scope_r->mailbox
+                                      : "everybody";
     args_text(a, tenant);
     args_text(a, domain != NULL ? scope_r->domain : NULL);
     args_text(a, mailbox != NULL ? scope_r->mailbox : NULL);

@@ -54,7 +54,8 @@ static enum ctl_exit consent(struct ctl *c, const char *kind, const char *name, 
     octets = PQgetvalue(res, 0, 3);
     *octets_r = strtoll(octets, NULL, 10);
     if (strcmp(kind, "tenant") == 0) {
-        snprintf(holds, sizeof holds, "%s domain(s) with %s mailbox(es), %s message(s), %s octets", domains, mailboxes, messages, octets);
+        snprintf(holds, sizeof holds, "%s domain(s) with %s mailbox(es), %s message(s), %s octets", domains, mailboxes,
+                 messages, octets);
         empty = strcmp(domains, "0") == 0;
     } else if (strcmp(kind, "domain") == 0) {
         snprintf(holds, sizeof holds, "%s mailbox(es) with %s message(s), %s octets", mailboxes, messages, octets);
@@ -82,7 +83,8 @@ static enum ctl_exit drop_mailbox(struct removal *r, const char *address)
         args_text(&a, address);
         args_bool(&a, r->c->opt[OPT_FORCE] != NULL);
         args_int(&a, BATCH);
-        res = db_ask(r->c, "remove the mailbox", "select messages, octets, gone from postern.remove_mailbox($1, $2, $3)", &a);
+        res = db_ask(r->c, "remove the mailbox",
+                     "select messages, octets, gone from postern.remove_mailbox($1, $2, $3)", &a);
         if (res == NULL)
             return db_end(r->c);
         r->messages += strtoull(PQgetvalue(res, 0, 0), NULL, 10);

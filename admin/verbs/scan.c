@@ -57,8 +57,8 @@ static bool finish(struct scan *s)
     if (r->gap)
         snprintf(s->why, sizeof s->why, "content %lld: part %d is missing", (long long)r->content, (int)r->next_part);
     else if (r->came != r->octets)
-        snprintf(s->why, sizeof s->why, "content %lld: has %lld octets, should have %lld", (long long)r->content, (long long)r->came,
-                 (long long)r->octets);
+        snprintf(s->why, sizeof s->why, "content %lld: has %lld octets, should have %lld", (long long)r->content,
+                 (long long)r->came, (long long)r->octets);
     else if (memcmp(digest, r->digest, DIGEST) != 0)
         snprintf(s->why, sizeof s->why, "content %lld: its octets do not have its digest", (long long)r->content);
     else
@@ -98,7 +98,8 @@ static int page(struct scan *s, int64_t *content, int32_t *part_at, bool only)
     args_int(&a, *part_at);
     args_int(&a, PAGE_ROWS);
     args_bool(&a, only);
-    res = db_ask_binary(s->c, "read the store", "select content, octets, digest, part, data from postern.scan_contents($1, $2, $3, $4)", &a);
+    res = db_ask_binary(s->c, "read the store",
+                        "select content, octets, digest, part, data from postern.scan_contents($1, $2, $3, $4)", &a);
     if (res == NULL)
         return -1;
     rows = PQntuples(res);

@@ -134,8 +134,8 @@ enum ctl_exit run_schema_init(struct ctl *c)
     /* Local parts may be UTF-8, and lengths are counted in characters. */
     encoding = PQparameterStatus(c->db, "server_encoding");
     if (encoding == NULL || strcmp(encoding, "UTF8") != 0)
-        return ctl_error(CTL_FAILED, "database %s has the encoding %s: make it with encoding 'UTF8' template template0", PQdb(c->db),
-                         encoding != NULL ? encoding : "unknown");
+        return ctl_error(CTL_FAILED, "database %s has the encoding %s: make it with encoding 'UTF8' template template0",
+                         PQdb(c->db), encoding != NULL ? encoding : "unknown");
     found = db_schema_version(c);
     if (found < 0)
         return db_end(c);
@@ -196,8 +196,8 @@ enum ctl_exit run_schema_status(struct ctl *c)
         json_int(&j, "postgresql", PQserverVersion(c->db) / 10000);
         json_end(&j);
     } else {
-        printf("database    %s\npostgresql  %d\nfound       %d\nwanted      %d\n", PQdb(c->db), PQserverVersion(c->db) / 10000, found,
-               schema_wanted());
+        printf("database    %s\npostgresql  %d\nfound       %d\nwanted      %d\n", PQdb(c->db),
+               PQserverVersion(c->db) / 10000, found, schema_wanted());
         if (replaced[0] != '\0')
             printf("replaced    %s\n", replaced);
         if (collation != NULL) {

@@ -51,7 +51,8 @@ enum ctl_exit run_secrets_status(struct ctl *c)
 {
     /* Keys of seals are no secrets; nothing else of the text is shown. */
     PGresult *res = db_ask(c, "count the stored secrets",
-        "select c.kind collate \"C\" as kind, coalesce(substring(c.secret from '^\\{SEALED\\}([^:]*):'), '') as key, count(*) as secrets"
+        "select c.kind collate \"C\" as kind, coalesce(substring(c.secret from '^\\{SEALED\\}([^:]*):'), '') as key,"
+        " count(*) as secrets"
         " from postern.credential c group by 1, 2 order by 1, 2", &ARGS_NONE);
 
     if (res == NULL)
@@ -61,7 +62,10 @@ enum ctl_exit run_secrets_status(struct ctl *c)
     return CTL_DONE;
 }
 
-/* The secret of a row in the form that is wanted. 1: it has another now, in out; 0: it is as it should be; -1 after a message. */
+/*
+ * The secret of a row in the form that is wanted. 1: it has another now, in out; 0: it is as it
+ * should be; -1 after a message.
+ */
 static int convert(const struct keyring *keyring, bool seal, const PGresult *res, int row, char out[SEAL_TEXT_MAX])
 {
     const char *stored = PQgetvalue(res, row, 4), *why;
@@ -114,7 +118,9 @@ static enum ctl_exit convert_all(struct ctl *c, bool seal)
     if (!ctl_keyring(c, &keyring))
         return CTL_FAILED;
     if (keyring == NULL)
-        return ctl_error(CTL_FAILED, "there is no key: make one with `posternctl secrets new-key`, see auth_key_file in postern.conf(5)");
+        return ctl_error(
+            CTL_FAILED,
+            "there is no key: make one with `posternctl secrets new-key`, see auth_key_file in postern.conf(5)");
     secret_no_core();
     while (more && end == CTL_DONE) {
         struct args a = ARGS_NONE;

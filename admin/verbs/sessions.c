@@ -20,8 +20,10 @@ enum { PATIENCE_MS = 1000, BREAK_PATIENCE_MS = 3000, ANSWERS_MAX = 100000 };
 
 /* $1: the answers, as a text[]; $2: what to show for a holder that did not answer. */
 static const char merge[] =
-    "select coalesce(h.address, 'removed mailbox ' || h.mailbox) collate \"C\" as address, to_timestamp(a.since) as since,"
-    " a.peer as \"from\", a.host, a.protocol, coalesce(a.session, $2) as session, h.pid as backend, a.session is not null as answered"
+    "select coalesce(h.address, 'removed mailbox ' || h.mailbox) collate \"C\" as address, to_timestamp(a.since) as"
+    " since,"
+    " a.peer as \"from\", a.host, a.protocol, coalesce(a.session, $2) as session, h.pid as backend, a.session is not"
+    " null as answered"
     " from postern.held_maildrops() h left join (select distinct on (r.mailbox, r.lane_pid) r.*"
     "  from unnest($1::text[]) p cross join lateral jsonb_to_recordset(p::jsonb)"
     "  as r(mailbox bigint, lane_pid integer, since bigint, session text, peer text, protocol text, host text)) a"
@@ -61,7 +63,8 @@ static bool is_answer(struct ctl *c, const char *text)
 
     args_text(&a, text);
     res = PQexecParams(c->db, "select 1 from jsonb_to_recordset($1::jsonb)"
-                       " as r(mailbox bigint, lane_pid integer, since bigint, session text, peer text, protocol text, host text)",
+                       " as r(mailbox bigint, lane_pid integer, since bigint, session text, peer text, protocol text,"
+                       " host text)",
                        a.n, NULL, a.values, a.lengths, a.formats, 0);
     ok = PQresultStatus(res) == PGRES_TUPLES_OK;
     PQclear(res);
@@ -159,8 +162,10 @@ static bool find_holder(struct ctl *c, const char *address, int64_t *mailbox_r, 
     PGresult *res;
 
     args_text(&a, address);
-    res = db_ask_binary(c, "find the mailbox", "select m, (select count(*) from postern.held_maildrops() h where h.mailbox = m)"
-                        " from postern.find_mailbox($1) m", &a);
+    res = db_ask_binary(c, "find the mailbox",
+                        "select m, (select count(*) from postern.held_maildrops() h where h.mailbox = m)"
+                        " from postern.find_mailbox($1) m",
+                        &a);
     if (res == NULL)
         return false;
     *mailbox_r = db_int8(res, 0, 0);
@@ -169,7 +174,10 @@ static bool find_holder(struct ctl *c, const char *address, int64_t *mailbox_r, 
     return true;
 }
 
-/* Has the holder answered? Anybody can notify, but not on a channel that he cannot guess; and what comes of it is looked at. */
+/*
+ * Has the holder answered? Anybody can notify, but not on a channel that he cannot guess; and what
+ * comes of it is looked at.
+ */
 static bool holder_answered(struct ctl *c, const char *channel, int64_t mailbox)
 {
     int64_t until = now_ms() + BREAK_PATIENCE_MS, left;
@@ -201,7 +209,8 @@ static enum ctl_exit end_backend(struct ctl *c, const char *address, int64_t mai
     res = db_ask_binary(c, "end the connection", "select coalesce(postern.end_backend($1), 0)", &a);
     if (res == NULL)
         return db_end(c);
-    ctl_say(c, "ended the connection that held the maildrop of %s, and %lld in all", address, (long long)db_int8(res, 0, 0));
+    ctl_say(c, "ended the connection that held the maildrop of %s, and %lld in all", address,
+            (long long)db_int8(res, 0, 0));
     PQclear(res);
     return CTL_DONE;
 }
@@ -237,7 +246,9 @@ enum ctl_exit run_break(struct ctl *c)
         return CTL_DONE;
     }
     if (c->opt[OPT_FORCE] == NULL)
-        return ctl_error(CTL_FAILED, "who holds the maildrop of %s does not answer; --force ends its connection to the database,"
-                         " and all sessions on it", address);
+        return ctl_error(CTL_FAILED,
+                         "who holds the maildrop of %s does not answer; --force ends its connection to the database,"
+                         " and all sessions on it",
+                         address);
     return end_backend(c, address, mailbox);
 }

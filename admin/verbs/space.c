@@ -104,8 +104,10 @@ enum ctl_exit run_restored(struct ctl *c)
     res = db_ask(c, "pass over uids", "select postern.skip_uids($1)", &a);
     if (res == NULL)
         return db_end(c);
-    ctl_say(c, "%s mailbox(es) pass over %lld uids: mail that is there keeps its UIDL, new mail gets one that was never given",
-            PQgetvalue(res, 0, 0), (long long)skip);
+    ctl_say(
+        c,
+        "%s mailbox(es) pass over %lld uids: mail that is there keeps its UIDL, new mail gets one that was never given",
+        PQgetvalue(res, 0, 0), (long long)skip);
     PQclear(res);
     return CTL_DONE;
 }

@@ -114,12 +114,13 @@ static void show(struct view *v)
     line(v, "%s", "");
     line(v, "sessions   pop3 %.0f  lmtp %.0f  maildrops open %.0f", value(v, "sessions{protocol=\"pop3\"}"),
          value(v, "sessions{protocol=\"lmtp\"}"), value(v, "maildrops_locked"));
-    line(v, "rates /s   connections %.1f  logins %.1f  refused %.1f  in use %.1f  lost %.1f", rate(v, "pop3_connections_total"),
-         rate(v, "pop3_logins_total{result=\"ok\"}"), rate(v, "pop3_logins_total{result=\"credentials\"}"),
-         rate(v, "pop3_logins_total{result=\"in_use\"}"), rate(v, "pop3_sessions_lost_total"));
-    line(v, "           retrieved %.1f  deleted %.1f  delivered %.1f  deferred %.1f", rate(v, "pop3_retrieved_messages_total"),
-         rate(v, "pop3_deleted_messages_total"), rate(v, "lmtp_deliveries_total{result=\"stored\"}"),
-         rate(v, "lmtp_deliveries_total{result=\"deferred\"}"));
+    line(v, "rates /s   connections %.1f  logins %.1f  refused %.1f  in use %.1f  lost %.1f",
+         rate(v, "pop3_connections_total"), rate(v, "pop3_logins_total{result=\"ok\"}"),
+         rate(v, "pop3_logins_total{result=\"credentials\"}"), rate(v, "pop3_logins_total{result=\"in_use\"}"),
+         rate(v, "pop3_sessions_lost_total"));
+    line(v, "           retrieved %.1f  deleted %.1f  delivered %.1f  deferred %.1f",
+         rate(v, "pop3_retrieved_messages_total"), rate(v, "pop3_deleted_messages_total"),
+         rate(v, "lmtp_deliveries_total{result=\"stored\"}"), rate(v, "lmtp_deliveries_total{result=\"deferred\"}"));
     line(v, "octets /s  in %.0f  out %.0f", rate(v, "pop3_received_octets_total"), rate(v, "pop3_sent_octets_total"));
     line(v, "%s", "");
     line(v, "latency");
@@ -128,10 +129,12 @@ static void show(struct view *v)
     latency(v, "password hash", "auth_hash_seconds");
     latency(v, "opening a maildrop", "pop3_open_seconds");
     line(v, "%s", "");
-    line(v, "lanes      up %.0f of %.0f  busy %.0f  lost %.0f", value(v, "database_lanes_up"), value(v, "database_lanes"),
-         value(v, "database_lanes_busy"), value(v, "database_connections_lost_total"));
-    line(v, "helpers    %.0f  hashing %.1f of them  waiting %.0f", value(v, "auth_helpers"), busy, value(v, "auth_queue"));
-    line(v, "database   errors %.0f  commits that failed %.0f", value(v, "database_errors_total"), value(v, "pop3_quit_failures_total"));
+    line(v, "lanes      up %.0f of %.0f  busy %.0f  lost %.0f", value(v, "database_lanes_up"),
+         value(v, "database_lanes"), value(v, "database_lanes_busy"), value(v, "database_connections_lost_total"));
+    line(v, "helpers    %.0f  hashing %.1f of them  waiting %.0f", value(v, "auth_helpers"), busy,
+         value(v, "auth_queue"));
+    line(v, "database   errors %.0f  commits that failed %.0f", value(v, "database_errors_total"),
+         value(v, "pop3_quit_failures_total"));
     line(v, "%s", "");
     line(v, "q quits");
     printf("\033[J");

@@ -45,7 +45,11 @@ static struct keyring *load_keys(const struct auth_settings *settings)
         return NULL;
     keyring = keyring_load(settings->auth_key_file, error);
     if (keyring == NULL)
-        log_error(NULL, "auth_key_file: %s: sealed secrets cannot be used; the file must be readable to auth_user, and to nobody else", error);
+        log_error(
+            NULL,
+            "auth_key_file: %s: sealed secrets cannot be used; the file must be readable to auth_user,"
+            " and to nobody else",
+            error);
     return keyring;
 }
 
@@ -176,13 +180,15 @@ static enum scheme_answer verify_form(const struct credentials *c, size_t i, str
 
     if (c->secrets[i].kind != CREDENTIAL_APP_PASSWORD || password.len > sizeof form)
         return scheme_verify(c->secrets[i].text, password, error_r);
-    enum scheme_answer answer = scheme_verify(c->secrets[i].text, (struct span){ form, make_app_form(password, form) }, error_r);
+    enum scheme_answer answer =
+        scheme_verify(c->secrets[i].text, (struct span){ form, make_app_form(password, form) }, error_r);
     secret_wipe(form, sizeof form);
     return answer;
 }
 
 /* The first form that does not differ is *form_r. */
-static enum scheme_answer verify(const struct credentials *c, size_t i, const struct given *g, size_t *form_r, const char **error_r)
+static enum scheme_answer verify(const struct credentials *c, size_t i, const struct given *g, size_t *form_r,
+                                 const char **error_r)
 {
     enum scheme_answer answer = SCHEME_DIFFERS;
 
@@ -192,7 +198,8 @@ static enum scheme_answer verify(const struct credentials *c, size_t i, const st
     return answer;
 }
 
-static void check_secrets(struct accounts *a, const struct credentials *c, const struct given *g, struct account_verdict *v)
+static void check_secrets(struct accounts *a, const struct credentials *c, const struct given *g,
+                          struct account_verdict *v)
 {
     struct span password = g->forms[0];
     bool matched = false, unavailable = false, broken = false, paid = false, any = false;
@@ -258,15 +265,16 @@ static uint32_t failures(const struct accounts *a, int64_t guessed_ms)
  * nothing: names that do not exist are guessed at as well, and the worker
  * says every refusal after the same time.
  */
-static bool is_guessing(const struct accounts *a, const struct auth_origin *origin, const struct account_verdict *v, bool known)
+static bool is_guessing(const struct accounts *a, const struct auth_origin *origin, const struct account_verdict *v,
+                        bool known)
 {
     if (origin->network.len == 0 || known || origin->good)
         return false;
     return origin->suspect || v->guesses >= (uint32_t)a->settings->auth_failures;
 }
 
-int account_find(struct accounts *a, struct span name, struct span default_domain, const struct auth_origin *origin, bool whole,
-                 struct credentials *out, struct account_verdict *v)
+int account_find(struct accounts *a, struct span name, struct span default_domain, const struct auth_origin *origin,
+                 bool whole, struct credentials *out, struct account_verdict *v)
 {
     int64_t guessed_ms;
 
@@ -303,7 +311,8 @@ static bool is_cached_unconfirmed(struct accounts *a, const struct auth_request 
     const struct policy_entry *e;
 
     memset(v, 0, sizeof *v);
-    memcpy(v->network, request->origin.network.at != NULL ? request->origin.network.at : "", request->origin.network.len);
+    memcpy(v->network, request->origin.network.at != NULL ? request->origin.network.at : "",
+           request->origin.network.len);
     if (!name_canonical(request->name, request->default_domain, v->address, NULL) ||
         (e = credentials_recent(a->source, v->address, v->network)) == NULL ||
         !login_cache_has_proof(a->login_cache, e->mailbox, e->versions.proof, request->password))
@@ -373,7 +382,8 @@ void account_write_down(struct accounts *a, const struct account_verdict *v)
     if (++a->writes > WRITES_A_SECOND)
         return;
     if (v->verdict == AUTH_REFUSED)
-        credentials_count_failure(a->source, v->address, a->settings->auth_failure_time, 2 * a->settings->auth_failures);
+        credentials_count_failure(a->source, v->address, a->settings->auth_failure_time,
+                                  2 * a->settings->auth_failures);
     else
         credentials_remember(a->source, v->mailbox, v->network);
 }

@@ -30,8 +30,9 @@ void accounts_free(struct accounts **accounts);
  * as a change of its challenges would tell that the name is known. whole: as
  * credentials_fetch() has it.
  */
-int account_find(struct accounts *accounts, struct span name, struct span default_domain, const struct auth_origin *origin, bool whole,
-                 struct credentials *credentials_r, struct account_verdict *verdict_r);
+int account_find(struct accounts *accounts, struct span name, struct span default_domain,
+                 const struct auth_origin *origin, bool whole, struct credentials *credentials_r,
+                 struct account_verdict *verdict_r);
 
 /*
  * Blocks as long as the database and the password scheme take. With

@@ -146,7 +146,10 @@ bool auth_db_is_no_text(const PGresult *result)
     return strncmp(sqlstate(result), "22", 2) == 0;
 }
 
-/* The settings that we need, where no statement of ours outlives those who wait for it; and the schema is of the right version. */
+/*
+ * The settings that we need, where no statement of ours outlives those who wait for it; and the
+ * schema is of the right version.
+ */
 static enum auth_db_state check_schema(struct auth_db *db)
 {
     char text[160];
@@ -175,7 +178,8 @@ static enum auth_db_state prepare(struct auth_db *db, const struct auth_db_state
 {
     enum auth_db_state state = AUTH_DB_UP;
 
-    PGresult *result = wait_result(db, PQsendPrepare(db->conn, statement->name, statement->sql, statement->params, NULL));
+    PGresult *result =
+        wait_result(db, PQsendPrepare(db->conn, statement->name, statement->sql, statement->params, NULL));
     if (result == NULL)
         return AUTH_DB_AWAY;
     if (PQresultStatus(result) != PGRES_COMMAND_OK)
@@ -187,7 +191,8 @@ static enum auth_db_state prepare(struct auth_db *db, const struct auth_db_state
 static void on_notice(void *arg, const PGresult *res)
 {
     (void)arg;
-    log_debug(NULL, "notice of the database: %s", log_text(span_str(PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY))).s);
+    log_debug(NULL, "notice of the database: %s",
+              log_text(span_str(PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY))).s);
 }
 
 static enum auth_db_state set_up(struct auth_db *db)
@@ -240,8 +245,8 @@ static bool wants_writable(const char *conninfo)
     return found;
 }
 
-struct auth_db *auth_db_new(const char *conninfo, int schema_version, int64_t statement_ms, const struct auth_db_statement *statements,
-                            size_t count)
+struct auth_db *auth_db_new(const char *conninfo, int schema_version, int64_t statement_ms,
+                            const struct auth_db_statement *statements, size_t count)
 {
     struct auth_db *db = mem_zalloc(sizeof *db);
 

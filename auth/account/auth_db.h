@@ -29,11 +29,14 @@ struct auth_db_statement {
  * are not. A statement, and the wait for one, ends after statement_ms. Nothing
  * is connected yet.
  */
-struct auth_db *auth_db_new(const char *conninfo, int schema_version, int64_t statement_ms, const struct auth_db_statement *statements,
-                            size_t count);
+struct auth_db *auth_db_new(const char *conninfo, int schema_version, int64_t statement_ms,
+                            const struct auth_db_statement *statements, size_t count);
 void auth_db_free(struct auth_db **db);
 
-/* Blocks, where there is no connection: at most once a second, until then what came of it the last time. What is wrong is logged. */
+/*
+ * Blocks, where there is no connection: at most once a second, until then what came of it the last
+ * time. What is wrong is logged.
+ */
 enum auth_db_state auth_db_connect(struct auth_db *db);
 bool auth_db_is_up(const struct auth_db *db);
 

@@ -26,10 +26,15 @@
 
 static const struct auth_db_statement statements[] = {
     { STATEMENT_FULL,
-      "select mailbox, address, active, kind, label, secret, domain, tenant, pop3, tls_only, maintenance, login_delay, replace_nul,"
-      " trace, expire, domain_sessions, tenant_sessions, guessed_ms, known, known_today, version, proof from postern.login($1, $2, $3)", 3 },
+      "select mailbox, address, active, kind, label, secret, domain, tenant, pop3, tls_only, maintenance,"
+      " login_delay, replace_nul,"
+      " trace, expire, domain_sessions, tenant_sessions, guessed_ms, known, known_today, version, proof from"
+      " postern.login($1, $2, $3)",
+      3 },
     /* The last one: only for who keeps policies. */
-    { STATEMENT_KNOWN, "select mailbox, address, active, kind, label, secret, postern.current_policy() from postern.credentials($1)", 1 },
+    { STATEMENT_KNOWN,
+      "select mailbox, address, active, kind, label, secret, postern.current_policy() from postern.credentials($1)",
+      1 },
 };
 enum { STATEMENTS = sizeof statements / sizeof statements[0] };
 
@@ -83,8 +88,10 @@ void credentials_source_connect(struct credentials_source *s)
 }
 
 enum {
-    COL_MAILBOX, COL_ADDRESS, COL_ACTIVE, COL_KIND, COL_LABEL, COL_SECRET, COL_DOMAIN, COL_TENANT, COL_POP3, COL_TLS_ONLY, COL_MAINTENANCE,
-    COL_LOGIN_DELAY, COL_REPLACE_NUL, COL_TRACE, COL_EXPIRE, COL_DOMAIN_SESSIONS, COL_TENANT_SESSIONS, COL_GUESSED_MS, COL_KNOWN,
+    COL_MAILBOX, COL_ADDRESS, COL_ACTIVE, COL_KIND, COL_LABEL, COL_SECRET, COL_DOMAIN, COL_TENANT, COL_POP3,
+    COL_TLS_ONLY, COL_MAINTENANCE,
+    COL_LOGIN_DELAY, COL_REPLACE_NUL, COL_TRACE, COL_EXPIRE, COL_DOMAIN_SESSIONS, COL_TENANT_SESSIONS,
+    COL_GUESSED_MS, COL_KNOWN,
     COL_KNOWN_TODAY, COL_VERSION, COL_PROOF,
     KNOWN_COL_VERSION = COL_SECRET + 1,     /* of STATEMENT_KNOWN */
 };
@@ -105,9 +112,12 @@ static bool read_kind(struct span text, enum credential_kind *kind_r)
     return false;
 }
 
-/* One secret, its seal taken off. What cannot be opened proves nothing, and is told: a login that needs it is BROKEN. */
-static void read_secret(const struct credentials_source *s, struct credentials *out, enum credential_kind kind, struct span label,
-                        struct span stored)
+/*
+ * One secret, its seal taken off. What cannot be opened proves nothing, and is told: a login that
+ * needs it is BROKEN.
+ */
+static void read_secret(const struct credentials_source *s, struct credentials *out, enum credential_kind kind,
+                        struct span label, struct span stored)
 {
     size_t n = out->count++;
     const struct seal_row row = { out->mailbox, credential_kind_name(kind), label };
@@ -223,7 +233,8 @@ static void wipe_rows(PGresult *result)
  * and nothing is said, where that does not hold any more, or anything is odd:
  * then all of it is asked for.
  */
-static bool ask_known(struct credentials_source *s, const char *address, const char *network, bool whole, struct credentials *out)
+static bool ask_known(struct credentials_source *s, const char *address, const char *network, bool whole,
+                      struct credentials *out)
 {
     const char *values[] = { address };
     const struct policy_entry *entry = policies_get(s->policies, address, network, (int64_t)time(NULL));
@@ -254,8 +265,8 @@ static bool ask_known(struct credentials_source *s, const char *address, const c
  * still to be written down; nor of a mailbox made just now: see
  * credentials_fetch().
  */
-static void read_and_keep_policy(struct credentials_source *s, const char *address, const char *network, const PGresult *result,
-                                 struct credentials *c)
+static void read_and_keep_policy(struct credentials_source *s, const char *address, const char *network,
+                                 const PGresult *result, struct credentials *c)
 {
     read_policy(result, c);
     /* An address that is another name of the mailbox's may become one of its own. */
@@ -307,15 +318,16 @@ static enum credentials_answer ask(struct credentials_source *s, const char *add
     return answer;
 }
 
-const struct policy_entry *credentials_recent(const struct credentials_source *s, const char *address, const char *network)
+const struct policy_entry *credentials_recent(const struct credentials_source *s, const char *address,
+                                              const char *network)
 {
     const struct policy_entry *entry = policies_get(s->policies, address, network, (int64_t)time(NULL));
 
     return entry != NULL && entry->versions.proof != 0 ? entry : NULL;
 }
 
-enum credentials_answer credentials_fetch(struct credentials_source *s, const char *address, const char *network, bool whole,
-                                          struct credentials *out, int64_t *guessed_ms_r)
+enum credentials_answer credentials_fetch(struct credentials_source *s, const char *address, const char *network,
+                                          bool whole, struct credentials *out, int64_t *guessed_ms_r)
 {
     const int64_t asked = auth_db_now();
 
@@ -351,7 +363,8 @@ enum credentials_answer credentials_fetch(struct credentials_source *s, const ch
 /* ------------------------------------------------------ what a login leaves */
 
 /* One call of a function; the first column of the first row in *answer_r, if not NULL, to PQclear(). */
-static void call(struct credentials_source *s, const char *what, const char *sql, int n, const char *const *values, PGresult **answer_r)
+static void call(struct credentials_source *s, const char *what, const char *sql, int n, const char *const *values,
+                 PGresult **answer_r)
 {
     PGresult *result = auth_db_query(s->db, sql, n, values);
 
@@ -395,7 +408,8 @@ void credentials_app_used(struct credentials_source *s, int64_t mailbox, const c
     const char *values[] = { number, label };
 
     snprintf(number, sizeof number, "%lld", (long long)mailbox);
-    call(s, "could not write down that an app password was used", "select postern.use_app_password($1, $2)", 2, values, NULL);
+    call(s, "could not write down that an app password was used", "select postern.use_app_password($1, $2)", 2, values,
+         NULL);
 }
 
 unsigned credentials_missing(struct credentials_source *s, int64_t mailbox)

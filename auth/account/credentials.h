@@ -21,7 +21,8 @@ enum { CREDENTIALS_SECRETS_MAX = 24 };  /* of one mailbox: a password, 16 app pa
 /* What a stored secret is good for; postern.credential.kind. */
 enum credential_kind {
     CREDENTIAL_PASSWORD, CREDENTIAL_APP_PASSWORD,       /* scheme.h: a password can be verified against it */
-    CREDENTIAL_SCRAM_SHA_256, CREDENTIAL_SCRAM_SHA_1,   /* "SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>" */
+    /* "SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>" */
+    CREDENTIAL_SCRAM_SHA_256, CREDENTIAL_SCRAM_SHA_1,
     CREDENTIAL_SHARED_SECRET,                           /* the secret itself */
     CREDENTIAL_KINDS,                                   /* how many there are; none itself */
 };
@@ -41,7 +42,8 @@ struct credentials {
         char kind;                      /* enum credential_kind */
         bool sealed;                    /* with the first key */
         char label[SEAL_LABEL_MAX + 1];
-        char text[SCHEME_TEXT_MAX];     /* without its seal; empty: one that cannot be opened, or is too long for any scheme */
+        /* without its seal; empty: one that cannot be opened, or is too long for any scheme */
+        char text[SCHEME_TEXT_MAX];
         char stored[SEAL_TEXT_MAX];     /* as it stands in the database */
     } secrets[CREDENTIALS_SECRETS_MAX];
 };
@@ -75,17 +77,19 @@ void credentials_source_connect(struct credentials_source *source);
  * third of the work; with `whole`, where the login may be cached, all of it, and
  * out->versions is told.
  */
-enum credentials_answer credentials_fetch(struct credentials_source *source, const char *address, const char *network, bool whole,
-                                          struct credentials *out, int64_t *guessed_ms_r);
+enum credentials_answer credentials_fetch(struct credentials_source *source, const char *address, const char *network,
+                                          bool whole, struct credentials *out, int64_t *guessed_ms_r);
 /*
  * Does not ask. What was told at a login of this address from this network
  * today, if that login may be found in the cache; else NULL. Valid until the next
  * credentials_fetch().
  */
-const struct policy_entry *credentials_recent(const struct credentials_source *source, const char *address, const char *network);
+const struct policy_entry *credentials_recent(const struct credentials_source *source, const char *address,
+                                              const char *network);
 
 /* Blocks. Writes one failure more down; where the database is away nobody is told. */
-void credentials_count_failure(struct credentials_source *source, const char *address, int64_t interval_ms, int64_t most);
+void credentials_count_failure(struct credentials_source *source, const char *address, int64_t interval_ms,
+                               int64_t most);
 /* The same for: this mailbox was logged in to from there. */
 void credentials_remember(struct credentials_source *source, int64_t mailbox, const char *network);
 
@@ -95,8 +99,8 @@ void credentials_remember(struct credentials_source *source, int64_t mailbox, co
  * is still the same; a kind that was missing, if `verified` is still the password
  * that is stored; that an app password was used.
  */
-void credentials_upgrade(struct credentials_source *source, int64_t mailbox, enum credential_kind kind, const char *label,
-                         const char *old, const char *better);
+void credentials_upgrade(struct credentials_source *source, int64_t mailbox, enum credential_kind kind,
+                         const char *label, const char *old, const char *better);
 void credentials_add(struct credentials_source *source, int64_t mailbox, const char *verified,
                      enum credential_kind kind, const char *secret);
 void credentials_app_used(struct credentials_source *source, int64_t mailbox, const char *label);

@@ -26,13 +26,14 @@ static int make_scram(bool sha1, const char *password, char out[SCHEME_TEXT_MAX]
     int rc;
 
     randombytes_buf(salt, sizeof salt);
-    rc = gsasl_scram_secrets_from_password(sha1 ? GSASL_HASH_SHA1 : GSASL_HASH_SHA256, password, SCRAM_ITERATIONS, (const char *)salt,
-                                           sizeof salt, salted, client, server, stored);
+    rc = gsasl_scram_secrets_from_password(sha1 ? GSASL_HASH_SHA1 : GSASL_HASH_SHA256, password, SCRAM_ITERATIONS,
+                                           (const char *)salt, sizeof salt, salted, client, server, stored);
     if (rc == GSASL_OK) {
         sodium_bin2base64(salt_text, sizeof salt_text, salt, sizeof salt, BASE64);
         sodium_bin2base64(stored_text, sizeof stored_text, (const unsigned char *)stored, len, BASE64);
         sodium_bin2base64(server_text, sizeof server_text, (const unsigned char *)server, len, BASE64);
-        snprintf(out, SCHEME_TEXT_MAX, "SCRAM-SHA-%s$%d:%s$%s:%s", sha1 ? "1" : "256", SCRAM_ITERATIONS, salt_text, stored_text, server_text);
+        snprintf(out, SCHEME_TEXT_MAX, "SCRAM-SHA-%s$%d:%s$%s:%s", sha1 ? "1" : "256", SCRAM_ITERATIONS, salt_text,
+                 stored_text, server_text);
     } else {
         *error_r = gsasl_strerror(rc);
     }
@@ -66,14 +67,17 @@ static int app_of(struct span password, char out[SCHEME_TEXT_MAX], const char **
     *error_r = "OpenSSL could not compute SHA-512";
     if (ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha512(), NULL) == 1 && EVP_DigestUpdate(ctx, form, len) == 1 &&
         EVP_DigestUpdate(ctx, md + 64, 8) == 1 && EVP_DigestFinal_ex(ctx, md, NULL) == 1)
-        end = snprintf(out, SCHEME_TEXT_MAX, "{SSHA512}%s", sodium_bin2base64(text, sizeof text, md, sizeof md, BASE64)) > 0 ? 0 : -1;
+        end = snprintf(out, SCHEME_TEXT_MAX, "{SSHA512}%s",
+                       sodium_bin2base64(text, sizeof text, md, sizeof md, BASE64)) > 0
+                  ? 0
+                  : -1;
     EVP_MD_CTX_free(ctx);
     secret_wipe(form, sizeof form);
     return end;
 }
 
-static int make_of(enum credential_kind kind, struct span password, const struct auth_settings *settings, char out[SCHEME_TEXT_MAX],
-                   const char **error_r)
+static int make_of(enum credential_kind kind, struct span password, const struct auth_settings *settings,
+                   char out[SCHEME_TEXT_MAX], const char **error_r)
 {
     switch (kind) {
     case CREDENTIAL_PASSWORD:
@@ -96,8 +100,8 @@ static int make_of(enum credential_kind kind, struct span password, const struct
     return 0;
 }
 
-int make_secret(enum credential_kind kind, struct span password, const struct auth_settings *settings, char out[SCHEME_TEXT_MAX],
-                const char **error_r)
+int make_secret(enum credential_kind kind, struct span password, const struct auth_settings *settings,
+                char out[SCHEME_TEXT_MAX], const char **error_r)
 {
     char prepared[PASSWORD_MAX];
 

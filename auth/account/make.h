@@ -17,8 +17,8 @@ struct auth_settings;
  * where each refusal has to verify all. 0, or -1 with the reason in *error_r
  * (static text). The caller wipes out.
  */
-int make_secret(enum credential_kind kind, struct span password, const struct auth_settings *settings, char out[SCHEME_TEXT_MAX],
-                const char **error_r);
+int make_secret(enum credential_kind kind, struct span password, const struct auth_settings *settings,
+                char out[SCHEME_TEXT_MAX], const char **error_r);
 
 /*
  * A new app password: five groups of five letters and digits, 125 bits. Its

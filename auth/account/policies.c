@@ -72,7 +72,8 @@ static bool same(const struct digest *a, const struct digest *b)
     return memcmp(a->octets, b->octets, sizeof a->octets) == 0;
 }
 
-const struct policy_entry *policies_get(const struct policies *p, const char *address, const char *network, int64_t now_s)
+const struct policy_entry *policies_get(const struct policies *p, const char *address, const char *network,
+                                        int64_t now_s)
 {
     if (p->count == 0)
         return NULL;
@@ -86,7 +87,8 @@ const struct policy_entry *policies_get(const struct policies *p, const char *ad
     return &place->entry;
 }
 
-void policies_put(struct policies *p, const char *address, const char *network, int64_t now_s, const struct policy_entry *entry)
+void policies_put(struct policies *p, const char *address, const char *network, int64_t now_s,
+                  const struct policy_entry *entry)
 {
     if (p->count == 0)
         return;

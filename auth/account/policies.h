@@ -30,7 +30,9 @@ void policies_free(struct policies **policies);
  * hours: whoever logs in from elsewhere, or for the first time in a day, has to
  * be asked for.
  */
-const struct policy_entry *policies_get(const struct policies *policies, const char *address, const char *network, int64_t now_s);
-void policies_put(struct policies *policies, const char *address, const char *network, int64_t now_s, const struct policy_entry *entry);
+const struct policy_entry *policies_get(const struct policies *policies, const char *address, const char *network,
+                                        int64_t now_s);
+void policies_put(struct policies *policies, const char *address, const char *network, int64_t now_s,
+                  const struct policy_entry *entry);
 
 #endif

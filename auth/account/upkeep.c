@@ -31,14 +31,16 @@ struct upkeep {
     /* What was noted. */
     enum { NOTHING, USED, VERIFIED } due;
     int64_t mailbox;
-    bool hash, seal;                    /* the stored one is of another scheme, cost or form; has not the seal that it should have */
+    /* the stored one is of another scheme, cost or form; has not the seal that it should have */
+    bool hash, seal;
     char label[SEAL_LABEL_MAX + 1];
     char text[SCHEME_TEXT_MAX], stored[SEAL_TEXT_MAX];
     char password[PASSWORD_MAX];
     size_t password_len;
 };
 
-struct upkeep *upkeep_new(struct credentials_source *source, const struct auth_settings *settings, const struct keyring *keyring)
+struct upkeep *upkeep_new(struct credentials_source *source, const struct auth_settings *settings,
+                          const struct keyring *keyring)
 {
     struct upkeep *u = mem_zalloc(sizeof *u);
 
@@ -81,7 +83,8 @@ static bool first_use(struct upkeep *u, int64_t mailbox, const char *label)
     return true;
 }
 
-void upkeep_note(struct upkeep *u, const struct credentials *c, size_t i, struct span password, bool cached, bool as_typed)
+void upkeep_note(struct upkeep *u, const struct credentials *c, size_t i, struct span password, bool cached,
+                 bool as_typed)
 {
     u->due = NOTHING;
     u->mailbox = c->mailbox;

@@ -17,14 +17,16 @@ struct auth_settings;
 struct upkeep;
 
 /* All of it outlives the upkeep; keyring may be NULL. */
-struct upkeep *upkeep_new(struct credentials_source *source, const struct auth_settings *settings, const struct keyring *keyring);
+struct upkeep *upkeep_new(struct credentials_source *source, const struct auth_settings *settings,
+                          const struct keyring *keyring);
 void upkeep_free(struct upkeep **upkeep);
 /*
  * This password is the secret i of c, found out just now, or cached from
  * before: then only its use is noted. as_typed: the secret was made of these
  * octets, which are not the form that new ones are made of. Copies what it needs.
  */
-void upkeep_note(struct upkeep *upkeep, const struct credentials *c, size_t i, struct span password, bool cached, bool as_typed);
+void upkeep_note(struct upkeep *upkeep, const struct credentials *c, size_t i, struct span password, bool cached,
+                 bool as_typed);
 /* Blocks for the statements that are due: mostly none. Wipes what was noted. */
 void upkeep_write(struct upkeep *upkeep);
 

@@ -220,7 +220,8 @@ uint64_t auth_check_password(struct auth_client *c, struct span name, struct spa
     unsigned char frame[FRAME_REQUEST_MAX];
     struct request *r = ask(c, name, done, owner);
     const uint64_t id = r->id;
-    struct auth_request request = { id, name, password, default_domain, span_str(session), { .network = SPAN_OF("") }, false };
+    struct auth_request request = { id,   name, password, default_domain, span_str(session), { .network = SPAN_OF("") },
+                                    false };
 
     if (origin != NULL)
         request.origin = *origin;

@@ -21,7 +21,8 @@ struct exchange_answer {
     uint64_t exchange;              /* not 0: a challenge, and this is its name; else the verdict */
     enum mechanism mechanism;
     char session[FRAME_SESSION_MAX + 1];
-    char typed[EXCHANGE_TYPED_MAX + 1];    /* the verdict's: the name as it was typed, for the log; empty if it is not known */
+    /* the verdict's: the name as it was typed, for the log; empty if it is not known */
+    char typed[EXCHANGE_TYPED_MAX + 1];
     struct account_verdict verdict;
     struct sasl_challenge challenge;
 };
@@ -31,7 +32,8 @@ struct exchanges *exchanges_new(struct accounts *accounts, const struct auth_set
 void exchanges_free(struct exchanges **exchanges);
 
 /* All three block as account_check() does. id is that of the worker's request; another one's exchange is not there. */
-void exchange_start(struct exchanges *exchanges, uint64_t id, const struct auth_opening *opening, struct exchange_answer *out);
+void exchange_start(struct exchanges *exchanges, uint64_t id, const struct auth_opening *opening,
+                    struct exchange_answer *out);
 void exchange_respond(struct exchanges *exchanges, const struct auth_step *step, struct exchange_answer *out);
 void exchange_abort(struct exchanges *exchanges, const struct auth_step *step, struct exchange_answer *out);
 

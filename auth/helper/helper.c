@@ -18,7 +18,8 @@
 #include "daemon/base/secret.h"
 #include "daemon/net/peer.h"
 
-enum { LOG_MS = 500, LOG_READ_MS = 10 };    /* between attempts to write: nobody reads the log; somebody does, and slowly */
+/* between attempts to write: nobody reads the log; somebody does, and slowly */
+enum { LOG_MS = 500, LOG_READ_MS = 10 };
 
 static const char *const verdict_names[] = {
     [AUTH_OK] = "ok", [AUTH_OK_UNCONFIRMED] = "ok", [AUTH_REFUSED] = "refused",
@@ -71,7 +72,8 @@ static bool serve_password(int fd, struct accounts *accounts, const unsigned cha
     return true;
 }
 
-static bool serve_exchange(int fd, struct accounts *accounts, struct exchanges *exchanges, const unsigned char *data, size_t len)
+static bool serve_exchange(int fd, struct accounts *accounts, struct exchanges *exchanges, const unsigned char *data,
+                           size_t len)
 {
     struct auth_opening opening;
     struct auth_step step;
@@ -94,8 +96,8 @@ static bool serve_exchange(int fd, struct accounts *accounts, struct exchanges *
         peer_send_blocking(fd, out, frame_put_challenge(out, &challenge));
         return true;
     }
-    log_verdict(answer.session, answer.mechanism < MECHANISMS ? mechanisms[answer.mechanism].name : "none", span_str(answer.typed),
-                &answer.verdict);
+    log_verdict(answer.session, answer.mechanism < MECHANISMS ? mechanisms[answer.mechanism].name : "none",
+                span_str(answer.typed), &answer.verdict);
     send_verdict(fd, step.id, &answer.verdict);
     account_write_down(accounts, &answer.verdict);
     return true;

@@ -59,7 +59,8 @@ static const char *take_key(struct jwt_keys *k, const char *name, const unsigned
         return "it has something else than public keys";
     if (k->count == JWT_KEYS_MAX || !(is_for(key, RS256) || is_for(key, ES256))) {
         EVP_PKEY_free(key);
-        return k->count == JWT_KEYS_MAX ? "it has more than 16 keys" : "it has a key that is neither RSA of 2048 bits or more nor P-256";
+        return k->count == JWT_KEYS_MAX ? "it has more than 16 keys"
+                                        : "it has a key that is neither RSA of 2048 bits or more nor P-256";
     }
     k->keys[k->count++] = key;
     return NULL;
@@ -115,7 +116,10 @@ void jwt_keys_free(struct jwt_keys **keys)
 
 /* -------------------------------------------------------------- signatures */
 
-/* JWS has the two numbers side by side (RFC 7518 section 3.4), OpenSSL wants them in DER. Octets, 0 if that cannot be. */
+/*
+ * JWS has the two numbers side by side (RFC 7518 section 3.4), OpenSSL wants them in DER. Octets,
+ * 0 if that cannot be.
+ */
 static size_t to_der(const unsigned char *raw, size_t len, unsigned char *out, size_t size)
 {
     ECDSA_SIG *sig = ECDSA_SIG_new();
@@ -143,7 +147,8 @@ static bool verifies(EVP_PKEY *key, struct span text, const unsigned char *sig, 
     return good;
 }
 
-static bool signed_by_any(const struct jwt_keys *k, enum algorithm algorithm, struct span text, const unsigned char *sig, size_t len)
+static bool signed_by_any(const struct jwt_keys *k, enum algorithm algorithm, struct span text,
+                          const unsigned char *sig, size_t len)
 {
     unsigned char der[80];
 
@@ -163,7 +168,10 @@ static bool signed_by_any(const struct jwt_keys *k, enum algorithm algorithm, st
 
 /* ------------------------------------------------------------------ claims */
 
-/* NULL if it is no JSON object; a name that is there twice makes it none (RFC 8725 section 3.10, RFC 7515 section 4). */
+/*
+ * NULL if it is no JSON object; a name that is there twice makes it none (RFC 8725 section 3.10,
+ * RFC 7515 section 4).
+ */
 static json_t *object_of(struct span text)
 {
     unsigned char octets[PART_MAX];
@@ -192,7 +200,8 @@ static bool is_for_us(const json_t *aud, const char *audience)
     return is_text(aud, audience);
 }
 
-static const char *check_claims(const json_t *claims, const struct jwt_wanted *wanted, char address_r[NAME_TYPED_MAX + 1])
+static const char *check_claims(const json_t *claims, const struct jwt_wanted *wanted,
+                                char address_r[NAME_TYPED_MAX + 1])
 {
     const json_t *exp = json_object_get(claims, "exp"), *nbf = json_object_get(claims, "nbf");
     const json_t *address = json_object_get(claims, wanted->claim);
@@ -249,7 +258,8 @@ const char *jwt_verify(const struct jwt_keys *keys, struct span token, const str
     enum algorithm algorithm;
     size_t len;
 
-    if (!until_dot(&rest, &header) || !until_dot(&rest, &payload) || !base64_decode(rest, BASE64_URL, sig, sizeof sig, &len))
+    if (!until_dot(&rest, &header) || !until_dot(&rest, &payload) ||
+        !base64_decode(rest, BASE64_URL, sig, sizeof sig, &len))
         return "token-malformed";
     if (!algorithm_of(header, &algorithm))
         return "token-algorithm";

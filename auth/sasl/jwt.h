@@ -15,7 +15,10 @@ enum { JWT_KEYS_MAX = 16 };
 
 struct jwt_keys;
 
-/* The public keys of a PEM file, RSA of 2048 bits or more, and P-256. NULL with the reason in *error_r (static text). */
+/*
+ * The public keys of a PEM file, RSA of 2048 bits or more, and P-256. NULL with the reason in
+ * *error_r (static text).
+ */
 struct jwt_keys *jwt_keys_new(const char *path, const char **error_r);
 void jwt_keys_free(struct jwt_keys **keys);
 

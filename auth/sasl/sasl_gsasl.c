@@ -144,8 +144,8 @@ static void use_account(struct exchange *x, const struct credentials *c)
         set_decoy(x, span_str(x->verdict.address));
         return;
     default:
-        log_error(NULL, "a stored secret of mailbox %lld cannot be used: it is not a %s verifier", (long long)c->mailbox,
-                  mechanisms[x->mechanism].name);
+        log_error(NULL, "a stored secret of mailbox %lld cannot be used: it is not a %s verifier",
+                  (long long)c->mailbox, mechanisms[x->mechanism].name);
         x->verdict.verdict = AUTH_BROKEN;
         return;
     }
@@ -214,7 +214,10 @@ static bool begin(struct exchange *x, const struct auth_opening *opening)
         return false;
     }
     gsasl_session_hook_set(session(x)->gs, x);
-    /* They are there for a mechanism without PLUS too, so that a client that was led to believe that there is no PLUS is refused. */
+    /*
+     * They are there for a mechanism without PLUS too, so that a client that was led to believe
+     * that there is no PLUS is refused.
+     */
     set_base64(session(x)->gs, GSASL_CB_TLS_EXPORTER, opening->exporter.at, opening->exporter.len);
     set_base64(session(x)->gs, GSASL_CB_TLS_UNIQUE, opening->unique.at, opening->unique.len);
     return true;
@@ -299,7 +302,10 @@ static bool is_ascii(struct span text)
     return true;
 }
 
-/* Not so where SASLprep leaves nothing of it (soft hyphens): the library would refuse it, and never free what it has prepared. */
+/*
+ * Not so where SASLprep leaves nothing of it (soft hyphens): the library would refuse it, and
+ * never free what it has prepared.
+ */
 static bool is_name(struct span name)
 {
     char *prepared = NULL;

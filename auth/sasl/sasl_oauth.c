@@ -45,13 +45,15 @@ static bool begins(struct span text, const char *with, struct span *rest_r)
 /* "n,a=anna@example.org,": the name is optional, and bindings are not used here (RFC 7628 section 3.1). */
 static bool read_gs2(struct span header, struct span *user_r)
 {
-    if (header.len < 3 || (header.at[0] != 'n' && header.at[0] != 'y') || header.at[1] != ',' || header.at[header.len - 1] != ',')
+    if (header.len < 3 || (header.at[0] != 'n' && header.at[0] != 'y') || header.at[1] != ',' ||
+        header.at[header.len - 1] != ',')
         return false;
     struct span name = { header.at + 2, header.len - 3 };
     *user_r = SPAN_OF("");
     if (name.len == 0)
         return true;
-    return begins(name, "a=", user_r) && memchr(user_r->at, ',', user_r->len) == NULL && memchr(user_r->at, '=', user_r->len) == NULL;
+    return begins(name, "a=", user_r) && memchr(user_r->at, ',', user_r->len) == NULL &&
+           memchr(user_r->at, '=', user_r->len) == NULL;
 }
 
 /* Both are a list of parts, each ended by ^A, and an empty one at the end; the first one differs. */
@@ -79,13 +81,15 @@ static bool read_message(enum mechanism m, struct span message, struct bearer *b
 static bool check_token(struct exchange *x, const struct bearer *b, char address[NAME_TYPED_MAX + 1])
 {
     const struct auth_settings *settings = x->settings;
-    const struct jwt_wanted wanted = { settings->oauth_issuer, settings->oauth_audience, settings->oauth_claim, (int64_t)time(NULL) };
+    const struct jwt_wanted wanted = { settings->oauth_issuer, settings->oauth_audience, settings->oauth_claim,
+                                       (int64_t)time(NULL) };
     const char *error = NULL;
 
     /* Read for each: they are few, and new ones are used at once. */
     struct jwt_keys *keys = jwt_keys_new(settings->oauth_keys, &error);
     if (keys == NULL || wanted.issuer[0] == '\0' || wanted.audience[0] == '\0') {
-        log_error(NULL, "cannot verify tokens: oauth_keys: %s", error != NULL ? error : "there is no oauth_issuer or oauth_audience");
+        log_error(NULL, "cannot verify tokens: oauth_keys: %s",
+                  error != NULL ? error : "there is no oauth_issuer or oauth_audience");
         jwt_keys_free(&keys);
         x->verdict.verdict = AUTH_BROKEN;
         return false;
@@ -102,7 +106,8 @@ static void log_in(struct exchange *x, const struct bearer *b)
     char address[NAME_TYPED_MAX + 1];
     struct credentials c;
 
-    if (!check_token(x, b, address) || account_find(x->accounts, span_str(address), span_str(x->domain), &x->origin, false, &c, &x->verdict) <= 0)
+    if (!check_token(x, b, address) ||
+        account_find(x->accounts, span_str(address), span_str(x->domain), &x->origin, false, &c, &x->verdict) <= 0)
         return;
     if (c.active)
         verdict_accept(&x->verdict, &c);

@@ -138,7 +138,8 @@ void scheme_decoy(const struct auth_settings *settings, char out[SCHEME_TEXT_MAX
 {
     enum { VARIANT = sodium_base64_VARIANT_ORIGINAL_NO_PADDING };
     unsigned char salt[crypto_pwhash_SALTBYTES], hash[32];
-    char salt_text[sodium_base64_ENCODED_LEN(sizeof salt, VARIANT)], hash_text[sodium_base64_ENCODED_LEN(sizeof hash, VARIANT)];
+    char salt_text[sodium_base64_ENCODED_LEN(sizeof salt, VARIANT)],
+        hash_text[sodium_base64_ENCODED_LEN(sizeof hash, VARIANT)];
 
     randombytes_buf(salt, sizeof salt);
     randombytes_buf(hash, sizeof hash);

@@ -31,13 +31,19 @@ enum scheme_answer {
 /* Is this password the one? *error_r (static text) is set where the answer is below zero. */
 enum scheme_answer scheme_verify(const char *stored, struct span password, const char **error_r);
 
-/* 1 if a scheme takes this stored secret and its cost is acceptable; 0 with the reason in *error_r (static text) if not. */
+/*
+ * 1 if a scheme takes this stored secret and its cost is acceptable; 0 with the reason in *error_r
+ * (static text) if not.
+ */
 int scheme_known(const char *stored, const char **error_r);
 
 /* Why this can be nobody's password (static text): it is empty, too long, or has a NUL in it. NULL: it can. */
 const char *scheme_password_problem(struct span password);
 
-/* An account that its old system had locked (`!` or `*` in front of the hash, or alone): no password is the right one. */
+/*
+ * An account that its old system had locked (`!` or `*` in front of the hash, or alone): no
+ * password is the right one.
+ */
 bool scheme_is_locked(const char *stored);
 
 /*
@@ -62,7 +68,8 @@ bool scheme_costs_as_new(const char *stored, const struct auth_settings *setting
 /*
  * For the schemes themselves: a row of the table in scheme.c. `takes` looks at
  * the beginning only; `known` and `verify` get what begins so, without a
- * prefix in braces but where the scheme is known by that alone, and verify only what is known, with a password that is not
+ * prefix in braces but where the scheme is known by that alone, and verify only what is known, with a
+ * password that is not
  * empty, holds no NUL and is followed by one.
  */
 struct scheme {

@@ -14,7 +14,8 @@
 
 /* The same as the bounds of auth_argon2_memory and auth_argon2_passes: what we could have made ourselves. */
 enum { MEMORY_MAX_KIB = 1024 * 1024, PASSES_MAX = 16, LANES_MAX = 16 };
-enum { SALT_MIN = 11, SALT_MAX = 86, HASH_MIN = 22, HASH_MAX = 172 };   /* characters of base64: 8 to 64, 16 to 128 octets */
+/* characters of base64: 8 to 64, 16 to 128 octets */
+enum { SALT_MIN = 11, SALT_MAX = 86, HASH_MIN = 22, HASH_MAX = 172 };
 
 struct cost {
     uint64_t kib, passes, lanes;
@@ -86,7 +87,10 @@ static int argon2_known(const char *stored, const char **error_r)
     return 1;
 }
 
-/* libsodium does not tell "no memory" from "wrong password"; ask the kernel for as much (addresses only: no page is touched). */
+/*
+ * libsodium does not tell "no memory" from "wrong password"; ask the kernel for as much (addresses
+ * only: no page is touched).
+ */
 static bool memory_is_there(uint64_t kib)
 {
     size_t size = (size_t)kib * 1024;

@@ -50,7 +50,8 @@ static bool is_plain(const struct secret_text *t)
 }
 
 /* The digest, and behind it the salt. 0 if the text is not that. */
-static size_t octets_of(const struct digest *d, const struct secret_text *t, unsigned char out[EVP_MAX_MD_SIZE + SALT_MAX])
+static size_t octets_of(const struct digest *d, const struct secret_text *t,
+                        unsigned char out[EVP_MAX_MD_SIZE + SALT_MAX])
 {
     ASSERT(d != NULL);          /* digest_takes() took it */
     enum secret_code code = t->code != CODE_NONE ? t->code : d->code;

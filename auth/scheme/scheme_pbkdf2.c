@@ -121,7 +121,8 @@ static enum scheme_answer pbkdf2_verify(const char *stored, struct span password
     struct pbkdf2 p;
 
     if (parse(stored, &p) && password.len <= INT_MAX &&
-        PKCS5_PBKDF2_HMAC(password.at, (int)password.len, p.salt, (int)p.salt_len, (int)p.rounds, p.digest, (int)p.hash_len, made) == 1)
+        PKCS5_PBKDF2_HMAC(password.at, (int)password.len, p.salt, (int)p.salt_len, (int)p.rounds, p.digest,
+                          (int)p.hash_len, made) == 1)
         answer = sodium_memcmp(made, p.hash, p.hash_len) == 0 ? SCHEME_MATCHES : SCHEME_DIFFERS;
     else
         *error_r = "OpenSSL could not compute PBKDF2";

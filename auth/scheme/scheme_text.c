@@ -45,6 +45,7 @@ bool secret_text_decode(const char *text, enum secret_code code, unsigned char *
     if (code == CODE_HEX)
         return sodium_hex2bin(out, size, text, len, NULL, len_r, &end) == 0 && *end == '\0';
     /* Padded as it should be, or not at all. */
-    int variant = len > 0 && text[len - 1] == '=' ? sodium_base64_VARIANT_ORIGINAL : sodium_base64_VARIANT_ORIGINAL_NO_PADDING;
+    int variant =
+        len > 0 && text[len - 1] == '=' ? sodium_base64_VARIANT_ORIGINAL : sodium_base64_VARIANT_ORIGINAL_NO_PADDING;
     return sodium_base642bin(out, size, text, len, NULL, len_r, &end, variant) == 0 && *end == '\0';
 }

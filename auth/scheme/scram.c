@@ -45,7 +45,8 @@ bool scram_parse(const char *text, bool sha1, struct scram_verifier *v)
         return false;
     text += strlen(prefix);
     return take(&text, ':', v->iterations, sizeof v->iterations) && take(&text, '$', v->salt, sizeof v->salt) &&
-           take(&text, ':', v->stored_key, sizeof v->stored_key) && take(&text, '\0', v->server_key, sizeof v->server_key) &&
+           take(&text, ':', v->stored_key, sizeof v->stored_key) &&
+           take(&text, '\0', v->server_key, sizeof v->server_key) &&
            num_parse(span_str(v->iterations), INT32_MAX, &iterations) == 1 && iterations > 0 &&
            is_base64(v->salt, 1, 64) && is_base64(v->stored_key, key, key) && is_base64(v->server_key, key, key);
 }
@@ -66,7 +67,8 @@ static struct span next_field(struct span *rest)
 static bool name_ok(struct span name)
 {
     for (size_t i = 0; i < name.len; i++)
-        if (name.at[i] == '=' && (name.len - i < 3 || (memcmp(name.at + i, "=2C", 3) != 0 && memcmp(name.at + i, "=3D", 3) != 0)))
+        if (name.at[i] == '=' &&
+            (name.len - i < 3 || (memcmp(name.at + i, "=2C", 3) != 0 && memcmp(name.at + i, "=3D", 3) != 0)))
             return false;
     return true;
 }

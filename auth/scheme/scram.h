@@ -11,7 +11,8 @@
 #include "daemon/base/span.h"
 
 enum {
-    SCRAM_ITERATIONS = 4096,    /* RFC 7677 section 4 asks for no less. The same for a name that is not there, which it must not tell (S26) */
+    /* RFC 7677 section 4 asks for no less. The same for a name that is not there, which it must not tell (S26) */
+    SCRAM_ITERATIONS = 4096,
     SCRAM_SALT = 16,            /* octets; the same */
     SCRAM_BASE64_MAX = 96,
 };

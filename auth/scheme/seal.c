@@ -176,7 +176,8 @@ static size_t row_octets(const struct seal_row *row, unsigned char out[ROW_MAX])
     return 8 + kind + 1 + row->label.len;
 }
 
-int seal_open(const struct keyring *r, const struct seal_row *row, const char *sealed, char out[SCHEME_TEXT_MAX], const char **error_r)
+int seal_open(const struct keyring *r, const struct seal_row *row, const char *sealed, char out[SCHEME_TEXT_MAX],
+              const char **error_r)
 {
     unsigned char box[NONCE + SCHEME_TEXT_MAX + TAG], beside[ROW_MAX];
     unsigned long long got = 0;
@@ -197,10 +198,10 @@ int seal_open(const struct keyring *r, const struct seal_row *row, const char *s
     }
     const char *text = id.at + id.len + 1;
     size_t beside_len = row_octets(row, beside);
-    if (id.at[id.len] != ':' || sodium_base642bin(box, sizeof box, text, strlen(text), NULL, &len, &end, BASE64) != 0 || *end != '\0' ||
-        len < NONCE + TAG || beside_len == 0 || len - NONCE - TAG >= SCHEME_TEXT_MAX ||
-        crypto_aead_xchacha20poly1305_ietf_decrypt((unsigned char *)out, &got, NULL, box + NONCE, len - NONCE, beside, beside_len,
-                                                   box, k->key) != 0) {
+    if (id.at[id.len] != ':' || sodium_base642bin(box, sizeof box, text, strlen(text), NULL, &len, &end, BASE64) != 0 ||
+        *end != '\0' || len < NONCE + TAG || beside_len == 0 || len - NONCE - TAG >= SCHEME_TEXT_MAX ||
+        crypto_aead_xchacha20poly1305_ietf_decrypt((unsigned char *)out, &got, NULL, box + NONCE, len - NONCE, beside,
+                                                   beside_len, box, k->key) != 0) {
         *error_r = "its seal is broken: it was changed, belongs to another mailbox, or the key is a wrong one";
         out[0] = '\0';
         return -1;
@@ -216,12 +217,13 @@ bool seal_close(const struct keyring *r, const struct seal_row *row, const char 
     size_t len = strlen(text), beside_len = row_octets(row, beside);
     int head;
 
-    _Static_assert(sizeof PREFIX + SEAL_ID_MAX + 1 + sodium_base64_ENCODED_LEN(sizeof box, BASE64) <= SEAL_TEXT_MAX, "room for the longest");
+    _Static_assert(sizeof PREFIX + SEAL_ID_MAX + 1 + sodium_base64_ENCODED_LEN(sizeof box, BASE64) <= SEAL_TEXT_MAX,
+                   "room for the longest");
     if (len >= SCHEME_TEXT_MAX || beside_len == 0)
         return false;
     randombytes_buf(box, NONCE);
-    crypto_aead_xchacha20poly1305_ietf_encrypt(box + NONCE, &made, (const unsigned char *)text, len, beside, beside_len, NULL, box,
-                                               r->keys[0].key);
+    crypto_aead_xchacha20poly1305_ietf_encrypt(box + NONCE, &made, (const unsigned char *)text, len, beside, beside_len,
+                                               NULL, box, r->keys[0].key);
     head = snprintf(out, SEAL_TEXT_MAX, PREFIX "%s:", r->keys[0].id);
     sodium_bin2base64(out + head, SEAL_TEXT_MAX - (size_t)head, box, NONCE + (size_t)made, BASE64);
     return true;

@@ -53,8 +53,12 @@ bool keyring_new_line(const char *id, char out[KEYRING_LINE_MAX]);
 
 /* Does the stored text say that it is sealed? With which key: *id_r, if not NULL, points into it. */
 bool seal_is(const char *stored, struct span *id_r);
-/* 0, and `out` is what was sealed there; -1 with the reason in *error_r (static text). keyring may be NULL: there is none. */
-int seal_open(const struct keyring *keyring, const struct seal_row *row, const char *sealed, char out[SCHEME_TEXT_MAX], const char **error_r);
+/*
+ * 0, and `out` is what was sealed there; -1 with the reason in *error_r (static text). keyring may
+ * be NULL: there is none.
+ */
+int seal_open(const struct keyring *keyring, const struct seal_row *row, const char *sealed, char out[SCHEME_TEXT_MAX],
+              const char **error_r);
 /* Seals with the first key. False if the text or the label is too long. */
 bool seal_close(const struct keyring *keyring, const struct seal_row *row, const char *text, char out[SEAL_TEXT_MAX]);
 

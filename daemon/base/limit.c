@@ -156,7 +156,9 @@ uint32_t limit_count(const struct limit_rates *r, uint64_t key, uint64_t interva
 {
     _Atomic uint64_t *at = find(set_of(r, key), tag_of(key));
 
-    return at != NULL ? count_of(left(atomic_load_explicit(at, memory_order_relaxed), ticks(now_ms)), ticks(interval_ms)) : 0;
+    return at != NULL
+               ? count_of(left(atomic_load_explicit(at, memory_order_relaxed), ticks(now_ms)), ticks(interval_ms))
+               : 0;
 }
 
 uint32_t limit_add(struct limit_rates *r, uint64_t key, uint64_t interval_ms, uint32_t most, uint64_t now_ms)

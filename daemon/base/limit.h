@@ -58,7 +58,10 @@ void limit_present_free(struct limit_present **present);
 int limit_area_take(struct limit_present *present);
 /* Its process has ended. -1 is allowed. */
 void limit_area_give(struct limit_present *present, int area);
-/* One more, one less: by the process of the area. 0 where there was no room, and then it must not leave; area may be -1. */
+/*
+ * One more, one less: by the process of the area. 0 where there was no room, and then it must not
+ * leave; area may be -1.
+ */
 int limit_enter(struct limit_present *present, int area, uint64_t key);
 void limit_leave(struct limit_present *present, int area, uint64_t key);
 /* How many in all areas. */

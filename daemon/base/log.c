@@ -142,7 +142,8 @@ void log_when_waiting(void (*waits)(void *arg), void *arg)
 static size_t line_head(enum log_level level, char *out, size_t size)
 {
     static const int priority[] = { LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
-    static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+    static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                          "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
     bool local = log_sink_is_syslog();
     struct timespec now;
     int n;
@@ -153,8 +154,8 @@ static size_t line_head(enum log_level level, char *out, size_t size)
 
         if (local) {
             localtime_r(&now.tv_sec, &tm);
-            snprintf(target.stamp, sizeof target.stamp, "%s %2d %02d:%02d:%02d", months[tm.tm_mon % 12], tm.tm_mday, tm.tm_hour,
-                     tm.tm_min, tm.tm_sec);
+            snprintf(target.stamp, sizeof target.stamp, "%s %2d %02d:%02d:%02d", months[tm.tm_mon % 12], tm.tm_mday,
+                     tm.tm_hour, tm.tm_min, tm.tm_sec);
         } else {
             gmtime_r(&now.tv_sec, &tm);
             strftime(target.stamp, sizeof target.stamp, "%Y-%m-%dT%H:%M:%S", &tm);
@@ -163,9 +164,11 @@ static size_t line_head(enum log_level level, char *out, size_t size)
         target.local = local;
     }
     if (local)
-        n = snprintf(out, size, "<%d>%s %s[%ld]: ", LOG_MAIL | priority[level], target.stamp, target.ident, (long)getpid());
+        n = snprintf(out, size, "<%d>%s %s[%ld]: ", LOG_MAIL | priority[level], target.stamp, target.ident,
+                     (long)getpid());
     else
-        n = snprintf(out, size, "%s.%03dZ %s[%ld]: ", target.stamp, (int)(now.tv_nsec / 1000000), target.ident, (long)getpid());
+        n = snprintf(out, size, "%s.%03dZ %s[%ld]: ", target.stamp, (int)(now.tv_nsec / 1000000), target.ident,
+                     (long)getpid());
     return n > 0 ? (size_t)n : 0;
 }
 
@@ -196,7 +199,8 @@ static bool tell_dropped(void)
     if (dropped == 0)       /* another process was faster */
         return true;
     len = line_head(LOG_LEVEL_WARNING, out, sizeof out);
-    n = snprintf(out + len, sizeof out - len, "the log takes lines again: %llu lines were dropped", (unsigned long long)dropped);
+    n = snprintf(out + len, sizeof out - len, "the log takes lines again: %llu lines were dropped",
+                 (unsigned long long)dropped);
     if (!put(out, len + (n > 0 ? (size_t)n : 0), true)) {
         atomic_fetch_add(&target.shared->dropped, dropped);
         return !target.dropping;

@@ -42,7 +42,10 @@ bool log_is_stderr(void);
 /* Called with the number of lines that were dropped just now, for a metric; log lines count by themselves, too. */
 void log_when_dropped(void (*count)(size_t lines));
 
-/* Writes what waits, if it can be; false: something waits. Whoever may be silent for long calls this from time to time. */
+/*
+ * Writes what waits, if it can be; false: something waits. Whoever may be silent for long calls
+ * this from time to time.
+ */
 bool log_flush(void);
 /* How many lines of this process wait: fewer after log_flush() means that the log is being read. */
 size_t log_waiting(void);
@@ -60,7 +63,10 @@ void log_set_level(enum log_level level);
 bool log_share(void);
 enum log_level log_level_now(void);
 bool log_wants(enum log_level level);
-/* The descriptor that lines are written to, above 2, so that a caller keeps it open; -1: there is none, or it is that of syslog. */
+/*
+ * The descriptor that lines are written to, above 2, so that a caller keeps it open; -1: there is
+ * none, or it is that of syslog.
+ */
 int log_descriptor(void);
 
 /* session is the id of a session, or NULL for a line of the process. */

@@ -13,7 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { LOG_LINE_OCTETS = 2048 };        /* of one line; less than PIPE_BUF, so that lines of several processes do not mix */
+/* of one line; less than PIPE_BUF, so that lines of several processes do not mix */
+enum { LOG_LINE_OCTETS = 2048 };
 
 /*
  * "stderr", "syslog" (the socket /dev/log), "syslog:" and the absolute path of

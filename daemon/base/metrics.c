@@ -229,33 +229,39 @@ static void histogram_text(struct buf *out, const struct row *row)
     for (unsigned b = 0; b < METRIC_BUCKETS; b++) {
         for (int i = 0; i < STRIPES; i++)
             below += read_word(&table->stripes[i].histograms[row->id].buckets[b]);
-        buf_addf(out, "postern_%s_bucket{le=\"%s\"} %llu\n", row->family, b < METRIC_BUCKETS - 1 ? bounds[b].text : "+Inf",
-                 (unsigned long long)below);
+        buf_addf(out, "postern_%s_bucket{le=\"%s\"} %llu\n", row->family,
+                 b < METRIC_BUCKETS - 1 ? bounds[b].text : "+Inf", (unsigned long long)below);
     }
     for (int i = 0; i < STRIPES; i++)
         sum += read_word(&table->stripes[i].histograms[row->id].sum_us);
-    buf_addf(out, "postern_%s_sum %llu.%06llu\npostern_%s_count %llu\n", row->family, (unsigned long long)(sum / 1000000),
-             (unsigned long long)(sum % 1000000), row->family, (unsigned long long)below);
+    buf_addf(out, "postern_%s_sum %llu.%06llu\npostern_%s_count %llu\n", row->family,
+             (unsigned long long)(sum / 1000000), (unsigned long long)(sum % 1000000), row->family,
+             (unsigned long long)below);
 }
 
 static void row_text(struct buf *out, const struct row *row)
 {
-    static const char *const kinds[] = { [ROW_COUNTER] = "counter", [ROW_GAUGE] = "gauge", [ROW_HISTOGRAM] = "histogram" };
+    static const char *const kinds[] = {
+        [ROW_COUNTER] = "counter", [ROW_GAUGE] = "gauge", [ROW_HISTOGRAM] = "histogram"
+    };
     bool labels = row->labels[0] != '\0';
 
     if (row->help[0] != '\0')
-        buf_addf(out, "# HELP postern_%s %s\n# TYPE postern_%s %s\n", row->family, row->help, row->family, kinds[row->kind]);
+        buf_addf(out, "# HELP postern_%s %s\n# TYPE postern_%s %s\n", row->family, row->help, row->family,
+                 kinds[row->kind]);
     if (row->kind == ROW_HISTOGRAM) {
         histogram_text(out, row);
         return;
     }
-    buf_addf(out, "postern_%s%s%s%s %llu\n", row->family, labels ? "{" : "", row->labels, labels ? "}" : "",
-             (unsigned long long)(row->kind == ROW_COUNTER ? counted(row->id) : metrics_gauge((enum metric_gauge)row->id)));
+    buf_addf(
+        out, "postern_%s%s%s%s %llu\n", row->family, labels ? "{" : "", row->labels, labels ? "}" : "",
+        (unsigned long long)(row->kind == ROW_COUNTER ? counted(row->id) : metrics_gauge((enum metric_gauge)row->id)));
 }
 
 static void one_text(struct buf *out, const char *name, const char *help, uint64_t value)
 {
-    buf_addf(out, "# HELP postern_%s %s\n# TYPE postern_%s gauge\npostern_%s %llu\n", name, help, name, name, (unsigned long long)value);
+    buf_addf(out, "# HELP postern_%s %s\n# TYPE postern_%s gauge\npostern_%s %llu\n", name, help, name, name,
+             (unsigned long long)value);
 }
 
 bool metrics_set_more(const char *text, size_t len)
@@ -275,7 +281,8 @@ void metrics_text(struct buf *out)
                   "postern_info{version=\"" POSTERN_VERSION "\"} 1\n");
     one_text(out, "start_time_seconds", "When the master was started, in seconds since 1970.", table->started);
     one_text(out, "workers", "Workers that run.", metrics_workers());
-    one_text(out, "ready", "1 if a worker runs whose database answers with the right schema and whose auth helpers are there.",
+    one_text(out, "ready",
+             "1 if a worker runs whose database answers with the right schema and whose auth helpers are there.",
              metrics_ready() ? 1 : 0);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         row_text(out, &rows[i]);

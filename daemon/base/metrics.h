@@ -76,10 +76,16 @@ bool metrics_share(void);
 /* In a member of a cell. Those of cells whose numbers are equal modulo 64 count in one place. */
 void metrics_use(unsigned cell);
 
-/* In the master: a seat for the gauges of a worker that is to be forked, -1 if there is none; and when the worker has ended. */
+/*
+ * In the master: a seat for the gauges of a worker that is to be forked, -1 if there is none; and
+ * when the worker has ended.
+ */
 int metrics_seat_take(void);
 void metrics_seat_free(int seat);
-/* In the master: when the worker of this seat beat last; 0: not yet, or there is no seat. It says no more than that it was another time. */
+/*
+ * In the master: when the worker of this seat beat last; 0: not yet, or there is no seat. It says
+ * no more than that it was another time.
+ */
 uint64_t metrics_seat_heard(int seat);
 /* In the master: what the worker of this seat said last. */
 uint64_t metrics_seat_gauge(int seat, enum metric_gauge g);
@@ -95,7 +101,10 @@ uint64_t metrics_gauge(enum metric_gauge g);
 /* At least one worker can serve: it runs, its database answers, its schema is right. */
 bool metrics_ready(void);
 
-/* In the master: text that is shown too, as its children that are forked later will show it. Copied. False: it is the same as before. */
+/*
+ * In the master: text that is shown too, as its children that are forked later will show it.
+ * Copied. False: it is the same as before.
+ */
 bool metrics_set_more(const char *text, size_t len);
 /* All of it, as Prometheus reads it: text format 0.0.4. */
 void metrics_text(struct buf *out);

@@ -16,7 +16,10 @@
  */
 int num_parse(struct span text, uint64_t max, uint64_t *value_r);
 
-/* Decimal text of v in out (at least 20 octets, no NUL is written); returns how many. Faster than printf for listings. */
+/*
+ * Decimal text of v in out (at least 20 octets, no NUL is written); returns how many. Faster than
+ * printf for listings.
+ */
 size_t num_format(char *out, uint64_t v);
 
 /* False if the sum does not fit. */

@@ -243,7 +243,8 @@ static void read_list_item(struct reading *r, config_setting_t *group, void *set
     const struct option_table *table = r->list->table;
 
     if (!config_setting_is_group(group)) {
-        problem(r, (int)config_setting_source_line(group), "%s must hold groups only, as { %s = ...; }", r->list->name, table->rows[0].name);
+        problem(r, (int)config_setting_source_line(group), "%s must hold groups only, as { %s = ...; }", r->list->name,
+                table->rows[0].name);
         return;
     }
     for (unsigned i = 0; i < (unsigned)config_setting_length(group); i++) {

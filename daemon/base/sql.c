@@ -31,13 +31,15 @@ char *sql_settings(enum sql_program program, uint64_t statement_timeout, bool ma
 {
     struct buf out = BUF_EMPTY;
 
-    buf_addf(&out, "select pg_catalog.set_config(s.name, s.value, false) from (values ('statement_timeout', '%llu', true)",
+    buf_addf(&out,
+             "select pg_catalog.set_config(s.name, s.value, false) from (values ('statement_timeout', '%llu', true)",
              (unsigned long long)statement_timeout);
     if (!may_be_read_only)
         buf_add_str(&out, ", ('default_transaction_read_only', 'off', true)");
     for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
         if (settings[i].value[program] != NULL)
-            buf_addf(&out, ", ('%s', %s, %s)", settings[i].name, settings[i].value[program], settings[i].always ? "true" : "false");
+            buf_addf(&out, ", ('%s', %s, %s)", settings[i].name, settings[i].value[program],
+                     settings[i].always ? "true" : "false");
     buf_add_str(&out, ") s (name, value, always) where pg_catalog.current_setting(s.name, true) is not null"
                       " and (s.always or pg_catalog.current_setting(s.name, true) operator(pg_catalog.<>) s.value)");
     struct span all = buf_span(&out);
@@ -74,13 +76,15 @@ bool sql_ends_connection(const char *sqlstate)
 bool sql_cannot_load(const char *function)
 {
     /* Messages are translated; these names are not. dfmgr.c of PostgreSQL 15 to 17. */
-    return function != NULL && (strcmp(function, "internal_load_library") == 0 || strcmp(function, "incompatible_module_error") == 0);
+    return function != NULL &&
+           (strcmp(function, "internal_load_library") == 0 || strcmp(function, "incompatible_module_error") == 0);
 }
 
 const char *sql_advice(const char *sqlstate, const char *function)
 {
     if (sql_cannot_load(function))
-        return "; PostgreSQL's files were replaced under the running server, as an upgrade of its package does: restart PostgreSQL";
+        return "; PostgreSQL's files were replaced under the running server, as an upgrade of its"
+               " package does: restart PostgreSQL";
     /* No such prepared statement; there is one of that name. */
     if (sqlstate != NULL && (strcmp(sqlstate, "26000") == 0 || strcmp(sqlstate, "42P05") == 0))
         return "; it looks as if " SQL_POOLER_ADVICE;

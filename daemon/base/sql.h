@@ -45,8 +45,8 @@ bool sql_cannot_load(const char *function);
 
 /* What to say of a connection pooler that gives each transaction another connection. */
 #define SQL_POOLER_ADVICE \
-    "a connection pooler that shares connections between transactions (as PgBouncer with pool_mode = transaction) is between " \
-    "Postern and the database; the lock of a maildrop belongs to a connection, so let `database` name PostgreSQL itself " \
-    "(for posternd --inetd a pooler with pool_mode = session is possible)"
+    "a connection pooler that shares connections between transactions (as PgBouncer with pool_mode = transaction) is" \
+    " between Postern and the database; the lock of a maildrop belongs to a connection, so let `database` name" \
+    " PostgreSQL itself (for posternd --inetd a pooler with pool_mode = session is possible)"
 
 #endif

@@ -62,14 +62,16 @@ static bool read_date(const char *at, int64_t *at_r)
     if (!read_digits(&at, 4, &tm.tm_year) || *at++ != '-' || !read_digits(&at, 2, &tm.tm_mon) || *at++ != '-' ||
         !read_digits(&at, 2, &tm.tm_mday))
         return false;
-    if (((at[0] == ' ' || at[0] == 'T') && isdigit((unsigned char)at[1]) && (at++, !read_clock(&at, &tm))) || !read_zone(at, &east))
+    if (((at[0] == ' ' || at[0] == 'T') && isdigit((unsigned char)at[1]) && (at++, !read_clock(&at, &tm))) ||
+        !read_zone(at, &east))
         return false;
     tm.tm_year -= 1900;
     tm.tm_mon--;
     real = tm;
     t = timegm(&real);
     /* The 31st of April became another day. */
-    if (real.tm_mon != tm.tm_mon || real.tm_mday != tm.tm_mday || real.tm_hour != tm.tm_hour || real.tm_min != tm.tm_min)
+    if (real.tm_mon != tm.tm_mon || real.tm_mday != tm.tm_mday || real.tm_hour != tm.tm_hour ||
+        real.tm_min != tm.tm_min)
         return false;
     *at_r = (int64_t)t - east;
     return true;

@@ -104,7 +104,8 @@ static void check_log(struct config *c, unsigned flags, struct config_report *r)
             problemf(r, 0, "log: \"stderr\" goes with posternd --foreground only");
     } else if (strncmp(target, "syslog:/", 8) == 0) {
         if (strlen(target + 7) >= sizeof ((struct sockaddr_un *)NULL)->sun_path)
-            problemf(r, 0, "log: the path of a unix socket has at most %zu octets", sizeof ((struct sockaddr_un *)NULL)->sun_path - 1);
+            problemf(r, 0, "log: the path of a unix socket has at most %zu octets",
+                     sizeof((struct sockaddr_un *)NULL)->sun_path - 1);
     } else if (strcmp(target, "syslog") != 0 && target[0] != '/') {
         problemf(r, 0, "log: \"%s\" is not \"syslog\", \"syslog:/PATH\", \"stderr\" or an absolute path", target);
     }
@@ -158,7 +159,10 @@ static void check_sandbox(const struct config *c, struct config_report *r)
 static void check_watchdog(const struct config *c, struct config_report *r)
 {
     if (c->daemon.worker_watchdog > 0 && c->daemon.worker_watchdog < 5000)
-        problemf(r, 0, "worker_watchdog: less than 5s, a worker that has much to do would be taken for one that hangs; 0 turns it off");
+        problemf(
+            r, 0,
+            "worker_watchdog: less than 5s, a worker that has much to do would be taken for one that"
+            " hangs; 0 turns it off");
 }
 
 static void check_users(const struct config *c, struct config_report *r)
@@ -249,7 +253,8 @@ static void check_cleartext(const struct listener_settings *l, int line, struct 
 {
     if (strcmp(l->cleartext_login, "never") != 0 && strcmp(l->cleartext_login, "local") != 0 &&
         strcmp(l->cleartext_login, "always") != 0)
-        problemf(r, line, "listeners: cleartext_login: \"%s\" is not \"never\", \"local\" or \"always\"", l->cleartext_login);
+        problemf(r, line, "listeners: cleartext_login: \"%s\" is not \"never\", \"local\" or \"always\"",
+                 l->cleartext_login);
 }
 
 static void check_listener_tls(const struct config *c, size_t i, int line, struct config_report *r)
@@ -271,14 +276,16 @@ static void check_clients(const struct config *c, size_t i, int line, struct con
     struct tls_clients clients = { .verify = TLS_VERIFY_NONE };
 
     if (!tls_verify_named(l->client_verify, &clients.verify))
-        problemf(r, line, "listeners: client_verify: \"%s\" is not \"none\", \"optional\" or \"require\"", l->client_verify);
+        problemf(r, line, "listeners: client_verify: \"%s\" is not \"none\", \"optional\" or \"require\"",
+                 l->client_verify);
     if (!tls_identity_named(l->client_identity, &clients.identity))
         problemf(r, line, "listeners: client_identity: \"%s\" is not \"san\", \"email\" or \"cn\"", l->client_identity);
     if (clients.verify != TLS_VERIFY_NONE && l->client_ca[0] == '\0')
         problemf(r, line, "listeners: client_verify: \"%s\" needs a client_ca", l->client_verify);
     if (clients.verify == TLS_VERIFY_NONE && (l->client_ca[0] != '\0' || l->client_crl[0] != '\0'))
         problemf(r, line, "listeners: client_ca and client_crl go with a client_verify of \"optional\" or \"require\"");
-    if (clients.verify != TLS_VERIFY_NONE && (strcmp(l->tls, "none") == 0 || config_tls_files(c, i).certificate[0] == '\0'))
+    if (clients.verify != TLS_VERIFY_NONE &&
+        (strcmp(l->tls, "none") == 0 || config_tls_files(c, i).certificate[0] == '\0'))
         problemf(r, line, "listeners: client_verify: TLS is not available");
 }
 
@@ -371,7 +378,8 @@ void config_check_listeners(const struct config *c, unsigned flags, struct confi
     }
 }
 
-static char *check_conninfo(const struct config *c, const char *option, const char *role, const char *name, struct config_report *r)
+static char *check_conninfo(const struct config *c, const char *option, const char *role, const char *name,
+                            struct config_report *r)
 {
     char *error = NULL;
     char *conninfo = conninfo_merge(c->storage.database, role, name, &error);

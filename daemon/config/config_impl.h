@@ -9,7 +9,10 @@
 
 #include "daemon/config/config.h"
 
-/* Collects the problems of one load: counts them, and finds the lines that a check of more than one option cannot know. */
+/*
+ * Collects the problems of one load: counts them, and finds the lines that a check of more than
+ * one option cannot know.
+ */
 struct config_report {
     const char *file;
     options_problem *problem;

@@ -41,7 +41,9 @@ int orders_receive(int fd, struct order *order_r, int *passed_r)
 {
     struct iovec iov = { order_r, sizeof *order_r };
     union control control = { .space = { 0 } };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space };
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space
+    };
     ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
     *passed_r = -1;

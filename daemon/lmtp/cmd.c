@@ -140,7 +140,8 @@ static bool take_prefix(struct span *args, struct span prefix)
     return true;
 }
 
-static enum lmtp_reply_name check_mail(struct lmtp_session *s, struct span args, struct path *path, struct mail_params *params)
+static enum lmtp_reply_name check_mail(struct lmtp_session *s, struct span args, struct path *path,
+                                       struct mail_params *params)
 {
     struct span rest;
 
@@ -251,7 +252,8 @@ static char *without_tag(const char *address, const char *separators)
 }
 
 /* What can be said without the database: a reply, or REPLY_COUNT and the address. */
-static enum lmtp_reply_name check_rcpt(struct lmtp_session *s, struct span args, char address[NAME_ADDRESS_MAX + 1], const char **why)
+static enum lmtp_reply_name check_rcpt(struct lmtp_session *s, struct span args, char address[NAME_ADDRESS_MAX + 1],
+                                       const char **why)
 {
     struct path path;
     struct span rest, keyword, value;
@@ -269,7 +271,10 @@ static enum lmtp_reply_name check_rcpt(struct lmtp_session *s, struct span args,
     if (path.no_domain) {
         memcpy(address, "postmaster", sizeof "postmaster");
     } else if (name_canonical(path.typed, (struct span){ NULL, 0 }, address, why) != 1) {
-        /* As it came, and not as path_parse() understood it: every way in has the same rules, and says the same of what it refuses. */
+        /*
+         * As it came, and not as path_parse() understood it: every way in has the same rules, and
+         * says the same of what it refuses.
+         */
         return REPLY_BAD_RCPT_WHY;
     }
     return REPLY_COUNT;
@@ -309,7 +314,8 @@ static void add_mailbox(struct lmtp_session *s, int64_t mailbox)
 /* Takes the address of the pending one over. False: too many recipients, or mailboxes behind them. */
 static bool accept(struct lmtp_session *s, struct lmtp_pending *p, const struct resolved *rows, size_t count)
 {
-    if (s->recipient_count >= (size_t)s->service->host.settings->lmtp_max_recipients || count > LMTP_MAILBOXES - s->mailbox_count)
+    if (s->recipient_count >= (size_t)s->service->host.settings->lmtp_max_recipients ||
+        count > LMTP_MAILBOXES - s->mailbox_count)
         return false;
     if (s->recipient_count == s->recipient_size) {
         s->recipient_size = s->recipient_size == 0 ? 4 : s->recipient_size * 2;
@@ -346,7 +352,8 @@ static enum recipient_verdict verdict_of(const struct lmtp_service *service, con
     return of[RECIPIENT_FULL] > 0 ? RECIPIENT_FULL : RECIPIENT_NEVER_FITS;
 }
 
-static void answer_one(struct lmtp_session *s, struct lmtp_pending *p, enum db_status status, const struct resolved *rows, size_t count)
+static void answer_one(struct lmtp_session *s, struct lmtp_pending *p, enum db_status status,
+                       const struct resolved *rows, size_t count)
 {
     enum recipient_verdict verdict;
     enum lmtp_reply_name reply;

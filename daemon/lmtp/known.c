@@ -112,8 +112,8 @@ void known_digest(struct known *k, unsigned char digest[KNOWN_DIGEST])
     crypto_generichash_final(&k->hash, digest, KNOWN_DIGEST);
 }
 
-void known_key(const unsigned char digest[KNOWN_DIGEST], struct span message_id, const char *sender, const char *recipient,
-               unsigned char key[KNOWN_KEY])
+void known_key(const unsigned char digest[KNOWN_DIGEST], struct span message_id, const char *sender,
+               const char *recipient, unsigned char key[KNOWN_KEY])
 {
     crypto_generichash_state hash;
 

@@ -25,7 +25,7 @@ void known_add(struct known *known, struct span octets);
 void known_digest(struct known *known, unsigned char digest[KNOWN_DIGEST]);
 
 /* The same Message-ID, sender, recipient and octets are the same key. */
-void known_key(const unsigned char digest[KNOWN_DIGEST], struct span message_id, const char *sender, const char *recipient,
-               unsigned char key[KNOWN_KEY]);
+void known_key(const unsigned char digest[KNOWN_DIGEST], struct span message_id, const char *sender,
+               const char *recipient, unsigned char key[KNOWN_KEY]);
 
 #endif

@@ -60,9 +60,15 @@ static void start_message(struct lmtp_session *s, bool is_data)
         s->known = known_new();
     s->octets = 0;
     trace_put(&trace, &(struct trace){
-        .sender = s->sender, .lhlo = { s->lhlo, s->lhlo_len }, .peer = conn_peer(s->conn), .host = s->service->hostname,
-        .id = id.s, .recipient = s->recipient_count == 1 ? s->recipients[0].address : NULL, .utf8 = s->utf8, .when = time(NULL),
-    });
+                          .sender = s->sender,
+                          .lhlo = { s->lhlo, s->lhlo_len },
+                          .peer = conn_peer(s->conn),
+                          .host = s->service->hostname,
+                          .id = id.s,
+                          .recipient = s->recipient_count == 1 ? s->recipients[0].address : NULL,
+                          .utf8 = s->utf8,
+                          .when = time(NULL),
+                      });
     if (!spool_add(s->spool, buf_span(&trace)))
         refuse(s, REPLY_NO_SPACE);
     buf_free(&trace);
@@ -95,9 +101,11 @@ static size_t tell_lost(const struct lmtp_session *s, size_t i, struct losses *l
 
     for (; losses->at < losses->end && losses->at->recipient == i; losses->at++, count++)
         log_warning(id.s, "lmtp from=%s to=%s octets=%llu member=%s mailbox=%lld lost reason=%s message-id=%s",
-                    log_text(span_str(s->sender)).s, log_text(span_str(s->recipients[i].address)).s, (unsigned long long)told->octets,
-                    log_text(span_str(losses->at->address != NULL ? losses->at->address : "")).s, (long long)losses->at->mailbox,
-                    why_lost(losses->at->why), log_text((struct span){ told->message_id, told->message_id_len }).s);
+                    log_text(span_str(s->sender)).s, log_text(span_str(s->recipients[i].address)).s,
+                    (unsigned long long)told->octets,
+                    log_text(span_str(losses->at->address != NULL ? losses->at->address : "")).s,
+                    (long long)losses->at->mailbox, why_lost(losses->at->why),
+                    log_text((struct span){ told->message_id, told->message_id_len }).s);
     metric_add(METRIC_LMTP_LOST, count);
     return count;
 }
@@ -109,26 +117,32 @@ static int64_t first_mailbox(const struct lmtp_session *s, size_t i, const struc
     const struct delivery_lost *lost = losses->at;
     size_t k = 0;
 
-    while (k + 1 < r->count && lost < losses->end && lost->recipient == i && lost->mailbox == s->mailboxes[r->first + k]) {
+    while (k + 1 < r->count && lost < losses->end && lost->recipient == i &&
+           lost->mailbox == s->mailboxes[r->first + k]) {
         lost++;
         k++;
     }
     return s->mailboxes[r->first + k];
 }
 
-static void tell(struct lmtp_session *s, size_t i, enum lmtp_reply_name reply, int64_t uid, struct losses *losses, const struct told *told)
+static void tell(struct lmtp_session *s, size_t i, enum lmtp_reply_name reply, int64_t uid, struct losses *losses,
+                 const struct told *told)
 {
     const struct lmtp_recipient *r = &s->recipients[i];
     struct lmtp_transaction_id id = lmtp_transaction_id(s);
     int64_t mailbox = first_mailbox(s, i, losses);
     size_t lost = tell_lost(s, i, losses, told);
 
-    log_info(id.s, "lmtp from=%s to=%s octets=%llu code=%s status=%s mailbox=%lld mailboxes=%zu uid=%lld db=%llums message-id=%s",
-             log_text(span_str(s->sender)).s, log_text(span_str(r->address)).s, (unsigned long long)told->octets,
-             lmtp_replies[reply].code, lmtp_replies[reply].enhanced, (long long)mailbox, r->count - lost,
-             (long long)uid, (unsigned long long)told->ms,
-             log_text((struct span){ told->message_id, told->message_id_len }).s);
-    metric_add(lmtp_replies[reply].code[0] == '2' ? METRIC_LMTP_STORED : lmtp_replies[reply].code[0] == '4' ? METRIC_LMTP_DEFERRED : METRIC_LMTP_REFUSED, 1);
+    log_info(
+        id.s,
+        "lmtp from=%s to=%s octets=%llu code=%s status=%s mailbox=%lld mailboxes=%zu uid=%lld db=%llums message-id=%s",
+        log_text(span_str(s->sender)).s, log_text(span_str(r->address)).s, (unsigned long long)told->octets,
+        lmtp_replies[reply].code, lmtp_replies[reply].enhanced, (long long)mailbox, r->count - lost, (long long)uid,
+        (unsigned long long)told->ms, log_text((struct span){ told->message_id, told->message_id_len }).s);
+    metric_add(lmtp_replies[reply].code[0] == '2'   ? METRIC_LMTP_STORED
+               : lmtp_replies[reply].code[0] == '4' ? METRIC_LMTP_DEFERRED
+                                                    : METRIC_LMTP_REFUSED,
+               1);
     if (lmtp_replies[reply].code[0] == '2')
         s->deliveries++;
     if (s->conn != NULL)
@@ -214,14 +228,18 @@ static void start_storing(struct lmtp_session *s, struct span head)
     struct delivery_recipient *recipients = mem_array(s->recipient_count, sizeof recipients[0]);
     struct lmtp_transaction_id id = lmtp_transaction_id(s);
     const struct delivery_terms terms = {
-        .window = (uint64_t)s->service->host.settings->lmtp_duplicate_window, .all = s->service->refuse_list, .session = id.s,
+        .window = (uint64_t)s->service->host.settings->lmtp_duplicate_window,
+        .all = s->service->refuse_list,
+        .session = id.s,
     };
 
     s->storing = storing_new(s, head);
     spool_let_go(s->spool);
     for (size_t i = 0; i < s->recipient_count; i++) {
         const struct lmtp_recipient *r = &s->recipients[i];
-        recipients[i] = (struct delivery_recipient){ .address = r->address, .mailboxes = s->mailboxes + r->first, .count = r->count };
+        recipients[i] = (struct delivery_recipient){ .address = r->address,
+                                                     .mailboxes = s->mailboxes + r->first,
+                                                     .count = r->count };
     }
     make_keys(s, recipients);
     s->job = deliver_message(s->service->host.deliver, &s->spool, recipients, s->recipient_count, &terms, stored, s);
@@ -328,7 +346,10 @@ static void void_chunk_whole(struct lmtp_session *s)
         return;
     }
     s->state = LMTP_MAIL;
-    /* As DATA without a recipient (RFC 2033 section 4.2): a reply for each of none would be no reply, and a client that waits. */
+    /*
+     * As DATA without a recipient (RFC 2033 section 4.2): a reply for each of none would be no
+     * reply, and a client that waits.
+     */
     lmtp_say(s, REPLY_NO_RECIPIENT, NULL, NULL);
     if (s->chunk_last)
         lmtp_reset(s);

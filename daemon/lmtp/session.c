@@ -66,7 +66,10 @@ static void replied(struct lmtp_session *s)
     s->owed--;
 }
 
-/* To what a sender wrote and his mail server passed on: twenty addresses of a list that are none are no reason to close. */
+/*
+ * To what a sender wrote and his mail server passed on: twenty addresses of a list that are none
+ * are no reason to close.
+ */
 static bool is_of_sender(enum lmtp_reply_name name)
 {
     return name == REPLY_BAD_SENDER || name == REPLY_BAD_RCPT || name == REPLY_BAD_RCPT_WHY;
@@ -109,7 +112,10 @@ void lmtp_say(struct lmtp_session *s, enum lmtp_reply_name name, const char *a, 
     write_reply(s, name, a, b);
 }
 
-/* A client that misses a reply waits for ever, and one too many it takes for that to its next command: refused as mail, or lost. */
+/*
+ * A client that misses a reply waits for ever, and one too many it takes for that to its next
+ * command: refused as mail, or lost.
+ */
 static bool all_replied(const struct lmtp_session *s)
 {
     switch (s->state) {
@@ -159,15 +165,16 @@ static void log_end(const struct lmtp_session *s)
 
     if (!log_wants(level))
         return;
-    snprintf(line, sizeof line, "lmtp session peer=%s local=%s lhlo=%s messages=%llu deliveries=%llu sql-time=%llu.%03llu in=%llu out=%llu time=%llu.%03llu end=%s",
-             s->conn != NULL ? conn_peer(s->conn) : "gone",
-             s->conn != NULL ? conn_local(s->conn) : "gone",
-             log_text((struct span){ s->lhlo != NULL ? s->lhlo : "", s->lhlo_len }).s,
-             (unsigned long long)s->messages, (unsigned long long)s->deliveries,
-             (unsigned long long)(s->sql_ms / 1000), (unsigned long long)(s->sql_ms % 1000),
-             s->conn != NULL ? (unsigned long long)conn_octets_in(s->conn) : 0,
-             s->conn != NULL ? (unsigned long long)(conn_octets_out(s->conn) + conn_queued(s->conn)) : 0,
-             (unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000), end_names[s->end]);
+    snprintf(
+        line, sizeof line,
+        "lmtp session peer=%s local=%s lhlo=%s messages=%llu deliveries=%llu sql-time=%llu.%03llu"
+        " in=%llu out=%llu time=%llu.%03llu end=%s",
+        s->conn != NULL ? conn_peer(s->conn) : "gone", s->conn != NULL ? conn_local(s->conn) : "gone",
+        log_text((struct span){ s->lhlo != NULL ? s->lhlo : "", s->lhlo_len }).s, (unsigned long long)s->messages,
+        (unsigned long long)s->deliveries, (unsigned long long)(s->sql_ms / 1000),
+        (unsigned long long)(s->sql_ms % 1000), s->conn != NULL ? (unsigned long long)conn_octets_in(s->conn) : 0,
+        s->conn != NULL ? (unsigned long long)(conn_octets_out(s->conn) + conn_queued(s->conn)) : 0,
+        (unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000), end_names[s->end]);
     if (level == LOG_LEVEL_INFO)
         log_info(s->id, "%s", line);
     else
@@ -349,7 +356,8 @@ static void on_drained(void *owner)
 {
     struct lmtp_session *s = owner;
 
-    if (s->state != LMTP_RESOLVING && s->state != LMTP_SPOOLING && s->state != LMTP_STORING && s->state != LMTP_WAITING && !s->behind)
+    if (s->state != LMTP_RESOLVING && s->state != LMTP_SPOOLING && s->state != LMTP_STORING &&
+        s->state != LMTP_WAITING && !s->behind)
         conn_resume(s->conn);
 }
 

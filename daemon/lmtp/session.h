@@ -65,9 +65,11 @@ struct lmtp_session {
     enum lmtp_state state;
     enum lmtp_end end;
     bool ending;                /* end it as soon as the input was looked at */
-    bool noteworthy;            /* more than a probe or a health check: a mail server came with a message, or could not be served */
+    /* more than a probe or a health check: a mail server came with a message, or could not be served */
+    bool noteworthy;
     unsigned bad;               /* errors since the last good MAIL */
-    size_t owed;                /* replies to what the client has sent: one for a command, more behind the end of a message */
+    /* replies to what the client has sent: one for a command, more behind the end of a message */
+    size_t owed;
     uint64_t started;
     struct line_reader line;
     bool long_bdat;             /* the line that is being thrown away began as a BDAT */

@@ -54,7 +54,8 @@ int lmtp_settings_check(const struct lmtp_settings *s, options_problem *problem,
     check_word(&r, "lmtp_disabled", s->lmtp_disabled, "temporary", "permanent");
     check_word(&r, "bare_newline", s->bare_newline, "convert", "reject");
     check_word(&r, "nul_octets", s->nul_octets, "reject", "store");
-    if (s->lmtp_hostname[strspn(s->lmtp_hostname, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-")] != '\0')
+    if (s->lmtp_hostname[strspn(s->lmtp_hostname,
+                                "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-")] != '\0')
         complain(&r, "lmtp_hostname", s->lmtp_hostname, "is not the name of a host");
     if (strpbrk(s->lmtp_separator, "@\" \t") != NULL)
         complain(&r, "lmtp_separator", s->lmtp_separator, "has a character that no tag can begin with");
@@ -65,6 +66,7 @@ int lmtp_settings_check(const struct lmtp_settings *s, options_problem *problem,
         complain(&r, "lmtp_postmaster", s->lmtp_postmaster, what);
     }
     if (stat(s->lmtp_spool_dir, &st) != 0 || !S_ISDIR(st.st_mode))
-        complain(&r, "lmtp_spool_dir", s->lmtp_spool_dir, "is not a directory; make it, for the user of the workers only");
+        complain(&r, "lmtp_spool_dir", s->lmtp_spool_dir,
+                 "is not a directory; make it, for the user of the workers only");
     return r.count;
 }

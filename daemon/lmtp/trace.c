@@ -13,7 +13,8 @@ static void put_name(struct buf *out, struct span name)
 
     for (size_t i = 0; good && i < name.len; i++) {
         unsigned char c = (unsigned char)name.at[i];
-        good = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || strchr("-._:[]", (int)c) != NULL;
+        good = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+               strchr("-._:[]", (int)c) != NULL;
         good = good && c != '\0';
     }
     if (good)

@@ -85,7 +85,8 @@ struct trust *trust_new(const char *allow, char **error_r)
     while (*error_r == NULL && list_next(&rest, &word)) {
         if (word.len > user.len && strncmp(word.at, user.at, user.len) == 0) {
             trust->users = mem_resize(trust->users, trust->user_count + 1, sizeof trust->users[0]);
-            if (parse_user((struct span){ word.at + user.len, word.len - user.len }, &trust->users[trust->user_count]) == 1)
+            if (parse_user((struct span){ word.at + user.len, word.len - user.len },
+                           &trust->users[trust->user_count]) == 1)
                 trust->user_count++;
             else
                 mem_error(error_r, "\"%.*s\" is not a user of this host", (int)word.len, word.at);

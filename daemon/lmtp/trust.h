@@ -19,7 +19,10 @@ struct trust;
 struct trust *trust_new(const char *allow, char **error_r);
 void trust_free(struct trust **trust);
 
-/* May the one at the other end of fd deliver? What is not a socket (a pipe, a file) was handed to us by who started us: yes. */
+/*
+ * May the one at the other end of fd deliver? What is not a socket (a pipe, a file) was handed to
+ * us by who started us: yes.
+ */
 bool trust_allows(const struct trust *trust, int fd);
 /*
  * The same of the one whom a proxy tells, "192.0.2.1:4242" as conn_peer()

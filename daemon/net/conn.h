@@ -106,7 +106,10 @@ bool conn_paused(const struct conn *conn);
  * outlives the conn.
  */
 void conn_start_tls(struct conn *conn, struct tls_ctx *ctx);
-/* "TLSv1.3", and the cipher; NULL where there is no TLS, or its handshake is not complete. Of the proxy's, where there is none of ours. */
+/*
+ * "TLSv1.3", and the cipher; NULL where there is no TLS, or its handshake is not complete. Of the
+ * proxy's, where there is none of ours.
+ */
 const char *conn_tls_version(const struct conn *conn);
 const char *conn_tls_cipher(const struct conn *conn);
 /* What was wrong with what the client sent, after CONN_LOST, for the log; NULL where it simply went. */
@@ -139,7 +142,10 @@ bool conn_vanished(const struct conn *conn);
 /* The address that the client's certificate proves (TLS, verified), or NULL. Owned by the conn. */
 const char *conn_client_identity(const struct conn *conn);
 
-/* "192.0.2.1:4242", "[2001:db8::1]:4242", "unix", or "stdin" and "stdout": of the client, and of our side. Owned by the conn. */
+/*
+ * "192.0.2.1:4242", "[2001:db8::1]:4242", "unix", or "stdin" and "stdout": of the client, and of
+ * our side. Owned by the conn.
+ */
 const char *conn_peer(const struct conn *conn);
 const char *conn_local(struct conn *conn);
 /* Nobody can listen in between: loopback, a unix socket, a pipe, a terminal or a file. */

@@ -111,7 +111,8 @@ static const char *describe(SSL *ssl, unsigned long why)
     if (ERR_GET_REASON(why) == SSL_R_CERTIFICATE_VERIFY_FAILED)
         return X509_verify_cert_error_string(SSL_get_verify_result(ssl));
     /* What the library calls the version of a record is a letter of some command then. */
-    if (ERR_GET_REASON(why) == SSL_R_WRONG_VERSION_NUMBER && !SSL_is_init_finished(ssl) && SSL_get_state(ssl) == TLS_ST_BEFORE)
+    if (ERR_GET_REASON(why) == SSL_R_WRONG_VERSION_NUMBER && !SSL_is_init_finished(ssl) &&
+        SSL_get_state(ssl) == TLS_ST_BEFORE)
         return "this is not TLS";
     return ERR_reason_error_string(why);
 }
@@ -135,9 +136,13 @@ static ssize_t not_done(struct conn_tls *t, int result, unsigned *wants)
     default:
         break;
     }
-    /* The end without a goodbye, which anybody on the way can make, is none (RFC 8446 section 6.1): a lost connection. */
+    /*
+     * The end without a goodbye, which anybody on the way can make, is none (RFC 8446 section
+     * 6.1): a lost connection.
+     */
     why = ERR_peek_error();
-    if (!t->broken && why != 0 && !(ERR_GET_LIB(why) == ERR_LIB_SSL && ERR_GET_REASON(why) == SSL_R_UNEXPECTED_EOF_WHILE_READING))
+    if (!t->broken && why != 0 &&
+        !(ERR_GET_LIB(why) == ERR_LIB_SSL && ERR_GET_REASON(why) == SSL_R_UNEXPECTED_EOF_WHILE_READING))
         t->error = describe(t->ssl, why);
     t->broken = true;
     ERR_clear_error();

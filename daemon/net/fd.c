@@ -136,8 +136,10 @@ void fd_probe(const struct fd *fd)
     if (fd->kind != FD_SOCKET || get_option(fd, SOL_SOCKET, SO_KEEPALIVE) == 0 ||
         getsockopt(fd->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 || info.tcpi_probes > 0)
         return;
-    int pause = get_option(fd, IPPROTO_TCP, TCP_KEEPINTVL), probes = get_option(fd, IPPROTO_TCP, TCP_KEEPCNT) * pause / PAUSE;
-    uint32_t heard = info.tcpi_last_data_recv < info.tcpi_last_ack_recv ? info.tcpi_last_data_recv : info.tcpi_last_ack_recv;
+    int pause = get_option(fd, IPPROTO_TCP, TCP_KEEPINTVL),
+        probes = get_option(fd, IPPROTO_TCP, TCP_KEEPCNT) * pause / PAUSE;
+    uint32_t heard =
+        info.tcpi_last_data_recv < info.tcpi_last_ack_recv ? info.tcpi_last_data_recv : info.tcpi_last_ack_recv;
     int idle = heard / 1000 < INT32_MAX ? (int)(heard / 1000) : INT32_MAX;
 
     /* The kernel gives it up no sooner than before: more probes where they come closer together. */
@@ -166,7 +168,8 @@ ssize_t fd_write(const struct fd *fd, struct iovec *iov, size_t count)
     const struct msghdr msg = { .msg_iov = iov, .msg_iovlen = count };
     ssize_t n;
     do
-        n = fd->kind == FD_SOCKET ? sendmsg(fd->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) : writev(fd->fd, iov, (int)count);
+        n = fd->kind == FD_SOCKET ? sendmsg(fd->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL)
+                                  : writev(fd->fd, iov, (int)count);
     while (n < 0 && errno == EINTR);
     return n;
 }

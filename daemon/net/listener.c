@@ -109,7 +109,8 @@ int listener_bind_path(const char *path, mode_t mode, gid_t group, int backlog, 
 }
 
 /* 1; 0 where the system does not have the family; -1. The last two with the prose. */
-static int bind_internet(const union address *address, const char *shown, uint16_t port, int backlog, int *fd_r, char **error_r)
+static int bind_internet(const union address *address, const char *shown, uint16_t port, int backlog, int *fd_r,
+                         char **error_r)
 {
     socklen_t len = address->any.sa_family == AF_INET ? sizeof address->in : sizeof address->in6;
 

@@ -41,10 +41,16 @@ const char *listener_lacks(const int *fds, size_t count);
  */
 const char *listener_needs(const char *address);
 
-/* A unix socket, whose directory is made where it is missing (socket_dir.h), with a mode and a group ((gid_t)-1: as it comes); it can be connected to only when it has both. Else as above. */
+/*
+ * A unix socket, whose directory is made where it is missing (socket_dir.h), with a mode and a
+ * group ((gid_t)-1: as it comes); it can be connected to only when it has both. Else as above.
+ */
 int listener_bind_path(const char *path, mode_t mode, gid_t group, int backlog, int *fd_r, char **error_r);
 
-/* fd belongs to the called from now on; index is that of the descriptor it came by. It may pause or free the listener. */
+/*
+ * fd belongs to the called from now on; index is that of the descriptor it came by. It may pause
+ * or free the listener.
+ */
 typedef void listener_accept(void *arg, size_t index, int fd);
 
 /*

@@ -25,10 +25,16 @@ int peer_pair(int fds[2]);
 /* fd belongs to the peer from now on. gone is called once; peer_free() afterwards (or in it). */
 struct peer *peer_new(struct loop *loop, int fd, peer_message *message, peer_gone *gone, void *arg);
 void peer_free(struct peer **peer);
-/* Queues where the other side is slow, up to 256 messages; false when that is full or the other side is gone. What was queued is wiped after it was sent. */
+/*
+ * Queues where the other side is slow, up to 256 messages; false when that is full or the other
+ * side is gone. What was queued is wiped after it was sent.
+ */
 bool peer_send(struct peer *peer, const void *data, size_t len);
 
-/* The blocking side. receive: octets of one message, 0 when the other side is gone or it was too long, -1 with errno. */
+/*
+ * The blocking side. receive: octets of one message, 0 when the other side is gone or it was too
+ * long, -1 with errno.
+ */
 long peer_receive_blocking(int fd, void *data, size_t size);
 bool peer_send_blocking(int fd, const void *data, size_t len);
 

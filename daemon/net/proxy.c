@@ -80,8 +80,8 @@ static bool v1_addresses(struct span line, int family, struct proxy_origin *o)
     if (!next_word(&line, &source) || !next_word(&line, &destination) || !next_word(&line, &source_port) ||
         !next_word(&line, &destination_port) || line.len > 0 || destination_port.at[destination_port.len] != '\r')
         return false;
-    if (!v1_address(source, family, from) || !v1_address(destination, family, to) || !v1_port(source_port, &from_port) ||
-        !v1_port(destination_port, &to_port))
+    if (!v1_address(source, family, from) || !v1_address(destination, family, to) ||
+        !v1_port(source_port, &from_port) || !v1_port(destination_port, &to_port))
         return false;
     name_address(family, from, (unsigned)from_port, o->peer, sizeof o->peer);
     name_address(family, to, (unsigned)to_port, o->local, sizeof o->local);

@@ -32,7 +32,8 @@ static bool is_missing(const char *dir)
 
 static bool refuse(const char *dir, int why, char **error_r)
 {
-    mem_error(error_r, "the directory %s does not exist and cannot be created: %s; create it with \"install -d -m 755 %s\"", dir,
+    mem_error(error_r,
+              "the directory %s does not exist and cannot be created: %s; create it with \"install -d -m 755 %s\"", dir,
               strerror(why), dir);
     return false;
 }
@@ -51,7 +52,8 @@ bool socket_dir_make(const char *path, char **error_r)
 bool socket_dir_check(const char *path, char **error_r)
 {
     char *dir = parent_of(path), *above = parent_of(dir);
-    bool good = !is_missing(dir) || faccessat(AT_FDCWD, above, W_OK | X_OK, AT_EACCESS) == 0 || refuse(dir, errno, error_r);
+    bool good =
+        !is_missing(dir) || faccessat(AT_FDCWD, above, W_OK | X_OK, AT_EACCESS) == 0 || refuse(dir, errno, error_r);
 
     mem_free(above);
     mem_free(dir);

@@ -58,7 +58,10 @@ static bool read_file(const struct reader *r, const char *file, struct buf *text
         close(fd);
         return tell(r, "%s is not a file of at most 1 MiB", file);
     }
-    /* All of the room at once, as a buffer that grows is copied and wiped; and no more: a session of inetd pays for what is wiped. */
+    /*
+     * All of the room at once, as a buffer that grows is copied and wiped; and no more: a session
+     * of inetd pays for what is wiped.
+     */
     const size_t size = (size_t)st->st_size;
     buf_reserve(text, size + 1);
     while (buf_left(text) <= size && (n = read(fd, buf_reserve(text, 1), size + 1 - buf_left(text))) > 0)
@@ -98,7 +101,8 @@ static bool read_chain(const struct reader *r, struct tls_cert *cert, const stru
     return true;
 }
 
-static bool read_key(const struct reader *r, struct tls_cert *cert, const struct buf *text, const struct stat *st, const char *file)
+static bool read_key(const struct reader *r, struct tls_cert *cert, const struct buf *text, const struct stat *st,
+                     const char *file)
 {
     BIO *bio = bio_of(text);
 

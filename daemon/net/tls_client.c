@@ -21,7 +21,9 @@ enum {
 
 bool tls_verify_named(const char *text, enum tls_verify *verify_r)
 {
-    static const char *const names[] = { [TLS_VERIFY_NONE] = "none", [TLS_VERIFY_OPTIONAL] = "optional", [TLS_VERIFY_REQUIRE] = "require" };
+    static const char *const names[] = {
+        [TLS_VERIFY_NONE] = "none", [TLS_VERIFY_OPTIONAL] = "optional", [TLS_VERIFY_REQUIRE] = "require"
+    };
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(names[i], text) == 0) {
@@ -34,7 +36,9 @@ bool tls_verify_named(const char *text, enum tls_verify *verify_r)
 
 bool tls_identity_named(const char *text, enum tls_identity *identity_r)
 {
-    static const char *const names[] = { [TLS_IDENTITY_SAN] = "san", [TLS_IDENTITY_EMAIL] = "email", [TLS_IDENTITY_CN] = "cn" };
+    static const char *const names[] = {
+        [TLS_IDENTITY_SAN] = "san", [TLS_IDENTITY_EMAIL] = "email", [TLS_IDENTITY_CN] = "cn"
+    };
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(names[i], text) == 0) {
@@ -124,7 +128,8 @@ void tls_client_setup(SSL_CTX *ctx, const struct tls_clients *clients, tls_probl
     if (clients->crl != NULL && clients->crl[0] != '\0')
         load_revoked(ctx, clients->crl, problem, arg);
     SSL_CTX_set_verify_depth(ctx, CHAIN_DEPTH);
-    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | (clients->verify == TLS_VERIFY_REQUIRE ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
+    SSL_CTX_set_verify(
+        ctx, SSL_VERIFY_PEER | (clients->verify == TLS_VERIFY_REQUIRE ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
     bind_sessions(ctx, clients);
 }
 

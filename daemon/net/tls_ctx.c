@@ -137,7 +137,10 @@ static const struct named *find_host(const struct tls_ctx *ctx, char *name)
     return find_name(ctx, dot - 1);
 }
 
-/* Without the dot of the root, which some clients leave (RFC 6066 section 3: there is none). False for what cannot be the name of a host. */
+/*
+ * Without the dot of the root, which some clients leave (RFC 6066 section 3: there is none). False
+ * for what cannot be the name of a host.
+ */
 static bool lower_name(const char *in, size_t len, char out[NAME_LEN + 1])
 {
     if (len > 1 && in[len - 1] == '.')
@@ -253,7 +256,8 @@ static void read_directory(struct tls_ctx *ctx, const char *path, struct telling
 
 /* --- tickets --- */
 
-static int use_key(const struct ticket_key *key, const unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int sealing)
+static int use_key(const struct ticket_key *key, const unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
+                   int sealing)
 {
     /* OpenSSL takes no const here, and writes nowhere. */
     OSSL_PARAM params[] = {
@@ -267,7 +271,8 @@ static int use_key(const struct ticket_key *key, const unsigned char *iv, EVP_CI
 }
 
 /* -1 failed, 0 not our ticket, 1 good, 2 good and to be replaced. */
-static int seal_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int sealing)
+static int seal_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
+                       int sealing)
 {
     struct tls_ctx *ctx = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
     const struct ticket_key *key;
@@ -315,14 +320,16 @@ static bool set_rules(struct tls_ctx *ctx, const struct version *version)
     SSL_CTX_set_app_data(ssl, ctx);
     SSL_CTX_set_options(ssl, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
                              SSL_OP_PRIORITIZE_CHACHA | SSL_OP_CLEANSE_PLAINTEXT);
-    SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_mode(ssl,
+                     SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     /* One read of the socket for all that has come. */
     SSL_CTX_set_read_ahead(ssl, 1);
     SSL_CTX_set_max_early_data(ssl, 0);
     SSL_CTX_set_alpn_select_cb(ssl, choose_protocol, NULL);
     SSL_CTX_set_cert_cb(ssl, choose_certificate, ctx);
     set_tickets(ssl, ctx->tickets);
-    return SSL_CTX_set_min_proto_version(ssl, version->number) == 1 && SSL_CTX_set_cipher_list(ssl, version->ciphers) == 1;
+    return SSL_CTX_set_min_proto_version(ssl, version->number) == 1 &&
+           SSL_CTX_set_cipher_list(ssl, version->ciphers) == 1;
 }
 
 /* Is each of them good enough for the rules (a key of 512 bits is not)? */
@@ -332,7 +339,8 @@ static void use_certificates(struct tls_ctx *ctx, const char *file, struct telli
     SSL *ssl;
 
     if (SSL_CTX_use_cert_and_key(ctx->ssl, ctx->cert.own, ctx->cert.key, ctx->cert.chain, 1) != 1) {
-        snprintf(text, sizeof text, "the certificate in %s cannot be used: %s", file, ERR_reason_error_string(ERR_peek_error()));
+        snprintf(text, sizeof text, "the certificate in %s cannot be used: %s", file,
+                 ERR_reason_error_string(ERR_peek_error()));
         tell(t, text);
     }
     ssl = SSL_new(ctx->ssl);

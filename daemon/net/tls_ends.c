@@ -25,7 +25,8 @@ static const struct kind {
     [TLS_END_CERTIFICATE] = { "certificate", "the certificate", "clients refuse it" },
     [TLS_END_CHAIN] = { "chain", "a certificate of the chain", "clients may refuse what it signed" },
     [TLS_END_CLIENT_CA] = { "client_ca", "an authority of clients", "the certificates that it signed are refused" },
-    [TLS_END_CLIENT_CRL] = { "client_crl", "the list of revoked certificates", "all certificates of that authority's clients are refused" },
+    [TLS_END_CLIENT_CRL] = { "client_crl", "the list of revoked certificates",
+                             "all certificates of that authority's clients are refused" },
 };
 
 int64_t tls_end_of(const ASN1_TIME *time)
@@ -173,7 +174,8 @@ int64_t tls_ends_tell(struct tls_ends *ends, int64_t now, int64_t ahead, tls_end
             over += end->at <= now;
     }
     if (told > TOLD_MAX) {
-        snprintf(text, sizeof text, "%zu more certificates end within that time, %zu of them ended", told - TOLD_MAX, over);
+        snprintf(text, sizeof text, "%zu more certificates end within that time, %zu of them ended", told - TOLD_MAX,
+                 over);
         say(arg, over > 0, text);
     }
     return next;
@@ -196,9 +198,13 @@ void tls_ends_metrics(const struct tls_ends *ends, struct buf *out)
 {
     if (ends->count > 1)
         qsort(ends->list, ends->count, sizeof *ends->list, compare);
-    buf_addf(out, "# HELP postern_certificate_end_seconds When a certificate ends, in seconds since 1970, by its file: the server's own, "
-                  "one of its chain, an authority of clients, or the nextUpdate of a list of revoked ones. The soonest hundred.\n"
-                  "# TYPE postern_certificate_end_seconds gauge\n");
+    buf_addf(
+        out,
+        "# HELP postern_certificate_end_seconds When a certificate ends, in seconds since 1970, by its"
+        " file: the server's own, "
+        "one of its chain, an authority of clients, or the nextUpdate of a list of revoked ones. The"
+        " soonest hundred.\n"
+        "# TYPE postern_certificate_end_seconds gauge\n");
     for (size_t i = 0; i < ends->count && i < METRICS_MAX; i++) {
         buf_addf(out, "postern_certificate_end_seconds{kind=\"%s\",file=\"", kinds[ends->list[i].kind].label);
         add_escaped(out, ends->list[i].file);

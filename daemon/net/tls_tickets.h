@@ -37,8 +37,11 @@ void tls_tickets_turn(struct tls_tickets *tickets, uint64_t now);
 
 /* The key for new tickets. */
 const struct ticket_key *tls_tickets_current(struct tls_tickets *tickets, uint64_t now);
-/* The key of this name, of this life or the one before; NULL for any other. *old_r: the client should get a new ticket. */
-const struct ticket_key *tls_tickets_find(struct tls_tickets *tickets, uint64_t now, const unsigned char name[TICKET_NAME],
-                                          bool *old_r);
+/*
+ * The key of this name, of this life or the one before; NULL for any other. *old_r: the client
+ * should get a new ticket.
+ */
+const struct ticket_key *tls_tickets_find(struct tls_tickets *tickets, uint64_t now,
+                                          const unsigned char name[TICKET_NAME], bool *old_r);
 
 #endif

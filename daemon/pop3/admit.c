@@ -19,12 +19,15 @@
 /* Reasons are many, and others will come: those that an operator has to tell apart from afar. */
 static enum metric count_of(const char *reason)
 {
-    static const struct { const char *reason; enum metric metric; } rows[] = {
+    static const struct { const char *reason; enum metric metric;
+    } rows[] = {
         { "password", METRIC_LOGIN_CREDENTIALS }, { "empty-password", METRIC_LOGIN_CREDENTIALS },
-        { "disabled", METRIC_LOGIN_CREDENTIALS }, { "in-use", METRIC_LOGIN_IN_USE }, { "database", METRIC_LOGIN_DATABASE },
-        { "auth-unavailable", METRIC_LOGIN_AUTH_UNAVAILABLE }, { "broken", METRIC_LOGIN_BROKEN },
-        { "guessing", METRIC_LOGIN_GUESSING }, { "pop3-off", METRIC_LOGIN_POLICY }, { "tls-only", METRIC_LOGIN_POLICY },
-        { "maintenance", METRIC_LOGIN_POLICY }, { "login-delay", METRIC_LOGIN_POLICY }, { "sessions", METRIC_LOGIN_POLICY },
+        { "disabled", METRIC_LOGIN_CREDENTIALS }, { "in-use", METRIC_LOGIN_IN_USE },
+        { "database", METRIC_LOGIN_DATABASE },    { "auth-unavailable", METRIC_LOGIN_AUTH_UNAVAILABLE },
+        { "broken", METRIC_LOGIN_BROKEN },        { "guessing", METRIC_LOGIN_GUESSING },
+        { "pop3-off", METRIC_LOGIN_POLICY },      { "tls-only", METRIC_LOGIN_POLICY },
+        { "maintenance", METRIC_LOGIN_POLICY },   { "login-delay", METRIC_LOGIN_POLICY },
+        { "sessions", METRIC_LOGIN_POLICY },
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -56,7 +59,8 @@ enum outcome pop3_login_failed(struct pop3_session *s, const char *reason, enum 
 static uint64_t seconds_to_wait(const struct pop3_session *s)
 {
     const struct pop3_host *host = &s->service->host;
-    uint64_t delay = s->login_delay != AUTH_UNSET ? (uint64_t)s->login_delay * 1000 : (uint64_t)host->settings->pop3_login_delay;
+    uint64_t delay =
+        s->login_delay != AUTH_UNSET ? (uint64_t)s->login_delay * 1000 : (uint64_t)host->settings->pop3_login_delay;
     uint64_t last, gone;
 
     if (host->logins == NULL || delay == 0)

@@ -99,7 +99,10 @@ static void count_login(const struct pop3_session *s)
     metric_time(HISTOGRAM_OPEN, metrics_now_us() - s->asked_us);
 }
 
-/* RFC 2595 section 2.3, RFC 8314 section 4.1: a password is not to be read by others. It was sent all the same; it is not looked at. */
+/*
+ * RFC 2595 section 2.3, RFC 8314 section 4.1: a password is not to be read by others. It was sent
+ * all the same; it is not looked at.
+ */
 enum outcome pop3_refuse_cleartext(struct pop3_session *s)
 {
     if (s->tls != NULL)
@@ -230,7 +233,9 @@ static void on_opened(void *owner, enum db_status status, struct drop *drop)
         break;
     case DB_LOCKED:
         s->in_use++;
-        out = pop3_login_failed(s, "in-use", RC_IN_USE, "this mailbox is in use by another session, perhaps on another device; try again in a few minutes");
+        out = pop3_login_failed(
+            s, "in-use", RC_IN_USE,
+            "this mailbox is in use by another session, perhaps on another device; try again in a few minutes");
         break;
     case DB_NOT_FOUND:
         out = refuse(s, "disabled", 0);
@@ -322,7 +327,8 @@ void pop3_on_verdict(void *owner, const struct auth_result *result)
     pop3_act(s, out);
 }
 
-bool pop3_may_try(struct pop3_session *s, struct span name, char network[NETWORK_TEXT_SIZE], struct auth_origin *origin_r)
+bool pop3_may_try(struct pop3_session *s, struct span name, char network[NETWORK_TEXT_SIZE],
+                  struct auth_origin *origin_r)
 {
     return guard_try(s->service->guard, &s->seat, conn_peer(s->conn), name, span_str(s->domain),
                      loop_now(s->service->host.loop), network, origin_r);
@@ -346,7 +352,8 @@ static enum outcome cmd_pass(struct pop3_session *s, const struct args *args)
     if (args->v[0].len == 0)
         return refuse(s, "empty-password", 0);
     s->asked_us = metrics_now_us();
-    s->auth_id = auth_check_password(service->host.auth, name, args->v[0], span_str(s->domain), &origin, s->id, pop3_on_verdict, s);
+    s->auth_id = auth_check_password(service->host.auth, name, args->v[0], span_str(s->domain), &origin, s->id,
+                                     pop3_on_verdict, s);
     return P3_WAIT;
 }
 
@@ -354,7 +361,13 @@ static const struct command rows[] = {
     { .verb = "CAPA", .keeps_name = true, .run = pop3_cmd_capa, .counted = METRIC_COMMAND_CAPA },
     { .verb = "STLS", .run = cmd_stls, .counted = METRIC_COMMAND_STLS },
     { .verb = "USER", .min = 1, .max = 1, .rest = true, .run = cmd_user, .counted = METRIC_COMMAND_USER },
-    { .verb = "PASS", .min = 1, .max = 1, .rest = true, .keeps_name = true, .run = cmd_pass, .counted = METRIC_COMMAND_PASS },
+    { .verb = "PASS",
+      .min = 1,
+      .max = 1,
+      .rest = true,
+      .keeps_name = true,
+      .run = cmd_pass,
+      .counted = METRIC_COMMAND_PASS },
     { .verb = "AUTH", .rest = true, .run = pop3_cmd_auth, .counted = METRIC_COMMAND_AUTH },
     { .verb = "APOP", .min = 1, .max = 1, .rest = true, .run = pop3_cmd_apop, .counted = METRIC_COMMAND_APOP },
     { .verb = "QUIT", .run = cmd_quit, .counted = METRIC_COMMAND_QUIT },

@@ -42,7 +42,8 @@ bool pop3_pick(struct pop3_session *s, struct span number, size_t *i_r, enum out
     else if (parsed < 0)
         *out_r = pop3_err(s, RC_NONE, "no such message, only %zu message%s", count, plural(count));
     else if (n < 1 || n > count)
-        *out_r = pop3_err(s, RC_NONE, "no message %llu, only %zu message%s", (unsigned long long)n, count, plural(count));
+        *out_r =
+            pop3_err(s, RC_NONE, "no message %llu, only %zu message%s", (unsigned long long)n, count, plural(count));
     else if (is_marked(s, (size_t)(n - 1)))
         *out_r = pop3_err(s, RC_NONE, "message %llu is deleted", (unsigned long long)n);
     else {
@@ -271,7 +272,12 @@ static const struct command rows[] = {
     { .verb = "STAT", .run = cmd_stat, .counted = METRIC_COMMAND_STAT },
     { .verb = "LIST", .max = 1, .run = cmd_list, .step = list_step, .counted = METRIC_COMMAND_LIST },
     { .verb = "UIDL", .max = 1, .run = cmd_uidl, .step = uidl_step, .counted = METRIC_COMMAND_UIDL },
-    { .verb = "RETR", .min = 1, .max = 1, .run = pop3_cmd_retr, .step = pop3_body_step, .counted = METRIC_COMMAND_RETR },
+    { .verb = "RETR",
+      .min = 1,
+      .max = 1,
+      .run = pop3_cmd_retr,
+      .step = pop3_body_step,
+      .counted = METRIC_COMMAND_RETR },
     { .verb = "DELE", .min = 1, .max = 1, .run = cmd_dele, .counted = METRIC_COMMAND_DELE },
     { .verb = "TOP", .min = 2, .max = 2, .run = pop3_cmd_top, .step = pop3_body_step, .counted = METRIC_COMMAND_TOP },
     { .verb = "NOOP", .run = cmd_noop, .counted = METRIC_COMMAND_NOOP },

@@ -125,7 +125,10 @@ enum outcome pop3_sasl_challenge(struct pop3_session *s, struct span octets)
     return challenge(s, octets);
 }
 
-/* For the log: also where no helper will say whose login it was. Of a client's first message only: see mechanism_name(). */
+/*
+ * For the log: also where no helper will say whose login it was. Of a client's first message only:
+ * see mechanism_name().
+ */
 static void note_name(struct pop3_session *s, struct span message)
 {
     struct span name;
@@ -139,7 +142,10 @@ static struct span binding(const struct pop3_session *s, enum conn_binding type,
     return (struct span){ (const char *)out, conn_channel_binding(s->conn, type, out) };
 }
 
-/* A client of SCRAM that can bind, and was not told that we can, was lied to: so the helper has to know where we told (RFC 5802 section 6). */
+/*
+ * A client of SCRAM that can bind, and was not told that we can, was lied to: so the helper has to
+ * know where we told (RFC 5802 section 6).
+ */
 static bool bindings_matter(const struct pop3_session *s)
 {
     enum mechanism plus = mechanism_plus(s->mechanism);
@@ -241,7 +247,10 @@ static enum outcome list(struct pop3_session *s)
     return P3_DONE;
 }
 
-/* A mechanism that is not offered: told why where TLS would help. It is no bad command: some clients try one after the other. */
+/*
+ * A mechanism that is not offered: told why where TLS would help. It is no bad command: some
+ * clients try one after the other.
+ */
 static enum outcome not_offered(struct pop3_session *s, enum mechanism m, struct span initial)
 {
     unsigned char octets[AUTH_MESSAGE_MAX];

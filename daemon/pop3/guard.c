@@ -25,7 +25,8 @@ struct guard {
     struct network_list *exempt;
 };
 
-struct guard *guard_new(struct limits *limits, int area, const struct pop3_settings *settings, uint32_t failures, uint64_t failure_ms)
+struct guard *guard_new(struct limits *limits, int area, const struct pop3_settings *settings, uint32_t failures,
+                        uint64_t failure_ms)
 {
     struct guard *g = mem_zalloc(sizeof *g);
     char *error = NULL;
@@ -75,8 +76,8 @@ const char *guard_arrive(struct guard *g, struct guard_seat *seat, const char *p
     seat->address = key(g, KEY_ADDRESS, &address, sizeof address);
     if (settings->pop3_limit_connections > 0) {
         uint32_t most = (uint32_t)settings->pop3_limit_connections;
-        if (limit_add(g->limits->rates, key(g, KEY_CONNECTIONS, &address, sizeof address), MINUTE / most > 0 ? MINUTE / most : 1,
-                      most, now) >= most)
+        if (limit_add(g->limits->rates, key(g, KEY_CONNECTIONS, &address, sizeof address),
+                      MINUTE / most > 0 ? MINUTE / most : 1, most, now) >= most)
             return "connections";
     }
     if (settings->pop3_limit_sessions > 0) {
@@ -138,7 +139,8 @@ bool guard_try(struct guard *g, struct guard_seat *seat, const char *peer, struc
     find_account(g, seat, name, default_domain);
     /* Up to twice what is allowed: whoever stops is let in again after a while, however long he has guessed. */
     from_address = limit_add(g->limits->rates, seat->address, g->failure_ms, 2 * most, now);
-    to_account = seat->account != 0 ? limit_add(g->limits->rates, seat->account, g->failure_ms, 2 * g->failures, now) : 0;
+    to_account =
+        seat->account != 0 ? limit_add(g->limits->rates, seat->account, g->failure_ms, 2 * g->failures, now) : 0;
     seat->tried = true;
     /* An address is often that of many (NAT): it takes four of its failures to double the delay. */
     seat->before = to_account > from_address / 4 ? to_account : from_address / 4;

@@ -36,7 +36,8 @@ struct guard_seat {
  * failures and failure_ms: how many an account may have, and how long until one
  * is forgotten. The settings outlive the guard, and were checked.
  */
-struct guard *guard_new(struct limits *limits, int area, const struct pop3_settings *settings, uint32_t failures, uint64_t failure_ms);
+struct guard *guard_new(struct limits *limits, int area, const struct pop3_settings *settings, uint32_t failures,
+                        uint64_t failure_ms);
 void guard_free(struct guard **guard);
 
 /* A client is there. NULL, or why it is to be turned away: "sessions" or "connections", for the log. */
@@ -49,8 +50,9 @@ void guard_leave(struct guard *guard, struct guard_seat *seat);
  * in network. False: refuse it as a wrong one, without asking. One of the three
  * below follows. The name is empty where only the helper will know it.
  */
-bool guard_try(struct guard *guard, struct guard_seat *seat, const char *peer, struct span name, struct span default_domain,
-               uint64_t now_ms, char network[NETWORK_TEXT_SIZE], struct auth_origin *origin_r);
+bool guard_try(struct guard *guard, struct guard_seat *seat, const char *peer, struct span name,
+               struct span default_domain, uint64_t now_ms, char network[NETWORK_TEXT_SIZE],
+               struct auth_origin *origin_r);
 /* It was right: this name has logged in. */
 void guard_right(struct guard *guard, struct guard_seat *seat, struct span name, uint64_t now_ms);
 /* Nobody could tell. */
@@ -61,7 +63,10 @@ void guard_unknown(struct guard *guard, struct guard_seat *seat, uint64_t now_ms
  */
 uint64_t guard_wrong(struct guard *guard, struct guard_seat *seat, struct span name, uint32_t guesses, uint64_t now_ms);
 
-/* May there be one session more of its domain and its tenant? It is counted if so, and no more than once however often this is asked. */
+/*
+ * May there be one session more of its domain and its tenant? It is counted if so, and no more
+ * than once however often this is asked.
+ */
 bool guard_admit(struct guard *guard, struct guard_seat *seat, const struct auth_policy *policy);
 
 #endif

@@ -79,7 +79,10 @@ enum outcome pop3_bad(struct pop3_session *s, const char *text)
     unsigned limit = (unsigned)s->service->host.settings->pop3_bad_commands;
 
     if (s->state == POP3_AUTHORIZATION) {
-        /* Who is not logged in is more likely a scanner; but clients try in a row what some servers have (LANG, UTF8, XTND ...). */
+        /*
+         * Who is not logged in is more likely a scanner; but clients try in a row what some
+         * servers have (LANG, UTF8, XTND ...).
+         */
         limit /= 2;
         if (limit < 3)
             limit = 3;

@@ -32,7 +32,8 @@ static int parse_expire(const char *text, uint64_t *days_r, bool *user_r)
     static const struct span user = { " user", 5 };
     struct span expire = span_str(text);
 
-    *user_r = expire.len > user.len && span_is_nocase((struct span){ expire.at + expire.len - user.len, user.len }, user);
+    *user_r =
+        expire.len > user.len && span_is_nocase((struct span){ expire.at + expire.len - user.len, user.len }, user);
     if (*user_r)
         expire.len -= user.len;
     if (span_is_nocase(expire, SPAN_OF("never")))
@@ -55,11 +56,16 @@ int pop3_settings_check(const struct pop3_settings *settings, options_problem *p
         problems++;
     }
     if (settings->pop3_expire[0] != '\0' && parse_expire(settings->pop3_expire, &days, &user) < 0) {
-        problem(arg, file, 0, "pop3_expire must be empty, \"never\" or a number of days up to 99999, with \" user\" behind it where mailboxes differ");
+        problem(
+            arg, file, 0,
+            "pop3_expire must be empty, \"never\" or a number of days up to 99999, with \" user\" behind"
+            " it where mailboxes differ");
         problems++;
     }
     if (settings->pop3_login_delay % 1000 != 0 || settings->pop3_login_delay_user % 1000 != 0) {
-        problem(arg, file, 0, "pop3_login_delay and pop3_login_delay_user must be whole seconds, as clients are told them in seconds");
+        problem(
+            arg, file, 0,
+            "pop3_login_delay and pop3_login_delay_user must be whole seconds, as clients are told them in seconds");
         problems++;
     }
     struct network_list *exempt = network_list_new(settings->pop3_limit_exempt, &error);
@@ -74,7 +80,8 @@ int pop3_settings_check(const struct pop3_settings *settings, options_problem *p
     network_list_free(&exempt);
     if (!mechanisms_parse(settings->sasl_mechanisms, &set, &wrong)) {
         char text[128];
-        snprintf(text, sizeof text, "sasl_mechanisms: %.*s is no mechanism, or there twice", (int)(wrong.len < 64 ? wrong.len : 64), wrong.at);
+        snprintf(text, sizeof text, "sasl_mechanisms: %.*s is no mechanism, or there twice",
+                 (int)(wrong.len < 64 ? wrong.len : 64), wrong.at);
         problem(arg, file, 0, text);
         problems++;
     }
@@ -84,7 +91,8 @@ int pop3_settings_check(const struct pop3_settings *settings, options_problem *p
 /* It goes into the greeting as it is. */
 static bool is_host_name(const char *name)
 {
-    return name[0] != '\0' && name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")] == '\0';
+    return name[0] != '\0' &&
+           name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")] == '\0';
 }
 
 /* RFC 2449 section 6.7: before the login the shortest that anybody has, and that it differs. */
@@ -160,7 +168,8 @@ struct pop3_service *pop3_service_new(const struct pop3_host *host)
     randombytes_buf(&service->next_id, sizeof service->next_id);
     for (unsigned kind = 0; kind < CAPA_KINDS; kind++)
         service->capa[kind].text = make_capa(service, kind, NULL, &service->capa[kind].len);
-    service->guard = guard_new(host->limits, host->limits_area, host->settings, host->account_failures, host->failure_time);
+    service->guard =
+        guard_new(host->limits, host->limits_area, host->settings, host->account_failures, host->failure_time);
     return service;
 }
 

@@ -21,8 +21,10 @@
 enum { LOOKS = 4 };
 
 static const char *const end_names[] = {
-    [END_QUIT] = "quit", [END_EOF] = "eof", [END_TIMEOUT] = "timeout", [END_LOST] = "lost", [END_DRAIN] = "drain",
-    [END_BAD_COMMANDS] = "bad-commands", [END_EARLY_TLS] = "early-tls", [END_REFUSED] = "refused", [END_KICKED] = "kicked", [END_TAKEN] = "taken-over", [END_ERROR] = "error",
+    [END_QUIT] = "quit",           [END_EOF] = "eof",         [END_TIMEOUT] = "timeout",
+    [END_LOST] = "lost",           [END_DRAIN] = "drain",     [END_BAD_COMMANDS] = "bad-commands",
+    [END_EARLY_TLS] = "early-tls", [END_REFUSED] = "refused", [END_KICKED] = "kicked",
+    [END_TAKEN] = "taken-over",    [END_ERROR] = "error",
 };
 
 static const char *const state_names[] = {
@@ -198,25 +200,32 @@ void pop3_session_start(struct pop3_service *service, int in, int out, const str
 static void log_end(const struct pop3_session *s)
 {
     const char *wrong = s->conn != NULL ? conn_tls_error(s->conn) : NULL;
-    enum log_level level = s->state != POP3_AUTHORIZATION || s->refused > 0 || s->end == END_BAD_COMMANDS || s->end == END_EARLY_TLS || wrong != NULL
-                               ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
+    enum log_level level = s->state != POP3_AUTHORIZATION || s->refused > 0 || s->end == END_BAD_COMMANDS ||
+                                   s->end == END_EARLY_TLS || wrong != NULL
+                               ? LOG_LEVEL_INFO
+                               : LOG_LEVEL_DEBUG;
     uint64_t ms = loop_now(s->service->host.loop) - s->started;
     char line[1024], tls[TLS_TEXT_SIZE];
 
     if (!log_wants(level))
         return;
-    snprintf(line, sizeof line, "peer=%s%s retr=%llu/%llu top=%llu/%llu dele=%zu left=%llu/%llu local=%s mechanism=%s sql=%llu sql-time=%llu.%06llu"
-             " auth-time=%llu.%06llu in-use=%u in=%llu out=%llu time=%llu.%03llu end=%s%s%s%s",
-             s->conn != NULL ? conn_peer(s->conn) : "gone", pop3_tls_text(s, tls),
-             (unsigned long long)s->retr.messages, (unsigned long long)s->retr.octets,
-             (unsigned long long)s->top.messages, (unsigned long long)s->top.octets,
-             s->removed, (unsigned long long)s->left.messages, (unsigned long long)s->left.octets,
-             s->conn != NULL ? conn_local(s->conn) : "gone", s->mechanism != MECHANISMS ? mechanisms[s->mechanism].name : s->name != NULL ? "USER" : "none",
-             (unsigned long long)s->cost.statements, (unsigned long long)(s->cost.us / 1000000), (unsigned long long)(s->cost.us % 1000000),
-             (unsigned long long)(s->auth_us / 1000000), (unsigned long long)(s->auth_us % 1000000), s->in_use,
-             (unsigned long long)s->in_seen, (unsigned long long)s->out_seen,
-             (unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000), end_names[s->end],
-             wrong != NULL ? " tls-error=\"" : "", wrong != NULL ? wrong : "", wrong != NULL ? "\"" : "");
+    snprintf(
+        line, sizeof line,
+        "peer=%s%s retr=%llu/%llu top=%llu/%llu dele=%zu left=%llu/%llu local=%s mechanism=%s sql=%llu"
+        " sql-time=%llu.%06llu"
+        " auth-time=%llu.%06llu in-use=%u in=%llu out=%llu time=%llu.%03llu end=%s%s%s%s",
+        s->conn != NULL ? conn_peer(s->conn) : "gone", pop3_tls_text(s, tls), (unsigned long long)s->retr.messages,
+        (unsigned long long)s->retr.octets, (unsigned long long)s->top.messages, (unsigned long long)s->top.octets,
+        s->removed, (unsigned long long)s->left.messages, (unsigned long long)s->left.octets,
+        s->conn != NULL ? conn_local(s->conn) : "gone",
+        s->mechanism != MECHANISMS ? mechanisms[s->mechanism].name
+        : s->name != NULL          ? "USER"
+                                   : "none",
+        (unsigned long long)s->cost.statements, (unsigned long long)(s->cost.us / 1000000),
+        (unsigned long long)(s->cost.us % 1000000), (unsigned long long)(s->auth_us / 1000000),
+        (unsigned long long)(s->auth_us % 1000000), s->in_use, (unsigned long long)s->in_seen,
+        (unsigned long long)s->out_seen, (unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000),
+        end_names[s->end], wrong != NULL ? " tls-error=\"" : "", wrong != NULL ? wrong : "", wrong != NULL ? "\"" : "");
     if (s->state == POP3_AUTHORIZATION) {
         if (level == LOG_LEVEL_INFO)
             log_info(s->id, "session refused=%u %s", s->refused, line);
@@ -392,7 +401,10 @@ static bool right_args(const struct command *cmd, struct span rest, bool more, s
     return args->count >= cmd->min && args->count <= cmd->max;
 }
 
-/* A line that is a command: 1. -1 if it is one of the other state, which is an error but no sign of a stranger. 0: none. */
+/*
+ * A line that is a command: 1. -1 if it is one of the other state, which is an error but no sign
+ * of a stranger. 0: none.
+ */
 static int understand(struct pop3_session *s, struct span line, const struct command **cmd_r, struct args *args,
                       const char **wrong_r)
 {
@@ -487,8 +499,8 @@ static enum outcome one_line(struct pop3_session *s, enum line_kind kind, struct
 /* A client that logs in by AUTH may say more in a line than others (S10, S11), also in that of the command. */
 static size_t line_limit(const struct pop3_session *s, struct span in)
 {
-    bool sasl = s->wants_line ||
-                (s->state == POP3_AUTHORIZATION && in.len > 5 && span_is_nocase((struct span){ in.at, 5 }, SPAN_OF("AUTH ")));
+    bool sasl = s->wants_line || (s->state == POP3_AUTHORIZATION && in.len > 5 &&
+                                  span_is_nocase((struct span){ in.at, 5 }, SPAN_OF("AUTH ")));
 
     return sasl ? LINE_SASL_LIMIT : LINE_LIMIT;
 }

@@ -38,7 +38,19 @@ enum outcome {
 enum pop3_state { POP3_AUTHORIZATION, POP3_TRANSACTION, POP3_UPDATE };
 
 /* Why a session ended; in the log line of its end. */
-enum pop3_end { END_QUIT, END_EOF, END_TIMEOUT, END_LOST, END_DRAIN, END_BAD_COMMANDS, END_EARLY_TLS, END_REFUSED, END_KICKED, END_TAKEN, END_ERROR };
+enum pop3_end {
+    END_QUIT,
+    END_EOF,
+    END_TIMEOUT,
+    END_LOST,
+    END_DRAIN,
+    END_BAD_COMMANDS,
+    END_EARLY_TLS,
+    END_REFUSED,
+    END_KICKED,
+    END_TAKEN,
+    END_ERROR
+};
 
 /* A row of a state's command table. */
 struct command {
@@ -87,7 +99,8 @@ struct pop3_session {
     unsigned in_use;                /* logins that met another session's lock */
 
     /* AUTHORIZATION */
-    char *name;                     /* as USER or a mechanism's message has it; after the login the address of the mailbox */
+    /* as USER or a mechanism's message has it; after the login the address of the mailbox */
+    char *name;
     size_t name_len;
     char *domain;                   /* of the listener; freed at login */
     struct tls_ctx *tls;            /* what STLS may use; NULL where it may not be used, or not again */
@@ -185,7 +198,8 @@ void pop3_set_session_timer(struct pop3_session *s);
 enum code { RC_NONE, RC_AUTH, RC_IN_USE, RC_LOGIN_DELAY, RC_SYS_TEMP, RC_SYS_PERM };
 /* One line. The text is ours: nothing that the client sent is ever repeated (G17). */
 enum outcome pop3_ok(struct pop3_session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-enum outcome pop3_err(struct pop3_session *s, enum code code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+enum outcome pop3_err(struct pop3_session *s, enum code code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* -ERR for what is no command; the last one that is tolerated closes. */
 enum outcome pop3_bad(struct pop3_session *s, const char *text);
 /* The same for a line that no client of POP3 says, like HTTP: before the login it counts three times. */
@@ -226,7 +240,8 @@ void pop3_on_verdict(void *owner, const struct auth_result *result);
 enum outcome pop3_refuse_cleartext(struct pop3_session *s);
 void pop3_log_cleartext(struct pop3_session *s);
 /* guard_try(), for whatever mechanism; the name may be empty. */
-bool pop3_may_try(struct pop3_session *s, struct span name, char network[NETWORK_TEXT_SIZE], struct auth_origin *origin_r);
+bool pop3_may_try(struct pop3_session *s, struct span name, char network[NETWORK_TEXT_SIZE],
+                  struct auth_origin *origin_r);
 void pop3_set_name(struct pop3_session *s, struct span name);
 enum outcome pop3_cmd_capa(struct pop3_session *s, const struct args *args);
 enum outcome pop3_say_refusal(struct pop3_session *s);      /* after its delay */

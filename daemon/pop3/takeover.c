@@ -13,11 +13,15 @@ static bool has_to_lose(const struct pop3_session *s)
     return s->deleted > 0 || s->got_message;
 }
 
-/* A client that filters what it fetched says nothing for long; one that the kernel knows to be gone will never say more. */
+/*
+ * A client that filters what it fetched says nothing for long; one that the kernel knows to be
+ * gone will never say more.
+ */
 static bool gives_up(const struct pop3_session *s, uint64_t silent)
 {
     const struct pop3_settings *settings = s->service->host.settings;
-    uint64_t least = (uint64_t)settings->pop3_takeover_after, longer = (uint64_t)settings->pop3_takeover_after_deletions;
+    uint64_t least = (uint64_t)settings->pop3_takeover_after,
+             longer = (uint64_t)settings->pop3_takeover_after_deletions;
 
     if (least == 0 || silent < least)
         return false;
@@ -37,8 +41,9 @@ bool pop3_session_asked(void *owner, const char *by, bool ordered)
 
     if (s->state != POP3_TRANSACTION || (!ordered && (s->asked || !gives_up(s, silent))))
         return false;
-    log_info(s->id, "maildrop of user=%s given up to %s%s silent=%llu.%03llu", log_text((struct span){ s->name, s->name_len }).s,
-             ordered ? "" : "session=", log_text(span_str(by)).s, (unsigned long long)(silent / 1000), (unsigned long long)(silent % 1000));
+    log_info(s->id, "maildrop of user=%s given up to %s%s silent=%llu.%03llu",
+             log_text((struct span){ s->name, s->name_len }).s, ordered ? "" : "session=", log_text(span_str(by)).s,
+             (unsigned long long)(silent / 1000), (unsigned long long)(silent % 1000));
     /* What a client that is there after all reads as the answer to its next command: nothing that it marked is gone. */
     if (pop3_takes_line(s) && conn_queued(s->conn) == 0)
         pop3_err(s, RC_SYS_TEMP, ordered ? "session closed by the operator, nothing was deleted"

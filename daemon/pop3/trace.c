@@ -21,7 +21,8 @@ bool pop3_is_traced(const struct pop3_session *s)
 
 static bool is_secret(const struct command *cmd)
 {
-    return cmd->counted == METRIC_COMMAND_PASS || cmd->counted == METRIC_COMMAND_AUTH || cmd->counted == METRIC_COMMAND_APOP;
+    return cmd->counted == METRIC_COMMAND_PASS || cmd->counted == METRIC_COMMAND_AUTH ||
+           cmd->counted == METRIC_COMMAND_APOP;
 }
 
 void pop3_trace_command(const struct pop3_session *s, const struct command *cmd, struct span line)

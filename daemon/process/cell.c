@@ -76,7 +76,10 @@ pid_t cell_fork_helper(struct config *config, const char *number, int fd, int lo
     });
     metrics_use((unsigned)strtoul(number, NULL, 10));
     config_forget_mail(config);
-    /* A helper ends when its worker does: a signal to the whole group or service must not take it from sessions that drain. */
+    /*
+     * A helper ends when its worker does: a signal to the whole group or service must not take it
+     * from sessions that drain.
+     */
     signal(SIGTERM, SIG_IGN);
     signal(SIGUSR1, SIG_IGN);
     signal(SIGUSR2, SIG_IGN);
@@ -285,7 +288,8 @@ void cell_look(struct cell *c, unsigned looks, uint64_t ms)
     bool helper_hangs = there ? metrics_seat_gauge(c->seat, GAUGE_HELPERS_SILENT) > 0 : c->worker == 0 && c->alive > 0;
 
     if (hangs(&c->silent, there && heard == c->heard, looks)) {
-        log_error(NULL, "worker %u (pid %ld) unresponsive for %.1f s, killing it", c->number, (long)c->worker, (double)ms / 1000);
+        log_error(NULL, "worker %u (pid %ld) unresponsive for %.1f s, killing it", c->number, (long)c->worker,
+                  (double)ms / 1000);
         kill(c->worker, SIGKILL);
     }
     c->heard = heard;

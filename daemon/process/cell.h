@@ -62,7 +62,10 @@ int cell_reap(struct cell *cell, pid_t pid, int status);
 /* Its worker ended because of a schema that this program does not know. */
 bool cell_wrong_schema(const struct cell *cell);
 
-/* Forks one auth helper that serves `fd`, as "posternd auth NUMBER"; login_cache as in struct cell_plan. Its pid, or -1 with errno. */
+/*
+ * Forks one auth helper that serves `fd`, as "posternd auth NUMBER"; login_cache as in struct
+ * cell_plan. Its pid, or -1 with errno.
+ */
 pid_t cell_fork_helper(struct config *config, const char *number, int fd, int login_cache, int parent_signal);
 
 #endif

@@ -33,7 +33,8 @@ static bool same_files(struct tls_files a, struct tls_files b)
 {
     return strcmp(a.certificate, b.certificate) == 0 && strcmp(a.key, b.key) == 0 &&
            strcmp(a.sni_directory, b.sni_directory) == 0 && a.clients.verify == b.clients.verify &&
-           a.clients.identity == b.clients.identity && strcmp(a.clients.ca, b.clients.ca) == 0 && strcmp(a.clients.crl, b.clients.crl) == 0;
+           a.clients.identity == b.clients.identity && strcmp(a.clients.ca, b.clients.ca) == 0 &&
+           strcmp(a.clients.crl, b.clients.crl) == 0;
 }
 
 /* What an earlier one has read; *tried_r: an earlier one had the same files. */
@@ -61,8 +62,10 @@ void certs_warn(const struct config *c)
         const struct listener_settings *l = config_listener(c, i);
 
         if (c->certificates[i] == NULL && !is_local(l->address) && strcmp(l->cleartext_login, "always") != 0)
-            log_warning(NULL, "listener %s port %lld has no TLS, and cleartext_login = \"%s\": clients on other hosts cannot log in",
-                        l->address, (long long)l->port, l->cleartext_login);
+            log_warning(
+                NULL,
+                "listener %s port %lld has no TLS, and cleartext_login = \"%s\": clients on other hosts cannot log in",
+                l->address, (long long)l->port, l->cleartext_login);
     }
 }
 
@@ -105,7 +108,9 @@ int certs_load(struct config *c, const char *file, const struct config *before, 
 
         if (files.certificate[0] == '\0' || strcmp(config_listener(c, i)->tls, "none") == 0)
             continue;
-        r.line = config_listener(c, i)->certificate[0] != '\0' || config_listener(c, i)->client_ca[0] != '\0' ? c->listeners.lines[i] : 0;
+        r.line = config_listener(c, i)->certificate[0] != '\0' || config_listener(c, i)->client_ca[0] != '\0'
+                     ? c->listeners.lines[i]
+                     : 0;
         c->certificates[i] = shared(c, i, &tried);
         if (!tried)
             c->certificates[i] = tls_ctx_new(&files, c->tls.tls_min, c->tickets, report, &r);

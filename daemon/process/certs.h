@@ -12,7 +12,8 @@
  * is told; returns how many. before is what ran until now, or NULL: its clients
  * may resume their TLS sessions.
  */
-int certs_load(struct config *config, const char *file, const struct config *before, options_problem *problem, void *arg);
+int certs_load(struct config *config, const char *file, const struct config *before, options_problem *problem,
+               void *arg);
 /* Adds when what was read ends, to be freed with tls_ends_free(). */
 void certs_ends(const struct config *config, struct tls_ends *ends);
 /* A tls_ends_say: to the log. */

@@ -17,7 +17,8 @@ struct sockets;
 enum { HANDOVER_ADOPTED_MAX = 256 };
 
 struct handover {
-    int errors;                 /* standard error, for when the start is over; while it lasts 2 leads to the old master */
+    /* standard error, for when the start is over; while it lasts 2 leads to the old master */
+    int errors;
     int control;                /* the operators' listening socket, -1: none */
     char *control_path;         /* NULL: none */
     int login_cache;            /* the memory that auth helpers share (login_cache.h), -1: none */

@@ -86,15 +86,20 @@ static int check(const struct flags *f)
 {
     struct tls_ends ends = TLS_ENDS_NONE;
     int problems;
-    struct config *config = config_load(f->file, f->inetd ? 0 : CONFIG_LISTENERS, config_print_problem, stdout, &problems);
+    struct config *config =
+        config_load(f->file, f->inetd ? 0 : CONFIG_LISTENERS, config_print_problem, stdout, &problems);
 
     if (problems == 0)
         problems = certs_load(config, f->file, NULL, config_print_problem, stdout);
     if (problems == 0 && !f->inetd)
         warn_of_control(config, f->file);
-    /* No problem of the file: with a certificate that is over the server starts, and must, for those who do not look at it. */
+    /*
+     * No problem of the file: with a certificate that is over the server starts, and must, for
+     * those who do not look at it.
+     */
     certs_ends(config, &ends);
-    tls_ends_tell(&ends, (int64_t)time(NULL), config->tls.tls_warn_before / 1000, print_end, (void *)(uintptr_t)f->file);
+    tls_ends_tell(&ends, (int64_t)time(NULL), config->tls.tls_warn_before / 1000, print_end,
+                  (void *)(uintptr_t)f->file);
     tls_ends_free(&ends);
     if (problems == 0)
         problems = check_database(config, f->file);
@@ -114,7 +119,13 @@ static int adopt_stdin(const struct flags *f, const char *program)
         return EXIT_FAILURE;
     close(fds[1]);              /* the same socket once more, under wait; nothing that we write to anyhow */
     return master_run(&(struct master_start){
-        .program = program, .file = f->file, .foreground = true, .adopted = fds, .adopted_count = 1, .ready_fd = -1, .no_stderr = true,
+        .program = program,
+        .file = f->file,
+        .foreground = true,
+        .adopted = fds,
+        .adopted_count = 1,
+        .ready_fd = -1,
+        .no_stderr = true,
     });
 }
 
@@ -212,8 +223,13 @@ static int daemon_or_foreground(const struct flags *f, const char *program)
     for (size_t i = 0; i < count; i++)
         fds[i] = SD_FIRST_FD + (int)i;
     status = master_run(&(struct master_start){
-        .program = program, .file = f->file, .foreground = f->foreground || count > 0, .adopted = fds, .adopted_count = count,
-        .adopted_names = names, .ready_fd = ready,
+        .program = program,
+        .file = f->file,
+        .foreground = f->foreground || count > 0,
+        .adopted = fds,
+        .adopted_count = count,
+        .adopted_names = names,
+        .ready_fd = ready,
     });
     mem_free(names);
     return status;

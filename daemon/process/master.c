@@ -52,7 +52,8 @@ enum {
 };
 
 /* Nobody reads the log who could be told this by the log. */
-#define NO_LOG_DAEMON "no log daemon listens at %s: log lines are dropped until one does; set log to \"stderr\" or a file"
+#define NO_LOG_DAEMON \
+    "no log daemon listens at %s: log lines are dropped until one does; set log to \"stderr\" or a file"
 
 uint64_t master_now(void)
 {
@@ -84,7 +85,8 @@ static void raise_limits(const struct config *c)
     uint64_t got = privdrop_descriptors(wanted);
 
     if (got < wanted)
-        log_warning(NULL, "sessions_per_worker = %lld needs %llu descriptors, the limit is %llu: connections above it wait",
+        log_warning(NULL,
+                    "sessions_per_worker = %lld needs %llu descriptors, the limit is %llu: connections above it wait",
                     (long long)c->daemon.sessions_per_worker, (unsigned long long)wanted, (unsigned long long)got);
 }
 
@@ -417,7 +419,8 @@ static bool first_sockets(struct master *m)
     char *error = NULL;
 
     if (m->start->adopted_count > 0) {
-        m->sockets = sockets_adopt(m->config, m->start->adopted, m->start->adopted_count, m->start->adopted_names, &error);
+        m->sockets =
+            sockets_adopt(m->config, m->start->adopted, m->start->adopted_count, m->start->adopted_names, &error);
     } else {
         if (m->start->handover != NULL)
             m->inherited = m->start->handover->sockets;
@@ -500,7 +503,10 @@ static bool prepare(struct master *m, int *signals_r)
     return first_schema(m) && settle(m, background, signals_r);
 }
 
-/* The file by a path that holds in any directory. Links are left as they are: they may point elsewhere at the next reload. */
+/*
+ * The file by a path that holds in any directory. Links are left as they are: they may point
+ * elsewhere at the next reload.
+ */
 char *master_path(const char *file)
 {
     char cwd[PATH_MAX], *path;

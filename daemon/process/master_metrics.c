@@ -23,7 +23,8 @@ enum { AGAIN_MS = 1000 };
 static void end_process(struct master *m)
 {
     if (m->metrics > 0)
-        kill(m->metrics, SIGKILL);      /* it has nothing to finish; reap() finds it later, and it is not ours any more */
+        /* it has nothing to finish; reap() finds it later, and it is not ours any more */
+        kill(m->metrics, SIGKILL);
     m->metrics = 0;
 }
 

@@ -82,7 +82,8 @@ static void on_ready(struct evhttp_request *req, void *arg)
         answer(req, HTTP_OK, "OK", "text/plain", SPAN_OF("ready\n"));
     else
         answer(req, HTTP_SERVUNAVAIL, "Service Unavailable", "text/plain",
-               SPAN_OF("not ready: no worker has both a database that answers, with the right schema, and auth helpers\n"));
+               SPAN_OF(
+                   "not ready: no worker has both a database that answers, with the right schema, and auth helpers\n"));
 }
 
 static void on_other(struct evhttp_request *req, void *arg)

@@ -24,7 +24,10 @@ enum sandbox_role {
  */
 void sandbox_enter(enum sandbox_role role, const struct config *config);
 
-/* For the master: it becomes others, so there is no filter that would suit it; but nothing it starts gets more rights than it has. */
+/*
+ * For the master: it becomes others, so there is no filter that would suit it; but nothing it
+ * starts gets more rights than it has.
+ */
 void sandbox_no_new_rights(void);
 
 /* ---- for sandbox.c and sandbox_files.c only */

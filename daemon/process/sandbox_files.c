@@ -33,16 +33,21 @@ struct net_port_attr {
     uint64_t allowed_access, port;
 };
 enum {
-    FS_TRUNCATE = 1 << 14,          /* ABI 3 */
-    FS_IOCTL_DEV = 1 << 15,         /* ABI 5 */
-    NET_BIND = 1 << 0, NET_CONNECT = 1 << 1,        /* ABI 4 */
-    SCOPE_ABSTRACT_UNIX = 1 << 0, SCOPE_SIGNAL = 1 << 1,    /* ABI 6 */
+    FS_TRUNCATE = 1 << 14, /* ABI 3 */
+    FS_IOCTL_DEV = 1 << 15, /* ABI 5 */
+    NET_BIND = 1 << 0,
+    NET_CONNECT = 1 << 1, /* ABI 4 */
+    SCOPE_ABSTRACT_UNIX = 1 << 0,
+    SCOPE_SIGNAL = 1 << 1, /* ABI 6 */
     RULE_NET_PORT = 2,
-    FS_ALL = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1,        /* ABI 1 */
-    FS_FILE = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_READ_FILE | FS_TRUNCATE | FS_IOCTL_DEV,
+    FS_ALL = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1, /* ABI 1 */
+    FS_FILE = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_READ_FILE | FS_TRUNCATE |
+              FS_IOCTL_DEV,
     READ = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR,
-    SPOOL = READ | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE | FS_TRUNCATE,
-    PORT_DNS = 53, PORT_DATABASE = 5432,
+    SPOOL = READ | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE |
+            FS_TRUNCATE,
+    PORT_DNS = 53,
+    PORT_DATABASE = 5432,
 };
 
 struct ruleset {
@@ -225,7 +230,8 @@ static void allow_common_files(const struct ruleset *r, const struct needs *n)
         "/etc/ssl/openssl.cnf", "/etc/ssl/certs", "/usr/share/ca-certificates",
         "/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/krb5.conf",
     };
-    static const char *const resolver[] = { "/etc", "/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager/resolv.conf" };
+    static const char *const resolver[] = { "/etc", "/run/systemd/resolve", "/run/resolvconf",
+                                            "/run/NetworkManager/resolv.conf" };
 
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
         allow_path(r, files[i], READ);

@@ -20,7 +20,10 @@ bool sd_is_listening(int fd);
  * is not that.
  */
 bool sd_listen_fds(size_t *count_r, char **names_r, const char **error_r);
-/* Milliseconds after which sd_notify_state("WATCHDOG=1") is due again, half of what the manager waits for; 0 if it does not. */
+/*
+ * Milliseconds after which sd_notify_state("WATCHDOG=1") is due again, half of what the manager
+ * waits for; 0 if it does not.
+ */
 uint64_t sd_watchdog(void);
 /* One datagram, "READY=1" or the like. Where nobody asked for it nothing happens. */
 void sd_notify_state(const char *state);

@@ -94,7 +94,8 @@ void serve_start(struct serve *s, const struct config *config, unsigned what, co
 
 size_t serve_sessions(const struct serve *s)
 {
-    return (s->pop3 != NULL ? pop3_service_sessions(s->pop3) : 0) + (s->lmtp != NULL ? lmtp_service_sessions(s->lmtp) : 0);
+    return (s->pop3 != NULL ? pop3_service_sessions(s->pop3) : 0) +
+           (s->lmtp != NULL ? lmtp_service_sessions(s->lmtp) : 0);
 }
 
 void serve_measure(const struct serve *s)

@@ -44,7 +44,10 @@ struct serve_shared {
     int limits_area;        /* of this process */
 };
 
-/* what: SERVE_POP3, SERVE_LMTP or both. auth: the sockets of the helpers, which belong to it from now on. The configuration outlives it. */
+/*
+ * what: SERVE_POP3, SERVE_LMTP or both. auth: the sockets of the helpers, which belong to it from
+ * now on. The configuration outlives it.
+ */
 void serve_start(struct serve *serve, const struct config *config, unsigned what, const int *auth, size_t auth_count,
                  const struct serve_shared *shared, const struct serve_calls *calls);
 /* Sessions that are left end without a deletion. */

@@ -85,7 +85,8 @@ static void say_what_is_missing(const struct sockets_place *p, const struct list
     const char *lacks = strcmp(l->address, "*") == 0 ? listener_lacks(p->fds, p->count) : NULL;
 
     if (lacks != NULL)
-        log_warning(NULL, "listening on * port %lld without %s, which this system does not have", (long long)l->port, lacks);
+        log_warning(NULL, "listening on * port %lld without %s, which this system does not have", (long long)l->port,
+                    lacks);
 }
 
 static int bind_listener(const struct listener_settings *l, int *fds_r, char **error_r)
@@ -108,7 +109,10 @@ static bool has_names(const struct config *config)
     return false;
 }
 
-/* Never by order where there are names: a manager passes sockets in an order of its own, and one of them may be for TLS. */
+/*
+ * Never by order where there are names: a manager passes sockets in an order of its own, and one
+ * of them may be for TLS.
+ */
 static bool find_named(const struct config *config, const char *name, size_t len, size_t *listener_r)
 {
     for (size_t i = 0; len > 0 && i < config->listeners.count; i++) {
@@ -122,7 +126,8 @@ static bool find_named(const struct config *config, const char *name, size_t len
     return false;
 }
 
-struct sockets *sockets_adopt(const struct config *config, const int *fds, size_t count, const char *names, char **error_r)
+struct sockets *sockets_adopt(const struct config *config, const int *fds, size_t count, const char *names,
+                              char **error_r)
 {
     struct sockets *s = mem_zalloc(sizeof *s);
     bool by_name = names != NULL && has_names(config);
@@ -220,7 +225,8 @@ void sockets_know(struct sockets *s, const char *address, int64_t port, int fd)
     add_fd(s, fd, s->place_count - 1);
 }
 
-void sockets_each(const struct sockets *s, void (*each)(void *arg, const char *address, int64_t port, int fd), void *arg)
+void sockets_each(const struct sockets *s, void (*each)(void *arg, const char *address, int64_t port, int fd),
+                  void *arg)
 {
     for (size_t i = 0; i < s->place_count; i++) {
         const struct sockets_place *p = &s->places[i];

@@ -34,15 +34,20 @@ struct sockets *sockets_bind(const struct config *config, const struct sockets *
  * goes with the listener of its name; else the i-th one with the i-th listener.
  * Returns NULL with a text (mem_error()) in *error_r for a name that no listener has.
  */
-struct sockets *sockets_adopt(const struct config *config, const int *fds, size_t count, const char *names, char **error_r);
+struct sockets *sockets_adopt(const struct config *config, const int *fds, size_t count, const char *names,
+                              char **error_r);
 /* None yet; and a bound socket that another master has made, for sockets_bind() to find. */
 struct sockets *sockets_none(void);
 void sockets_know(struct sockets *sockets, const char *address, int64_t port, int fd);
 /* For each bound one. */
-void sockets_each(const struct sockets *sockets, void (*each)(void *arg, const char *address, int64_t port, int fd), void *arg);
+void sockets_each(const struct sockets *sockets, void (*each)(void *arg, const char *address, int64_t port, int fd),
+                  void *arg);
 /* Closes all, and leaves the paths: they are another master's now. */
 void sockets_leave(struct sockets **sockets);
-/* Closes those that next (may be NULL) does not use, and removes the paths of theirs. The master's: workers have their own copies of the descriptors. */
+/*
+ * Closes those that next (may be NULL) does not use, and removes the paths of theirs. The
+ * master's: workers have their own copies of the descriptors.
+ */
 void sockets_free(struct sockets **sockets, const struct sockets *next);
 /* In a worker: closes its copies. */
 void sockets_close(const struct sockets *sockets);

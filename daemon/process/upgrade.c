@@ -103,7 +103,8 @@ void upgrade_start(struct master *m, int operator)
     if (getpid() == 1) {
         log_error(NULL, "upgrade: process 1 cannot hand over to a new process");
         if (operator >= 0)
-            operator_sayf(operator, "ERR posternd is process 1 here, which must not end: start a new container beside this one");
+            operator_sayf(operator,
+                          "ERR posternd is process 1 here, which must not end: start a new container beside this one");
         return;
     }
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0 || (pid = fork()) < 0) {

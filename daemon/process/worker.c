@@ -192,7 +192,10 @@ static void close_all(void *arg)
         loop_stop(w->serve.loop);
 }
 
-/* Told once by the master, and perhaps by a service manager, and by the kernel where the master died: the first one counts. */
+/*
+ * Told once by the master, and perhaps by a service manager, and by the kernel where the master
+ * died: the first one counts.
+ */
 static void drain(void *arg)
 {
     struct worker *w = arg;
@@ -352,7 +355,8 @@ int worker_run(const struct config *config, const struct sockets *sockets, const
     read_trust(&w);
     names_start((const char *const []){ config->conninfo_mail, config->conninfo_lmtp }, 2);
     if (config_has_lmtp(config) && !disk_start())
-        log_warning(NULL, "there is no thread for lmtp_spool_dir: a slow disk will hold up every session of this worker");
+        log_warning(NULL,
+                    "there is no thread for lmtp_spool_dir: a slow disk will hold up every session of this worker");
     threads_confine(confine, (void *)(uintptr_t)config);
     names_await();
     sandbox_enter(SANDBOX_WORKER, config);
@@ -362,7 +366,8 @@ int worker_run(const struct config *config, const struct sockets *sockets, const
     /* Clients inherit it, so that none costs a system call for it. */
     for (size_t i = 0; i < sockets->count; i++) {
         (void)fd_prompt(sockets->fds[i]);
-        fd_notice_loss(sockets->fds[i], (uint64_t)config->daemon.tcp_keepalive, (uint64_t)config->daemon.tcp_user_timeout);
+        fd_notice_loss(sockets->fds[i], (uint64_t)config->daemon.tcp_keepalive,
+                       (uint64_t)config->daemon.tcp_user_timeout);
     }
     w.listener = listener_new(w.serve.loop, sockets->fds, sockets->count, accepted, &w);
     start_duties(&w, orders);

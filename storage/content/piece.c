@@ -120,7 +120,8 @@ static size_t text_octets(const PGresult *res, int rows, uint32_t first_part)
     return octets;
 }
 
-struct piece_set *piece_set_new(PGresult *res, const struct listing *listing, size_t first, size_t count, uint32_t first_part)
+struct piece_set *piece_set_new(PGresult *res, const struct listing *listing, size_t first, size_t count,
+                                uint32_t first_part)
 {
     int rows = PQntuples(res);
     size_t texts = text_octets(res, rows, first_part);

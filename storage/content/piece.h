@@ -31,7 +31,8 @@ struct piece_part {
  * first_part on of `count` messages of the listing, from `first` on. The set
  * has one reference, the caller's. NULL if there are rows of other messages.
  */
-struct piece_set *piece_set_new(PGresult *res, const struct listing *listing, size_t first, size_t count, uint32_t first_part);
+struct piece_set *piece_set_new(PGresult *res, const struct listing *listing, size_t first, size_t count,
+                                uint32_t first_part);
 const struct piece_part *piece_set_part(const struct piece_set *set, size_t k);
 /* Memory of all sets of this process that are held, those of sessions that have gone too, in octets. */
 size_t piece_octets(void);

@@ -20,7 +20,8 @@
 
 enum {
     TRIES = 3,                  /* where two transactions got in each other's way */
-    PATIENCE_MS = 240000,       /* in the queue for a lane: less than the 10 minutes that a mail server waits (RFC 5321 4.5.3.2.6) */
+    /* in the queue for a lane: less than the 10 minutes that a mail server waits (RFC 5321 4.5.3.2.6) */
+    PATIENCE_MS = 240000,
     QUEUE_TICK_MS = 1000,
 };
 
@@ -356,8 +357,9 @@ struct deliver_job *deliver_resolve(struct deliver *d, const struct resolve_ques
     return job;
 }
 
-struct deliver_job *deliver_message(struct deliver *d, struct spool **spool, const struct delivery_recipient *recipients,
-                                    size_t count, const struct delivery_terms *terms, deliver_done *done, void *owner)
+struct deliver_job *deliver_message(struct deliver *d, struct spool **spool,
+                                    const struct delivery_recipient *recipients, size_t count,
+                                    const struct delivery_terms *terms, deliver_done *done, void *owner)
 {
     struct deliver_job *job = job_new(d, owner, count);
     size_t mailboxes = 0;
@@ -423,7 +425,9 @@ static void wrong_schema(void *owner, const char *text)
     d->wrong_schema(d->arg, text);
 }
 
-static const struct pg_events events = { .lost = lane_lost, .decided = lanes_changed, .notified = NULL, .wrong_schema = wrong_schema };
+static const struct pg_events events = {
+    .lost = lane_lost, .decided = lanes_changed, .notified = NULL, .wrong_schema = wrong_schema
+};
 
 struct deliver *deliver_new(struct loop *loop, const struct storage_settings *settings, const char *conninfo,
                             void (*wrong)(void *arg, const char *text), void *arg)

@@ -81,9 +81,13 @@ struct delivery_recipient {
 };
 struct delivered {
     enum recipient_verdict verdict;
-    int64_t uid;                        /* in its first mailbox; 0 where another recipient has named it, or nothing was stored */
+    /* in its first mailbox; 0 where another recipient has named it, or nothing was stored */
+    int64_t uid;
 };
-/* The share of a mailbox that did not get the message, though its recipient has RECIPIENT_OK: others of a list got theirs. */
+/*
+ * The share of a mailbox that did not get the message, though its recipient has RECIPIENT_OK:
+ * others of a list got theirs.
+ */
 struct delivery_lost {
     size_t recipient;                   /* from 0; ascending, and those of one in the order of its mailboxes */
     int64_t mailbox;
@@ -104,12 +108,14 @@ typedef void deliver_done(void *owner, const struct delivery_result *result);
 
 struct delivery_terms {
     uint64_t window;                    /* milliseconds in which a key counts */
-    bool all;                           /* a recipient with several mailboxes, one of which has no room, is refused as a whole */
+    /* a recipient with several mailboxes, one of which has no room, is refused as a whole */
+    bool all;
     const char *session;                /* what the log knows this delivery by: for the history; or NULL */
 };
 /* *spool belongs to the job from now on; all else is copied. done comes later, never from within. */
-struct deliver_job *deliver_message(struct deliver *deliver, struct spool **spool, const struct delivery_recipient *recipients,
-                                    size_t count, const struct delivery_terms *terms, deliver_done *done, void *owner);
+struct deliver_job *deliver_message(struct deliver *deliver, struct spool **spool,
+                                    const struct delivery_recipient *recipients, size_t count,
+                                    const struct delivery_terms *terms, deliver_done *done, void *owner);
 
 /* The asker has gone: the job goes on, and nobody is told. Only before its done. */
 void deliver_forget(struct deliver_job *job);

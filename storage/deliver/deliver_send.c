@@ -28,8 +28,8 @@ static bool take_verdicts(struct deliver_job *job, const PGresult *res, int64_t 
     struct pg_array v, u;
 
     if (PQntuples(res) != 1 || !pg_get_int8(res, 0, 0, stored_r) || !pg_get_bytes(res, 0, 1, &verdicts) ||
-        !pg_get_bytes(res, 0, 2, &uids) || !pg_array_start(&v, verdicts, PG_INT8) || !pg_array_start(&u, uids, PG_INT8) ||
-        v.count != job->count || u.count != job->count)
+        !pg_get_bytes(res, 0, 2, &uids) || !pg_array_start(&v, verdicts, PG_INT8) ||
+        !pg_array_start(&u, uids, PG_INT8) || v.count != job->count || u.count != job->count)
         return false;
     for (size_t i = 0; i < job->count; i++) {
         int64_t verdict;
@@ -47,8 +47,8 @@ static bool take_verdicts(struct deliver_job *job, const PGresult *res, int64_t 
 }
 
 /* One share that was lost. */
-static bool take_lost(struct deliver_job *job, struct pg_array *recipients, struct pg_array *mailboxes, struct pg_array *addresses,
-                      struct pg_array *whys, struct delivery_lost *lost_r)
+static bool take_lost(struct deliver_job *job, struct pg_array *recipients, struct pg_array *mailboxes,
+                      struct pg_array *addresses, struct pg_array *whys, struct delivery_lost *lost_r)
 {
     struct span address;
     int64_t recipient, mailbox, why;
@@ -76,7 +76,8 @@ static bool take_all_lost(struct deliver_job *job, const PGresult *res)
     if (PQgetisnull(res, 0, 3))
         return true;
     for (int i = 0; i < 4; i++)
-        if (!pg_get_bytes(res, 0, 3 + i, &data[i]) || !pg_array_start(&arrays[i], data[i], types[i]) || arrays[i].count != arrays[0].count)
+        if (!pg_get_bytes(res, 0, 3 + i, &data[i]) || !pg_array_start(&arrays[i], data[i], types[i]) ||
+            arrays[i].count != arrays[0].count)
             return false;
     job->lost = mem_array(arrays[0].count, sizeof job->lost[0]);
     for (size_t n = arrays[0].count; job->lost_count < n; job->lost_count++)
@@ -180,7 +181,10 @@ static void ask_end(struct deliver_job *job, enum pg_statement how)
     pg_ask(job->deliver->pg, job->ref, how, &args, large_ended, job);
 }
 
-/* A fault: the transaction is given up as soon as no answer of it is on its way. What is being read is of no interest. */
+/*
+ * A fault: the transaction is given up as soon as no answer of it is on its way. What is being
+ * read is of no interest.
+ */
 static void large_fault(struct deliver_job *job, enum db_status status)
 {
     deliver_fault(job, status);
@@ -204,7 +208,10 @@ static void large_decided(void *arg, enum db_status status, PGresult *res)
 
 static void part_answered(void *arg, enum db_status status, PGresult *res);
 
-/* The next pieces, as many as may be on their way, and one more is read ahead; behind the last one the verdict is asked for. */
+/*
+ * The next pieces, as many as may be on their way, and one more is read ahead; behind the last one
+ * the verdict is asked for.
+ */
 static void large_go_on(struct deliver_job *job)
 {
     while (job->status == DB_OK && job->sent < job->octets) {

@@ -62,7 +62,8 @@ static ssize_t some(const struct disk_work *w, size_t done)
 {
     off_t at = (off_t)(w->offset + done);
 
-    return w->what == DISK_WRITE ? pwrite(w->fd, w->data + done, w->len - done, at) : pread(w->fd, w->data + done, w->len - done, at);
+    return w->what == DISK_WRITE ? pwrite(w->fd, w->data + done, w->len - done, at)
+                                 : pread(w->fd, w->data + done, w->len - done, at);
 }
 
 static int all(const struct disk_work *w)

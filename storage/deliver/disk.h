@@ -36,12 +36,16 @@ void disk_do(struct disk_work *work);
 
 struct disk_job {
     struct disk_work work;              /* its data and the fd are the thread's from disk_give() until done */
-    void (*done)(struct disk_job *job); /* from the loop, never from within a call here; the job is the caller's again */
+    /* from the loop, never from within a call here; the job is the caller's again */
+    void (*done)(struct disk_job *job);
     struct disk *disk;
     struct disk_job *next;
 };
 
-/* Starts the thread; before threads_confine() (thread.h). False: there is none, and so no disk_new(). Once in a process. */
+/*
+ * Starts the thread; before threads_confine() (thread.h). False: there is none, and so no
+ * disk_new(). Once in a process.
+ */
 bool disk_start(void);
 
 /* Tells this loop of what is done. NULL where there is no thread. */

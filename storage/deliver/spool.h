@@ -27,7 +27,10 @@ struct spool;
 
 /* dir is where the files go; it is looked at only when one is needed. Nothing is kept on failure: see spool_add(). */
 struct spool_space *spool_space_new(const char *dir, uint64_t memory, uint64_t disk);
-/* Files are worked on by the thread of disk_start(), if there is one, and its answers come by this loop. Before the first spool. */
+/*
+ * Files are worked on by the thread of disk_start(), if there is one, and its answers come by this
+ * loop. Before the first spool.
+ */
 void spool_space_beside(struct spool_space *space, struct loop *loop);
 /*
  * Before the loop's end. Spools that are left keep it until they are freed, and
@@ -41,7 +44,10 @@ uint64_t spool_space_disk(const struct spool_space *space);
 struct spool *spool_new(struct spool_space *space);
 /* At any time, whatever is under way. */
 void spool_free(struct spool **spool);
-/* ready(arg) from the loop, never from within a call here: what was SPOOL_WAIT, or behind, may be so no more. It may free the spool. */
+/*
+ * ready(arg) from the loop, never from within a call here: what was SPOOL_WAIT, or behind, may be
+ * so no more. It may free the spool.
+ */
 void spool_watch(struct spool *spool, void (*ready)(void *arg), void *arg);
 /* False: there was no room (logged, with the reason), now or before. */
 bool spool_add(struct spool *spool, struct span data);

@@ -93,8 +93,10 @@ static void close_answered(void *arg, enum db_status status, PGresult *res)
 
     drop_charge(drop);
     if (status == DB_OK && pg_get_bool(res, 0, 0, &was_held) && !was_held && opened)
-        log_error(drop->session, "mailbox=%lld: its lock was not held by the connection that took it; is there a connection pooler "
-                  "that shares connections between transactions?", (long long)drop->mailbox);
+        log_error(drop->session,
+                  "mailbox=%lld: its lock was not held by the connection that took it; is there a connection pooler "
+                  "that shares connections between transactions?",
+                  (long long)drop->mailbox);
     PQclear(res);
     if (status == DB_RETRY || status == DB_BUG) {
         /* The lock may still be held, and would be as long as the lane lives. */
@@ -126,7 +128,8 @@ static void ask_close(struct drop *drop)
 }
 
 /* The uids of the messages whose mark is at least that, `count` of them. */
-static struct span marked_uids(const struct drop *drop, const unsigned char *marks, unsigned char least, size_t count, struct buf *out)
+static struct span marked_uids(const struct drop *drop, const unsigned char *marks, unsigned char least, size_t count,
+                               struct buf *out)
 {
     size_t messages = count > 0 ? listing_count(drop->listing) : 0;
 
@@ -156,15 +159,19 @@ static struct span array_of(const PGresult *res, int column)
     return s;
 }
 
-/* The listing that this answer means: the cached one, the same and what is new, or a whole one. NULL if it makes no sense. */
+/*
+ * The listing that this answer means: the cached one, the same and what is new, or a whole one.
+ * NULL if it makes no sense.
+ */
 static struct listing *read_listing(struct drop *drop, const PGresult *res, const char **error_r)
 {
     struct listing_state state;
     bool whole;
 
     *error_r = "a column is null";
-    if (!pg_get_int8(res, 0, COL_UIDVALIDITY, &state.uidvalidity) || !pg_get_int8(res, 0, COL_NEXT_UID, &state.next_uid) ||
-        !pg_get_int8(res, 0, COL_EXPUNGES, &state.expunges) || !pg_get_bool(res, 0, COL_WHOLE, &whole))
+    if (!pg_get_int8(res, 0, COL_UIDVALIDITY, &state.uidvalidity) ||
+        !pg_get_int8(res, 0, COL_NEXT_UID, &state.next_uid) || !pg_get_int8(res, 0, COL_EXPUNGES, &state.expunges) ||
+        !pg_get_bool(res, 0, COL_WHOLE, &whole))
         return NULL;
     if (whole)
         listing_release(&drop->listing);
@@ -173,7 +180,8 @@ static struct listing *read_listing(struct drop *drop, const PGresult *res, cons
         return NULL;
     } else if (state.next_uid == listing_state(drop->listing)->next_uid)
         return listing_hold(drop->listing);
-    return listing_decode(&state, drop->listing, array_of(res, COL_UIDS), array_of(res, COL_OCTETS), array_of(res, COL_UIDLS), error_r);
+    return listing_decode(&state, drop->listing, array_of(res, COL_UIDS), array_of(res, COL_OCTETS),
+                          array_of(res, COL_UIDLS), error_r);
 }
 
 /* A cached login hears of nothing but success: whoever it is has yet to be confirmed. */
@@ -317,7 +325,8 @@ void drop_open_again(struct drop *drop, bool is_refused)
     struct store *store = drop->store;
 
     drop->status = DB_LOCKED;
-    if (is_refused || store->closing || idmap_get(store->opens, drop->open_id) == NULL || (!drop->held && !held_add(&store->held, drop)))
+    if (is_refused || store->closing || idmap_get(store->opens, drop->open_id) == NULL ||
+        (!drop->held && !held_add(&store->held, drop)))
         open_failed(drop);
     else if (drop->lane.lane != NULL)
         ask_open(drop);
@@ -333,9 +342,11 @@ static const char *keep_text(char **at, const char *text, size_t size)
     return kept;
 }
 
-uint64_t drop_open(struct store *store, int64_t mailbox, const struct drop_holder *holder, drop_opened *done, void *owner)
+uint64_t drop_open(struct store *store, int64_t mailbox, const struct drop_holder *holder, drop_opened *done,
+                   void *owner)
 {
-    size_t session = strlen(holder->session) + 1, peer = strlen(holder->peer) + 1, protocol = strlen(holder->protocol) + 1;
+    size_t session = strlen(holder->session) + 1, peer = strlen(holder->peer) + 1,
+           protocol = strlen(holder->protocol) + 1;
     struct drop *drop = mem_zalloc(sizeof *drop + session + peer + protocol);
     char *texts = (char *)(drop + 1);
 
@@ -489,10 +500,12 @@ static void expunge_answered(void *arg, enum db_status status, PGresult *res)
     drop_charge(drop);
     drop->status = status;
     drop->conflict = status != DB_OK && sql_is_conflict(pg_sqlstate(drop->store->pg));
-    if (status == DB_OK && (PQntuples(res) != 1 || !pg_get_int8(res, 0, COL_REMOVED, &removed) ||
-                            !pg_get_int8(res, 0, COL_EXPUNGES_NOW, &expunges) || !pg_get_bool(res, 0, COL_DEFERRED, &deferred)))
+    if (status == DB_OK &&
+        (PQntuples(res) != 1 || !pg_get_int8(res, 0, COL_REMOVED, &removed) ||
+         !pg_get_int8(res, 0, COL_EXPUNGES_NOW, &expunges) || !pg_get_bool(res, 0, COL_DEFERRED, &deferred)))
         /* It is committed all the same; only the listing cannot be told of it, and the next login finds it outdated. */
-        log_error(drop->session, "database statement=EXPUNGE mailbox=%lld result=bug: a column is null", (long long)drop->mailbox);
+        log_error(drop->session, "database statement=EXPUNGE mailbox=%lld result=bug: a column is null",
+                  (long long)drop->mailbox);
     PQclear(res);
     if (deferred)
         reclaim_start(drop->store);
@@ -545,7 +558,8 @@ static bool expunge_again(struct drop *drop)
 {
     if (!drop->conflict || ++drop->expunge_tries >= SQL_TRIES || !pg_alive(drop->lane))
         return false;
-    log_debug(drop->session, "mailbox=%lld: the deletion gave way to another transaction, and is tried again", (long long)drop->mailbox);
+    log_debug(drop->session, "mailbox=%lld: the deletion gave way to another transaction, and is tried again",
+              (long long)drop->mailbox);
     ask_expunge(drop, expunge_answered_again);
     return true;
 }

@@ -69,7 +69,8 @@ struct drop_cost drop_cost(const struct drop *drop);
 struct drop_cost store_cost(const struct store *store);
 
 /* One statement. Returns an id for drop_forget(), never 0. */
-uint64_t drop_open(struct store *store, int64_t mailbox, const struct drop_holder *holder, drop_opened *done, void *owner);
+uint64_t drop_open(struct store *store, int64_t mailbox, const struct drop_holder *holder, drop_opened *done,
+                   void *owner);
 /* The asker has gone: a lock that was taken is given back when the answer comes. An id that is over is allowed. */
 void drop_forget(struct store *store, uint64_t id);
 
@@ -119,7 +120,8 @@ enum drop_want { WANT_WHOLE, WANT_BEGINNING, WANT_HEADER };
  * ones ahead, within the bounds of the settings; and beginnings and headers of
  * large ones too, where they are what is wanted.
  */
-int drop_read(struct drop *drop, size_t i, uint32_t piece, enum drop_want want, struct piece *piece_r, drop_piece *done, void *owner);
+int drop_read(struct drop *drop, size_t i, uint32_t piece, enum drop_want want, struct piece *piece_r, drop_piece *done,
+              void *owner);
 /* The answer that is on its way is not wanted any more. */
 void drop_read_forget(struct drop *drop);
 

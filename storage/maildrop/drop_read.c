@@ -88,7 +88,10 @@ void drop_forget_ahead(void *arg)
 
 /* ---- one piece */
 
-/* Message k of the set, of which `asked` parts were asked for. Moves the drop's place in it; the piece has no reference yet. */
+/*
+ * Message k of the set, of which `asked` parts were asked for. Moves the drop's place in it; the
+ * piece has no reference yet.
+ */
 static enum db_status take_piece(struct drop *drop, size_t i, uint32_t piece, const struct piece_set *set, size_t k,
                                  uint32_t asked, struct piece *piece_r)
 {
@@ -99,7 +102,8 @@ static enum db_status take_piece(struct drop *drop, size_t i, uint32_t piece, co
     if (!part->found)
         return DB_NOT_FOUND;
     if (part->broken || octets > wanted || (octets < wanted && part->rows < asked)) {
-        log_error(drop->session, "mailbox=%lld uid=%lld result=bug: %s, %llu octets of %llu were found: run `posternctl check`",
+        log_error(drop->session,
+                  "mailbox=%lld uid=%lld result=bug: %s, %llu octets of %llu were found: run `posternctl check`",
                   (long long)drop->mailbox, (long long)listing_uid(drop->listing, i),
                   part->broken ? "a part is missing" : "it is not as long as it should be", (unsigned long long)octets,
                   (unsigned long long)wanted);
@@ -115,7 +119,8 @@ static enum db_status take_piece(struct drop *drop, size_t i, uint32_t piece, co
 /* 1 and the piece with a reference for the receiver, if message i was read ahead. */
 static int read_from_ahead(struct drop *drop, size_t i, enum drop_want want, struct piece *piece_r)
 {
-    if (drop->ahead == NULL || (drop->ahead_headers && want != WANT_HEADER) || i < drop->ahead_first || i - drop->ahead_first >= drop->ahead_count)
+    if (drop->ahead == NULL || (drop->ahead_headers && want != WANT_HEADER) || i < drop->ahead_first ||
+        i - drop->ahead_first >= drop->ahead_count)
         return 0;
     if (take_piece(drop, i, 0, drop->ahead, i - drop->ahead_first, drop->ahead_parts, piece_r) != DB_OK)
         return 0;   /* asked for alone, and told then */
@@ -189,7 +194,8 @@ static void fetch_answered(void *arg, enum db_status status, PGresult *res)
     if (status == DB_OK) {
         set = piece_set_new(res, drop->listing, q->first, q->count, drop->next_part);
         if (set == NULL) {
-            log_error(drop->session, "database statement=FETCH mailbox=%lld result=bug: a message that was not asked for",
+            log_error(drop->session,
+                      "database statement=FETCH mailbox=%lld result=bug: a message that was not asked for",
                       (long long)drop->mailbox);
             status = DB_BUG;
         } else {
@@ -244,9 +250,12 @@ static uint32_t fewer_parts(uint32_t parts)
     return parts < most ? parts : most;
 }
 
-int drop_read(struct drop *drop, size_t i, uint32_t piece, enum drop_want want, struct piece *piece_r, drop_piece *done, void *owner)
+int drop_read(struct drop *drop, size_t i, uint32_t piece, enum drop_want want, struct piece *piece_r, drop_piece *done,
+              void *owner)
 {
-    struct read_question q = { .drop = drop, .first = i, .count = 1, .piece = piece, .parts = PIECE_PARTS, .done = done, .owner = owner };
+    struct read_question q = {
+        .drop = drop, .first = i, .count = 1, .piece = piece, .parts = PIECE_PARTS, .done = done, .owner = owner
+    };
 
     ASSERT(drop->state == DROP_OPEN && drop->question == NULL);
     ASSERT(i < listing_count(drop->listing) && piece <= INT32_MAX / PIECE_PARTS - 1);

@@ -46,7 +46,8 @@ static void written(void *arg, enum db_status status, PGresult *res)
     store->history.under_way--;
     if (status != DB_OK)
         /* Not again: where the connection was lost it may have been written. */
-        log_warning(NULL, "sessions of the last seconds are missing from the history: status=%s", db_status_name(status));
+        log_warning(NULL, "sessions of the last seconds are missing from the history: status=%s",
+                    db_status_name(status));
 }
 
 static void ask(struct store *store, struct pg_ref lane)

@@ -40,14 +40,17 @@ struct plan {
 
 static struct listing *make(const struct plan *plan, const struct listing_state *state)
 {
-    bool wide = plan->count > 0 && ((uint64_t)plan->last_uid - (uint64_t)plan->first_uid > UINT32_MAX || plan->largest > UINT32_MAX);
+    bool wide = plan->count > 0 &&
+                ((uint64_t)plan->last_uid - (uint64_t)plan->first_uid > UINT32_MAX || plan->largest > UINT32_MAX);
     size_t each = wide ? sizeof(int64_t) + sizeof(uint64_t) : 2 * sizeof(uint32_t);
     size_t numbers = plan->count * each;
     size_t ends = plan->has_uidls ? (plan->count + 1) * sizeof(uint32_t) : 0;
     size_t memory = sizeof(struct listing) + numbers + ends + plan->uidl_octets;
     struct listing *l = mem_alloc(memory);
 
-    *l = (struct listing){ .refs = 1, .state = *state, .octets = plan->octets, .first_uid = plan->first_uid, .memory = memory, .wide = wide };
+    *l = (struct listing){
+        .refs = 1, .state = *state, .octets = plan->octets, .first_uid = plan->first_uid, .memory = memory, .wide = wide
+    };
     char *at = (char *)(l + 1);
     if (wide) {
         l->uid64 = (int64_t *)(void *)at;
@@ -124,7 +127,8 @@ static bool plan_message(struct plan *plan, int64_t uid, int64_t octets, struct 
 }
 
 /* Goes over the three arrays side by side: into the plan, or, if there is one, into the listing to fill. */
-static bool walk(struct span uids, struct span octets, struct span uidls, struct plan *plan, struct listing *fill, const char **error_r)
+static bool walk(struct span uids, struct span octets, struct span uidls, struct plan *plan, struct listing *fill,
+                 const char **error_r)
 {
     struct pg_array u, o, t;
     bool with_uidls = uidls.at != NULL;
@@ -168,7 +172,8 @@ struct listing *listing_decode(const struct listing_state *state, const struct l
 
     if (before != NULL)
         for (size_t i = 0; i < before->count; i++)
-            plan_message(&plan, listing_uid(before, i), (int64_t)listing_message_octets(before, i), own_uidl(before, i), error_r);
+            plan_message(&plan, listing_uid(before, i), (int64_t)listing_message_octets(before, i), own_uidl(before, i),
+                         error_r);
     if (!walk(uids, octets, uidls, &plan, NULL, error_r))
         return NULL;
     if (plan.last_uid >= state->next_uid || state->uidvalidity < 0 || state->uidvalidity >> UIDVALIDITY_BITS != 0) {
@@ -197,7 +202,8 @@ struct listing *listing_without(const struct listing *before, const unsigned cha
     state.expunges++;
     for (size_t i = 0; i < before->count; i++)
         if (marks[i] == 0)
-            plan_message(&plan, listing_uid(before, i), (int64_t)listing_message_octets(before, i), own_uidl(before, i), &error);
+            plan_message(&plan, listing_uid(before, i), (int64_t)listing_message_octets(before, i), own_uidl(before, i),
+                         &error);
     struct listing *l = make(&plan, &state);
     for (size_t i = 0; i < before->count; i++)
         if (marks[i] == 0)

@@ -27,7 +27,8 @@ static const struct span channel_prefix = { "postern_reply_", sizeof "postern_re
 
 static bool is_reply_channel(struct span channel)
 {
-    if (channel.len != channel_prefix.len + CHANNEL_DIGITS || memcmp(channel.at, channel_prefix.at, channel_prefix.len) != 0)
+    if (channel.len != channel_prefix.len + CHANNEL_DIGITS ||
+        memcmp(channel.at, channel_prefix.at, channel_prefix.len) != 0)
         return false;
     return strspn(channel.at + channel_prefix.len, "0123456789abcdef") == CHANNEL_DIGITS;
 }
@@ -78,8 +79,8 @@ static void add_drop(struct drop *drop, void *arg)
 
     if (drop->state == DROP_OPENING)
         return;
-    buf_addf(&one, "{\"mailbox\":%" PRId64 ",\"since\":%lld,\"pid\":%ld,\"lane_pid\":%d", drop->mailbox, (long long)drop->since,
-             (long)getpid(), pg_backend_pid(drop->lane));
+    buf_addf(&one, "{\"mailbox\":%" PRId64 ",\"since\":%lld,\"pid\":%ld,\"lane_pid\":%d", drop->mailbox,
+             (long long)drop->since, (long)getpid(), pg_backend_pid(drop->lane));
     add_json_text(&one, "session", drop->session);
     add_json_text(&one, "peer", drop->peer);
     add_json_text(&one, "protocol", drop->protocol);
@@ -140,14 +141,17 @@ void presence_notified(struct store *store, const char *channel, const char *tex
     int64_t mailbox;
 
     if (strcmp(channel, PG_ASK_CHANNEL) != 0) {
-        if (n == 2 && is_mailbox(words[1], &mailbox) && (strcmp(words[0], "free") == 0 || strcmp(words[0], "busy") == 0))
+        if (n == 2 && is_mailbox(words[1], &mailbox) &&
+            (strcmp(words[0], "free") == 0 || strcmp(words[0], "busy") == 0))
             takeover_answered(store, mailbox, words[0][0] == 'f');
         return;
     }
     if (n == 2 && strcmp(words[0], "who") == 0 && is_reply_channel(span_str(words[1])))
         tell_sessions(store, words[1]);
-    else if (n == 4 && strcmp(words[0], "release") == 0 && is_mailbox(words[1], &mailbox) && is_reply_channel(span_str(words[2])))
+    else if (n == 4 && strcmp(words[0], "release") == 0 && is_mailbox(words[1], &mailbox) &&
+             is_reply_channel(span_str(words[2])))
         takeover_asked(store, mailbox, words[2], words[3]);
-    else if (n == 3 && strcmp(words[0], "order") == 0 && is_mailbox(words[1], &mailbox) && is_reply_channel(span_str(words[2])))
+    else if (n == 3 && strcmp(words[0], "order") == 0 && is_mailbox(words[1], &mailbox) &&
+             is_reply_channel(span_str(words[2])))
         takeover_ordered(store, mailbox, words[2], pid);
 }

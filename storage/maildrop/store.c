@@ -41,7 +41,9 @@ static void wrong_schema(void *owner, const char *text)
     store->wrong_schema(store->arg, text);
 }
 
-static const struct pg_events events = { .lost = lane_lost, .decided = decided, .notified = notified, .wrong_schema = wrong_schema };
+static const struct pg_events events = {
+    .lost = lane_lost, .decided = decided, .notified = notified, .wrong_schema = wrong_schema
+};
 
 struct store *store_new(struct loop *loop, const struct storage_settings *settings, const char *conninfo,
                         void (*wrong)(void *arg, const char *text), void *arg)
@@ -62,8 +64,9 @@ struct store *store_new(struct loop *loop, const struct storage_settings *settin
     history_init(store);
     if (gethostname(store->host, sizeof store->host - 1) != 0)
         store->host[0] = '\0';
-    store->pg = pg_new(loop, conninfo, PG_MAILDROPS, (size_t)settings->database_lanes, (uint64_t)settings->database_statement_timeout,
-                       (uint64_t)settings->database_retry, &events, store);
+    store->pg =
+        pg_new(loop, conninfo, PG_MAILDROPS, (size_t)settings->database_lanes,
+               (uint64_t)settings->database_statement_timeout, (uint64_t)settings->database_retry, &events, store);
     if (settings->one_session)
         pg_serve_one(store->pg);
     return store;

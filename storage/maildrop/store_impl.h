@@ -48,7 +48,10 @@ struct takeover {
     } asked[TAKEOVER_SLOTS];
 };
 
-/* What sessions that have ended leave for the history, until it is written: arrays, as the database takes them (history.c). */
+/*
+ * What sessions that have ended leave for the history, until it is written: arrays, as the
+ * database takes them (history.c).
+ */
 struct history {
     size_t sessions;                /* elements of each array but the last one */
     size_t messages;                /* elements of the last one */

@@ -55,7 +55,10 @@ static bool may_send(struct store *store)
 
 /* ---- the asker */
 
-/* False: this maildrop was asked for a moment ago, and who held it then was at work. Two that share a slot forget each other. */
+/*
+ * False: this maildrop was asked for a moment ago, and who held it then was at work. Two that
+ * share a slot forget each other.
+ */
 static bool may_ask(struct store *store, int64_t mailbox)
 {
     struct takeover_asked *slot = &store->takeover.asked[(uint64_t)mailbox % TAKEOVER_SLOTS];

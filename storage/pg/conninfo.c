@@ -248,7 +248,8 @@ char *conninfo_resolved(const char *conninfo, conninfo_addresses *look, char **e
         return mem_str(conninfo);
     }
     for (size_t i = 0; i < count; i++) {
-        struct span one = element(hosts, i), port = port_count > 0 ? element(ports, port_count > 1 ? i : 0) : (struct span){ "", 0 };
+        struct span one = element(hosts, i),
+                    port = port_count > 0 ? element(ports, port_count > 1 ? i : 0) : (struct span){ "", 0 };
         char *host = mem_strn(one.at, one.len);
 
         add_host(&p, host, port, look, error_r);
@@ -268,7 +269,8 @@ char *conninfo_resolved(const char *conninfo, conninfo_addresses *look, char **e
 size_t conninfo_hosts(const char *conninfo)
 {
     PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
-    const char *host = options != NULL ? find(options, "host") : NULL, *address = options != NULL ? find(options, "hostaddr") : NULL;
+    const char *host = options != NULL ? find(options, "host") : NULL,
+               *address = options != NULL ? find(options, "hostaddr") : NULL;
     size_t n = address != NULL && *address != '\0' ? elements(address) : host != NULL ? elements(host) : 1;
 
     PQconninfoFree(options);

@@ -70,7 +70,8 @@ void pg_later(struct pg *pg, enum db_status status, pg_answer *answer, void *arg
 
 bool pg_alive(struct pg_ref ref)
 {
-    return ref.lane != NULL && ref.lane->state == LANE_UP && !ref.lane->broken && ref.lane->generation == ref.generation;
+    return ref.lane != NULL && ref.lane->state == LANE_UP && !ref.lane->broken &&
+           ref.lane->generation == ref.generation;
 }
 
 void pg_ask(struct pg *pg, struct pg_ref ref, enum pg_statement statement, const struct pg_args *args,
@@ -84,7 +85,8 @@ void pg_ask(struct pg *pg, struct pg_ref ref, enum pg_statement statement, const
         return;
     }
     ASSERT(args->count == pg_statement_table[statement].arg_count);
-    if (statement != PG_COLLATION && statement != PG_ANSWER && statement != PG_ASK_RELEASE && statement != PG_IS_ORDERED)
+    if (statement != PG_COLLATION && statement != PG_ANSWER && statement != PG_ASK_RELEASE &&
+        statement != PG_IS_ORDERED)
         pg->statements++;
     lane_send(ref.lane, &q, args);
 }
@@ -209,7 +211,8 @@ bool pg_keep_alone(struct pg *pg, struct pg_ref ref)
     if (!pg_alive(ref) || ref.lane->alone)
         return false;
     for (size_t i = 0; i < pg->count; i++)
-        others += &pg->lanes[i] != ref.lane && pg->lanes[i].state == LANE_UP && !pg->lanes[i].broken && !pg->lanes[i].alone;
+        others +=
+            &pg->lanes[i] != ref.lane && pg->lanes[i].state == LANE_UP && !pg->lanes[i].broken && !pg->lanes[i].alone;
     /* Where there is only one at all, there is no other way. */
     ref.lane->alone = others > 0 || pg->count == 1;
     return ref.lane->alone;
@@ -367,8 +370,8 @@ enum db_status pg_error(struct pg *pg, const PGresult *res, const char *what)
 
 /* ---- life */
 
-struct pg *pg_new(struct loop *loop, const char *conninfo, enum pg_set set, size_t lanes, uint64_t statement_timeout, uint64_t retry,
-                  const struct pg_events *events, void *owner)
+struct pg *pg_new(struct loop *loop, const char *conninfo, enum pg_set set, size_t lanes, uint64_t statement_timeout,
+                  uint64_t retry, const struct pg_events *events, void *owner)
 {
     struct pg *pg = mem_zalloc(sizeof *pg);
     unsigned char random[8];
@@ -385,7 +388,8 @@ struct pg *pg_new(struct loop *loop, const char *conninfo, enum pg_set set, size
     pg->owner = owner;
     pg->wrong_version = -1;
     randombytes_buf(random, sizeof random);
-    snprintf(pg->reply_channel, sizeof pg->reply_channel, "postern_reply_%s", sodium_bin2hex(hex, sizeof hex, random, sizeof random));
+    snprintf(pg->reply_channel, sizeof pg->reply_channel, "postern_reply_%s",
+             sodium_bin2hex(hex, sizeof hex, random, sizeof random));
     pg->later_timer = timer_new(loop, answer_later, pg);
     pg->away_timer = timer_new(loop, pg_away_due, pg);
     pg->count = lanes;

@@ -52,8 +52,8 @@ struct pg_events {
 };
 
 /* Starts to connect and returns. conninfo is copied, events is not. Times in milliseconds. */
-struct pg *pg_new(struct loop *loop, const char *conninfo, enum pg_set set, size_t lanes, uint64_t statement_timeout, uint64_t retry,
-                  const struct pg_events *events, void *owner);
+struct pg *pg_new(struct loop *loop, const char *conninfo, enum pg_set set, size_t lanes, uint64_t statement_timeout,
+                  uint64_t retry, const struct pg_events *events, void *owner);
 /*
  * At once after pg_new(): there will be one session. Nothing is made ready that
  * it may never ask for, as that takes several times what its statements do.

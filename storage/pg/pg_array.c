@@ -104,7 +104,10 @@ void pg_array_put_head(struct buf *out, uint32_t count)
 
 void pg_array_put_int8(struct buf *out, int64_t value)
 {
-    struct { uint32_t len_be; uint64_t value_be; } __attribute__((packed)) element = { htobe32(8), htobe64((uint64_t)value) };
+    struct {
+        uint32_t len_be;
+        uint64_t value_be;
+    } __attribute__((packed)) element = { htobe32(8), htobe64((uint64_t)value) };
     buf_add(out, &element, sizeof element);
 }
 

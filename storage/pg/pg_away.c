@@ -20,7 +20,8 @@ enum { SAY_AGAIN_MS = 60000 };
 static void say_more(struct pg_away *away, uint64_t now)
 {
     if (away->more > 0)
-        log_error(NULL, "database lanes were lost or could not be connected %u more times in the last minute: %s", away->more, away->why);
+        log_error(NULL, "database lanes were lost or could not be connected %u more times in the last minute: %s",
+                  away->more, away->why);
     away->more = 0;
     away->at = now;
 }
@@ -83,7 +84,8 @@ void lane_note_parting(struct pg_lane *lane, const PGresult *res)
     if (state == NULL || message == NULL || lane->parting[0] != '\0')
         return;
     /* The crash of another process of the server comes as a warning. */
-    if (sql_ends_connection(state) || (severity != NULL && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0)))
+    if (sql_ends_connection(state) ||
+        (severity != NULL && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0)))
         snprintf(lane->parting, sizeof lane->parting, "%s (SQLSTATE %s)", message, state);
 }
 

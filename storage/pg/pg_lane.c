@@ -182,9 +182,10 @@ void lane_send(struct pg_lane *lane, const struct question *q, const struct pg_a
         return;
     }
     const struct statement *s = &pg_statement_table[q->statement];
-    lane_asked(lane, q, lane->pg->one_session || q->statement == PG_COLLATION
-                        ? PQsendQueryParams(lane->conn, s->sql, args->count, s->args, args->values, args->lengths, binary, 1)
-                        : PQsendQueryPrepared(lane->conn, s->name, args->count, args->values, args->lengths, binary, 1));
+    lane_asked(lane, q,
+               lane->pg->one_session || q->statement == PG_COLLATION
+                   ? PQsendQueryParams(lane->conn, s->sql, args->count, s->args, args->values, args->lengths, binary, 1)
+                   : PQsendQueryPrepared(lane->conn, s->name, args->count, args->values, args->lengths, binary, 1));
 }
 
 static void ignore_answer(void *arg, enum db_status status, PGresult *res)
@@ -358,7 +359,10 @@ void lane_is_up(struct pg_lane *lane)
 
 static void on_notice(void *arg, const PGresult *res)
 {
-    /* libpq's own receiver writes to standard error, which may be the client. What ends an idle connection comes here, too. */
+    /*
+     * libpq's own receiver writes to standard error, which may be the client. What ends an idle
+     * connection comes here, too.
+     */
     lane_note_parting(arg, res);
     log_debug(NULL, "database notice=%s", log_text(span_str(PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY))).s);
 }

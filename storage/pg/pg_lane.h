@@ -130,7 +130,10 @@ void pg_away_due(void *pg);                  /* timer */
 void lane_note_parting(struct pg_lane *lane, const PGresult *res);
 /* Looks for it in what has come. */
 void lane_hear_parting(struct pg_lane *lane);
-/* Takes and gives back the descriptor of a lane that is not connected, and those for the time within a call of libpq. */
+/*
+ * Takes and gives back the descriptor of a lane that is not connected, and those for the time
+ * within a call of libpq.
+ */
 void lane_reserve(struct pg_lane *lane);
 void lane_use_reserve(struct pg_lane *lane);
 void pg_reserve(struct pg *pg);

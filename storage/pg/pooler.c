@@ -48,7 +48,9 @@ static int run(PGconn *conn, const char *sql)
 {
     PGresult *res = PQsendQuery(conn, sql) ? wait_result(conn) : NULL;
     const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-    int done = PQresultStatus(res) == PGRES_COMMAND_OK ? 1 : state != NULL && strcmp(state, REFUSED_BY_POOLER) == 0 ? 0 : -1;
+    int done = PQresultStatus(res) == PGRES_COMMAND_OK                  ? 1
+               : state != NULL && strcmp(state, REFUSED_BY_POOLER) == 0 ? 0
+                                                                        : -1;
 
     PQclear(res);
     return done;

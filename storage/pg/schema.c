@@ -36,7 +36,8 @@ const char *schema_advice(int found)
                  found, schema_wanted());
     else
         snprintf(text, sizeof text,
-                 "the schema of the database has version %d, this program knows only %d: install the release of Postern "
+                 "the schema of the database has version %d, this program knows only %d: install the release of"
+                 " Postern "
                  "that `posternctl schema status` names, on every host",
                  found, schema_wanted());
     return text;
@@ -66,7 +67,8 @@ static int found_version(const PGresult *res)
 bool schema_is_missing(const char *sqlstate)
 {
     /* no such schema, function or table */
-    return sqlstate != NULL && (strcmp(sqlstate, "3F000") == 0 || strcmp(sqlstate, "42883") == 0 || strcmp(sqlstate, "42P01") == 0);
+    return sqlstate != NULL &&
+           (strcmp(sqlstate, "3F000") == 0 || strcmp(sqlstate, "42883") == 0 || strcmp(sqlstate, "42P01") == 0);
 }
 
 int schema_probe(const char *conninfo, char **text_r)
