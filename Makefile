@@ -41,7 +41,7 @@ SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
 INSTALL ?= install
 
-VERSION := 0.1
+VERSION := 1.0-dev
 PKGS    := libpq libsodium libconfig libevent_core libevent_extra libcrypt libidn2 libgsasl jansson libssl libcrypto libseccomp
 comma   := ,
 WARN    := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wwrite-strings -Wvla -Wformat=2
