@@ -4,34 +4,27 @@
 #include "admin/progress.h"
 
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
+#include "daemon/base/clock.h"
 
 void progress_start(struct progress *p, const char *unit, int64_t total_octets)
 {
     *p = (struct progress){
-        .shown = isatty(STDERR_FILENO) == 1, .unit = unit, .total = total_octets, .started = now_ms()
+        .shown = isatty(STDERR_FILENO) == 1, .unit = unit, .total = total_octets, .started = clock_ms()
     };
 }
 
 double progress_seconds(const struct progress *p)
 {
-    return (double)(now_ms() - p->started) / 1000;
+    return (double)(clock_ms() - p->started) / 1000;
 }
 
 void progress_step(struct progress *p, uint64_t count, int64_t octets)
 {
-    int64_t now, ms;
+    uint64_t now, ms;
 
-    if (!p->shown || (now = now_ms()) - p->last < 200)
+    if (!p->shown || (now = clock_ms()) - p->last < 200)
         return;
     p->last = now;
     ms = now - p->started > 0 ? now - p->started : 1;

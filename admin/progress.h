@@ -13,7 +13,7 @@ struct progress {
     bool drawn;             /* a line stands there */
     const char *unit;       /* "messages" */
     int64_t total;          /* octets */
-    int64_t started, last;  /* milliseconds */
+    uint64_t started, last; /* clock_ms() */
 };
 
 void progress_start(struct progress *p, const char *unit, int64_t total_octets);

@@ -20,6 +20,7 @@
 #include "admin/out.h"
 #include "admin/shown.h"
 #include "auth/name.h"
+#include "daemon/base/clock.h"
 #include "daemon/base/num.h"
 
 enum {
@@ -28,14 +29,6 @@ enum {
     ANSWER_MAX = 4 << 20,
     TRACE_MINUTES = 10,
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 static int connect_control(const char *path)
 {
@@ -59,14 +52,14 @@ static int connect_control(const char *path)
 }
 
 /* Until its end. False with errno. */
-static bool read_all(int fd, int64_t until, struct buf *answer)
+static bool read_all(int fd, uint64_t until, struct buf *answer)
 {
     for (;;) {
-        int64_t left = until - now_ms();
+        int left = clock_left(until);
         struct pollfd p = { .fd = fd, .events = POLLIN };
         ssize_t n;
 
-        if (left <= 0 || poll(&p, 1, (int)left) == 0) {
+        if (left == 0 || poll(&p, 1, left) == 0) {
             errno = ETIMEDOUT;
             return false;
         }
@@ -107,7 +100,7 @@ enum ctl_exit control_ask(const struct ctl *c, const char *command, struct buf *
     if (fd < 0)
         return ctl_error(CTL_FAILED, "could not reach posternd at %s: %s", shown_name(path), strerror(errno));
     if (send(fd, line, (size_t)len, MSG_NOSIGNAL) != len ||
-        !read_all(fd, now_ms() + (slow ? UPGRADE_MS : PATIENCE_MS), answer)) {
+        !read_all(fd, clock_ms() + (slow ? UPGRADE_MS : PATIENCE_MS), answer)) {
         enum ctl_exit end =
             ctl_error(CTL_FAILED, "posternd at %s did not answer: %s", shown_name(path), strerror(errno));
 

@@ -9,11 +9,11 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "admin/ctl.h"
 #include "admin/db.h"
 #include "admin/out.h"
+#include "daemon/base/clock.h"
 #include "daemon/base/mem.h"
 
 enum { PATIENCE_MS = 1000, BREAK_PATIENCE_MS = 3000, ANSWERS_MAX = 100000 };
@@ -88,14 +88,6 @@ static bool collect(struct ctl *c, const char *channel, struct answers *answers)
     return answers->count > before;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 enum { CHANNEL_SIZE = 40 };
 
 /* On a channel that nobody can guess. False after a message. */
@@ -115,7 +107,8 @@ static PGresult *ask_all(struct ctl *c, const char *channel, struct answers *ans
 {
     struct args a = ARGS_NONE;
     PGresult *res;
-    int64_t until = now_ms() + PATIENCE_MS, left;
+    uint64_t until = clock_ms() + PATIENCE_MS;
+    int left;
 
     args_text(&a, channel);
     res = db_ask(c, "ask for sessions", "select postern.ask_who($1)", &a);
@@ -123,10 +116,10 @@ static PGresult *ask_all(struct ctl *c, const char *channel, struct answers *ans
         return NULL;
     PQclear(res);
     res = merged(c, answers);
-    while (res != NULL && !all_answered(res) && (left = until - now_ms()) > 0) {
+    while (res != NULL && !all_answered(res) && (left = clock_left(until)) > 0) {
         struct pollfd fd = { PQsocket(c->db), POLLIN, 0 };
 
-        poll(&fd, 1, (int)left);
+        poll(&fd, 1, left);
         if (!collect(c, channel, answers))
             continue;
         PQclear(res);
@@ -180,16 +173,17 @@ static bool find_holder(struct ctl *c, const char *address, int64_t *mailbox_r, 
  */
 static bool holder_answered(struct ctl *c, const char *channel, int64_t mailbox)
 {
-    int64_t until = now_ms() + BREAK_PATIENCE_MS, left;
+    uint64_t until = clock_ms() + BREAK_PATIENCE_MS;
+    int left;
     char is_free[48];
     bool answered = false;
 
     snprintf(is_free, sizeof is_free, "free %lld", (long long)mailbox);
-    while (!answered && (left = until - now_ms()) > 0) {
+    while (!answered && (left = clock_left(until)) > 0) {
         struct pollfd fd = { PQsocket(c->db), POLLIN, 0 };
         PGnotify *n;
 
-        poll(&fd, 1, (int)left);
+        poll(&fd, 1, left);
         if (!PQconsumeInput(c->db))
             return false;
         while ((n = PQnotifies(c->db)) != NULL) {

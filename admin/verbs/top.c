@@ -18,6 +18,7 @@
 
 #include "admin/verbs/control.h"
 #include "admin/shown.h"
+#include "daemon/base/clock.h"
 
 enum { EVERY_MS = 1000, LINE = 256 };
 
@@ -36,14 +37,6 @@ static void on_signal(int signo)
         resized = 1;
     else
         ended = 1;
-}
-
-static double now_s(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 static void measure(struct view *v)
@@ -142,18 +135,18 @@ static void show(struct view *v)
 }
 
 /* Waits for the next look; false for q. */
-static bool wait_for(double until)
+static bool wait_for(uint64_t until)
 {
     for (;;) {
-        double left = until - now_s();
+        int left = clock_left(until);
         struct pollfd p = { .fd = STDIN_FILENO, .events = POLLIN };
         char key;
 
         if (ended)
             return false;
-        if (left <= 0 || resized)
+        if (left == 0 || resized)
             return true;
-        if (poll(&p, 1, (int)(left * 1000) + 1) <= 0)
+        if (poll(&p, 1, left) <= 0)
             continue;
         if (read(STDIN_FILENO, &key, 1) <= 0 || key == 'q' || key == 'Q' || key == 3)
             return false;
@@ -162,11 +155,11 @@ static bool wait_for(double until)
 
 static enum ctl_exit look(struct ctl *c, struct view *v)
 {
-    double asked = 0;
+    uint64_t asked = 0;
     enum ctl_exit end;
 
     do {
-        double before = asked;
+        uint64_t before = asked;
 
         if (resized)
             measure(v);
@@ -176,10 +169,10 @@ static enum ctl_exit look(struct ctl *c, struct view *v)
         end = control_ask(c, "status", &v->now);
         if (end != CTL_DONE)
             return end;
-        asked = now_s();
-        v->seconds = before > 0 ? asked - before : 0;
+        asked = clock_ms();
+        v->seconds = before > 0 ? (double)(asked - before) / 1000 : 0;
         show(v);
-    } while (wait_for(asked + EVERY_MS / 1000.0));
+    } while (wait_for(asked + EVERY_MS));
     return CTL_DONE;
 }
 

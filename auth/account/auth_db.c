@@ -12,9 +12,9 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "daemon/base/buf.h"
+#include "daemon/base/clock.h"
 #include "daemon/base/connect.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
@@ -36,17 +36,9 @@ struct auth_db {
     const struct auth_db_statement *statements;
     size_t count;
     PGconn *conn;               /* NULL: not connected. Else the schema was right and the statements are prepared */
-    int64_t tried, complained;  /* when, 0 for never or no longer true */
+    uint64_t tried, complained; /* when, 0 for never or no longer true */
     bool broken;                /* why there is no connection: an operator has to act */
 };
-
-int64_t auth_db_now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000 + 1;
-}
 
 static void disconnect(struct auth_db *db)
 {
@@ -60,11 +52,11 @@ static void complain(struct auth_db *db, const char *what, const char *why)
 {
     struct span line = { why, strcspn(why, "\n") };
 
-    if (db->complained != 0 && auth_db_now() - db->complained < COMPLAIN_MS) {
+    if (db->complained != 0 && clock_ms() - db->complained < COMPLAIN_MS) {
         log_debug(NULL, "%s: %s", what, log_text(line).s);
         return;
     }
-    db->complained = auth_db_now();
+    db->complained = clock_ms();
     log_error(NULL, "%s: %s", what, log_text(line).s);
 }
 
@@ -74,7 +66,7 @@ static void complain(struct auth_db *db, const char *what, const char *why)
  */
 static PGresult *wait_result(struct auth_db *db, int sent)
 {
-    const int64_t deadline = auth_db_now() + db->statement_ms;
+    const uint64_t deadline = clock_ms() + (uint64_t)db->statement_ms;
     PGresult *last = NULL, *next;
 
     while (sent) {
@@ -85,9 +77,8 @@ static PGresult *wait_result(struct auth_db *db, int sent)
             PQclear(last);
             last = next;
         }
-        int64_t left = deadline - auth_db_now();
         struct pollfd p = { PQsocket(db->conn), POLLIN, 0 };
-        int n = poll(&p, 1, left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left);
+        int n = poll(&p, 1, clock_left(deadline));
         if (n < 0 && errno == EINTR)
             continue;
         if (n == 0) {
@@ -208,11 +199,11 @@ enum auth_db_state auth_db_connect(struct auth_db *db)
 {
     if (db->conn != NULL)
         return AUTH_DB_UP;
-    if (db->tried != 0 && auth_db_now() - db->tried < RECONNECT_MS)
+    if (db->tried != 0 && clock_ms() - db->tried < RECONNECT_MS)
         return db->broken ? AUTH_DB_BROKEN : AUTH_DB_AWAY;
     db->broken = false;
     db->conn = connect_quietly(db->conninfo, on_notice, NULL);
-    db->tried = auth_db_now();
+    db->tried = clock_ms();
     if (PQstatus(db->conn) != CONNECTION_OK) {
         complain(db, "could not connect to the database", PQerrorMessage(db->conn));
         disconnect(db);

@@ -60,7 +60,4 @@ enum auth_db_state auth_db_failed(struct auth_db *db, const char *what, const PG
  */
 bool auth_db_is_no_text(const PGresult *result);
 
-/* Monotonic milliseconds, never 0. */
-int64_t auth_db_now(void);
-
 #endif

@@ -15,6 +15,7 @@
 
 #include "auth/account/auth_db.h"
 #include "auth/account/policies.h"
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/num.h"
@@ -329,7 +330,7 @@ const struct policy_entry *credentials_recent(const struct credentials_source *s
 enum credentials_answer credentials_fetch(struct credentials_source *s, const char *address, const char *network,
                                           bool whole, struct credentials *out, int64_t *guessed_ms_r)
 {
-    const int64_t asked = auth_db_now();
+    const uint64_t asked = clock_ms();
 
     *guessed_ms_r = 0;
     for (;;) {
@@ -355,7 +356,7 @@ enum credentials_answer credentials_fetch(struct credentials_source *s, const ch
          * now: ask once more on a new one. Not after a long wait: whoever
          * asked has no time left.
          */
-        if (answer >= 0 || auth_db_is_up(s->db) || fresh || auth_db_now() - asked >= s->statement_ms)
+        if (answer >= 0 || auth_db_is_up(s->db) || fresh || clock_ms() - asked >= (uint64_t)s->statement_ms)
             return answer;
     }
 }

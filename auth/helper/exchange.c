@@ -8,9 +8,9 @@
 #include "auth/helper/exchange.h"
 
 #include <sys/queue.h>
-#include <time.h>
 
 #include "auth/mechanism.h"
+#include "daemon/base/clock.h"
 #include "daemon/base/idmap.h"
 #include "daemon/base/mem.h"
 
@@ -23,7 +23,7 @@ struct entry {
     TAILQ_ENTRY(entry) by_age;          /* once it waits for its client, as all that is below */
     uint64_t id;                        /* what the worker calls it by; 0: it does not wait yet */
     uint64_t request;
-    int64_t opened;                     /* when, ms */
+    uint64_t opened;                    /* clock_ms() */
     char session[FRAME_SESSION_MAX + 1];
     struct exchange x;
 };
@@ -34,14 +34,6 @@ struct exchanges {
     struct idmap *open;
     TAILQ_HEAD(entry_list, entry) by_age;       /* the oldest first */
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* ------------------------------------------------------------------ lives */
 
@@ -115,7 +107,7 @@ static void entry_keep(struct exchanges *e, struct entry *entry)
 {
     struct entry *oldest;
 
-    entry->opened = now_ms();
+    entry->opened = clock_ms();
     while ((oldest = TAILQ_FIRST(&e->by_age)) != NULL &&
            (idmap_count(e->open) >= EXCHANGES_MAX || entry->opened - oldest->opened > AGE_MAX_MS))
         entry_free(e, oldest);

@@ -11,8 +11,8 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <time.h>
 
+#include "daemon/base/clock.h"
 #include "daemon/base/mem.h"
 
 enum { QUICK_MS = 1000 };
@@ -23,23 +23,15 @@ void connect_no_notice(void *arg, const PGresult *res)
     (void)res;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* False if the time is over. What is wrong with the socket libpq finds itself. */
-static bool wait_for(PGconn *conn, PostgresPollingStatusType what, int64_t end)
+static bool wait_for(PGconn *conn, PostgresPollingStatusType what, uint64_t end)
 {
     struct pollfd p = { .fd = PQsocket(conn), .events = what == PGRES_POLLING_READING ? POLLIN : POLLOUT };
     int n;
 
     do {
-        int64_t left = end - now_ms();
-        n = left > 0 ? poll(&p, 1, (int)left) : 0;
+        int left = clock_left(end);
+        n = left > 0 ? poll(&p, 1, left) : 0;
     } while (n < 0 && errno == EINTR);
     return n != 0;
 }
@@ -49,7 +41,7 @@ PGconn *connect_quietly(const char *conninfo, PQnoticeReceiver notice, void *arg
     static const char *const words[] = { "dbname", "client_encoding", NULL };
     const char *const values[] = { conninfo, "UTF8", NULL };
     PostgresPollingStatusType next = PGRES_POLLING_WRITING;
-    int64_t end = now_ms() + QUICK_MS;
+    uint64_t end = clock_ms() + QUICK_MS;
     PGconn *conn = PQconnectStartParams(words, values, 1);
 
     ASSERT(conn != NULL);       /* out of memory */

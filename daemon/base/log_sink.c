@@ -21,8 +21,9 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <syslog.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "daemon/base/clock.h"
 
 enum {
     WAITING_MAX = 65536,
@@ -54,14 +55,6 @@ static struct {
     unsigned lines;
     bool watched;               /* a forked process forgets what waits for its parent */
 } waiting;
-
-static uint64_t now_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 /* ------------------------------------------------------------------ opening */
 
@@ -106,7 +99,7 @@ static int connect_as(int type)
 
 static bool connect_syslog(void)
 {
-    uint64_t now = now_ms();
+    uint64_t now = clock_ms();
 
     if (sink.fd >= 0)
         return true;
@@ -367,13 +360,13 @@ size_t log_sink_waiting(void)
 
 void log_sink_wait(int ms)
 {
-    uint64_t end = now_ms() + (uint64_t)ms;
+    uint64_t end = clock_ms() + (uint64_t)ms;
 
     while (!log_sink_flush() && sink.fd >= 0) {
         struct pollfd p = { .fd = sink.fd, .events = POLLOUT };
-        uint64_t now = now_ms();
+        int left = clock_left(end);
 
-        if (now >= end || poll(&p, 1, (int)(end - now)) != 1 || (p.revents & POLLOUT) == 0)
+        if (left == 0 || poll(&p, 1, left) != 1 || (p.revents & POLLOUT) == 0)
             return;
     }
 }

@@ -16,8 +16,8 @@
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
 #include <string.h>
-#include <time.h>
 
+#include "daemon/base/clock.h"
 #include "daemon/base/mem.h"
 #include "daemon/net/loop.h"
 #include "daemon/net/tls_ctx.h"
@@ -166,14 +166,6 @@ bool conn_tls_may_go_on(const struct conn_io *io, uint64_t turn)
         shaking_us = 0;
     }
     return shaking_us < TURN_US;
-}
-
-static uint64_t clock_us(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
 /* 1 when it is complete. */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 
@@ -83,13 +84,6 @@ static void libevent_fails(int code)
 static void *libevent_resize(void *p, size_t size)
 {
     return mem_resize(p, size, 1);
-}
-
-static uint64_t clock_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000 + 1;   /* + 1: never 0 */
 }
 
 /* Every callback of libevent comes through here first: the time is read after the wait, once. */

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/net/tls_cert.h"
@@ -279,13 +280,13 @@ static int seal_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIP
     bool old;
 
     if (sealing) {
-        key = tls_tickets_current(ctx->tickets, tls_tickets_clock());
+        key = tls_tickets_current(ctx->tickets, clock_ms());
         if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) != 1)
             return -1;
         memcpy(name, key->name, TICKET_NAME);
         return use_key(key, iv, cipher, mac, 1) ? 1 : -1;
     }
-    key = tls_tickets_find(ctx->tickets, tls_tickets_clock(), name, &old);
+    key = tls_tickets_find(ctx->tickets, clock_ms(), name, &old);
     if (key == NULL)
         return 0;
     if (!use_key(key, iv, cipher, mac, 0))

@@ -6,7 +6,6 @@
 
 #include <sodium.h>
 #include <string.h>
-#include <time.h>
 
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
@@ -38,14 +37,6 @@ static void next_life(struct tls_tickets *t)
     memcpy(t->chain, next, CHAIN);
     secret_wipe(next, sizeof next);
     t->until += t->life;
-}
-
-uint64_t tls_tickets_clock(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
 struct tls_tickets *tls_tickets_new(uint64_t life, uint64_t now)

@@ -22,10 +22,7 @@ struct ticket_key {
     unsigned char cipher[TICKET_KEY], mac[TICKET_KEY];
 };
 
-/* Milliseconds; the same for all processes of this host. */
-uint64_t tls_tickets_clock(void);
-
-/* life in milliseconds, above 0; now by the clock. Never NULL. */
+/* life in milliseconds, above 0; now is clock_ms() everywhere here. Never NULL. */
 struct tls_tickets *tls_tickets_new(uint64_t life, uint64_t now);
 /* The same keys once more. */
 struct tls_tickets *tls_tickets_copy(const struct tls_tickets *tickets);

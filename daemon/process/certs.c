@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/net/tls_tickets.h"
@@ -76,7 +77,7 @@ static struct tls_tickets *tickets(uint64_t life, const struct config *before)
         return NULL;
     if (before != NULL && before->tickets != NULL && tls_tickets_life(before->tickets) == life)
         return tls_tickets_copy(before->tickets);
-    return tls_tickets_new(life, tls_tickets_clock());
+    return tls_tickets_new(life, clock_ms());
 }
 
 void certs_ends(const struct config *c, struct tls_ends *ends)

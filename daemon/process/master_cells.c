@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <sys/wait.h>
 
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/metrics.h"
@@ -77,7 +78,7 @@ void cells_start(struct master *m, uint64_t now)
 
     /* A new cell gets the keys of now and knows none of before. */
     if (m->config->tickets != NULL)
-        tls_tickets_turn(m->config->tickets, tls_tickets_clock());
+        tls_tickets_turn(m->config->tickets, clock_ms());
     for (unsigned i = 0; i < m->slot_count; i++) {
         struct slot *slot = &m->slots[i];
 
