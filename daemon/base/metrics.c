@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "daemon/base/buf.h"
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 
@@ -65,19 +66,6 @@ static const struct row {
 #undef HISTOGRAM
 };
 
-uint64_t metrics_now_us(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
-
-static uint64_t now_ms(void)
-{
-    return metrics_now_us() / 1000 + 1;
-}
-
 static uint64_t read_word(const _Atomic uint64_t *word)
 {
     return atomic_load_explicit(word, memory_order_relaxed);
@@ -104,7 +92,7 @@ void metric_set(enum metric_gauge g, uint64_t value)
 void metrics_beat(void)
 {
     if (my_seat != NULL)
-        atomic_store_explicit(&my_seat->beat_ms, now_ms(), memory_order_release);
+        atomic_store_explicit(&my_seat->beat_ms, clock_ms(), memory_order_release);
 }
 
 /* ------------------------------------------------------------------- sharing */
@@ -190,7 +178,7 @@ static bool is_heard(const struct seat *seat, uint64_t now)
 unsigned metrics_workers(void)
 {
     unsigned n = 0;
-    uint64_t now = now_ms();
+    uint64_t now = clock_ms();
 
     for (int i = 0; table != NULL && i < SEATS; i++)
         n += is_heard(&table->seats[i], now);
@@ -199,7 +187,7 @@ unsigned metrics_workers(void)
 
 uint64_t metrics_gauge(enum metric_gauge g)
 {
-    uint64_t sum = 0, now = now_ms();
+    uint64_t sum = 0, now = clock_ms();
 
     for (int i = 0; table != NULL && i < SEATS; i++) {
         if (is_heard(&table->seats[i], now))

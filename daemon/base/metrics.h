@@ -68,8 +68,6 @@ static inline void metric_add(enum metric m, uint64_t n)
 }
 /* One observation, in microseconds. */
 void metric_time(enum metric_histogram h, uint64_t us);
-/* Monotonic microseconds. */
-uint64_t metrics_now_us(void);
 
 /* In the master, before anything is forked. False with errno if there is no memory. */
 bool metrics_share(void);

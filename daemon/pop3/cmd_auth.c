@@ -15,6 +15,7 @@
 
 #include "auth/client/client.h"
 #include "auth/name.h"
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/recent.h"
@@ -96,7 +97,7 @@ static void count_login(const struct pop3_session *s)
     metric_add(METRIC_LOGIN_OK, 1);
     metric_add(s->mechanism != MECHANISMS ? mechanisms[s->mechanism].metric : METRIC_MECHANISM_USER, 1);
     metric_add(version == NULL ? METRIC_TLS_NONE : strcmp(version, "TLSv1.3") == 0 ? METRIC_TLS_13 : METRIC_TLS_12, 1);
-    metric_time(HISTOGRAM_OPEN, metrics_now_us() - s->asked_us);
+    metric_time(HISTOGRAM_OPEN, clock_us() - s->asked_us);
 }
 
 /*
@@ -188,7 +189,7 @@ static enum outcome logged_in(struct pop3_session *s, struct drop *drop)
 /* An unconfirmed login is not good enough for what is to be said: once more, by what is stored. */
 static void check_uncached(struct pop3_session *s)
 {
-    s->asked_us = metrics_now_us();
+    s->asked_us = clock_us();
     auth_check_uncached(s->service->host.auth, s->auth_id);
 }
 
@@ -261,7 +262,7 @@ static enum outcome open_drop(struct pop3_session *s, const struct auth_result *
 
     if (result->verdict == AUTH_OK_UNCONFIRMED)
         holder.versions = (struct drop_versions){ result->versions.proof, result->versions.policy };
-    s->asked_us = metrics_now_us();
+    s->asked_us = clock_us();
     s->open_id = drop_open(s->service->host.store, s->mailbox, &holder, on_opened, s);
     return P3_WAIT;
 }
@@ -292,7 +293,7 @@ void pop3_on_verdict(void *owner, const struct auth_result *result)
 {
     struct pop3_session *s = owner;
     enum outcome out = P3_DONE;
-    uint64_t took = metrics_now_us() - s->asked_us;
+    uint64_t took = clock_us() - s->asked_us;
 
     s->auth_us += took;
     metric_time(HISTOGRAM_AUTH, took);
@@ -351,7 +352,7 @@ static enum outcome cmd_pass(struct pop3_session *s, const struct args *args)
     /* Never a password, whatever is stored (A07). */
     if (args->v[0].len == 0)
         return refuse(s, "empty-password", 0);
-    s->asked_us = metrics_now_us();
+    s->asked_us = clock_us();
     s->auth_id = auth_check_password(service->host.auth, name, args->v[0], span_str(s->domain), &origin, s->id,
                                      pop3_on_verdict, s);
     return P3_WAIT;

@@ -15,6 +15,7 @@
 #include "auth/client/client.h"
 #include "auth/name.h"
 #include "daemon/base/base64.h"
+#include "daemon/base/clock.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
 #include "daemon/net/conn.h"
@@ -177,7 +178,7 @@ static enum outcome start(struct pop3_session *s, struct span initial)
         opening.unique = binding(s, CONN_TLS_UNIQUE, unique);
     }
     s->pass_at = loop_now(s->service->host.loop);
-    s->asked_us = metrics_now_us();
+    s->asked_us = clock_us();
     /* Who it is only the helper will know: it refuses on its own where too many have guessed. */
     (void)pop3_may_try(s, SPAN_OF(""), network, &opening.origin);
     s->auth_id = auth_start(s->service->host.auth, &opening, pop3_on_verdict, s);
@@ -197,7 +198,7 @@ static enum outcome message(struct pop3_session *s, struct span text)
         out = start(s, (struct span){ (const char *)octets, len });
     } else {
         s->pass_at = loop_now(s->service->host.loop);
-        s->asked_us = metrics_now_us();
+        s->asked_us = clock_us();
         note_name(s, (struct span){ (const char *)octets, len });
         auth_respond(s->service->host.auth, s->auth_id, (struct span){ (const char *)octets, len });
     }

@@ -8,8 +8,8 @@
  * transaction that deletes.) What a process that is killed has gathered is
  * lost; the history is a help, not a promise.
  */
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
-#include "daemon/base/metrics.h"
 #include "daemon/net/loop.h"
 #include "storage/maildrop/listing.h"
 #include "storage/pg/pg_array.h"
@@ -124,10 +124,10 @@ void history_init(struct store *store)
 void history_free(struct store *store)
 {
     struct history *h = &store->history;
-    uint64_t until = metrics_now_us() + END_MS * 1000;
+    uint64_t until = clock_ms() + END_MS;
 
     history_write(store);
-    while (h->under_way > 0 && metrics_now_us() < until && pg_wait(store->pg, END_MS)) {
+    while (h->under_way > 0 && clock_left(until) > 0 && pg_wait(store->pg, END_MS)) {
     }
     forget(h);
     timer_free(&h->timer);

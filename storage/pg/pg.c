@@ -8,6 +8,7 @@
 #include <sodium.h>
 #include <stdio.h>
 
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/metrics.h"
@@ -77,7 +78,7 @@ bool pg_alive(struct pg_ref ref)
 void pg_ask(struct pg *pg, struct pg_ref ref, enum pg_statement statement, const struct pg_args *args,
             pg_answer *answer, void *arg)
 {
-    struct question q = { answer, arg, statement, metrics_now_us() };
+    struct question q = { answer, arg, statement, clock_us() };
 
     /* A lane that is about to be given up still takes questions, so that they are answered in the order of asking. */
     if (ref.lane == NULL || ref.lane->state != LANE_UP || ref.lane->generation != ref.generation) {

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/metrics.h"
@@ -199,7 +200,7 @@ static void ignore_answer(void *arg, enum db_status status, PGresult *res)
 void lane_listen_to(struct pg_lane *lane, const char *channel)
 {
     /* Its answer has no columns to check. */
-    struct question q = { ignore_answer, NULL, PG_STATEMENTS, metrics_now_us() };
+    struct question q = { ignore_answer, NULL, PG_STATEMENTS, clock_us() };
     char sql[sizeof "listen " + PG_CHANNEL_SIZE];
 
     snprintf(sql, sizeof sql, "listen %s", channel);
@@ -275,7 +276,7 @@ static void give_answer(struct pg_lane *lane)
         status = DB_BUG;
     /* It was made a standby, or was told not to write: another server is what was asked for. */
     bool read_only = lane->pg->wants_writable && strcmp(lane->pg->sqlstate, "25006") == 0;
-    lane->pg->took_us = metrics_now_us() - q.asked_us;
+    lane->pg->took_us = clock_us() - q.asked_us;
     metric_time(HISTOGRAM_SQL, lane->pg->took_us);
     q.answer(q.arg, status, res);
     if (read_only)
