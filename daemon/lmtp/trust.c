@@ -13,8 +13,8 @@
 
 #include "daemon/base/list.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/network.h"
 #include "daemon/base/num.h"
-#include "daemon/net/network.h"
 
 struct network {
     unsigned char address[16];  /* IPv4 as ::ffff:a.b.c.d */

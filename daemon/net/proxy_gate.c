@@ -13,9 +13,9 @@
 #include "daemon/base/buf.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/network.h"
 #include "daemon/net/fd.h"
 #include "daemon/net/loop.h"
-#include "daemon/net/network.h"
 
 /* --- whom to believe --- */
 

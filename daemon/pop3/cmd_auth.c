@@ -18,8 +18,8 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/network.h"
 #include "daemon/base/recent.h"
-#include "daemon/net/network.h"
 #include "daemon/net/conn.h"
 #include "daemon/net/loop.h"
 

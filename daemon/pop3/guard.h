@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "auth/client/client.h"
-#include "daemon/net/network.h"
+#include "daemon/base/network.h"
 
 struct limits;
 struct pop3_settings;

@@ -13,8 +13,8 @@
 
 #include "daemon/base/buf.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/network.h"
 #include "daemon/base/num.h"
-#include "daemon/net/network.h"
 
 static const struct option rows[] = {
 #define OPTION(field, type, def, min, max, text) \

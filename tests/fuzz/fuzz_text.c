@@ -5,9 +5,9 @@
 #include "daemon/base/base64.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/network.h"
 #include "daemon/base/num.h"
 #include "daemon/lmtp/trust.h"
-#include "daemon/net/network.h"
 #include "storage/pg/conninfo.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "daemon/base/mem.h"
-#include "daemon/net/network.h"
+#include "daemon/base/network.h"
 
 static const char *cut(const char *peer, unsigned prefix)
 {

@@ -1,7 +1,7 @@
 /*
  * network.c - addresses of clients and lists of networks. Pure: asks nobody.
  */
-#include "daemon/net/network.h"
+#include "daemon/base/network.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

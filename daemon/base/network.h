@@ -2,8 +2,8 @@
  * network.h - addresses of clients and lists of networks. IPv4 is ::ffff:a.b.c.d
  * here, so that both families are one kind of number.
  */
-#ifndef POSTERN_NET_NETWORK_H
-#define POSTERN_NET_NETWORK_H
+#ifndef POSTERN_BASE_NETWORK_H
+#define POSTERN_BASE_NETWORK_H
 
 #include <stdbool.h>
 #include <stddef.h>
