@@ -3,9 +3,9 @@
  */
 #include "daemon/base/control.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 
+#include "daemon/base/network.h"
 #include "daemon/base/num.h"
 
 static const struct option rows[] = {
@@ -21,7 +21,6 @@ bool control_metrics_address(const char *text, char host[64], uint16_t *port_r)
     const char *colon = strrchr(text, ':');
     struct span part = { text, colon != NULL ? (size_t)(colon - text) : 0 };
     uint64_t port;
-    struct in6_addr any;
 
     if (part.len >= 2 && part.at[0] == '[' && part.at[part.len - 1] == ']')
         part = (struct span){ part.at + 1, part.len - 2 };
@@ -32,5 +31,5 @@ bool control_metrics_address(const char *text, char host[64], uint16_t *port_r)
     memcpy(host, part.at, part.len);
     host[part.len] = '\0';
     *port_r = (uint16_t)port;
-    return inet_pton(AF_INET, host, &any) == 1 || inet_pton(AF_INET6, host, &any) == 1;
+    return network_is_address(host);
 }

@@ -7,16 +7,11 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "daemon/base/list.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/num.h"
-#include "daemon/base/span.h"
-
-struct network {
-    struct network_address address;
-    unsigned bits;
-};
 
 struct network_list {
     struct network *networks;
@@ -42,6 +37,14 @@ static bool parse_address(struct span word, struct network_address *out, unsigne
     return inet_pton(AF_INET6, text, out->octets) == 1;
 }
 
+bool network_is_address(const char *host)
+{
+    struct network_address any;
+    unsigned most;
+
+    return parse_address(span_str(host), &any, &most);
+}
+
 bool network_of_peer(const char *peer, struct network_address *address_r)
 {
     const char *end = peer[0] == '[' ? strchr(peer, ']') : strrchr(peer, ':');
@@ -51,9 +54,42 @@ bool network_of_peer(const char *peer, struct network_address *address_r)
     return end != NULL && parse_address((struct span){ begin, (size_t)(end - begin) }, address_r, &most);
 }
 
+struct network_address network_of_octets(int family, const void *octets)
+{
+    struct network_address a;
+
+    if (family == AF_INET) {
+        memcpy(a.octets, mapped, sizeof mapped);
+        memcpy(a.octets + sizeof mapped, octets, 4);
+    } else {
+        memcpy(a.octets, octets, sizeof a.octets);
+    }
+    return a;
+}
+
+bool network_of_sockaddr(const struct sockaddr_storage *from, struct network_address *address_r, unsigned *port_r)
+{
+    const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)from;
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)from;
+
+    if (from->ss_family != AF_INET && from->ss_family != AF_INET6)
+        return false;
+    *address_r = from->ss_family == AF_INET ? network_of_octets(AF_INET, &in->sin_addr)
+                                            : network_of_octets(AF_INET6, &in6->sin6_addr);
+    *port_r = ntohs(from->ss_family == AF_INET ? in->sin_port : in6->sin6_port);
+    return true;
+}
+
 bool network_is_ipv4(const struct network_address *a)
 {
     return memcmp(a->octets, mapped, sizeof mapped) == 0;
+}
+
+bool network_is_loopback(const struct network_address *a)
+{
+    static const struct network_address ipv6 = { { [15] = 1 } };
+
+    return network_is_ipv4(a) ? a->octets[sizeof mapped] == 127 : memcmp(a, &ipv6, sizeof ipv6) == 0;
 }
 
 void network_cut(struct network_address *a, unsigned prefix)
@@ -78,7 +114,15 @@ void network_text(const struct network_address *a, unsigned prefix, char out[NET
         snprintf(out + strlen(out), NETWORK_TEXT_SIZE - strlen(out), "/%u", prefix);
 }
 
-static bool parse_network(struct span word, struct network *out)
+void network_peer(const struct network_address *a, unsigned port, char out[NETWORK_PEER_SIZE])
+{
+    char host[NETWORK_TEXT_SIZE];
+
+    network_text(a, 128, host);
+    snprintf(out, NETWORK_PEER_SIZE, network_is_ipv4(a) ? "%s:%u" : "[%s]:%u", host, port);
+}
+
+bool network_parse(struct span word, struct network *out)
 {
     const char *slash = memchr(word.at, '/', word.len);
     struct span address = { word.at, slash != NULL ? (size_t)(slash - word.at) : word.len };
@@ -96,19 +140,26 @@ static bool parse_network(struct span word, struct network *out)
     return true;
 }
 
+bool network_has(const struct network *n, const struct network_address *a)
+{
+    unsigned whole = n->bits / 8, rest = n->bits % 8;
+
+    if (memcmp(a->octets, n->address.octets, whole) != 0)
+        return false;
+    return rest == 0 || ((a->octets[whole] ^ n->address.octets[whole]) & (0xFF00u >> rest & 0xFFu)) == 0;
+}
+
 struct network_list *network_list_new(const char *text, char **error_r)
 {
     struct network_list *list = mem_zalloc(sizeof *list);
     struct span rest = span_str(text), word;
 
     while (list_next(&rest, &word)) {
-        list->networks = mem_resize(list->networks, list->count + 1, sizeof list->networks[0]);
-        if (!parse_network(word, &list->networks[list->count])) {
+        if (!network_list_add(list, word)) {
             mem_error(error_r, "\"%.*s\" is not an address or a network", (int)word.len, word.at);
             network_list_free(&list);
             return NULL;
         }
-        list->count++;
     }
     return list;
 }
@@ -122,19 +173,26 @@ void network_list_free(struct network_list **list)
     *list = NULL;
 }
 
-static bool in_network(const struct network_address *a, const struct network *n)
+bool network_list_add(struct network_list *list, struct span word)
 {
-    unsigned whole = n->bits / 8, rest = n->bits % 8;
+    struct network network;
 
-    if (memcmp(a->octets, n->address.octets, whole) != 0)
+    if (!network_parse(word, &network))
         return false;
-    return rest == 0 || ((a->octets[whole] ^ n->address.octets[whole]) & (0xFF00u >> rest & 0xFFu)) == 0;
+    list->networks = mem_resize(list->networks, list->count + 1, sizeof list->networks[0]);
+    list->networks[list->count++] = network;
+    return true;
+}
+
+bool network_list_is_empty(const struct network_list *list)
+{
+    return list->count == 0;
 }
 
 bool network_list_has(const struct network_list *list, const struct network_address *a)
 {
     for (size_t i = 0; i < list->count; i++)
-        if (in_network(a, &list->networks[i]))
+        if (network_has(&list->networks[i], a))
             return true;
     return false;
 }

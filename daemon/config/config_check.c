@@ -6,7 +6,6 @@
  */
 #include "daemon/config/config_impl.h"
 
-#include <arpa/inet.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdarg.h>
@@ -18,6 +17,7 @@
 #include "auth/sasl/jwt.h"
 #include "auth/mechanism.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/network.h"
 #include "daemon/base/secret.h"
 #include "daemon/net/listener.h"
 #include "daemon/net/proxy_gate.h"
@@ -188,7 +188,6 @@ static void check_directory(const char *path, int line, struct config_report *r)
 
 static void check_address(const struct listener_settings *l, int line, unsigned flags, struct config_report *r)
 {
-    unsigned char ip[sizeof(struct in6_addr)];
     const char *a = l->address;
 
     if (a[0] == '\0') {
@@ -199,7 +198,7 @@ static void check_address(const struct listener_settings *l, int line, unsigned 
                      sizeof ((struct sockaddr_un *)NULL)->sun_path - 1);
         else if (flags & CONFIG_LISTENERS)
             check_directory(a, line, r);
-    } else if (strcmp(a, "*") != 0 && inet_pton(AF_INET, a, ip) != 1 && inet_pton(AF_INET6, a, ip) != 1) {
+    } else if (strcmp(a, "*") != 0 && !network_is_address(a)) {
         problemf(r, line, "listeners: address: \"%s\" is not an IPv4 or IPv6 address, \"*\" or an absolute path", a);
     } else {
         check_family("listeners: address", a, line, flags, r);

@@ -3,11 +3,8 @@
  */
 #include "daemon/lmtp/trust.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <pwd.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -16,47 +13,11 @@
 #include "daemon/base/network.h"
 #include "daemon/base/num.h"
 
-struct network {
-    unsigned char address[16];  /* IPv4 as ::ffff:a.b.c.d */
-    unsigned bits;
-};
-
 struct trust {
-    struct network *networks;
-    size_t network_count;
+    struct network_list *networks;
     uid_t *users;
     size_t user_count;
 };
-
-static const unsigned char mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF };
-
-static bool parse_network(struct span word, struct network *network_r)
-{
-    char text[INET6_ADDRSTRLEN + 1];
-    const char *slash = memchr(word.at, '/', word.len);
-    size_t len = slash != NULL ? (size_t)(slash - word.at) : word.len;
-    unsigned extra = 0, most = 128;
-    uint64_t bits;
-
-    if (len >= sizeof text)
-        return false;
-    memcpy(text, word.at, len);
-    text[len] = '\0';
-    if (inet_pton(AF_INET, text, network_r->address + 12) == 1) {
-        memcpy(network_r->address, mapped, sizeof mapped);
-        extra = 96;
-        most = 32;
-    } else if (inet_pton(AF_INET6, text, network_r->address) != 1) {
-        return false;
-    }
-    network_r->bits = 128;
-    if (slash == NULL)
-        return true;
-    if (num_parse((struct span){ slash + 1, word.len - len - 1 }, most, &bits) != 1)
-        return false;
-    network_r->bits = (unsigned)bits + extra;
-    return true;
-}
 
 /* 1; 0 there is no such user. */
 static int parse_user(struct span word, uid_t *user_r)
@@ -80,6 +41,7 @@ struct trust *trust_new(const char *allow, char **error_r)
     struct trust *trust = mem_zalloc(sizeof *trust);
     static const struct span user = { "user:", 5 };
 
+    trust->networks = network_list_new("", error_r);
     mem_drop(error_r);
     struct span rest = span_str(allow), word;
     while (*error_r == NULL && list_next(&rest, &word)) {
@@ -90,12 +52,8 @@ struct trust *trust_new(const char *allow, char **error_r)
                 trust->user_count++;
             else
                 mem_error(error_r, "\"%.*s\" is not a user of this host", (int)word.len, word.at);
-        } else {
-            trust->networks = mem_resize(trust->networks, trust->network_count + 1, sizeof trust->networks[0]);
-            if (parse_network(word, &trust->networks[trust->network_count]))
-                trust->network_count++;
-            else
-                mem_error(error_r, "\"%.*s\" is not an address, a network or user:NAME", (int)word.len, word.at);
+        } else if (!network_list_add(trust->networks, word)) {
+            mem_error(error_r, "\"%.*s\" is not an address, a network or user:NAME", (int)word.len, word.at);
         }
     }
     if (*error_r != NULL)
@@ -106,61 +64,32 @@ struct trust *trust_new(const char *allow, char **error_r)
 void trust_free(struct trust **trust)
 {
     if (*trust != NULL) {
-        mem_free((*trust)->networks);
+        network_list_free(&(*trust)->networks);
         mem_free((*trust)->users);
     }
     mem_free(*trust);
     *trust = NULL;
 }
 
-static bool in_network(const unsigned char address[16], const struct network *n)
-{
-    unsigned whole = n->bits / 8, rest = n->bits % 8;
-
-    if (memcmp(address, n->address, whole) != 0)
-        return false;
-    return rest == 0 || ((address[whole] ^ n->address[whole]) & (0xFF00u >> rest & 0xFFu)) == 0;
-}
-
-static bool allows_address(const struct trust *trust, const unsigned char address[16])
-{
-    static const struct network loopback[] = {
-        { { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 127 }, 104 },
-        { { [15] = 1 }, 128 },
-    };
-    const struct network *networks = trust->network_count > 0 ? trust->networks : loopback;
-    size_t count = trust->network_count > 0 ? trust->network_count : sizeof loopback / sizeof loopback[0];
-
-    for (size_t i = 0; i < count; i++)
-        if (in_network(address, &networks[i]))
-            return true;
-    return false;
-}
-
 bool trust_allows_peer(const struct trust *trust, const char *peer)
 {
     struct network_address address;
 
-    return trust->network_count > 0 && network_of_peer(peer, &address) && allows_address(trust, address.octets);
+    return network_of_peer(peer, &address) && network_list_has(trust->networks, &address);
 }
 
 bool trust_allows(const struct trust *trust, int fd)
 {
     struct sockaddr_storage peer = { 0 };
     socklen_t len = sizeof peer;
-    unsigned char address[16];
+    struct network_address address;
+    unsigned port;
 
     if (getpeername(fd, (struct sockaddr *)&peer, &len) != 0)
         return errno == ENOTSOCK;
-    if (peer.ss_family == AF_INET) {
-        memcpy(address, mapped, sizeof mapped);
-        memcpy(address + 12, &((const struct sockaddr_in *)(const void *)&peer)->sin_addr, 4);
-        return allows_address(trust, address);
-    }
-    if (peer.ss_family == AF_INET6) {
-        memcpy(address, &((const struct sockaddr_in6 *)(const void *)&peer)->sin6_addr, 16);
-        return allows_address(trust, address);
-    }
+    if (network_of_sockaddr(&peer, &address, &port))
+        return network_list_is_empty(trust->networks) ? network_is_loopback(&address)
+                                                      : network_list_has(trust->networks, &address);
     struct ucred ucred;
     len = sizeof ucred;
     if (trust->user_count == 0)

@@ -5,7 +5,6 @@
  */
 #include "daemon/net/fd.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -17,6 +16,7 @@
 #include <unistd.h>
 
 #include "daemon/base/mem.h"
+#include "daemon/base/network.h"
 
 /*
  * Octets that the kernel takes beyond what the client's window has room for.
@@ -174,39 +174,24 @@ ssize_t fd_write(const struct fd *fd, struct iovec *iov, size_t count)
     return n;
 }
 
-static char *address_name(const struct sockaddr_storage *address)
+static char *address_name(const struct sockaddr_storage *from)
 {
-    char host[INET6_ADDRSTRLEN], name[INET6_ADDRSTRLEN + sizeof "[]:65535"];
+    struct network_address address;
+    char name[NETWORK_PEER_SIZE];
+    unsigned port;
 
-    if (address->ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)address;
-        inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
-        snprintf(name, sizeof name, "%s:%u", host, ntohs(in->sin_port));
-        return mem_str(name);
-    }
-    if (address->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)address;
-        bool mapped = IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr);
-        if (mapped)     /* an IPv4 client of a socket that takes both: shown as what it is */
-            inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], host, sizeof host);
-        else
-            inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
-        snprintf(name, sizeof name, mapped ? "%s:%u" : "[%s]:%u", host, ntohs(in6->sin6_port));
-        return mem_str(name);
-    }
-    return mem_str(address->ss_family == AF_UNIX ? "unix" : "unknown");
+    if (!network_of_sockaddr(from, &address, &port))
+        return mem_str(from->ss_family == AF_UNIX ? "unix" : "unknown");
+    network_peer(&address, port, name);
+    return mem_str(name);
 }
 
-static bool is_local(const struct sockaddr_storage *address)
+static bool is_local(const struct sockaddr_storage *from)
 {
-    if (address->ss_family == AF_INET)
-        return ntohl(((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr) >> 24 == 127;
-    if (address->ss_family == AF_INET6) {
-        const struct in6_addr *in6 = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
+    struct network_address address;
+    unsigned port;
 
-        return IN6_IS_ADDR_LOOPBACK(in6) || (IN6_IS_ADDR_V4MAPPED(in6) && in6->s6_addr[12] == 127);
-    }
-    return address->ss_family == AF_UNIX;
+    return network_of_sockaddr(from, &address, &port) ? network_is_loopback(&address) : from->ss_family == AF_UNIX;
 }
 
 static const char gone[] = "unknown";

@@ -27,18 +27,11 @@ static int wrong(const char **wrong_r, const char *text)
     return -1;
 }
 
-/* As conn_peer() does: IPv4 in IPv6 is shown as what it is. */
-static void name_address(int family, const void *address, unsigned port, char *out, size_t size)
+static void name_address(int family, const void *octets, unsigned port, char out[NETWORK_PEER_SIZE])
 {
-    static const unsigned char mapped[12] = { [10] = 0xFF, [11] = 0xFF };
-    char host[INET6_ADDRSTRLEN];
+    struct network_address address = network_of_octets(family, octets);
 
-    if (family == AF_INET6 && memcmp(address, mapped, sizeof mapped) == 0) {
-        family = AF_INET;
-        address = (const unsigned char *)address + sizeof mapped;
-    }
-    inet_ntop(family, address, host, sizeof host);
-    snprintf(out, size, family == AF_INET ? "%s:%u" : "[%s]:%u", host, port);
+    network_peer(&address, port, out);
 }
 
 /* --- version 1: a line of text (section 2.1) --- */
@@ -83,8 +76,8 @@ static bool v1_addresses(struct span line, int family, struct proxy_origin *o)
     if (!v1_address(source, family, from) || !v1_address(destination, family, to) ||
         !v1_port(source_port, &from_port) || !v1_port(destination_port, &to_port))
         return false;
-    name_address(family, from, (unsigned)from_port, o->peer, sizeof o->peer);
-    name_address(family, to, (unsigned)to_port, o->local, sizeof o->local);
+    name_address(family, from, (unsigned)from_port, o->peer);
+    name_address(family, to, (unsigned)to_port, o->local);
     o->known = true;
     return true;
 }
@@ -208,8 +201,8 @@ static void read_addresses(unsigned family, const char *at, struct proxy_origin 
         snprintf(o->local, sizeof o->local, "unix");
         return;
     }
-    name_address(af, at, get16(at + 2 * len), o->peer, sizeof o->peer);
-    name_address(af, at + len, get16(at + 2 * len + 2), o->local, sizeof o->local);
+    name_address(af, at, get16(at + 2 * len), o->peer);
+    name_address(af, at + len, get16(at + 2 * len + 2), o->local);
 }
 
 static int parse_v2(struct span in, struct proxy_origin *o, const char **wrong_r)

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 
+#include "daemon/base/network.h"
 #include "daemon/base/span.h"
 
 /* Octets of the longest header that is taken. Those of haproxy with all it can tell are below 1,000. */
@@ -18,7 +19,8 @@ enum { PROXY_MAX = 4096 };
 /* What was told. Texts are printable ASCII without blanks, or empty. */
 struct proxy_origin {
     bool known;                 /* peer and local hold; otherwise the proxy speaks for itself (LOCAL) or cannot tell */
-    char peer[64], local[64];   /* the client, and where it connected to: as conn_peer() writes it */
+    char peer[NETWORK_PEER_SIZE];   /* the client, as conn_peer() writes it */
+    char local[NETWORK_PEER_SIZE];  /* where it connected to */
     bool tls;                   /* the client came to the proxy by TLS */
     char tls_version[16], tls_cipher[64];
     char client_name[256];      /* common name of the client's certificate, which the proxy has verified */

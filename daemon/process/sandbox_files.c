@@ -11,7 +11,6 @@
  */
 #include "daemon/process/sandbox.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libpq-fe.h>
@@ -23,6 +22,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "daemon/base/network.h"
 #include "daemon/base/num.h"
 
 /* What is younger than the headers of Debian 12. */
@@ -135,7 +135,6 @@ struct needs {
 static void look_at_hosts(const PQconninfoOption *options, struct needs *n)
 {
     const char *addresses = value(options, "hostaddr", "PGHOSTADDR"), *list = value(options, "host", "PGHOST");
-    unsigned char octets[sizeof(struct in6_addr)];
     char host[1024];
 
     n->network = n->network || addresses != NULL;
@@ -145,7 +144,7 @@ static void look_at_hosts(const PQconninfoOption *options, struct needs *n)
         if (host[0] == '@' || host[0] == '/' || host[0] == '\0')
             continue;
         n->network = true;
-        if (addresses == NULL && inet_pton(AF_INET, host, octets) != 1 && inet_pton(AF_INET6, host, octets) != 1)
+        if (addresses == NULL && !network_is_address(host))
             n->names = true;
     }
 }

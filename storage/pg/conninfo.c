@@ -6,14 +6,13 @@
  */
 #include "storage/pg/conninfo.h"
 
-#include <arpa/inet.h>
 #include <libpq-fe.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/base/buf.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/network.h"
 
 /* What holds where neither string says otherwise. */
 static const struct {
@@ -150,10 +149,8 @@ char *conninfo_rotate(const char *conninfo, size_t by)
 
 static bool is_name(const char *host)
 {
-    unsigned char octets[sizeof(struct in6_addr)];
-
     return host[0] != '\0' && host[0] != '/' && host[0] != '@' && strpbrk(host, "/%") == NULL &&
-           inet_pton(AF_INET, host, octets) != 1 && inet_pton(AF_INET6, host, octets) != 1;
+           !network_is_address(host);
 }
 
 /* NULL where there is no host, or addresses stand beside it already. */

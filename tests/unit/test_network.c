@@ -1,9 +1,12 @@
 /* Addresses of clients, and lists of networks. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <cmocka.h>
 
 #include "daemon/base/mem.h"
@@ -37,6 +40,52 @@ static void peers(void **state)
     assert_false(network_of_peer("", &a));
     assert_false(network_of_peer("[::1", &a));
     assert_false(network_of_peer("300.1.1.1:5", &a));
+}
+
+/* Of what the kernel and a proxy tell. */
+static void addresses(void **state)
+{
+    static const struct { const char *text; int family; const char *peer; bool loopback; } rows[] = {
+        { "192.0.2.1", AF_INET, "192.0.2.1:4242", false }, { "127.9.9.9", AF_INET, "127.9.9.9:4242", true },
+        { "2001:db8::1", AF_INET6, "[2001:db8::1]:4242", false }, { "::1", AF_INET6, "[::1]:4242", true },
+        { "::ffff:127.0.0.1", AF_INET6, "127.0.0.1:4242", true }, { "::ffff:10.0.0.1", AF_INET6, "10.0.0.1:4242", false },
+        { "::", AF_INET6, "[::]:4242", false }, { "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", AF_INET6,
+          "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:4242", false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        union {
+            struct sockaddr_storage any;
+            struct sockaddr_in in;
+            struct sockaddr_in6 in6;
+        } from = { .any.ss_family = (sa_family_t)rows[i].family };
+        void *octets = rows[i].family == AF_INET ? (void *)&from.in.sin_addr : (void *)&from.in6.sin6_addr;
+        struct network_address a, b;
+        char text[NETWORK_PEER_SIZE];
+        unsigned port = 0;
+
+        assert_int_equal(inet_pton(rows[i].family, rows[i].text, octets), 1);
+        from.in.sin_port = htons(4242);         /* in the same place in both */
+        assert_true(network_of_sockaddr(&from.any, &a, &port));
+        assert_int_equal(port, 4242);
+        assert_int_equal(network_is_loopback(&a), rows[i].loopback);
+        network_peer(&a, port, text);
+        assert_string_equal(text, rows[i].peer);
+        assert_true(network_of_peer(text, &b));
+        assert_memory_equal(&a, &b, sizeof a);
+        b = network_of_octets(rows[i].family, octets);
+        assert_memory_equal(&a, &b, sizeof a);
+        assert_true(network_is_address(rows[i].text));
+        assert_false(network_is_address(rows[i].peer));
+    }
+    struct sockaddr_storage unix_socket = { .ss_family = AF_UNIX };
+    struct network_address a;
+    unsigned port;
+    assert_false(network_of_sockaddr(&unix_socket, &a, &port));
+    assert_false(network_is_address(""));
+    assert_false(network_is_address("10.0.0.0/8"));
+    assert_false(network_is_address("::1%lo"));
 }
 
 static bool has(const char *text, const char *peer)
@@ -84,6 +133,6 @@ static void wrong(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(peers), cmocka_unit_test(lists), cmocka_unit_test(wrong) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(peers), cmocka_unit_test(addresses), cmocka_unit_test(lists), cmocka_unit_test(wrong) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
