@@ -4,43 +4,21 @@
 #include "admin/json.h"
 
 #include "daemon/base/mem.h"
+#include "daemon/base/utf8.h"
 
 void json_start(struct json *j, FILE *out)
 {
     *j = (struct json){ .out = out };
 }
 
-/* The length of the UTF-8 character at s (RFC 3629: shortest form, no surrogates), 0 if there is none. */
-static size_t utf8_len(const unsigned char *s, size_t left)
-{
-    static const struct { unsigned char from, to, second_from, second_to; size_t len; } forms[] = {
-        { 0xC2, 0xDF, 0x80, 0xBF, 2 }, { 0xE0, 0xE0, 0xA0, 0xBF, 3 }, { 0xE1, 0xEC, 0x80, 0xBF, 3 },
-        { 0xED, 0xED, 0x80, 0x9F, 3 }, { 0xEE, 0xEF, 0x80, 0xBF, 3 }, { 0xF0, 0xF0, 0x90, 0xBF, 4 },
-        { 0xF1, 0xF3, 0x80, 0xBF, 4 }, { 0xF4, 0xF4, 0x80, 0x8F, 4 },
-    };
-
-    if (s[0] < 0x80)
-        return 1;
-    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
-        if (s[0] < forms[i].from || s[0] > forms[i].to)
-            continue;
-        if (left < forms[i].len || s[1] < forms[i].second_from || s[1] > forms[i].second_to)
-            return 0;
-        for (size_t k = 2; k < forms[i].len; k++)
-            if ((s[k] & 0xC0) != 0x80)
-                return 0;
-        return forms[i].len;
-    }
-    return 0;
-}
-
 static void string(FILE *out, struct span text)
 {
     const unsigned char *s = (const unsigned char *)text.at;
+    uint32_t code;
 
     putc('"', out);
     for (size_t i = 0, n; i < text.len; i += n) {
-        n = utf8_len(s + i, text.len - i);
+        n = utf8_char((struct span){ text.at + i, text.len - i }, &code);
         if (n == 0) {
             n = 1;
             fputs("\\ufffd", out);

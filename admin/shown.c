@@ -6,29 +6,9 @@
 #include <stdint.h>
 
 #include "daemon/base/buf.h"
+#include "daemon/base/utf8.h"
 
 enum { LENT = 4 };
-
-/* The character at s (RFC 3629: shortest form, no surrogates) and its length; 0 if there is none. */
-static size_t utf8(struct span s, uint32_t *character_r)
-{
-    static const uint32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
-    unsigned char first = (unsigned char)s.at[0];
-    size_t len = first < 0x80 ? 1 : first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : first < 0xF5 ? 4 : 0;
-    uint32_t c = len == 1 ? first : len == 2 ? first & 0x1Fu : len == 3 ? first & 0x0Fu : first & 0x07u;
-
-    if (len == 0 || len > s.len)
-        return 0;
-    for (size_t i = 1; i < len; i++) {
-        if (((unsigned char)s.at[i] & 0xC0) != 0x80)
-            return 0;
-        c = c << 6 | ((unsigned char)s.at[i] & 0x3Fu);
-    }
-    if (c < smallest[len] || c > 0x10FFFF || (c >= 0xD800 && c <= 0xDFFF))
-        return 0;
-    *character_r = c;
-    return len;
-}
 
 /* Controls (C0, DEL, C1), line and paragraph separators, and what turns the direction of writing around. */
 static bool obeyed(uint32_t c)
@@ -41,7 +21,7 @@ static bool obeyed(uint32_t c)
 size_t shown_plain(struct span s)
 {
     uint32_t c = 0;
-    size_t len = s.len > 0 ? utf8(s, &c) : 0;
+    size_t len = utf8_char(s, &c);
 
     return len > 0 && !obeyed(c) ? len : 0;
 }

@@ -16,6 +16,8 @@
 #include <uninorm.h>
 #include <unistr.h>
 
+#include "daemon/base/utf8.h"
+
 /* Code points of a local part, as typed: decomposed and in UTF-8 it may be several times as long as it will be. */
 enum { CODES_MAX = 4 * NAME_LOCAL_MAX };
 
@@ -31,54 +33,12 @@ static char lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
-/*
- * One character of UTF-8 as RFC 3629 section 4 has it: no surrogates, nothing
- * overlong, nothing above U+10FFFF. Returns its octets, 0 if there is none.
- */
-static size_t utf8_char(const unsigned char *p, size_t left, uint32_t *code_r)
-{
-    static const struct {
-        unsigned char mask, lead;
-        uint32_t least;
-    } forms[] = { { 0x80, 0x00, 0 }, { 0xE0, 0xC0, 0x80 }, { 0xF0, 0xE0, 0x800 }, { 0xF8, 0xF0, 0x10000 } };
-
-    for (size_t n = 0; n < sizeof forms / sizeof forms[0]; n++) {
-        if ((p[0] & forms[n].mask) != forms[n].lead)
-            continue;
-        if (n >= left)
-            return 0;
-        uint32_t code = p[0] & (unsigned char)~forms[n].mask;
-        for (size_t i = 1; i <= n; i++) {
-            if ((p[i] & 0xC0) != 0x80)
-                return 0;
-            code = code << 6 | (p[i] & 0x3F);
-        }
-        if (code < forms[n].least || code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF))
-            return 0;
-        *code_r = code;
-        return n + 1;
-    }
-    return 0;
-}
-
-bool name_is_utf8(struct span text)
-{
-    for (size_t at = 0; at < text.len;) {
-        uint32_t code;
-        size_t n = utf8_char((const unsigned char *)text.at + at, text.len - at, &code);
-        if (n == 0)
-            return false;
-        at += n;
-    }
-    return true;
-}
-
 /* Valid UTF-8 without control characters; a NUL is one of those. */
 static bool text_ok(struct span text, const char **error_r)
 {
     for (size_t at = 0; at < text.len;) {
         uint32_t code;
-        size_t n = utf8_char((const unsigned char *)text.at + at, text.len - at, &code);
+        size_t n = utf8_char((struct span){ text.at + at, text.len - at }, &code);
         if (n == 0)
             return refuse(error_r, "it is not valid UTF-8");
         if (code < 0x20 || (code >= 0x7F && code < 0xA0))

@@ -39,7 +39,5 @@ struct span name_trim(struct span text);
 /* May this octet be in a local part without quotes? atext of RFC 5322 and the dot, anywhere; RFC 6531 adds UTF-8. */
 bool name_is_plain(unsigned char c);
 
-/* Is it valid UTF-8 (RFC 3629 section 4)? */
-bool name_is_utf8(struct span text);
 
 #endif

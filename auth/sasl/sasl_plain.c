@@ -11,6 +11,7 @@
 
 #include "auth/account/account.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/utf8.h"
 
 /* The part of *rest before the next NUL, which *rest is moved behind. False if there is none. */
 static bool until_nul(struct span *rest, struct span *part_r)
@@ -47,7 +48,7 @@ static bool plain_start(struct exchange *x, const struct auth_opening *o, struct
 
     (void)out;
     if (!until_nul(&password, &authzid) || !until_nul(&password, &name) || name.len == 0 || password.len == 0 ||
-        memchr(password.at, '\0', password.len) != NULL || !name_is_utf8(o->initial)) {
+        memchr(password.at, '\0', password.len) != NULL || !utf8_valid(o->initial)) {
         verdict_refuse(&x->verdict, "malformed");
         return false;
     }

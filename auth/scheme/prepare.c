@@ -13,8 +13,8 @@
 #include <unistr.h>
 #include <unictype.h>
 
-#include "auth/name.h"
 #include "daemon/base/secret.h"
+#include "daemon/base/utf8.h"
 
 static bool is_ascii(struct span text)
 {
@@ -82,7 +82,7 @@ size_t prepare_form(enum prepare_form form, struct span password, char out[PASSW
     char text[PASSWORD_MAX + 1];
     size_t len, prepared;
 
-    if (is_ascii(password) || scheme_password_problem(password) != NULL || !name_is_utf8(password))
+    if (is_ascii(password) || scheme_password_problem(password) != NULL || !utf8_valid(password))
         return 0;
     len = normalize(form == PREPARE_COMPOSED ? UNINORM_NFC : UNINORM_NFD, password, text);
     if (len == 0)

@@ -8,6 +8,7 @@
 
 #include "auth/name.h"
 #include "daemon/base/num.h"
+#include "daemon/base/utf8.h"
 
 /* What is left to read. */
 struct scan {
@@ -45,30 +46,6 @@ static bool letter_or_digit(unsigned char c)
 static bool domain_char(unsigned char c)
 {
     return letter_or_digit(c) || c >= 0x80 || c == '-' || c == '.' || c == '_';
-}
-
-/* RFC 3629 section 4. */
-static bool valid_utf8(struct span text)
-{
-    const unsigned char *p = (const unsigned char *)text.at, *end = p + text.len;
-
-    while (p < end) {
-        unsigned char c = *p++;
-        size_t follow = c < 0x80                 ? 0
-                        : c >= 0xC2 && c <= 0xDF ? 1
-                        : c >= 0xE0 && c <= 0xEF ? 2
-                        : c >= 0xF0 && c <= 0xF4 ? 3
-                                                 : 9;
-        if (follow > (size_t)(end - p))
-            return false;
-        if (follow > 1 && ((c == 0xE0 && *p < 0xA0) || (c == 0xED && *p > 0x9F) || (c == 0xF0 && *p < 0x90) ||
-                           (c == 0xF4 && *p > 0x8F)))
-            return false;
-        for (; follow > 0; follow--)
-            if ((*p++ & 0xC0) != 0x80)
-                return false;
-    }
-    return true;
 }
 
 /* A-d-l ":" -- accepted and ignored (RFC 5321 appendix C). */
@@ -192,7 +169,7 @@ enum path_result path_parse(struct span in, struct path *path_r, struct span *re
         return PATH_SYNTAX;
     for (const char *p = start; p < s.at; p++)
         path_r->eight_bit = path_r->eight_bit || (unsigned char)*p >= 0x80;
-    if (!valid_utf8((struct span){ start, (size_t)(s.at - start) }))
+    if (!utf8_valid((struct span){ start, (size_t)(s.at - start) }))
         return PATH_NOT_UTF8;
     *rest_r = (struct span){ s.at, (size_t)(s.end - s.at) };
     return PATH_OK;

@@ -1,5 +1,6 @@
 /* Names that clients and mail servers send: the canonical spelling of a canonical spelling is itself. */
 #include "auth/name.h"
+#include "daemon/base/utf8.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
@@ -15,12 +16,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char address[NAME_ADDRESS_MAX + 1], again[NAME_ADDRESS_MAX + 1], canonical[NAME_DOMAIN_MAX + 1], twice[NAME_DOMAIN_MAX + 1];
     const char *why;
 
-    (void)name_is_utf8(name);
+    (void)utf8_valid(name);
     if (name_canonical(name, domain, address, &why)) {
         MUST(strlen(address) <= NAME_ADDRESS_MAX && strchr(address, '@') != NULL);
         for (const char *c = address; *c != '\0'; c++)
             MUST((unsigned char)*c >= ' ' && *c != 0x7F);
-        MUST(name_is_utf8(span_str(address)));
+        MUST(utf8_valid(span_str(address)));
         MUST(name_canonical(span_str(address), SPAN_OF(""), again, &why) && strcmp(address, again) == 0);
     } else {
         MUST(address[0] == '\0');
