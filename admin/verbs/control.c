@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,6 +21,7 @@
 #include "auth/name.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/num.h"
+#include "daemon/base/unix_socket.h"
 
 enum {
     PATIENCE_MS = 10000,
@@ -29,27 +29,6 @@ enum {
     ANSWER_MAX = 4 << 20,
     TRACE_MINUTES = 10,
 };
-
-static int connect_control(const char *path)
-{
-    struct sockaddr_un un = { .sun_family = AF_UNIX };
-    int fd;
-
-    if (strlen(path) >= sizeof un.sun_path) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    strcpy(un.sun_path, path);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, (const struct sockaddr *)&un, sizeof un) < 0) {
-        int why = errno;
-
-        close(fd);
-        errno = why;
-        return -1;
-    }
-    return fd;
-}
 
 /* Until its end. False with errno. */
 static bool read_all(int fd, uint64_t until, struct buf *answer)
@@ -96,7 +75,7 @@ enum ctl_exit control_ask(const struct ctl *c, const char *command, struct buf *
         return ctl_error(CTL_USAGE, "that is too long");
     if (path[0] == '\0')
         return ctl_error(CTL_FAILED, "control_socket is empty: posternd takes no commands");
-    fd = connect_control(path);
+    fd = unix_socket_connect(path, SOCK_STREAM);
     if (fd < 0)
         return ctl_error(CTL_FAILED, "could not reach posternd at %s: %s", shown_name(path), strerror(errno));
     if (send(fd, line, (size_t)len, MSG_NOSIGNAL) != len ||

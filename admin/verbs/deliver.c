@@ -15,7 +15,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/un.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -23,6 +22,7 @@
 #include "admin/mail/eol.h"
 #include "admin/shown.h"
 #include "daemon/base/buf.h"
+#include "daemon/base/unix_socket.h"
 
 enum {
     CHUNK = 32768,
@@ -50,26 +50,6 @@ static int later(const char *what)
 }
 
 /* ---------------------------------------------------------------------- link */
-
-static int connect_path(const char *path)
-{
-    struct sockaddr_un un = { .sun_family = AF_UNIX };
-    int fd;
-
-    if (strlen(path) >= sizeof un.sun_path) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    strcpy(un.sun_path, path);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, (const struct sockaddr *)(const void *)&un, sizeof un) == 0)
-        return fd;
-    int why = errno;
-    if (fd >= 0)
-        close(fd);
-    errno = why;
-    return -1;
-}
 
 /* "127.0.0.1:24", "[::1]:24" */
 static int connect_address(const char *where)
@@ -338,7 +318,7 @@ enum ctl_exit run_deliver(struct ctl *c)
         end = tell(EX_DATAERR, "5.6.0 there is no message on standard input");
     } else if (!skip_from_line(&first)) {
         end = tell(EX_DATAERR, "5.6.0 the message has no end of line");
-    } else if ((l.fd = where[0] == '/' ? connect_path(where) : connect_address(where)) < 0) {
+    } else if ((l.fd = where[0] == '/' ? unix_socket_connect(where, SOCK_STREAM) : connect_address(where)) < 0) {
         end = later("posternd cannot be reached");
     } else {
         setsockopt(l.fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);

@@ -19,11 +19,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <syslog.h>
 #include <unistd.h>
 
 #include "daemon/base/clock.h"
+#include "daemon/base/unix_socket.h"
 
 enum {
     WAITING_MAX = 65536,
@@ -44,7 +44,7 @@ static struct {
     bool by_stderr;
     bool stream;                /* of syslog: an octet 0 ends a line */
     uint64_t again_at;          /* not before: connect() */
-    struct sockaddr_un address; /* of syslog */
+    char path[UNIX_SOCKET_PATH_MAX + 1];    /* of syslog */
 } sink = { .kind = KIND_DESCRIPTOR, .fd = STDERR_FILENO, .by_stderr = true };
 
 /* Lines, each behind its length. */
@@ -84,19 +84,6 @@ static void close_sink(void)
     sink.ours = false;
 }
 
-static int connect_as(int type)
-{
-    int fd = above_stderr(socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-
-    if (fd >= 0 && connect(fd, (const struct sockaddr *)&sink.address, sizeof sink.address) < 0) {
-        int why = errno;
-        close(fd);
-        errno = why;
-        return -1;
-    }
-    return fd;
-}
-
 static bool connect_syslog(void)
 {
     uint64_t now = clock_ms();
@@ -108,10 +95,10 @@ static bool connect_syslog(void)
         return false;
     }
     sink.stream = false;
-    sink.fd = connect_as(SOCK_DGRAM);
+    sink.fd = above_stderr(unix_socket_connect(sink.path, SOCK_DGRAM | SOCK_NONBLOCK));
     if (sink.fd < 0 && errno == EPROTOTYPE) {
         sink.stream = true;
-        sink.fd = connect_as(SOCK_STREAM);
+        sink.fd = above_stderr(unix_socket_connect(sink.path, SOCK_STREAM | SOCK_NONBLOCK));
     }
     sink.ours = sink.fd >= 0;
     sink.again_at = sink.fd >= 0 ? 0 : now + AGAIN_MS;
@@ -168,7 +155,7 @@ bool log_sink_open(const char *where, size_t *lost_r, const char **error_r)
     bool by_stderr = strcmp(where, "stderr") == 0;
     int fd = -1;
 
-    if ((path != NULL && (path[0] != '/' || strlen(path) >= sizeof sink.address.sun_path)) ||
+    if ((path != NULL && (path[0] != '/' || strlen(path) > UNIX_SOCKET_PATH_MAX)) ||
         (path == NULL && !by_stderr && where[0] != '/')) {
         *error_r = "must be syslog, syslog:PATH, stderr or an absolute path";
         return false;
@@ -184,8 +171,7 @@ bool log_sink_open(const char *where, size_t *lost_r, const char **error_r)
     sink.by_stderr = false;
     if (path != NULL) {
         sink.kind = KIND_SYSLOG;
-        sink.address = (struct sockaddr_un){ .sun_family = AF_UNIX };
-        strcpy(sink.address.sun_path, path);
+        strcpy(sink.path, path);
         sink.again_at = 0;
         (void)connect_syslog();         /* at once, while the way there is open to us */
     } else if (by_stderr) {
@@ -233,7 +219,7 @@ bool log_sink_reached(void)
 
 const char *log_sink_name(void)
 {
-    return sink.kind == KIND_SYSLOG ? sink.address.sun_path : sink.by_stderr ? "stderr" : "its file";
+    return sink.kind == KIND_SYSLOG ? sink.path : sink.by_stderr ? "stderr" : "its file";
 }
 
 int log_sink_descriptor(void)

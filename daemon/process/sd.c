@@ -10,11 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "daemon/base/mem.h"
 #include "daemon/base/num.h"
+#include "daemon/base/unix_socket.h"
 
 enum { FIRST_FD = 3, MOST_FDS = 256 };
 
@@ -79,19 +79,11 @@ uint64_t sd_watchdog(void)
 void sd_notify_state(const char *state)
 {
     const char *path = getenv("NOTIFY_SOCKET");
-    struct sockaddr_un addr = { .sun_family = AF_UNIX };
-    size_t len = path != NULL ? strlen(path) : 0;
     int fd;
 
-    if (len < 2 || len >= sizeof addr.sun_path || (path[0] != '/' && path[0] != '@'))
+    if (path == NULL || (path[0] != '/' && path[0] != '@') || path[1] == '\0' ||
+        (fd = unix_socket_connect(path, SOCK_DGRAM)) < 0)
         return;
-    memcpy(addr.sun_path, path, len);
-    if (path[0] == '@')
-        addr.sun_path[0] = '\0';        /* the abstract namespace of Linux */
-    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return;
-    (void)!sendto(fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT, (const struct sockaddr *)&addr,
-                  (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
+    (void)!send(fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT);
     close(fd);
 }
