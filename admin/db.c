@@ -5,8 +5,6 @@
  */
 #include "admin/db.h"
 
-#include <arpa/inet.h>
-#include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +14,8 @@
 #include "daemon/base/sql.h"
 #include "storage/pg/collation.h"
 #include "storage/pg/conninfo.h"
+#include "storage/pg/pg_row.h"
 #include "storage/pg/schema.h"
-
-/* Seconds from 1970 to 2000, where PostgreSQL counts from. */
-static const int64_t epoch_2000 = 946684800LL * 1000000;
 
 /* What is asked may take as long as it takes. */
 static enum ctl_exit ask_for_settings(struct ctl *c, bool may_be_read_only)
@@ -206,73 +202,24 @@ struct span db_bytes(const PGresult *res, int row, int col)
 
 int64_t db_int8(const PGresult *res, int row, int col)
 {
-    uint64_t n;
+    int64_t n;
 
-    ASSERT(PQftype(res, col) != DB_OID_INT4 && PQgetlength(res, row, col) == sizeof n);
-    memcpy(&n, PQgetvalue(res, row, col), sizeof n);
-    return (int64_t)be64toh(n);
+    ASSERT(pg_get_int8(res, row, col, &n));
+    return n;
 }
 
 int32_t db_int4(const PGresult *res, int row, int col)
 {
-    uint32_t n;
+    int32_t n;
 
-    ASSERT(PQgetlength(res, row, col) == sizeof n);
-    memcpy(&n, PQgetvalue(res, row, col), sizeof n);
-    return (int32_t)be32toh(n);
+    ASSERT(pg_get_int4(res, row, col, &n));
+    return n;
 }
 
 int64_t db_time(const PGresult *res, int row, int col)
 {
-    return db_int8(res, row, col) + epoch_2000;
-}
+    int64_t n;
 
-static void put32(struct buf *b, uint32_t n)
-{
-    n = htobe32(n);
-    buf_add(b, &n, sizeof n);
-}
-
-/* One dimension, no nulls, first index 1; the count is filled in at the end. */
-void array_begin(struct buf *b, uint32_t element_type)
-{
-    buf_clear(b);
-    put32(b, 1);
-    put32(b, 0);
-    put32(b, element_type);
-    put32(b, 0);
-    put32(b, 1);
-}
-
-void array_int4(struct buf *b, int32_t n)
-{
-    put32(b, 4);
-    put32(b, (uint32_t)n);
-}
-
-void array_int8(struct buf *b, int64_t n)
-{
-    uint64_t be = htobe64((uint64_t)n);
-
-    put32(b, 8);
-    buf_add(b, &be, sizeof be);
-}
-
-void array_time(struct buf *b, int64_t microseconds)
-{
-    array_int8(b, microseconds - epoch_2000);
-}
-
-void array_bytes(struct buf *b, const void *at, size_t len)
-{
-    ASSERT(len <= INT32_MAX);
-    put32(b, (uint32_t)len);
-    buf_add(b, at, len);
-}
-
-void array_end(struct buf *b, uint32_t count)
-{
-    uint32_t be = htobe32(count);
-
-    memcpy(b->data + b->at + 12, &be, sizeof be);
+    ASSERT(pg_get_time(res, row, col, &n));
+    return n;
 }

@@ -13,6 +13,8 @@
 
 #include "admin/ctl.h"
 #include "daemon/base/buf.h"
+#include "storage/pg/pg_array.h"
+#include "storage/pg/pg_row.h"
 
 enum ctl_exit db_connect(struct ctl *c);
 void db_close(struct ctl *c);
@@ -23,7 +25,11 @@ char *db_collation(struct ctl *c);
 /* CTL_DONE if it is the one that this program was made for. */
 enum ctl_exit db_need_schema(struct ctl *c);
 
-/* Parameters of one statement. What is lent must live until it was sent. */
+/*
+ * Parameters of one statement. What is lent must live until it was sent. Unlike
+ * those of lanes (pg_row.h) nobody declares their types, so numbers go as text,
+ * which fits whatever the function has there; arrays are binary (pg_array.h).
+ */
 enum { ARGS_MAX = 6 };
 struct args {
     int n;
@@ -53,27 +59,25 @@ enum ctl_exit db_end(const struct ctl *c);
 /* A statement without an answer (begin, commit). */
 bool db_do(struct ctl *c, const char *what, const char *sql);
 
-/* Columns of a binary answer; the caller knows their types. */
+/* Columns of a binary answer; the caller knows their types, and that they are not null. */
 int64_t db_int8(const PGresult *res, int row, int col);
 int32_t db_int4(const PGresult *res, int row, int col);
 struct span db_bytes(const PGresult *res, int row, int col);
-/* timestamptz is microseconds since 2000-01-01 on the wire, since 1970 here. */
-enum {
-    DB_OID_BYTEA = 17,
-    DB_OID_INT8 = 20,
-    DB_OID_INT4 = 23,
-    DB_OID_TEXT = 25,
-    DB_OID_TIMESTAMPTZ = 1184,
-    DB_OID_BOOL = 16
-};
-int64_t db_time(const PGresult *res, int row, int col);
+int64_t db_time(const PGresult *res, int row, int col);         /* microseconds since 1970 */
 
-/* One-dimensional arrays in binary format, for args_binary(). */
-void array_begin(struct buf *b, uint32_t element_type);
-void array_int4(struct buf *b, int32_t n);
-void array_int8(struct buf *b, int64_t n);
-void array_time(struct buf *b, int64_t microseconds);
-void array_bytes(struct buf *b, const void *at, size_t len);   /* text and bytea */
-void array_end(struct buf *b, uint32_t count);
+/* Other names of what pg_array.h has. */
+enum {
+    DB_OID_BYTEA = PG_BYTEA, DB_OID_INT8 = PG_INT8, DB_OID_INT4 = PG_INT4, DB_OID_TEXT = PG_TEXT,
+    DB_OID_TIMESTAMPTZ = PG_TIMESTAMPTZ,
+};
+static inline void array_begin(struct buf *b, uint32_t element_type) { pg_array_begin(b, element_type); }
+static inline void array_int4(struct buf *b, int32_t n) { pg_array_put_int4(b, n); }
+static inline void array_int8(struct buf *b, int64_t n) { pg_array_put_int8(b, n); }
+static inline void array_time(struct buf *b, int64_t us) { pg_array_put_time(b, us); }
+static inline void array_bytes(struct buf *b, const void *at, size_t len)
+{
+    pg_array_put_bytes(b, (struct span){ at, len });
+}
+static inline void array_end(struct buf *b, uint32_t count) { pg_array_set_count(b, count); }
 
 #endif

@@ -9,6 +9,7 @@
 #include "admin/db.h"
 #include "admin/shown.h"
 #include "daemon/base/mem.h"
+#include "storage/pg/pg_row.h"
 
 /* Characters, not octets: names may be UTF-8. */
 static int text_width(const char *s)
@@ -39,7 +40,7 @@ void out_text(FILE *out, const char *text, int width)
 
 static bool is_number(const PGresult *res, int col)
 {
-    return PQftype(res, col) == DB_OID_INT8 || PQftype(res, col) == DB_OID_INT4;
+    return PQftype(res, col) == PG_INT8 || PQftype(res, col) == PG_INT4;
 }
 
 /* In room of at least 40 octets, or the value itself. */
@@ -49,9 +50,9 @@ static const char *human(const PGresult *res, int row, int col, char room[40])
 
     if (PQgetisnull(res, row, col))
         return "-";
-    if (PQftype(res, col) == DB_OID_BOOL)
+    if (PQftype(res, col) == PG_BOOL)
         return value[0] == 't' ? "yes" : "no";
-    if (PQftype(res, col) == DB_OID_TIMESTAMPTZ) {
+    if (PQftype(res, col) == PG_TIMESTAMPTZ) {
         /* 2026-01-31 12:00:00.123+00: to the second, UTC. */
         snprintf(room, 40, "%.19sZ", value);
         return room;
@@ -66,11 +67,11 @@ static void json_value(struct json *j, const PGresult *res, int row, int col)
 
     if (PQgetisnull(res, row, col)) {
         json_null(j, key);
-    } else if (PQftype(res, col) == DB_OID_BOOL) {
+    } else if (PQftype(res, col) == PG_BOOL) {
         json_bool(j, key, value[0] == 't');
     } else if (is_number(res, col)) {
         json_int(j, key, strtoll(value, NULL, 10));
-    } else if (PQftype(res, col) == DB_OID_TIMESTAMPTZ) {
+    } else if (PQftype(res, col) == PG_TIMESTAMPTZ) {
         /* RFC 3339: the session's time zone is UTC. */
         size_t len = strcspn(value, "+");
         snprintf(room, sizeof room, "%.*sZ", (int)len, value);

@@ -8,6 +8,8 @@
 #include "admin/db.h"
 #include "admin/out.h"
 #include "daemon/base/list.h"
+#include "storage/pg/pg_array.h"
+#include "storage/pg/pg_row.h"
 
 /* The option --quota: null where it is not given. False after a message. */
 static bool args_quota(struct ctl *c, struct args *a)
@@ -146,12 +148,12 @@ static enum ctl_exit set_stores(struct ctl *c, const char *name)
     enum ctl_exit end;
     uint32_t count = 0;
 
-    array_begin(&list, DB_OID_TEXT);
+    pg_array_begin(&list, PG_TEXT);
     while (!span_is(span_str(c->opt[OPT_STORE]), SPAN_OF("none")) && list_next(&rest, &word)) {
-        array_bytes(&list, word.at, word.len);
+        pg_array_put_bytes(&list, word);
         count++;
     }
-    array_end(&list, count);
+    pg_array_set_count(&list, count);
     args_text(&a, name);
     args_binary(&a, &list);
     end = db_call(c, "change what the domain stores", "select postern.set_domain_stores($1, $2)", &a);

@@ -4,19 +4,21 @@
 #include "admin/ctl.h"
 #include "admin/db.h"
 #include "admin/out.h"
+#include "storage/pg/pg_array.h"
+#include "storage/pg/pg_row.h"
 
 /* The arguments from 1 on, as a text[]. */
 static bool targets(struct ctl *c, struct buf *out)
 {
     char address[CTL_ADDRESS_SIZE];
 
-    array_begin(out, DB_OID_TEXT);
+    pg_array_begin(out, PG_TEXT);
     for (int i = 1; i < c->nargs; i++) {
         if (!ctl_address(c->args[i], false, address))
             return false;
-        array_bytes(out, address, strlen(address));
+        pg_array_put_bytes(out, span_str(address));
     }
-    array_end(out, (uint32_t)(c->nargs - 1));
+    pg_array_set_count(out, (uint32_t)(c->nargs - 1));
     return true;
 }
 

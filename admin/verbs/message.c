@@ -9,6 +9,8 @@
 #include "admin/mail/mailread.h"
 #include "admin/out.h"
 #include "daemon/base/num.h"
+#include "storage/pg/pg_array.h"
+#include "storage/pg/pg_row.h"
 
 static bool find_mailbox(struct ctl *c, char address[CTL_ADDRESS_SIZE], int64_t *mailbox_r, enum ctl_exit *end_r)
 {
@@ -161,15 +163,15 @@ enum ctl_exit run_message_remove(struct ctl *c)
             return db_end(c);
         args_null(&a);
     } else {
-        array_begin(&uids, DB_OID_INT8);
+        pg_array_begin(&uids, PG_INT8);
         for (int i = 1; i < c->nargs; i++) {
             if (!read_uid(c->args[i], &uid)) {
                 buf_free(&uids);
                 return CTL_USAGE;
             }
-            array_int8(&uids, uid);
+            pg_array_put_int8(&uids, uid);
         }
-        array_end(&uids, (uint32_t)(c->nargs - 1));
+        pg_array_set_count(&uids, (uint32_t)(c->nargs - 1));
         args_binary(&a, &uids);
     }
     res = db_ask(c, "remove messages", "select postern.remove_mail($1, $2)", &a);

@@ -18,6 +18,8 @@
 #include "auth/account/make.h"
 #include "auth/scheme/scheme.h"
 #include "daemon/base/secret.h"
+#include "storage/pg/pg_array.h"
+#include "storage/pg/pg_row.h"
 
 enum {
     LINE_MAX_OCTETS = 1024,
@@ -143,8 +145,8 @@ static bool put_secret(struct secrets *s, const struct keyring *keyring, int64_t
         ctl_error(CTL_FAILED, "a secret is too long to be sealed");
         return false;
     }
-    array_bytes(&s->kinds, kind, strlen(kind));
-    array_bytes(&s->texts, keyring != NULL ? sealed : text, strlen(keyring != NULL ? sealed : text));
+    pg_array_put_bytes(&s->kinds, span_str(kind));
+    pg_array_put_bytes(&s->texts, span_str(keyring != NULL ? sealed : text));
     s->count++;
     return true;
 }
@@ -236,8 +238,8 @@ static enum ctl_exit store(struct ctl *c, int64_t mailbox, struct secrets *s)
     struct args a = ARGS_NONE;
     PGresult *res;
 
-    array_end(&s->kinds, s->count);
-    array_end(&s->texts, s->count);
+    pg_array_set_count(&s->kinds, s->count);
+    pg_array_set_count(&s->texts, s->count);
     args_int(&a, mailbox);
     args_binary(&a, &s->kinds);
     args_binary(&a, &s->texts);
@@ -273,8 +275,8 @@ enum ctl_exit run_password(struct ctl *c)
         return db_end(c);
     }
     const int64_t mailbox = strtoll(PQgetvalue(plan, 0, 0), NULL, 10);
-    array_begin(&s.kinds, DB_OID_TEXT);
-    array_begin(&s.texts, DB_OID_TEXT);
+    pg_array_begin(&s.kinds, PG_TEXT);
+    pg_array_begin(&s.texts, PG_TEXT);
     ready = remove || ask(&line, address, hash);
     if (ready && hash)
         ready = put_hash(&s, keyring, mailbox, &line);

@@ -9,6 +9,8 @@
 #include "admin/db.h"
 #include "admin/out.h"
 #include "daemon/base/option_value.h"
+#include "storage/pg/pg_array.h"
+#include "storage/pg/pg_row.h"
 
 /* The three parameters that say whose it is; text is what to call it. False after a message. */
 struct scope {
@@ -72,8 +74,8 @@ enum ctl_exit run_policy_set(struct ctl *c)
 
     if (!scope_args(c, &a, &scope))
         return CTL_USAGE;
-    array_begin(&names, DB_OID_TEXT);
-    array_begin(&values, DB_OID_TEXT);
+    pg_array_begin(&names, PG_TEXT);
+    pg_array_begin(&values, PG_TEXT);
     for (int i = 0; i < c->nargs && good; i++) {
         const char *equals = strchr(c->args[i], '=');
 
@@ -82,13 +84,13 @@ enum ctl_exit run_policy_set(struct ctl *c)
             ctl_error(CTL_USAGE, "\"%s\" is not NAME=VALUE", c->args[i]);
             break;
         }
-        array_bytes(&names, c->args[i], (size_t)(equals - c->args[i]));
+        pg_array_put_bytes(&names, (struct span){ c->args[i], (size_t)(equals - c->args[i]) });
         struct span value = in_its_unit((struct span){ c->args[i], (size_t)(equals - c->args[i]) }, equals + 1, text);
 
-        array_bytes(&values, value.at, value.len);
+        pg_array_put_bytes(&values, value);
     }
-    array_end(&names, (uint32_t)c->nargs);
-    array_end(&values, (uint32_t)c->nargs);
+    pg_array_set_count(&names, (uint32_t)c->nargs);
+    pg_array_set_count(&values, (uint32_t)c->nargs);
     args_binary(&a, &names);
     args_binary(&a, &values);
     if (good)

@@ -15,6 +15,8 @@
 #include "admin/out.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/mem.h"
+#include "storage/pg/pg_array.h"
+#include "storage/pg/pg_row.h"
 
 enum { PATIENCE_MS = 1000, BREAK_PATIENCE_MS = 3000, ANSWERS_MAX = 100000 };
 
@@ -38,7 +40,7 @@ static PGresult *merged(struct ctl *c, struct answers *answers)
 {
     struct args a = ARGS_NONE;
 
-    array_end(&answers->array, answers->count);
+    pg_array_set_count(&answers->array, answers->count);
     args_binary(&a, &answers->array);
     args_text(&a, c->json ? NULL : "no answer");
     return db_ask(c, "list sessions", merge, &a);
@@ -80,7 +82,7 @@ static bool collect(struct ctl *c, const char *channel, struct answers *answers)
     PQconsumeInput(c->db);
     while ((n = PQnotifies(c->db)) != NULL) {
         if (strcmp(n->relname, channel) == 0 && answers->count < ANSWERS_MAX && is_answer(c, n->extra)) {
-            array_bytes(&answers->array, n->extra, strlen(n->extra));
+            pg_array_put_bytes(&answers->array, span_str(n->extra));
             answers->count++;
         }
         PQfreemem(n);
@@ -136,7 +138,7 @@ enum ctl_exit run_sessions(struct ctl *c)
 
     if (!listen_for_answers(c, channel))
         return db_end(c);
-    array_begin(&answers.array, DB_OID_TEXT);
+    pg_array_begin(&answers.array, PG_TEXT);
     res = ask_all(c, channel, &answers);
     buf_free(&answers.array);
     if (res == NULL)

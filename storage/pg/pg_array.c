@@ -111,14 +111,26 @@ void pg_array_put_int8(struct buf *out, int64_t value)
     buf_add(out, &element, sizeof element);
 }
 
+void pg_array_put_int4(struct buf *out, int32_t value)
+{
+    put_u32(out, sizeof value);
+    put_u32(out, (uint32_t)value);
+}
+
+void pg_array_put_time(struct buf *out, int64_t value)
+{
+    pg_array_put_int8(out, value - PG_EPOCH * 1000000);
+}
+
 void pg_array_begin(struct buf *out, uint32_t element_type)
 {
     buf_clear(out);
     put_head(out, element_type, 0);
 }
 
-void pg_array_put_text(struct buf *out, struct span value)
+void pg_array_put_bytes(struct buf *out, struct span value)
 {
+    ASSERT(value.len <= INT32_MAX);
     put_u32(out, (uint32_t)value.len);
     buf_add(out, value.at, value.len);
 }

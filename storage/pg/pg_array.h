@@ -31,9 +31,11 @@ bool pg_array_ended(const struct pg_array *a);
 /* Writing an int8[]: the head, then `count` elements. */
 void pg_array_put_head(struct buf *out, uint32_t count);
 void pg_array_put_int8(struct buf *out, int64_t value);
-/* Where it is known at the end how many there are: the head of none, elements, their count. */
+/* Where it is known at the end how many there are, or for other types: the head of none, elements, their count. */
 void pg_array_begin(struct buf *out, uint32_t element_type);
-void pg_array_put_text(struct buf *out, struct span value);
+void pg_array_put_int4(struct buf *out, int32_t value);
+void pg_array_put_time(struct buf *out, int64_t value);         /* timestamptz; microseconds since 1970 */
+void pg_array_put_bytes(struct buf *out, struct span value);    /* text and bytea */
 void pg_array_set_count(struct buf *out, uint32_t count);
 
 #endif

@@ -47,6 +47,14 @@ bool pg_get_int8(const PGresult *res, int row, int column, int64_t *value_r)
     return true;
 }
 
+bool pg_get_time(const PGresult *res, int row, int column, int64_t *value_r)
+{
+    if (!pg_get_int8(res, row, column, value_r))
+        return false;
+    *value_r += PG_EPOCH * 1000000;
+    return true;
+}
+
 bool pg_get_bytes(const PGresult *res, int row, int column, struct span *value_r)
 {
     if (PQgetisnull(res, row, column))

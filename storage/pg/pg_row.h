@@ -17,13 +17,17 @@
 /* OIDs of PostgreSQL's own types: fixed for ever (pg_type.dat). */
 enum {
     PG_BOOL = 16, PG_BYTEA = 17, PG_INT8 = 20, PG_INT4 = 23, PG_TEXT = 25, PG_BYTEA_ARRAY = 1001, PG_TEXT_ARRAY = 1009,
-    PG_INT8_ARRAY = 1016, PG_VOID = 2278,
+    PG_INT8_ARRAY = 1016, PG_TIMESTAMPTZ = 1184, PG_VOID = 2278,
 };
+
+/* timestamptz is microseconds since 2000-01-01 on the wire; since 1970-01-01 everywhere else. Seconds in between. */
+#define PG_EPOCH INT64_C(946684800)
 
 /* False where the value is null or of another size. */
 bool pg_get_bool(const PGresult *res, int row, int column, bool *value_r);
 bool pg_get_int4(const PGresult *res, int row, int column, int32_t *value_r);
 bool pg_get_int8(const PGresult *res, int row, int column, int64_t *value_r);
+bool pg_get_time(const PGresult *res, int row, int column, int64_t *value_r);     /* timestamptz */
 /* False where the value is null. Points into res. */
 bool pg_get_bytes(const PGresult *res, int row, int column, struct span *value_r);
 

@@ -37,6 +37,47 @@ static void round_trip(void **state)
     buf_free(&b);
 }
 
+/* Those whose count is known at the end. */
+static void other_types(void **state)
+{
+    static const char ints[] = "\0\0\0\1" "\0\0\0\0" "\0\0\0\27" "\0\0\0\2" "\0\0\0\1" "\0\0\0\4" "\1\2\3\4"
+                               "\0\0\0\4" "\377\377\377\376";
+    struct buf b = BUF_EMPTY;
+    struct pg_array a;
+    struct span s;
+    int64_t v;
+
+    (void)state;
+    pg_array_begin(&b, PG_INT4);
+    pg_array_put_int4(&b, 0x01020304);
+    pg_array_put_int4(&b, -2);
+    pg_array_set_count(&b, 2);
+    assert_int_equal(buf_left(&b), sizeof ints - 1);
+    assert_memory_equal(buf_span(&b).at, ints, sizeof ints - 1);
+
+    pg_array_begin(&b, PG_BYTEA);               /* in place of what was in it */
+    pg_array_put_bytes(&b, SPAN_OF("a\0b"));
+    pg_array_put_bytes(&b, SPAN_OF(""));
+    pg_array_set_count(&b, 2);
+    assert_true(pg_array_start(&a, buf_span(&b), PG_BYTEA));
+    assert_int_equal(pg_array_next(&a, &s), 1);
+    assert_true(span_is(s, SPAN_OF("a\0b")));
+    assert_int_equal(pg_array_next(&a, &s), 1);
+    assert_int_equal(s.len, 0);
+    assert_true(pg_array_ended(&a));
+
+    pg_array_begin(&b, PG_TIMESTAMPTZ);
+    pg_array_put_time(&b, 946684800 * INT64_C(1000000) + 5);     /* 2000-01-01 00:00:00.000005 UTC */
+    pg_array_put_time(&b, 0);
+    pg_array_set_count(&b, 2);
+    assert_true(pg_array_start(&a, buf_span(&b), PG_TIMESTAMPTZ));
+    assert_true(pg_array_int8(&a, &v));
+    assert_int_equal(v, 5);
+    assert_true(pg_array_int8(&a, &v));
+    assert_true(v == -946684800 * INT64_C(1000000));
+    buf_free(&b);
+}
+
 static void empty_has_no_dimension(void **state)
 {
     static const char empty[] = "\0\0\0\0\0\0\0\0\0\0\0\24";
@@ -120,6 +161,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip),
+        cmocka_unit_test(other_types),
         cmocka_unit_test(empty_has_no_dimension),
         cmocka_unit_test(texts_with_nulls),
         cmocka_unit_test(every_truncation_is_noticed),
