@@ -13,8 +13,6 @@
 
 #include "admin/ctl.h"
 #include "daemon/base/buf.h"
-#include "storage/pg/pg_array.h"
-#include "storage/pg/pg_row.h"
 
 enum ctl_exit db_connect(struct ctl *c);
 void db_close(struct ctl *c);
@@ -64,20 +62,5 @@ int64_t db_int8(const PGresult *res, int row, int col);
 int32_t db_int4(const PGresult *res, int row, int col);
 struct span db_bytes(const PGresult *res, int row, int col);
 int64_t db_time(const PGresult *res, int row, int col);         /* microseconds since 1970 */
-
-/* Other names of what pg_array.h has. */
-enum {
-    DB_OID_BYTEA = PG_BYTEA, DB_OID_INT8 = PG_INT8, DB_OID_INT4 = PG_INT4, DB_OID_TEXT = PG_TEXT,
-    DB_OID_TIMESTAMPTZ = PG_TIMESTAMPTZ,
-};
-static inline void array_begin(struct buf *b, uint32_t element_type) { pg_array_begin(b, element_type); }
-static inline void array_int4(struct buf *b, int32_t n) { pg_array_put_int4(b, n); }
-static inline void array_int8(struct buf *b, int64_t n) { pg_array_put_int8(b, n); }
-static inline void array_time(struct buf *b, int64_t us) { pg_array_put_time(b, us); }
-static inline void array_bytes(struct buf *b, const void *at, size_t len)
-{
-    pg_array_put_bytes(b, (struct span){ at, len });
-}
-static inline void array_end(struct buf *b, uint32_t count) { pg_array_set_count(b, count); }
 
 #endif

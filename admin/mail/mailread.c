@@ -5,6 +5,8 @@
 #include "admin/mail/mailread.h"
 
 #include "admin/db.h"
+#include "storage/pg/pg_array.h"
+#include "storage/pg/pg_row.h"
 
 enum {
     PART_OCTETS = 8000,
@@ -19,10 +21,10 @@ static PGresult *fetch(struct ctl *c, int64_t mailbox, const struct mail *mails,
     struct buf uids = BUF_EMPTY;
     PGresult *res;
 
-    array_begin(&uids, DB_OID_INT8);
+    pg_array_begin(&uids, PG_INT8);
     for (int i = 0; i < count; i++)
-        array_int8(&uids, mails[i].uid);
-    array_end(&uids, (uint32_t)count);
+        pg_array_put_int8(&uids, mails[i].uid);
+    pg_array_set_count(&uids, (uint32_t)count);
     args_int(&a, mailbox);
     args_binary(&a, &uids);
     args_int(&a, first);

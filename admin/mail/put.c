@@ -12,6 +12,7 @@
 #include "daemon/base/mem.h"
 #include "daemon/base/sql.h"
 #include "storage/pg/pg_array.h"
+#include "storage/pg/pg_row.h"
 
 struct gathered {
     size_t at, len;             /* in octets */
@@ -211,7 +212,7 @@ static enum ctl_exit ask_contents(struct put *p, PGresult **res_r, struct pg_arr
     end = answers(p, 2, &res);
     if (end != CTL_DONE)
         return end;
-    ASSERT(pg_array_start(ids_r, db_bytes(res, 0, 0), DB_OID_INT8) && ids_r->count == count);
+    ASSERT(pg_array_start(ids_r, db_bytes(res, 0, 0), PG_INT8) && ids_r->count == count);
     *res_r = res;
     return CTL_DONE;
 }
@@ -220,17 +221,17 @@ static enum ctl_exit ask_contents(struct put *p, PGresult **res_r, struct pg_arr
 
 static void arrays_of_contents(struct put *p)
 {
-    array_begin(&p->a1, DB_OID_INT8);
-    array_begin(&p->a2, DB_OID_BYTEA);
-    array_begin(&p->a3, DB_OID_INT4);
+    pg_array_begin(&p->a1, PG_INT8);
+    pg_array_begin(&p->a2, PG_BYTEA);
+    pg_array_begin(&p->a3, PG_INT4);
     for (size_t i = 0; i < p->flight.count; i++) {
-        array_int8(&p->a1, (int64_t)p->flight.messages[i].len);
-        array_bytes(&p->a2, p->flight.messages[i].digest, PUT_DIGEST);
-        array_int4(&p->a3, 1);
+        pg_array_put_int8(&p->a1, (int64_t)p->flight.messages[i].len);
+        pg_array_put_bytes(&p->a2, (struct span){ (const char *)p->flight.messages[i].digest, PUT_DIGEST });
+        pg_array_put_int4(&p->a3, 1);
     }
-    array_end(&p->a1, (uint32_t)p->flight.count);
-    array_end(&p->a2, (uint32_t)p->flight.count);
-    array_end(&p->a3, (uint32_t)p->flight.count);
+    pg_array_set_count(&p->a1, (uint32_t)p->flight.count);
+    pg_array_set_count(&p->a2, (uint32_t)p->flight.count);
+    pg_array_set_count(&p->a3, (uint32_t)p->flight.count);
 }
 
 static bool send_parts(struct put *p, struct pg_array ids)
@@ -239,9 +240,9 @@ static bool send_parts(struct put *p, struct pg_array ids)
     struct span all = buf_span(&p->flight.octets);
     uint32_t parts = 0;
 
-    array_begin(&p->a1, DB_OID_INT8);
-    array_begin(&p->a2, DB_OID_INT4);
-    array_begin(&p->a3, DB_OID_BYTEA);
+    pg_array_begin(&p->a1, PG_INT8);
+    pg_array_begin(&p->a2, PG_INT4);
+    pg_array_begin(&p->a3, PG_BYTEA);
     for (size_t i = 0; i < p->flight.count; i++) {
         const struct gathered *m = &p->flight.messages[i];
         int64_t id = 0;
@@ -249,14 +250,15 @@ static bool send_parts(struct put *p, struct pg_array ids)
 
         ASSERT(pg_array_int8(&ids, &id));
         for (size_t at = 0; at < m->len; at += PUT_PART, part++, parts++) {
-            array_int8(&p->a1, id);
-            array_int4(&p->a2, part);
-            array_bytes(&p->a3, all.at + m->at + at, m->len - at < PUT_PART ? m->len - at : PUT_PART);
+            pg_array_put_int8(&p->a1, id);
+            pg_array_put_int4(&p->a2, part);
+            pg_array_put_bytes(&p->a3, (struct span){ all.at + m->at + at,
+                                                      m->len - at < PUT_PART ? m->len - at : PUT_PART });
         }
     }
-    array_end(&p->a1, parts);
-    array_end(&p->a2, parts);
-    array_end(&p->a3, parts);
+    pg_array_set_count(&p->a1, parts);
+    pg_array_set_count(&p->a2, parts);
+    pg_array_set_count(&p->a3, parts);
     args_binary(&a, &p->a1);
     args_binary(&a, &p->a2);
     args_binary(&a, &p->a3);
@@ -267,22 +269,22 @@ static bool send_messages(struct put *p, struct pg_array ids)
 {
     struct args a = ARGS_NONE;
 
-    array_begin(&p->a1, DB_OID_INT8);
-    array_begin(&p->a2, DB_OID_TIMESTAMPTZ);
-    array_begin(&p->a3, DB_OID_TEXT);
+    pg_array_begin(&p->a1, PG_INT8);
+    pg_array_begin(&p->a2, PG_TIMESTAMPTZ);
+    pg_array_begin(&p->a3, PG_TEXT);
     for (size_t i = 0; i < p->flight.count; i++) {
         int64_t id = 0;
 
         ASSERT(pg_array_int8(&ids, &id));
-        array_int8(&p->a1, id);
-        array_time(&p->a2, p->flight.messages[i].received);
+        pg_array_put_int8(&p->a1, id);
+        pg_array_put_time(&p->a2, p->flight.messages[i].received);
         /* All of an import have one, or none has. */
         if (p->flight.messages[i].uidl != NULL)
-            array_bytes(&p->a3, p->flight.messages[i].uidl, strlen(p->flight.messages[i].uidl));
+            pg_array_put_bytes(&p->a3, span_str(p->flight.messages[i].uidl));
     }
-    array_end(&p->a1, (uint32_t)p->flight.count);
-    array_end(&p->a2, (uint32_t)p->flight.count);
-    array_end(&p->a3, (uint32_t)p->flight.count);
+    pg_array_set_count(&p->a1, (uint32_t)p->flight.count);
+    pg_array_set_count(&p->a2, (uint32_t)p->flight.count);
+    pg_array_set_count(&p->a3, (uint32_t)p->flight.count);
     args_int(&a, p->mailbox);
     args_binary(&a, &p->a1);
     args_binary(&a, &p->a2);
@@ -386,15 +388,15 @@ enum ctl_exit put_large_begin(struct put *p, uint64_t octets, const unsigned cha
     if (end != CTL_DONE)
         return end;
     ASSERT(octets <= INT64_MAX);
-    array_begin(&p->a1, DB_OID_INT8);
-    array_int8(&p->a1, (int64_t)octets);
-    array_end(&p->a1, 1);
-    array_begin(&p->a2, DB_OID_BYTEA);
-    array_bytes(&p->a2, digest, PUT_DIGEST);
-    array_end(&p->a2, 1);
-    array_begin(&p->a3, DB_OID_INT4);
-    array_int4(&p->a3, 1);
-    array_end(&p->a3, 1);
+    pg_array_begin(&p->a1, PG_INT8);
+    pg_array_put_int8(&p->a1, (int64_t)octets);
+    pg_array_set_count(&p->a1, 1);
+    pg_array_begin(&p->a2, PG_BYTEA);
+    pg_array_put_bytes(&p->a2, (struct span){ (const char *)digest, PUT_DIGEST });
+    pg_array_set_count(&p->a2, 1);
+    pg_array_begin(&p->a3, PG_INT4);
+    pg_array_put_int4(&p->a3, 1);
+    pg_array_set_count(&p->a3, 1);
     end = ask_contents(p, &res, &ids, 1);
     if (end != CTL_DONE)
         return end;
@@ -419,21 +421,21 @@ static enum ctl_exit large_parts(struct put *p, bool all)
     struct args a = ARGS_NONE;
     uint32_t parts = 0;
 
-    array_begin(&p->a1, DB_OID_INT8);
-    array_begin(&p->a2, DB_OID_INT4);
-    array_begin(&p->a3, DB_OID_BYTEA);
+    pg_array_begin(&p->a1, PG_INT8);
+    pg_array_begin(&p->a2, PG_INT4);
+    pg_array_begin(&p->a3, PG_BYTEA);
     while (buf_left(&p->batch.octets) >= PUT_PART || (all && buf_left(&p->batch.octets) > 0)) {
         size_t n = buf_left(&p->batch.octets) < PUT_PART ? buf_left(&p->batch.octets) : PUT_PART;
 
-        array_int8(&p->a1, p->content);
-        array_int4(&p->a2, p->part++);
-        array_bytes(&p->a3, buf_span(&p->batch.octets).at, n);
+        pg_array_put_int8(&p->a1, p->content);
+        pg_array_put_int4(&p->a2, p->part++);
+        pg_array_put_bytes(&p->a3, (struct span){ buf_span(&p->batch.octets).at, n });
         buf_consume(&p->batch.octets, n);
         parts++;
     }
-    array_end(&p->a1, parts);
-    array_end(&p->a2, parts);
-    array_end(&p->a3, parts);
+    pg_array_set_count(&p->a1, parts);
+    pg_array_set_count(&p->a2, parts);
+    pg_array_set_count(&p->a3, parts);
     args_binary(&a, &p->a1);
     args_binary(&a, &p->a2);
     args_binary(&a, &p->a3);
@@ -475,19 +477,19 @@ enum ctl_exit put_large_end(struct put *p, int64_t received, const char *uidl)
         put_large_abandon(p);
         return ctl_error(CTL_FAILED, "a message changed while it was read: nothing of it was stored");
     }
-    array_begin(&p->a1, DB_OID_INT8);
-    array_int8(&p->a1, p->content);
-    array_end(&p->a1, 1);
-    array_begin(&p->a2, DB_OID_TIMESTAMPTZ);
-    array_time(&p->a2, received);
-    array_end(&p->a2, 1);
+    pg_array_begin(&p->a1, PG_INT8);
+    pg_array_put_int8(&p->a1, p->content);
+    pg_array_set_count(&p->a1, 1);
+    pg_array_begin(&p->a2, PG_TIMESTAMPTZ);
+    pg_array_put_time(&p->a2, received);
+    pg_array_set_count(&p->a2, 1);
     args_int(&a, p->mailbox);
     args_binary(&a, &p->a1);
     args_binary(&a, &p->a2);
     if (uidl != NULL) {
-        array_begin(&p->a3, DB_OID_TEXT);
-        array_bytes(&p->a3, uidl, strlen(uidl));
-        array_end(&p->a3, 1);
+        pg_array_begin(&p->a3, PG_TEXT);
+        pg_array_put_bytes(&p->a3, span_str(uidl));
+        pg_array_set_count(&p->a3, 1);
         args_binary(&a, &p->a3);
     } else {
         args_null(&a);
