@@ -1,10 +1,10 @@
 /*
- * json.c - JSON (RFC 8259), written as it comes. Asks nobody, keeps no text.
+ * json.c - JSON (RFC 8259), written as it comes. Asks nobody.
  */
 #include "admin/json.h"
 
+#include "daemon/base/json_quote.h"
 #include "daemon/base/mem.h"
-#include "daemon/base/utf8.h"
 
 void json_start(struct json *j, FILE *out)
 {
@@ -13,25 +13,11 @@ void json_start(struct json *j, FILE *out)
 
 static void string(FILE *out, struct span text)
 {
-    const unsigned char *s = (const unsigned char *)text.at;
-    uint32_t code;
+    static struct buf quoted = BUF_EMPTY;
 
-    putc('"', out);
-    for (size_t i = 0, n; i < text.len; i += n) {
-        n = utf8_char((struct span){ text.at + i, text.len - i }, &code);
-        if (n == 0) {
-            n = 1;
-            fputs("\\ufffd", out);
-        } else if (s[i] == '"' || s[i] == '\\') {
-            putc('\\', out);
-            putc(s[i], out);
-        } else if (s[i] < ' ' || s[i] == 0x7F) {
-            fprintf(out, "\\u%04x", s[i]);
-        } else {
-            fwrite(s + i, 1, n, out);
-        }
-    }
-    putc('"', out);
+    buf_clear(&quoted);
+    json_quote(&quoted, text);
+    fwrite(buf_span(&quoted).at, 1, buf_span(&quoted).len, out);
 }
 
 static void member(struct json *j, const char *key)

@@ -20,6 +20,7 @@
 #include "admin/shown.h"
 #include "auth/name.h"
 #include "daemon/base/clock.h"
+#include "daemon/base/json_quote.h"
 #include "daemon/base/num.h"
 #include "daemon/base/unix_socket.h"
 
@@ -241,17 +242,18 @@ static bool metric_line(char *line, char **name_r, char **value_r)
 static void show_json(char *text)
 {
     const char *sep = "{";
+    struct buf key = BUF_EMPTY;
 
     for (char *line = strtok(text, "\n"), *name, *value; line != NULL; line = strtok(NULL, "\n")) {
         if (!metric_line(line, &name, &value) || strspn(value, "0123456789.") != strlen(value))
             continue;
-        printf("%s\n  \"", sep);
-        for (const char *p = name; *p != '\0'; p++)
-            printf(*p == '"' ? "\\\"" : *p < ' ' || *p > '~' || *p == '\\' ? "?" : "%c", *p);
-        printf("\": %s", value);
+        buf_clear(&key);
+        json_quote(&key, span_str(name));
+        printf("%s\n  %.*s: %s", sep, (int)buf_left(&key), buf_span(&key).at, value);
         sep = ",";
     }
     puts("\n}");
+    buf_free(&key);
 }
 
 /* Histograms by what they mean: how often, and how long on average. */

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "daemon/base/buf.h"
+#include "daemon/base/json_quote.h"
 #include "daemon/base/num.h"
 #include "storage/maildrop/store_impl.h"
 #include "storage/maildrop/takeover.h"
@@ -35,14 +36,8 @@ static bool is_reply_channel(struct span channel)
 
 static void add_json_text(struct buf *out, const char *name, const char *text)
 {
-    buf_addf(out, ",\"%s\":\"", name);
-    for (const unsigned char *p = (const unsigned char *)text; *p != '\0'; p++) {
-        if (*p == '"' || *p == '\\' || *p < ' ' || *p > '~')
-            buf_addf(out, "\\u%04x", *p);
-        else
-            buf_add(out, p, 1);
-    }
-    buf_add(out, "\"", 1);
+    buf_addf(out, ",\"%s\":", name);
+    json_quote(out, span_str(text));
 }
 
 struct answer {
