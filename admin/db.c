@@ -11,6 +11,7 @@
 
 #include "daemon/base/connect.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/schema_version.h"
 #include "daemon/base/sql.h"
 #include "storage/pg/collation.h"
 #include "storage/pg/conninfo.h"
@@ -59,14 +60,10 @@ void db_close(struct ctl *c)
 
 int db_schema_version(struct ctl *c)
 {
-    PGresult *res = PQexec(c->db, "select postern.schema_version()");
-    int version = -1;
+    PGresult *res = PQexec(c->db, SCHEMA_VERSION_QUERY);
+    int version = schema_version_of(res);
 
-    if (PQresultStatus(res) == PGRES_TUPLES_OK && PQntuples(res) == 1)
-        version = PQgetisnull(res, 0, 0) ? 0 : atoi(PQgetvalue(res, 0, 0));
-    else if (schema_is_missing(PQresultErrorField(res, PG_DIAG_SQLSTATE)))
-        version = 0;
-    else
+    if (version < 0)
         db_failed(c, "read the version of the schema", res);
     PQclear(res);
     return version;

@@ -8,7 +8,6 @@
 #include "auth/account/auth_db.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +17,7 @@
 #include "daemon/base/connect.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
-#include "daemon/base/num.h"
+#include "daemon/base/schema_version.h"
 #include "daemon/base/secret.h"
 #include "daemon/base/sql.h"
 
@@ -143,20 +142,17 @@ bool auth_db_is_no_text(const PGresult *result)
  */
 static enum auth_db_state check_schema(struct auth_db *db)
 {
-    char text[160];
-    uint64_t version = 0;
     enum auth_db_state state = AUTH_DB_UP;
 
     PGresult *result = wait_result(db, PQsendQuery(db->conn, db->first));
     if (result == NULL)
         return AUTH_DB_AWAY;
-    if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1) {
+    int version = schema_version_of(result);
+    if (version < 0) {
         state = auth_db_failed(db, "could not read the version of the database's schema", result);
-    } else if (num_parse(span_str(PQgetvalue(result, 0, 0)), INT_MAX, &version) != 1 ||
-               version != (uint64_t)db->schema_version) {
-        snprintf(text, sizeof text, "it is %s, this program needs %d; see posternctl schema status",
-                 PQgetisnull(result, 0, 0) ? "empty" : PQgetvalue(result, 0, 0), db->schema_version);
-        complain(db, "the version of the database's schema is wrong", text);
+    } else if (version != db->schema_version) {
+        complain(db, "the version of the database's schema is wrong",
+                 schema_version_advice(version, db->schema_version));
         disconnect(db);
         db->broken = true;
         state = AUTH_DB_BROKEN;
@@ -248,7 +244,7 @@ struct auth_db *auth_db_new(const char *conninfo, int schema_version, int64_t st
     db->count = count;
     char *settings = sql_settings(SQL_SERVES, (uint64_t)statement_ms, wants_writable(conninfo));
     struct buf first = BUF_EMPTY;
-    buf_addf(&first, "%s; select postern.schema_version()", settings);
+    buf_addf(&first, "%s; " SCHEMA_VERSION_QUERY, settings);
     db->first = mem_strn(buf_span(&first).at, buf_span(&first).len);
     buf_free(&first);
     mem_free(settings);

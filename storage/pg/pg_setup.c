@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "daemon/base/mem.h"
+#include "daemon/base/schema_version.h"
 #include "daemon/base/sql.h"
 #include "storage/pg/pg_lane.h"
 #include "storage/pg/schema.h"
@@ -57,7 +58,7 @@ void lane_setup(struct pg_lane *lane)
     lane->setup_step = SETUP_SETTINGS;
     sent = sent && PQsendQueryParams(lane->conn, settings, 0, NULL, NULL, NULL, NULL, 0) &&
            PQsendQueryParams(lane->conn, mark, 0, NULL, NULL, NULL, NULL, 0) &&
-           PQsendQueryParams(lane->conn, "select postern.schema_version()", 0, NULL, NULL, NULL, NULL, 1);
+           PQsendQueryParams(lane->conn, SCHEMA_VERSION_QUERY, 0, NULL, NULL, NULL, NULL, 1);
     if (!lane->pg->one_session)
         sent = sent && send_preparation(lane);
     mem_free(settings);
@@ -87,23 +88,17 @@ static bool setup_result(struct pg_lane *lane, PGresult *res)
 {
     bool going_on = true;
 
-    if (PQresultStatus(res) == PGRES_FATAL_ERROR) {
+    int version = lane->setup_step == SETUP_VERSION ? schema_version_of(res) : -1;
+
+    if (PQresultStatus(res) == PGRES_FATAL_ERROR && version < 0) {
         going_on = false;
-        if (lane->setup_step == SETUP_VERSION && schema_is_missing(PQresultErrorField(res, PG_DIAG_SQLSTATE)))
-            wrong_schema(lane, 0);
-        else
-            refused(lane, res);
+        refused(lane, res);
     } else if (lane->setup_step == SETUP_MARK && PQntuples(res) == 1 && PQgetlength(res, 0, 0) > 0) {
         going_on = false;
         lane_give_up(lane, SQL_POOLER_ADVICE);
-    } else if (lane->setup_step == SETUP_VERSION) {
-        int32_t version = 0;    /* null: the table is empty */
-        if (PQnfields(res) == 1 && PQntuples(res) == 1)
-            pg_get_int4(res, 0, 0, &version);
-        if (version != schema_wanted()) {
-            going_on = false;
-            wrong_schema(lane, version);
-        }
+    } else if (lane->setup_step == SETUP_VERSION && version != schema_wanted()) {
+        going_on = false;
+        wrong_schema(lane, version > 0 ? version : 0);
     }
     lane->setup_step++;
     PQclear(res);

@@ -6,14 +6,12 @@
 #include "storage/pg/schema.h"
 
 #include <libpq-fe.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/base/buf.h"
 #include "daemon/base/connect.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/schema_version.h"
 #include "daemon/base/sql.h"
 #include "storage/pg/pooler.h"
 
@@ -24,23 +22,7 @@ int schema_wanted(void)
 
 const char *schema_advice(int found)
 {
-    static char text[200];
-
-    if (found == schema_wanted())
-        return NULL;
-    if (found == 0)
-        snprintf(text, sizeof text, "the database has no schema of Postern: make it with `posternctl schema init`");
-    else if (found < schema_wanted())
-        snprintf(text, sizeof text,
-                 "the schema of the database has version %d, this program needs %d: run `posternctl schema upgrade`",
-                 found, schema_wanted());
-    else
-        snprintf(text, sizeof text,
-                 "the schema of the database has version %d, this program knows only %d: install the release of"
-                 " Postern "
-                 "that `posternctl schema status` names, on every host",
-                 found, schema_wanted());
-    return text;
+    return schema_version_advice(found, schema_wanted());
 }
 
 /* The first line of what libpq says. */
@@ -53,22 +35,6 @@ static char *first_line(const char *before, const char *message)
     char *text = mem_strn(all.at, all.len);
     buf_free(&out);
     return text;
-}
-
-/* The version that was found, 0 if there is no schema, -1 if it cannot be known. */
-static int found_version(const PGresult *res)
-{
-    if (PQresultStatus(res) == PGRES_TUPLES_OK && PQntuples(res) == 1 && PQnfields(res) == 1)
-        return PQgetisnull(res, 0, 0) ? 0 : atoi(PQgetvalue(res, 0, 0));
-    const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-    return schema_is_missing(state) ? 0 : -1;
-}
-
-bool schema_is_missing(const char *sqlstate)
-{
-    /* no such schema, function or table */
-    return sqlstate != NULL &&
-           (strcmp(sqlstate, "3F000") == 0 || strcmp(sqlstate, "42883") == 0 || strcmp(sqlstate, "42P01") == 0);
 }
 
 int schema_probe(const char *conninfo, char **text_r)
@@ -84,8 +50,8 @@ int schema_probe(const char *conninfo, char **text_r)
         PQfinish(conn);
         return 0;
     }
-    PGresult *res = PQexec(conn, "select postern.schema_version()");
-    int found = found_version(res);
+    PGresult *res = PQexec(conn, SCHEMA_VERSION_QUERY);
+    int found = schema_version_of(res);
     int result;
     if (found >= 0) {
         const char *advice = schema_advice(found);

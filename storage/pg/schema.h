@@ -4,7 +4,6 @@
 #ifndef POSTERN_STORAGE_SCHEMA_H
 #define POSTERN_STORAGE_SCHEMA_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 struct schema_text {
@@ -24,15 +23,8 @@ extern const int schema_first, schema_version;
 /* The version that the programs need: schema_version. */
 int schema_wanted(void);
 
-/*
- * What to tell an operator who has `found` (0: no schema at all) instead of
- * schema_wanted(): one line that names the command, static, good until the
- * next call. NULL if they are equal.
- */
+/* schema_version_advice() for the version that these programs need. */
 const char *schema_advice(int found);
-
-/* Does this SQLSTATE, of asking postern.schema_version(), mean that there is no schema at all? */
-bool schema_is_missing(const char *sqlstate);
 
 /*
  * Blocking: can this role reach the database, without a pooler that shares
