@@ -41,7 +41,7 @@ enum ctl_exit db_connect(struct ctl *c)
         mem_drop(&error);
         return end;
     }
-    bool may_be_read_only = conninfo_wants_writable(conninfo);
+    bool may_be_read_only = connect_wants_writable(conninfo);
     c->db = connect_quietly(conninfo, connect_no_notice, NULL);
     mem_free(conninfo);
     if (PQstatus(c->db) != CONNECTION_OK)

@@ -219,19 +219,6 @@ bool auth_db_is_up(const struct auth_db *db)
     return db->conn != NULL;
 }
 
-/* Does it ask for a server that can be written to? */
-static bool wants_writable(const char *conninfo)
-{
-    PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
-    bool found = false;
-
-    for (const PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++)
-        if (strcmp(o->keyword, "target_session_attrs") == 0 && o->val != NULL)
-            found = strcmp(o->val, "read-write") == 0 || strcmp(o->val, "primary") == 0;
-    PQconninfoFree(options);
-    return found;
-}
-
 struct auth_db *auth_db_new(const char *conninfo, int schema_version, int64_t statement_ms,
                             const struct auth_db_statement *statements, size_t count)
 {
@@ -242,7 +229,7 @@ struct auth_db *auth_db_new(const char *conninfo, int schema_version, int64_t st
     db->statement_ms = statement_ms;
     db->statements = statements;
     db->count = count;
-    char *settings = sql_settings(SQL_SERVES, (uint64_t)statement_ms, wants_writable(conninfo));
+    char *settings = sql_settings(SQL_SERVES, (uint64_t)statement_ms, connect_wants_writable(conninfo));
     struct buf first = BUF_EMPTY;
     buf_addf(&first, "%s; " SCHEMA_VERSION_QUERY, settings);
     db->first = mem_strn(buf_span(&first).at, buf_span(&first).len);

@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "daemon/base/clock.h"
 #include "daemon/base/mem.h"
@@ -57,4 +58,16 @@ PGconn *connect_quietly(const char *conninfo, PQnoticeReceiver notice, void *arg
         next = PQconnectPoll(conn);
     }
     return conn;
+}
+
+bool connect_wants_writable(const char *conninfo)
+{
+    PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+    bool writable = false;
+
+    for (const PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++)
+        if (strcmp(o->keyword, "target_session_attrs") == 0 && o->val != NULL)
+            writable = strcmp(o->val, "read-write") == 0 || strcmp(o->val, "primary") == 0;
+    PQconninfoFree(options);
+    return writable;
 }

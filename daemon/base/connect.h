@@ -5,6 +5,7 @@
 #define POSTERN_BASE_CONNECT_H
 
 #include <libpq-fe.h>
+#include <stdbool.h>
 
 /*
  * As PQconnectdb(), with the encoding UTF-8; but `notice` (with arg) gets what
@@ -13,6 +14,9 @@
  * PQfinish() in any case.
  */
 PGconn *connect_quietly(const char *conninfo, PQnoticeReceiver notice, void *arg);
+
+/* Do the words ask for a server that can be written to? False for what libpq cannot read. */
+bool connect_wants_writable(const char *conninfo);
 
 /* For who wants to hear nothing. */
 void connect_no_notice(void *arg, const PGresult *res);

@@ -273,13 +273,3 @@ size_t conninfo_hosts(const char *conninfo)
     PQconninfoFree(options);
     return n;
 }
-
-bool conninfo_wants_writable(const char *conninfo)
-{
-    PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
-    const char *wanted = options != NULL ? find(options, "target_session_attrs") : NULL;
-    bool writable = wanted != NULL && (strcmp(wanted, "read-write") == 0 || strcmp(wanted, "primary") == 0);
-
-    PQconninfoFree(options);
-    return writable;
-}

@@ -26,8 +26,6 @@ char *conninfo_merge(const char *common, const char *role, const char *applicati
 char *conninfo_rotate(const char *conninfo, size_t by);
 /* How many hosts it names, at least 1. */
 size_t conninfo_hosts(const char *conninfo);
-/* Is a server wanted that can be written to? */
-bool conninfo_wants_writable(const char *conninfo);
 
 /* Calls each for every host of it that is a name, and has no address beside it. */
 void conninfo_names(const char *conninfo, void (*each)(void *arg, const char *name), void *arg);

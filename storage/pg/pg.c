@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "daemon/base/clock.h"
+#include "daemon/base/connect.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/metrics.h"
@@ -381,7 +382,7 @@ struct pg *pg_new(struct loop *loop, const char *conninfo, enum pg_set set, size
     pg->loop = loop;
     pg->conninfo = mem_str(conninfo);
     pg->hosts = conninfo_hosts(conninfo);
-    pg->wants_writable = conninfo_wants_writable(conninfo);
+    pg->wants_writable = connect_wants_writable(conninfo);
     pg->set = set;
     pg->statement_timeout = statement_timeout;
     pg->retry = retry;

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <libpq-fe.h>
 
+#include "daemon/base/connect.h"
 #include "daemon/base/mem.h"
 #include "storage/pg/conninfo.h"
 
@@ -124,10 +125,10 @@ static void hosts_go_round(void **state)
     mem_free(one);
     assert_int_equal(conninfo_hosts("dbname=mail"), 1);
     assert_int_equal(conninfo_hosts("hostaddr=192.0.2.1,192.0.2.2"), 2);
-    assert_true(conninfo_wants_writable("host=a,b target_session_attrs=read-write"));
-    assert_true(conninfo_wants_writable("host=a,b target_session_attrs=primary"));
-    assert_false(conninfo_wants_writable("host=a,b target_session_attrs=any"));
-    assert_false(conninfo_wants_writable("host=a,b"));
+    assert_true(connect_wants_writable("host=a,b target_session_attrs=read-write"));
+    assert_true(connect_wants_writable("host=a,b target_session_attrs=primary"));
+    assert_false(connect_wants_writable("host=a,b target_session_attrs=any"));
+    assert_false(connect_wants_writable("host=a,b"));
 }
 
 int main(void)
