@@ -7,6 +7,7 @@
 #define POSTERN_STORAGE_STORE_IMPL_H
 
 #include "daemon/base/buf.h"
+#include "daemon/base/hash.h"
 #include "storage/maildrop/drop.h"
 #include "storage/pg/pg.h"
 #include "storage/maildrop/store.h"
@@ -25,8 +26,7 @@ struct timer;
  * only when the unlocking was answered, or its lane was lost.
  */
 struct held {
-    struct drop **table;
-    size_t count, buckets;      /* buckets is a power of two, or 0 */
+    struct hash drops;
 };
 bool held_add(struct held *held, struct drop *drop);    /* false: it is there already */
 void held_remove(struct held *held, struct drop *drop); /* nothing happens if it is not there */
@@ -103,7 +103,7 @@ struct drop {
     int64_t mailbox;
     struct pg_ref lane;
     struct listing *listing;        /* while opening: the one that the cache has, or NULL */
-    struct drop *chain;             /* in store->held */
+    struct hash_link by_mailbox;    /* in store->held */
     struct drop *next_parked;
     unsigned char state;            /* enum drop_state */
     bool held;                      /* in store->held */
