@@ -129,9 +129,11 @@ class CommandLine(Base):
         with open(os.path.join(TOP, 'admin', 'verbs.def')) as f:
             for word, action in re.findall(r'^VERB\("(\w+)", (?:"(\w+)"|NULL)', f.read(), re.M):
                 self.assertRegex(manual, r'(?m)^\.It Ic %s%s\b' % (word, ' ' + action if action else ''))
-        with open(os.path.join(TOP, 'admin', 'main.c')) as f:
-            for name in re.findall(r'\[OPT_\w+\] = \{ "([\w-]+)"', f.read()):
-                self.assertRegex(manual, r'Fl -%s\b' % name)
+        with open(os.path.join(TOP, 'admin', 'options.def')) as f:
+            names = re.findall(r'^OPTION\(\w+, "([\w-]+)"', f.read(), re.M)
+        self.assertGreater(len(names), 35)
+        for name in names:
+            self.assertRegex(manual, r'Fl -%s\b' % name)
 
     def test_usage(self):
         self.err(exit=USAGE)
