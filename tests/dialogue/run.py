@@ -29,7 +29,7 @@ import time
 import traceback
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(HERE.parent / "lib"))
 sys.dont_write_bytecode = True
 import kit                      # noqa: E402
 import superserver              # noqa: E402

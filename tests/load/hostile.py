@@ -16,7 +16,7 @@ import sys
 import time
 
 TESTS = pathlib.Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS), str(TESTS / "lmtp")]
+sys.path.insert(0, str(TESTS / "lib"))
 import kit                      # noqa: E402
 import lmtpkit                  # noqa: E402
 

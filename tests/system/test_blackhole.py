@@ -14,9 +14,9 @@ import subprocess
 import sys
 import unittest
 
-sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1]), str(pathlib.Path(__file__).resolve().parents[1] / "lmtp")]
-import kit                      # noqa: E402
-import lmtpkit                  # noqa: E402
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+import kit
+import lmtpkit
 
 WHO, INBOX = "anna@example.org", "bert@example.org"
 CLONE_NEWNET, SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x40000000, 0x8913, 0x8914, 1

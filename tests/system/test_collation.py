@@ -5,14 +5,11 @@ import pathlib
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import unittest
 
 import kit
-
-sys.path.insert(0, str(kit.TESTS / "lmtp"))
-import lmtpkit                  # noqa: E402
+import lmtpkit
 
 LOCALE = "xx_XX.UTF-8"
 DOMAINS = ["swap.example", "sw-ap.example", "s_wap.example"]

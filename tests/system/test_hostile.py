@@ -11,10 +11,10 @@ import time
 import unittest
 
 import kit
+import lmtpkit
 
-sys.path[:0] = [str(kit.TESTS / "load"), str(kit.TESTS / "lmtp")]
+sys.path.insert(0, str(kit.TESTS / "load"))
 import hostile                  # noqa: E402
-import lmtpkit                  # noqa: E402
 
 COUNT = 50
 GOOD, INBOX = (f"{name}@{hostile.DOMAIN}" for name in ("good", "inbox"))

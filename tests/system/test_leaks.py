@@ -4,14 +4,11 @@ LEAK_SESSIONS=100000 is the long form (make check-leaks)."""
 import os
 import pathlib
 import ssl
-import sys
 import threading
 import unittest
 
 import kit
-
-sys.path.insert(0, str(kit.TESTS / "lmtp"))
-from lmtpkit import Lmtp        # noqa: E402
+from lmtpkit import Lmtp
 
 COUNT = int(os.environ.get("LEAK_SESSIONS", "1200"))
 THREADS = 4

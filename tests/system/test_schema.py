@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The schema: what its files are held to, and that every way to it gives the same catalogue: `schema init` today, and the init of
-any release, with the upgrades since. How to add an upgrade: sql/README. What is compared: tests/catalogue.py."""
+any release, with the upgrades since. How to add an upgrade: sql/README. What is compared: tests/lib/catalogue.py."""
 import fcntl
 import os
 import pathlib
@@ -11,7 +11,7 @@ import sys
 import tempfile
 import unittest
 
-sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(pathlib.Path(__file__).resolve().parents[1])]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import catalogue                # noqa: E402
 import kit                      # noqa: E402
 from privatepg import PrivatePG  # noqa: E402

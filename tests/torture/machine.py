@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 
-sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / "lmtp")]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import lmtpkit                  # noqa: E402
 from lmtpkit import kit         # noqa: E402
 

@@ -1,12 +1,9 @@
 """What the tests of LMTP share: a client that hides nothing, and a site that has a place to deliver to."""
-import pathlib
 import re
 import socket
-import sys
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-import kit                      # noqa: E402
+import kit
 
 DOMAIN = "t1.example"
 U1, U2, U3 = (f"u{n}@{DOMAIN}" for n in (1, 2, 3))

@@ -4,8 +4,6 @@ It must never repair what it sees: a wrong octet has to reach the test.
 """
 import ctypes
 import errno
-import importlib.machinery
-import importlib.util
 import os
 import pathlib
 import re
@@ -18,23 +16,16 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True
+import lab                      # noqa: E402
 import unpack                   # noqa: E402
 
-TESTS = pathlib.Path(__file__).resolve().parent
+TESTS = pathlib.Path(__file__).resolve().parents[1]
 TOP = TESTS.parent
 PASSWORD = "open sesame"
 
-
-def _load_lab():
-    loader = importlib.machinery.SourceFileLoader("lab", str(TESTS / "lab"))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("lab", loader))
-    loader.exec_module(module)
-    return module
-
-
-lab = _load_lab()
 wait_until, alive, ROOT = lab.wait_until, lab.alive, lab.ROOT
 unpacked, beside = unpack.unpack, unpack.beside
+
 
 def sanitized():
     """Built with SANITIZE or COVERAGE: there is no sandbox, and what memory it takes says nothing."""

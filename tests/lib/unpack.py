@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Debian packages that are fetched and unpacked, as they cannot be installed beside each other or would start a service.
 
-  tests/unpack.py PACKAGE...          unpacks each below $BUILD/debs
+  tests/lib/unpack.py PACKAGE...          unpacks each below $BUILD/debs
 
 What a package depends on and is not installed is unpacked with it: apt knows
 what that is in this release, and no list of ours has to.
@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 
-TOP = pathlib.Path(__file__).resolve().parents[1]
+TOP = pathlib.Path(__file__).resolve().parents[2]
 DEBS = (TOP / os.environ.get("BUILD", "build")).resolve() / "debs"
 # With another C library than the one whose loader starts it no program runs.
 NOT_BESIDE = {"libc6", "libc-bin"}
