@@ -1,15 +1,20 @@
 /*
- * mechanism.c - the table of mechanisms, and lists of their names.
+ * mechanism.c - the table of mechanisms.
  *
  * Knows none of them by name: what one of them does is in its row.
  */
 #include "auth/mechanism.h"
 
 #include "auth/name.h"
-#include "daemon/base/list.h"
 
 const struct mechanism_info mechanisms[MECHANISMS] = {
 #define MECHANISM(id, name, flags, metric, how) { name, flags, METRIC_MECHANISM_##metric, &how },
+#include "auth/mechanisms.def"
+#undef MECHANISM
+};
+
+const char *const mechanism_names[MECHANISMS + 1] = {
+#define MECHANISM(id, name, flags, metric, how) name,
 #include "auth/mechanisms.def"
 #undef MECHANISM
 };
@@ -22,24 +27,6 @@ bool mechanism_find(struct span name, enum mechanism *mechanism_r)
             return true;
         }
     return false;
-}
-
-bool mechanisms_parse(const char *text, unsigned *set_r, struct span *wrong_r)
-{
-    struct span rest = span_str(text), name;
-    unsigned set = 0;
-
-    while (list_next(&rest, &name)) {
-        enum mechanism m;
-
-        if (!mechanism_find(name, &m) || (set & MECH_BIT(m)) != 0) {
-            *wrong_r = name;
-            return false;
-        }
-        set |= MECH_BIT(m);
-    }
-    *set_r = set;
-    return true;
 }
 
 unsigned mechanisms_with(unsigned flag)

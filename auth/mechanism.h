@@ -60,12 +60,11 @@ struct mechanism_info {
     const struct mechanism_how *how;
 };
 extern const struct mechanism_info mechanisms[MECHANISMS];
+/* Their names in the same order, NULL behind the last: the words of sasl_mechanisms, which is a set of MECH_BIT(). */
+extern const char *const mechanism_names[MECHANISMS + 1];
 
 /* In any case (RFC 5034 section 5). False if there is none of that name. */
 bool mechanism_find(struct span name, enum mechanism *mechanism_r);
-
-/* A list of names (daemon/base/list.h). False if one is unknown or there twice: then it is *wrong_r. */
-bool mechanisms_parse(const char *text, unsigned *set_r, struct span *wrong_r);
 
 /* The set of those that have the flag. */
 unsigned mechanisms_with(unsigned flag);

@@ -5,7 +5,7 @@
 
 static const struct option rows[] = {
 #define OPTION(field, type, def, min, max, text) \
-    { #field, OPTION_##type, def, min, max, text, offsetof(struct auth_settings, field) },
+    { #field, OPTION_T_##type, def, min, max, text, offsetof(struct auth_settings, field) },
 #include "auth/options.def"
 #undef OPTION
 };

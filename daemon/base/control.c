@@ -10,7 +10,7 @@
 
 static const struct option rows[] = {
 #define OPTION(field, type, def, min, max, text) \
-    { #field, OPTION_##type, def, min, max, text, offsetof(struct control_settings, field) },
+    { #field, OPTION_T_##type, def, min, max, text, offsetof(struct control_settings, field) },
 #include "daemon/base/control.def"
 #undef OPTION
 };

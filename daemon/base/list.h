@@ -11,5 +11,10 @@
 
 /* The next word of *rest, which is moved behind it; false at the end. A word is never empty. */
 bool list_next(struct span *rest, struct span *word_r);
+/*
+ * Those of up to 32 words (NULL behind the last) that are in the list, in any case: bit N of *set_r
+ * for words[N]. False if one is unknown or there twice: then it is *wrong_r.
+ */
+bool list_words(struct span list, const char *const *words, unsigned *set_r, struct span *wrong_r);
 
 #endif

@@ -18,6 +18,10 @@
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
+/* As people write them; what an array of words is made of. */
+#define LOG_LEVEL_WORDS \
+    [LOG_LEVEL_ERROR] = "error", [LOG_LEVEL_WARNING] = "warning", [LOG_LEVEL_INFO] = "info", [LOG_LEVEL_DEBUG] = "debug"
+
 /*
  * Where lines go: "stderr", "syslog" (/dev/log), "syslog:PATH" (another socket
  * of the kind) or the absolute path of a file that is appended to. ident is the

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "daemon/base/list.h"
 #include "daemon/base/num.h"
 
 struct unit {
@@ -71,13 +72,36 @@ bool option_value_parse(enum option_type type, const char *text, struct option_v
         return parse_number(type, text, &v->number);
     case OPTION_TEXT:
         return true;
+    case OPTION_WORD:
+    case OPTION_WORDS:
+        break;
+    }
+    return false;
+}
+
+bool option_words_parse(const struct option *o, const char *text, struct option_value *v, struct span *wrong_r)
+{
+    unsigned set;
+
+    *v = (struct option_value){ 0, text };
+    *wrong_r = span_str(text);
+    if (o->type == OPTION_WORDS) {
+        if (!list_words(*wrong_r, o->words, &set, wrong_r))
+            return false;
+        v->number = set;
+        return true;
+    }
+    for (size_t i = 0; o->words[i] != NULL; i++) {
+        v->number = (int64_t)i;
+        if (strcmp(o->words[i], text) == 0)
+            return true;
     }
     return false;
 }
 
 bool option_value_in_bounds(const struct option *o, const struct option_value *v)
 {
-    if (o->type == OPTION_BOOL)
+    if (o->type == OPTION_BOOL || o->words != NULL)
         return true;
     int64_t n = o->type == OPTION_TEXT ? (int64_t)strlen(v->text) : v->number;
     return n >= o->min && n <= o->max;
@@ -112,6 +136,23 @@ const char *option_type_prose(enum option_type type)
         return "a duration: seconds, or a text like \"250ms\", \"10s\", \"5m\", \"2h\", \"1d\"";
     case OPTION_TEXT:
         return "a text in double quotes";
+    case OPTION_WORD:
+    case OPTION_WORDS:
+        break;
     }
     return "";
+}
+
+void option_words_add(const struct option *o, struct buf *out)
+{
+    const bool quoted = o->type == OPTION_WORD, may_be_empty = o->words[0][0] == '\0';
+    const size_t first = may_be_empty ? 1 : 0;
+
+    for (size_t i = first; o->words[i] != NULL; i++) {
+        if (i > first)
+            buf_add_str(out, quoted && o->words[i + 1] == NULL && !may_be_empty ? " or " : ", ");
+        buf_addf(out, quoted ? "\"%s\"" : "%s", o->words[i]);
+    }
+    if (may_be_empty)
+        buf_add_str(out, " or empty");
 }

@@ -15,10 +15,14 @@
 #include <sys/stat.h>
 
 #include "daemon/base/buf.h"
+#include "daemon/base/list.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/option_value.h"
 
-enum { FILE_MAX = 1048576 };
+enum {
+    FILE_MAX = 1048576,
+    WORD_SHOWN = 64,            /* octets of a wrong word in a message */
+};
 
 struct reading {
     const char *file;
@@ -47,6 +51,9 @@ static void problem(struct reading *r, int line, const char *fmt, ...)
 
 /* --- settings --- */
 
+/* An enum without a negative constant is an unsigned int to gcc and clang, and is set as one. */
+_Static_assert(sizeof(enum option_type) == sizeof(unsigned), "enums are as wide as unsigned");
+
 static void *field(void *settings, const struct option *o)
 {
     return (char *)settings + o->offset;
@@ -63,6 +70,10 @@ static void set_value(void *settings, const struct option *o, const struct optio
     case OPTION_DURATION:
         *(int64_t *)field(settings, o) = v->number;
         break;
+    case OPTION_WORD:
+    case OPTION_WORDS:
+        *(unsigned *)field(settings, o) = (unsigned)v->number;
+        break;
     case OPTION_TEXT: {
         char **text = field(settings, o);
         mem_free(*text);
@@ -76,9 +87,11 @@ static void set_defaults(const struct option_table *table, void *settings)
 {
     memset(settings, 0, table->size);
     for (size_t i = 0; i < table->count; i++) {
+        const struct option *o = &table->rows[i];
         struct option_value v;
-        ASSERT(option_value_parse(table->rows[i].type, table->rows[i].def, &v));
-        set_value(settings, &table->rows[i], &v);
+        struct span wrong;
+        ASSERT(o->words != NULL ? option_words_parse(o, o->def, &v, &wrong) : option_value_parse(o->type, o->def, &v));
+        set_value(settings, o, &v);
     }
 }
 
@@ -119,7 +132,7 @@ static const char *kept(const char *text)
     return text;
 }
 
-static const struct option *row_named(const struct option_table *table, const char *name)
+const struct option *options_row(const struct option_table *table, const char *name)
 {
     for (size_t i = 0; i < table->count; i++)
         if (strcmp(table->rows[i].name, name) == 0)
@@ -190,6 +203,32 @@ static void unknown_name(struct reading *r, int line, const char *name, const st
 
 /* --- values --- */
 
+/* given is NULL where there is no text. */
+static void read_words(struct reading *r, const struct option *o, int line, const char *given, void *settings)
+{
+    struct buf words = BUF_EMPTY;
+    struct option_value v;
+    struct span wrong = { NULL, 0 };
+
+    if (given != NULL && option_words_parse(o, given, &v, &wrong)) {
+        set_value(settings, o, &v);
+        return;
+    }
+    option_words_add(o, &words);
+    wrong.len = wrong.len < WORD_SHOWN ? wrong.len : WORD_SHOWN;
+    if (given == NULL && o->type == OPTION_WORD)
+        problem(r, line, "%s must be %s", o->name, words.data);
+    else if (given == NULL)
+        problem(r, line, "%s must be a list of these in double quotes: %s", o->name, words.data);
+    else if (o->type == OPTION_WORD)
+        problem(r, line, "%s must be %s and is \"%.*s\"", o->name, words.data, (int)wrong.len, wrong.at);
+    else if (list_words(wrong, o->words, &(unsigned){ 0 }, &wrong))
+        problem(r, line, "%s: \"%.*s\" is there twice", o->name, (int)wrong.len, wrong.at);
+    else
+        problem(r, line, "%s: \"%.*s\" is not one of %s", o->name, (int)wrong.len, wrong.at, words.data);
+    buf_free(&words);
+}
+
 static void read_value(struct reading *r, const struct option *o, const config_setting_t *s, void *settings)
 {
     char given[OPTION_TEXT_SIZE], low[OPTION_TEXT_SIZE], high[OPTION_TEXT_SIZE];
@@ -215,6 +254,10 @@ static void read_value(struct reading *r, const struct option *o, const config_s
             understood = option_value_parse(o->type, kept(config_setting_get_string(s)), &v);
         }
         break;
+    case OPTION_WORD:
+    case OPTION_WORDS:
+        read_words(r, o, line, type == CONFIG_TYPE_STRING ? kept(config_setting_get_string(s)) : NULL, settings);
+        return;
     case OPTION_TEXT:
         understood = type == CONFIG_TYPE_STRING;
         v.text = understood ? kept(config_setting_get_string(s)) : NULL;
@@ -250,7 +293,7 @@ static void read_list_item(struct reading *r, config_setting_t *group, void *set
     for (unsigned i = 0; i < (unsigned)config_setting_length(group); i++) {
         const config_setting_t *s = config_setting_get_elem(group, i);
         const char *name = kept(config_setting_name(s));
-        const struct option *o = row_named(table, name);
+        const struct option *o = options_row(table, name);
         if (o != NULL) {
             read_value(r, o, s, settings);
             continue;
@@ -291,7 +334,7 @@ static void read_top(struct reading *r, config_setting_t *s)
         return;
     }
     for (size_t i = 0; i < r->count; i++) {
-        const struct option *o = row_named(r->targets[i].table, name);
+        const struct option *o = options_row(r->targets[i].table, name);
         if (o != NULL) {
             read_value(r, o, s, r->targets[i].settings);
             return;

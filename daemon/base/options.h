@@ -6,9 +6,14 @@
  *   OPTION(field, TYPE, "default", min, max, "text for the manual")
  *
  * and gets from it, by including the file with OPTION defined, its settings
- * struct and its table (OPTIONS_FIELDS and OPTIONS_ROW below). The same rows
- * are read by --check, by the sample configuration and by the manual. All
- * options are scalars at the top of one libconfig file, named as the field;
+ * struct and its table, as shown below. The same rows
+ * are read by --check, by the sample configuration and by the manual. An option
+ * that is one word of a few is an enum of the module, and has TYPE
+ *
+ *   WORD(enum_name, [ID_A] = "a", [ID_B] = "b")        in the order of the enum
+ *
+ * and a list of words, as a set of bits, WORDS(array_of_words). All options
+ * are scalars at the top of one libconfig file, named as the field;
  * the one exception is `listeners`, a list of groups, each read with a table
  * of its own.
  */
@@ -27,6 +32,16 @@
 #define OPTION_C_SIZE int64_t
 #define OPTION_C_DURATION int64_t
 #define OPTION_C_TEXT char *
+#define OPTION_C_WORD(name, ...) enum name
+#define OPTION_C_WORDS(words) unsigned
+
+#define OPTION_T_BOOL OPTION_BOOL, NULL
+#define OPTION_T_INT OPTION_INT, NULL
+#define OPTION_T_SIZE OPTION_SIZE, NULL
+#define OPTION_T_DURATION OPTION_DURATION, NULL
+#define OPTION_T_TEXT OPTION_TEXT, NULL
+#define OPTION_T_WORD(name, ...) OPTION_WORD, (const char *const[]){ __VA_ARGS__, NULL }
+#define OPTION_T_WORDS(words) OPTION_WORDS, words
 
 /*
  * How a module uses its rows:
@@ -39,7 +54,7 @@
  *
  *   static const struct option rows[] = {
  *   #define OPTION(field, type, def, min, max, text) \
- *       { #field, OPTION_##type, def, min, max, text, offsetof(struct auth_settings, field) },
+ *       { #field, OPTION_T_##type, def, min, max, text, offsetof(struct auth_settings, field) },
  *   #include "auth/options.def"
  *   #undef OPTION
  *   };
@@ -80,6 +95,8 @@ typedef void options_problem(void *arg, const char *file, int line, const char *
  */
 int options_load(const char *file, const struct option_target *targets, size_t count,
                  struct option_list *list, bool allow_unknown, options_problem *problem, void *arg);
+/* The row of that name, which stays; NULL if there is none. */
+const struct option *options_row(const struct option_table *table, const char *name);
 /* The texts of a settings struct; then of a list, with its items. */
 void options_free(const struct option_table *table, void *settings);
 void options_free_list(struct option_list *list);

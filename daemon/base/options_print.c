@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "daemon/base/span.h"
+#include "daemon/base/buf.h"
 
 enum { COLUMNS = 78 };
 
@@ -25,21 +25,31 @@ static const char *kind(enum option_type type)
         return "Duration";
     case OPTION_TEXT:
         return "Text";
+    case OPTION_WORD:
+        return "One of";
+    case OPTION_WORDS:
+        return "Any of";
     }
     return "";
 }
 
-/* "Duration, 1s to 1d." */
-static void bounds(const struct option *o, char *out, size_t size)
+/* "Duration, 1s to 1d."; "One of "never", "local" or "always"." */
+static void add_bounds(const struct option *o, struct buf *out)
 {
     char low[OPTION_TEXT_SIZE], high[OPTION_TEXT_SIZE];
 
     option_number_format(o->type, o->min, low);
     option_number_format(o->type, o->max, high);
-    if (o->type == OPTION_BOOL)
-        snprintf(out, size, "%s.", kind(o->type));
-    else
-        snprintf(out, size, "%s, %s to %s%s.", kind(o->type), low, high, o->type == OPTION_TEXT ? " octets" : "");
+    buf_add_str(out, kind(o->type));
+    if (o->words != NULL) {
+        buf_add_str(out, " ");
+        option_words_add(o, out);
+    }
+    if (o->type == OPTION_WORDS)
+        buf_add_str(out, "; separated by commas or spaces");
+    if (o->words == NULL && o->type != OPTION_BOOL)
+        buf_addf(out, ", %s to %s%s", low, high, o->type == OPTION_TEXT ? " octets" : "");
+    buf_add_str(out, ".");
 }
 
 static void comment(FILE *out, const char *indent, const char *text)
@@ -62,7 +72,8 @@ static void comment(FILE *out, const char *indent, const char *text)
 
 static bool in_quotes(const struct option *o)
 {
-    return o->type == OPTION_TEXT || (o->type != OPTION_BOOL && o->def[strspn(o->def, "0123456789")] != '\0');
+    return o->type == OPTION_TEXT || o->words != NULL ||
+           (o->type != OPTION_BOOL && o->def[strspn(o->def, "0123456789")] != '\0');
 }
 
 static void value(FILE *out, const struct option *o)
@@ -83,13 +94,14 @@ static void value(FILE *out, const struct option *o)
 void options_sample(FILE *out, const struct option_table *table, bool in_list)
 {
     const char *indent = in_list ? "    " : "";
-    char limits[96];
 
     for (size_t i = 0; i < table->count; i++) {
         const struct option *o = &table->rows[i];
-        bounds(o, limits, sizeof limits);
+        struct buf bounds = BUF_EMPTY;
+        add_bounds(o, &bounds);
         comment(out, indent, o->text);
-        comment(out, indent, limits);
+        comment(out, indent, bounds.data);
+        buf_free(&bounds);
         fprintf(out, "%s#%s = ", indent, o->name);
         value(out, o);
         fputs(i + 1 < table->count ? ";\n\n" : ";\n", out);
@@ -141,14 +153,14 @@ static void roff_argument(FILE *out, const char *text)
 
 void options_manual(FILE *out, const struct option_table *table)
 {
-    char limits[96];
-
     for (size_t i = 0; i < table->count; i++) {
         const struct option *o = &table->rows[i];
-        bounds(o, limits, sizeof limits);
+        struct buf bounds = BUF_EMPTY;
+        add_bounds(o, &bounds);
         fprintf(out, ".It Ic %s\n", o->name);
         roff(out, o->text);
-        roff(out, limits);
+        roff(out, bounds.data);
+        buf_free(&bounds);
         if (o->def[0] != '\0') {
             fputs("The default is\n.Ql ", out);
             roff_argument(out, o->def);

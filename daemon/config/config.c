@@ -15,7 +15,7 @@
 
 static const struct option daemon_rows[] = {
 #define OPTION(field, type, def, min, max, text) \
-    { #field, OPTION_##type, def, min, max, text, offsetof(struct daemon_settings, field) },
+    { #field, OPTION_T_##type, def, min, max, text, offsetof(struct daemon_settings, field) },
 #include "daemon/config/options.def"
 #undef OPTION
 };
@@ -25,7 +25,7 @@ const struct option_table daemon_options = {
 
 static const struct option listener_rows[] = {
 #define OPTION(field, type, def, min, max, text) \
-    { #field, OPTION_##type, def, min, max, text, offsetof(struct listener_settings, field) },
+    { #field, OPTION_T_##type, def, min, max, text, offsetof(struct listener_settings, field) },
 #include "daemon/config/listener.def"
 #undef OPTION
 };
@@ -157,7 +157,7 @@ const struct listener_settings *config_listener(const struct config *c, size_t i
 
 bool config_is_lmtp(const struct config *c, size_t i)
 {
-    return i < c->listeners.count && strcmp(config_listener(c, i)->protocol, "lmtp") == 0;
+    return i < c->listeners.count && config_listener(c, i)->protocol == LISTENER_LMTP;
 }
 
 size_t config_first_pop3(const struct config *c)
@@ -195,7 +195,9 @@ struct tls_files config_tls_files(const struct config *c, size_t i)
     const struct listener_settings *l = config_listener(c, i);
     struct tls_files files = {
         .certificate = l->certificate, .key = l->key, .sni_directory = l->sni_directory,
-        .clients = { .ca = l->client_ca, .crl = l->client_crl },
+        .clients = {
+            .verify = l->client_verify, .identity = l->client_identity, .ca = l->client_ca, .crl = l->client_crl,
+        },
     };
 
     if (l->certificate[0] == '\0') {
@@ -203,9 +205,6 @@ struct tls_files config_tls_files(const struct config *c, size_t i)
         files.key = c->tls.tls_key;
         files.sni_directory = c->tls.tls_sni_directory;
     }
-    /* What is no such word was told, and is as if it were not there. */
-    tls_verify_named(l->client_verify, &files.clients.verify);
-    tls_identity_named(l->client_identity, &files.clients.identity);
     return files;
 }
 
@@ -213,16 +212,13 @@ struct pop3_entry config_entry(const struct config *c, size_t i)
 {
     const struct listener_settings *l = config_listener(c, i);
     size_t k = i < c->listeners.count ? i : c->listeners.count;
-    struct pop3_entry entry = {
+
+    return (struct pop3_entry){
         .default_domain = l->default_domain,
         .tls = c->certificates != NULL ? c->certificates[k] : NULL,
-        .implicit_tls = strcmp(l->tls, "implicit") == 0,
-        .cleartext = POP3_CLEARTEXT_LOCAL,
+        .implicit_tls = l->tls == LISTENER_TLS_IMPLICIT,
+        .cleartext = l->cleartext_login,
     };
-
-    if (strcmp(l->cleartext_login, "local") != 0)
-        entry.cleartext = strcmp(l->cleartext_login, "always") == 0 ? POP3_CLEARTEXT_ALWAYS : POP3_CLEARTEXT_NEVER;
-    return entry;
 }
 
 void config_believe(const struct config *c, size_t i, struct proxy_origin *origin)
@@ -231,7 +227,7 @@ void config_believe(const struct config *c, size_t i, struct proxy_origin *origi
 
     if (!l->proxy_tls)
         origin->tls = false;
-    if (!origin->tls || strcmp(l->client_identity, "cn") != 0 || strchr(origin->client_name, '@') == NULL)
+    if (!origin->tls || l->client_identity != TLS_IDENTITY_CN || strchr(origin->client_name, '@') == NULL)
         origin->client_name[0] = '\0';
 }
 

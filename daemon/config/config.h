@@ -21,11 +21,16 @@
 
 struct proxy_origin;
 
+enum sandbox_mode { SANDBOX_ON, SANDBOX_LOG, SANDBOX_OFF };
+
 struct daemon_settings {
 #define OPTION(field, type, def, min, max, text) OPTION_C_##type field;
 #include "daemon/config/options.def"
 #undef OPTION
 };
+
+enum listener_protocol { LISTENER_POP3, LISTENER_LMTP };
+enum listener_tls { LISTENER_TLS_UNSET, LISTENER_TLS_IMPLICIT, LISTENER_TLS_STLS, LISTENER_TLS_NONE };
 
 struct listener_settings {
 #define OPTION(field, type, def, min, max, text) OPTION_C_##type field;
@@ -48,7 +53,6 @@ struct config {
     struct listener_settings unlisted;  /* of a socket that no listener of the file is for: all defaults */
     struct tls_ctx **certificates;      /* by listener, the last one of `unlisted`; NULL before certs_load() */
     struct tls_tickets *tickets;        /* of all of them; NULL where no TLS session is resumed */
-    enum log_level log_level;
     char *conninfo_mail, *conninfo_auth, *conninfo_lmtp;    /* complete; NULL where they could not be made */
 };
 

@@ -88,16 +88,11 @@ static void check_family(const char *option, const char *address, int line, unsi
         problemf(r, line, "%s: \"%s\" needs %s, which this system does not have", option, address, needs);
 }
 
-static void check_log(struct config *c, unsigned flags, struct config_report *r)
+static void check_log(const struct config *c, unsigned flags, struct config_report *r)
 {
-    static const char *const levels[] = {
-        [LOG_LEVEL_ERROR] = "error", [LOG_LEVEL_WARNING] = "warning",
-        [LOG_LEVEL_INFO] = "info", [LOG_LEVEL_DEBUG] = "debug",
-    };
     const char *target = c->daemon.log;
     char host[64];
     uint16_t port;
-    size_t i;
 
     if (strcmp(target, "stderr") == 0) {
         if (flags & CONFIG_DETACHED)
@@ -109,16 +104,6 @@ static void check_log(struct config *c, unsigned flags, struct config_report *r)
     } else if (strcmp(target, "syslog") != 0 && target[0] != '/') {
         problemf(r, 0, "log: \"%s\" is not \"syslog\", \"syslog:/PATH\", \"stderr\" or an absolute path", target);
     }
-
-    c->log_level = LOG_LEVEL_INFO;
-    for (i = 0; i < sizeof levels / sizeof levels[0]; i++) {
-        if (strcmp(c->daemon.log_level, levels[i]) == 0) {
-            c->log_level = (enum log_level)i;
-            break;
-        }
-    }
-    if (i == sizeof levels / sizeof levels[0])
-        problemf(r, 0, "log_level: \"%s\" is not \"error\", \"warning\", \"info\" or \"debug\"", c->daemon.log_level);
 
     if (c->daemon.pid_file[0] != '\0' && c->daemon.pid_file[0] != '/')
         problemf(r, 0, "pid_file: \"%s\" is not an absolute path", c->daemon.pid_file);
@@ -145,14 +130,6 @@ static long check_user(struct config_report *r, const char *option, const char *
         return -1;
     }
     return (long)pw->pw_uid;
-}
-
-static void check_sandbox(const struct config *c, struct config_report *r)
-{
-    const char *mode = c->daemon.sandbox;
-
-    if (strcmp(mode, "on") != 0 && strcmp(mode, "log") != 0 && strcmp(mode, "off") != 0)
-        problemf(r, 0, "sandbox: \"%s\" is not \"on\", \"log\" or \"off\"", mode);
 }
 
 /* A worker beats twice a second, and is looked at five times in this time. */
@@ -214,7 +191,7 @@ static void check_lmtp_listener(const struct listener_settings *l, int line, str
         problemf(r, line, "listeners: allow: %s", error);
     trust_free(&trust);
     mem_drop(&error);
-    if (l->tls[0] != '\0' && strcmp(l->tls, "none") != 0)
+    if (l->tls == LISTENER_TLS_IMPLICIT || l->tls == LISTENER_TLS_STLS)
         problemf(r, line, "listeners: tls is for POP3: let the mail server come by loopback or a unix socket");
     /* RFC 2033 section 5: never on the port of SMTP. LMTP has none of its own. */
     if (l->address[0] != '/' && l->port == 25)
@@ -248,23 +225,13 @@ static void check_proxy(const struct listener_settings *l, int line, struct conf
     mem_drop(&error);
 }
 
-static void check_cleartext(const struct listener_settings *l, int line, struct config_report *r)
-{
-    if (strcmp(l->cleartext_login, "never") != 0 && strcmp(l->cleartext_login, "local") != 0 &&
-        strcmp(l->cleartext_login, "always") != 0)
-        problemf(r, line, "listeners: cleartext_login: \"%s\" is not \"never\", \"local\" or \"always\"",
-                 l->cleartext_login);
-}
-
 static void check_listener_tls(const struct config *c, size_t i, int line, struct config_report *r)
 {
     const struct listener_settings *l = config_listener(c, i);
-    bool wanted = strcmp(l->tls, "implicit") == 0 || strcmp(l->tls, "stls") == 0;
+    bool wanted = l->tls == LISTENER_TLS_IMPLICIT || l->tls == LISTENER_TLS_STLS;
 
-    if (!wanted && l->tls[0] != '\0' && strcmp(l->tls, "none") != 0)
-        problemf(r, line, "listeners: tls: \"%s\" is not \"implicit\", \"stls\" or \"none\"", l->tls);
     if (wanted && config_tls_files(c, i).certificate[0] == '\0')
-        problemf(r, line, "listeners: tls: \"%s\" needs a certificate here, or tls_certificate", l->tls);
+        problemf(r, line, "listeners: tls: needs a certificate here, or tls_certificate");
     if (l->certificate[0] == '\0' && (l->key[0] != '\0' || l->sni_directory[0] != '\0'))
         problemf(r, line, "listeners: key and sni_directory go with a certificate of the same listener");
 }
@@ -272,19 +239,13 @@ static void check_listener_tls(const struct config *c, size_t i, int line, struc
 static void check_clients(const struct config *c, size_t i, int line, struct config_report *r)
 {
     const struct listener_settings *l = config_listener(c, i);
-    struct tls_clients clients = { .verify = TLS_VERIFY_NONE };
+    const bool asked = l->client_verify != TLS_VERIFY_NONE;
 
-    if (!tls_verify_named(l->client_verify, &clients.verify))
-        problemf(r, line, "listeners: client_verify: \"%s\" is not \"none\", \"optional\" or \"require\"",
-                 l->client_verify);
-    if (!tls_identity_named(l->client_identity, &clients.identity))
-        problemf(r, line, "listeners: client_identity: \"%s\" is not \"san\", \"email\" or \"cn\"", l->client_identity);
-    if (clients.verify != TLS_VERIFY_NONE && l->client_ca[0] == '\0')
-        problemf(r, line, "listeners: client_verify: \"%s\" needs a client_ca", l->client_verify);
-    if (clients.verify == TLS_VERIFY_NONE && (l->client_ca[0] != '\0' || l->client_crl[0] != '\0'))
+    if (asked && l->client_ca[0] == '\0')
+        problemf(r, line, "listeners: client_verify: needs a client_ca");
+    if (!asked && (l->client_ca[0] != '\0' || l->client_crl[0] != '\0'))
         problemf(r, line, "listeners: client_ca and client_crl go with a client_verify of \"optional\" or \"require\"");
-    if (clients.verify != TLS_VERIFY_NONE &&
-        (strcmp(l->tls, "none") == 0 || config_tls_files(c, i).certificate[0] == '\0'))
+    if (asked && (l->tls == LISTENER_TLS_NONE || config_tls_files(c, i).certificate[0] == '\0'))
         problemf(r, line, "listeners: client_verify: TLS is not available");
 }
 
@@ -294,15 +255,12 @@ static void check_pop3_listener(const struct config *c, size_t i, int line, stru
 
     if (l->allow[0] != '\0')
         problemf(r, line, "listeners: allow is for LMTP");
-    check_cleartext(l, line, r);
     check_listener_tls(c, i, line, r);
     check_clients(c, i, line, r);
 }
 
 static void check_tls(const struct config *c, struct config_report *r)
 {
-    if (!tls_version_known(c->tls.tls_min))
-        problemf(r, 0, "tls_min: \"%s\" is not \"1.0\", \"1.1\", \"1.2\" or \"1.3\"", c->tls.tls_min);
     if (c->tls.tls_certificate[0] == '\0' && c->tls.tls_key[0] != '\0')
         problemf(r, 0, "tls_key: there is no tls_certificate for it");
     if (c->tls.tls_certificate[0] == '\0' && c->tls.tls_sni_directory[0] != '\0')
@@ -315,10 +273,8 @@ static void check_oauth(const struct config *c, struct config_report *r)
 {
     const struct auth_settings *a = &c->auth;
     const char *error = NULL;
-    struct span wrong;
-    unsigned set;
 
-    if (!mechanisms_parse(c->pop3.sasl_mechanisms, &set, &wrong) || !(set & mechanisms_with(MECH_TOKEN)))
+    if (!(c->pop3.sasl_mechanisms & mechanisms_with(MECH_TOKEN)))
         return;
     struct jwt_keys *keys = jwt_keys_new(a->oauth_keys, &error);
     if (keys == NULL)
@@ -362,10 +318,8 @@ void config_check_listeners(const struct config *c, unsigned flags, struct confi
         check_proxy(l, line, r);
         if (config_is_lmtp(c, i))
             check_lmtp_listener(l, line, r);
-        else if (strcmp(l->protocol, "pop3") == 0)
-            check_pop3_listener(c, i, line, r);
         else
-            problemf(r, line, "listeners: protocol: \"%s\" is neither \"pop3\" nor \"lmtp\"", l->protocol);
+            check_pop3_listener(c, i, line, r);
         if (strpbrk(l->default_domain, "@ \t\r\n") != NULL)
             problemf(r, line, "listeners: default_domain: \"%s\" is not a domain", l->default_domain);
         for (size_t k = 0; k < i; k++) {
@@ -417,7 +371,6 @@ void config_check(struct config *c, unsigned flags, struct config_report *r)
 {
     check_log(c, flags, r);
     check_users(c, r);
-    check_sandbox(c, r);
     check_watchdog(c, r);
     check_database(c, r);
     check_tls(c, r);

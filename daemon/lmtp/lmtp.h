@@ -19,6 +19,12 @@ struct loop;
 struct lmtp_service;
 struct proxy_origin;
 
+/* The words of options, in the order of options.def. */
+enum lmtp_refusal { LMTP_TEMPORARY, LMTP_PERMANENT };
+enum lmtp_list { LMTP_LIST_SKIP, LMTP_LIST_REFUSE };
+enum lmtp_bare { LMTP_BARE_CONVERT, LMTP_BARE_REJECT };
+enum lmtp_nul { LMTP_NUL_STORE, LMTP_NUL_REJECT };
+
 struct lmtp_settings {
 #define OPTION(field, type, def, min, max, text) OPTION_C_##type field;
 #include "daemon/lmtp/options.def"

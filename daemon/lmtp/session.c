@@ -479,11 +479,11 @@ struct lmtp_service *lmtp_service_new(const struct lmtp_host *host)
     service->space = spool_space_new(settings->lmtp_spool_dir, (uint64_t)settings->lmtp_spool_memory,
                                      (uint64_t)settings->lmtp_spool_size);
     spool_space_beside(service->space, host->loop);
-    service->over_quota_permanent = strcmp(settings->lmtp_over_quota, "permanent") == 0;
-    service->disabled_permanent = strcmp(settings->lmtp_disabled, "permanent") == 0;
-    service->refuse_list = strcmp(settings->lmtp_list_over_quota, "refuse") == 0;
-    service->reject_bare = strcmp(settings->bare_newline, "reject") == 0;
-    service->reject_nul = strcmp(settings->nul_octets, "reject") == 0;
+    service->over_quota_permanent = settings->lmtp_over_quota == LMTP_PERMANENT;
+    service->disabled_permanent = settings->lmtp_disabled == LMTP_PERMANENT;
+    service->refuse_list = settings->lmtp_list_over_quota == LMTP_LIST_REFUSE;
+    service->reject_bare = settings->bare_newline == LMTP_BARE_REJECT;
+    service->reject_nul = settings->nul_octets == LMTP_NUL_REJECT;
     if (settings->lmtp_hostname[0] != '\0')
         snprintf(service->hostname, sizeof service->hostname, "%s", settings->lmtp_hostname);
     else if (gethostname(service->hostname, sizeof service->hostname - 1) != 0)

@@ -10,7 +10,7 @@
 
 static const struct option rows[] = {
 #define OPTION(field, type, def, min, max, text) \
-    { #field, OPTION_##type, def, min, max, text, offsetof(struct lmtp_settings, field) },
+    { #field, OPTION_T_##type, def, min, max, text, offsetof(struct lmtp_settings, field) },
 #include "daemon/lmtp/options.def"
 #undef OPTION
 };
@@ -32,16 +32,6 @@ static void complain(struct report *r, const char *option, const char *value, co
     r->count++;
 }
 
-static void check_word(struct report *r, const char *option, const char *value, const char *a, const char *b)
-{
-    char what[80];
-
-    if (strcmp(value, a) == 0 || strcmp(value, b) == 0)
-        return;
-    snprintf(what, sizeof what, "is neither \"%s\" nor \"%s\"", a, b);
-    complain(r, option, value, what);
-}
-
 int lmtp_settings_check(const struct lmtp_settings *s, options_problem *problem, void *arg, const char *file)
 {
     struct report r = { problem, arg, file, 0 };
@@ -49,11 +39,6 @@ int lmtp_settings_check(const struct lmtp_settings *s, options_problem *problem,
     const char *why;
     struct stat st;
 
-    check_word(&r, "lmtp_over_quota", s->lmtp_over_quota, "temporary", "permanent");
-    check_word(&r, "lmtp_list_over_quota", s->lmtp_list_over_quota, "skip", "refuse");
-    check_word(&r, "lmtp_disabled", s->lmtp_disabled, "temporary", "permanent");
-    check_word(&r, "bare_newline", s->bare_newline, "convert", "reject");
-    check_word(&r, "nul_octets", s->nul_octets, "reject", "store");
     if (s->lmtp_hostname[strspn(s->lmtp_hostname,
                                 "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-")] != '\0')
         complain(&r, "lmtp_hostname", s->lmtp_hostname, "is not the name of a host");

@@ -19,36 +19,6 @@ enum {
     ADDRESS_MAX = 320,
 };
 
-bool tls_verify_named(const char *text, enum tls_verify *verify_r)
-{
-    static const char *const names[] = {
-        [TLS_VERIFY_NONE] = "none", [TLS_VERIFY_OPTIONAL] = "optional", [TLS_VERIFY_REQUIRE] = "require"
-    };
-
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strcmp(names[i], text) == 0) {
-            *verify_r = (enum tls_verify)i;
-            return true;
-        }
-    }
-    return false;
-}
-
-bool tls_identity_named(const char *text, enum tls_identity *identity_r)
-{
-    static const char *const names[] = {
-        [TLS_IDENTITY_SAN] = "san", [TLS_IDENTITY_EMAIL] = "email", [TLS_IDENTITY_CN] = "cn"
-    };
-
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strcmp(names[i], text) == 0) {
-            *identity_r = (enum tls_identity)i;
-            return true;
-        }
-    }
-    return false;
-}
-
 /* --- what is asked for --- */
 
 static void tell(tls_problem *problem, void *arg, const char *what, const char *file)

@@ -31,10 +31,6 @@ struct tls_clients {
     const char *ca, *crl;   /* PEM files: authorities that sign certificates of clients; what they revoked */
 };
 
-/* As the configuration names them: "none", "optional", "require"; "san", "email", "cn". False for any other word. */
-bool tls_verify_named(const char *text, enum tls_verify *verify_r);
-bool tls_identity_named(const char *text, enum tls_identity *identity_r);
-
 /*
  * Reads the files and sets what a handshake asks for and checks, and that a
  * session can be resumed only where the same is asked for. Problems are told.

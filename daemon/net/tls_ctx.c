@@ -29,7 +29,7 @@
 
 static const struct option rows[] = {
 #define OPTION(field, type, def, min, max, text) \
-    { #field, OPTION_##type, def, min, max, text, offsetof(struct tls_settings, field) },
+    { #field, OPTION_T_##type, def, min, max, text, offsetof(struct tls_settings, field) },
 #include "daemon/net/tls.def"
 #undef OPTION
 };
@@ -57,31 +57,16 @@ struct tls_ctx {
 /* --- versions --- */
 
 static const struct version {
-    const char *text;
     int number;
     const char *ciphers;        /* of TLS before 1.3 */
 } versions[] = {
     /* SHA-1, without which these two cannot be spoken, the library takes at level 0 only. */
-    { "1.0", TLS1_VERSION, "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:kRSA+AES:!AESCCM:@SECLEVEL=0" },
-    { "1.1", TLS1_1_VERSION, "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:kRSA+AES:!AESCCM:@SECLEVEL=0" },
+    [TLS_1_0] = { TLS1_VERSION, "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:kRSA+AES:!AESCCM:@SECLEVEL=0" },
+    [TLS_1_1] = { TLS1_1_VERSION, "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:kRSA+AES:!AESCCM:@SECLEVEL=0" },
     /* RFC 9325 section 4.2: forward secrecy and AEAD always. */
-    { "1.2", TLS1_2_VERSION, "ECDHE+AESGCM:ECDHE+CHACHA20" },
-    { "1.3", TLS1_3_VERSION, "ECDHE+AESGCM" },
+    [TLS_1_2] = { TLS1_2_VERSION, "ECDHE+AESGCM:ECDHE+CHACHA20" },
+    [TLS_1_3] = { TLS1_3_VERSION, "ECDHE+AESGCM" },
 };
-
-static const struct version *version_named(const char *text)
-{
-    for (size_t i = 0; i < sizeof versions / sizeof versions[0]; i++) {
-        if (strcmp(versions[i].text, text) == 0)
-            return &versions[i];
-    }
-    return NULL;
-}
-
-bool tls_version_known(const char *text)
-{
-    return version_named(text) != NULL;
-}
 
 /* --- ALPN --- */
 
@@ -361,18 +346,16 @@ static void use_certificates(struct tls_ctx *ctx, const char *file, struct telli
     ERR_clear_error();
 }
 
-struct tls_ctx *tls_ctx_new(const struct tls_files *files, const char *min_version, struct tls_tickets *tickets,
+struct tls_ctx *tls_ctx_new(const struct tls_files *files, enum tls_version min_version, struct tls_tickets *tickets,
                             tls_problem *problem, void *arg)
 {
-    const struct version *version = version_named(min_version);
     struct telling t = { .problem = problem, .arg = arg };
     struct tls_ctx *ctx = mem_zalloc(sizeof *ctx);
 
-    ASSERT(version != NULL);
     ctx->holds = 1;
     ctx->tickets = tickets;
     ctx->ssl = SSL_CTX_new(TLS_server_method());
-    ASSERT(ctx->ssl != NULL && set_rules(ctx, version));
+    ASSERT(ctx->ssl != NULL && set_rules(ctx, &versions[min_version]));
     ctx->identity = files->clients.identity;
     tls_client_setup(ctx->ssl, &files->clients, tell_cert, &t);
     tls_ends_note_store(&ctx->ends, SSL_CTX_get_cert_store(ctx->ssl), files->clients.ca, files->clients.crl);

@@ -17,6 +17,8 @@ struct tls_ctx;
 struct tls_ends;
 struct tls_tickets;
 
+enum tls_version { TLS_1_0, TLS_1_1, TLS_1_2, TLS_1_3 };
+
 struct tls_settings {
 #define OPTION(field, type, def, min, max, text) OPTION_C_##type field;
 #include "daemon/net/tls.def"
@@ -30,15 +32,12 @@ struct tls_files {
     struct tls_clients clients;
 };
 
-/* Is this one of the versions that tls_min takes? */
-bool tls_version_known(const char *text);
-
 /*
  * Reads all of the files. Every problem is told, and then the result is NULL.
  * What is only odd (a key that everybody may read) is logged. tickets may be NULL, then no session is resumed; they
  * outlive the result.
  */
-struct tls_ctx *tls_ctx_new(const struct tls_files *files, const char *min_version, struct tls_tickets *tickets,
+struct tls_ctx *tls_ctx_new(const struct tls_files *files, enum tls_version min_version, struct tls_tickets *tickets,
                             tls_problem *problem, void *arg);
 /* The same once more: it is freed with the last one. */
 struct tls_ctx *tls_ctx_hold(struct tls_ctx *ctx);

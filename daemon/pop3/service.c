@@ -18,7 +18,7 @@
 
 static const struct option rows[] = {
 #define OPTION(field, type, def, min, max, text) \
-    { #field, OPTION_##type, def, min, max, text, offsetof(struct pop3_settings, field) },
+    { #field, OPTION_T_##type, def, min, max, text, offsetof(struct pop3_settings, field) },
 #include "daemon/pop3/options.def"
 #undef OPTION
 };
@@ -47,8 +47,6 @@ int pop3_settings_check(const struct pop3_settings *settings, options_problem *p
     char *error = NULL;
     uint64_t days;
     bool user;
-    unsigned set;
-    struct span wrong;
 
     if (settings->pop3_idle < STANDARD_IDLE && !settings->pop3_idle_below_standard) {
         problem(arg, file, 0, "pop3_idle is below the 10 minutes of RFC 1939; "
@@ -78,13 +76,6 @@ int pop3_settings_check(const struct pop3_settings *settings, options_problem *p
         mem_drop(&error);
     }
     network_list_free(&exempt);
-    if (!mechanisms_parse(settings->sasl_mechanisms, &set, &wrong)) {
-        char text[128];
-        snprintf(text, sizeof text, "sasl_mechanisms: %.*s is no mechanism, or there twice",
-                 (int)(wrong.len < 64 ? wrong.len : 64), wrong.at);
-        problem(arg, file, 0, text);
-        problems++;
-    }
     return problems;
 }
 
@@ -158,11 +149,8 @@ struct pop3_service *pop3_service_new(const struct pop3_host *host)
 {
     struct pop3_service *service = mem_zalloc(sizeof *service);
 
-    struct span wrong;
-
     service->host = *host;
-    /* What is wrong with it was told when the configuration was checked. */
-    (void)mechanisms_parse(host->settings->sasl_mechanisms, &service->mechanisms, &wrong);
+    service->mechanisms = host->settings->sasl_mechanisms;
     if (gethostname(service->host_name, sizeof service->host_name) < 0 || !is_host_name(service->host_name))
         snprintf(service->host_name, sizeof service->host_name, "localhost");
     randombytes_buf(&service->next_id, sizeof service->next_id);

@@ -44,7 +44,7 @@ static struct tls_ctx *shared(const struct config *c, size_t i, bool *tried_r)
     struct tls_files files = config_tls_files(c, i);
 
     for (size_t k = 0; k < i; k++) {
-        if (strcmp(config_listener(c, k)->tls, "none") != 0 && same_files(files, config_tls_files(c, k))) {
+        if (config_listener(c, k)->tls != LISTENER_TLS_NONE && same_files(files, config_tls_files(c, k))) {
             *tried_r = true;
             return c->certificates[k] != NULL ? tls_ctx_hold(c->certificates[k]) : NULL;
         }
@@ -62,11 +62,11 @@ void certs_warn(const struct config *c)
     for (size_t i = 0; i < c->listeners.count; i++) {
         const struct listener_settings *l = config_listener(c, i);
 
-        if (c->certificates[i] == NULL && !is_local(l->address) && strcmp(l->cleartext_login, "always") != 0)
+        if (c->certificates[i] == NULL && !is_local(l->address) && l->cleartext_login != POP3_CLEARTEXT_ALWAYS)
             log_warning(
                 NULL,
                 "listener %s port %lld has no TLS, and cleartext_login = \"%s\": clients on other hosts cannot log in",
-                l->address, (long long)l->port, l->cleartext_login);
+                l->address, (long long)l->port, l->cleartext_login == POP3_CLEARTEXT_NEVER ? "never" : "local");
     }
 }
 
@@ -107,7 +107,7 @@ int certs_load(struct config *c, const char *file, const struct config *before, 
         struct tls_files files = config_tls_files(c, i);
         bool tried = false;
 
-        if (files.certificate[0] == '\0' || strcmp(config_listener(c, i)->tls, "none") == 0)
+        if (files.certificate[0] == '\0' || config_listener(c, i)->tls == LISTENER_TLS_NONE)
             continue;
         r.line = config_listener(c, i)->certificate[0] != '\0' || config_listener(c, i)->client_ca[0] != '\0'
                      ? c->listeners.lines[i]

@@ -79,16 +79,16 @@ static void command_upgrade(struct master *m, int fd, char **words, size_t count
 
 static void command_log_level(struct master *m, int fd, char **words, size_t count)
 {
-    static const char *const names[] = { "error", "warning", "info", "debug" };
+    static const char *const levels[] = { LOG_LEVEL_WORDS };
 
     (void)m;
     (void)count;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strcmp(names[i], words[1]) != 0)
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
+        if (strcmp(levels[i], words[1]) != 0)
             continue;
-        log_info(NULL, "control: log-level %s", names[i]);
+        log_info(NULL, "control: log-level %s", levels[i]);
         log_set_level((enum log_level)i);
-        operator_sayf(fd, "OK log level is %s until the next reload", names[i]);
+        operator_sayf(fd, "OK log level is %s until the next reload", levels[i]);
         return;
     }
     operator_sayf(fd, "ERR log-level error|warning|info|debug");

@@ -90,8 +90,8 @@ static struct config *load(const char *file)
     struct config *config = config_load(file, 0, count_problem, NULL, &problems);
     const char *target = strcmp(config->daemon.log, "stderr") != 0 ? config->daemon.log : "syslog";
 
-    log_open("syslog", config->log_level, "posternd", &why);
-    if (!log_open(target, config->log_level, "posternd", &why))
+    log_open("syslog", config->daemon.log_level, "posternd", &why);
+    if (!log_open(target, config->daemon.log_level, "posternd", &why))
         log_error(NULL, "could not open the log %s: %s", target, why);
     if (problems > 0) {
         config_free(&config);

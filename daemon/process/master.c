@@ -72,7 +72,7 @@ static bool open_log(const struct master_start *start, const struct config *c, c
 {
     const char *target = start->no_stderr && strcmp(c->daemon.log, "stderr") == 0 ? "syslog" : c->daemon.log;
 
-    return log_open(target, c->log_level, "posternd", error_r);
+    return log_open(target, c->daemon.log_level, "posternd", error_r);
 }
 
 static void raise_limits(const struct config *c)

@@ -220,20 +220,20 @@ void sandbox_no_new_rights(void)
 
 void sandbox_enter(enum sandbox_role role, const struct config *config)
 {
-    const char *mode = config->daemon.sandbox;
+    enum sandbox_mode mode = config->daemon.sandbox;
     struct sandbox_reach reach = reach_of(role, config);
 
 #ifdef POSTERN_SANITIZED
     /* Sanitizers look into /proc, and write what they find to files. */
-    mode = "off";
+    mode = SANDBOX_OFF;
 #endif
-    if (strcmp(mode, "off") == 0)
+    if (mode == SANDBOX_OFF)
         return;
     sandbox_no_new_rights();
-    if (strcmp(mode, "on") == 0) {
+    if (mode == SANDBOX_ON) {
         limits();
         if (!sandbox_files(&reach))
             log_debug(NULL, "sandbox: no limits on files: %s", strerror(errno));
     }
-    filter(1u << role, sandbox_network(&reach), strcmp(mode, "log") == 0);
+    filter(1u << role, sandbox_network(&reach), mode == SANDBOX_LOG);
 }

@@ -92,7 +92,7 @@ static void say_what_is_missing(const struct sockets_place *p, const struct list
 static int bind_listener(const struct listener_settings *l, int *fds_r, char **error_r)
 {
     const struct group *group = l->group[0] != '\0' ? getgrnam(l->group) : NULL;
-    const char *mode = l->mode[0] != '\0' ? l->mode : strcmp(l->protocol, "lmtp") == 0 ? "0660" : "0666";
+    const char *mode = l->mode[0] != '\0' ? l->mode : l->protocol == LISTENER_LMTP ? "0660" : "0666";
 
     if (l->address[0] != '/')
         return listener_bind(l->address, (uint16_t)l->port, (int)l->backlog, fds_r, error_r);

@@ -14,7 +14,7 @@
 
 static const struct option rows[] = {
 #define OPTION(field, type, def, min, max, text) \
-    { #field, OPTION_##type, def, min, max, text, offsetof(struct storage_settings, field) },
+    { #field, OPTION_T_##type, def, min, max, text, offsetof(struct storage_settings, field) },
 #include "storage/maildrop/options.def"
 #undef OPTION
 };

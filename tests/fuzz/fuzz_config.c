@@ -47,6 +47,15 @@ static void check_bounds(const struct option_table *table, const void *settings)
 
         if (o->type == OPTION_BOOL)
             continue;
+        if (o->words != NULL) {
+            unsigned word, words = 0;
+
+            memcpy(&word, at, sizeof word);
+            while (o->words[words] != NULL)
+                words++;
+            MUST(o->type == OPTION_WORD ? word < words : word >> words == 0);
+            continue;
+        }
         if (o->type == OPTION_TEXT) {
             memcpy(&text, at, sizeof text);
             number = (int64_t)strlen(text);

@@ -254,7 +254,6 @@ static void check_replies(struct span out)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static char convert[] = "convert", reject[] = "reject", store[] = "store";
     static const enum db_status statuses[] = { DB_OK, DB_OK, DB_OK, DB_RETRY, DB_LOST, DB_BUG };
     struct lmtp_settings mine = settings;
     struct span in = { (const char *)data, size };
@@ -264,8 +263,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int pair[2];
 
     status = statuses[take_octet(&in) % 6];
-    mine.bare_newline = flags & 1 ? reject : convert;
-    mine.nul_octets = flags & 2 ? reject : store;
+    mine.bare_newline = flags & 1 ? LMTP_BARE_REJECT : LMTP_BARE_CONVERT;
+    mine.nul_octets = flags & 2 ? LMTP_NUL_REJECT : LMTP_NUL_STORE;
     service = lmtp_service_new(&(struct lmtp_host){ .loop = loop, .settings = &mine, .session_ended = session_ended });
     ended = 0;
     MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);

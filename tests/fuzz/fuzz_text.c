@@ -3,6 +3,7 @@
 
 #include "auth/mechanism.h"
 #include "daemon/base/base64.h"
+#include "daemon/base/list.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/network.h"
@@ -69,7 +70,7 @@ static void check_others(const char *text, struct span in)
         size_t len = num_format(digits, n);
         MUST(len <= in.len && memcmp(digits, in.at + in.len - len, len) == 0);
     }
-    (void)mechanisms_parse(text, &set, &wrong);
+    (void)list_words(in, mechanism_names, &set, &wrong);
     (void)mechanism_find(in, &m);
     /* Names of users are looked up in files, which is slow. */
     if (strstr(text, "user:") == NULL) {

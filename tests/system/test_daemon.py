@@ -348,6 +348,16 @@ class Start(DaemonCase):
         self.assertEqual(again.returncode, 1)
         self.assertIn("pop3_idel", again.stdout)
 
+    def test_check_names_the_words(self):
+        """Where a word is wrong, --check says which ones there are, in a listener too."""
+        done = self.posternd("--check", conf='tls_min = "1.4";\nsasl_mechanisms = "PLAIN, LOGIN KERBEROS_V4";\n'
+                             'listeners = ( { address = "127.0.0.1"; cleartext_login = "tls"; } );\n')
+        self.assertEqual(done.returncode, 1, done.stdout)
+        for line, text in ((1, 'tls_min must be "1.0", "1.1", "1.2" or "1.3" and is "1.4"'),
+                           (2, 'sasl_mechanisms: "KERBEROS_V4" is not one of SCRAM-SHA-256-PLUS, SCRAM-SHA-256, '),
+                           (3, 'cleartext_login must be "never", "local" or "always" and is "tls"')):
+            self.assertIn(f"start.conf:{line}: {text}", done.stdout)
+
     def test_check_of_a_watchdog(self):
         """One that would take a busy worker for one that hangs is refused; none at all is not."""
         for value, status in (("4999ms", 1), ("5s", 0), ("0", 0)):

@@ -79,7 +79,7 @@ static void test_defaults(void **state)
     assert_int_equal(c->daemon.sessions_per_worker, 10000);
     assert_int_equal(c->daemon.drain_time, 30000);
     assert_string_equal(c->daemon.log, "syslog");
-    assert_int_equal(c->log_level, LOG_LEVEL_INFO);
+    assert_int_equal(c->daemon.log_level, LOG_LEVEL_INFO);
     assert_int_equal(c->pop3.pop3_idle, 600000);
     assert_int_equal(c->auth.auth_helpers, 2);
     assert_int_equal(c->listeners.count, 0);
@@ -208,6 +208,26 @@ static void test_pop3(void **state)
     (void)state;
     assert_problem(USERS "pop3_idle = \"5m\";\n", 0, 2, "pop3_idle");
     assert_int_equal(count_of(USERS "pop3_idle = \"5m\"; pop3_idle_below_standard = true;\n", 0), 0);
+}
+
+/* A word that an option does not take is refused with those that it takes, a mechanism too. */
+static void test_words(void **state)
+{
+    int count;
+    struct config *c = load(USERS "sasl_mechanisms = \"apop,PLAIN\"; lmtp_disabled = \"temporary\"; tls_min = \"1.3\";\n", 0, &count);
+
+    (void)state;
+    assert_string_equal(problems, "");
+    assert_int_equal(c->pop3.sasl_mechanisms, MECH_BIT(MECH_APOP) | MECH_BIT(MECH_PLAIN));
+    assert_int_equal(c->lmtp.lmtp_disabled, LMTP_TEMPORARY);
+    assert_int_equal(c->tls.tls_min, TLS_1_3);
+    assert_int_equal(c->daemon.sandbox, SANDBOX_ON);
+    config_free(&c);
+    assert_problem(USERS "lmtp_disabled = \"no\";\n", 0, 2, "\"temporary\" or \"permanent\"");
+    assert_problem(USERS "sandbox = \"maybe\";\n", 0, 2, "\"on\", \"log\" or \"off\"");
+    assert_problem(USERS "sasl_mechanisms = \"PLAIN NTLM\";\n", 0, 2, "\"NTLM\" is not one of SCRAM-SHA-256-PLUS, ");
+    assert_problem(USERS "listeners = ( { address = \"*\"; client_verify = \"all\"; } );\n", CONFIG_LISTENERS, 2,
+                   "\"none\", \"optional\" or \"require\"");
 }
 
 /* Every problem in one go, each in its own line. */
@@ -352,6 +372,7 @@ int main(void)
         cmocka_unit_test(test_users),
         cmocka_unit_test(test_database),
         cmocka_unit_test(test_pop3),
+        cmocka_unit_test(test_words),
         cmocka_unit_test(test_all_at_once),
         cmocka_unit_test(test_no_file),
         cmocka_unit_test(test_sample),

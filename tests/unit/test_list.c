@@ -31,8 +31,28 @@ static void test_words(void **state)
     }
 }
 
+static void test_set(void **state)
+{
+    static const char *const words[] = { "PLAIN", "LOGIN", "APOP", NULL };
+    static const struct { const char *text; bool good; unsigned set; const char *wrong; } rows[] = {
+        { "", true, 0, "" }, { " ,", true, 0, "" }, { "APOP", true, 4, "" }, { "apop,Plain", true, 5, "" },
+        { " LOGIN\tAPOP, PLAIN,", true, 7, "" }, { "PLAIN PLAI", false, 0, "PLAI" }, { "LOGINS", false, 0, "LOGINS" },
+        { "PLAIN,LOGIN plain", false, 0, "plain" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct span wrong = SPAN_OF("");
+        unsigned set = 0;
+
+        assert_int_equal(list_words(span_str(rows[i].text), words, &set, &wrong), rows[i].good);
+        assert_int_equal(set, rows[i].set);
+        assert_true(span_is(wrong, span_str(rows[i].wrong)));
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_words) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_words), cmocka_unit_test(test_set) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,7 +15,14 @@
     OPTION(number, INT, "7", 0, 100, "A number.") \
     OPTION(large, SIZE, "64M", 0, INT64_C(17179869184), "A size. It has two sentences, of which the second is long enough to be wrapped.") \
     OPTION(pop3_idle, DURATION, "10m", 1000, 86400000, "A duration.") \
-    OPTION(quoted, TEXT, "a\"b\\c", 1, 20, ".A text.")
+    OPTION(quoted, TEXT, "a\"b\\c", 1, 20, ".A text.") \
+    OPTION(who, WORD(who, [WHO_NEVER] = "never", [WHO_LOCAL] = "local", [WHO_ALWAYS] = "always"), "local", 0, 0, "Who.") \
+    OPTION(tls, WORD(tls, [TLS_UNSET] = "", [TLS_NONE] = "none"), "", 0, 0, "A word that may be empty.") \
+    OPTION(ways, WORDS(way_names), "PLAIN", 0, 0, "A list.")
+
+enum who { WHO_NEVER, WHO_LOCAL, WHO_ALWAYS };
+enum tls { TLS_UNSET, TLS_NONE };
+static const char *const way_names[] = { "APOP", "PLAIN", "LOGIN", NULL };
 
 struct settings {
 #define OPTION(field, type, def, min, max, text) OPTION_C_##type field;
@@ -24,7 +31,7 @@ struct settings {
 };
 
 static const struct option rows[] = {
-#define OPTION(field, type, def, min, max, text) { #field, OPTION_##type, def, min, max, text, offsetof(struct settings, field) },
+#define OPTION(field, type, def, min, max, text) { #field, OPTION_T_##type, def, min, max, text, offsetof(struct settings, field) },
     ROWS(OPTION)
 #undef OPTION
 };
@@ -36,8 +43,8 @@ struct door {
 };
 
 static const struct option door_rows[] = {
-    { "address", OPTION_TEXT, "", 1, 100, "Where.", offsetof(struct door, address) },
-    { "port", OPTION_INT, "110", 1, 65535, "Port.", offsetof(struct door, port) },
+    { "address", OPTION_T_TEXT, "", 1, 100, "Where.", offsetof(struct door, address) },
+    { "port", OPTION_T_INT, "110", 1, 65535, "Port.", offsetof(struct door, port) },
 };
 static const struct option_table door_table = { door_rows, 2, sizeof(struct door) };
 
@@ -99,6 +106,9 @@ static void defaults(void **state)
     assert_int_equal(s.large, 64 << 20);
     assert_int_equal(s.pop3_idle, 600000);
     assert_string_equal(s.quoted, "a\"b\\c");
+    assert_int_equal(s.who, WHO_LOCAL);
+    assert_int_equal(s.tls, TLS_UNSET);
+    assert_int_equal(s.ways, 2);
     assert_int_equal(list.count, 0);
 
     options_free(&table, &s);
@@ -181,6 +191,31 @@ static void bounds(void **state)
          "1: pop3_idle must be a duration: seconds, or a text like \"250ms\", \"10s\", \"5m\", \"2h\", \"1d\"\n");
     TOLD("quoted = \"123456789012345678901\";", 1, "1: quoted must be 1 to 20 octets long and is 21\n");
     TOLD("quoted = 5;", 1, "1: quoted must be a text in double quotes\n");
+}
+
+static void words(void **state)
+{
+    (void)state;
+    FINE("who = \"always\"; tls = \"none\"; ways = \"login, PLAIN\";");
+    assert_int_equal(s.who, WHO_ALWAYS);
+    assert_int_equal(s.tls, TLS_NONE);
+    assert_int_equal(s.ways, 6);
+    FINE("who = \"never\"; tls = \"\"; ways = \"\";");
+    assert_int_equal(s.who, WHO_NEVER);
+    assert_int_equal(s.tls, TLS_UNSET);
+    assert_int_equal(s.ways, 0);
+    TOLD("who = \"maybe\";", 1, "1: who must be \"never\", \"local\" or \"always\" and is \"maybe\"\n");
+    assert_int_equal(s.who, WHO_LOCAL);     /* the default */
+    TOLD("who = \"Never\";", 1, "1: who must be \"never\", \"local\" or \"always\" and is \"Never\"\n");
+    TOLD("who = \"\";", 1, "1: who must be \"never\", \"local\" or \"always\" and is \"\"\n");
+    TOLD("who = true;", 1, "1: who must be \"never\", \"local\" or \"always\"\n");
+    TOLD("tls = \"yes\";", 1, "1: tls must be \"none\" or empty and is \"yes\"\n");
+    TOLD("ways = \"PLAIN GSSAPI\";", 1, "1: ways: \"GSSAPI\" is not one of APOP, PLAIN, LOGIN\n");
+    TOLD("ways = \"PLAIN, LOGIN plain\";", 1, "1: ways: \"plain\" is there twice\n");
+    assert_int_equal(s.ways, 2);
+    TOLD("ways = 1;", 1, "1: ways must be a list of these in double quotes: APOP, PLAIN, LOGIN\n");
+    assert_ptr_equal(options_row(&table, "ways")->words, way_names);
+    assert_null(options_row(&table, "way"));
 }
 
 static void unknown_names(void **state)
@@ -280,7 +315,10 @@ static void sample(void **state)
         "# A size. It has two sentences, of which the second is long enough to be\n# wrapped.\n"
         "# Size, 0 to 16G.\n#large = \"64M\";\n\n"
         "# A duration.\n# Duration, 1s to 1d.\n#pop3_idle = \"10m\";\n\n"
-        "# .A text.\n# Text, 1 to 20 octets.\n#quoted = \"a\\\"b\\\\c\";\n");
+        "# .A text.\n# Text, 1 to 20 octets.\n#quoted = \"a\\\"b\\\\c\";\n\n"
+        "# Who.\n# One of \"never\", \"local\" or \"always\".\n#who = \"local\";\n\n"
+        "# A word that may be empty.\n# One of \"none\" or empty.\n#tls = \"\";\n\n"
+        "# A list.\n# Any of APOP, PLAIN, LOGIN; separated by commas or spaces.\n#ways = \"PLAIN\";\n");
     /* What it shows as defaults is read as just that. */
     struct buf active = BUF_EMPTY;
     for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n"))
@@ -308,6 +346,7 @@ static void manual(void **state)
         "Size, 0 to 16G.\nThe default is\n.Ql 64M .\n"));
     assert_non_null(strstr(text, ".It Ic quoted\n\\&.A text.\n"));
     assert_non_null(strstr(text, ".Ql a\\(dqb\\ec .\n"));
+    assert_non_null(strstr(text, ".It Ic who\nWho.\nOne of \"never\", \"local\" or \"always\".\nThe default is\n.Ql local .\n"));
     free(text);
 }
 
@@ -319,6 +358,7 @@ int main(void)
         cmocka_unit_test(units),
         cmocka_unit_test(every_problem),
         cmocka_unit_test(bounds),
+        cmocka_unit_test(words),
         cmocka_unit_test(unknown_names),
         cmocka_unit_test(syntax),
         cmocka_unit_test(files),

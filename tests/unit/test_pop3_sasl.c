@@ -3,14 +3,18 @@
  */
 #include "tests/unit/pop3_fake.h"
 
+#include "auth/mechanism.h"
+#include "daemon/base/list.h"
+
 #define REFUSED "-ERR [AUTH] wrong name or password\r\n"
 #define LOGGED_IN "+OK 3 messages, 73 octets\r\n"
 #define GREETING "+OK Postern ready\r\n"
 
 static void with_mechanisms(const char *list)
 {
-    mem_free(fake.settings.sasl_mechanisms);
-    fake.settings.sasl_mechanisms = mem_str(list);
+    struct span wrong;
+
+    assert_true(list_words(span_str(list), mechanism_names, &fake.settings.sasl_mechanisms, &wrong));
     fake_service();
 }
 

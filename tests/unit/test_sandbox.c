@@ -22,7 +22,7 @@
 #include "daemon/process/sandbox.c"
 #include "daemon/process/sandbox_files.c"
 
-static char dir[] = "/tmp/postern-sandbox-XXXXXX", spool[64], key[64], on[] = "on";
+static char dir[] = "/tmp/postern-sandbox-XXXXXX", spool[64], key[64];
 static char with_socket[] = "host=/tmp dbname=x user=postern_mail", with_address[] = "host=127.0.0.1 port=5499 dbname=x",
             with_name[] = "host=/tmp,database.example.org port=5499 dbname=x", with_service[] = "service=x";
 static struct config config;
@@ -241,18 +241,16 @@ static void few_connections(void **state)
 
 static void modes(void **state)
 {
-    static char off[] = "off", log_only[] = "log";
-
     (void)state;
     if (!is_there())
         skip();
-    config.daemon.sandbox = off;
+    config.daemon.sandbox = SANDBOX_OFF;
     in_every_role(fork_one, CAN);
     in_every_role(read_key, CAN);
-    config.daemon.sandbox = log_only;
+    config.daemon.sandbox = SANDBOX_LOG;
     in_every_role(fork_one, CAN);
     in_every_role(read_key, CAN);
-    config.daemon.sandbox = on;
+    config.daemon.sandbox = SANDBOX_ON;
 }
 
 static int set_up(void **state)
@@ -267,7 +265,7 @@ static int set_up(void **state)
     out = fopen(key, "w");
     assert_non_null(out);
     fclose(out);
-    config.daemon.sandbox = on;
+    config.daemon.sandbox = SANDBOX_ON;
     config.conninfo_mail = config.conninfo_auth = config.conninfo_lmtp = with_socket;
     config.lmtp.lmtp_spool_dir = spool;
     config.auth.auth_key_file = key;

@@ -221,12 +221,24 @@ static void test_holds(void **state)
 
 static void test_versions(void **state)
 {
+    static const struct { const char *word; int number; } rows[] = {
+        { "1.0", TLS1_VERSION }, { "1.1", TLS1_1_VERSION }, { "1.2", TLS1_2_VERSION }, { "1.3", TLS1_3_VERSION },
+    };
+    const struct option *option = options_row(&tls_options, "tls_min");
+    struct tls_files files = { .key = "", .sni_directory = "" };
+
     (void)state;
-    assert_true(tls_version_known("1.0"));
-    assert_true(tls_version_known("1.3"));
-    assert_false(tls_version_known("1.4"));
-    assert_false(tls_version_known("1.2 "));
-    assert_false(tls_version_known(""));
+    write_pair("default", "default.example", true);
+    files.certificate = tls_path("default.pem");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct tls_ctx *ctx = tls_ctx_new(&files, (enum tls_version)i, NULL, note_problem, NULL);
+        SSL *ssl = tls_ctx_ssl(ctx);
+
+        assert_string_equal(option->words[i], rows[i].word);
+        assert_int_equal(SSL_get_min_proto_version(ssl), rows[i].number);
+        SSL_free(ssl);
+        tls_ctx_free(&ctx);
+    }
 }
 
 /* ---------------------------------------------------------------- tickets */

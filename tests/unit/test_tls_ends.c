@@ -202,7 +202,7 @@ static void test_files(void **state)
     files.clients.ca = strcpy(paths[2], tls_path("ca.pem"));
     files.clients.crl = strcpy(paths[3], tls_path("crl.pem"));
     tls_told[0] = '\0';
-    ctx = tls_ctx_new(&files, "1.2", NULL, note_problem, NULL);
+    ctx = tls_ctx_new(&files, TLS_1_2, NULL, note_problem, NULL);
     assert_string_equal(tls_told, "");
     const struct tls_ends *ends = tls_ctx_ends(ctx);
     assert_int_equal(ends->count, 5);

@@ -96,7 +96,7 @@ static inline struct tls_ctx *load_ctx(const char *certificate, const char *key,
     };
 
     tls_told[0] = '\0';
-    return tls_ctx_new(&files, "1.2", tickets, note_problem, NULL);
+    return tls_ctx_new(&files, TLS_1_2, tickets, note_problem, NULL);
 }
 
 static inline int make_tls_dir(void **state)
