@@ -79,7 +79,7 @@ ALL_LDFLAGS  = $(LDHARDEN) $(LDFLAGS)
 SQL      := $(wildcard sql/schema/[0-9][0-9]_*.sql sql/upgrade/[0-9][0-9][0-9][0-9]_*.sql)
 LIB_SRC  := $(wildcard $(addsuffix /*.c,daemon/base daemon/net daemon/session daemon/pop3 daemon/lmtp storage storage/* auth auth/*))
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/storage/pg/schema_sql.o
-POSTERND_OBJ   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard daemon/config/*.c daemon/control/*.c daemon/process/*.c))
+POSTERND_OBJ   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard daemon/config/*.c daemon/system/*.c daemon/control/*.c daemon/process/*.c))
 ifdef WATCHED
 # Tools that do their work when a process ends.
 LIB_OBJ += $(BUILD)/tests/checks/at_exit.o

@@ -30,8 +30,8 @@
 #include "daemon/net/loop.h"
 #include "daemon/net/peer.h"
 #include "daemon/net/proxy_gate.h"
-#include "daemon/process/privdrop.h"
-#include "daemon/process/sandbox.h"
+#include "daemon/system/privdrop.h"
+#include "daemon/system/sandbox.h"
 #include "daemon/process/serve.h"
 
 enum { HELPER_END_S = 2 };      /* for a helper to follow its worker; afterwards the kernel sees to it */

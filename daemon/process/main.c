@@ -27,8 +27,8 @@
 #include "daemon/process/master.h"
 #include "daemon/net/socket_dir.h"
 #include "daemon/process/probe.h"
-#include "daemon/process/sd.h"
-#include "daemon/process/stdio.h"
+#include "daemon/system/sd.h"
+#include "daemon/system/stdio.h"
 
 enum { EXIT_USAGE = 2, SD_FIRST_FD = 3, SD_MOST_FDS = 256 };
 

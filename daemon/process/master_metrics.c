@@ -16,7 +16,7 @@
 #include "daemon/base/metrics.h"
 #include "daemon/process/certs.h"
 #include "daemon/process/master_impl.h"
-#include "daemon/process/metrics_http.h"
+#include "daemon/control/metrics_http.h"
 
 enum { AGAIN_MS = 1000 };
 

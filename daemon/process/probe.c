@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "daemon/base/mem.h"
-#include "daemon/process/privdrop.h"
+#include "daemon/system/privdrop.h"
 #include "storage/pg/schema.h"
 
 /* Exit statuses; others mean that it did not get so far. */

@@ -20,10 +20,10 @@
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/metrics.h"
-#include "daemon/process/detach.h"
+#include "daemon/system/detach.h"
 #include "daemon/process/handover.h"
 #include "daemon/process/master_impl.h"
-#include "daemon/process/sd.h"
+#include "daemon/system/sd.h"
 #include "daemon/process/sockets.h"
 
 enum {

@@ -22,7 +22,7 @@
 #include "daemon/net/loop.h"
 #include "daemon/net/proxy_gate.h"
 #include "daemon/control/orders.h"
-#include "daemon/process/sandbox.h"
+#include "daemon/system/sandbox.h"
 #include "daemon/process/serve.h"
 #include "daemon/process/sockets.h"
 #include "storage/deliver/disk.h"

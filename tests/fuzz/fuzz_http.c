@@ -10,7 +10,7 @@
 
 #include "tests/fuzz/fuzz.h"
 
-#include "daemon/process/metrics_http.c"
+#include "daemon/control/metrics_http.c"
 
 static struct event_base *base;
 static struct evhttp *http;

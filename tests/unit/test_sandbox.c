@@ -19,8 +19,8 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
-#include "daemon/process/sandbox.c"
-#include "daemon/process/sandbox_files.c"
+#include "daemon/system/sandbox.c"
+#include "daemon/system/sandbox_files.c"
 
 static char dir[] = "/tmp/postern-sandbox-XXXXXX", spool[64], key[64];
 static char with_socket[] = "host=/tmp dbname=x user=postern_mail", with_address[] = "host=127.0.0.1 port=5499 dbname=x",

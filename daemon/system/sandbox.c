@@ -5,7 +5,7 @@
  * without it, and the kernel writes to its log: no input should end a process
  * because a library was updated. What only an intruder would ask for kills it.
  */
-#include "daemon/process/sandbox.h"
+#include "daemon/system/sandbox.h"
 
 #include <errno.h>
 #include <linux/netlink.h>
@@ -39,7 +39,7 @@ static const struct {
 } calls[] = {
 #define CALL(name, roles) { SCMP_SYS(name), roles },
 #define KILLED(name) { SCMP_SYS(name), 0 },
-#include "daemon/process/sandbox_calls.def"
+#include "daemon/system/sandbox_calls.def"
 #undef CALL
 #undef KILLED
 };

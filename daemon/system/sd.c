@@ -3,7 +3,7 @@
  *
  * Neither may ever stop the server: a manager that does not listen is not told.
  */
-#include "daemon/process/sd.h"
+#include "daemon/system/sd.h"
 
 #include <fcntl.h>
 #include <stdint.h>

@@ -5,7 +5,7 @@
  * processes share. What comes in is a stranger's: headers are bounded, a body
  * is refused, a connection has five seconds, and there are sixty of them.
  */
-#include "daemon/process/metrics_http.h"
+#include "daemon/control/metrics_http.h"
 
 #include <event2/buffer.h>
 #include <event2/event.h>
@@ -22,8 +22,8 @@
 #include "daemon/base/mem.h"
 #include "daemon/base/metrics.h"
 #include "daemon/net/listener.h"
-#include "daemon/process/privdrop.h"
-#include "daemon/process/sandbox.h"
+#include "daemon/system/privdrop.h"
+#include "daemon/system/sandbox.h"
 
 enum { HEADERS_MAX = 4096, PATIENCE_S = 5, DESCRIPTORS = 72, BACKLOG = 16, REST_MS = 100 };
 

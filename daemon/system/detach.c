@@ -4,7 +4,7 @@
  * Until detach_done() the daemon is a child in the terminal's group like any
  * other: Ctrl-C ends it, and its complaints are read.
  */
-#include "daemon/process/detach.h"
+#include "daemon/system/detach.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "daemon/process/stdio.h"
+#include "daemon/system/stdio.h"
 
 int detach_fork(void)
 {

@@ -4,7 +4,7 @@
  * It must never go on after a step failed: a worker that kept a right is worse
  * than none.
  */
-#include "daemon/process/privdrop.h"
+#include "daemon/system/privdrop.h"
 
 #include <errno.h>
 #include <grp.h>

@@ -9,7 +9,7 @@
  * has a name: the resolver's files there are replaced while we run, and then
  * only their owner and mode keep keys from the role.
  */
-#include "daemon/process/sandbox.h"
+#include "daemon/system/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>

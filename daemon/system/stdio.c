@@ -3,7 +3,7 @@
  *
  * It must run before anything of the program opens a descriptor.
  */
-#include "daemon/process/stdio.h"
+#include "daemon/system/stdio.h"
 
 #include <errno.h>
 #include <fcntl.h>
