@@ -119,6 +119,11 @@ void args_int(struct args *a, int64_t n)
     a->values[i] = a->numbers[i];
 }
 
+void args_mailbox(struct args *a, const struct mailbox_ref *mailbox)
+{
+    args_int(a, mailbox->number);
+}
+
 void args_binary(struct args *a, const struct buf *b)
 {
     struct span s = buf_span(b);
@@ -203,6 +208,11 @@ int64_t db_int8(const PGresult *res, int row, int col)
 
     ASSERT(pg_get_int8(res, row, col, &n));
     return n;
+}
+
+struct mailbox_ref db_mailbox(const PGresult *res, int row, int col)
+{
+    return (struct mailbox_ref){ .number = db_int8(res, row, col) };
 }
 
 int32_t db_int4(const PGresult *res, int row, int col)

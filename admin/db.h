@@ -13,6 +13,7 @@
 
 #include "admin/ctl.h"
 #include "daemon/base/buf.h"
+#include "daemon/base/mailbox_ref.h"
 
 enum ctl_exit db_connect(struct ctl *c);
 void db_close(struct ctl *c);
@@ -40,6 +41,7 @@ struct args {
 
 void args_text(struct args *a, const char *text);       /* lent; NULL is null */
 void args_int(struct args *a, int64_t n);
+void args_mailbox(struct args *a, const struct mailbox_ref *mailbox);   /* its number */
 void args_bool(struct args *a, bool b);
 void args_null(struct args *a);
 void args_binary(struct args *a, const struct buf *b);  /* lent */
@@ -59,6 +61,7 @@ bool db_do(struct ctl *c, const char *what, const char *sql);
 
 /* Columns of a binary answer; the caller knows their types, and that they are not null. */
 int64_t db_int8(const PGresult *res, int row, int col);
+struct mailbox_ref db_mailbox(const PGresult *res, int row, int col);
 int32_t db_int4(const PGresult *res, int row, int col);
 struct span db_bytes(const PGresult *res, int row, int col);
 int64_t db_time(const PGresult *res, int row, int col);         /* microseconds since 1970 */

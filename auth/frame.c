@@ -132,6 +132,17 @@ static int64_t get_id(struct reader *r)
     return r->bad ? 0 : (int64_t)v;
 }
 
+static void put_mailbox(unsigned char **at, const struct mailbox_ref *mailbox)
+{
+    put_number(at, (uint64_t)mailbox->number, FRAME_MAILBOX);
+}
+
+/* Of nobody where it is zero. */
+static struct mailbox_ref get_mailbox(struct reader *r)
+{
+    return (struct mailbox_ref){ .number = get_id(r) };
+}
+
 static void get_policy(struct reader *r, struct auth_policy *p)
 {
     unsigned flags = (unsigned)get_number(r, 1);
@@ -219,7 +230,7 @@ size_t frame_put_reply(unsigned char out[FRAME_REPLY_MAX], const struct auth_rep
     put_number(&at, FRAME_VERDICT, 1);
     put_number(&at, reply->id, 8);
     put_number(&at, (uint64_t)reply->verdict, 1);
-    put_number(&at, (uint64_t)reply->mailbox, 8);
+    put_mailbox(&at, &reply->mailbox);
     put_text(&at, reply->address);
     put_number(&at, reply->guesses, 4);
     if (is_ok(reply->verdict))
@@ -239,11 +250,11 @@ bool frame_get_reply(const unsigned char *data, size_t len, struct auth_reply *r
         return false;
     reply_r->id = get_number(&r, 8);
     uint64_t verdict = get_number(&r, 1);
-    uint64_t mailbox = get_number(&r, 8);
+    reply_r->mailbox = get_mailbox(&r);
     reply_r->address = get_text(&r, NAME_ADDRESS_MAX);
     reply_r->guesses = (uint32_t)get_number(&r, 4);
     reply_r->policy = (struct auth_policy){ .maintenance = SPAN_OF("") };
-    reply_r->versions = (struct auth_versions){ 0, 0 };
+    reply_r->versions = (struct mailbox_versions){ 0, 0 };
     if (is_ok(verdict))
         get_policy(&r, &reply_r->policy);
     if (verdict == AUTH_OK_UNCONFIRMED) {
@@ -251,12 +262,12 @@ bool frame_get_reply(const unsigned char *data, size_t len, struct auth_reply *r
         r.bad = r.bad || reply_r->versions.proof == 0;
         reply_r->versions.policy = get_id(&r);
     }
-    if (r.bad || r.left != 0 || verdict > AUTH_BROKEN || mailbox > INT64_MAX)
+    if (r.bad || r.left != 0 || verdict > AUTH_BROKEN)
         return false;
     reply_r->verdict = (enum auth_verdict)verdict;
-    reply_r->mailbox = (int64_t)mailbox;
     /* A verdict that contradicts itself would open somebody's maildrop, or nobody's. */
-    return is_ok(verdict) ? mailbox > 0 && reply_r->address.len > 0 : mailbox == 0;
+    return is_ok(verdict) ? mailbox_is_one(&reply_r->mailbox) && reply_r->address.len > 0
+                          : !mailbox_is_one(&reply_r->mailbox);
 }
 
 size_t frame_put_start(unsigned char out[FRAME_START_MAX], uint64_t id, const struct auth_opening *o)

@@ -13,6 +13,7 @@
 
 #include "auth/login.h"
 #include "auth/name.h"
+#include "daemon/base/mailbox_ref.h"
 #include "daemon/base/span.h"
 
 struct auth_request {
@@ -39,11 +40,11 @@ struct auth_challenge {
 struct auth_reply {
     uint64_t id;
     enum auth_verdict verdict;
-    int64_t mailbox;        /* above zero for AUTH_OK and AUTH_OK_UNCONFIRMED, else 0 */
+    struct mailbox_ref mailbox;     /* one for AUTH_OK and AUTH_OK_UNCONFIRMED, else none */
     struct span address;    /* not empty for these */
     uint32_t guesses;
     struct auth_policy policy;      /* of these two; not sent else */
-    struct auth_versions versions;  /* of AUTH_OK_UNCONFIRMED, its proof not 0; not sent else */
+    struct mailbox_versions versions;   /* of AUTH_OK_UNCONFIRMED, its proof not 0; not sent else */
 };
 
 enum {
@@ -57,7 +58,8 @@ enum {
     FRAME_START_MAX = 1 + 8 + 2 + 7 * 2 + AUTH_MESSAGE_MAX + NAME_TYPED_MAX + FRAME_SESSION_MAX +
                       2 * FRAME_BINDING_MAX + NAME_ADDRESS_MAX + FRAME_TIMESTAMP_MAX + FRAME_ORIGIN_MAX,
     FRAME_STEP_MAX = 1 + 8 + 8 + 2 + AUTH_MESSAGE_MAX,
-    FRAME_REPLY_MAX = 1 + 8 + 1 + 8 + 2 + NAME_ADDRESS_MAX + 4 + FRAME_POLICY_MAX + 2 * 8,
+    FRAME_MAILBOX = 8,
+    FRAME_REPLY_MAX = 1 + 8 + 1 + FRAME_MAILBOX + 2 + NAME_ADDRESS_MAX + 4 + FRAME_POLICY_MAX + 2 * 8,
     FRAME_CHALLENGE_MAX = 1 + 8 + 8 + 2 + AUTH_CHALLENGE_MAX,
 };
 

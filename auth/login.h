@@ -42,15 +42,6 @@ struct auth_policy {
     int32_t domain_sessions, tenant_sessions;   /* how many at once, or AUTH_UNSET */
 };
 
-/*
- * What a cached login was verified against: it holds if these two numbers are
- * what they were (sql/README). Only who opens the maildrop sees whether they are.
- */
-struct auth_versions {
-    int64_t proof;              /* mailbox.proof; 0: its logins are not cached that way */
-    int64_t policy;             /* policy_version: of all that is common to several */
-};
-
 /* From where somebody asks. All zero: nobody counts what he does. */
 struct auth_origin {
     /* "192.0.2.1", "2001:db8::/64": as postern.known_address has it. Empty: his failures are not counted */

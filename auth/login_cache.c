@@ -164,21 +164,23 @@ struct proof_text {
     char s[48];
 };
 
-static struct proof_text proof_text(int64_t mailbox, int64_t proof)
+static struct proof_text proof_text(const struct mailbox_ref *mailbox, int64_t proof)
 {
     struct proof_text t;
 
     /* No scheme begins like this. */
-    snprintf(t.s, sizeof t.s, "=%lld=%lld", (long long)mailbox, (long long)proof);
+    snprintf(t.s, sizeof t.s, "=%s=%lld", mailbox_text(mailbox).s, (long long)proof);
     return t;
 }
 
-bool login_cache_has_proof(struct login_cache *c, int64_t mailbox, int64_t proof, struct span password)
+bool login_cache_has_proof(struct login_cache *c, const struct mailbox_ref *mailbox, int64_t proof,
+                           struct span password)
 {
     return login_cache_has(c, span_str(proof_text(mailbox, proof).s), password);
 }
 
-void login_cache_add_proof(struct login_cache *c, int64_t mailbox, int64_t proof, struct span password)
+void login_cache_add_proof(struct login_cache *c, const struct mailbox_ref *mailbox, int64_t proof,
+                           struct span password)
 {
     login_cache_add(c, span_str(proof_text(mailbox, proof).s), password);
 }

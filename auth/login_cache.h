@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/base/mailbox_ref.h"
 #include "daemon/base/span.h"
 
 struct login_cache;
@@ -45,7 +46,9 @@ bool login_cache_has(struct login_cache *cache, struct span stored, struct span 
 void login_cache_add(struct login_cache *cache, struct span stored, struct span password);
 
 /* The same, where what it was verified against is the mailbox's as long as its number is `proof`, which is not 0. */
-bool login_cache_has_proof(struct login_cache *cache, int64_t mailbox, int64_t proof, struct span password);
-void login_cache_add_proof(struct login_cache *cache, int64_t mailbox, int64_t proof, struct span password);
+bool login_cache_has_proof(struct login_cache *cache, const struct mailbox_ref *mailbox, int64_t proof,
+                           struct span password);
+void login_cache_add_proof(struct login_cache *cache, const struct mailbox_ref *mailbox, int64_t proof,
+                           struct span password);
 
 #endif

@@ -15,7 +15,8 @@ enum {
     TOGETHER = 1024 * 1024,             /* octets of small messages in one answer */
 };
 
-static PGresult *fetch(struct ctl *c, int64_t mailbox, const struct mail *mails, int count, int first, int parts)
+static PGresult *fetch(struct ctl *c, const struct mailbox_ref *mailbox, const struct mail *mails, int count,
+                       int first, int parts)
 {
     struct args a = ARGS_NONE;
     struct buf uids = BUF_EMPTY;
@@ -25,7 +26,7 @@ static PGresult *fetch(struct ctl *c, int64_t mailbox, const struct mail *mails,
     for (int i = 0; i < count; i++)
         pg_array_put_int8(&uids, mails[i].uid);
     pg_array_set_count(&uids, (uint32_t)count);
-    args_int(&a, mailbox);
+    args_mailbox(&a, mailbox);
     args_binary(&a, &uids);
     args_int(&a, first);
     args_int(&a, parts);
@@ -65,8 +66,8 @@ static enum ctl_exit whole(const struct mail *mail, int64_t sent, const struct m
     return sink->end(arg, mail) ? CTL_DONE : CTL_FAILED;
 }
 
-static enum ctl_exit read_large(struct ctl *c, int64_t mailbox, const struct mail *mail, const struct mail_sink *sink,
-                                void *arg)
+static enum ctl_exit read_large(struct ctl *c, const struct mailbox_ref *mailbox, const struct mail *mail,
+                                const struct mail_sink *sink, void *arg)
 {
     int64_t sent = 0;
 
@@ -90,7 +91,7 @@ static enum ctl_exit read_large(struct ctl *c, int64_t mailbox, const struct mai
     return whole(mail, sent, sink, arg);
 }
 
-static enum ctl_exit read_small(struct ctl *c, int64_t mailbox, const struct mail *mails, int count,
+static enum ctl_exit read_small(struct ctl *c, const struct mailbox_ref *mailbox, const struct mail *mails, int count,
                                 const struct mail_sink *sink, void *arg)
 {
     PGresult *res = fetch(c, mailbox, mails, count, 0, SMALL / PART_OCTETS + 1);
@@ -111,7 +112,7 @@ static enum ctl_exit read_small(struct ctl *c, int64_t mailbox, const struct mai
     return end;
 }
 
-enum ctl_exit mail_read(struct ctl *c, int64_t mailbox, const struct mail *mails, int count,
+enum ctl_exit mail_read(struct ctl *c, const struct mailbox_ref *mailbox, const struct mail *mails, int count,
                         const struct mail_sink *sink, void *arg)
 {
     enum ctl_exit end = CTL_DONE;

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "admin/ctl.h"
+#include "daemon/base/mailbox_ref.h"
 #include "daemon/base/span.h"
 
 struct mail {
@@ -28,7 +29,7 @@ struct mail_sink {
  * These messages of the mailbox, in rising order of uid. A message whose octets
  * are not those that the listing says is an error before its end() is called.
  */
-enum ctl_exit mail_read(struct ctl *c, int64_t mailbox, const struct mail *mails, int count,
+enum ctl_exit mail_read(struct ctl *c, const struct mailbox_ref *mailbox, const struct mail *mails, int count,
                         const struct mail_sink *sink, void *arg);
 
 #endif

@@ -29,7 +29,7 @@ struct batch {
 
 struct put {
     struct ctl *c;
-    int64_t mailbox;
+    struct mailbox_ref mailbox;
     struct batch batch;         /* that is gathered */
     /* that was sent up to its commit, and not answered; kept, as it may have to be sent again */
     struct batch flight;
@@ -53,12 +53,12 @@ static const char sql_parts[] = "select postern.put_parts($1, $2, $3)";
 static const char sql_note[] = "select postern.note_imported($1, $2)";
 static const char sql_messages[] = "select postern.put_messages($1, $2, $3, null, $4)";
 
-struct put *put_new(struct ctl *c, int64_t mailbox)
+struct put *put_new(struct ctl *c, const struct mailbox_ref *mailbox)
 {
     struct put *p = mem_zalloc(sizeof *p);
 
     p->c = c;
-    p->mailbox = mailbox;
+    p->mailbox = *mailbox;
     p->batch.messages = mem_array(PUT_BATCH_MESSAGES, sizeof *p->batch.messages);
     p->flight.messages = mem_array(PUT_BATCH_MESSAGES, sizeof *p->flight.messages);
     ASSERT(PQenterPipelineMode(c->db) == 1);
@@ -285,7 +285,7 @@ static bool send_messages(struct put *p, struct pg_array ids)
     pg_array_set_count(&p->a1, (uint32_t)p->flight.count);
     pg_array_set_count(&p->a2, (uint32_t)p->flight.count);
     pg_array_set_count(&p->a3, (uint32_t)p->flight.count);
-    args_int(&a, p->mailbox);
+    args_mailbox(&a, &p->mailbox);
     args_binary(&a, &p->a1);
     args_binary(&a, &p->a2);
     if (p->flight.messages[0].uidl != NULL)
@@ -300,7 +300,7 @@ static bool send_note(struct put *p)
 {
     struct args a = ARGS_NONE;
 
-    args_int(&a, p->mailbox);
+    args_mailbox(&a, &p->mailbox);
     args_binary(&a, &p->a1);
     return send(p, sql_note, &a);
 }
@@ -483,7 +483,7 @@ enum ctl_exit put_large_end(struct put *p, int64_t received, const char *uidl)
     pg_array_begin(&p->a2, PG_TIMESTAMPTZ);
     pg_array_put_time(&p->a2, received);
     pg_array_set_count(&p->a2, 1);
-    args_int(&a, p->mailbox);
+    args_mailbox(&a, &p->mailbox);
     args_binary(&a, &p->a1);
     args_binary(&a, &p->a2);
     if (uidl != NULL) {

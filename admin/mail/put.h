@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "admin/ctl.h"
+#include "daemon/base/mailbox_ref.h"
 #include "daemon/base/span.h"
 
 enum {
@@ -23,7 +24,7 @@ enum {
 
 struct put;
 
-struct put *put_new(struct ctl *c, int64_t mailbox);
+struct put *put_new(struct ctl *c, const struct mailbox_ref *mailbox);
 /* What was gathered and not flushed is forgotten. */
 void put_free(struct put **put);
 

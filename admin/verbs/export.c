@@ -322,7 +322,8 @@ static bool count_end(void *arg, const struct mail *mail)
     return true;
 }
 
-static enum ctl_exit export_page(struct ctl *c, int64_t mailbox, struct counted *n, int64_t *after, bool *more)
+static enum ctl_exit export_page(struct ctl *c, const struct mailbox_ref *mailbox, struct counted *n, int64_t *after,
+                                 bool *more)
 {
     static const struct mail_sink counting = { count_begin, count_data, count_end };
     struct mail mails[PAGE];
@@ -331,7 +332,7 @@ static enum ctl_exit export_page(struct ctl *c, int64_t mailbox, struct counted 
     enum ctl_exit end;
     int rows;
 
-    args_int(&a, mailbox);
+    args_mailbox(&a, mailbox);
     args_int(&a, *after);
     args_int(&a, PAGE);
     res = db_ask_binary(c, "list messages",
@@ -349,7 +350,7 @@ static enum ctl_exit export_page(struct ctl *c, int64_t mailbox, struct counted 
     return end;
 }
 
-static enum ctl_exit export_all(struct ctl *c, int64_t mailbox, int64_t octets, struct counted *n)
+static enum ctl_exit export_all(struct ctl *c, const struct mailbox_ref *mailbox, int64_t octets, struct counted *n)
 {
     enum ctl_exit end = CTL_DONE;
     int64_t after = 0;
@@ -368,14 +369,15 @@ static enum ctl_exit export_snapshot(struct ctl *c, const char *address, struct 
     PGresult *res;
     enum ctl_exit end;
     bool ok;
-    int64_t mailbox, octets;
+    struct mailbox_ref mailbox;
+    int64_t octets;
 
     args_text(&a, address);
     res = db_ask_binary(c, "find the mailbox",
                         "select postern.find_mailbox($1), m.octets from postern.show_mailbox($1) m", &a);
     if (res == NULL)
         return db_end(c);
-    mailbox = db_int8(res, 0, 0);
+    mailbox = db_mailbox(res, 0, 0);
     octets = db_int8(res, 0, 1);
     PQclear(res);
 
@@ -383,7 +385,7 @@ static enum ctl_exit export_snapshot(struct ctl *c, const char *address, struct 
         n->format->close(n->e, false);
         return CTL_FAILED;
     }
-    end = export_all(c, mailbox, octets, n);
+    end = export_all(c, &mailbox, octets, n);
     ok = n->format->close(n->e, end == CTL_DONE);
     return end == CTL_DONE && !ok ? CTL_FAILED : end;
 }

@@ -80,12 +80,12 @@ static void on_interrupt(int sig)
 
 /* ---------------------------------------------------------- what is there */
 
-static bool known_load(struct import *im, int64_t mailbox)
+static bool known_load(struct import *im, const struct mailbox_ref *mailbox)
 {
     struct args a = ARGS_NONE;
     int n;
 
-    args_int(&a, mailbox);
+    args_mailbox(&a, mailbox);
     im->known.rows = db_ask_binary(im->c, "list what is there", "select * from postern.list_digests($1)", &a);
     if (im->known.rows == NULL)
         return false;
@@ -382,7 +382,7 @@ static void summary(struct import *im, struct source_seen seen, enum ctl_exit en
                   stopped ? "interrupted" : "stopped, the last batch was not stored");
 }
 
-static enum ctl_exit import_run(struct import *im, struct source *source, int64_t mailbox)
+static enum ctl_exit import_run(struct import *im, struct source *source, const struct mailbox_ref *mailbox)
 {
     struct sigaction stop = { .sa_handler = on_interrupt }, old_int, old_term;
     enum ctl_exit end, flushed;
@@ -424,7 +424,7 @@ enum ctl_exit run_import(struct ctl *c)
     struct source *source;
     enum ctl_exit end = CTL_FAILED;
     PGresult *res;
-    int64_t mailbox;
+    struct mailbox_ref mailbox;
     int format, quoting;
 
     if (!option_word(c->opt[OPT_FORMAT], "format", formats, 4, &format)
@@ -437,13 +437,13 @@ enum ctl_exit run_import(struct ctl *c)
     res = db_ask_binary(c, "find the mailbox", "select postern.begin_import($1)", &a);
     if (res == NULL)
         return db_end(c);
-    mailbox = db_int8(res, 0, 0);
+    mailbox = db_mailbox(res, 0, 0);
     PQclear(res);
 
     how = (struct source_how){ (enum source_format)format, meanings[quoting], c->opt[OPT_ANY] != NULL, doubt, &im };
     source = source_new(c->args + 1, c->nargs - 1, &how);
     if (c->opt[OPT_UIDLS] == NULL || (im.uidls = uidls_new(c->opt[OPT_UIDLS])) != NULL)
-        end = c->opt[OPT_RESUME] == NULL || known_load(&im, mailbox) ? import_run(&im, source, mailbox) : db_end(c);
+        end = c->opt[OPT_RESUME] == NULL || known_load(&im, &mailbox) ? import_run(&im, source, &mailbox) : db_end(c);
     source_free(&source);
     if (im.uidls != NULL)
         uidls_free(&im.uidls);

@@ -12,7 +12,8 @@
 #include "storage/pg/pg_array.h"
 #include "storage/pg/pg_row.h"
 
-static bool find_mailbox(struct ctl *c, char address[CTL_ADDRESS_SIZE], int64_t *mailbox_r, enum ctl_exit *end_r)
+static bool find_mailbox(struct ctl *c, char address[CTL_ADDRESS_SIZE], struct mailbox_ref *mailbox_r,
+                         enum ctl_exit *end_r)
 {
     struct args a = ARGS_NONE;
     PGresult *res;
@@ -26,7 +27,7 @@ static bool find_mailbox(struct ctl *c, char address[CTL_ADDRESS_SIZE], int64_t 
         *end_r = db_end(c);
         return false;
     }
-    *mailbox_r = db_int8(res, 0, 0);
+    *mailbox_r = db_mailbox(res, 0, 0);
     PQclear(res);
     return true;
 }
@@ -48,11 +49,11 @@ enum ctl_exit run_message_list(struct ctl *c)
     char address[CTL_ADDRESS_SIZE];
     struct args a = ARGS_NONE;
     enum ctl_exit end;
-    int64_t mailbox;
+    struct mailbox_ref mailbox;
 
     if (!find_mailbox(c, address, &mailbox, &end))
         return end;
-    args_int(&a, mailbox);
+    args_mailbox(&a, &mailbox);
     return out_ask(
         c, "list messages",
         "select row_number() over (order by uid) as number, * from postern.list_messages($1, 0, null) order by uid",
@@ -72,7 +73,7 @@ static bool to_stdout(void *arg, struct span octets)
     return fwrite(octets.at, 1, octets.len, stdout) == octets.len;
 }
 
-static enum ctl_exit show_raw(struct ctl *c, int64_t mailbox, int64_t uid)
+static enum ctl_exit show_raw(struct ctl *c, const struct mailbox_ref *mailbox, int64_t uid)
 {
     static const struct mail_sink sink = { nothing, to_stdout, nothing };
     struct args a = ARGS_NONE;
@@ -82,7 +83,7 @@ static enum ctl_exit show_raw(struct ctl *c, int64_t mailbox, int64_t uid)
 
     if (!db_do(c, "read the message", "begin isolation level repeatable read, read only"))
         return db_end(c);
-    args_int(&a, mailbox);
+    args_mailbox(&a, mailbox);
     args_int(&a, uid - 1);
     res = db_ask_binary(c, "find the message", "select uid, octets from postern.list_messages($1, $2, 1)", &a);
     if (res == NULL)
@@ -103,7 +104,8 @@ enum ctl_exit run_message_show(struct ctl *c)
     struct args a = ARGS_NONE;
     PGresult *res;
     enum ctl_exit end;
-    int64_t mailbox, uid;
+    struct mailbox_ref mailbox;
+    int64_t uid;
 
     if (c->json && c->opt[OPT_RAW] != NULL)
         return ctl_error(CTL_USAGE, "--raw and --json cannot be had together");
@@ -112,7 +114,7 @@ enum ctl_exit run_message_show(struct ctl *c)
     if (!find_mailbox(c, address, &mailbox, &end))
         return end;
     if (c->opt[OPT_RAW] != NULL)
-        return show_raw(c, mailbox, uid);
+        return show_raw(c, &mailbox, uid);
     args_text(&a, address);
     args_int(&a, uid);
     res = db_ask(c, "show the message", "select * from postern.show_message($1, $2)", &a);
@@ -150,7 +152,8 @@ enum ctl_exit run_message_remove(struct ctl *c)
     struct args a = ARGS_NONE;
     struct buf uids = BUF_EMPTY;
     enum ctl_exit end;
-    int64_t mailbox, uid;
+    struct mailbox_ref mailbox;
+    int64_t uid;
     PGresult *res;
 
     if ((c->opt[OPT_ALL] != NULL) != (c->nargs == 1))

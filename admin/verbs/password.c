@@ -135,10 +135,10 @@ struct secrets {
     uint32_t count;
 };
 
-static bool put_secret(struct secrets *s, const struct keyring *keyring, int64_t mailbox, const char *kind,
-                       const char *text)
+static bool put_secret(struct secrets *s, const struct keyring *keyring, const struct mailbox_ref *mailbox,
+                       const char *kind, const char *text)
 {
-    const struct seal_row row = { mailbox, kind, SPAN_OF("") };
+    const struct seal_row row = { *mailbox, kind, SPAN_OF("") };
     char sealed[SEAL_TEXT_MAX];
 
     if (keyring != NULL && !seal_close(keyring, &row, text, sealed)) {
@@ -152,7 +152,8 @@ static bool put_secret(struct secrets *s, const struct keyring *keyring, int64_t
 }
 
 /* A hash of another server's is all that can be stored of its password. */
-static bool put_hash(struct secrets *s, const struct keyring *keyring, int64_t mailbox, const struct line *line)
+static bool put_hash(struct secrets *s, const struct keyring *keyring, const struct mailbox_ref *mailbox,
+                     const struct line *line)
 {
     char text[SCHEME_TEXT_MAX];
     const char *why;
@@ -182,8 +183,8 @@ static bool has_word(const char *words, const char *word)
     return at != NULL;
 }
 
-static bool put_password(struct ctl *c, struct secrets *s, const struct keyring *keyring, int64_t mailbox,
-                         const char *stores, const struct line *line)
+static bool put_password(struct ctl *c, struct secrets *s, const struct keyring *keyring,
+                         const struct mailbox_ref *mailbox, const char *stores, const struct line *line)
 {
     char text[SCHEME_TEXT_MAX];
     const char *why;
@@ -214,12 +215,12 @@ static void wipe_secrets(struct secrets *s)
  * A provider's own credentials() (sql/README) may prove logins with secrets that
  * are kept elsewhere. Whoever has set one here must not believe that it is good.
  */
-static enum ctl_exit is_proven_with(struct ctl *c, int64_t mailbox, const char *what, const char *address,
-                                    const char *done)
+static enum ctl_exit is_proven_with(struct ctl *c, const struct mailbox_ref *mailbox, const char *what,
+                                    const char *address, const char *done)
 {
     struct args a = ARGS_NONE;
 
-    args_int(&a, mailbox);
+    args_mailbox(&a, mailbox);
     PGresult *res = db_ask(c, "ask what logins are proven with", "select postern.proves($1)", &a);
     if (res == NULL)
         return db_end(c);
@@ -233,14 +234,14 @@ static enum ctl_exit is_proven_with(struct ctl *c, int64_t mailbox, const char *
                      what, address, done);
 }
 
-static enum ctl_exit store(struct ctl *c, int64_t mailbox, struct secrets *s)
+static enum ctl_exit store(struct ctl *c, const struct mailbox_ref *mailbox, struct secrets *s)
 {
     struct args a = ARGS_NONE;
     PGresult *res;
 
     pg_array_set_count(&s->kinds, s->count);
     pg_array_set_count(&s->texts, s->count);
-    args_int(&a, mailbox);
+    args_mailbox(&a, mailbox);
     args_binary(&a, &s->kinds);
     args_binary(&a, &s->texts);
     res = db_ask(c, "set the password", "select postern.set_secrets($1, $2, $3)", &a);
@@ -274,18 +275,19 @@ enum ctl_exit run_password(struct ctl *c)
         keyring_free(&keyring);
         return db_end(c);
     }
-    const int64_t mailbox = strtoll(PQgetvalue(plan, 0, 0), NULL, 10);
+    struct mailbox_ref mailbox = { 0 };
+    mailbox_parse(span_str(PQgetvalue(plan, 0, 0)), &mailbox);
     pg_array_begin(&s.kinds, PG_TEXT);
     pg_array_begin(&s.texts, PG_TEXT);
     ready = remove || ask(&line, address, hash);
     if (ready && hash)
-        ready = put_hash(&s, keyring, mailbox, &line);
+        ready = put_hash(&s, keyring, &mailbox, &line);
     else if (ready && !remove)
-        ready = put_password(c, &s, keyring, mailbox, PQgetvalue(plan, 0, 1), &line);
+        ready = put_password(c, &s, keyring, &mailbox, PQgetvalue(plan, 0, 1), &line);
     if (ready)
-        end = store(c, mailbox, &s);
+        end = store(c, &mailbox, &s);
     if (end == CTL_DONE)
-        end = is_proven_with(c, mailbox, "password", address, remove ? "removed" : "stored");
+        end = is_proven_with(c, &mailbox, "password", address, remove ? "removed" : "stored");
     if (end == CTL_DONE && !hash && line.len > POP3_PASSWORD_MAX)
         fprintf(stderr,
                 "posternctl: warning: a POP3 client can send at most about 240 octets of password, this one has %zu\n",
@@ -318,7 +320,8 @@ enum ctl_exit run_app_password_add(struct ctl *c)
         keyring_free(&keyring);
         return db_end(c);
     }
-    const struct seal_row row = { strtoll(PQgetvalue(plan, 0, 0), NULL, 10), "app-password", span_str(c->args[1]) };
+    struct seal_row row = { { 0 }, "app-password", span_str(c->args[1]) };
+    mailbox_parse(span_str(PQgetvalue(plan, 0, 0)), &row.mailbox);
     PQclear(plan);
     make_app_password(password);
     if (make_secret(CREDENTIAL_APP_PASSWORD, span_str(password), &c->auth, text, &why) != 0) {
@@ -326,11 +329,11 @@ enum ctl_exit run_app_password_add(struct ctl *c)
     } else if (keyring != NULL && !seal_close(keyring, &row, text, sealed)) {
         ctl_error(CTL_FAILED, "the name of an app password has 1 to %d octets", SEAL_LABEL_MAX);
     } else {
-        args_int(&b, row.mailbox);
+        args_mailbox(&b, &row.mailbox);
         args_text(&b, c->args[1]);
         args_text(&b, keyring != NULL ? sealed : text);
         PGresult *res = db_ask(c, "add the app password", "select postern.add_app_password($1, $2, $3)", &b);
-        end = res != NULL ? is_proven_with(c, row.mailbox, "app password", address, "stored") : db_end(c);
+        end = res != NULL ? is_proven_with(c, &row.mailbox, "app password", address, "stored") : db_end(c);
         PQclear(res);
     }
     if (end == CTL_DONE && c->json) {

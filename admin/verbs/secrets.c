@@ -69,16 +69,17 @@ enum ctl_exit run_secrets_status(struct ctl *c)
 static int convert(const struct keyring *keyring, bool seal, const PGresult *res, int row, char out[SEAL_TEXT_MAX])
 {
     const char *stored = PQgetvalue(res, row, 4), *why;
-    const struct seal_row at = { strtoll(PQgetvalue(res, row, 1), NULL, 10), PQgetvalue(res, row, 2),
-                                 { PQgetvalue(res, row, 3), (size_t)PQgetlength(res, row, 3) } };
+    struct seal_row at = { { 0 }, PQgetvalue(res, row, 2),
+                           { PQgetvalue(res, row, 3), (size_t)PQgetlength(res, row, 3) } };
     char text[SCHEME_TEXT_MAX];
     struct span id;
     bool sealed = seal_is(stored, &id), ok;
 
+    mailbox_parse(span_str(PQgetvalue(res, row, 1)), &at.mailbox);
     if (sealed ? seal && span_is(id, span_str(keyring_first(keyring))) : !seal)
         return 0;
     if (sealed && seal_open(keyring, &at, stored, text, &why) != 0) {
-        ctl_error(CTL_FAILED, "%s of mailbox %lld: %s", at.kind, (long long)at.mailbox, why);
+        ctl_error(CTL_FAILED, "%s of mailbox %s: %s", at.kind, mailbox_text(&at.mailbox).s, why);
         return -1;
     }
     if (!sealed)
@@ -90,7 +91,7 @@ static int convert(const struct keyring *keyring, bool seal, const PGresult *res
         snprintf(out, SEAL_TEXT_MAX, "%s", text);
     secret_wipe(text, sizeof text);
     if (!ok)
-        ctl_error(CTL_FAILED, "%s of mailbox %lld is too long to be sealed", at.kind, (long long)at.mailbox);
+        ctl_error(CTL_FAILED, "%s of mailbox %s is too long to be sealed", at.kind, mailbox_text(&at.mailbox).s);
     return ok ? 1 : -1;
 }
 

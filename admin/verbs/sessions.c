@@ -151,7 +151,7 @@ enum ctl_exit run_sessions(struct ctl *c)
 /* ----------------------------------------------------------------------- break */
 
 /* The number of a mailbox, and how many hold it: none, or one. False after a message. */
-static bool find_holder(struct ctl *c, const char *address, int64_t *mailbox_r, int64_t *holders_r)
+static bool find_holder(struct ctl *c, const char *address, struct mailbox_ref *mailbox_r, int64_t *holders_r)
 {
     struct args a = ARGS_NONE;
     PGresult *res;
@@ -163,7 +163,7 @@ static bool find_holder(struct ctl *c, const char *address, int64_t *mailbox_r, 
                         &a);
     if (res == NULL)
         return false;
-    *mailbox_r = db_int8(res, 0, 0);
+    *mailbox_r = db_mailbox(res, 0, 0);
     *holders_r = db_int8(res, 0, 1);
     PQclear(res);
     return true;
@@ -173,14 +173,14 @@ static bool find_holder(struct ctl *c, const char *address, int64_t *mailbox_r, 
  * Has the holder answered? Anybody can notify, but not on a channel that he cannot guess; and what
  * comes of it is looked at.
  */
-static bool holder_answered(struct ctl *c, const char *channel, int64_t mailbox)
+static bool holder_answered(struct ctl *c, const char *channel, const struct mailbox_ref *mailbox)
 {
     uint64_t until = clock_ms() + BREAK_PATIENCE_MS;
     int left;
     char is_free[48];
     bool answered = false;
 
-    snprintf(is_free, sizeof is_free, "free %lld", (long long)mailbox);
+    snprintf(is_free, sizeof is_free, "free %s", mailbox_text(mailbox).s);
     while (!answered && (left = clock_left(until)) > 0) {
         struct pollfd fd = { PQsocket(c->db), POLLIN, 0 };
         PGnotify *n;
@@ -196,12 +196,12 @@ static bool holder_answered(struct ctl *c, const char *channel, int64_t mailbox)
     return answered;
 }
 
-static enum ctl_exit end_backend(struct ctl *c, const char *address, int64_t mailbox)
+static enum ctl_exit end_backend(struct ctl *c, const char *address, const struct mailbox_ref *mailbox)
 {
     struct args a = ARGS_NONE;
     PGresult *res;
 
-    args_int(&a, mailbox);
+    args_mailbox(&a, mailbox);
     res = db_ask_binary(c, "end the connection", "select coalesce(postern.end_backend($1), 0)", &a);
     if (res == NULL)
         return db_end(c);
@@ -215,7 +215,8 @@ enum ctl_exit run_break(struct ctl *c)
 {
     char address[CTL_ADDRESS_SIZE], channel[CHANNEL_SIZE];
     struct args a = ARGS_NONE;
-    int64_t mailbox, holders;
+    struct mailbox_ref mailbox;
+    int64_t holders;
     enum ctl_exit end;
 
     if (!ctl_address(c->args[0], false, address))
@@ -226,12 +227,12 @@ enum ctl_exit run_break(struct ctl *c)
         return ctl_error(CTL_FAILED, "nobody holds the maildrop of %s", address);
     if (!listen_for_answers(c, channel))
         return db_end(c);
-    args_int(&a, mailbox);
+    args_mailbox(&a, &mailbox);
     args_text(&a, channel);
     end = db_call(c, "order the release", "select postern.order_release($1, $2)", &a);
     if (end != CTL_DONE)
         return end;
-    if (holder_answered(c, channel, mailbox)) {
+    if (holder_answered(c, channel, &mailbox)) {
         ctl_say(c, "the session that held the maildrop of %s has ended", address);
         return CTL_DONE;
     }
@@ -246,5 +247,5 @@ enum ctl_exit run_break(struct ctl *c)
                          "who holds the maildrop of %s does not answer; --force ends its connection to the database,"
                          " and all sessions on it",
                          address);
-    return end_backend(c, address, mailbox);
+    return end_backend(c, address, &mailbox);
 }

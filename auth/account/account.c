@@ -146,7 +146,7 @@ static bool has_proof(const struct credentials *c, size_t i)
 static void cache_login(struct accounts *a, const struct credentials *c, size_t i, struct span password)
 {
     if (has_proof(c, i))
-        login_cache_add_proof(a->login_cache, c->mailbox, c->versions.proof, password);
+        login_cache_add_proof(a->login_cache, &c->mailbox, c->versions.proof, password);
     else
         login_cache_add(a->login_cache, span_str(c->secrets[i].text), password);
 }
@@ -162,7 +162,7 @@ static bool is_cached(struct accounts *a, const struct credentials *c, struct sp
         /* Without the key of its seal it proves nothing any more, whatever was verified against it before. */
         if (!is_password(c, i) || c->secrets[i].text[0] == '\0')
             continue;
-        if (has_proof(c, i) && login_cache_has_proof(a->login_cache, c->mailbox, c->versions.proof, password))
+        if (has_proof(c, i) && login_cache_has_proof(a->login_cache, &c->mailbox, c->versions.proof, password))
             return true;
         if (login_cache_has(a->login_cache, span_str(c->secrets[i].text), password)) {
             cache_login(a, c, i, password);
@@ -224,11 +224,11 @@ static void check_secrets(struct accounts *a, const struct credentials *c, const
             break;
         case SCHEME_FAILED:
             unavailable = true;
-            log_error(NULL, "could not verify the password of mailbox %lld: %s", (long long)c->mailbox, error);
+            log_error(NULL, "could not verify the password of mailbox %s: %s", mailbox_text(&c->mailbox).s, error);
             break;
         case SCHEME_UNKNOWN:
             broken = true;
-            log_error(NULL, "a stored password of mailbox %lld cannot be used: %s", (long long)c->mailbox, error);
+            log_error(NULL, "a stored password of mailbox %s cannot be used: %s", mailbox_text(&c->mailbox).s, error);
             break;
         }
         paid = paid || scheme_costs_as_new(stored, a->settings);
@@ -315,7 +315,7 @@ static bool is_cached_unconfirmed(struct accounts *a, const struct auth_request 
            request->origin.network.len);
     if (!name_canonical(request->name, request->default_domain, v->address, NULL) ||
         (e = credentials_recent(a->source, v->address, v->network)) == NULL ||
-        !login_cache_has_proof(a->login_cache, e->mailbox, e->versions.proof, request->password))
+        !login_cache_has_proof(a->login_cache, &e->mailbox, e->versions.proof, request->password))
         return false;
     v->verdict = AUTH_OK_UNCONFIRMED;
     v->cached = true;
@@ -385,5 +385,5 @@ void account_write_down(struct accounts *a, const struct account_verdict *v)
         credentials_count_failure(a->source, v->address, a->settings->auth_failure_time,
                                   2 * a->settings->auth_failures);
     else
-        credentials_remember(a->source, v->mailbox, v->network);
+        credentials_remember(a->source, &v->mailbox, v->network);
 }

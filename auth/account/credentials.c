@@ -138,7 +138,8 @@ static void read_secret(const struct credentials_source *s, struct credentials *
         if (stored.len < SCHEME_TEXT_MAX)
             memcpy(out->secrets[n].text, out->secrets[n].stored, stored.len + 1);
     } else if (seal_open(s->keyring, &row, out->secrets[n].stored, out->secrets[n].text, &why) != 0) {
-        log_error(NULL, "the stored %s of mailbox %lld cannot be used: %s", row.kind, (long long)out->mailbox, why);
+        log_error(NULL, "the stored %s of mailbox %s cannot be used: %s", row.kind, mailbox_text(&out->mailbox).s,
+                  why);
     } else {
         out->secrets[n].sealed = span_is(id, span_str(keyring_first(s->keyring)));
     }
@@ -194,13 +195,11 @@ static void read_policy(const PGresult *result, struct credentials *out)
 static bool read_rows(const struct credentials_source *s, const PGresult *result, struct credentials *out)
 {
     int rows = PQntuples(result);
-    uint64_t mailbox;
     struct span address = column(result, 0, COL_ADDRESS);
 
-    if (num_parse(column(result, 0, COL_MAILBOX), INT64_MAX, &mailbox) != 1 || mailbox == 0 ||
+    if (!mailbox_parse(column(result, 0, COL_MAILBOX), &out->mailbox) ||
         address.len == 0 || address.len > NAME_ADDRESS_MAX || PQgetisnull(result, 0, COL_ACTIVE))
         return false;
-    out->mailbox = (int64_t)mailbox;
     out->active = span_is(column(result, 0, COL_ACTIVE), SPAN_OF("t"));
     memcpy(out->address, address.at, address.len);
     out->address[address.len] = '\0';
@@ -214,8 +213,8 @@ static bool read_rows(const struct credentials_source *s, const PGresult *result
         if (!read_kind(column(result, row, COL_KIND), &kind) || PQgetisnull(result, row, COL_SECRET))
             continue;
         if (out->count == CREDENTIALS_SECRETS_MAX) {
-            log_warning(NULL, "mailbox %lld has more than %d secrets, the others are ignored",
-                        (long long)mailbox, CREDENTIALS_SECRETS_MAX);
+            log_warning(NULL, "mailbox %s has more than %d secrets, the others are ignored",
+                        mailbox_text(&out->mailbox).s, CREDENTIALS_SECRETS_MAX);
             break;
         }
         read_secret(s, out, kind, column(result, row, COL_LABEL), secret);
@@ -239,6 +238,7 @@ static bool ask_known(struct credentials_source *s, const char *address, const c
 {
     const char *values[] = { address };
     const struct policy_entry *entry = policies_get(s->policies, address, network, (int64_t)time(NULL));
+    struct mailbox_ref mailbox;
 
     if (entry == NULL || (whole && entry->versions.proof != 0))
         return false;
@@ -246,14 +246,14 @@ static bool ask_known(struct credentials_source *s, const char *address, const c
     if (result == NULL)
         return false;
     bool good = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) > 0 &&
-                number(result, COL_MAILBOX, 0) == entry->mailbox &&
+                mailbox_parse(column(result, 0, COL_MAILBOX), &mailbox) && mailbox_same(&mailbox, &entry->mailbox) &&
                 number(result, KNOWN_COL_VERSION, 0) == entry->versions.policy &&
                 read_rows(s, result, out);
     if (good) {
         memcpy(out->maintenance, entry->maintenance, sizeof out->maintenance);
         out->policy = entry->policy;
         out->policy.maintenance.at = out->maintenance;
-        out->versions = (struct auth_versions){ 0, 0 };
+        out->versions = (struct mailbox_versions){ 0, 0 };
         out->known = out->known_today = network[0] != '\0';
     }
     wipe_rows(result);
@@ -272,7 +272,7 @@ static void read_and_keep_policy(struct credentials_source *s, const char *addre
     read_policy(result, c);
     /* An address that is another name of the mailbox's may become one of its own. */
     bool own = strcmp(address, c->address) == 0;
-    c->versions = (struct auth_versions){ own ? number(result, COL_PROOF, 0) : 0, number(result, COL_VERSION, 0) };
+    c->versions = (struct mailbox_versions){ own ? number(result, COL_PROOF, 0) : 0, number(result, COL_VERSION, 0) };
     struct policy_entry entry = { .mailbox = c->mailbox, .versions = c->versions, .policy = c->policy };
 
     if (c->policy.trace || c->policy.domain == 0 || (network[0] != '\0' && !c->known_today)) {
@@ -347,7 +347,8 @@ enum credentials_answer credentials_fetch(struct credentials_source *s, const ch
         if (answer == CREDENTIALS_FOUND && out->policy.domain == 0)
             answer = ask(s, address, network, whole, out, guessed_ms_r);
         if (answer == CREDENTIALS_FOUND && out->policy.domain == 0) {
-            log_error(NULL, "mailbox %lld, which postern.credentials() gave, is not there", (long long)out->mailbox);
+            log_error(NULL, "mailbox %s, which postern.credentials() gave, is not there",
+                      mailbox_text(&out->mailbox).s);
             answer = CREDENTIALS_BROKEN;
         }
         /*
@@ -383,45 +384,41 @@ static void call(struct credentials_source *s, const char *what, const char *sql
     PQclear(result);
 }
 
-void credentials_upgrade(struct credentials_source *s, int64_t mailbox, enum credential_kind kind, const char *label,
-                         const char *old, const char *better)
+void credentials_upgrade(struct credentials_source *s, const struct mailbox_ref *mailbox, enum credential_kind kind,
+                         const char *label, const char *old, const char *better)
 {
-    char number[24];
-    const char *values[] = { number, credential_kind_name(kind), label, old, better };
+    const struct mailbox_text number = mailbox_text(mailbox);
+    const char *values[] = { number.s, credential_kind_name(kind), label, old, better };
 
-    snprintf(number, sizeof number, "%lld", (long long)mailbox);
     call(s, "could not store a better hash", "select postern.upgrade_secret($1, $2, $3, $4, $5)", 5, values, NULL);
 }
 
-void credentials_add(struct credentials_source *s, int64_t mailbox, const char *verified,
+void credentials_add(struct credentials_source *s, const struct mailbox_ref *mailbox, const char *verified,
                      enum credential_kind kind, const char *secret)
 {
-    char number[24];
-    const char *values[] = { number, verified, credential_kind_name(kind), secret };
+    const struct mailbox_text number = mailbox_text(mailbox);
+    const char *values[] = { number.s, verified, credential_kind_name(kind), secret };
 
-    snprintf(number, sizeof number, "%lld", (long long)mailbox);
     call(s, "could not store a further secret", "select postern.add_secret($1, $2, $3, $4)", 4, values, NULL);
 }
 
-void credentials_app_used(struct credentials_source *s, int64_t mailbox, const char *label)
+void credentials_app_used(struct credentials_source *s, const struct mailbox_ref *mailbox, const char *label)
 {
-    char number[24];
-    const char *values[] = { number, label };
+    const struct mailbox_text number = mailbox_text(mailbox);
+    const char *values[] = { number.s, label };
 
-    snprintf(number, sizeof number, "%lld", (long long)mailbox);
     call(s, "could not write down that an app password was used", "select postern.use_app_password($1, $2)", 2, values,
          NULL);
 }
 
-unsigned credentials_missing(struct credentials_source *s, int64_t mailbox)
+unsigned credentials_missing(struct credentials_source *s, const struct mailbox_ref *mailbox)
 {
-    char number[24];
-    const char *values[] = { number };
+    const struct mailbox_text number = mailbox_text(mailbox);
+    const char *values[] = { number.s };
     enum credential_kind kind;
     unsigned missing = 0;
     PGresult *answer;
 
-    snprintf(number, sizeof number, "%lld", (long long)mailbox);
     call(s, "could not ask what is to be stored", "select postern.missing_secrets($1)", 1, values, &answer);
     for (int row = 0; answer != NULL && row < PQntuples(answer); row++)
         if (read_kind(column(answer, row, 0), &kind))
@@ -440,11 +437,10 @@ void credentials_count_failure(struct credentials_source *s, const char *address
     call(s, "could not count a refused login", "select postern.count_failure($1, $2, $3)", 3, values, NULL);
 }
 
-void credentials_remember(struct credentials_source *s, int64_t mailbox, const char *network)
+void credentials_remember(struct credentials_source *s, const struct mailbox_ref *mailbox, const char *network)
 {
-    char id[24];
-    const char *const values[] = { id, network };
+    const struct mailbox_text number = mailbox_text(mailbox);
+    const char *const values[] = { number.s, network };
 
-    snprintf(id, sizeof id, "%lld", (long long)mailbox);
     call(s, "could not remember where a login came from", "select postern.remember_address($1, $2)", 2, values, NULL);
 }

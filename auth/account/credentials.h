@@ -13,6 +13,7 @@
 #include "auth/name.h"
 #include "auth/scheme/scheme.h"
 #include "auth/scheme/seal.h"
+#include "daemon/base/mailbox_ref.h"
 
 struct credentials_source;
 
@@ -30,12 +31,12 @@ enum credential_kind {
 const char *credential_kind_name(enum credential_kind kind);
 
 struct credentials {
-    int64_t mailbox;
+    struct mailbox_ref mailbox;
     bool active;                        /* the mailbox, its domain and its tenant are enabled */
     char address[NAME_ADDRESS_MAX + 1];         /* as stored */
     char maintenance[AUTH_MAINTENANCE_MAX + 1];
     struct auth_policy policy;          /* its text is in `maintenance` */
-    struct auth_versions versions;      /* with which this login may be cached; its proof is 0 where it may not */
+    struct mailbox_versions versions;   /* with which this login may be cached; its proof is 0 where it may not */
     bool known, known_today;            /* it was logged in to from this network; and that is written down for today */
     size_t count;                       /* of secrets; of other kinds than these they are passed over */
     struct {
@@ -91,7 +92,7 @@ const struct policy_entry *credentials_recent(const struct credentials_source *s
 void credentials_count_failure(struct credentials_source *source, const char *address, int64_t interval_ms,
                                int64_t most);
 /* The same for: this mailbox was logged in to from there. */
-void credentials_remember(struct credentials_source *source, int64_t mailbox, const char *network);
+void credentials_remember(struct credentials_source *source, const struct mailbox_ref *mailbox, const char *network);
 
 /*
  * What the login of a moment ago leaves to write; each blocks for one
@@ -99,12 +100,12 @@ void credentials_remember(struct credentials_source *source, int64_t mailbox, co
  * is still the same; a kind that was missing, if `verified` is still the password
  * that is stored; that an app password was used.
  */
-void credentials_upgrade(struct credentials_source *source, int64_t mailbox, enum credential_kind kind,
-                         const char *label, const char *old, const char *better);
-void credentials_add(struct credentials_source *source, int64_t mailbox, const char *verified,
+void credentials_upgrade(struct credentials_source *source, const struct mailbox_ref *mailbox,
+                         enum credential_kind kind, const char *label, const char *old, const char *better);
+void credentials_add(struct credentials_source *source, const struct mailbox_ref *mailbox, const char *verified,
                      enum credential_kind kind, const char *secret);
-void credentials_app_used(struct credentials_source *source, int64_t mailbox, const char *label);
+void credentials_app_used(struct credentials_source *source, const struct mailbox_ref *mailbox, const char *label);
 /* A bit (1 << kind) for each that the mailbox's domain wants stored and that is not there. */
-unsigned credentials_missing(struct credentials_source *source, int64_t mailbox);
+unsigned credentials_missing(struct credentials_source *source, const struct mailbox_ref *mailbox);
 
 #endif

@@ -11,12 +11,13 @@
 #include <stdint.h>
 
 #include "auth/login.h"
+#include "daemon/base/mailbox_ref.h"
 
 struct policies;
 
 struct policy_entry {
-    int64_t mailbox;
-    struct auth_versions versions;  /* its proof is 0 where each login has to look at the secrets */
+    struct mailbox_ref mailbox;
+    struct mailbox_versions versions;   /* its proof is 0 where each login has to look at the secrets */
     struct auth_policy policy;
     char maintenance[AUTH_MAINTENANCE_MAX + 1];     /* the policy's text */
 };

@@ -30,7 +30,7 @@ struct upkeep {
     } *used;
     /* What was noted. */
     enum { NOTHING, USED, VERIFIED } due;
-    int64_t mailbox;
+    struct mailbox_ref mailbox;
     /* the stored one is of another scheme, cost or form; has not the seal that it should have */
     bool hash, seal;
     char label[SEAL_LABEL_MAX + 1];
@@ -64,15 +64,16 @@ void upkeep_free(struct upkeep **upkeep)
 }
 
 /* Is this the first use in this hour, as far as this helper knows? */
-static bool first_use(struct upkeep *u, int64_t mailbox, const char *label)
+static bool first_use(struct upkeep *u, const struct mailbox_ref *mailbox, const char *label)
 {
     unsigned char h[16];
     uint64_t key;
     crypto_generichash_state state;
     const int64_t hour = (int64_t)time(NULL) / HOUR;
+    const uint64_t mailbox_number = mailbox_key(mailbox);
 
     crypto_generichash_init(&state, NULL, 0, sizeof h);
-    crypto_generichash_update(&state, (const unsigned char *)&mailbox, sizeof mailbox);
+    crypto_generichash_update(&state, (const unsigned char *)&mailbox_number, sizeof mailbox_number);
     crypto_generichash_update(&state, (const unsigned char *)label, strlen(label));
     crypto_generichash_final(&state, h, sizeof h);
     memcpy(&key, h, sizeof key);
@@ -89,7 +90,7 @@ void upkeep_note(struct upkeep *u, const struct credentials *c, size_t i, struct
     u->due = NOTHING;
     u->mailbox = c->mailbox;
     if (c->secrets[i].kind == CREDENTIAL_APP_PASSWORD) {
-        if (!first_use(u, c->mailbox, c->secrets[i].label))
+        if (!first_use(u, &c->mailbox, c->secrets[i].label))
             return;
         memcpy(u->label, c->secrets[i].label, sizeof u->label);
         u->due = USED;
@@ -125,7 +126,7 @@ static bool make(struct upkeep *u, enum credential_kind kind, const char *text, 
         memcpy(out, made, strlen(made) + 1);
     secret_wipe(made, sizeof made);
     if (!ok)
-        log_warning(NULL, "could not make the %s of mailbox %lld: %s", row.kind, (long long)u->mailbox, why);
+        log_warning(NULL, "could not make the %s of mailbox %s: %s", row.kind, mailbox_text(&u->mailbox).s, why);
     return ok;
 }
 
@@ -135,13 +136,13 @@ static void write_verified(struct upkeep *u)
 
     memcpy(now, u->stored, sizeof now);
     if ((u->hash || u->seal) && make(u, CREDENTIAL_PASSWORD, u->hash ? NULL : u->text, now)) {
-        credentials_upgrade(u->source, u->mailbox, CREDENTIAL_PASSWORD, "", u->stored, now);
-        log_info(NULL, "the stored password of mailbox %lld was brought up to date", (long long)u->mailbox);
+        credentials_upgrade(u->source, &u->mailbox, CREDENTIAL_PASSWORD, "", u->stored, now);
+        log_info(NULL, "the stored password of mailbox %s was brought up to date", mailbox_text(&u->mailbox).s);
     }
-    unsigned missing = credentials_missing(u->source, u->mailbox);
+    unsigned missing = credentials_missing(u->source, &u->mailbox);
     for (enum credential_kind kind = 0; kind < CREDENTIAL_KINDS; kind++)
         if (missing & (1u << kind) && make(u, kind, NULL, more))
-            credentials_add(u->source, u->mailbox, now, kind, more);
+            credentials_add(u->source, &u->mailbox, now, kind, more);
     secret_wipe(now, sizeof now);
     secret_wipe(more, sizeof more);
 }
@@ -149,7 +150,7 @@ static void write_verified(struct upkeep *u)
 void upkeep_write(struct upkeep *u)
 {
     if (u->due == USED)
-        credentials_app_used(u->source, u->mailbox, u->label);
+        credentials_app_used(u->source, &u->mailbox, u->label);
     if (u->due == VERIFIED) {
         write_verified(u);
         secret_wipe(u->text, sizeof u->text);

@@ -21,7 +21,7 @@ void verdict_accept(struct account_verdict *v, const struct credentials *c)
 void verdict_refuse(struct account_verdict *v, const char *reason)
 {
     v->verdict = AUTH_REFUSED;
-    v->mailbox = 0;
+    v->mailbox = (struct mailbox_ref){ 0 };
     v->reason = reason;
 }
 

@@ -14,7 +14,7 @@
 
 struct account_verdict {
     enum auth_verdict verdict;
-    int64_t mailbox;                /* of these two: AUTH_OK, AUTH_OK_UNCONFIRMED */
+    struct mailbox_ref mailbox;     /* of these two: AUTH_OK, AUTH_OK_UNCONFIRMED */
     char address[NAME_ADDRESS_MAX + 1];     /* of AUTH_OK as stored; else the canonical name, empty where it has none */
     /*
      * Of a refusal, for the log and nobody else: "unknown", "disabled",
@@ -23,7 +23,7 @@ struct account_verdict {
      */
     const char *reason;
     bool cached;                    /* AUTH_OK, AUTH_OK_UNCONFIRMED: the password was not verified now, but before */
-    struct auth_versions versions;  /* AUTH_OK_UNCONFIRMED */
+    struct mailbox_versions versions;   /* AUTH_OK_UNCONFIRMED */
     char network[FRAME_NETWORK_MAX + 1];    /* where the client is; empty where nobody counts */
     bool barred;                    /* too many have guessed: refused as "guessing", whatever was proven */
     bool unseen;                    /* AUTH_OK: that it was from there is not written down for today */

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "auth/login.h"
+#include "daemon/base/mailbox_ref.h"
 #include "daemon/base/span.h"
 
 struct loop;
@@ -21,12 +22,12 @@ struct auth_client;
 
 struct auth_result {
     enum auth_verdict verdict;
-    int64_t mailbox;        /* AUTH_OK, AUTH_OK_UNCONFIRMED: which */
+    struct mailbox_ref mailbox;     /* AUTH_OK, AUTH_OK_UNCONFIRMED: which */
     /* Valid in the callback: */
     struct span address;    /* of these two its address, as stored; else the name as it was understood, or empty */
     struct span challenge;  /* AUTH_CHALLENGE: the octets, not in base64 */
     struct auth_policy policy;      /* AUTH_OK, AUTH_OK_UNCONFIRMED */
-    struct auth_versions versions;  /* AUTH_OK_UNCONFIRMED, which is told of passwords only */
+    struct mailbox_versions versions;   /* AUTH_OK_UNCONFIRMED, which is told of passwords only */
     uint32_t guesses;       /* failures of this name on all hosts, before this one */
 };
 

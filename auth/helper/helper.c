@@ -49,7 +49,8 @@ static void send_verdict(int fd, uint64_t id, const struct account_verdict *v)
     unsigned char out[FRAME_REPLY_MAX];
     bool is_ok = v->verdict == AUTH_OK || v->verdict == AUTH_OK_UNCONFIRMED;
     struct auth_reply reply = {
-        id, v->verdict, is_ok ? v->mailbox : 0, span_str(v->address), v->guesses, v->policy, v->versions,
+        id, v->verdict, is_ok ? v->mailbox : (struct mailbox_ref){ 0 }, span_str(v->address), v->guesses,
+        v->policy, v->versions,
     };
 
     reply.policy.maintenance.at = v->maintenance;

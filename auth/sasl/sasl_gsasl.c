@@ -144,8 +144,8 @@ static void use_account(struct exchange *x, const struct credentials *c)
         set_decoy(x, span_str(x->verdict.address));
         return;
     default:
-        log_error(NULL, "a stored secret of mailbox %lld cannot be used: it is not a %s verifier",
-                  (long long)c->mailbox, mechanisms[x->mechanism].name);
+        log_error(NULL, "a stored secret of mailbox %s cannot be used: it is not a %s verifier",
+                  mailbox_text(&c->mailbox).s, mechanisms[x->mechanism].name);
         x->verdict.verdict = AUTH_BROKEN;
         return;
     }

@@ -169,7 +169,7 @@ static size_t row_octets(const struct seal_row *row, unsigned char out[ROW_MAX])
     if (kind > 32 || row->label.len > SEAL_LABEL_MAX)
         return 0;
     for (int i = 0; i < 8; i++)
-        out[i] = (unsigned char)((uint64_t)row->mailbox >> (56 - 8 * i));
+        out[i] = (unsigned char)((uint64_t)row->mailbox.number >> (56 - 8 * i));
     memcpy(out + 8, row->kind, kind + 1);
     if (row->label.len > 0)
         memcpy(out + 8 + kind + 1, row->label.at, row->label.len);

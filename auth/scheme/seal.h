@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "auth/scheme/scheme.h"
+#include "daemon/base/mailbox_ref.h"
 #include "daemon/base/span.h"
 
 struct keyring;
@@ -32,7 +33,7 @@ enum {
 
 /* Where a secret stands. */
 struct seal_row {
-    int64_t mailbox;
+    struct mailbox_ref mailbox;
     const char *kind;           /* postern.credential.kind */
     struct span label;
 };

@@ -302,13 +302,13 @@ static void cmd_rcpt(struct lmtp_session *s, struct span args)
     s->pending_count++;
 }
 
-static void add_mailbox(struct lmtp_session *s, int64_t mailbox)
+static void add_mailbox(struct lmtp_session *s, const struct mailbox_ref *mailbox)
 {
     if (s->mailbox_count == s->mailbox_size) {
         s->mailbox_size = s->mailbox_size == 0 ? 4 : s->mailbox_size * 2;
         s->mailboxes = mem_resize(s->mailboxes, s->mailbox_size, sizeof s->mailboxes[0]);
     }
-    s->mailboxes[s->mailbox_count++] = mailbox;
+    s->mailboxes[s->mailbox_count++] = *mailbox;
 }
 
 /* Takes the address of the pending one over. False: too many recipients, or mailboxes behind them. */
@@ -325,8 +325,8 @@ static bool accept(struct lmtp_session *s, struct lmtp_pending *p, const struct 
     p->address = NULL;
     /* Those too that have no room now: it is decided when the message is stored, and told then. */
     for (size_t i = 0; i < count; i++)
-        if (rows[i].mailbox != 0)
-            add_mailbox(s, rows[i].mailbox);
+        if (mailbox_is_one(&rows[i].mailbox))
+            add_mailbox(s, &rows[i].mailbox);
     s->recipients[s->recipient_count - 1].count = s->mailbox_count - s->recipients[s->recipient_count - 1].first;
     return true;
 }

@@ -100,29 +100,29 @@ static size_t tell_lost(const struct lmtp_session *s, size_t i, struct losses *l
     size_t count = 0;
 
     for (; losses->at < losses->end && losses->at->recipient == i; losses->at++, count++)
-        log_warning(id.s, "lmtp from=%s to=%s octets=%llu member=%s mailbox=%lld lost reason=%s message-id=%s",
+        log_warning(id.s, "lmtp from=%s to=%s octets=%llu member=%s mailbox=%s lost reason=%s message-id=%s",
                     log_text(span_str(s->sender)).s, log_text(span_str(s->recipients[i].address)).s,
                     (unsigned long long)told->octets,
                     log_text(span_str(losses->at->address != NULL ? losses->at->address : "")).s,
-                    (long long)losses->at->mailbox, why_lost(losses->at->why),
+                    mailbox_text(&losses->at->mailbox).s, why_lost(losses->at->why),
                     log_text((struct span){ told->message_id, told->message_id_len }).s);
     metric_add(METRIC_LMTP_LOST, count);
     return count;
 }
 
 /* The first of its mailboxes that has the message. */
-static int64_t first_mailbox(const struct lmtp_session *s, size_t i, const struct losses *losses)
+static const struct mailbox_ref *first_mailbox(const struct lmtp_session *s, size_t i, const struct losses *losses)
 {
     const struct lmtp_recipient *r = &s->recipients[i];
     const struct delivery_lost *lost = losses->at;
     size_t k = 0;
 
     while (k + 1 < r->count && lost < losses->end && lost->recipient == i &&
-           lost->mailbox == s->mailboxes[r->first + k]) {
+           mailbox_same(&lost->mailbox, &s->mailboxes[r->first + k])) {
         lost++;
         k++;
     }
-    return s->mailboxes[r->first + k];
+    return &s->mailboxes[r->first + k];
 }
 
 static void tell(struct lmtp_session *s, size_t i, enum lmtp_reply_name reply, int64_t uid, struct losses *losses,
@@ -130,15 +130,16 @@ static void tell(struct lmtp_session *s, size_t i, enum lmtp_reply_name reply, i
 {
     const struct lmtp_recipient *r = &s->recipients[i];
     struct lmtp_transaction_id id = lmtp_transaction_id(s);
-    int64_t mailbox = first_mailbox(s, i, losses);
+    const struct mailbox_ref *mailbox = first_mailbox(s, i, losses);
     size_t lost = tell_lost(s, i, losses, told);
 
     log_info(
         id.s,
-        "lmtp from=%s to=%s octets=%llu code=%s status=%s mailbox=%lld mailboxes=%zu uid=%lld db=%llums message-id=%s",
+        "lmtp from=%s to=%s octets=%llu code=%s status=%s mailbox=%s mailboxes=%zu uid=%lld db=%llums message-id=%s",
         log_text(span_str(s->sender)).s, log_text(span_str(r->address)).s, (unsigned long long)told->octets,
-        lmtp_replies[reply].code, lmtp_replies[reply].enhanced, (long long)mailbox, r->count - lost, (long long)uid,
-        (unsigned long long)told->ms, log_text((struct span){ told->message_id, told->message_id_len }).s);
+        lmtp_replies[reply].code, lmtp_replies[reply].enhanced, mailbox_text(mailbox).s, r->count - lost,
+        (long long)uid, (unsigned long long)told->ms,
+        log_text((struct span){ told->message_id, told->message_id_len }).s);
     metric_add(lmtp_replies[reply].code[0] == '2'   ? METRIC_LMTP_STORED
                : lmtp_replies[reply].code[0] == '4' ? METRIC_LMTP_DEFERRED
                                                     : METRIC_LMTP_REFUSED,

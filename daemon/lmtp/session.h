@@ -84,7 +84,7 @@ struct lmtp_session {
     uint64_t announced;         /* SIZE= */
     struct lmtp_recipient *recipients;
     size_t recipient_count, recipient_size;
-    int64_t *mailboxes;
+    struct mailbox_ref *mailboxes;
     size_t mailbox_count, mailbox_size;
     struct lmtp_pending *pending;
     size_t pending_count;

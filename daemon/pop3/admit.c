@@ -65,7 +65,7 @@ static uint64_t seconds_to_wait(const struct pop3_session *s)
 
     if (host->logins == NULL || delay == 0)
         return 0;
-    last = recent_get(host->logins, (uint64_t)s->mailbox);
+    last = recent_get(host->logins, mailbox_key(&s->mailbox));
     if (last == 0)
         return 0;
     /* Another worker's turn may have begun a little later than ours. */

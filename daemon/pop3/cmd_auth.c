@@ -179,7 +179,7 @@ static enum outcome logged_in(struct pop3_session *s, struct drop *drop)
     s->timestamp = NULL;
     pop3_set_session_timer(s);
     if (service->host.logins != NULL)
-        recent_set(service->host.logins, (uint64_t)s->mailbox, loop_now(service->host.loop));
+        recent_set(service->host.logins, mailbox_key(&s->mailbox), loop_now(service->host.loop));
     log_info(s->id, "login user=%s peer=%s%s%s result=ok messages=%zu octets=%llu",
              log_text((struct span){ s->name, s->name_len }).s, conn_peer(s->conn), pop3_tls_text(s, tls),
              pop3_mechanism_text(s, mechanism), count, octets);
@@ -261,9 +261,9 @@ static enum outcome open_drop(struct pop3_session *s, const struct auth_result *
     };
 
     if (result->verdict == AUTH_OK_UNCONFIRMED)
-        holder.versions = (struct drop_versions){ result->versions.proof, result->versions.policy };
+        holder.versions = result->versions;
     s->asked_us = clock_us();
-    s->open_id = drop_open(s->service->host.store, s->mailbox, &holder, on_opened, s);
+    s->open_id = drop_open(s->service->host.store, &s->mailbox, &holder, on_opened, s);
     return P3_WAIT;
 }
 

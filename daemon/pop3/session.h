@@ -116,7 +116,7 @@ struct pop3_session {
     uint64_t auth_id, open_id;      /* requests that wait for an answer, or (auth_id) to be confirmed, or 0 */
     uint64_t pass_at;               /* when PASS, or the client's last message of an exchange, came */
     uint64_t refuse_at;             /* when the refusal is to be said, or 0 */
-    int64_t mailbox;
+    struct mailbox_ref mailbox;
     unsigned refused;
     struct guard_seat seat;
 

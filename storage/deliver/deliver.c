@@ -265,7 +265,7 @@ static void resolve_answered(void *arg, enum db_status status, PGresult *res)
             bool fine = pg_get_int4(res, i, 0, &n) && pg_get_int4(res, i, 1, &verdict) &&
                         n >= 1 && (size_t)n <= job->count && ((size_t)n == last || (size_t)n == last + 1) &&
                         verdict >= RECIPIENT_OK && verdict <= RECIPIENT_NEVER_FITS &&
-                        (PQgetisnull(res, i, 2) ? verdict != RECIPIENT_OK : pg_get_int8(res, i, 2, &row->mailbox));
+                        (PQgetisnull(res, i, 2) ? verdict != RECIPIENT_OK : pg_get_mailbox(res, i, 2, &row->mailbox));
             if (!fine) {
                 status = DB_BUG;
                 break;
@@ -386,7 +386,7 @@ struct deliver_job *deliver_message(struct deliver *d, struct spool **spool,
     array_head(&job->keys, PG_BYTEA, count);
     for (size_t i = 0; i < count; i++) {
         for (size_t k = 0; k < recipients[i].count; k++)
-            pg_array_put_int8(&job->mailboxes, recipients[i].mailboxes[k]);
+            pg_array_put_mailbox(&job->mailboxes, &recipients[i].mailboxes[k]);
         pg_array_put_int8(&job->counts, (int64_t)recipients[i].count);
         array_add(&job->addresses, recipients[i].address, strlen(recipients[i].address));
         if (recipients[i].has_key)

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/base/mailbox_ref.h"
 #include "daemon/base/span.h"
 #include "storage/pg/status.h"
 #include "storage/maildrop/store.h"
@@ -56,7 +57,7 @@ struct resolve_question {
 struct resolved {
     size_t recipient;           /* from 0 */
     enum recipient_verdict verdict;
-    int64_t mailbox;            /* 0: none; never with RECIPIENT_OK */
+    struct mailbox_ref mailbox; /* may be none; never with RECIPIENT_OK */
 };
 /* rows hold in the call only; there are none unless status is DB_OK. */
 typedef void resolve_done(void *owner, enum db_status status, const struct resolved *rows, size_t count);
@@ -74,7 +75,7 @@ struct deliver_job *deliver_resolve(struct deliver *deliver, const struct resolv
 enum { DELIVERY_KEY = 16 };
 struct delivery_recipient {
     const char *address;                /* for the Delivered-To line */
-    const int64_t *mailboxes;
+    const struct mailbox_ref *mailboxes;
     size_t count;                       /* one or more */
     bool has_key;                       /* what its duplicates are known by */
     unsigned char key[DELIVERY_KEY];
@@ -90,7 +91,7 @@ struct delivered {
  */
 struct delivery_lost {
     size_t recipient;                   /* from 0; ascending, and those of one in the order of its mailboxes */
-    int64_t mailbox;
+    struct mailbox_ref mailbox;
     char *address;                      /* NULL where it is gone */
     enum recipient_verdict why;         /* RECIPIENT_NO_USER (it is gone), _DISABLED, _FULL or _NEVER_FITS */
 };

@@ -51,11 +51,13 @@ static bool take_lost(struct deliver_job *job, struct pg_array *recipients, stru
                       struct pg_array *addresses, struct pg_array *whys, struct delivery_lost *lost_r)
 {
     struct span address;
-    int64_t recipient, mailbox, why;
+    struct mailbox_ref mailbox;
+    int64_t recipient, why;
     int there;
 
-    if (!pg_array_int8(recipients, &recipient) || !pg_array_int8(mailboxes, &mailbox) || !pg_array_int8(whys, &why) ||
-        (there = pg_array_next(addresses, &address)) < 0 || recipient < 1 || (uint64_t)recipient > job->count ||
+    if (!pg_array_int8(recipients, &recipient) || !pg_array_mailbox(mailboxes, &mailbox) ||
+        !pg_array_int8(whys, &why) || (there = pg_array_next(addresses, &address)) < 0 ||
+        recipient < 1 || (uint64_t)recipient > job->count ||
         why <= RECIPIENT_OK || why > RECIPIENT_NEVER_FITS)
         return false;
     *lost_r = (struct delivery_lost){

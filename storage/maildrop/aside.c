@@ -72,7 +72,7 @@ static void ask_step(struct move *m, struct pg_ref lane, int step, pg_answer *an
 
     pg_array_put_head(&mailboxes, (uint32_t)m->count);
     for (size_t i = 0; i < m->count; i++)
-        pg_array_put_int8(&mailboxes, m->drops[i]->mailbox);
+        pg_array_put_mailbox(&mailboxes, &m->drops[i]->mailbox);
     pg_arg_int4(&args, step);
     pg_arg_bytes(&args, buf_span(&mailboxes));
     pg_ask(m->store->pg, lane, PG_MOVE_LOCKS, &args, answer, m);

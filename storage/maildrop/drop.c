@@ -94,9 +94,9 @@ static void close_answered(void *arg, enum db_status status, PGresult *res)
     drop_charge(drop);
     if (status == DB_OK && pg_get_bool(res, 0, 0, &was_held) && !was_held && opened)
         log_error(drop->session,
-                  "mailbox=%lld: its lock was not held by the connection that took it; is there a connection pooler "
+                  "mailbox=%s: its lock was not held by the connection that took it; is there a connection pooler "
                   "that shares connections between transactions?",
-                  (long long)drop->mailbox);
+                  mailbox_text(&drop->mailbox).s);
     PQclear(res);
     if (status == DB_RETRY || status == DB_BUG) {
         /* The lock may still be held, and would be as long as the lane lives. */
@@ -123,7 +123,7 @@ static void ask_close(struct drop *drop)
 
     drop->state = DROP_CLOSING;
     drop->close_tries++;
-    pg_arg_int8(&args, drop->mailbox);
+    pg_arg_mailbox(&args, &drop->mailbox);
     pg_ask(drop->store->pg, drop->lane, PG_CLOSE, &args, close_answered, drop);
 }
 
@@ -209,7 +209,8 @@ static enum db_status opened_status(struct drop *drop, const PGresult *res)
             return DB_OK;
         }
     }
-    log_error(drop->session, "database statement=OPEN mailbox=%lld result=bug: %s", (long long)drop->mailbox, error);
+    log_error(drop->session, "database statement=OPEN mailbox=%s result=bug: %s", mailbox_text(&drop->mailbox).s,
+              error);
     return DB_BUG;
 }
 
@@ -244,7 +245,7 @@ static void open_answered(void *arg, enum db_status status, PGresult *res)
         return;
     }
 
-    listing_cache_put(store->listings, drop->mailbox, drop->listing);
+    listing_cache_put(store->listings, &drop->mailbox, drop->listing);
     if (idmap_get(store->opens, drop->open_id) == NULL || store->closing) {
         ask_close(drop);    /* the asker has left */
         return;
@@ -298,8 +299,8 @@ static void ask_open(struct drop *drop)
     struct pg_args args = PG_ARGS_EMPTY;
 
     listing_release(&drop->listing);
-    drop->listing = listing_cache_get(store->listings, drop->mailbox);
-    pg_arg_int8(&args, drop->mailbox);
+    drop->listing = listing_cache_get(store->listings, &drop->mailbox);
+    pg_arg_mailbox(&args, &drop->mailbox);
     if (drop->listing != NULL) {
         const struct listing_state *state = listing_state(drop->listing);
         pg_arg_int8(&args, state->uidvalidity);
@@ -342,8 +343,8 @@ static const char *keep_text(char **at, const char *text, size_t size)
     return kept;
 }
 
-uint64_t drop_open(struct store *store, int64_t mailbox, const struct drop_holder *holder, drop_opened *done,
-                   void *owner)
+uint64_t drop_open(struct store *store, const struct mailbox_ref *mailbox, const struct drop_holder *holder,
+                   drop_opened *done, void *owner)
 {
     size_t session = strlen(holder->session) + 1, peer = strlen(holder->peer) + 1,
            protocol = strlen(holder->protocol) + 1;
@@ -351,7 +352,7 @@ uint64_t drop_open(struct store *store, int64_t mailbox, const struct drop_holde
     char *texts = (char *)(drop + 1);
 
     drop->store = store;
-    drop->mailbox = mailbox;
+    drop->mailbox = *mailbox;
     drop->state = DROP_OPENING;
     drop->opened = done;
     drop->owner = owner;
@@ -504,8 +505,8 @@ static void expunge_answered(void *arg, enum db_status status, PGresult *res)
         (PQntuples(res) != 1 || !pg_get_int8(res, 0, COL_REMOVED, &removed) ||
          !pg_get_int8(res, 0, COL_EXPUNGES_NOW, &expunges) || !pg_get_bool(res, 0, COL_DEFERRED, &deferred)))
         /* It is committed all the same; only the listing cannot be told of it, and the next login finds it outdated. */
-        log_error(drop->session, "database statement=EXPUNGE mailbox=%lld result=bug: a column is null",
-                  (long long)drop->mailbox);
+        log_error(drop->session, "database statement=EXPUNGE mailbox=%s result=bug: a column is null",
+                  mailbox_text(&drop->mailbox).s);
     PQclear(res);
     if (deferred)
         reclaim_start(drop->store);
@@ -517,7 +518,7 @@ static void expunge_answered(void *arg, enum db_status status, PGresult *res)
      */
     if (removed > 0 && (size_t)removed == drop->marked && expunges == listing_state(drop->listing)->expunges + 1) {
         struct listing *left = listing_without(drop->listing, drop->marks);
-        listing_cache_put(drop->store->listings, drop->mailbox, left);
+        listing_cache_put(drop->store->listings, &drop->mailbox, left);
         listing_release(&left);
     }
 }
@@ -528,7 +529,7 @@ static void ask_expunge(struct drop *drop, pg_answer *answer)
     struct pg_args args = PG_ARGS_EMPTY;
     struct buf uids = BUF_EMPTY, retrieved = BUF_EMPTY;
 
-    pg_arg_int8(&args, drop->mailbox);
+    pg_arg_mailbox(&args, &drop->mailbox);
     pg_arg_bytes(&args, marked_uids(drop, drop->marks, 1, drop->marked, &uids));
     session_args(drop, &args, &retrieved);
     pg_ask(drop->store->pg, drop->lane, PG_EXPUNGE, &args, answer, drop);
@@ -558,8 +559,8 @@ static bool expunge_again(struct drop *drop)
 {
     if (!drop->conflict || ++drop->expunge_tries >= SQL_TRIES || !pg_alive(drop->lane))
         return false;
-    log_debug(drop->session, "mailbox=%lld: the deletion gave way to another transaction, and is tried again",
-              (long long)drop->mailbox);
+    log_debug(drop->session, "mailbox=%s: the deletion gave way to another transaction, and is tried again",
+              mailbox_text(&drop->mailbox).s);
     ask_expunge(drop, expunge_answered_again);
     return true;
 }

@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "daemon/base/mailbox_ref.h"
 #include "daemon/base/span.h"
 #include "storage/pg/status.h"
 
@@ -32,14 +33,6 @@ struct drop;
  */
 typedef bool drop_asked(void *owner, const char *by, bool ordered);
 
-/*
- * What a cached login was verified against (sql/README): it is confirmed if the
- * two numbers are still the same. All zero: the login needs no confirmation.
- */
-struct drop_versions {
-    int64_t proof, policy;
-};
-
 /* Who holds it: shown to the operator by `posternctl sessions`. Copied. */
 struct drop_holder {
     const char *session;    /* session id */
@@ -48,7 +41,7 @@ struct drop_holder {
     time_t since;
     drop_asked *asked;      /* NULL: as if it always said false */
     bool asks;              /* another session that holds the maildrop is asked for it, once */
-    struct drop_versions versions;
+    struct mailbox_versions versions;   /* of a cached login, which is then confirmed; else all zero */
 };
 
 /*
@@ -69,8 +62,8 @@ struct drop_cost drop_cost(const struct drop *drop);
 struct drop_cost store_cost(const struct store *store);
 
 /* One statement. Returns an id for drop_forget(), never 0. */
-uint64_t drop_open(struct store *store, int64_t mailbox, const struct drop_holder *holder, drop_opened *done,
-                   void *owner);
+uint64_t drop_open(struct store *store, const struct mailbox_ref *mailbox, const struct drop_holder *holder,
+                   drop_opened *done, void *owner);
 /* The asker has gone: a lock that was taken is given back when the answer comes. An id that is over is allowed. */
 void drop_forget(struct store *store, uint64_t id);
 

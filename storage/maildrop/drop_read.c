@@ -103,8 +103,8 @@ static enum db_status take_piece(struct drop *drop, size_t i, uint32_t piece, co
         return DB_NOT_FOUND;
     if (part->broken || octets > wanted || (octets < wanted && part->rows < asked)) {
         log_error(drop->session,
-                  "mailbox=%lld uid=%lld result=bug: %s, %llu octets of %llu were found: run `posternctl check`",
-                  (long long)drop->mailbox, (long long)listing_uid(drop->listing, i),
+                  "mailbox=%s uid=%lld result=bug: %s, %llu octets of %llu were found: run `posternctl check`",
+                  mailbox_text(&drop->mailbox).s, (long long)listing_uid(drop->listing, i),
                   part->broken ? "a part is missing" : "it is not as long as it should be", (unsigned long long)octets,
                   (unsigned long long)wanted);
         return DB_BUG;
@@ -195,8 +195,8 @@ static void fetch_answered(void *arg, enum db_status status, PGresult *res)
         set = piece_set_new(res, drop->listing, q->first, q->count, drop->next_part);
         if (set == NULL) {
             log_error(drop->session,
-                      "database statement=FETCH mailbox=%lld result=bug: a message that was not asked for",
-                      (long long)drop->mailbox);
+                      "database statement=FETCH mailbox=%s result=bug: a message that was not asked for",
+                      mailbox_text(&drop->mailbox).s);
             status = DB_BUG;
         } else {
             status = take_piece(drop, q->first, q->piece, set, 0, q->parts, &piece);
@@ -229,7 +229,7 @@ static void ask(struct drop *drop, const struct read_question *question)
     pg_array_put_head(&uids, q->count);
     for (size_t k = 0; k < q->count; k++)
         pg_array_put_int8(&uids, listing_uid(drop->listing, q->first + k));
-    pg_arg_int8(&args, drop->mailbox);
+    pg_arg_mailbox(&args, &drop->mailbox);
     pg_arg_bytes(&args, buf_span(&uids));
     if (q->want != WANT_HEADER) {
         pg_arg_int4(&args, (int32_t)drop->next_part);

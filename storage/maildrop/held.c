@@ -5,9 +5,9 @@
 
 bool held_add(struct held *held, struct drop *drop)
 {
-    if (held_find(held, drop->mailbox) != NULL)
+    if (held_find(held, &drop->mailbox) != NULL)
         return false;
-    hash_add(&held->drops, (uint64_t)drop->mailbox, &drop->by_mailbox);
+    hash_add(&held->drops, mailbox_key(&drop->mailbox), &drop->by_mailbox);
     drop->held = true;
     return true;
 }
@@ -20,9 +20,9 @@ void held_remove(struct held *held, struct drop *drop)
     drop->held = false;
 }
 
-struct drop *held_find(const struct held *held, int64_t mailbox)
+struct drop *held_find(const struct held *held, const struct mailbox_ref *mailbox)
 {
-    struct hash_link *link = hash_find(&held->drops, (uint64_t)mailbox);
+    struct hash_link *link = hash_find(&held->drops, mailbox_key(mailbox));
 
     return link != NULL ? HASH_OF(link, struct drop, by_mailbox) : NULL;
 }

@@ -100,7 +100,7 @@ void history_add(const struct drop *drop)
 
     if (h->sessions == 0)
         begin(h);
-    pg_array_put_int8(&h->arrays[MAILBOXES], drop->mailbox);
+    pg_array_put_mailbox(&h->arrays[MAILBOXES], &drop->mailbox);
     pg_array_put_bytes(&h->arrays[SESSIONS], span_str(drop->session));
     pg_array_put_bytes(&h->arrays[PEERS], span_str(drop->peer));
     pg_array_put_int8(&h->arrays[OPENED], (int64_t)drop->opened_at);

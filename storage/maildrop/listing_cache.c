@@ -67,14 +67,14 @@ void listing_cache_free(struct listing_cache **cache)
     *cache = NULL;
 }
 
-static struct entry *find(const struct listing_cache *cache, int64_t mailbox)
+static struct entry *find(const struct listing_cache *cache, const struct mailbox_ref *mailbox)
 {
-    struct hash_link *link = hash_find(&cache->by_mailbox, (uint64_t)mailbox);
+    struct hash_link *link = hash_find(&cache->by_mailbox, mailbox_key(mailbox));
 
     return link != NULL ? HASH_OF(link, struct entry, by_mailbox) : NULL;
 }
 
-struct listing *listing_cache_get(struct listing_cache *cache, int64_t mailbox)
+struct listing *listing_cache_get(struct listing_cache *cache, const struct mailbox_ref *mailbox)
 {
     struct entry *e = find(cache, mailbox);
 
@@ -85,7 +85,7 @@ struct listing *listing_cache_get(struct listing_cache *cache, int64_t mailbox)
     return listing_hold(e->listing);
 }
 
-void listing_cache_put(struct listing_cache *cache, int64_t mailbox, struct listing *l)
+void listing_cache_put(struct listing_cache *cache, const struct mailbox_ref *mailbox, struct listing *l)
 {
     struct entry *e = find(cache, mailbox);
 
@@ -95,7 +95,7 @@ void listing_cache_put(struct listing_cache *cache, int64_t mailbox, struct list
         remove_entry(cache, e);
     e = mem_alloc(sizeof *e);
     *e = (struct entry){ .listing = listing_hold(l) };
-    hash_add(&cache->by_mailbox, (uint64_t)mailbox, &e->by_mailbox);
+    hash_add(&cache->by_mailbox, mailbox_key(mailbox), &e->by_mailbox);
     link_as_newest(cache, e);
     cache->octets += cost(e);
     /* The new one too, if it alone is too large. */

@@ -9,7 +9,8 @@
 #define POSTERN_STORAGE_LISTING_CACHE_H
 
 #include <stddef.h>
-#include <stdint.h>
+
+#include "daemon/base/mailbox_ref.h"
 
 struct listing;
 struct listing_cache;
@@ -17,9 +18,9 @@ struct listing_cache;
 struct listing_cache *listing_cache_new(size_t octets);
 void listing_cache_free(struct listing_cache **cache);
 /* A reference for the caller, or NULL. */
-struct listing *listing_cache_get(struct listing_cache *cache, int64_t mailbox);
+struct listing *listing_cache_get(struct listing_cache *cache, const struct mailbox_ref *mailbox);
 /* In place of what was there; takes a reference of its own. */
-void listing_cache_put(struct listing_cache *cache, int64_t mailbox, struct listing *l);
+void listing_cache_put(struct listing_cache *cache, const struct mailbox_ref *mailbox, struct listing *l);
 /* Octets in use, the table of the cache itself counted. */
 size_t listing_cache_octets(const struct listing_cache *cache);
 

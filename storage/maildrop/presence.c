@@ -10,12 +10,10 @@
  * not this form is passed over, and the name of the reply channel is checked
  * here and again by answer().
  */
-#include <inttypes.h>
 #include <unistd.h>
 
 #include "daemon/base/buf.h"
 #include "daemon/base/json_quote.h"
-#include "daemon/base/num.h"
 #include "storage/maildrop/store_impl.h"
 #include "storage/maildrop/takeover.h"
 
@@ -74,7 +72,7 @@ static void add_drop(struct drop *drop, void *arg)
 
     if (drop->state == DROP_OPENING)
         return;
-    buf_addf(&one, "{\"mailbox\":%" PRId64 ",\"since\":%lld,\"pid\":%ld,\"lane_pid\":%d", drop->mailbox,
+    buf_addf(&one, "{\"mailbox\":%s,\"since\":%lld,\"pid\":%ld,\"lane_pid\":%d", mailbox_text(&drop->mailbox).s,
              (long long)drop->since, (long)getpid(), pg_backend_pid(drop->lane));
     add_json_text(&one, "session", drop->session);
     add_json_text(&one, "peer", drop->peer);
@@ -119,34 +117,24 @@ static size_t split(const char *text, char words[WORDS][WORD_SIZE])
     return 0;
 }
 
-static bool is_mailbox(const char *word, int64_t *mailbox_r)
-{
-    uint64_t n;
-
-    if (num_parse(span_str(word), INT64_MAX, &n) != 1)
-        return false;
-    *mailbox_r = (int64_t)n;
-    return true;
-}
-
 void presence_notified(struct store *store, const char *channel, const char *text, int pid)
 {
     char words[WORDS][WORD_SIZE];
     size_t n = split(text, words);
-    int64_t mailbox;
+    struct mailbox_ref mailbox;
 
     if (strcmp(channel, PG_ASK_CHANNEL) != 0) {
-        if (n == 2 && is_mailbox(words[1], &mailbox) &&
+        if (n == 2 && mailbox_parse(span_str(words[1]), &mailbox) &&
             (strcmp(words[0], "free") == 0 || strcmp(words[0], "busy") == 0))
-            takeover_answered(store, mailbox, words[0][0] == 'f');
+            takeover_answered(store, &mailbox, words[0][0] == 'f');
         return;
     }
     if (n == 2 && strcmp(words[0], "who") == 0 && is_reply_channel(span_str(words[1])))
         tell_sessions(store, words[1]);
-    else if (n == 4 && strcmp(words[0], "release") == 0 && is_mailbox(words[1], &mailbox) &&
+    else if (n == 4 && strcmp(words[0], "release") == 0 && mailbox_parse(span_str(words[1]), &mailbox) &&
              is_reply_channel(span_str(words[2])))
-        takeover_asked(store, mailbox, words[2], words[3]);
-    else if (n == 3 && strcmp(words[0], "order") == 0 && is_mailbox(words[1], &mailbox) &&
+        takeover_asked(store, &mailbox, words[2], words[3]);
+    else if (n == 3 && strcmp(words[0], "order") == 0 && mailbox_parse(span_str(words[1]), &mailbox) &&
              is_reply_channel(span_str(words[2])))
-        takeover_ordered(store, mailbox, words[2], pid);
+        takeover_ordered(store, &mailbox, words[2], pid);
 }

@@ -30,7 +30,7 @@ struct held {
 };
 bool held_add(struct held *held, struct drop *drop);    /* false: it is there already */
 void held_remove(struct held *held, struct drop *drop); /* nothing happens if it is not there */
-struct drop *held_find(const struct held *held, int64_t mailbox);   /* or NULL */
+struct drop *held_find(const struct held *held, const struct mailbox_ref *mailbox);   /* or NULL */
 /* each() may remove the drop it is called for. */
 void held_each(struct held *held, void (*each)(struct drop *drop, void *arg), void *arg);
 void held_free(struct held *held);
@@ -43,7 +43,7 @@ struct takeover {
     uint64_t second;                /* in which so many notifications were sent */
     unsigned sent;
     struct takeover_asked {
-        int64_t mailbox;
+        struct mailbox_ref mailbox;
         uint64_t at;                /* 0: the slot is empty */
     } asked[TAKEOVER_SLOTS];
 };
@@ -100,7 +100,7 @@ enum retrieved { RETRIEVED_NOT, RETRIEVED_UNDER_WAY, RETRIEVED };
 
 struct drop {
     struct store *store;
-    int64_t mailbox;
+    struct mailbox_ref mailbox;
     struct pg_ref lane;
     struct listing *listing;        /* while opening: the one that the cache has, or NULL */
     struct hash_link by_mailbox;    /* in store->held */
@@ -133,7 +133,7 @@ struct drop {
     char *release_to;               /* the reply channel of who asked for it first, or NULL */
     bool asks, has_waited, refused;
 
-    struct drop_versions versions;
+    struct mailbox_versions versions;
 
     /* Reading (drop_read.c). */
     struct read_question *question; /* that is waited for */

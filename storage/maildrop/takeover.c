@@ -21,8 +21,6 @@
  */
 #include "storage/maildrop/takeover.h"
 
-#include <inttypes.h>
-
 #include "daemon/base/idmap.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
@@ -59,16 +57,16 @@ static bool may_send(struct store *store)
  * False: this maildrop was asked for a moment ago, and who held it then was at work. Two that
  * share a slot forget each other.
  */
-static bool may_ask(struct store *store, int64_t mailbox)
+static bool may_ask(struct store *store, const struct mailbox_ref *mailbox)
 {
-    struct takeover_asked *slot = &store->takeover.asked[(uint64_t)mailbox % TAKEOVER_SLOTS];
+    struct takeover_asked *slot = &store->takeover.asked[mailbox_key(mailbox) % TAKEOVER_SLOTS];
     uint64_t now = loop_now(store->loop);
 
-    if (slot->at != 0 && slot->mailbox == mailbox && now - slot->at < SPACING_MS)
+    if (slot->at != 0 && mailbox_same(&slot->mailbox, mailbox) && now - slot->at < SPACING_MS)
         return false;
     if (!may_send(store))
         return false;
-    *slot = (struct takeover_asked){ mailbox, now };
+    *slot = (struct takeover_asked){ *mailbox, now };
     return true;
 }
 
@@ -98,7 +96,7 @@ static bool ask_here(struct drop *drop, struct drop *holder)
 bool takeover_start(struct drop *drop)
 {
     struct store *store = drop->store;
-    struct drop *holder = drop->held ? NULL : held_find(&store->held, drop->mailbox);
+    struct drop *holder = drop->held ? NULL : held_find(&store->held, &drop->mailbox);
     struct pg_args args = PG_ARGS_EMPTY;
     struct pg_ref listener;
 
@@ -107,9 +105,9 @@ bool takeover_start(struct drop *drop)
     if (!drop->held)
         return holder != NULL && ask_here(drop, holder);
     listener = pg_listener(store->pg);
-    if (listener.lane == NULL || !may_ask(store, drop->mailbox))
+    if (listener.lane == NULL || !may_ask(store, &drop->mailbox))
         return false;
-    pg_arg_int8(&args, drop->mailbox);
+    pg_arg_mailbox(&args, &drop->mailbox);
     pg_arg_bytes(&args, span_str(pg_reply_channel(store->pg)));
     pg_arg_bytes(&args, span_str(drop->session));
     pg_ask(store->pg, listener, PG_ASK_RELEASE, &args, ignore, NULL);
@@ -117,10 +115,10 @@ bool takeover_start(struct drop *drop)
     return true;
 }
 
-void takeover_answered(struct store *store, int64_t mailbox, bool is_free)
+void takeover_answered(struct store *store, const struct mailbox_ref *mailbox, bool is_free)
 {
     for (struct drop *d = store->takeover.waiting; d != NULL; d = d->next_waiting)
-        if (d->mailbox == mailbox && d->held) {
+        if (mailbox_same(&d->mailbox, mailbox) && d->held) {
             d->waits_until = 0;
             d->refused = !is_free;
             timer_set(store->takeover.timer, 0);
@@ -158,7 +156,7 @@ void takeover_due(void *arg)
 
 /* ---- the holder */
 
-static void answer(struct store *store, int64_t mailbox, const char *channel, const char *word)
+static void answer(struct store *store, const struct mailbox_ref *mailbox, const char *channel, const char *word)
 {
     struct pg_args args = PG_ARGS_EMPTY;
     struct pg_ref listener;
@@ -169,14 +167,15 @@ static void answer(struct store *store, int64_t mailbox, const char *channel, co
     listener = pg_listener(store->pg);
     if (listener.lane == NULL || !may_send(store))
         return;
-    snprintf(text, sizeof text, "%s %" PRId64, word, mailbox);
+    snprintf(text, sizeof text, "%s %s", word, mailbox_text(mailbox).s);
     pg_arg_bytes(&args, span_str(channel));
     pg_arg_bytes(&args, span_str(text));
     pg_ask(store->pg, listener, PG_ANSWER, &args, ignore, NULL);
 }
 
 /* channel is a reply channel. */
-static void release(struct store *store, int64_t mailbox, const char *channel, const char *by, bool ordered)
+static void release(struct store *store, const struct mailbox_ref *mailbox, const char *channel, const char *by,
+                    bool ordered)
 {
     struct drop *drop = held_find(&store->held, mailbox);
 
@@ -191,14 +190,14 @@ static void release(struct store *store, int64_t mailbox, const char *channel, c
     drop->release_to = mem_str(channel);
 }
 
-void takeover_asked(struct store *store, int64_t mailbox, const char *channel, const char *by)
+void takeover_asked(struct store *store, const struct mailbox_ref *mailbox, const char *channel, const char *by)
 {
     release(store, mailbox, channel, by, false);
 }
 
 struct order {
     struct store *store;
-    int64_t mailbox;
+    struct mailbox_ref mailbox;
     char *channel;
 };
 
@@ -208,15 +207,16 @@ static void order_checked(void *arg, enum db_status status, PGresult *res)
     bool may = false;
 
     if (status == DB_OK && pg_get_bool(res, 0, 0, &may) && may && !order->store->closing)
-        release(order->store, order->mailbox, order->channel, "an operator", true);
+        release(order->store, &order->mailbox, order->channel, "an operator", true);
     else if (status == DB_OK && !may)
-        log_warning(NULL, "mailbox=%" PRId64 ": somebody who is not an operator ordered its release", order->mailbox);
+        log_warning(NULL, "mailbox=%s: somebody who is not an operator ordered its release",
+                    mailbox_text(&order->mailbox).s);
     PQclear(res);
     mem_free(order->channel);
     mem_free(order);
 }
 
-void takeover_ordered(struct store *store, int64_t mailbox, const char *channel, int pid)
+void takeover_ordered(struct store *store, const struct mailbox_ref *mailbox, const char *channel, int pid)
 {
     struct drop *drop = held_find(&store->held, mailbox);
     struct pg_args args = PG_ARGS_EMPTY;
@@ -226,7 +226,7 @@ void takeover_ordered(struct store *store, int64_t mailbox, const char *channel,
         return;
     order = mem_zalloc(sizeof *order);
     order->store = store;
-    order->mailbox = mailbox;
+    order->mailbox = *mailbox;
     order->channel = mem_str(channel);
     pg_arg_int4(&args, pid);
     pg_ask(store->pg, pg_listener(store->pg), PG_IS_ORDERED, &args, order_checked, order);
@@ -237,12 +237,12 @@ void takeover_ended(struct drop *drop)
     struct store *store = drop->store;
 
     if (drop->release_to != NULL) {
-        answer(store, drop->mailbox, drop->release_to, "free");
+        answer(store, &drop->mailbox, drop->release_to, "free");
         mem_free(drop->release_to);
         drop->release_to = NULL;
     }
     for (struct drop *d = store->takeover.waiting; d != NULL; d = d->next_waiting)
-        if (d->mailbox == drop->mailbox && !d->held) {
+        if (mailbox_same(&d->mailbox, &drop->mailbox) && !d->held) {
             d->waits_until = 0;
             timer_set(store->takeover.timer, 0);
         }

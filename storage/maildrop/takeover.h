@@ -18,10 +18,10 @@ void takeover_due(void *store);
 void takeover_ended(struct drop *drop);
 
 /* Notifications, their form checked: somebody asks for a maildrop ... */
-void takeover_asked(struct store *store, int64_t mailbox, const char *channel, const char *by);
+void takeover_asked(struct store *store, const struct mailbox_ref *mailbox, const char *channel, const char *by);
 /* ... or the backend pid says that an operator wants it ... */
-void takeover_ordered(struct store *store, int64_t mailbox, const char *channel, int pid);
+void takeover_ordered(struct store *store, const struct mailbox_ref *mailbox, const char *channel, int pid);
 /* ... or what we asked for is free, or its holder at work. */
-void takeover_answered(struct store *store, int64_t mailbox, bool is_free);
+void takeover_answered(struct store *store, const struct mailbox_ref *mailbox, bool is_free);
 
 #endif

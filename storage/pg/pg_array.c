@@ -77,6 +77,11 @@ bool pg_array_int8(struct pg_array *a, int64_t *value_r)
     return true;
 }
 
+bool pg_array_mailbox(struct pg_array *a, struct mailbox_ref *mailbox_r)
+{
+    return pg_array_int8(a, &mailbox_r->number) && mailbox_r->number > 0;
+}
+
 bool pg_array_ended(const struct pg_array *a)
 {
     return a->left == 0 && a->rest.len == 0;
@@ -109,6 +114,11 @@ void pg_array_put_int8(struct buf *out, int64_t value)
         uint64_t value_be;
     } __attribute__((packed)) element = { htobe32(8), htobe64((uint64_t)value) };
     buf_add(out, &element, sizeof element);
+}
+
+void pg_array_put_mailbox(struct buf *out, const struct mailbox_ref *mailbox)
+{
+    pg_array_put_int8(out, mailbox->number);
 }
 
 void pg_array_put_int4(struct buf *out, int32_t value)

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "daemon/base/buf.h"
+#include "daemon/base/mailbox_ref.h"
 #include "daemon/base/span.h"
 
 struct pg_array {
@@ -25,12 +26,15 @@ bool pg_array_start(struct pg_array *a, struct span data, uint32_t element_type)
 int pg_array_next(struct pg_array *a, struct span *value_r);
 /* The next element of an int8[]; false if it is null, none or broken. */
 bool pg_array_int8(struct pg_array *a, int64_t *value_r);
+/* The same for the number of a mailbox: above zero. */
+bool pg_array_mailbox(struct pg_array *a, struct mailbox_ref *mailbox_r);
 /* All elements were read, and nothing is behind them. */
 bool pg_array_ended(const struct pg_array *a);
 
 /* Writing an int8[]: the head, then `count` elements. */
 void pg_array_put_head(struct buf *out, uint32_t count);
 void pg_array_put_int8(struct buf *out, int64_t value);
+void pg_array_put_mailbox(struct buf *out, const struct mailbox_ref *mailbox);    /* its number */
 /* Where it is known at the end how many there are, or for other types: the head of none, elements, their count. */
 void pg_array_begin(struct buf *out, uint32_t element_type);
 void pg_array_put_int4(struct buf *out, int32_t value);

@@ -55,6 +55,11 @@ bool pg_get_time(const PGresult *res, int row, int column, int64_t *value_r)
     return true;
 }
 
+bool pg_get_mailbox(const PGresult *res, int row, int column, struct mailbox_ref *mailbox_r)
+{
+    return pg_get_int8(res, row, column, &mailbox_r->number) && mailbox_r->number > 0;
+}
+
 bool pg_get_bytes(const PGresult *res, int row, int column, struct span *value_r)
 {
     if (PQgetisnull(res, row, column))
@@ -94,6 +99,11 @@ void pg_arg_int8(struct pg_args *args, int64_t value)
     uint64_t v = htobe64((uint64_t)value);
     add(args, args->numbers[args->count], sizeof v);
     memcpy(args->numbers[args->count - 1], &v, sizeof v);
+}
+
+void pg_arg_mailbox(struct pg_args *args, const struct mailbox_ref *mailbox)
+{
+    pg_arg_int8(args, mailbox->number);
 }
 
 void pg_arg_bytes(struct pg_args *args, struct span value)

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/base/mailbox_ref.h"
 #include "daemon/base/span.h"
 
 /* OIDs of PostgreSQL's own types: fixed for ever (pg_type.dat). */
@@ -28,6 +29,8 @@ bool pg_get_bool(const PGresult *res, int row, int column, bool *value_r);
 bool pg_get_int4(const PGresult *res, int row, int column, int32_t *value_r);
 bool pg_get_int8(const PGresult *res, int row, int column, int64_t *value_r);
 bool pg_get_time(const PGresult *res, int row, int column, int64_t *value_r);     /* timestamptz */
+/* The number of a mailbox: an int8 above zero. */
+bool pg_get_mailbox(const PGresult *res, int row, int column, struct mailbox_ref *mailbox_r);
 /* False where the value is null. Points into res. */
 bool pg_get_bytes(const PGresult *res, int row, int column, struct span *value_r);
 
@@ -44,6 +47,7 @@ void pg_arg_null(struct pg_args *args);
 void pg_arg_bool(struct pg_args *args, bool value);
 void pg_arg_int4(struct pg_args *args, int32_t value);
 void pg_arg_int8(struct pg_args *args, int64_t value);
+void pg_arg_mailbox(struct pg_args *args, const struct mailbox_ref *mailbox);     /* its number */
 void pg_arg_bytes(struct pg_args *args, struct span value);     /* text, arrays */
 
 #endif

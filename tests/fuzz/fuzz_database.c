@@ -510,7 +510,7 @@ static void begin_open(struct slot *s)
     if (s->drop != NULL || s->opening != 0)
         return;
     *s = (struct slot){ .mailbox = flags % MAILBOXES + 1, .gives_up = flags & 8 };
-    s->opening = drop_open(store, s->mailbox, &holder, opened, s);
+    s->opening = drop_open(store, &(struct mailbox_ref){ s->mailbox }, &holder, opened, s);
 }
 
 static void take_piece(struct slot *s, struct piece *piece)
@@ -617,7 +617,7 @@ static void begin_resolve(void)
 static void begin_delivery(bool large)
 {
     static char text[LARGE];
-    static const int64_t mailboxes[] = { 1, 2, 3 };
+    static const struct mailbox_ref mailboxes[] = { { 1 }, { 2 }, { 3 } };
     const struct delivery_recipient recipients[] = {
         { .address = "anna@example.org", .mailboxes = mailboxes, .count = 1 },
         { .address = "b@example.org", .mailboxes = mailboxes + 1, .count = 2, .has_key = large },

@@ -54,7 +54,7 @@ int account_find(struct accounts *accounts, struct span name, struct span defaul
         return 0;
     v->reason = "password";
     snprintf(v->address, sizeof v->address, "anna@example.org");
-    c->mailbox = 42;
+    c->mailbox.number = 42;
     c->active = true;
     snprintf(c->address, sizeof c->address, "anna@example.org");
     if (name.len % 2 == 0) {
@@ -85,7 +85,7 @@ static void check(const struct exchange_answer *out, bool external)
         return;
     MUST(out->verdict.verdict != AUTH_CHALLENGE);
     if (out->verdict.verdict == AUTH_OK)
-        MUST((said || external) && out->verdict.mailbox == 42);
+        MUST((said || external) && out->verdict.mailbox.number == 42);
     else if (out->verdict.verdict == AUTH_REFUSED)
         MUST(out->verdict.reason != NULL);
 }

@@ -80,15 +80,15 @@ struct deliver_job *deliver_resolve(struct deliver *deliver, const struct resolv
     job->resolved = done;
     for (size_t i = 0; i < count; i++) {
         const char *letter = strchr("0ndfv", questions[i].address[0]);
-        struct resolved row = { .recipient = i, .verdict = RECIPIENT_OK, .mailbox = 7 };
+        struct resolved row = { .recipient = i, .verdict = RECIPIENT_OK, .mailbox = { 7 } };
 
         if (letter != NULL && *letter != '\0') {
             row.verdict = (enum recipient_verdict)(letter - "0ndfv");
-            row.mailbox = row.verdict == RECIPIENT_OK ? 9 : 0;
+            row.mailbox.number = row.verdict == RECIPIENT_OK ? 9 : 0;
         }
         job->rows[job->count++] = row;
         if (questions[i].address[0] == 'l') {
-            row.mailbox = 8;
+            row.mailbox.number = 8;
             job->rows[job->count++] = row;
         }
     }

@@ -39,7 +39,7 @@ static void begin(struct span *in)
     uint8_t a = take_octet(in), b = take_octet(in), c = take_octet(in);
 
     fake.verdict = verdicts[a % 6];
-    fake.versions = (struct auth_versions){ a % 6 == 1, 1 };
+    fake.versions = (struct mailbox_versions){ a % 6 == 1, 1 };
     fake.unconfirmed = false;
     fake.challenges[0] = a & 64 ? texts[a / 8 % 3] : NULL;
     fake.challenges[1] = a & 128 ? texts[2] : NULL;

@@ -57,7 +57,7 @@ static void check_stored(const char *stored)
 
 static void check_sealed(const char *stored)
 {
-    static const struct seal_row row = { 1, "password", { "", 0 } };
+    static const struct seal_row row = { { 1 }, "password", { "", 0 } };
     char text[SCHEME_TEXT_MAX], sealed[SEAL_TEXT_MAX], back[SCHEME_TEXT_MAX];
     struct span id;
     const char *error = NULL;

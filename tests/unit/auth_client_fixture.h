@@ -38,7 +38,7 @@ static struct fixture {
 struct asker {
     int calls;
     enum auth_verdict verdict;
-    int64_t mailbox;
+    struct mailbox_ref mailbox;
     char address[NAME_ADDRESS_MAX + 1];
     char challenge[64];
 };
@@ -167,7 +167,7 @@ static inline void give_unconfirmed(size_t i, uint64_t id)
 {
     unsigned char out[FRAME_REPLY_MAX];
     const struct auth_reply reply = {
-        .id = id, .verdict = AUTH_OK_UNCONFIRMED, .mailbox = 42, .address = SPAN_OF("anna@example.org"), .versions = { 5, 6 },
+        .id = id, .verdict = AUTH_OK_UNCONFIRMED, .mailbox = { 42 }, .address = SPAN_OF("anna@example.org"), .versions = { 5, 6 },
     };
 
     assert_true(peer_send_blocking(f.helper[i], out, frame_put_reply(out, &reply)));
@@ -177,7 +177,7 @@ static void give(size_t i, uint64_t id, enum auth_verdict verdict)
 {
     unsigned char out[FRAME_REPLY_MAX];
     const struct auth_reply reply = {
-        .id = id, .verdict = verdict, .mailbox = verdict == AUTH_OK ? 42 : 0, .address = SPAN_OF("anna@example.org"),
+        .id = id, .verdict = verdict, .mailbox = { verdict == AUTH_OK ? 42 : 0 }, .address = SPAN_OF("anna@example.org"),
     };
 
     assert_true(peer_send_blocking(f.helper[i], out, frame_put_reply(out, &reply)));

@@ -73,6 +73,8 @@ UNUSED_OK __attribute__((format(printf, 1, 2))) static int64_t admin_number(cons
 
 /* ---- mailboxes and messages */
 
+#define BOX(n) (&(struct mailbox_ref){ .number = (n) })
+
 UNUSED_OK static int64_t mailbox_new(void)
 {
     static int n;
@@ -218,7 +220,7 @@ static const struct drop_holder test_holder = { .session = "0123abcd", .peer = "
 UNUSED_OK static struct opened open_with(struct store *store, int64_t mailbox, const struct drop_holder *holder)
 {
     struct opened o = { 0 };
-    assert_true(drop_open(store, mailbox, holder, opened, &o) != 0);
+    assert_true(drop_open(store, BOX(mailbox), holder, opened, &o) != 0);
     assert_false(o.answered);
     while (!o.answered)
         wait_for_answer();

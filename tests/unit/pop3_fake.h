@@ -70,7 +70,7 @@ static struct fake {
     void *finish_owner;
 
     /* A login from the cache: what comes of opening, and of looking at what is stored. */
-    struct auth_versions versions;
+    struct mailbox_versions versions;
     enum db_status open_unconfirmed;
     bool unconfirmed;
     unsigned uncached;          /* how often it was asked for */
@@ -102,7 +102,7 @@ static struct drop the_drop;
 
 static void answer_auth(void *arg)
 {
-    struct auth_result result = { .verdict = fake.auth_says, .mailbox = 42, .address = SPAN_OF("anna@example.org"), .policy = fake.policy };
+    struct auth_result result = { .verdict = fake.auth_says, .mailbox = { 42 }, .address = SPAN_OF("anna@example.org"), .policy = fake.policy };
     auth_done *done = fake.auth_done;
 
     (void)arg;
@@ -219,10 +219,10 @@ static void answer_open(void *arg)
     done(fake.open_owner, fake.open_says, fake.open_says == DB_OK ? &the_drop : NULL);
 }
 
-uint64_t drop_open(struct store *store, int64_t mailbox, const struct drop_holder *holder, drop_opened *done, void *owner)
+uint64_t drop_open(struct store *store, const struct mailbox_ref *mailbox, const struct drop_holder *holder, drop_opened *done, void *owner)
 {
     (void)store;
-    assert_int_equal(mailbox, 42);
+    assert_int_equal(mailbox->number, 42);
     assert_string_equal(holder->protocol, "pop3");
     fake.opens++;
     assert_int_equal(holder->versions.proof != 0, fake.unconfirmed);

@@ -22,12 +22,12 @@ static void test_answers(void **state)
     run_until(1);
     assert_int_equal(a.calls, 0);
     assert_int_equal(b.verdict, AUTH_REFUSED);
-    assert_int_equal(b.mailbox, 0);
+    assert_int_equal(b.mailbox.number, 0);
     give(0, id, AUTH_OK);
     run_until(1);
     assert_int_equal(a.calls, 1);
     assert_int_equal(a.verdict, AUTH_OK);
-    assert_int_equal(a.mailbox, 42);
+    assert_int_equal(a.mailbox.number, 42);
     assert_string_equal(a.address, "anna@example.org");
     assert_int_equal(b.calls, 1);
     end();

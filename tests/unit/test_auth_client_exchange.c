@@ -85,7 +85,7 @@ static void test_whole(void **state)
     give(h, id, AUTH_OK);
     run_until(1);
     assert_int_equal(a.verdict, AUTH_OK);
-    assert_int_equal(a.mailbox, 42);
+    assert_int_equal(a.mailbox.number, 42);
     assert_string_equal(a.address, "anna@example.org");
     assert_int_equal(a.calls, 3);
     auth_forget(f.client, id);

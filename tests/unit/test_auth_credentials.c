@@ -117,7 +117,7 @@ static void whole(void **state)
 {
     (void)state;
     assert_int_equal(FETCH("(guessed_ms, login_delay, maintenance, known) values ('250', '60', 'back soon', 't')"), CREDENTIALS_FOUND);
-    assert_true(c.mailbox == 7 && c.active && c.count == 1 && c.known && !c.known_today && guessed_ms == 250);
+    assert_true(c.mailbox.number == 7 && c.active && c.count == 1 && c.known && !c.known_today && guessed_ms == 250);
     assert_string_equal(c.address, ANNA);
     assert_string_equal(c.secrets[0].text, "x");
     assert_true(c.policy.login_delay == 60 && c.policy.expire == AUTH_UNSET && c.policy.maintenance.len == 9);
@@ -197,20 +197,20 @@ static void what_a_login_leaves(void **state)
 
     (void)state;
     /* Nobody is connected: nothing happens. */
-    credentials_app_used(s, 7, "phone");
-    assert_int_equal(credentials_missing(s, 7), 0);
+    credentials_app_used(s, &(struct mailbox_ref){ 7 }, "phone");
+    assert_int_equal(credentials_missing(s, &(struct mailbox_ref){ 7 }), 0);
     sql("truncate odd");
     sql("insert into odd default values");
     assert_int_equal(fetch_from(s, ANNA), CREDENTIALS_FOUND);
     sql("drop function postern.missing_secrets(bigint)");
     sql("create function postern.missing_secrets(bigint) returns setof text language sql as $$values ('scram-sha-256'), ('fingerprint'), (null)$$");
-    assert_int_equal(credentials_missing(s, 7), 1u << CREDENTIAL_SCRAM_SHA_256);
+    assert_int_equal(credentials_missing(s, &(struct mailbox_ref){ 7 }), 1u << CREDENTIAL_SCRAM_SHA_256);
     /* Octets that the database's encoding has not: of no concern for the connection. */
-    credentials_app_used(s, 7, "\xff");
-    assert_int_equal(credentials_missing(s, 7), 1u << CREDENTIAL_SCRAM_SHA_256);
+    credentials_app_used(s, &(struct mailbox_ref){ 7 }, "\xff");
+    assert_int_equal(credentials_missing(s, &(struct mailbox_ref){ 7 }), 1u << CREDENTIAL_SCRAM_SHA_256);
     sql("revoke execute on function postern.use_app_password(bigint, text) from postern_auth");
-    credentials_app_used(s, 7, "phone");
-    assert_int_equal(credentials_missing(s, 7), 0);
+    credentials_app_used(s, &(struct mailbox_ref){ 7 }, "phone");
+    assert_int_equal(credentials_missing(s, &(struct mailbox_ref){ 7 }), 0);
     credentials_source_free(&s);
 }
 
@@ -226,9 +226,9 @@ static void another_mailbox_than_before(void **state)
     sql("create function postern.credentials(text) returns setof odd language sql security definer as $$select * from odd where $1 <> ''$$");
     sql("grant execute on function postern.credentials(text) to postern_auth");
     assert_int_equal(fetch_from(s, ANNA), CREDENTIALS_FOUND);
-    assert_true(fetch_from(s, ANNA) == CREDENTIALS_FOUND && c.mailbox == 7);
+    assert_true(fetch_from(s, ANNA) == CREDENTIALS_FOUND && c.mailbox.number == 7);
     sql("update odd set mailbox = '8'");
-    assert_true(fetch_from(s, ANNA) == CREDENTIALS_FOUND && c.mailbox == 8);
+    assert_true(fetch_from(s, ANNA) == CREDENTIALS_FOUND && c.mailbox.number == 8);
     sql("update odd set mailbox = '9', address = ''");
     assert_int_equal(fetch_from(s, ANNA), CREDENTIALS_BROKEN);
     sql("truncate odd");

@@ -50,7 +50,7 @@ static void refused(const char *reason)
     assert_true(answer.exchange == 0);
     assert_int_equal(answer.verdict.verdict, AUTH_REFUSED);
     assert_string_equal(answer.verdict.reason, reason);
-    assert_true(answer.verdict.mailbox == 0);
+    assert_true(answer.verdict.mailbox.number == 0);
 }
 
 static bool says(const char *text)
@@ -157,7 +157,7 @@ static void test_external(void **state)
     (void)state;
     exchange_start(exchanges, 1, &o, &answer);
     assert_int_equal(answer.verdict.verdict, AUTH_OK);
-    assert_true(answer.verdict.mailbox > 0);
+    assert_true(answer.verdict.mailbox.number > 0);
     assert_string_equal(answer.verdict.address, "anna@exchange-test.example");
     o.initial = SPAN_OF("anna@exchange-test.example");
     exchange_start(exchanges, 1, &o, &answer);

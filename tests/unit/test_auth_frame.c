@@ -123,7 +123,7 @@ static void test_reply(void **state)
     (void)state;
     size_t len = frame_put_reply(out, &in);
     assert_true(frame_get_reply(out, len, &r));
-    assert_true(r.id == 7 && r.verdict == AUTH_OK_UNCONFIRMED && r.mailbox == in.mailbox && span_is(r.address, in.address) && r.guesses == 3);
+    assert_true(r.id == 7 && r.verdict == AUTH_OK_UNCONFIRMED && mailbox_same(&r.mailbox, &in.mailbox) && span_is(r.address, in.address) && r.guesses == 3);
     assert_true(r.versions.proof == in.versions.proof && r.versions.policy == 9);
     assert_true(r.policy.pop3 && !r.policy.tls_only && r.policy.replace_nul && !r.policy.trace);
     assert_true(span_is(r.policy.maintenance, in.policy.maintenance) && r.policy.login_delay == 600 && r.policy.expire == AUTH_UNSET);
@@ -151,7 +151,7 @@ static void test_reply_sense(void **state)
     static const char text[NAME_ADDRESS_MAX + 1];
     unsigned char out[FRAME_REPLY_MAX];
     const struct auth_reply bad[] = {
-#define REPLY(v, m, a) { .id = 7, .verdict = (v), .mailbox = (m), .address = SPAN_OF(a) }
+#define REPLY(v, m, a) { .id = 7, .verdict = (v), .mailbox = { (m) }, .address = SPAN_OF(a) }
         REPLY(AUTH_OK, 0, "a@x"),  REPLY(AUTH_OK, -1, "a@x"), REPLY(AUTH_OK, INT64_MIN, "a@x"),
         REPLY(AUTH_OK, 5, ""),     REPLY(AUTH_REFUSED, 5, "a@x"),
 #undef REPLY
@@ -163,7 +163,7 @@ static void test_reply_sense(void **state)
     assert_int_equal(frame_put_reply(out, &(struct auth_reply){ .verdict = AUTH_REFUSED, .address = { text, NAME_ADDRESS_MAX + 1 } }), 0);
 
     /* What a client would be sent, or obeyed. */
-    struct auth_reply ok = { .id = 7, .verdict = AUTH_OK, .mailbox = 5, .address = SPAN_OF("a@x"), .policy.maintenance = SPAN_OF("fine") };
+    struct auth_reply ok = { .id = 7, .verdict = AUTH_OK, .mailbox = { 5 }, .address = SPAN_OF("a@x"), .policy.maintenance = SPAN_OF("fine") };
     assert_true(reply_in(out, frame_put_reply(out, &ok)));
     ok.policy.maintenance = SPAN_OF("a\r\n+OK");
     assert_false(reply_in(out, frame_put_reply(out, &ok)));

@@ -257,10 +257,10 @@ static void test_right_and_wrong(void **state)
     /* Twice each: the second time it is cached. */
     for (int i = 0; i < 2; i++) {
         assert_int_equal(login("anna@auth-test.example", "secret"), AUTH_OK);
-        assert_true(last.mailbox == atoll(sql("select mailbox from postern.mailbox where address = 'anna@auth-test.example'", NULL, NULL)));
+        assert_true(last.mailbox.number == atoll(sql("select mailbox from postern.mailbox where address = 'anna@auth-test.example'", NULL, NULL)));
         assert_string_equal(last_address, "anna@auth-test.example");
         assert_int_equal(login("anna@auth-test.example", "Secret"), AUTH_REFUSED);
-        assert_true(last.mailbox == 0);
+        assert_true(last.mailbox.number == 0);
         assert_string_equal(last_address, "anna@auth-test.example");
         assert_int_equal(login("anna@auth-test.example", "secret "), AUTH_REFUSED);      /* A06 */
         assert_int_equal(login("nobody@auth-test.example", "secret"), AUTH_REFUSED);
@@ -442,7 +442,7 @@ static void test_broken_secret(void **state)
     (void)state;
     mailbox_add("odd@auth-test.example", "{NTLM}opensesame");
     assert_int_equal(login("odd@auth-test.example", "opensesame"), AUTH_BROKEN);
-    assert_true(last.mailbox == 0);
+    assert_true(last.mailbox.number == 0);
     snprintf(line, sizeof line, "mailbox %s cannot be used",
              sql("select mailbox from postern.mailbox where address = 'odd@auth-test.example'", NULL, NULL));
     assert_true(logged(line));

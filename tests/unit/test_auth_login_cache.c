@@ -43,13 +43,14 @@ static void test_pair(void **state)
 static void test_by_proof(void **state)
 {
     struct login_cache *c = login_cache_new(login_cache_memory(64));
+    const struct mailbox_ref one = { 1 }, twelve = { 12 };
 
     (void)state;
-    login_cache_add_proof(c, 12, 3, SPAN_OF("secret"));
-    assert_true(login_cache_has_proof(c, 12, 3, SPAN_OF("secret")));
-    assert_false(login_cache_has_proof(c, 12, 4, SPAN_OF("secret")));
-    assert_false(login_cache_has_proof(c, 1, 23, SPAN_OF("secret")));
-    assert_false(login_cache_has_proof(c, 12, 3, SPAN_OF("Secret")));
+    login_cache_add_proof(c, &twelve, 3, SPAN_OF("secret"));
+    assert_true(login_cache_has_proof(c, &twelve, 3, SPAN_OF("secret")));
+    assert_false(login_cache_has_proof(c, &twelve, 4, SPAN_OF("secret")));
+    assert_false(login_cache_has_proof(c, &one, 23, SPAN_OF("secret")));
+    assert_false(login_cache_has_proof(c, &twelve, 3, SPAN_OF("Secret")));
     assert_false(login_cache_has(c, SPAN_OF("12"), SPAN_OF("secret")));
     login_cache_free(&c);
 }

@@ -13,7 +13,7 @@ enum { DAY = 86400, NOON = 20000 * DAY + DAY / 2 };
 static void kept(void **state)
 {
     struct policies *p = policies_new(64);
-    struct policy_entry e = { .mailbox = 7, .versions = { 5, 3 }, .policy = { .login_delay = 60, .maintenance = { "x", 1 } }, .maintenance = "x" };
+    struct policy_entry e = { .mailbox = { 7 }, .versions = { 5, 3 }, .policy = { .login_delay = 60, .maintenance = { "x", 1 } }, .maintenance = "x" };
     const struct policy_entry *found;
 
     (void)state;
@@ -21,7 +21,7 @@ static void kept(void **state)
     policies_put(p, "anna@example.org", "192.0.2.1", NOON, &e);
     found = policies_get(p, "anna@example.org", "192.0.2.1", NOON);
     assert_non_null(found);
-    assert_true(found->mailbox == 7 && found->versions.proof == 5 && found->versions.policy == 3 && found->policy.login_delay == 60);
+    assert_true(found->mailbox.number == 7 && found->versions.proof == 5 && found->versions.policy == 3 && found->policy.login_delay == 60);
     assert_true(found->policy.maintenance.at == found->maintenance);
     assert_non_null(policies_get(p, "anna@example.org", "", NOON));
     assert_null(policies_get(p, "anna@example.org", "192.0.2.2", NOON));
@@ -43,18 +43,18 @@ static void bounded(void **state)
 
     (void)state;
     for (int i = 1; i <= 100; i++) {
-        struct policy_entry e = { .mailbox = i };
+        struct policy_entry e = { .mailbox = { i } };
         snprintf(name, sizeof name, "u%d@example.org", i);
         policies_put(p, name, "", NOON, &e);
         policies_put(none, name, "", NOON, &e);
-        assert_int_equal(policies_get(p, name, "", NOON)->mailbox, i);
+        assert_int_equal(policies_get(p, name, "", NOON)->mailbox.number, i);
         assert_null(policies_get(none, name, "", NOON));
     }
     for (int i = 1; i <= 100; i++) {
         snprintf(name, sizeof name, "u%d@example.org", i);
         const struct policy_entry *e = policies_get(p, name, "", NOON);
         found += e != NULL;
-        assert_true(e == NULL || e->mailbox == i);
+        assert_true(e == NULL || e->mailbox.number == i);
     }
     assert_true(found >= 1 && found <= 4);
     policies_free(&p);

@@ -50,7 +50,7 @@ static struct keyring *with(const char *first, const char *second)
 
 static void test_seal(void **state)
 {
-    const struct seal_row row = { 7, "password", SPAN_OF("") };
+    const struct seal_row row = { { 7 }, "password", SPAN_OF("") };
     struct keyring *a = with(line_a, ""), *b = with(line_b, line_a), *c = with(line_b, "");
     char sealed[SEAL_TEXT_MAX], again[SEAL_TEXT_MAX], out[SCHEME_TEXT_MAX];
     const char *why = NULL;
@@ -85,10 +85,10 @@ static void test_seal(void **state)
 /* Whoever can write to the database cannot give one row the secret of another. */
 static void test_other_row(void **state)
 {
-    const struct seal_row row = { 7, "app-password", SPAN_OF("phone") };
+    const struct seal_row row = { { 7 }, "app-password", SPAN_OF("phone") };
     const struct seal_row others[] = {
-        { 8, "app-password", SPAN_OF("phone") }, { 7, "password", SPAN_OF("phone") }, { 7, "app-password", SPAN_OF("phone2") },
-        { 7, "app-password", SPAN_OF("") }, { 7, "app-passwordp", SPAN_OF("hone") }, { 7 + (INT64_C(1) << 32), "app-password", SPAN_OF("phone") },
+        { { 8 }, "app-password", SPAN_OF("phone") }, { { 7 }, "password", SPAN_OF("phone") }, { { 7 }, "app-password", SPAN_OF("phone2") },
+        { { 7 }, "app-password", SPAN_OF("") }, { { 7 }, "app-passwordp", SPAN_OF("hone") }, { { 7 + (INT64_C(1) << 32) }, "app-password", SPAN_OF("phone") },
     };
     struct keyring *a = with(line_a, "");
     char sealed[SEAL_TEXT_MAX], out[SCHEME_TEXT_MAX];
@@ -114,7 +114,7 @@ static void test_other_row(void **state)
 static void test_longest(void **state)
 {
     char label[SEAL_LABEL_MAX + 1], text[SCHEME_TEXT_MAX + 1], sealed[SEAL_TEXT_MAX], out[SCHEME_TEXT_MAX];
-    struct seal_row row = { 1, "app-password", { label, SEAL_LABEL_MAX } };
+    struct seal_row row = { { 1 }, "app-password", { label, SEAL_LABEL_MAX } };
     struct keyring *a = with(line_a, "");
     const char *why;
 

@@ -12,6 +12,7 @@ static struct spool_space *space, *on_disk;
 static bool memory_is_short;    /* what is sent lies in a file, be it ever so small */
 static char address[3][80];
 static int64_t box[3];
+static struct mailbox_ref ref[3];   /* to them */
 
 static struct deliver *deliver_to(const char *words, int64_t lanes)
 {
@@ -54,7 +55,7 @@ struct outcome {
     enum recipient_verdict verdict[3];
     int64_t uid[3];
     size_t rows;
-    int64_t mailbox;
+    struct mailbox_ref mailbox;
 };
 
 static void delivered(void *owner, const struct delivery_result *result)
@@ -86,7 +87,7 @@ static struct deliver_job *send_to(struct deliver *d, size_t octets, size_t firs
     struct spool *spool = message(octets);
 
     for (size_t i = 0; i < count; i++)
-        r[i] = (struct delivery_recipient){ .address = address[first + i], .mailboxes = &box[first + i], .count = 1 };
+        r[i] = (struct delivery_recipient){ .address = address[first + i], .mailboxes = &ref[first + i], .count = 1 };
     *o = (struct outcome){ .order = 0 };
     struct deliver_job *job = deliver_message(d, &spool, r, count, &(struct delivery_terms){ .window = 0 }, delivered, o);
     assert_null(spool);
@@ -106,7 +107,7 @@ static int make_mailboxes(void **state)
     space = spool_space_new("/tmp", 64 << 20, 1 << 30);
     on_disk = spool_space_new("/tmp", 0, 1 << 30);
     for (int i = 0; i < 3; i++) {
-        box[i] = mailbox_new();
+        box[i] = ref[i].number = mailbox_new();
         PGresult *res = PQexec(admin, "select address from postern.mailbox order by mailbox desc limit 1");
         snprintf(address[i], sizeof address[i], "%s", PQgetvalue(res, 0, 0));
         PQclear(res);
@@ -134,7 +135,7 @@ static void test_resolve(void **state)
     assert_int_equal(o.status, DB_OK);
     assert_int_equal(o.rows, 3);
     assert_int_equal(o.verdict[0], RECIPIENT_OK);
-    assert_int_equal(o.mailbox, box[2]);
+    assert_int_equal(o.mailbox.number, box[2]);
     assert_int_equal(deliver_statements(d), 1);
     deliver_free(&d);
     assert_null(d);
@@ -397,7 +398,7 @@ static void test_postmaster(void **state)
     assert_int_equal(o.status, DB_OK);
     assert_int_equal(o.rows, 1);
     assert_int_equal(o.verdict[0], RECIPIENT_OK);
-    assert_int_equal(o.mailbox, box[1]);
+    assert_int_equal(o.mailbox.number, box[1]);
     deliver_free(&d);
 }
 

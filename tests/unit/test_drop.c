@@ -107,7 +107,7 @@ static void cached_login_holds(void **state)
     struct drop_holder holder = test_holder;
 
     (void)state;
-    holder.versions = (struct drop_versions){
+    holder.versions = (struct mailbox_versions){
         admin_number("select proof from postern.mailbox where mailbox = %lld", (long long)mailbox),
         admin_number("select version from postern.policy_version"),
     };
@@ -427,7 +427,7 @@ static void asker_leaves(void **state)
 
     (void)state;
     wait_for_lanes(store, 2);
-    uint64_t id = drop_open(store, mailbox, &test_holder, opened, &never);
+    uint64_t id = drop_open(store, BOX(mailbox), &test_holder, opened, &never);
     drop_forget(store, id);
     drop_forget(store, id);
     /* The lock is taken and given back meanwhile. */

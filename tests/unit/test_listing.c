@@ -248,9 +248,11 @@ static struct listing *of_size(size_t n)
     return decode(&state0, NULL, uids, octets, NULL, n);
 }
 
+#define BOX(n) (&(struct mailbox_ref){ .number = (n) })
+
 static bool cached(struct listing_cache *c, int64_t mailbox)
 {
-    struct listing *l = listing_cache_get(c, mailbox);
+    struct listing *l = listing_cache_get(c, BOX(mailbox));
     bool there = l != NULL;
     listing_release(&l);
     return there;
@@ -263,27 +265,27 @@ static void cache_keeps_what_was_used_last(void **state)
 
     (void)state;
     struct listing_cache *c = listing_cache_new(1 << 20);
-    listing_cache_put(c, 1, l);
+    listing_cache_put(c, BOX(1), l);
     each = listing_cache_octets(c);
     assert_in_range(each, listing_memory(l), listing_memory(l) + 100);
     listing_cache_free(&c);
 
     c = listing_cache_new(3 * each);
     for (int64_t m = 1; m <= 3; m++)
-        listing_cache_put(c, m, l);
+        listing_cache_put(c, BOX(m), l);
     assert_true(cached(c, 1));
-    listing_cache_put(c, 4, l);
+    listing_cache_put(c, BOX(4), l);
     assert_true(cached(c, 1));
     assert_false(cached(c, 2));
     assert_true(cached(c, 3));
     assert_true(cached(c, 4));
     assert_true(listing_cache_octets(c) <= 3 * each);
     /* In place of: nothing is counted twice, and what is held lives on. */
-    struct listing *other = of_size(12), *held = listing_cache_get(c, 4);
-    listing_cache_put(c, 4, other);
+    struct listing *other = of_size(12), *held = listing_cache_get(c, BOX(4));
+    listing_cache_put(c, BOX(4), other);
     assert_true(held == l);
     listing_release(&held);
-    held = listing_cache_get(c, 4);
+    held = listing_cache_get(c, BOX(4));
     assert_true(held == other);
     listing_release(&held);
     listing_release(&other);
@@ -298,11 +300,11 @@ static void cache_bounds(void **state)
     struct listing *l = of_size(50);
 
     (void)state;
-    listing_cache_put(none, 1, l);
+    listing_cache_put(none, BOX(1), l);
     assert_false(cached(none, 1));
     assert_int_equal(listing_cache_octets(none), 0);
     for (int64_t m = 0; m < 5000; m++)
-        listing_cache_put(many, m * 16, l);
+        listing_cache_put(many, BOX(m * 16), l);
     assert_true(listing_cache_octets(many) <= 1 << 20);
     assert_false(cached(many, 0));
     assert_true(cached(many, 4999 * 16));

@@ -310,7 +310,7 @@ static void test_unconfirmed(void **state)
     };
 
     (void)state;
-    fake.versions = (struct auth_versions){ 5, 6 };
+    fake.versions = (struct mailbox_versions){ 5, 6 };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         bool is_in = strcmp(rows[i].reply, LOGGED_IN) == 0;
         struct client *c = client_new("");
@@ -337,7 +337,7 @@ static void test_unconfirmed_and_not_admitted(void **state)
     struct client *c = client_new("");
 
     (void)state;
-    fake.versions = (struct auth_versions){ 5, 6 };
+    fake.versions = (struct mailbox_versions){ 5, 6 };
     fake.policy.maintenance = SPAN_OF("moving");
     fake.verdict = AUTH_REFUSED;
     expect(c, GREETING);
@@ -359,7 +359,7 @@ static void test_unconfirmed_and_gone(void **state)
     struct client *c = client_new("");
 
     (void)state;
-    fake.versions = (struct auth_versions){ 5, 6 };
+    fake.versions = (struct mailbox_versions){ 5, 6 };
     fake.hold_open = true;
     expect(c, GREETING);
     ask(c, LOGIN, "+OK send PASS\r\n");

@@ -40,7 +40,7 @@ static void every_session_is_told_once(void **state)
     wait_for_lanes(idle, 2);
     struct drop *a = must_open(store, mailbox_new());
     int64_t second = mailbox_new();
-    drop_open(store, second, &odd, opened, &o);
+    drop_open(store, BOX(second), &odd, opened, &o);
     while (!o.answered)
         wait_for_answer();
     unsigned long long before = store_statements(store);

@@ -68,7 +68,7 @@ static void before_there_is_a_lane(void **state)
     struct opened o = { 0 };
 
     (void)state;
-    drop_open(store, mailbox_new(), &test_holder, opened, &o);
+    drop_open(store, BOX(mailbox_new()), &test_holder, opened, &o);
     store_free(&store);
     assert_null(store);
     store_free(&store);
@@ -87,10 +87,10 @@ static void while_opening(void **state)
 
     (void)state;
     asks.asks = true;
-    drop_open(store, opening, &test_holder, opened, &o[0]);
-    drop_open(store, locked, &asks, opened, &o[1]);
-    drop_open(store, gone, &test_holder, opened, &o[2]);
-    int64_t mailbox = drop->mailbox;
+    drop_open(store, BOX(opening), &test_holder, opened, &o[0]);
+    drop_open(store, BOX(locked), &asks, opened, &o[1]);
+    drop_open(store, BOX(gone), &test_holder, opened, &o[2]);
+    int64_t mailbox = drop->mailbox.number;
     end_of_a_session(drop);
     store_free(&store);
     assert_int_equal(noted(mailbox), 1);
@@ -115,7 +115,7 @@ static void while_deleting(void **state)
         int64_t mailbox = mailbox_new();
         messages_add(mailbox, 10, 1000000);
         struct drop *drop = session(store), *large = must_open(store, mailbox);
-        int64_t retrieved = drop->mailbox;
+        int64_t retrieved = drop->mailbox.number;
 
         if (reclaiming) {
             expect_status(finish(large, marks), DB_OK);
@@ -151,12 +151,12 @@ static void while_ordered(void **state)
     struct store *store = one_lane();
     struct drop_holder holder = test_holder;
     struct drop *drop = session(store);
-    int64_t mailbox = mailbox_new(), retrieved = drop->mailbox;
+    int64_t mailbox = mailbox_new(), retrieved = drop->mailbox.number;
 
     (void)state;
     holder.asked = was_asked;
     struct opened o = open_with(store, mailbox, &holder);
-    takeover_ordered(store, mailbox, "postern_reply_0123456789abcdef", PQbackendPID(admin));
+    takeover_ordered(store, BOX(mailbox), "postern_reply_0123456789abcdef", PQbackendPID(admin));
     end_of_a_session(drop);
     drop_finish(&o.drop, NULL, NULL, NULL);
     store_free(&store);
@@ -170,7 +170,7 @@ static void while_the_database_is_away(void **state)
 {
     struct store *store = one_lane();
     struct drop *drop = session(store);
-    int64_t mailbox = drop->mailbox;
+    int64_t mailbox = drop->mailbox.number;
 
     (void)state;
     pg_break(drop->lane, "a test");
@@ -226,7 +226,7 @@ static void too_many_messages(void **state)
     struct store *store = one_lane();
     int64_t mailbox = large_mailbox(TOO_MANY);
     struct drop *drop = must_open(store, mailbox), *small = session(store), *next = session(store);
-    int64_t lost = small->mailbox;
+    int64_t lost = small->mailbox.number;
 
     (void)state;
     retrieve_all(drop);
@@ -236,7 +236,7 @@ static void too_many_messages(void **state)
     drop_finish(&drop, NULL, NULL, NULL);
     assert_int_equal(store->history.sessions, 0);
     assert_int_equal(store->history.under_way, 0);
-    int64_t kept = next->mailbox;
+    int64_t kept = next->mailbox.number;
     end_of_a_session(next);
     assert_int_equal(store->history.sessions, 1);
     wait_for_lanes(store, 1);
