@@ -518,7 +518,7 @@ void lmtp_command(struct lmtp_session *s, struct span line)
     const struct command *command = find(verb);
     bool path = command != NULL && (command->run == cmd_mail || command->run == cmd_rcpt);
 
-    if (line.len + 2 > LINE_MAX_PLAIN && !path) {
+    if (line.len + 2 > LMTP_LINE_LIMIT && !path) {
         refuse_line(s, line, REPLY_TOO_LONG);
         return;
     }

@@ -284,18 +284,15 @@ void lmtp_go_on(struct lmtp_session *s, enum lmtp_state to)
 /* One line, or none: how many octets are done with. False in *more_r when there is nothing to do with the rest now. */
 static size_t one_line(struct lmtp_session *s, struct span in, bool *more_r)
 {
-    enum line_result result;
     struct line_reader before = s->line;
-    struct span line;
-    size_t used = lmtp_line_next(&s->line, in, &line, &result);
+    struct span line, rest = in;
+    enum line_kind kind = line_next(&s->line, LINE_ENDS_CRLF, LMTP_PATH_LIMIT, &rest, &line);
 
-    *more_r = result != LINE_NONE;
-    if (before.skipped == 0 && s->line.skipped > 0)
-        s->long_bdat = lmtp_is_bdat(in);
-    if (result == LINE_NONE)
-        return used;
+    *more_r = kind != LINE_MORE;
+    if (kind == LINE_MORE)
+        return in.len - rest.len;
     if (s->pending_count > 0 &&
-        (result != LINE_WHOLE || !lmtp_is_rcpt(line) || s->pending_count == LMTP_BATCH)) {
+        (kind != LINE_COMMAND || !lmtp_is_rcpt(line) || s->pending_count == LMTP_BATCH)) {
         /* The replies to those before come first, perhaps from the database: then this line is left for later. */
         lmtp_answer_pending(s);
         if (s->state == LMTP_RESOLVING || s->ending) {
@@ -305,25 +302,26 @@ static size_t one_line(struct lmtp_session *s, struct span in, bool *more_r)
         }
     }
     s->owed++;
-    switch (result) {
-    case LINE_NONE:
+    switch (kind) {
+    case LINE_MORE:
         break;
-    case LINE_WHOLE:
+    case LINE_COMMAND:
+    case LINE_NUL:
         trace(s, 'C', line);
         lmtp_command(s, line);
         break;
-    case LINE_TOO_LONG:
-        if (before.skipped > 0 ? s->long_bdat : lmtp_is_bdat(line))
+    case LINE_LONG:
+        if (lmtp_is_bdat(line))
             lmtp_bdat_refused(s, REPLY_TOO_LONG);
         else
             lmtp_say(s, REPLY_TOO_LONG, NULL, NULL);
         break;
-    case LINE_HOPELESS:
+    case LINE_ENDLESS:
         lmtp_say(s, REPLY_ERRORS, NULL, NULL);
         lmtp_end(s, LMTP_ERRORS);
         break;
     }
-    return used;
+    return in.len - rest.len;
 }
 
 static size_t on_input(void *owner, struct span in)

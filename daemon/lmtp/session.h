@@ -8,9 +8,9 @@
 #include "daemon/lmtp/address.h"
 #include "daemon/lmtp/data.h"
 #include "daemon/lmtp/known.h"
-#include "daemon/lmtp/line.h"
 #include "daemon/lmtp/lmtp.h"
 #include "daemon/lmtp/reply.h"
+#include "daemon/session/line.h"
 #include "storage/deliver/deliver.h"
 
 struct conn;
@@ -72,7 +72,6 @@ struct lmtp_session {
     size_t owed;
     uint64_t started;
     struct line_reader line;
-    bool long_bdat;             /* the line that is being thrown away began as a BDAT */
     char *lhlo;
     size_t lhlo_len;
     struct deliver_job *job;    /* while LMTP_RESOLVING or LMTP_STORING */
@@ -106,6 +105,8 @@ struct lmtp_session {
 };
 
 enum {
+    LMTP_LINE_LIMIT = 512,      /* octets of a command with its line end (RFC 5321 section 4.5.3.1.4) */
+    LMTP_PATH_LIMIT = 1400,     /* MAIL and RCPT: a path and what the extensions may add */
     LMTP_BATCH = 256,           /* recipients looked up in one question */
     LMTP_MAILBOXES = 50000,     /* behind all recipients of a message */
 };

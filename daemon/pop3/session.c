@@ -473,7 +473,7 @@ static enum outcome one_line(struct pop3_session *s, enum line_kind kind, struct
 
     if (s->state == POP3_AUTHORIZATION)
         pop3_begin_login_command(s, kind == LINE_COMMAND ? line : (struct span){ NULL, 0 });
-    pop3_trace_command(s, cmd, line);
+    pop3_trace_command(s, cmd, kind == LINE_COMMAND ? line : SPAN_OF(""));
     metric_add(cmd != NULL ? cmd->counted : METRIC_COMMAND_OTHER, 1);
     if (known < 0)
         s->bad = 0;
@@ -528,7 +528,7 @@ static size_t on_input(void *owner, struct span in)
             conn_pause(s->conn);
             break;
         }
-        kind = line_next(&s->line, line_limit(s, rest), &rest, &line);
+        kind = line_next(&s->line, LINE_ENDS_LF, line_limit(s, rest), &rest, &line);
         if (kind == LINE_MORE)
             break;
         s->more = rest.len > 0;

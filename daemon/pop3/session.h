@@ -18,9 +18,9 @@
 #include "daemon/base/span.h"
 #include "daemon/pop3/args.h"
 #include "daemon/pop3/guard.h"
-#include "daemon/pop3/line.h"
 #include "daemon/pop3/pop3.h"
 #include "daemon/pop3/stuff.h"
+#include "daemon/session/line.h"
 #include "storage/maildrop/drop.h"
 
 struct conn;

@@ -1,6 +1,6 @@
 /* POP3: command lines, however the octets come, and their arguments. */
 #include "daemon/pop3/args.h"
-#include "daemon/pop3/line.h"
+#include "daemon/session/line.h"
 #include "daemon/base/buf.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -44,7 +44,7 @@ static void tell(struct buf *told, struct span stream, size_t limit, struct cuts
         buf_add(&kept, piece.at, piece.len);
         in = exact(buf_span(&kept));
         struct span all = in;
-        while ((kind = line_next(&reader, limit, &in, &line)) != LINE_MORE && kind != LINE_ENDLESS) {
+        while ((kind = line_next(&reader, LINE_ENDS_LF, limit, &in, &line)) != LINE_MORE && kind != LINE_ENDLESS) {
             buf_addf(told, "%d ", kind);
             if (kind == LINE_COMMAND) {
                 MUST(line.len < limit);

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "daemon/base/buf.h"
-#include "daemon/lmtp/line.h"
+#include "daemon/lmtp/session.h"
 
 /* What a session would see: lines between < and >, + for one that is too long, ! for one without hope. */
 static void read_all(struct span in, size_t step, struct buf *seen)
@@ -22,26 +22,27 @@ static void read_all(struct span in, size_t step, struct buf *seen)
     while (there < in.len) {
         there = there + step < in.len ? there + step : in.len;
         for (;;) {
-            struct span line;
-            enum line_result result;
-            size_t used = lmtp_line_next(&r, (struct span){ in.at + at, there - at }, &line, &result);
-            if (result == LINE_WHOLE) {
+            struct span line, rest = { in.at + at, there - at };
+            enum line_kind kind = line_next(&r, LINE_ENDS_CRLF, LMTP_PATH_LIMIT, &rest, &line);
+            size_t used = there - at - rest.len;
+            if (kind == LINE_COMMAND) {
                 buf_add(seen, "<", 1);
                 buf_add(seen, line.at, line.len);
                 buf_add(seen, ">", 1);
-            } else if (result == LINE_TOO_LONG) {
+            } else if (kind == LINE_LONG) {
+                assert_true(line.len > 0 && line.at[0] == 'x');
                 buf_add(seen, "+", 1);
-            } else if (result == LINE_HOPELESS) {
+            } else if (kind == LINE_ENDLESS) {
                 buf_add(seen, "!", 1);
                 return;
             }
             at += used;
-            if (result == LINE_NONE)
+            if (kind == LINE_MORE)
                 break;
             assert_true(used > 0);
         }
         /* What is kept is bounded. */
-        assert_true(there - at <= LINE_MAX_PATH + step);
+        assert_true(there - at <= LMTP_PATH_LIMIT + step);
     }
 }
 
@@ -71,14 +72,14 @@ static void test_lines(void **state)
 
 static void test_long_lines(void **state)
 {
-    static const size_t lengths[] = { LINE_MAX_PATH - 2, LINE_MAX_PATH - 1, LINE_MAX_PATH, LINE_MAX_PATH + 1, 5000, 20000, 60000 };
+    static const size_t lengths[] = { LMTP_PATH_LIMIT - 2, LMTP_PATH_LIMIT - 1, LMTP_PATH_LIMIT, LMTP_PATH_LIMIT + 1, 5000, 20000, 60000 };
 
     (void)state;
     for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
         struct buf in = BUF_EMPTY, want = BUF_EMPTY;
         for (size_t k = 0; k < lengths[i]; k++)
             buf_add(&in, k % 100 == 99 ? "\r" : "x", 1);
-        if (lengths[i] + 2 <= LINE_MAX_PATH) {
+        if (lengths[i] + 2 <= LMTP_PATH_LIMIT) {
             buf_add(&want, "<", 1);
             buf_add(&want, in.data, in.len);
             buf_add(&want, ">", 1);
@@ -96,7 +97,7 @@ static void test_long_lines(void **state)
 
 static void test_endless(void **state)
 {
-    static char in[3 * LINE_ENDLESS];
+    static char in[3 * LINE_GIVE_UP];
 
     (void)state;
     memset(in, 'x', sizeof in);

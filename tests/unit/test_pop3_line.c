@@ -11,7 +11,8 @@
 #include <cmocka.h>
 
 #include "daemon/base/buf.h"
-#include "daemon/pop3/line.h"
+#include "daemon/pop3/args.h"
+#include "daemon/session/line.h"
 
 /* Feeds `in` in calls of at most `chunk` new octets; writes what comes out as text: [line] NUL LONG ENDLESS. */
 static void feed(struct span in, size_t chunk, struct buf *out)
@@ -27,7 +28,7 @@ static void feed(struct span in, size_t chunk, struct buf *out)
         buf_add(&kept, in.at + at, n);
         at += n;
         rest = buf_span(&kept);
-        while ((kind = line_next(&reader, LINE_LIMIT, &rest, &line)) != LINE_MORE) {
+        while ((kind = line_next(&reader, LINE_ENDS_LF, LINE_LIMIT, &rest, &line)) != LINE_MORE) {
             switch (kind) {
             case LINE_COMMAND:
                 assert_true(line.len <= LINE_LIMIT - 1);
