@@ -200,6 +200,17 @@ static bool is_for_us(const json_t *aud, const char *audience)
     return is_text(aud, audience);
 }
 
+/*
+ * Some servers let their users type an address, and tell whether it is theirs. Present, it says so
+ * only as true; some servers write that as a string. All else, null too, is no yes.
+ */
+static bool is_unverified(const json_t *claims)
+{
+    const json_t *verified = json_object_get(claims, "email_verified");
+
+    return verified != NULL && !json_is_true(verified) && !is_text(verified, "true");
+}
+
 static const char *check_claims(const json_t *claims, const struct jwt_wanted *wanted,
                                 char address_r[NAME_TYPED_MAX + 1])
 {
@@ -215,8 +226,7 @@ static const char *check_claims(const json_t *claims, const struct jwt_wanted *w
         return "token-expired";
     if (nbf != NULL && (!json_is_number(nbf) || json_number_value(nbf) > (double)(wanted->now + SKEW)))
         return "token-not-yet";
-    /* Some servers let their users type an address, and tell whether it is theirs. */
-    if (strcmp(wanted->claim, "email") == 0 && json_is_false(json_object_get(claims, "email_verified")))
+    if (strcmp(wanted->claim, "email") == 0 && is_unverified(claims))
         return "token-address";
     if (!json_is_string(address) || json_string_length(address) == 0 || json_string_length(address) > NAME_TYPED_MAX)
         return "token-address";

@@ -95,6 +95,7 @@ class OAuth(TlsCase):
                 with self.subTest(alg=alg, mechanism=mechanism):
                     self.assertEqual(self.auth(self.message(self.token(alg), mechanism=mechanism), mechanism), "+OK")
         self.assertEqual(self.auth(self.message(self.token(aud=AUDIENCE, email_verified=True, email=WHO.upper()))), "+OK")
+        self.assertEqual(self.auth(self.message(self.token(email_verified="true"))), "+OK")
         with kit.Pop(self.second.address) as pop:
             pop.ok("AUTH OAUTHBEARER " + base64.b64encode(f"n,,\1auth=Bearer {self.token()}\1\1".encode()).decode())
             pop.ok("QUIT")
@@ -110,7 +111,11 @@ class OAuth(TlsCase):
             "expired": self.token(exp=now - 120), "for ever": self.token(drop=["exp"]), "text": self.token(exp="9999999999"),
             "early": self.token(nbf=now + 600), "issuer": self.token(iss="https://evil.example"), "no issuer": self.token(drop=["iss"]),
             "audience": self.token(aud="imap.example.org"), "no audience": self.token(drop=["aud"]), "address": self.token(drop=["email"]),
-            "unverified": self.token(email_verified=False), "ghost": self.token(email="ghost@example.org"),
+            "unverified": self.token(email_verified=False), "unverified text": self.token(email_verified="false"),
+            "unverified number": self.token(email_verified=0), "verified 1": self.token(email_verified=1),
+            "unverified null": self.token(email_verified=None), "unverified empty": self.token(email_verified=""),
+            "unverified list": self.token(email_verified=[True]), "unverified case": self.token(email_verified="True"),
+            "ghost": self.token(email="ghost@example.org"),
             "off": self.token(email="off@example.org"), "whose": self.token(email="other@example.org"),
             "cut": good[:-4], "two parts": f"{header}.{payload}", "padding": good + "==", "junk": "x", "dots": "..",
             "twice": self.signed(header, b64url(base64.urlsafe_b64decode(payload + "==")[:-1] + b', "email": "tls@example.org"}')),
