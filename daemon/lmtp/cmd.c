@@ -269,6 +269,11 @@ static enum lmtp_reply_name check_rcpt(struct lmtp_session *s, struct span args,
     if (path.eight_bit && !s->utf8)
         return REPLY_NEEDS_UTF8;
     if (path.no_domain) {
+        /* Whose it is only the operator can say: no tenant is to get the mail for the host's postmaster. */
+        if (s->service->host.settings->lmtp_postmaster[0] == '\0') {
+            log_refused(s, "postmaster", REPLY_NO_POSTMASTER);
+            return REPLY_NO_POSTMASTER;
+        }
         memcpy(address, "postmaster", sizeof "postmaster");
     } else if (name_canonical(path.typed, (struct span){ NULL, 0 }, address, why) != 1) {
         /*

@@ -57,8 +57,8 @@ $$;
 -- resolve: who are these recipients? Canonical addresses, `postmaster` alone
 -- among them; p_bases are the same without their tag, null where there is none.
 -- p_octets is what the sender announced, 0 if nothing. p_postmaster gets the
--- postmaster's mail of a domain that has no such address; null: the oldest
--- mailbox of the domain.
+-- postmaster's mail of a domain that has no such address, and that of
+-- `postmaster` alone; null: the oldest mailbox of the domain, and nobody.
 --
 -- An address is looked for as it is, then without its tag, then as the catch-all
 -- of its domain, each as a mailbox and as an alias; in a domain that is another
@@ -125,10 +125,14 @@ begin
 
         mailbox := null;
         if v_address = 'postmaster' then
-            -- RFC 5321 section 4.5.1: without a domain, too.
-            v_address := coalesce(p_postmaster, 'postmaster@' || (select o.name from postern.domain o
-                                                                   where o.alias_of is null and o.enabled
-                                                                   order by o.domain limit 1));
+            -- RFC 5321 section 4.5.1: without a domain, too, where the operator has said whose it is. No tenant
+            -- gets the mail for the host's postmaster because it came first.
+            if p_postmaster is null then
+                verdict := 1;
+                return next;
+                continue;
+            end if;
+            v_address := p_postmaster;
         end if;
         select o.name, h.domain as home, h.name as home_name, o.enabled and h.enabled and t.enabled as active into d
           from postern.domain o

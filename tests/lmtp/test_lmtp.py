@@ -214,9 +214,14 @@ class Envelope(Case):
         c.expect("501 5.5.4", f"RCPT TO:<{U1}> =")
 
     def test_postmaster(self):                                  # LW11
-        for path in ("<postmaster>", "<PostMaster>", f"<POSTMASTER@{DOMAIN}>", "<postmaster@alias.example>", "<postmaster@t2.example>"):
+        for path in (f"<POSTMASTER@{DOMAIN}>", "<postmaster@alias.example>", "<postmaster@t2.example>"):
             self.assertRegex(self.rcpt(path), r"^250 ", path)
         self.assertRegex(self.rcpt("<postmaster@nowhere.example>"), r"^550 5\.1\.2 ")
+        # Without a domain it is nobody's: no tenant gets it because its domain is the oldest.
+        for path in ("<postmaster>", "<PostMaster>"):
+            self.assertRegex(self.rcpt(path), r"^550 5\.1\.1 <postmaster> needs a domain here: no lmtp_postmaster ", path)
+        self.assertRegex(self.site.log_text(), r"lmtp from=\S+ to=\S*postmaster\S* refused code=550 status=5\.1\.1\n")
+        self.assertEqual(self.site.sql("select verdict, mailbox from postern.resolve('{postmaster}', array[null], 0, null)"), "1|")
         c = self.connect()
         c.deliver(LETTER, f"postmaster@{DOMAIN}")
         self.assertEqual(self.site.count("u1"), 1)              # the oldest mailbox of the domain
@@ -291,6 +296,18 @@ class Envelope(Case):
         c = self.connect()
         c.send(f"MAIL FROM:<s@x>\r\nRCPT TO:<{U1}>\r\nRCPT TO:<bad\r\nRCPT TO:<ghost@{DOMAIN}>\r\nNOOP\r\nRCPT TO:<{U2}>\r\nRSET\r\n")
         self.assertEqual([c.reply()[:3] for _ in range(7)], [b"250", b"250", b"501", b"550", b"250", b"250", b"250"])
+
+
+class Postmaster(Case):
+    conf = f'lmtp_postmaster = "{U2}";\n'
+
+    def test_named(self):                                       # LW11
+        for n, path in enumerate(("postmaster", "PostMaster", f"postmaster@{DOMAIN}"), 1):
+            c = self.connect()
+            c.ok("MAIL FROM:<s@x>")
+            c.ok(f"RCPT TO:<{path}>")
+            c.data(LETTER)
+            self.assertEqual([self.site.count(u) for u in ("u1", "u2")], [0, n], path)
 
 
 class Budget(Case):
