@@ -29,7 +29,8 @@ enum line_kind {
     LINE_MORE,      /* no whole line yet */
     LINE_COMMAND,   /* *line_r is one, without its line end */
     LINE_NUL,       /* the same, and it holds a NUL */
-    LINE_LONG,      /* a line over its limit, told once, at its end; *line_r is how it began, LINE_HEAD octets at most */
+    /* a line over its limit, told once, at its end; *line_r is how it began, LINE_HEAD octets at most */
+    LINE_LONG,
     LINE_ENDLESS,   /* LINE_GIVE_UP octets and no end: the connection is to be closed */
 };
 
