@@ -16,7 +16,7 @@
 #include "daemon/base/mem.h"
 #include "daemon/net/tls_client.c"
 #include "tests/fuzz/fuzz.h"
-#include "tests/unit/tls_fixture.h"
+#include "tests/unit/tls_fixture.c"
 
 static struct tls_ctx *ctx;
 

@@ -17,7 +17,7 @@
 
 #include "daemon/base/log.h"
 #include "daemon/net/tls_tickets.h"
-#include "tls_fixture.h"
+#include "tests/unit/tls_fixture.c"
 
 /* ------------------------------------------------------------------ files */
 
