@@ -114,13 +114,18 @@ $(BUILD)/storage/pg/schema_sql.c: sql/embed.sh $(SQL)
 $(BUILD)/storage/pg/schema_sql.o: $(BUILD)/storage/pg/schema_sql.c storage/pg/schema.h
 	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 
+# Fixtures are linked before the library, whose functions some of them replace.
+WITH_FIXTURE = $(patsubst tests/%.c,$(BUILD)/%,$(shell grep -l '"tests/unit/$(1).h"' tests/unit/test_*.c tests/fuzz/fuzz_*.c))
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libpostern.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CPPFLAGS) $(PKG_CFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP -MF $@.d -o $@ $< $(BUILD)/libpostern.a $(shell pkg-config --cflags --libs cmocka) $(PKG_LIBS) $(LIBS)
+	$(CC) $(ALL_CPPFLAGS) $(PKG_CFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP -MF $@.d -o $@ $< $(filter %.o,$^) $(BUILD)/libpostern.a $(shell pkg-config --cflags --libs cmocka) $(PKG_LIBS) $(LIBS)
 
 unit: $(UNIT)
 
--include $(LIB_OBJ:.o=.d) $(POSTERND_OBJ:.o=.d) $(POSTERNCTL_OBJ:.o=.d) $(UNIT:=.d)
+FIXTURES := $(filter-out test_%,$(notdir $(basename $(wildcard tests/unit/*.c))))
+$(foreach f,$(FIXTURES),$(eval $(call WITH_FIXTURE,$(f)): $(BUILD)/tests/unit/$(f).o))
+
+-include $(LIB_OBJ:.o=.d) $(POSTERND_OBJ:.o=.d) $(POSTERNCTL_OBJ:.o=.d) $(UNIT:=.d) $(FIXTURES:%=$(BUILD)/tests/unit/%.d)
 
 # ------------------------------------------------------------------ install
 

@@ -36,7 +36,7 @@ FUZZ_LDFLAGS =
 
 $(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(FUZZ_DRIVER) $(BUILD)/libpostern.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(FUZZ_LDFLAGS) -o $@ $^ $(shell pkg-config --libs cmocka) $(PKG_LIBS) $(LIBS)
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(FUZZ_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(shell pkg-config --libs cmocka) $(PKG_LIBS) $(LIBS)
 
 fuzzers: $(FUZZERS)
 

@@ -7,7 +7,7 @@
  * of a body is a reply, and nothing is deleted by a client that has not said
  * QUIT.
  */
-#include "tests/unit/pop3_fake.c"
+#include "tests/unit/pop3_fake.h"
 
 #include <ctype.h>
 

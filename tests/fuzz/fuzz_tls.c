@@ -16,7 +16,7 @@
 #include "daemon/base/mem.h"
 #include "daemon/net/tls_client.c"
 #include "tests/fuzz/fuzz.h"
-#include "tests/unit/tls_fixture.c"
+#include "tests/unit/tls_fixture.h"
 
 static struct tls_ctx *ctx;
 

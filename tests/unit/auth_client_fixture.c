@@ -1,47 +1,7 @@
-/*
- * auth_client_fixture.h - the worker's side of authentication, with helpers
- * that the test plays: for test_auth_client*.c.
- */
-#ifndef TESTS_AUTH_CLIENT_FIXTURE_H
-#define TESTS_AUTH_CLIENT_FIXTURE_H
+/* auth_client_fixture.c - see auth_client_fixture.h. */
+#include "tests/unit/auth_client_fixture.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <unistd.h>
-#include <cmocka.h>
-
-#include "auth/client/client.h"
-#include "auth/frame.h"
-#include "daemon/base/log.h"
-#include "daemon/base/secret.h"
-#include "daemon/net/loop.h"
-#include "daemon/net/peer.h"
-
-enum { HELPERS_MAX = 3, NEVER = 3600000 };
-
-static struct fixture {
-    struct loop *loop;
-    struct auth_client *client;
-    int helper[HELPERS_MAX];    /* the helpers' ends, -1 when closed */
-    size_t count;
-    int lost;
-    int answers, wanted;
-    struct timer *watchdog;
-} f;
-
-struct asker {
-    int calls;
-    enum auth_verdict verdict;
-    struct mailbox_ref mailbox;
-    char address[NAME_ADDRESS_MAX + 1];
-    char challenge[64];
-};
+struct fixture f;
 
 static void on_lost(void *arg)
 {
@@ -55,7 +15,7 @@ static void on_watchdog(void *arg)
     fail_msg("nothing came");
 }
 
-static void begin(size_t helpers, uint64_t deadline_ms)
+void begin(size_t helpers, uint64_t deadline_ms)
 {
     int ends[HELPERS_MAX];
     const struct timeval patience = { 10, 0 };
@@ -75,13 +35,13 @@ static void begin(size_t helpers, uint64_t deadline_ms)
     assert_int_equal(auth_client_alive(f.client), helpers);
 }
 
-static void hang_up(size_t i)
+void hang_up(size_t i)
 {
     close(f.helper[i]);
     f.helper[i] = -1;
 }
 
-static void end(void)
+void end(void)
 {
     auth_client_free(&f.client);
     assert_null(f.client);
@@ -92,7 +52,7 @@ static void end(void)
     loop_free(&f.loop);
 }
 
-static void on_done(void *owner, const struct auth_result *result)
+void on_done(void *owner, const struct auth_result *result)
 {
     struct asker *a = owner;
 
@@ -105,7 +65,7 @@ static void on_done(void *owner, const struct auth_result *result)
         loop_stop(f.loop);
 }
 
-static uint64_t ask(struct asker *a, const char *name)
+uint64_t ask(struct asker *a, const char *name)
 {
     int before = f.answers;
     uint64_t id = auth_check_password(f.client, span_str(name), SPAN_OF("secret"), SPAN_OF("example.org"), NULL, "0a1b2c", on_done, a);
@@ -115,8 +75,7 @@ static uint64_t ask(struct asker *a, const char *name)
     return id;
 }
 
-/* Runs the loop until so many more were answered. */
-static void run_until(int more)
+void run_until(int more)
 {
     f.wanted = f.answers + more;
     timer_set(f.watchdog, 20000);
@@ -125,13 +84,12 @@ static void run_until(int more)
     assert_int_equal(f.answers, f.wanted);
 }
 
-static void stop(void *arg)
+void stop(void *arg)
 {
     loop_stop(arg);
 }
 
-/* Everything that is ready now, and what follows from it; nobody is answered. */
-static void run_idle(void)
+void run_idle(void)
 {
     int before = f.answers;
 
@@ -144,8 +102,7 @@ static void run_idle(void)
     assert_int_equal(f.answers, before);
 }
 
-/* The next request that helper i got. The spans hold until the next call. */
-static struct auth_request take(size_t i)
+struct auth_request take(size_t i)
 {
     static unsigned char data[PEER_MAX];
     struct auth_request r;
@@ -156,14 +113,13 @@ static struct auth_request take(size_t i)
     return r;
 }
 
-static bool has_request(size_t i)
+bool has_request(size_t i)
 {
     char c;
     return recv(f.helper[i], &c, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
-/* From the cache. */
-static inline void give_unconfirmed(size_t i, uint64_t id)
+void give_unconfirmed(size_t i, uint64_t id)
 {
     unsigned char out[FRAME_REPLY_MAX];
     const struct auth_reply reply = {
@@ -173,7 +129,7 @@ static inline void give_unconfirmed(size_t i, uint64_t id)
     assert_true(peer_send_blocking(f.helper[i], out, frame_put_reply(out, &reply)));
 }
 
-static void give(size_t i, uint64_t id, enum auth_verdict verdict)
+void give(size_t i, uint64_t id, enum auth_verdict verdict)
 {
     unsigned char out[FRAME_REPLY_MAX];
     const struct auth_reply reply = {
@@ -182,5 +138,3 @@ static void give(size_t i, uint64_t id, enum auth_verdict verdict)
 
     assert_true(peer_send_blocking(f.helper[i], out, frame_put_reply(out, &reply)));
 }
-
-#endif

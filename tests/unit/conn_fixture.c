@@ -1,53 +1,15 @@
-/*
- * conn_fixture.h - a conn with a protocol of lines, and the client at its other
- * end, for the tests of conn.c.
- */
-#ifndef TESTS_CONN_FIXTURE_H
-#define TESTS_CONN_FIXTURE_H
+/* conn_fixture.c - see conn_fixture.h. */
+#include "tests/unit/conn_fixture.h"
 
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
-#include <cmocka.h>
+struct conn_test t;
 
-#include "daemon/base/buf.h"
-#include "daemon/net/conn.h"
-#include "daemon/net/loop.h"
-
-enum { NOT_ENDED = -1 };
-
-/* A protocol that consumes whole lines, and does what a test sets before or after. */
-static struct {
-    struct loop *loop;
-    struct conn *conn;
-    int fd;                     /* the client's side */
-    int from;                   /* where the client reads, if that is another */
-    struct buf got;             /* what was consumed */
-    int inputs, drains, ends, done, freed;
-    int end;
-    bool pause_at_line, reply_at_line, free_at_input, finish_at_input, free_at_end, finish_at_end, busy;
-    bool consume_nothing;
-    size_t fill_at_drain;       /* octets to write at each drained(), while fills > 0 */
-    int fills;
-} t;
-
-static inline void finished(void *arg)
+void finished(void *arg)
 {
     assert_ptr_equal(arg, &t);
     t.done++;
 }
 
-static inline size_t on_input(void *owner, struct span in)
+static size_t on_input(void *owner, struct span in)
 {
     size_t used = 0;
     const char *end;
@@ -82,7 +44,7 @@ static inline size_t on_input(void *owner, struct span in)
     return used;
 }
 
-static inline void fill(size_t len)
+void fill(size_t len)
 {
     static const char octets[65536] = { 'x' };
     for (size_t n; len > 0; len -= n) {
@@ -91,7 +53,7 @@ static inline void fill(size_t len)
     }
 }
 
-static inline void on_drained(void *owner)
+static void on_drained(void *owner)
 {
     assert_ptr_equal(owner, &t);
     assert_false(t.busy);
@@ -104,7 +66,7 @@ static inline void on_drained(void *owner)
     }
 }
 
-static inline void on_end(void *owner, enum conn_end why)
+static void on_end(void *owner, enum conn_end why)
 {
     assert_ptr_equal(owner, &t);
     assert_false(t.busy);
@@ -120,12 +82,12 @@ static inline void on_end(void *owner, enum conn_end why)
 
 static const struct conn_protocol protocol = { .input = on_input, .drained = on_drained, .end = on_end };
 
-static inline void stop(void *arg)
+void stop(void *arg)
 {
     loop_stop(arg);
 }
 
-static inline void turns(int n)
+void turns(int n)
 {
     while (n-- > 0) {
         loop_defer(t.loop, stop, t.loop);
@@ -133,8 +95,7 @@ static inline void turns(int n)
     }
 }
 
-/* Waits in the loop, at most some seconds, until *what is not zero. */
-static inline void until(const int *what)
+void until(const int *what)
 {
     for (int i = 0; i < 10000 && *what == 0; i++) {
         turns(1);
@@ -144,7 +105,7 @@ static inline void until(const int *what)
     assert_true(*what != 0);
 }
 
-static inline int setup(void **state)
+int setup(void **state)
 {
     (void)state;
     memset(&t, 0, sizeof t);
@@ -154,7 +115,7 @@ static inline int setup(void **state)
     return 0;
 }
 
-static inline int teardown(void **state)
+int teardown(void **state)
 {
     (void)state;
     conn_free(&t.conn);
@@ -167,12 +128,12 @@ static inline int teardown(void **state)
     return 0;
 }
 
-static inline void start(int in, int out)
+void start(int in, int out)
 {
     t.conn = conn_new(t.loop, in, out, &protocol, &t);
 }
 
-static inline void open_pair(void)
+void open_pair(void)
 {
     int fds[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
@@ -180,7 +141,7 @@ static inline void open_pair(void)
     start(fds[0], fds[0]);
 }
 
-static inline int tcp_pair(int family, int *client_r)
+int tcp_pair(int family, int *client_r)
 {
     struct sockaddr_storage address = { .ss_family = (sa_family_t)family };
     socklen_t len = sizeof address;
@@ -200,7 +161,7 @@ static inline int tcp_pair(int family, int *client_r)
     return server;
 }
 
-static inline void open_tcp(void)
+void open_tcp(void)
 {
     int server = tcp_pair(AF_INET, &t.fd);
     assert_true(server >= 0);
@@ -208,7 +169,7 @@ static inline void open_tcp(void)
     start(server, server);
 }
 
-static inline void reset_client(void)
+void reset_client(void)
 {
     const struct linger now = { 1, 0 };
     setsockopt(t.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
@@ -216,18 +177,17 @@ static inline void reset_client(void)
     t.fd = t.from = -1;
 }
 
-static inline void say(const char *text)
+void say(const char *text)
 {
     assert_int_equal(write(t.fd, text, strlen(text)), strlen(text));
 }
 
-static inline void got(const char *expected)
+void got(const char *expected)
 {
     assert_string_equal(buf_left(&t.got) > 0 ? t.got.data : "", expected);
 }
 
-/* What the client can read now. */
-static inline size_t client_reads(char *data, size_t size)
+size_t client_reads(char *data, size_t size)
 {
     struct pollfd p = { .fd = t.from, .events = POLLIN };
     size_t len = 0;
@@ -240,7 +200,7 @@ static inline size_t client_reads(char *data, size_t size)
     return len;
 }
 
-static inline void client_got(const char *expected)
+void client_got(const char *expected)
 {
     char data[256];
     size_t n = client_reads(data, sizeof data - 1);
@@ -248,12 +208,8 @@ static inline void client_got(const char *expected)
     assert_string_equal(data, expected);
 }
 
-static inline void count_free(void *arg)
+void count_free(void *arg)
 {
     assert_ptr_equal(arg, &t);
     t.freed++;
 }
-
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
-#endif

@@ -1,38 +1,8 @@
-/*
- * db_fixture.h - for tests against a real PostgreSQL: mailboxes made by a
- * superuser's connection, maildrops opened through a store, one after the other.
- *
- * POSTERN_TEST_DB is the connection string of a superuser to a database with
- * the schema; without it the tests are skipped, and say so.
- */
-#ifndef POSTERN_TESTS_DB_FIXTURE_H
-#define POSTERN_TESTS_DB_FIXTURE_H
+/* db_fixture.c - see db_fixture.h. */
+#include "tests/unit/db_fixture.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-#include <libpq-fe.h>
-
-#include "daemon/base/buf.h"
-#include "daemon/base/log.h"
-#include "daemon/base/mem.h"
-#include "daemon/base/secret.h"
-#include "daemon/net/loop.h"
-#include "storage/pg/conninfo.h"
-#include "storage/maildrop/drop.h"
-#include "storage/maildrop/store.h"
-
-#define UNUSED_OK __attribute__((unused))
-
-static struct loop *loop;
-static PGconn *admin;
+struct loop *loop;
+PGconn *admin;
 static int64_t test_domain;
 
 /* ---- SQL as the superuser */
@@ -43,7 +13,7 @@ static void admin_broken(const char *sql)
     fail();
 }
 
-UNUSED_OK __attribute__((format(printf, 1, 2))) static void admin_do(const char *fmt, ...)
+void admin_do(const char *fmt, ...)
 {
     char sql[2000];
     va_list ap;
@@ -56,7 +26,7 @@ UNUSED_OK __attribute__((format(printf, 1, 2))) static void admin_do(const char 
     PQclear(res);
 }
 
-UNUSED_OK __attribute__((format(printf, 1, 2))) static int64_t admin_number(const char *fmt, ...)
+int64_t admin_number(const char *fmt, ...)
 {
     char sql[2000];
     va_list ap;
@@ -73,17 +43,14 @@ UNUSED_OK __attribute__((format(printf, 1, 2))) static int64_t admin_number(cons
 
 /* ---- mailboxes and messages */
 
-#define BOX(n) (&(struct mailbox_ref){ .number = (n) })
-
-UNUSED_OK static int64_t mailbox_new(void)
+int64_t mailbox_new(void)
 {
     static int n;
     return admin_number("insert into postern.mailbox (domain, address) values (%lld, 'm%d@t%ld.test') returning mailbox",
                         (long long)test_domain, ++n, (long)getpid());
 }
 
-/* Octets that differ from message to message and from place to place. */
-UNUSED_OK static char *body_new(unsigned seed, size_t len)
+char *body_new(unsigned seed, size_t len)
 {
     char *body = mem_alloc(len + 1);
     for (size_t i = 0; i < len; i++) {
@@ -93,8 +60,7 @@ UNUSED_OK static char *body_new(unsigned seed, size_t len)
     return body;
 }
 
-/* As LMTP and the importer will store it; delivered_to and uidl may be NULL. */
-UNUSED_OK static void message_add(int64_t mailbox, const char *body, size_t len, const char *delivered_to, const char *uidl)
+void message_add(int64_t mailbox, const char *body, size_t len, const char *delivered_to, const char *uidl)
 {
     char box[24], size[24];
     const char *values[] = { box, body, delivered_to, uidl, size };
@@ -117,7 +83,7 @@ UNUSED_OK static void message_add(int64_t mailbox, const char *body, size_t len,
     PQclear(res);
 }
 
-UNUSED_OK static void messages_add(int64_t mailbox, unsigned n, size_t len)
+void messages_add(int64_t mailbox, unsigned n, size_t len)
 {
     char *body = body_new((unsigned)mailbox, len);
     for (unsigned i = 0; i < n; i++)
@@ -125,28 +91,28 @@ UNUSED_OK static void messages_add(int64_t mailbox, unsigned n, size_t len)
     mem_free(body);
 }
 
-UNUSED_OK static int64_t messages_in(int64_t mailbox)
+int64_t messages_in(int64_t mailbox)
 {
     return admin_number("select count(*) from postern.message where mailbox = %lld", (long long)mailbox);
 }
 
 /* ---- stores */
 
-static char *wrong_schema_text;
+char *wrong_schema_text;
 
-static void wrong_schema(void *arg, const char *text)
+void wrong_schema(void *arg, const char *text)
 {
     (void)arg;
     mem_free(wrong_schema_text);
     wrong_schema_text = mem_str(text);
 }
 
-static const struct storage_settings test_settings = {
+const struct storage_settings test_settings = {
     .database_lanes = 2, .database_statement_timeout = 30000, .database_retry = 200,
     .listing_cache = 1 << 20, .read_ahead = 256 * 1024, .read_ahead_total = 64 << 20,
 };
 
-UNUSED_OK static struct store *store_at(const char *common, const struct storage_settings *settings)
+struct store *store_at(const char *common, const struct storage_settings *settings)
 {
     char *error = NULL;
     char *conninfo = conninfo_merge(common, "user=postern_mail", "postern test", &error);
@@ -158,7 +124,7 @@ UNUSED_OK static struct store *store_at(const char *common, const struct storage
     return store;
 }
 
-UNUSED_OK static struct store *test_store(const struct storage_settings *settings)
+struct store *test_store(const struct storage_settings *settings)
 {
     return store_at(getenv("POSTERN_TEST_DB"), settings);
 }
@@ -172,8 +138,7 @@ static void gave_up(void *arg)
     abort();
 }
 
-/* Runs the loop until somebody stops it. */
-UNUSED_OK static void wait_for_answer(void)
+void wait_for_answer(void)
 {
     struct timer *t = timer_new(loop, gave_up, NULL);
     timer_set(t, 60000);
@@ -187,8 +152,7 @@ static void stop_loop(void *arg)
     loop_stop(loop);
 }
 
-/* Lets the loop run for a while. */
-UNUSED_OK static void turn_for(uint64_t ms)
+void turn_for(uint64_t ms)
 {
     struct timer *t = timer_new(loop, stop_loop, NULL);
     timer_set(t, ms);
@@ -196,28 +160,22 @@ UNUSED_OK static void turn_for(uint64_t ms)
     timer_free(&t);
 }
 
-UNUSED_OK static void wait_for_lanes(struct store *store, size_t n)
+void wait_for_lanes(struct store *store, size_t n)
 {
     for (int i = 0; i < 2000 && store_lanes_up(store) != n; i++)
         turn_for(5);
     assert_int_equal(store_lanes_up(store), n);
 }
 
-struct opened {
-    bool answered;
-    enum db_status status;
-    struct drop *drop;
-};
-
-static void opened(void *owner, enum db_status status, struct drop *drop)
+void opened(void *owner, enum db_status status, struct drop *drop)
 {
     *(struct opened *)owner = (struct opened){ true, status, drop };
     loop_stop(loop);
 }
 
-static const struct drop_holder test_holder = { .session = "0123abcd", .peer = "192.0.2.1:4242", .protocol = "pop3", .since = 1700000000 };
+const struct drop_holder test_holder = { .session = "0123abcd", .peer = "192.0.2.1:4242", .protocol = "pop3", .since = 1700000000 };
 
-UNUSED_OK static struct opened open_with(struct store *store, int64_t mailbox, const struct drop_holder *holder)
+struct opened open_with(struct store *store, int64_t mailbox, const struct drop_holder *holder)
 {
     struct opened o = { 0 };
     assert_true(drop_open(store, BOX(mailbox), holder, opened, &o) != 0);
@@ -228,30 +186,25 @@ UNUSED_OK static struct opened open_with(struct store *store, int64_t mailbox, c
     return o;
 }
 
-UNUSED_OK static struct opened open_drop(struct store *store, int64_t mailbox)
+struct opened open_drop(struct store *store, int64_t mailbox)
 {
     return open_with(store, mailbox, &test_holder);
 }
 
-UNUSED_OK static struct drop *must_open(struct store *store, int64_t mailbox)
+struct drop *must_open(struct store *store, int64_t mailbox)
 {
     struct opened o = open_drop(store, mailbox);
     assert_string_equal(db_status_name(o.status), "ok");
     return o.drop;
 }
 
-struct finished {
-    bool answered;
-    enum db_status status;
-};
-
-static void finished(void *owner, enum db_status status)
+void finished(void *owner, enum db_status status)
 {
     *(struct finished *)owner = (struct finished){ true, status };
     loop_stop(loop);
 }
 
-UNUSED_OK static enum db_status finish(struct drop *drop, const unsigned char *marks)
+enum db_status finish(struct drop *drop, const unsigned char *marks)
 {
     struct finished f = { 0 };
     drop_finish(&drop, marks, finished, &f);
@@ -262,21 +215,15 @@ UNUSED_OK static enum db_status finish(struct drop *drop, const unsigned char *m
     return f.status;
 }
 
-struct got {
-    bool answered;
-    enum db_status status;
-    struct piece piece;
-};
-
-static void got_piece(void *owner, enum db_status status, struct piece piece)
+void got_piece(void *owner, enum db_status status, struct piece piece)
 {
     *(struct got *)owner = (struct got){ true, status, piece };
     loop_stop(loop);
 }
 
-static enum drop_want want;     /* how read_piece() asks */
+enum drop_want want;
 
-UNUSED_OK static struct got read_piece(struct drop *drop, size_t i, uint32_t number)
+struct got read_piece(struct drop *drop, size_t i, uint32_t number)
 {
     struct got g = { 0 };
     if (drop_read(drop, i, number, want, &g.piece, got_piece, &g) == 1)
@@ -287,8 +234,7 @@ UNUSED_OK static struct got read_piece(struct drop *drop, size_t i, uint32_t num
     return g;
 }
 
-/* The whole message, appended; the last piece says that it is. */
-UNUSED_OK static enum db_status read_message(struct drop *drop, size_t i, struct buf *out)
+enum db_status read_message(struct drop *drop, size_t i, struct buf *out)
 {
     for (uint32_t number = 0;; number++) {
         struct got g = read_piece(drop, i, number);
@@ -308,7 +254,7 @@ UNUSED_OK static enum db_status read_message(struct drop *drop, size_t i, struct
 
 /* ---- group set-up */
 
-UNUSED_OK static int database_setup(void **state)
+int database_setup(void **state)
 {
     (void)state;
     secret_init();
@@ -326,7 +272,7 @@ UNUSED_OK static int database_setup(void **state)
     return 0;
 }
 
-UNUSED_OK static int database_teardown(void **state)
+int database_teardown(void **state)
 {
     (void)state;
     admin_do("delete from postern.content_part where content in (select content from postern.message join postern.mailbox"
@@ -344,13 +290,10 @@ UNUSED_OK static int database_teardown(void **state)
     return 0;
 }
 
-/* Says that nothing was tested, where there is no database. */
-UNUSED_OK static bool without_database(const char *name)
+bool without_database(const char *name)
 {
     if (getenv("POSTERN_TEST_DB") != NULL)
         return false;
     print_message("[  SKIPPED ] %s: POSTERN_TEST_DB is not set, NOTHING WAS TESTED\n", name);
     return true;
 }
-
-#endif

@@ -1,101 +1,7 @@
-/*
- * pop3_fake.h - a POP3 session without a database, for test_pop3_*.c: what
- * storage/maildrop/drop.h and auth/client/client.h declare, answered as a test says, and a
- * client at the other end of a socketpair, all in one loop.
- *
- * The protocol is the point here: replies to failures that a real database
- * gives only by luck. Where the database is the point, tests use a real one.
- */
-#ifndef TESTS_POP3_FAKE_H
-#define TESTS_POP3_FAKE_H
+/* pop3_fake.c - see pop3_fake.h. */
+#include "tests/unit/pop3_fake.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
-
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include "auth/client/client.h"
-#include "daemon/base/buf.h"
-#include "daemon/base/log.h"
-#include "daemon/base/mem.h"
-#include "daemon/base/recent.h"
-#include "daemon/base/secret.h"
-#include "daemon/net/conn.h"
-#include "daemon/net/loop.h"
-#include "daemon/pop3/pop3.h"
-#include "storage/maildrop/drop.h"
-
-enum { FAKE_MESSAGES = 4, FAKE_PIECE = 262144, FAKE_PART = 8000, FAKE_PARTS = FAKE_PIECE / FAKE_PART + 1, PATIENCE_MS = 20000 };
-
-static struct fake {
-    struct loop *loop;
-    struct pop3_service *service;
-    struct pop3_settings settings;
-    struct recent *logins;
-
-    struct buf mail[FAKE_MESSAGES];     /* message i is mail[i % FAKE_MESSAGES] */
-    size_t count;
-    unsigned reads;
-
-    enum auth_verdict verdict;          /* of a right password, "secret" */
-    enum db_status open_status;
-    enum db_status read_status;         /* of the piece read_fails_at */
-    uint32_t read_fails_at;
-    enum db_status finish_status;
-    bool lost;
-    enum pop3_cleartext cleartext;
-    struct auth_policy policy;          /* of the mailbox */
-    bool hold_auth, hold_open, hold_finish;        /* the answer waits for fake_answer() */
-
-    auth_done *auth_done;
-    void *auth_owner;
-    enum auth_verdict auth_says;
-    drop_opened *open_done;
-    enum db_status open_says;
-    void *open_owner;
-    drop_piece *read_done;
-    void *read_owner;
-    size_t read_message;
-    uint32_t read_piece;
-    drop_done *finish_done;
-    void *finish_owner;
-
-    /* A login from the cache: what comes of opening, and of looking at what is stored. */
-    struct mailbox_versions versions;
-    enum db_status open_unconfirmed;
-    bool unconfirmed;
-    unsigned uncached;          /* how often it was asked for */
-    auth_done *uncached_done;
-    void *uncached_owner;
-
-    const char *challenges[4];          /* of an exchange, in this order; then comes the verdict */
-    size_t challenged, forgotten;
-    struct auth_opening opening;        /* the last one; its spans do not hold */
-    auth_done *sasl_done;
-    void *sasl_owner;
-
-    char asked_name[256], asked_domain[64], asked_password[10000];
-    unsigned opens, opened, finishes, checks;   /* asked for, given, given back */
-    size_t pieces, most_pieces;         /* lent and not given back */
-    bool marked[FAKE_MESSAGES];         /* what the last drop_finish() removed */
-    bool under_way[FAKE_MESSAGES];      /* whole, */
-    bool retrieved[FAKE_MESSAGES];      /* and taken by the client */
-    size_t ended;
-} fake;
-
-/* What names the answer that is on its way, for the loop. */
-struct drop {
-    int unused;
-};
+struct fake fake;
 static struct drop the_drop;
 
 /* ------------------------------------------------------------------- auth */
@@ -155,8 +61,7 @@ void auth_check_uncached(struct auth_client *client, uint64_t id)
     loop_defer(fake.loop, answer_auth, NULL);
 }
 
-/* An exchange: so many challenges as the test says, and the last message is right if it is "secret". */
-static void answer_challenge(void *arg)
+void answer_challenge(void *arg)
 {
     auth_done *done = fake.auth_done;
 
@@ -207,7 +112,7 @@ void auth_forget(struct auth_client *client, uint64_t id)
 
 /* ------------------------------------------------------------------- drop */
 
-static void answer_open(void *arg)
+void answer_open(void *arg)
 {
     drop_opened *done = fake.open_done;
 
@@ -292,13 +197,6 @@ bool drop_lost(const struct drop *drop)
     return fake.lost;
 }
 
-/* A piece owns a copy of its octets, so that a use after its release is seen by the sanitizer. */
-struct piece_ref {
-    unsigned refs;
-    struct span spans[FAKE_PARTS];
-    char data[FAKE_PIECE];
-};
-
 void piece_hold(struct piece_ref *ref)
 {
     ref->refs++;
@@ -360,7 +258,7 @@ int drop_read(struct drop *drop, size_t i, uint32_t piece, enum drop_want want, 
     return 0;
 }
 
-static void answer_finish(void *arg)
+void answer_finish(void *arg)
 {
     drop_done *done = fake.finish_done;
 
@@ -403,14 +301,6 @@ void drop_finish(struct drop **drop, const unsigned char *marks, drop_done *done
 
 /* ------------------------------------------------------------ the client */
 
-struct client {
-    int fd;
-    struct watch *watch;
-    struct buf in;
-    size_t want;            /* stop the loop when so many octets are there */
-    bool eof, deaf;         /* deaf: reads nothing */
-};
-
 static void client_readable(void *arg, int fd, unsigned events)
 {
     struct client *c = arg;
@@ -433,14 +323,13 @@ static void too_late(void *arg)
     loop_stop(fake.loop);
 }
 
-static void stop_loop(void *arg)
+void stop_loop(void *arg)
 {
     (void)arg;
     loop_stop(fake.loop);
 }
 
-/* Runs the loop until somebody stops it. Only a test that fails waits for the timer. */
-static void run_loop(void)
+void run_loop(void)
 {
     bool late = false;
     struct timer *timer = timer_new(fake.loop, too_late, &late);
@@ -451,8 +340,7 @@ static void run_loop(void)
     assert_false(late);
 }
 
-/* A few turns, so that what is on its way happens. */
-static void run_a_while(uint64_t ms)
+void run_a_while(uint64_t ms)
 {
     struct timer *timer = timer_new(fake.loop, stop_loop, NULL);
 
@@ -461,7 +349,7 @@ static void run_a_while(uint64_t ms)
     timer_free(&timer);
 }
 
-static struct client *client_new(const char *domain)
+struct client *client_new(const char *domain)
 {
     struct client *c = mem_zalloc(sizeof *c);
     int pair[2];
@@ -476,7 +364,7 @@ static struct client *client_new(const char *domain)
     return c;
 }
 
-static void client_close(struct client *c)
+void client_close(struct client *c)
 {
     watch_free(&c->watch);
     close(c->fd);
@@ -484,25 +372,24 @@ static void client_close(struct client *c)
     mem_free(c);
 }
 
-static void say_span(struct client *c, struct span text)
+void say_span(struct client *c, struct span text)
 {
     assert_int_equal(send(c->fd, text.at, text.len, MSG_NOSIGNAL), (ssize_t)text.len);
 }
 
-static void say(struct client *c, const char *text)
+void say(struct client *c, const char *text)
 {
     say_span(c, span_str(text));
 }
 
-static void hear(struct client *c, size_t octets)
+void hear(struct client *c, size_t octets)
 {
     c->want = octets;
     while (!c->eof && buf_left(&c->in) < octets)
         run_loop();
 }
 
-/* The next octets are exactly these. */
-static void expect(struct client *c, const char *text)
+void expect(struct client *c, const char *text)
 {
     size_t len = strlen(text);
     char got[2048];
@@ -515,27 +402,26 @@ static void expect(struct client *c, const char *text)
     buf_consume(&c->in, len);
 }
 
-static void ask(struct client *c, const char *command, const char *reply)
+void ask(struct client *c, const char *command, const char *reply)
 {
     say(c, command);
     expect(c, reply);
 }
 
-/* Nothing more, and the end. */
-static __attribute__((unused)) void expect_eof(struct client *c)
+void expect_eof(struct client *c)
 {
     hear(c, SIZE_MAX);
     assert_int_equal(buf_left(&c->in), 0);
     client_close(c);
 }
 
-static __attribute__((unused)) void until_ended(size_t sessions)
+void until_ended(size_t sessions)
 {
     while (fake.ended < sessions)
         run_loop();
 }
 
-static __attribute__((unused)) struct client *login(void)
+struct client *login(void)
 {
     struct client *c = client_new("");
 
@@ -559,7 +445,7 @@ static void fake_ended(void *arg)
     loop_stop(fake.loop);
 }
 
-static void fake_mail(size_t i, const char *text)
+void fake_mail(size_t i, const char *text)
 {
     buf_clear(&fake.mail[i]);
     buf_add_str(&fake.mail[i], text);
@@ -567,8 +453,7 @@ static void fake_mail(size_t i, const char *text)
         fake.count = i + 1;
 }
 
-/* Again after settings were changed: they are read when the service is made. */
-static void fake_service(void)
+void fake_service(void)
 {
     struct pop3_host host = {
         .loop = fake.loop, .logins = fake.logins, .settings = &fake.settings, .session_ended = fake_ended,
@@ -585,7 +470,7 @@ static void no_problem(void *arg, const char *file, int line, const char *text)
     fail_msg("%s:%d: %s", file != NULL ? file : "defaults", line, text);
 }
 
-static int fake_setup(void **state)
+int fake_setup(void **state)
 {
     struct option_target target = { &pop3_options, &fake.settings };
 
@@ -608,7 +493,7 @@ static int fake_setup(void **state)
     return 0;
 }
 
-static __attribute__((unused)) int fake_teardown(void **state)
+int fake_teardown(void **state)
 {
     (void)state;
     pop3_service_free(&fake.service);
@@ -622,7 +507,3 @@ static __attribute__((unused)) int fake_teardown(void **state)
     loop_free(&fake.loop);
     return 0;
 }
-
-#define FAKE_TEST(f) cmocka_unit_test_setup_teardown(f, fake_setup, fake_teardown)
-
-#endif

@@ -6,7 +6,7 @@
  * move_locks() is wrapped: slow enough that a stranger tries between any two
  * steps, and with a trap at one of them.
  */
-#include "tests/unit/db_fixture.c"
+#include "tests/unit/db_fixture.h"
 
 #include "storage/maildrop/store_impl.h"
 

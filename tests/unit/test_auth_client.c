@@ -2,7 +2,7 @@
  * The worker's side of authentication against helpers that the test plays:
  * they answer late, wrong, or not at all, and go away.
  */
-#include "tests/unit/auth_client_fixture.c"
+#include "tests/unit/auth_client_fixture.h"
 
 static void test_answers(void **state)
 {

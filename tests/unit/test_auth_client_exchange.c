@@ -2,7 +2,7 @@
  * Exchanges on the worker's side: they stay with their helper, and nothing is
  * left of one that its asker forgot, or whose helper has gone.
  */
-#include "tests/unit/auth_client_fixture.c"
+#include "tests/unit/auth_client_fixture.h"
 
 static uint64_t begin_exchange(struct asker *a, const char *initial)
 {

@@ -1,5 +1,5 @@
 /* The input of a byte stream, over socket pairs, TCP, pipes and files: end of file, reset, pause. */
-#include "tests/unit/conn_fixture.c"
+#include "tests/unit/conn_fixture.h"
 
 /* --- input --- */
 

@@ -1,5 +1,5 @@
 /* The output of a byte stream: one write, marks, references, a client that is lost, timeouts, the last reply. */
-#include "tests/unit/conn_fixture.c"
+#include "tests/unit/conn_fixture.h"
 
 /* --- output --- */
 

@@ -3,7 +3,7 @@
  * (T01, T02, T07, T10, T15, T18). The client is OpenSSL at the other end of a
  * socket.
  */
-#include "tests/unit/conn_fixture.c"
+#include "tests/unit/conn_fixture.h"
 
 #include <signal.h>
 
@@ -12,7 +12,7 @@
 
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
-#include "tests/unit/tls_fixture.c"
+#include "tests/unit/tls_fixture.h"
 
 static struct tls_ctx *server_ctx;
 static SSL_CTX *client_ctx;

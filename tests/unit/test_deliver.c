@@ -3,7 +3,7 @@
  * asker or the whole of it leaving in the middle. What a client sees of it is
  * in tests/lmtp.
  */
-#include "tests/unit/db_fixture.c"
+#include "tests/unit/db_fixture.h"
 
 #include "storage/deliver/deliver.h"
 #include "storage/deliver/spool.h"

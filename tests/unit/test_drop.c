@@ -1,7 +1,7 @@
 /*
  * Maildrops against a real PostgreSQL: lock, listing, commit.
  */
-#include "tests/unit/db_fixture.c"
+#include "tests/unit/db_fixture.h"
 
 static void expect_status(enum db_status is, enum db_status wanted)
 {

@@ -2,7 +2,7 @@
  * The loss of a lane, in every state of a maildrop: its session is fenced for
  * ever, nothing is deleted, everybody else goes on (P2, P3, L10).
  */
-#include "tests/unit/db_fixture.c"
+#include "tests/unit/db_fixture.h"
 
 static void expect_status(enum db_status is, enum db_status wanted)
 {

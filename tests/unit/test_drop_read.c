@@ -3,7 +3,7 @@
  * whatever order and however many were read ahead (P1), and never the end of
  * something else.
  */
-#include "tests/unit/db_fixture.c"
+#include "tests/unit/db_fixture.h"
 #include "storage/content/piece.h"
 
 static void expect_status(enum db_status is, enum db_status wanted)

@@ -2,7 +2,7 @@
  * RETR, TOP and long listings on a fake storage: many pieces, clients that do
  * not read, and messages that cannot be read to their end.
  */
-#include "tests/unit/pop3_fake.c"
+#include "tests/unit/pop3_fake.h"
 
 /* A message of about so many octets: long lines, dot lines, a dot at each kind of place. */
 static void big_mail(size_t i, size_t octets)

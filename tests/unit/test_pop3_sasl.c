@@ -1,7 +1,7 @@
 /*
  * AUTH and APOP on the wire, with a helper that the test plays.
  */
-#include "tests/unit/pop3_fake.c"
+#include "tests/unit/pop3_fake.h"
 
 #include "auth/mechanism.h"
 #include "daemon/base/list.h"

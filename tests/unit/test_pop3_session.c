@@ -2,7 +2,7 @@
  * POP3 sessions on a fake storage: replies octet by octet, and every failure
  * of the storage at every place.
  */
-#include "tests/unit/pop3_fake.c"
+#include "tests/unit/pop3_fake.h"
 
 #define GREETING "+OK Postern ready\r\n"
 #define CAPA "+OK capability list follows\r\nTOP\r\nUIDL\r\nUSER\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n" \

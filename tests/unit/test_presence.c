@@ -1,7 +1,7 @@
 /*
  * Who holds what: the operator's question and the workers' answers.
  */
-#include "tests/unit/db_fixture.c"
+#include "tests/unit/db_fixture.h"
 
 #include "storage/maildrop/store_impl.h"
 

@@ -1,7 +1,7 @@
 /*
  * The content of a large deletion, removed behind its QUIT, by the store itself.
  */
-#include "tests/unit/db_fixture.c"
+#include "tests/unit/db_fixture.h"
 
 #include "storage/maildrop/store_impl.h"
 

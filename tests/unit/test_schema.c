@@ -2,7 +2,7 @@
  * Is the schema ours? What the operator is told names the command that mends it.
  */
 #include "storage/pg/schema.h"
-#include "tests/unit/db_fixture.c"
+#include "tests/unit/db_fixture.h"
 
 static void texts_are_in_order(void **state)
 {

@@ -4,7 +4,7 @@
  * the history. (The end of a worker; what is in the middle of a session is in
  * test_drop_lost.c.)
  */
-#include "tests/unit/db_fixture.c"
+#include "tests/unit/db_fixture.h"
 
 #include "storage/maildrop/store_impl.h"
 #include "storage/maildrop/takeover.h"

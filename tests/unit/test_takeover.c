@@ -3,7 +3,7 @@
  * flood of logins, or of forged questions, does not become a flood of
  * notifications. What one login sees is in tests/dialogue and tests/system.
  */
-#include "tests/unit/db_fixture.c"
+#include "tests/unit/db_fixture.h"
 
 #include "storage/maildrop/store_impl.h"
 

@@ -17,7 +17,7 @@
 
 #include "daemon/base/log.h"
 #include "daemon/net/tls_tickets.h"
-#include "tests/unit/tls_fixture.c"
+#include "tests/unit/tls_fixture.h"
 
 /* ------------------------------------------------------------------ files */
 

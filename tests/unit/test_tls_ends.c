@@ -18,7 +18,7 @@
 #include "daemon/base/buf.h"
 #include "daemon/base/log.h"
 #include "daemon/net/tls_ends.h"
-#include "tests/unit/tls_fixture.c"
+#include "tests/unit/tls_fixture.h"
 
 enum { DAY = 86400, HOUR = 3600 };
 static const int64_t NOW = 1800000000;     /* 2027-01-15 08:00 UTC */

@@ -1,19 +1,10 @@
-/*
- * tls_fixture.h - certificates made on the spot, for the tests of TLS.
- */
-#ifndef TESTS_TLS_FIXTURE_H
-#define TESTS_TLS_FIXTURE_H
-
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
-
-#include "daemon/net/tls_ctx.h"
+/* tls_fixture.c - see tls_fixture.h. */
+#include "tests/unit/tls_fixture.h"
 
 static char tls_dir[64];
-static char tls_told[4096];     /* problems, a line each */
+char tls_told[4096];
 
-static inline const char *tls_path(const char *name)
+const char *tls_path(const char *name)
 {
     static char paths[4][256];
     static unsigned turn;
@@ -23,7 +14,7 @@ static inline const char *tls_path(const char *name)
     return path;
 }
 
-static inline EVP_PKEY *make_key(void)
+EVP_PKEY *make_key(void)
 {
     EVP_PKEY *key = EVP_EC_gen("P-256");
 
@@ -31,7 +22,7 @@ static inline EVP_PKEY *make_key(void)
     return key;
 }
 
-static inline X509 *make_cert(const char *name, EVP_PKEY *key, long seconds)
+X509 *make_cert(const char *name, EVP_PKEY *key, long seconds)
 {
     X509 *cert = X509_new();
     X509_NAME *subject = X509_get_subject_name(cert);
@@ -46,8 +37,7 @@ static inline X509 *make_cert(const char *name, EVP_PKEY *key, long seconds)
     return cert;
 }
 
-/* NAME.pem, and the key in NAME.key or in the same file. */
-static inline void write_pair(const char *file, const char *name, bool together)
+void write_pair(const char *file, const char *name, bool together)
 {
     EVP_PKEY *key = make_key();
     X509 *cert = make_cert(name, key, 3600);
@@ -70,7 +60,7 @@ static inline void write_pair(const char *file, const char *name, bool together)
     EVP_PKEY_free(key);
 }
 
-static inline void write_text(const char *file, const char *text)
+void write_text(const char *file, const char *text)
 {
     FILE *out = fopen(tls_path(file), "w");
 
@@ -79,7 +69,7 @@ static inline void write_text(const char *file, const char *text)
     fclose(out);
 }
 
-static inline void note_problem(void *arg, const char *text)
+void note_problem(void *arg, const char *text)
 {
     size_t len = strlen(tls_told);
 
@@ -87,7 +77,7 @@ static inline void note_problem(void *arg, const char *text)
     snprintf(tls_told + len, sizeof tls_told - len, "%s\n", text);
 }
 
-static inline struct tls_ctx *load_ctx(const char *certificate, const char *key, const char *directory,
+struct tls_ctx *load_ctx(const char *certificate, const char *key, const char *directory,
                                        struct tls_tickets *tickets)
 {
     struct tls_files files = {
@@ -99,14 +89,14 @@ static inline struct tls_ctx *load_ctx(const char *certificate, const char *key,
     return tls_ctx_new(&files, TLS_1_2, tickets, note_problem, NULL);
 }
 
-static inline int make_tls_dir(void **state)
+int make_tls_dir(void **state)
 {
     (void)state;
     snprintf(tls_dir, sizeof tls_dir, "/tmp/postern-test-tls-XXXXXX");
     return mkdtemp(tls_dir) != NULL ? 0 : -1;
 }
 
-static inline int remove_tls_dir(void **state)
+int remove_tls_dir(void **state)
 {
     char command[96];
 
@@ -114,5 +104,3 @@ static inline int remove_tls_dir(void **state)
     snprintf(command, sizeof command, "rm -r %s", tls_dir);
     return system(command);
 }
-
-#endif

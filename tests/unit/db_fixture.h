@@ -1,0 +1,93 @@
+/*
+ * db_fixture.h - for tests against a real PostgreSQL: mailboxes made by a
+ * superuser's connection, maildrops opened through a store, one after the other.
+ *
+ * POSTERN_TEST_DB is the connection string of a superuser to a database with
+ * the schema; without it the tests are skipped, and say so.
+ */
+#ifndef POSTERN_TESTS_DB_FIXTURE_H
+#define POSTERN_TESTS_DB_FIXTURE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <libpq-fe.h>
+
+#include "daemon/base/buf.h"
+#include "daemon/base/log.h"
+#include "daemon/base/mem.h"
+#include "daemon/base/secret.h"
+#include "daemon/net/loop.h"
+#include "storage/pg/conninfo.h"
+#include "storage/maildrop/drop.h"
+#include "storage/maildrop/store.h"
+
+extern struct loop *loop;
+extern PGconn *admin;
+void admin_do(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+int64_t admin_number(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* A mailbox by its number, as a function wants it. */
+#define BOX(n) (&(struct mailbox_ref){ .number = (n) })
+
+int64_t mailbox_new(void);
+/* Octets that differ from message to message and from place to place. */
+char *body_new(unsigned seed, size_t len);
+/* As LMTP and the importer will store it; delivered_to and uidl may be NULL. */
+void message_add(int64_t mailbox, const char *body, size_t len, const char *delivered_to, const char *uidl);
+void messages_add(int64_t mailbox, unsigned n, size_t len);
+int64_t messages_in(int64_t mailbox);
+extern char *wrong_schema_text;
+void wrong_schema(void *arg, const char *text);
+extern const struct storage_settings test_settings;
+struct store *store_at(const char *common, const struct storage_settings *settings);
+struct store *test_store(const struct storage_settings *settings);
+/* Runs the loop until somebody stops it. */
+void wait_for_answer(void);
+/* Lets the loop run for a while. */
+void turn_for(uint64_t ms);
+void wait_for_lanes(struct store *store, size_t n);
+
+struct opened {
+    bool answered;
+    enum db_status status;
+    struct drop *drop;
+};
+
+void opened(void *owner, enum db_status status, struct drop *drop);
+extern const struct drop_holder test_holder;
+struct opened open_with(struct store *store, int64_t mailbox, const struct drop_holder *holder);
+struct opened open_drop(struct store *store, int64_t mailbox);
+struct drop *must_open(struct store *store, int64_t mailbox);
+
+struct finished {
+    bool answered;
+    enum db_status status;
+};
+
+void finished(void *owner, enum db_status status);
+enum db_status finish(struct drop *drop, const unsigned char *marks);
+
+struct got {
+    bool answered;
+    enum db_status status;
+    struct piece piece;
+};
+
+void got_piece(void *owner, enum db_status status, struct piece piece);
+extern enum drop_want want;     /* how read_piece() asks */
+struct got read_piece(struct drop *drop, size_t i, uint32_t number);
+/* The whole message, appended; the last piece says that it is. */
+enum db_status read_message(struct drop *drop, size_t i, struct buf *out);
+int database_setup(void **state);
+int database_teardown(void **state);
+/* Says that nothing was tested, where there is no database. */
+bool without_database(const char *name);
+
+#endif
