@@ -123,6 +123,7 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libpostern.a
 unit: $(UNIT)
 
 FIXTURES := $(filter-out test_%,$(notdir $(basename $(wildcard tests/unit/*.c))))
+$(call WITH_FIXTURE,db_fixture): $(BUILD)/tests/unit/admin_fixture.o
 $(foreach f,$(FIXTURES),$(eval $(call WITH_FIXTURE,$(f)): $(BUILD)/tests/unit/$(f).o))
 
 -include $(LIB_OBJ:.o=.d) $(POSTERND_OBJ:.o=.d) $(POSTERNCTL_OBJ:.o=.d) $(UNIT:=.d) $(FIXTURES:%=$(BUILD)/tests/unit/%.d)

@@ -2,44 +2,7 @@
 #include "tests/unit/db_fixture.h"
 
 struct loop *loop;
-PGconn *admin;
 static int64_t test_domain;
-
-/* ---- SQL as the superuser */
-
-static void admin_broken(const char *sql)
-{
-    print_error("%s\n%s\n", sql, PQerrorMessage(admin));
-    fail();
-}
-
-void admin_do(const char *fmt, ...)
-{
-    char sql[2000];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(sql, sizeof sql, fmt, ap);
-    va_end(ap);
-    PGresult *res = PQexec(admin, sql);
-    if (PQresultStatus(res) != PGRES_COMMAND_OK && PQresultStatus(res) != PGRES_TUPLES_OK)
-        admin_broken(sql);
-    PQclear(res);
-}
-
-int64_t admin_number(const char *fmt, ...)
-{
-    char sql[2000];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(sql, sizeof sql, fmt, ap);
-    va_end(ap);
-    PGresult *res = PQexec(admin, sql);
-    if (PQresultStatus(res) != PGRES_TUPLES_OK || PQntuples(res) != 1)
-        admin_broken(sql);
-    int64_t v = strtoll(PQgetvalue(res, 0, 0), NULL, 10);
-    PQclear(res);
-    return v;
-}
 
 /* ---- mailboxes and messages */
 
@@ -79,7 +42,7 @@ void message_add(int64_t mailbox, const char *body, size_t len, const char *deli
         " select $1, b.uid, c.content, $5, $3, $4 from b, c",
         5, types, values, lengths, formats, 0);
     if (PQresultStatus(res) != PGRES_COMMAND_OK)
-        admin_broken("message_add");
+        fail_msg("message_add: %s", PQerrorMessage(admin));
     PQclear(res);
 }
 
@@ -260,12 +223,8 @@ int database_setup(void **state)
     secret_init();
     log_set_level(getenv("VERBOSE") != NULL ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
     loop = loop_new();
-    admin = PQconnectdb(getenv("POSTERN_TEST_DB"));
-    if (PQstatus(admin) != CONNECTION_OK) {
-        print_error("%s\n", PQerrorMessage(admin));
+    if (admin_connect() < 0)
         return -1;
-    }
-    admin_do("set client_min_messages = error");
     int64_t tenant = admin_number("insert into postern.tenant (name) values ('t%ld') returning tenant", (long)getpid());
     test_domain = admin_number("insert into postern.domain (tenant, name) values (%lld, 't%ld.test') returning domain",
                                (long long)tenant, (long)getpid());
@@ -284,16 +243,8 @@ int database_teardown(void **state)
     admin_do("delete from postern.mailbox where domain = %lld", (long long)test_domain);
     admin_do("delete from postern.domain where domain = %lld", (long long)test_domain);
     admin_do("delete from postern.tenant where name = 't%ld'", (long)getpid());
-    PQfinish(admin);
+    admin_close();
     loop_free(&loop);
     mem_free(wrong_schema_text);
     return 0;
-}
-
-bool without_database(const char *name)
-{
-    if (getenv("POSTERN_TEST_DB") != NULL)
-        return false;
-    print_message("[  SKIPPED ] %s: POSTERN_TEST_DB is not set, NOTHING WAS TESTED\n", name);
-    return true;
 }

@@ -1,9 +1,6 @@
 /*
  * db_fixture.h - for tests against a real PostgreSQL: mailboxes made by a
  * superuser's connection, maildrops opened through a store, one after the other.
- *
- * POSTERN_TEST_DB is the connection string of a superuser to a database with
- * the schema; without it the tests are skipped, and say so.
  */
 #ifndef POSTERN_TESTS_DB_FIXTURE_H
 #define POSTERN_TESTS_DB_FIXTURE_H
@@ -28,11 +25,9 @@
 #include "storage/pg/conninfo.h"
 #include "storage/maildrop/drop.h"
 #include "storage/maildrop/store.h"
+#include "tests/unit/admin_fixture.h"
 
 extern struct loop *loop;
-extern PGconn *admin;
-void admin_do(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-int64_t admin_number(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* A mailbox by its number, as a function wants it. */
 #define BOX(n) (&(struct mailbox_ref){ .number = (n) })
 
@@ -87,7 +82,5 @@ struct got read_piece(struct drop *drop, size_t i, uint32_t number);
 enum db_status read_message(struct drop *drop, size_t i, struct buf *out);
 int database_setup(void **state);
 int database_teardown(void **state);
-/* Says that nothing was tested, where there is no database. */
-bool without_database(const char *name);
 
 #endif

@@ -22,6 +22,8 @@
 #include "auth/account/make.h"
 #include "auth/settings.h"
 #include "daemon/base/secret.h"
+#include "storage/pg/schema.h"
+#include "tests/unit/admin_fixture.h"
 
 #define COMPOSED "K\xC3\xB6ln"
 #define DECOMPOSED "Ko\xCC\x88ln"
@@ -31,7 +33,6 @@ static struct auth_settings settings = {
     .auth_upgrade = true, .auth_failures = 1000, .auth_failure_time = 1000,
 };
 static struct accounts *accounts;
-static PGconn *db;
 static unsigned verified;
 
 /* In place of libsodium's: the same, and counted. */
@@ -41,25 +42,11 @@ int crypto_pwhash_str_verify(const char str[crypto_pwhash_STRBYTES], const char 
     return crypto_pwhash_argon2id_str_verify(str, passwd, len);
 }
 
-static void run(const char *sql)
-{
-    PGresult *result = PQexec(db, sql);
-
-    if (PQresultStatus(result) != PGRES_COMMAND_OK && PQresultStatus(result) != PGRES_TUPLES_OK)
-        fail_msg("%s\n%s", sql, PQerrorMessage(db));
-    PQclear(result);
-}
-
 static void store(const char *address, const char *secret)
 {
-    const char *values[] = { address, secret };
-    PGresult *result = PQexecParams(db, "insert into postern.credential (mailbox, kind, secret)"
-                                        " select mailbox, 'password', $2 from postern.mailbox where address = $1"
-                                        " on conflict (mailbox, kind, label) do update set secret = excluded.secret",
-                                    2, NULL, values, NULL, NULL, 0);
-
-    assert_int_equal(PQresultStatus(result), PGRES_COMMAND_OK);
-    PQclear(result);
+    admin_value("insert into postern.credential (mailbox, kind, secret)"
+                " select mailbox, 'password', $2 from postern.mailbox where address = $1"
+                " on conflict (mailbox, kind, label) do update set secret = excluded.secret", address, secret);
 }
 
 /* What posternctl makes of a password; and what one was that kept the octets. */
@@ -154,15 +141,10 @@ static void test_cost(void **state)
 
 static int setup(void **state)
 {
-    char info[1024];
-
     (void)state;
-    db = PQconnectdb(getenv("POSTERN_TEST_DB"));
-    PGresult *result = PQexec(db, "select postern.schema_version()");
-    assert_int_equal(PQresultStatus(result), PGRES_TUPLES_OK);
-    int version = atoi(PQgetvalue(result, 0, 0));
-    PQclear(result);
-    run("delete from postern.mailbox where address like '%@account-test.example';"
+    if (admin_connect() < 0)
+        return -1;
+    admin_run("delete from postern.mailbox where address like '%@account-test.example';"
         "delete from postern.domain where name = 'account-test.example';"
         "delete from postern.tenant where name = 'account-test';"
         "insert into postern.tenant (name) values ('account-test');"
@@ -170,10 +152,9 @@ static int setup(void **state)
         " where name = 'account-test';"
         "insert into postern.mailbox (domain, address, enabled) select domain, a || '@' || name, a <> 'off'"
         " from postern.domain, unnest(array['a', 'b', 'off', 'none', 'cheap']) a where name = 'account-test.example'");
-    snprintf(info, sizeof info, "%s options='-c role=postern_auth'", getenv("POSTERN_TEST_DB"));
     secret_init();
     decoy_init();
-    accounts = accounts_new(info, &settings, version, login_cache_memory((size_t)settings.auth_cache));
+    accounts = accounts_new(auth_conninfo, &settings, schema_wanted(), login_cache_memory((size_t)settings.auth_cache));
     return 0;
 }
 
@@ -181,7 +162,7 @@ static int teardown(void **state)
 {
     (void)state;
     accounts_free(&accounts);
-    PQfinish(db);
+    admin_close();
     return 0;
 }
 
@@ -190,9 +171,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forms), cmocka_unit_test(test_octets), cmocka_unit_test(test_cost),
     };
-    if (getenv("POSTERN_TEST_DB") == NULL) {
-        fputs("test_auth_account: SKIPPED, as POSTERN_TEST_DB is not set (a superuser's connection string)\n", stderr);
+    if (without_database("auth_account"))
         return 0;
-    }
     return cmocka_run_group_tests(tests, setup, teardown);
 }

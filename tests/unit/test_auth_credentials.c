@@ -2,8 +2,7 @@
  * What a helper makes of answers that postern.login() does not give: a provider
  * has put a function of his own in its place, or an operator has work to do.
  *
- * POSTERN_TEST_DB is a connection string of a superuser on a database with the
- * schema, of this program's own: it replaces functions there.
+ * The database (admin_fixture.h) is this program's own: it replaces functions there.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,71 +20,48 @@
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
+#include "storage/pg/schema.h"
+#include "tests/unit/admin_fixture.h"
 
 #define ANNA "anna@odd.example"
 #define LOGIN "postern.login(text, inet, boolean)"
 
 enum { PATIENCE_MS = 5000, RECONNECT_US = 1050000 };
 
-static PGconn *db;
-static char *conninfo;
-static int version;
 static struct credentials c;
 static int64_t guessed_ms;
-
-static const char *sql(const char *text)
-{
-    static char value[64];
-    PGresult *result = PQexec(db, text);
-
-    if (PQresultStatus(result) != PGRES_COMMAND_OK && PQresultStatus(result) != PGRES_TUPLES_OK)
-        fail_msg("%s: %s", text, PQerrorMessage(db));
-    snprintf(value, sizeof value, "%s", PQntuples(result) > 0 ? PQgetvalue(result, 0, 0) : "");
-    PQclear(result);
-    return value;
-}
 
 /* A table of texts is what the function gives; who asks for some other names gets something else. */
 static int setup(void **state)
 {
-    char info[1024];
-
     (void)state;
-    snprintf(info, sizeof info, "%s options='-c role=postern_auth'", getenv("POSTERN_TEST_DB"));
-    conninfo = mem_str(info);
-    db = PQconnectdb(getenv("POSTERN_TEST_DB"));
-    if (PQstatus(db) != CONNECTION_OK) {
-        fprintf(stderr, "%s", PQerrorMessage(db));
+    if (admin_connect() < 0)
         return -1;
-    }
-    version = atoi(sql("select postern.schema_version()"));
-    sql("set client_min_messages = warning");
-    sql("create table odd (row serial, mailbox text default '7', address text default '" ANNA "', active text default 't',"
+    admin_run("create table odd (row serial, mailbox text default '7', address text default '" ANNA "', active text default 't',"
         " kind text default 'password', label text default '', secret text default 'x', domain text default '1', tenant text default '1',"
         " pop3 text default 't', tls_only text default 'f', maintenance text, login_delay text, replace_nul text default 'f',"
         " trace text default 'f', expire text, domain_sessions text, tenant_sessions text, guessed_ms text default '0',"
         " known text default 'f', known_today text default 'f', version text default '1', proof text default '0')");
-    sql("drop function " LOGIN);
-    sql("create function " LOGIN " returns setof odd language plpgsql security definer set search_path = public, pg_temp as $$begin"
+    admin_run("drop function " LOGIN);
+    admin_run("create function " LOGIN " returns setof odd language plpgsql security definer set search_path = public, pg_temp as $$begin"
         " if $1 = 'no-such-character@odd.example' then raise 'no' using errcode = '22021'; end if;"
         " if $1 = 'slow@odd.example' then perform pg_sleep(60); end if;"
         " if $1 = 'stop@odd.example' then perform pg_terminate_backend(pg_backend_pid()); end if;"
         " return query select * from odd order by row; end$$");
-    sql("grant execute on function " LOGIN " to postern_auth");
+    admin_run("grant execute on function " LOGIN " to postern_auth");
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    PQfinish(db);
-    mem_free(conninfo);
+    admin_close();
     return 0;
 }
 
-static struct credentials_source *source_of(int schema_version, size_t policies)
+static struct credentials_source *source_of(int version, size_t policies)
 {
-    return credentials_source_new(conninfo, schema_version, PATIENCE_MS, NULL, policies);
+    return credentials_source_new(auth_conninfo, version, PATIENCE_MS, NULL, policies);
 }
 
 static enum credentials_answer fetch_from(struct credentials_source *s, const char *address)
@@ -98,12 +74,12 @@ static enum credentials_answer fetch_from(struct credentials_source *s, const ch
 static enum credentials_answer fetch(size_t n, const char *const rows[])
 {
     char text[4000];
-    struct credentials_source *s = source_of(version, 0);
+    struct credentials_source *s = source_of(schema_wanted(), 0);
 
-    sql("truncate odd");
+    admin_run("truncate odd");
     for (size_t i = 0; i < n; i++) {
         snprintf(text, sizeof text, "insert into odd %s", rows[i]);
-        sql(text);
+        admin_run(text);
     }
     enum credentials_answer answer = fetch_from(s, ANNA);
     credentials_source_free(&s);
@@ -174,11 +150,11 @@ static void odd_secrets(void **state)
 /* What is typed costs no connection; what the database cannot do now is no refusal. */
 static void errors(void **state)
 {
-    struct credentials_source *s = source_of(version, 0);
+    struct credentials_source *s = source_of(schema_wanted(), 0);
 
     (void)state;
-    sql("truncate odd");
-    sql("insert into odd default values");
+    admin_run("truncate odd");
+    admin_run("insert into odd default values");
     assert_int_equal(fetch_from(s, ANNA), CREDENTIALS_FOUND);
     assert_int_equal(fetch_from(s, "no-such-character@odd.example"), CREDENTIALS_NONE);
     assert_int_equal(fetch_from(s, ANNA), CREDENTIALS_FOUND);
@@ -193,22 +169,22 @@ static void errors(void **state)
 /* One statement of each kind that a login leaves behind, with a right that is missing: each is logged and costs the connection, nothing more. */
 static void what_a_login_leaves(void **state)
 {
-    struct credentials_source *s = source_of(version, 8);
+    struct credentials_source *s = source_of(schema_wanted(), 8);
 
     (void)state;
     /* Nobody is connected: nothing happens. */
     credentials_app_used(s, &(struct mailbox_ref){ 7 }, "phone");
     assert_int_equal(credentials_missing(s, &(struct mailbox_ref){ 7 }), 0);
-    sql("truncate odd");
-    sql("insert into odd default values");
+    admin_run("truncate odd");
+    admin_run("insert into odd default values");
     assert_int_equal(fetch_from(s, ANNA), CREDENTIALS_FOUND);
-    sql("drop function postern.missing_secrets(bigint)");
-    sql("create function postern.missing_secrets(bigint) returns setof text language sql as $$values ('scram-sha-256'), ('fingerprint'), (null)$$");
+    admin_run("drop function postern.missing_secrets(bigint)");
+    admin_run("create function postern.missing_secrets(bigint) returns setof text language sql as $$values ('scram-sha-256'), ('fingerprint'), (null)$$");
     assert_int_equal(credentials_missing(s, &(struct mailbox_ref){ 7 }), 1u << CREDENTIAL_SCRAM_SHA_256);
     /* Octets that the database's encoding has not: of no concern for the connection. */
     credentials_app_used(s, &(struct mailbox_ref){ 7 }, "\xff");
     assert_int_equal(credentials_missing(s, &(struct mailbox_ref){ 7 }), 1u << CREDENTIAL_SCRAM_SHA_256);
-    sql("revoke execute on function postern.use_app_password(bigint, text) from postern_auth");
+    admin_run("revoke execute on function postern.use_app_password(bigint, text) from postern_auth");
     credentials_app_used(s, &(struct mailbox_ref){ 7 }, "phone");
     assert_int_equal(credentials_missing(s, &(struct mailbox_ref){ 7 }), 0);
     credentials_source_free(&s);
@@ -217,21 +193,21 @@ static void what_a_login_leaves(void **state)
 /* Where the policy was told before and the function for the rest gives another mailbox, all of it is asked for again. */
 static void another_mailbox_than_before(void **state)
 {
-    struct credentials_source *s = source_of(version, 8);
+    struct credentials_source *s = source_of(schema_wanted(), 8);
 
     (void)state;
-    sql("truncate odd");
-    sql("insert into odd (version) select postern.current_policy()");
-    sql("drop function postern.credentials(text)");
-    sql("create function postern.credentials(text) returns setof odd language sql security definer as $$select * from odd where $1 <> ''$$");
-    sql("grant execute on function postern.credentials(text) to postern_auth");
+    admin_run("truncate odd");
+    admin_run("insert into odd (version) select postern.current_policy()");
+    admin_run("drop function postern.credentials(text)");
+    admin_run("create function postern.credentials(text) returns setof odd language sql security definer as $$select * from odd where $1 <> ''$$");
+    admin_run("grant execute on function postern.credentials(text) to postern_auth");
     assert_int_equal(fetch_from(s, ANNA), CREDENTIALS_FOUND);
     assert_true(fetch_from(s, ANNA) == CREDENTIALS_FOUND && c.mailbox.number == 7);
-    sql("update odd set mailbox = '8'");
+    admin_run("update odd set mailbox = '8'");
     assert_true(fetch_from(s, ANNA) == CREDENTIALS_FOUND && c.mailbox.number == 8);
-    sql("update odd set mailbox = '9', address = ''");
+    admin_run("update odd set mailbox = '9', address = ''");
     assert_int_equal(fetch_from(s, ANNA), CREDENTIALS_BROKEN);
-    sql("truncate odd");
+    admin_run("truncate odd");
     assert_int_equal(fetch_from(s, ANNA), CREDENTIALS_NONE);
     credentials_source_free(&s);
 }
@@ -239,7 +215,7 @@ static void another_mailbox_than_before(void **state)
 /* What only an operator can mend is told apart from what time mends; nobody is refused by either. */
 static void wrong_schema(void **state)
 {
-    struct credentials_source *s = source_of(version + 1, 0);
+    struct credentials_source *s = source_of(schema_wanted() + 1, 0);
 
     (void)state;
     assert_int_equal(fetch_from(s, ANNA), CREDENTIALS_BROKEN);
@@ -251,18 +227,18 @@ static void wrong_schema(void **state)
         "alter schema postern rename to elsewhere",
     };
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
-        s = source_of(version, 0);
-        sql(changes[i]);
+        s = source_of(schema_wanted(), 0);
+        admin_run(changes[i]);
         assert_int_equal(fetch_from(s, ANNA), i == 1 ? CREDENTIALS_AWAY : CREDENTIALS_BROKEN);
         credentials_source_free(&s);
     }
-    sql("alter schema elsewhere rename to postern");
+    admin_run("alter schema elsewhere rename to postern");
 }
 
 /* It does not answer: the login is put off when the time is over, and the connection given up. */
 static void no_answer(void **state)
 {
-    struct credentials_source *s = credentials_source_new(conninfo, version, 300, NULL, 0);
+    struct credentials_source *s = credentials_source_new(auth_conninfo, schema_wanted(), 300, NULL, 0);
 
     (void)state;
     assert_int_equal(fetch_from(s, "slow@odd.example"), CREDENTIALS_AWAY);
@@ -278,10 +254,8 @@ int main(void)
     };
     const char *error;
 
-    if (getenv("POSTERN_TEST_DB") == NULL) {
-        fputs("test_auth_credentials: SKIPPED, as POSTERN_TEST_DB is not set (a superuser's connection string)\n", stderr);
+    if (without_database("auth_credentials"))
         return 0;
-    }
     log_open("/dev/null", LOG_LEVEL_DEBUG, "test", &error);
     secret_init();
     return cmocka_run_group_tests_name("auth_credentials", tests, setup, teardown);

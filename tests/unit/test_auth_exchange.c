@@ -21,6 +21,8 @@
 #include "auth/settings.h"
 #include "daemon/base/log.h"
 #include "daemon/base/secret.h"
+#include "storage/pg/schema.h"
+#include "tests/unit/admin_fixture.h"
 
 static struct auth_settings settings = {
     .auth_helpers = 1, .auth_argon2_memory = 8388608, .auth_argon2_passes = 1, .auth_cache = 64, .auth_deadline = 20000,
@@ -216,29 +218,19 @@ static void test_noise(void **state)
 
 static int setup(void **state)
 {
-    char info[1024];
-    PGconn *db = PQconnectdb(getenv("POSTERN_TEST_DB"));
-
     (void)state;
-    PGresult *result = PQexec(db, "select postern.schema_version()");
-    assert_int_equal(PQresultStatus(result), PGRES_TUPLES_OK);
-    int version = atoi(PQgetvalue(result, 0, 0));
-    PQclear(result);
-    result = PQexec(db, "delete from postern.mailbox where address like '%exchange-test.example';"
-                        "delete from postern.domain where name = 'exchange-test.example';"
-                        "delete from postern.tenant where name = 'exchange-test';"
-                        "insert into postern.tenant (name) values ('exchange-test');"
-                        "insert into postern.domain (tenant, name) select tenant, 'exchange-test.example' from postern.tenant"
-                        " where name = 'exchange-test';"
-                        "insert into postern.mailbox (domain, address, enabled) select domain, a || name, a = 'anna@'"
-                        " from postern.domain, unnest(array['anna@', 'off@']) a where name = 'exchange-test.example'");
-    if (PQresultStatus(result) != PGRES_COMMAND_OK)
-        fail_msg("%s", PQerrorMessage(db));
-    PQclear(result);
-    PQfinish(db);
-    snprintf(info, sizeof info, "%s options='-c role=postern_auth'", getenv("POSTERN_TEST_DB"));
+    if (admin_connect() < 0)
+        return -1;
+    admin_run("delete from postern.mailbox where address like '%exchange-test.example';"
+              "delete from postern.domain where name = 'exchange-test.example';"
+              "delete from postern.tenant where name = 'exchange-test';"
+              "insert into postern.tenant (name) values ('exchange-test');"
+              "insert into postern.domain (tenant, name) select tenant, 'exchange-test.example' from postern.tenant"
+              " where name = 'exchange-test';"
+              "insert into postern.mailbox (domain, address, enabled) select domain, a || name, a = 'anna@'"
+              " from postern.domain, unnest(array['anna@', 'off@']) a where name = 'exchange-test.example'");
     decoy_init();
-    accounts = accounts_new(info, &settings, version, login_cache_memory((size_t)settings.auth_cache));
+    accounts = accounts_new(auth_conninfo, &settings, schema_wanted(), login_cache_memory((size_t)settings.auth_cache));
     exchanges = exchanges_new(accounts, &settings);
     return 0;
 }
@@ -248,6 +240,7 @@ static int teardown(void **state)
     (void)state;
     exchanges_free(&exchanges);
     accounts_free(&accounts);
+    admin_close();
     return 0;
 }
 
@@ -257,10 +250,8 @@ int main(void)
         cmocka_unit_test(test_login),     cmocka_unit_test(test_whose), cmocka_unit_test(test_bound),
         cmocka_unit_test(test_malformed), cmocka_unit_test(test_noise), cmocka_unit_test(test_external),
     };
-    if (getenv("POSTERN_TEST_DB") == NULL) {
-        fputs("test_auth_exchange: SKIPPED, as POSTERN_TEST_DB is not set (a superuser's connection string)\n", stderr);
+    if (without_database("auth_exchange"))
         return 0;
-    }
     log_set_level(LOG_LEVEL_ERROR);
     secret_init();
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -1,7 +1,6 @@
 /*
- * The auth helper as it runs, a process of its own, against a real PostgreSQL:
- * POSTERN_TEST_DB is a key=value connection string of a superuser on a database
- * that has the schema. Makes domains of its own and removes them.
+ * The auth helper as it runs, a process of its own, against a real PostgreSQL
+ * (admin_fixture.h). Makes domains of its own and removes them.
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -26,21 +25,21 @@
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
 #include "daemon/net/peer.h"
+#include "storage/pg/schema.h"
+#include "tests/unit/admin_fixture.h"
 
 static struct auth_settings settings = {
     .auth_helpers = 1, .auth_argon2_memory = 8388608, .auth_argon2_passes = 1, .auth_cache = 64, .auth_deadline = 20000,
     .auth_failures = 5, .auth_failure_time = 60000,
 };
-static PGconn *db, *other_db;       /* the second to "postgres", to shut the first one's database */
-static char *conninfo;      /* the helper's: of the role postern_auth */
-static int version;
+static PGconn *other_db;            /* to "postgres", to shut the database of the other one */
 static char log_path[] = "/tmp/postern-test-auth-XXXXXX";
 
 /* A helper, and our end of its socket. */
 static int helper_fd = -1;
 static pid_t helper_pid;
 
-static void helper_start(const char *info, int schema_version)
+static void helper_start(const char *info, int version)
 {
     int pair[2];
     const char *error;
@@ -53,7 +52,7 @@ static void helper_start(const char *info, int schema_version)
         signal(SIGSEGV, SIG_DFL);       /* cmocka's would go on with the next test */
         signal(SIGABRT, SIG_DFL);
         log_open(log_path, LOG_LEVEL_DEBUG, "auth helper", &error);
-        _exit(auth_helper_run(pair[1], info, &settings, schema_version, login_cache_memory((size_t)settings.auth_cache)));
+        _exit(auth_helper_run(pair[1], info, &settings, version, login_cache_memory((size_t)settings.auth_cache)));
     }
     close(pair[1]);
     helper_fd = pair[0];
@@ -93,8 +92,6 @@ static enum auth_verdict ask_helper(struct span name, struct span password, cons
     return last.verdict;
 }
 
-static const char *sql(const char *text, const char *a, const char *b);
-
 static bool from_cache;         /* the last login, and rightly so */
 
 /* As a worker does it: what open_maildrop() finds is asked of the tables. */
@@ -109,7 +106,7 @@ static enum auth_verdict login_at(struct span name, struct span password, const 
     assert_true(last.versions.proof != 0);
     snprintf(number, sizeof number, "%lld", (long long)last.versions.proof);
     snprintf(common, sizeof common, "%lld", (long long)last.versions.policy);
-    from_cache = sql("select 1 from postern.mailbox m join postern.domain d on d.domain = m.domain join postern.tenant t on t.tenant = d.tenant"
+    from_cache = admin_value("select 1 from postern.mailbox m join postern.domain d on d.domain = m.domain join postern.tenant t on t.tenant = d.tenant"
                    " join postern.policy_version v on v.version = $2::bigint where m.proof = $1::bigint"
                    " and m.enabled and d.enabled and t.enabled", number, common)[0] == '1';
     if (from_cache)
@@ -126,32 +123,12 @@ static enum auth_verdict login(const char *name, const char *password)
     return login_at(span_str(name), span_str(password), "");
 }
 
-/* One value, or "" where there is none. Valid until the next call. */
-static const char *sql_on(PGconn *conn, const char *text, const char *a, const char *b)
-{
-    static char value[SCHEME_TEXT_MAX];
-    const char *values[] = { a, b };
-    int params = (a != NULL) + (b != NULL);
-
-    PGresult *result = PQexecParams(conn, text, params, NULL, values, NULL, NULL, 0);
-    if (PQresultStatus(result) != PGRES_COMMAND_OK && PQresultStatus(result) != PGRES_TUPLES_OK)
-        fail_msg("%s: %s", text, PQerrorMessage(conn));
-    snprintf(value, sizeof value, "%s", PQntuples(result) > 0 ? PQgetvalue(result, 0, 0) : "");
-    PQclear(result);
-    return value;
-}
-
-static const char *sql(const char *text, const char *a, const char *b)
-{
-    return sql_on(db, text, a, b);
-}
-
 static void allow_connections(const char *yes)
 {
     char text[200];
 
-    snprintf(text, sizeof text, "alter database \"%s\" allow_connections %s", PQdb(db), yes);
-    sql_on(other_db, text, NULL, NULL);
+    snprintf(text, sizeof text, "alter database \"%s\" allow_connections %s", PQdb(admin), yes);
+    admin_value_on(other_db, text, NULL, NULL);
 }
 
 static const char *hash_of(const char *password)
@@ -166,13 +143,13 @@ static const char *hash_of(const char *password)
 
 static void set_secret(const char *address, const char *secret)
 {
-    sql("insert into postern.credential (mailbox, kind, secret) select mailbox, 'password', $2 from postern.mailbox"
+    admin_value("insert into postern.credential (mailbox, kind, secret) select mailbox, 'password', $2 from postern.mailbox"
         " where address = $1 on conflict (mailbox, kind, label) do update set secret = excluded.secret", address, secret);
 }
 
 static void mailbox_add(const char *address, const char *secret)
 {
-    sql("insert into postern.mailbox (domain, address) select domain, $1 from postern.domain"
+    admin_value("insert into postern.mailbox (domain, address) select domain, $1 from postern.domain"
         " where name = split_part($1, '@', -1)", address, NULL);
     if (secret != NULL)
         set_secret(address, secret);
@@ -182,11 +159,11 @@ static void mailbox_add(const char *address, const char *secret)
 static void clean(void)
 {
     allow_connections("true");
-    sql("grant execute on function postern.credentials(text), postern.login(text, inet, boolean) to postern_auth", NULL, NULL);
-    sql("delete from postern.mailbox where address like '%auth-test.example'", NULL, NULL);
-    sql("delete from postern.domain where alias_of is not null and name like '%auth-test.example'", NULL, NULL);
-    sql("delete from postern.domain where name like '%auth-test.example'", NULL, NULL);
-    sql("delete from postern.tenant where name like 'auth-test%'", NULL, NULL);
+    admin_value("grant execute on function postern.credentials(text), postern.login(text, inet, boolean) to postern_auth", NULL, NULL);
+    admin_value("delete from postern.mailbox where address like '%auth-test.example'", NULL, NULL);
+    admin_value("delete from postern.domain where alias_of is not null and name like '%auth-test.example'", NULL, NULL);
+    admin_value("delete from postern.domain where name like '%auth-test.example'", NULL, NULL);
+    admin_value("delete from postern.tenant where name like 'auth-test%'", NULL, NULL);
 }
 
 static int setup(void **state)
@@ -194,24 +171,18 @@ static int setup(void **state)
     char info[1024];
 
     (void)state;
-    snprintf(info, sizeof info, "%s options='-c role=postern_auth'", getenv("POSTERN_TEST_DB"));
-    conninfo = mem_str(info);
-    db = PQconnectdb(getenv("POSTERN_TEST_DB"));
-    if (PQstatus(db) != CONNECTION_OK) {
-        fprintf(stderr, "%s", PQerrorMessage(db));
+    if (admin_connect() < 0)
         return -1;
-    }
     snprintf(info, sizeof info, "%s dbname=postgres", getenv("POSTERN_TEST_DB"));
     other_db = PQconnectdb(info);
-    version = atoi(sql("select postern.schema_version()", NULL, NULL));
     clean();
-    sql("insert into postern.tenant (name) values ('auth-test'), ('auth-test-2')", NULL, NULL);
-    sql("insert into postern.domain (tenant, name) select tenant, d from postern.tenant,"
+    admin_value("insert into postern.tenant (name) values ('auth-test'), ('auth-test-2')", NULL, NULL);
+    admin_value("insert into postern.domain (tenant, name) select tenant, d from postern.tenant,"
         " unnest(array['auth-test.example', 'xn--bcher-kva.auth-test.example', 'off.auth-test.example']) d"
         " where tenant.name = 'auth-test'", NULL, NULL);
-    sql("insert into postern.domain (tenant, name) select tenant, 'two.auth-test.example' from postern.tenant"
+    admin_value("insert into postern.domain (tenant, name) select tenant, 'two.auth-test.example' from postern.tenant"
         " where name = 'auth-test-2'", NULL, NULL);
-    sql("insert into postern.domain (tenant, name, alias_of) select tenant, 'alias.auth-test.example', domain"
+    admin_value("insert into postern.domain (tenant, name, alias_of) select tenant, 'alias.auth-test.example', domain"
         " from postern.domain where name = 'auth-test.example'", NULL, NULL);
     mailbox_add("anna@auth-test.example", hash_of("secret"));
     mailbox_add("bert@auth-test.example", hash_of("secret"));
@@ -220,7 +191,7 @@ static int setup(void **state)
     mailbox_add("anna@two.auth-test.example", hash_of("secret"));
     mailbox_add("anna@xn--bcher-kva.auth-test.example", hash_of("secret"));
     close(mkstemp(log_path));
-    helper_start(conninfo, version);
+    helper_start(auth_conninfo, schema_wanted());
     return 0;
 }
 
@@ -230,9 +201,8 @@ static int teardown(void **state)
     close(helper_fd);
     waitpid(helper_pid, NULL, 0);
     clean();
-    PQfinish(db);
     PQfinish(other_db);
-    mem_free(conninfo);
+    admin_close();
     unlink(log_path);
     return 0;
 }
@@ -257,7 +227,7 @@ static void test_right_and_wrong(void **state)
     /* Twice each: the second time it is cached. */
     for (int i = 0; i < 2; i++) {
         assert_int_equal(login("anna@auth-test.example", "secret"), AUTH_OK);
-        assert_true(last.mailbox.number == atoll(sql("select mailbox from postern.mailbox where address = 'anna@auth-test.example'", NULL, NULL)));
+        assert_true(last.mailbox.number == atoll(admin_value("select mailbox from postern.mailbox where address = 'anna@auth-test.example'", NULL, NULL)));
         assert_string_equal(last_address, "anna@auth-test.example");
         assert_int_equal(login("anna@auth-test.example", "Secret"), AUTH_REFUSED);
         assert_true(last.mailbox.number == 0);
@@ -303,10 +273,10 @@ static void test_domain_alias(void **state)
     assert_int_equal(login("anna@alias.auth-test.example", "wrong"), AUTH_REFUSED);
     assert_string_equal(last_address, "anna@alias.auth-test.example");
     assert_int_equal(login("nobody@alias.auth-test.example", "secret"), AUTH_REFUSED);
-    sql("update postern.domain set enabled = false where name = 'alias.auth-test.example'", NULL, NULL);
+    admin_value("update postern.domain set enabled = false where name = 'alias.auth-test.example'", NULL, NULL);
     assert_int_equal(login("anna@alias.auth-test.example", "secret"), AUTH_REFUSED);
     assert_int_equal(login("anna@auth-test.example", "secret"), AUTH_OK);
-    sql("update postern.domain set enabled = true where name = 'alias.auth-test.example'", NULL, NULL);
+    admin_value("update postern.domain set enabled = true where name = 'alias.auth-test.example'", NULL, NULL);
     assert_int_equal(login("anna@alias.auth-test.example", "secret"), AUTH_OK);
 }
 
@@ -328,12 +298,12 @@ static void test_disabled(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char line[200];
         assert_int_equal(login(cases[i].name, "secret"), AUTH_OK);
-        sql(cases[i].off, NULL, NULL);
+        admin_value(cases[i].off, NULL, NULL);
         assert_int_equal(login(cases[i].name, "secret"), AUTH_REFUSED);
         assert_int_equal(login(cases[i].name, "wrong"), AUTH_REFUSED);
         snprintf(line, sizeof line, "name=\"%s\" result=refused reason=disabled", cases[i].name);
         assert_true(logged(line));
-        sql(cases[i].on, NULL, NULL);
+        admin_value(cases[i].on, NULL, NULL);
         assert_int_equal(login(cases[i].name, "secret"), AUTH_OK);
     }
 }
@@ -352,7 +322,7 @@ static void test_cached(void **state)
     };
 
     (void)state;
-    sql("insert into postern.mailbox (domain, address) select domain, 'kate@auth-test.example' from postern.domain where name = 'auth-test.example'",
+    admin_value("insert into postern.mailbox (domain, address) select domain, 'kate@auth-test.example' from postern.domain where name = 'auth-test.example'",
         NULL, NULL);
     set_secret("kate@auth-test.example", hash_of("secret"));
     assert_int_equal(login("kate@auth-test.example", "secret"), AUTH_OK);
@@ -370,7 +340,7 @@ static void test_cached(void **state)
             assert_false(from_cache);
         network = "";
         assert_int_equal(login("kate@auth-test.example", "secret"), AUTH_OK);
-        sql(changes[i], NULL, NULL);
+        admin_value(changes[i], NULL, NULL);
         assert_int_equal(login("kate@auth-test.example", "secret"), AUTH_OK);
         assert_int_equal(from_cache, is_deletion);
     }
@@ -384,7 +354,7 @@ static void test_cached(void **state)
     assert_int_equal(login("kate@auth-test.example", "other"), AUTH_OK);
     assert_true(from_cache);
     assert_int_equal(login("kate@auth-test.example", "secret"), AUTH_REFUSED);
-    sql("delete from postern.mailbox where address = 'kate@auth-test.example'", NULL, NULL);
+    admin_value("delete from postern.mailbox where address = 'kate@auth-test.example'", NULL, NULL);
     assert_int_equal(login("kate@auth-test.example", "other"), AUTH_REFUSED);
 }
 
@@ -400,10 +370,10 @@ static void test_changed_password(void **state)
     set_secret("bert@auth-test.example", hash_of("other"));
     assert_int_equal(login("bert@auth-test.example", "other"), AUTH_OK);
     /* No password any more; no mailbox any more. */
-    sql("delete from postern.credential c using postern.mailbox m where m.mailbox = c.mailbox and m.address = $1",
+    admin_value("delete from postern.credential c using postern.mailbox m where m.mailbox = c.mailbox and m.address = $1",
         "bert@auth-test.example", NULL);
     assert_int_equal(login("bert@auth-test.example", "other"), AUTH_REFUSED);
-    sql("delete from postern.mailbox where address = $1", "bert@auth-test.example", NULL);
+    admin_value("delete from postern.mailbox where address = $1", "bert@auth-test.example", NULL);
     assert_int_equal(login("bert@auth-test.example", "other"), AUTH_REFUSED);
     mailbox_add("bert@auth-test.example", hash_of("secret"));
     assert_int_equal(login("bert@auth-test.example", "secret"), AUTH_OK);
@@ -424,13 +394,13 @@ static void test_no_password(void **state)
     assert_int_equal(login("nopass@auth-test.example", ""), AUTH_REFUSED);
     assert_int_equal(login("nopass@auth-test.example", "secret"), AUTH_REFUSED);
     assert_true(logged("name=\"nopass@auth-test.example\" result=refused reason=no-password"));
-    sql("insert into postern.credential (mailbox, kind, secret) select mailbox, 'shared-secret', 'secret'"
+    admin_value("insert into postern.credential (mailbox, kind, secret) select mailbox, 'shared-secret', 'secret'"
         " from postern.mailbox where address = 'nopass@auth-test.example'", NULL, NULL);
     assert_int_equal(login("nopass@auth-test.example", "secret"), AUTH_REFUSED);
     set_secret("nopass@auth-test.example", "");
     assert_int_equal(login("nopass@auth-test.example", ""), AUTH_REFUSED);
     assert_int_equal(login("nopass@auth-test.example", "secret"), AUTH_BROKEN);
-    sql("delete from postern.credential c using postern.mailbox m where m.mailbox = c.mailbox and m.address = $1",
+    admin_value("delete from postern.credential c using postern.mailbox m where m.mailbox = c.mailbox and m.address = $1",
         "nopass@auth-test.example", NULL);
 }
 
@@ -444,13 +414,13 @@ static void test_broken_secret(void **state)
     assert_int_equal(login("odd@auth-test.example", "opensesame"), AUTH_BROKEN);
     assert_true(last.mailbox.number == 0);
     snprintf(line, sizeof line, "mailbox %s cannot be used",
-             sql("select mailbox from postern.mailbox where address = 'odd@auth-test.example'", NULL, NULL));
+             admin_value("select mailbox from postern.mailbox where address = 'odd@auth-test.example'", NULL, NULL));
     assert_true(logged(line));
     assert_false(logged("opensesame"));
-    sql("update postern.credential set secret = repeat('$6$', 1000) where secret = '{NTLM}opensesame'", NULL, NULL);
+    admin_value("update postern.credential set secret = repeat('$6$', 1000) where secret = '{NTLM}opensesame'", NULL, NULL);
     assert_int_equal(login("odd@auth-test.example", "opensesame"), AUTH_BROKEN);
     /* A good one beside it still opens. */
-    sql("insert into postern.credential (mailbox, kind, label, secret) select mailbox, 'app-password', 'phone', $1"
+    admin_value("insert into postern.credential (mailbox, kind, label, secret) select mailbox, 'app-password', 'phone', $1"
         " from postern.mailbox where address = 'odd@auth-test.example'", hash_of("phone"), NULL);
     assert_int_equal(login("odd@auth-test.example", "phone"), AUTH_OK);
     assert_int_equal(login("odd@auth-test.example", "phone"), AUTH_OK);
@@ -518,12 +488,12 @@ static void test_guessed(void **state)
     assert_int_equal(login("anna@auth-test.example", "secret"), AUTH_OK);
     network = "";
     assert_int_equal(login("guessed@auth-test.example", "secret"), AUTH_OK);
-    sql("delete from postern.guess", NULL, NULL);
+    admin_value("delete from postern.guess", NULL, NULL);
     network = "192.0.2.3";
     assert_int_equal(login("guessed@auth-test.example", "secret"), AUTH_OK);
     network = "";
     assert_int_equal(login("guessed@auth-test.example", "secret"), AUTH_OK);
-    assert_string_equal(sql("select string_agg(host(network), ' ' order by network) from postern.known_address"
+    assert_string_equal(admin_value("select string_agg(host(network), ' ' order by network) from postern.known_address"
                             " join postern.mailbox using (mailbox) where address = 'guessed@auth-test.example'", NULL, NULL),
                         "192.0.2.1 192.0.2.3");
 }
@@ -536,9 +506,9 @@ static void test_policy(void **state)
     assert_true(last.policy.pop3 && !last.policy.tls_only && !last.policy.trace && last.policy.maintenance.len == 0);
     assert_int_equal(last.policy.login_delay, AUTH_UNSET);
     assert_int_equal(last.policy.tenant_sessions, AUTH_UNSET);
-    sql("select postern.set_policy('auth-test', null, null, '{tls_only,login_delay,sessions,expire_delivered}', '{on,60,9,30}')", NULL, NULL);
-    sql("select postern.set_policy(null, 'auth-test.example', null, '{login_delay,sessions,expire_retrieved,trace}', '{120,7,14,1h}')", NULL, NULL);
-    sql("select postern.set_policy(null, null, 'anna@auth-test.example', '{tls_only,pop3}', '{off,off}')", NULL, NULL);
+    admin_value("select postern.set_policy('auth-test', null, null, '{tls_only,login_delay,sessions,expire_delivered}', '{on,60,9,30}')", NULL, NULL);
+    admin_value("select postern.set_policy(null, 'auth-test.example', null, '{login_delay,sessions,expire_retrieved,trace}', '{120,7,14,1h}')", NULL, NULL);
+    admin_value("select postern.set_policy(null, null, 'anna@auth-test.example', '{tls_only,pop3}', '{off,off}')", NULL, NULL);
     assert_int_equal(login("anna@auth-test.example", "secret"), AUTH_OK);
     assert_true(!last.policy.pop3 && !last.policy.tls_only && last.policy.trace);
     assert_true(last.policy.login_delay == 120 && last.policy.expire == 14);
@@ -548,19 +518,19 @@ static void test_policy(void **state)
     assert_true(last.policy.pop3 && last.policy.tls_only);
     assert_int_equal(login("anna@two.auth-test.example", "secret"), AUTH_OK);
     assert_int_equal(last.policy.login_delay, AUTH_UNSET);
-    sql("select postern.set_policy(null, 'auth-test.example', null, '{trace,sessions}', '{0,null}')", NULL, NULL);
-    sql("select postern.set_policy('auth-test', null, null, '{maintenance}', array['back at noon'])", NULL, NULL);
+    admin_value("select postern.set_policy(null, 'auth-test.example', null, '{trace,sessions}', '{0,null}')", NULL, NULL);
+    admin_value("select postern.set_policy('auth-test', null, null, '{maintenance}', array['back at noon'])", NULL, NULL);
     assert_int_equal(login("bert@auth-test.example", "secret"), AUTH_OK);
     assert_true(!last.policy.trace && last.policy.domain_sessions == AUTH_UNSET);
     assert_true(span_is(last.policy.maintenance, SPAN_OF("back at noon")));
-    sql("select postern.clear_policy('auth-test', null, null), postern.clear_policy(null, 'auth-test.example', null),"
+    admin_value("select postern.clear_policy('auth-test', null, null), postern.clear_policy(null, 'auth-test.example', null),"
         " postern.clear_policy(null, null, 'anna@auth-test.example')", NULL, NULL);
-    assert_string_equal(sql("select count(*) from postern.policy", NULL, NULL), "0");
+    assert_string_equal(admin_value("select count(*) from postern.policy", NULL, NULL), "0");
 }
 
 static void kill_helper_backends(void)
 {
-    sql("select pg_terminate_backend(pid, 5000) from pg_stat_activity where pid <> pg_backend_pid()"
+    admin_value("select pg_terminate_backend(pid, 5000) from pg_stat_activity where pid <> pg_backend_pid()"
         " and (query like '%postern.login%' or query like '%postern.current_policy%')", NULL, NULL);
 }
 
@@ -603,10 +573,10 @@ static void test_operator_has_to_act(void **state)
     (void)state;
     sleep(1);
     uncached = true;
-    sql("revoke execute on function postern.credentials(text), postern.login(text, inet, boolean) from postern_auth", NULL, NULL);
+    admin_value("revoke execute on function postern.credentials(text), postern.login(text, inet, boolean) from postern_auth", NULL, NULL);
     assert_int_equal(login("anna@auth-test.example", "secret"), AUTH_BROKEN);
     assert_int_equal(login("nobody@auth-test.example", "secret"), AUTH_BROKEN);
-    sql("grant execute on function postern.credentials(text), postern.login(text, inet, boolean) to postern_auth", NULL, NULL);
+    admin_value("grant execute on function postern.credentials(text), postern.login(text, inet, boolean) to postern_auth", NULL, NULL);
     enum auth_verdict verdict = AUTH_BROKEN;
     for (int i = 0; i < 100 && verdict == AUTH_BROKEN; i++) {
         usleep(100000);
@@ -616,23 +586,23 @@ static void test_operator_has_to_act(void **state)
     uncached = false;
     helper_end();
 
-    helper_start(conninfo, version + 1);
+    helper_start(auth_conninfo, schema_wanted() + 1);
     assert_int_equal(login("anna@auth-test.example", "secret"), AUTH_BROKEN);
     assert_int_equal(login("nobody@auth-test.example", "secret"), AUTH_BROKEN);
     assert_true(logged("version of the database's schema is wrong"));
     helper_end();
-    helper_start(conninfo, version);
+    helper_start(auth_conninfo, schema_wanted());
 }
 
 static void test_never_there(void **state)
 {
     (void)state;
     helper_end();
-    helper_start("host=/nonexistent dbname=x", version);
+    helper_start("host=/nonexistent dbname=x", schema_wanted());
     assert_int_equal(login("anna@auth-test.example", "secret"), AUTH_UNAVAILABLE);
     assert_int_equal(login("anna@auth-test.example", ""), AUTH_REFUSED);
     helper_end();
-    helper_start(conninfo, version);
+    helper_start(auth_conninfo, schema_wanted());
 }
 
 /* Its worker talks nonsense: it ends, and says so. */
@@ -643,7 +613,7 @@ static void test_nonsense(void **state)
     assert_true(peer_send_blocking(helper_fd, "nonsense", 8));
     assert_int_equal(helper_status(), 1);
     close(helper_fd);
-    helper_start(conninfo, version);
+    helper_start(auth_conninfo, schema_wanted());
     assert_int_equal(login("anna@auth-test.example", "secret"), AUTH_OK);
 }
 
@@ -656,10 +626,8 @@ int main(void)
         cmocka_unit_test(test_guessed), cmocka_unit_test(test_policy), cmocka_unit_test(test_connection_lost), cmocka_unit_test(test_database_away),  cmocka_unit_test(test_operator_has_to_act),
         cmocka_unit_test(test_never_there),     cmocka_unit_test(test_nonsense),
     };
-    if (getenv("POSTERN_TEST_DB") == NULL) {
-        fputs("test_auth_helper: SKIPPED, as POSTERN_TEST_DB is not set (a superuser's connection string)\n", stderr);
+    if (without_database("auth_helper"))
         return 0;
-    }
     secret_init();
     return cmocka_run_group_tests(tests, setup, teardown);
 }
