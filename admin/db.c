@@ -186,6 +186,18 @@ enum ctl_exit db_call(struct ctl *c, const char *what, const char *sql, const st
     return CTL_DONE;
 }
 
+bool db_numbers(struct ctl *c, const char *what, const char *sql, const struct args *a, int n, int64_t numbers_r[])
+{
+    PGresult *res = db_ask_binary(c, what, sql, a);
+
+    if (res == NULL)
+        return false;
+    for (int i = 0; i < n; i++)
+        numbers_r[i] = db_int8(res, 0, i);
+    PQclear(res);
+    return true;
+}
+
 bool db_do(struct ctl *c, const char *what, const char *sql)
 {
     PGresult *res = PQexec(c->db, sql);

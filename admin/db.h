@@ -52,6 +52,8 @@ PGresult *db_ask(struct ctl *c, const char *what, const char *sql, const struct 
 PGresult *db_ask_binary(struct ctl *c, const char *what, const char *sql, const struct args *a);
 /* The same for an answer that does not matter. */
 enum ctl_exit db_call(struct ctl *c, const char *what, const char *sql, const struct args *a);
+/* The same for one row of n int8 columns, none of them null. False after a message. */
+bool db_numbers(struct ctl *c, const char *what, const char *sql, const struct args *a, int n, int64_t numbers_r[]);
 /* Says why this answer is not what was asked for; returns how to end. */
 enum ctl_exit db_failed(struct ctl *c, const char *what, const PGresult *res);
 /* How to end after a question that failed: the connection may have gone. */

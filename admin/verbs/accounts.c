@@ -1,5 +1,5 @@
 /*
- * accounts.c - tenant, domain, mailbox, alias: each verb is one function of the schema.
+ * accounts.c - tenant, domain, mailbox: each verb is one function of the schema.
  */
 #include <stdio.h>
 #include <string.h>
@@ -31,20 +31,31 @@ static enum ctl_exit nothing_to_set(void)
     return ctl_error(CTL_USAGE, "there is nothing to set: give an option, see --help");
 }
 
+static const char set_tenant[] = "select postern.set_tenant($1, $2, $3, $4)";
+static const char set_domain[] = "select postern.set_domain($1, $2, $3, $4, $5)";
+static const char set_mailbox[] = "select postern.set_mailbox($1, $2, $3, $4)";
+
+/* Asks, and says what was done: "domain example.org changed". */
+static enum ctl_exit change(struct ctl *c, const char *what, const char *sql, const struct args *a, const char *kind,
+                            const char *name, const char *done)
+{
+    enum ctl_exit end = db_call(c, what, sql, a);
+
+    if (end == CTL_DONE)
+        ctl_say(c, "%s %s %s", kind, name, done);
+    return end;
+}
+
 /* ------------------------------------------------------------------ tenant */
 
 enum ctl_exit run_tenant_add(struct ctl *c)
 {
     struct args a = ARGS_NONE;
-    enum ctl_exit end;
 
     args_text(&a, c->args[0]);
     if (!args_quota(c, &a))
         return CTL_USAGE;
-    end = db_call(c, "add the tenant", "select postern.add_tenant($1, $2)", &a);
-    if (end == CTL_DONE)
-        ctl_say(c, "tenant %s added", c->args[0]);
-    return end;
+    return change(c, "add the tenant", "select postern.add_tenant($1, $2)", &a, "tenant", c->args[0], "added");
 }
 
 static enum ctl_exit tenants(struct ctl *c, const char *name)
@@ -62,7 +73,6 @@ enum ctl_exit run_tenant_list(struct ctl *c) { return tenants(c, NULL); }
 enum ctl_exit run_tenant_set(struct ctl *c)
 {
     struct args a = ARGS_NONE;
-    enum ctl_exit end;
 
     if (c->opt[OPT_NAME] == NULL && c->opt[OPT_QUOTA] == NULL)
         return nothing_to_set();
@@ -71,25 +81,18 @@ enum ctl_exit run_tenant_set(struct ctl *c)
     args_null(&a);
     if (!args_quota(c, &a))
         return CTL_USAGE;
-    end = db_call(c, "change the tenant", "select postern.set_tenant($1, $2, $3, $4)", &a);
-    if (end == CTL_DONE)
-        ctl_say(c, "tenant %s changed", c->args[0]);
-    return end;
+    return change(c, "change the tenant", set_tenant, &a, "tenant", c->args[0], "changed");
 }
 
 static enum ctl_exit tenant_switch(struct ctl *c, bool enabled)
 {
     struct args a = ARGS_NONE;
-    enum ctl_exit end;
 
     args_text(&a, c->args[0]);
     args_null(&a);
     args_bool(&a, enabled);
     args_null(&a);
-    end = db_call(c, "change the tenant", "select postern.set_tenant($1, $2, $3, $4)", &a);
-    if (end == CTL_DONE)
-        ctl_say(c, "tenant %s %s", c->args[0], enabled ? "enabled" : "disabled");
-    return end;
+    return change(c, "change the tenant", set_tenant, &a, "tenant", c->args[0], enabled ? "enabled" : "disabled");
 }
 
 enum ctl_exit run_tenant_enable(struct ctl *c) { return tenant_switch(c, true); }
@@ -101,7 +104,6 @@ enum ctl_exit run_domain_add(struct ctl *c)
 {
     struct args a = ARGS_NONE;
     char name[CTL_DOMAIN_SIZE], home[CTL_DOMAIN_SIZE];
-    enum ctl_exit end;
 
     if (c->opt[OPT_TENANT] == NULL && c->opt[OPT_ALIAS_OF] == NULL)
         return ctl_error(CTL_USAGE, "which tenant has it? Give --tenant, or --alias-of");
@@ -112,10 +114,7 @@ enum ctl_exit run_domain_add(struct ctl *c)
     args_text(&a, c->opt[OPT_ALIAS_OF] != NULL ? home : NULL);
     if (!args_quota(c, &a))
         return CTL_USAGE;
-    end = db_call(c, "add the domain", "select postern.add_domain($1, $2, $3, $4)", &a);
-    if (end == CTL_DONE)
-        ctl_say(c, "domain %s added", name);
-    return end;
+    return change(c, "add the domain", "select postern.add_domain($1, $2, $3, $4)", &a, "domain", name, "added");
 }
 
 enum ctl_exit run_domain_show(struct ctl *c)
@@ -183,17 +182,13 @@ enum ctl_exit run_domain_set(struct ctl *c)
     args_null(&a);
     if (!args_quota(c, &a))
         return CTL_USAGE;
-    end = db_call(c, "change the domain", "select postern.set_domain($1, $2, $3, $4, $5)", &a);
-    if (end == CTL_DONE)
-        ctl_say(c, "domain %s changed", name);
-    return end;
+    return change(c, "change the domain", set_domain, &a, "domain", name, "changed");
 }
 
 static enum ctl_exit domain_switch(struct ctl *c, bool enabled)
 {
     struct args a = ARGS_NONE;
     char name[CTL_DOMAIN_SIZE];
-    enum ctl_exit end;
 
     if (!ctl_domain(c->args[0], name))
         return CTL_FAILED;
@@ -202,10 +197,7 @@ static enum ctl_exit domain_switch(struct ctl *c, bool enabled)
     args_null(&a);
     args_bool(&a, enabled);
     args_null(&a);
-    end = db_call(c, "change the domain", "select postern.set_domain($1, $2, $3, $4, $5)", &a);
-    if (end == CTL_DONE)
-        ctl_say(c, "domain %s %s", name, enabled ? "enabled" : "disabled");
-    return end;
+    return change(c, "change the domain", set_domain, &a, "domain", name, enabled ? "enabled" : "disabled");
 }
 
 enum ctl_exit run_domain_enable(struct ctl *c) { return domain_switch(c, true); }
@@ -217,17 +209,13 @@ enum ctl_exit run_mailbox_add(struct ctl *c)
 {
     struct args a = ARGS_NONE;
     char address[CTL_ADDRESS_SIZE];
-    enum ctl_exit end;
 
     if (!ctl_address(c->args[0], false, address))
         return CTL_FAILED;
     args_text(&a, address);
     if (!args_quota(c, &a))
         return CTL_USAGE;
-    end = db_call(c, "add the mailbox", "select postern.add_mailbox($1, $2)", &a);
-    if (end == CTL_DONE)
-        ctl_say(c, "mailbox %s added", address);
-    return end;
+    return change(c, "add the mailbox", "select postern.add_mailbox($1, $2)", &a, "mailbox", address, "added");
 }
 
 enum ctl_exit run_mailbox_show(struct ctl *c)
@@ -256,7 +244,6 @@ enum ctl_exit run_mailbox_set(struct ctl *c)
 {
     struct args a = ARGS_NONE;
     char address[CTL_ADDRESS_SIZE], new_address[CTL_ADDRESS_SIZE];
-    enum ctl_exit end;
 
     if (c->opt[OPT_NAME] == NULL && c->opt[OPT_QUOTA] == NULL)
         return nothing_to_set();
@@ -268,17 +255,13 @@ enum ctl_exit run_mailbox_set(struct ctl *c)
     args_null(&a);
     if (!args_quota(c, &a))
         return CTL_USAGE;
-    end = db_call(c, "change the mailbox", "select postern.set_mailbox($1, $2, $3, $4)", &a);
-    if (end == CTL_DONE)
-        ctl_say(c, "mailbox %s changed", address);
-    return end;
+    return change(c, "change the mailbox", set_mailbox, &a, "mailbox", address, "changed");
 }
 
 static enum ctl_exit mailbox_switch(struct ctl *c, bool enabled)
 {
     struct args a = ARGS_NONE;
     char address[CTL_ADDRESS_SIZE];
-    enum ctl_exit end;
 
     if (!ctl_address(c->args[0], false, address))
         return CTL_FAILED;
@@ -286,10 +269,7 @@ static enum ctl_exit mailbox_switch(struct ctl *c, bool enabled)
     args_null(&a);
     args_bool(&a, enabled);
     args_null(&a);
-    end = db_call(c, "change the mailbox", "select postern.set_mailbox($1, $2, $3, $4)", &a);
-    if (end == CTL_DONE)
-        ctl_say(c, "mailbox %s %s", address, enabled ? "enabled" : "disabled");
-    return end;
+    return change(c, "change the mailbox", set_mailbox, &a, "mailbox", address, enabled ? "enabled" : "disabled");
 }
 
 enum ctl_exit run_mailbox_enable(struct ctl *c) { return mailbox_switch(c, true); }

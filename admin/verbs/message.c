@@ -16,20 +16,15 @@ static bool find_mailbox(struct ctl *c, char address[CTL_ADDRESS_SIZE], struct m
                          enum ctl_exit *end_r)
 {
     struct args a = ARGS_NONE;
-    PGresult *res;
 
     *end_r = CTL_FAILED;
     if (!ctl_address(c->args[0], false, address))
         return false;
     args_text(&a, address);
-    res = db_ask_binary(c, "find the mailbox", "select postern.find_mailbox($1)", &a);
-    if (res == NULL) {
-        *end_r = db_end(c);
-        return false;
-    }
-    *mailbox_r = db_mailbox(res, 0, 0);
-    PQclear(res);
-    return true;
+    if (db_numbers(c, "find the mailbox", "select postern.find_mailbox($1)", &a, 1, &mailbox_r->number))
+        return true;
+    *end_r = db_end(c);
+    return false;
 }
 
 static bool read_uid(const char *arg, int64_t *uid_r)
@@ -129,21 +124,17 @@ enum ctl_exit run_message_show(struct ctl *c)
 static int64_t count_messages(struct ctl *c, const char *address)
 {
     struct args a = ARGS_NONE;
-    PGresult *res;
-    int64_t n;
+    int64_t found[2];       /* messages, octets */
 
     args_text(&a, address);
-    res = db_ask_binary(c, "count messages", "select messages, octets from postern.show_mailbox($1)", &a);
-    if (res == NULL)
+    if (!db_numbers(c, "count messages", "select messages, octets from postern.show_mailbox($1)", &a, 2, found))
         return -1;
-    n = db_int8(res, 0, 0);
-    if (n > 0 && c->opt[OPT_YES] == NULL) {
+    if (found[0] > 0 && c->opt[OPT_YES] == NULL) {
         ctl_error(CTL_FAILED, "mailbox %s has %lld message(s), %lld octets: --yes removes all of it", address,
-                  (long long)n, (long long)db_int8(res, 0, 1));
-        n = -1;
+                  (long long)found[0], (long long)found[1]);
+        return -1;
     }
-    PQclear(res);
-    return n;
+    return found[0];
 }
 
 enum ctl_exit run_message_remove(struct ctl *c)

@@ -154,18 +154,16 @@ enum ctl_exit run_sessions(struct ctl *c)
 static bool find_holder(struct ctl *c, const char *address, struct mailbox_ref *mailbox_r, int64_t *holders_r)
 {
     struct args a = ARGS_NONE;
-    PGresult *res;
+    int64_t found[2];
 
     args_text(&a, address);
-    res = db_ask_binary(c, "find the mailbox",
-                        "select m, (select count(*) from postern.held_maildrops() h where h.mailbox = m)"
-                        " from postern.find_mailbox($1) m",
-                        &a);
-    if (res == NULL)
+    if (!db_numbers(c, "find the mailbox",
+                    "select m, (select count(*) from postern.held_maildrops() h where h.mailbox = m)"
+                    " from postern.find_mailbox($1) m",
+                    &a, 2, found))
         return false;
-    *mailbox_r = db_mailbox(res, 0, 0);
-    *holders_r = db_int8(res, 0, 1);
-    PQclear(res);
+    *mailbox_r = (struct mailbox_ref){ .number = found[0] };
+    *holders_r = found[1];
     return true;
 }
 
@@ -199,15 +197,12 @@ static bool holder_answered(struct ctl *c, const char *channel, const struct mai
 static enum ctl_exit end_backend(struct ctl *c, const char *address, const struct mailbox_ref *mailbox)
 {
     struct args a = ARGS_NONE;
-    PGresult *res;
+    int64_t ended;
 
     args_mailbox(&a, mailbox);
-    res = db_ask_binary(c, "end the connection", "select coalesce(postern.end_backend($1), 0)", &a);
-    if (res == NULL)
+    if (!db_numbers(c, "end the connection", "select coalesce(postern.end_backend($1), 0)", &a, 1, &ended))
         return db_end(c);
-    ctl_say(c, "ended the connection that held the maildrop of %s, and %lld in all", address,
-            (long long)db_int8(res, 0, 0));
-    PQclear(res);
+    ctl_say(c, "ended the connection that held the maildrop of %s, and %lld in all", address, (long long)ended);
     return CTL_DONE;
 }
 

@@ -61,20 +61,18 @@ enum ctl_exit run_verify(struct ctl *c)
     struct scan_totals totals;
     struct args a = ARGS_NONE;
     enum ctl_exit end;
-    int64_t rate;
-    PGresult *res;
+    int64_t rate, begun[4];
 
     if (!ctl_number(c, OPT_RATE, 0, 1000000, &rate))
         return CTL_USAGE;
     how.octets_per_second = rate * 1000000;
     args_bool(&a, c->opt[OPT_RESUME] != NULL);
-    res = db_ask_binary(c, "begin", "select content, contents, octets, damaged from postern.verify_start($1)", &a);
-    if (res == NULL)
+    if (!db_numbers(c, "begin", "select content, contents, octets, damaged from postern.verify_start($1)", &a, 4,
+                    begun))
         return db_end(c);
-    how.behind = db_int8(res, 0, 0);
-    totals = (struct scan_totals){ (uint64_t)db_int8(res, 0, 1), (uint64_t)db_int8(res, 0, 2) };
-    v.damaged = db_int8(res, 0, 3);
-    PQclear(res);
+    how.behind = begun[0];
+    totals = (struct scan_totals){ (uint64_t)begun[1], (uint64_t)begun[2] };
+    v.damaged = begun[3];
     if (how.behind > 0)
         ctl_say(c, "going on behind content %lld: %llu contents were read, %lld of them damaged", (long long)how.behind,
                 (unsigned long long)totals.contents, (long long)v.damaged);
