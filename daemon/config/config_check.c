@@ -2,7 +2,7 @@
  * config_check.c - what depends on more than one option or on this host, and
  * the lines of the file that such a problem is told with.
  *
- * It must never act on what it reads either: see config.c.
+ * It must never act on what it reads either: see config_file.c.
  */
 #include "daemon/config/config_impl.h"
 

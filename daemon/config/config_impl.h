@@ -1,5 +1,5 @@
 /*
- * config_impl.h - between config.c, which loads, and config_check.c.
+ * config_impl.h - between config_file.c, which loads, and config_check.c.
  */
 #ifndef POSTERN_CONFIG_IMPL_H
 #define POSTERN_CONFIG_IMPL_H

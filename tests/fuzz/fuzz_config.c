@@ -4,6 +4,7 @@
 #include "daemon/base/option_value.h"
 #include "daemon/config/config.c"
 #include "daemon/config/config_check.c"
+#include "daemon/config/config_file.c"
 
 #include "tests/fuzz/fuzz.h"
 

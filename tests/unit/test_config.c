@@ -18,6 +18,7 @@
 /* Not in the library of modules: only posternd has it. */
 #include "daemon/config/config.c"
 #include "daemon/config/config_check.c"
+#include "daemon/config/config_file.c"
 
 static char file[] = "/tmp/postern-test-config-XXXXXX";
 static char problems[8192];         /* "LINE: text\n" each */
