@@ -220,7 +220,7 @@ static bool split(char *line, char *words[CONTROL_WORDS], size_t *count_r)
     return true;
 }
 
-static void obey(struct operator_socket *o, struct client *c)
+static void obey(struct operator_socket *o, struct client *c, uint64_t now)
 {
     char *end = memchr(c->line, '\n', c->len), *words[CONTROL_WORDS];
     size_t count = 0;
@@ -230,11 +230,11 @@ static void obey(struct operator_socket *o, struct client *c)
     if (end != c->line + c->len - 1 || strlen(c->line) != c->len - 1 || !split(c->line, words, &count))
         operator_sayf(c->fd, "ERR unknown command");
     else
-        o->run(o->arg, c->fd, words, count);
+        o->run(o->arg, c->fd, words, count, now);
     drop(c);
 }
 
-static void read_one(struct operator_socket *o, struct client *c)
+static void read_one(struct operator_socket *o, struct client *c, uint64_t now)
 {
     ssize_t n = recv(c->fd, c->line + c->len, sizeof c->line - c->len, MSG_DONTWAIT);
 
@@ -246,7 +246,7 @@ static void read_one(struct operator_socket *o, struct client *c)
     }
     c->len += (size_t)n;
     if (memchr(c->line, '\n', c->len) != NULL)
-        obey(o, c);
+        obey(o, c, now);
     else if (c->len == sizeof c->line)
         drop(c);
 }
@@ -262,7 +262,7 @@ void operator_serve(struct operator_socket *o, const struct pollfd *fds, size_t 
         }
         for (size_t k = 0; k < OPERATOR_CLIENTS; k++) {
             if (o->clients[k].fd == fds[i].fd)
-                read_one(o, &o->clients[k]);
+                read_one(o, &o->clients[k], now);
         }
     }
     for (size_t k = 0; k < OPERATOR_CLIENTS; k++) {

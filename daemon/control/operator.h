@@ -11,11 +11,11 @@
 struct operator_socket;
 
 /*
- * A command came, as words; fd is the operator's connection. What operator_say()
- * writes to it is the answer; it is closed afterwards, unless somebody made a
- * descriptor of his own of it.
+ * A command came, as words, at the time `now` of operator_serve(); fd is the
+ * operator's connection. What operator_say() writes to it is the answer; it is
+ * closed afterwards, so that whoever answers later duplicates it.
  */
-typedef void operator_command(void *arg, int fd, char **words, size_t count);
+typedef void operator_command(void *arg, int fd, char **words, size_t count, uint64_t now);
 
 enum { OPERATOR_CLIENTS = 8, OPERATOR_FDS = OPERATOR_CLIENTS + 1 };
 

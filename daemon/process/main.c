@@ -169,7 +169,7 @@ static const char *program_path(const char *argv0)
     ssize_t n;
 
     if (strchr(argv0, '/') != NULL) {
-        char *absolute = master_path(argv0);
+        char *absolute = setup_path(argv0);
 
         snprintf(path, sizeof path, "%s", absolute);
         mem_free(absolute);

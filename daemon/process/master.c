@@ -18,192 +18,110 @@
 #include <pwd.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include "auth/login_cache.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/limit.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
-#include "daemon/base/recent.h"
 #include "daemon/base/metrics.h"
-#include "daemon/process/certs.h"
-#include "daemon/system/detach.h"
+#include "daemon/base/recent.h"
+#include "daemon/control/commands.h"
+#include "daemon/control/metrics_process.h"
+#include "daemon/control/operator.h"
+#include "daemon/process/cell.h"
+#include "daemon/process/cells.h"
+#include "daemon/process/cert_watch.h"
 #include "daemon/process/handover.h"
-#include "daemon/process/master_impl.h"
-#include "daemon/system/privdrop.h"
 #include "daemon/process/probe.h"
+#include "daemon/process/sockets.h"
+#include "daemon/process/upgrade.h"
+#include "daemon/system/detach.h"
+#include "daemon/system/privdrop.h"
 #include "daemon/system/sandbox.h"
 #include "daemon/system/sd.h"
-#include "daemon/process/sockets.h"
 #include "storage/pg/collation.h"
+
+#define NEVER UINT64_MAX
 
 enum {
     KILL_MS = 5000,             /* after drain_time, for what is left */
     LOGINS = 1 << 16,           /* slots of the table for LOGIN-DELAY: 1 MiB */
     LOOK_MS = 50,               /* between looks whether all cells serve, in an upgrade */
     LOG_MS = 200,               /* between attempts to write what the log has not taken */
-    SPARE_DESCRIPTORS = 64,     /* of a worker, beside sessions, lanes and helpers */
 };
 
-/* Nobody reads the log who could be told this by the log. */
-#define NO_LOG_DAEMON \
-    "no log daemon listens at %s: log lines are dropped until one does; set log to \"stderr\" or a file"
+struct master {
+    struct setup setup;
+    struct recent *logins;
+    struct limits *limits;
+    struct cells *cells;
+    struct commands commands;
+    struct operator_socket *operators;
+    struct metrics_process *metrics;
+    struct cert_watch certs;
+    struct upgrade *upgrade;
+    bool stopping;
+    bool replaced;              /* by a new master, which has our sockets: stopping, without haste */
+    uint64_t close_at;          /* NEVER, or when sessions that are left are closed */
+    uint64_t kill_at;
+    uint64_t watchdog;          /* how often the service manager is told that all is well; 0: never */
+    uint64_t ping_at;
+};
 
-uint64_t master_now(void)
+static uint64_t master_now(void)
 {
     return clock_ms();
 }
 
 /* ----------------------------------------------------------------- reload */
 
-static unsigned config_flags(const struct master_start *start)
-{
-    return (start->adopted_count == 0 ? CONFIG_LISTENERS : 0u) | (start->foreground ? 0u : CONFIG_DETACHED);
-}
-
-/* "stderr" is the client or a listening socket where it is not ours. */
-static bool open_log(const struct master_start *start, const struct config *c, const char **error_r)
-{
-    const char *target = start->no_stderr && strcmp(c->daemon.log, "stderr") == 0 ? "syslog" : c->daemon.log;
-
-    return log_open(target, c->daemon.log_level, "posternd", error_r);
-}
-
-static void raise_limits(const struct config *c)
-{
-    uint64_t wanted = (uint64_t)c->daemon.sessions_per_worker + (uint64_t)c->storage.database_lanes +
-                      (uint64_t)c->auth.auth_helpers + c->listeners.count * 2 + SPARE_DESCRIPTORS;
-    uint64_t got = privdrop_descriptors(wanted);
-
-    if (got < wanted)
-        log_warning(NULL,
-                    "sessions_per_worker = %lld needs %llu descriptors, the limit is %llu: connections above it wait",
-                    (long long)c->daemon.sessions_per_worker, (unsigned long long)wanted, (unsigned long long)got);
-}
-
-/* An options_problem: to the log, and to the operator who asked for the reload. */
-static void reload_problem(void *arg, const char *file, int line, const char *text)
-{
-    struct master *m = arg;
-
-    config_log_problem(NULL, file, line, text);
-    if (line > 0)
-        buf_addf(&m->told, "%s:%d: %s\n", file, line, text);
-    else
-        buf_addf(&m->told, "%s: %s\n", file != NULL ? file : "configuration", text);
-}
-
-__attribute__((format(printf, 2, 3)))
-static void reload_failed(struct master *m, const char *fmt, ...)
-{
-    char text[1024];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    log_error(NULL, "reload: %s, the old configuration and its certificates stay", text);
-    buf_addf(&m->told, "%s\n", text);
-}
-
 /* The operators' door, by the configuration of now. The server goes on without it. */
 static void open_control(struct master *m)
 {
     char *error = NULL;
 
-    if (operator_listen(m->operators, m->config->control.control_socket, &error) < 0)
+    if (operator_listen(m->operators, m->setup.config->control.control_socket, &error) < 0)
         log_warning(NULL, "no control socket: %s", error);
     mem_drop(&error);
 }
 
-/* Cached logins outlive a reload, and an upgrade, unless there is to be room for another number. */
-static void share_login_cache(struct master *m)
+/* As the setup has it now. */
+static void renew_cells(struct master *m)
 {
-    const size_t entries = (size_t)m->config->auth.auth_cache;
+    const struct cell_plan plan = {
+        .config = m->setup.config, .sockets = m->setup.sockets, .logins = m->logins, .limits = m->limits,
+        .login_cache = m->setup.login_cache,
+    };
 
-    if (m->login_cache >= 0 && entries > 0 && login_cache_fits(m->login_cache, entries))
-        return;
-    if (m->login_cache >= 0)
-        close(m->login_cache);
-    m->login_cache = entries > 0 ? login_cache_memory(entries) : -1;
-    if (m->login_cache < 0 && entries > 0)
-        log_warning(NULL, "logins are not cached: %s", strerror(errno));
+    cells_renew(m->cells, &plan, master_now());
 }
 
-/* All of the new configuration, or none of it: what can fail comes first. */
-static bool reload_config(struct master *m)
+/* The names of files are in the memory of the process that shows them: it is another one then. */
+static void watch_certificates(struct master *m)
 {
-    const char *why = NULL;
-    char *error = NULL;
-    int problems;
-    struct config *config = config_load(m->file, config_flags(m->start), reload_problem, m, &problems);
-    struct sockets *sockets;
-
-    if (problems == 0)
-        problems = certs_load(config, m->file, m->config, reload_problem, m);
-    if (problems > 0) {
-        reload_failed(m, "%d problems", problems);
-        config_free(&config);
-        return false;
-    }
-    sockets = sockets_bind(config, m->sockets, &error);
-    if (sockets == NULL) {
-        reload_failed(m, "%s", error);
-        mem_drop(&error);
-        config_free(&config);
-        return false;
-    }
-    if (!open_log(m->start, config, &why)) {
-        reload_failed(m, "could not open the log %s: %s", config->daemon.log, why);
-        sockets_free(&sockets, m->sockets);
-        config_free(&config);
-        return false;
-    }
-    if (strcmp(config->daemon.pid_file, m->config->daemon.pid_file) != 0) {
-        if (pid_file_write(config->daemon.pid_file) < 0)
-            log_warning(NULL, "could not write pid_file %s: %s", config->daemon.pid_file, strerror(errno));
-        pid_file_remove(m->config->daemon.pid_file);
-    }
-    if (log_unreached() != NULL)
-        buf_addf(&m->told, NO_LOG_DAEMON "\n", log_unreached());
-    sockets_free(&m->sockets, sockets);
-    m->sockets = sockets;
-    config_free(&m->config);
-    m->config = config;
-    certs_warn(m->config);
-    master_ends_new(m);
-    share_login_cache(m);
-    open_control(m);
-    return true;
+    if (cert_watch_renew(&m->certs, m->setup.config))
+        metrics_process_renew(m->metrics, master_now());
+    cert_watch_tell(&m->certs, m->setup.config, master_now());
 }
 
-bool master_reload(struct master *m)
+/* All of the new configuration, or none of it; what was wrong is in m->setup.told. */
+static bool reload(struct master *m)
 {
-    struct slot *slots = m->slots;
-    unsigned slot_count = m->slot_count;
-
     sd_notify_state("RELOADING=1");
-    log_info(NULL, "reload: reading %s", m->file);
-    buf_clear(&m->told);
-    bool good = reload_config(m);
+    log_info(NULL, "reload: reading %s", m->setup.file);
+    bool good = setup_again(&m->setup);
     metric_add(good ? METRIC_RELOADS : METRIC_RELOADS_FAILED, 1);
     if (good) {
-        raise_limits(m->config);
-        /* First the new ones, then no more of the old: somebody accepts all the time. */
-        cells_make(m);
-        cells_start(m, master_now());
-        for (unsigned i = 0; i < slot_count; i++) {
-            if (slots[i].cell != NULL)
-                cells_put_aside(m, slots[i].cell);
-        }
-        mem_free(slots);
-        log_info(NULL, "reload: %u cells with the new configuration, sessions of the old ones go on", m->slot_count);
+        watch_certificates(m);
+        open_control(m);
+        renew_cells(m);
+        log_info(NULL, "reload: %u cells with the new configuration, sessions of the old ones go on",
+                 cells_count(m->cells));
     }
     sd_notify_state("READY=1");
     return good;
@@ -211,11 +129,12 @@ bool master_reload(struct master *m)
 
 /* -------------------------------------------------------------------- end */
 
-void master_stop(struct master *m, uint64_t ms)
+/* Accepts no more; sessions have this many ms (NEVER: all the time they want). */
+static void stop(struct master *m, uint64_t ms)
 {
     if (m->stopping && !m->replaced) {
         log_info(NULL, "stopping at once");
-        cells_tell_old(m, cell_close);
+        cells_tell_old(m->cells, cell_close);
         m->kill_at = master_now() + KILL_MS;
         return;
     }
@@ -225,8 +144,8 @@ void master_stop(struct master *m, uint64_t ms)
     if (m->stopping)
         m->replaced = false;
     m->stopping = true;
-    sockets_free(&m->sockets, NULL);
-    cells_put_all_aside(m);
+    sockets_free(&m->setup.sockets, NULL);
+    cells_retire(m->cells);
     if (ms == NEVER)
         return;
     log_info(NULL, "stopping: sessions have %.1f s to finish", (double)ms / 1000);
@@ -237,15 +156,144 @@ void master_stop(struct master *m, uint64_t ms)
 static void close_rest(struct master *m)
 {
     m->close_at = NEVER;
-    cells_tell_old(m, cell_close);
+    cells_tell_old(m->cells, cell_close);
 }
 
 static void kill_rest(struct master *m)
 {
-    log_warning(NULL, "killing %zu cells that have not ended", m->old_count);
-    cells_tell_old(m, cell_kill);
+    log_warning(NULL, "killing %zu cells that have not ended", cells_old(m->cells));
+    cells_tell_old(m->cells, cell_kill);
     m->kill_at = NEVER;
 }
+
+/* ---------------------------------------------------------------- upgrade */
+
+static void start_upgrade(struct master *m, int operator)
+{
+    const struct master_start *start = m->setup.start;
+    const struct upgrade_program program = {
+        .path = start->program, .file = m->setup.file, .foreground = start->foreground,
+    };
+    struct handover give = {
+        .control = operator_fd(m->operators), .control_path = m->setup.config->control.control_socket,
+        .login_cache = m->setup.login_cache, .adopted_count = start->adopted_count,
+    };
+
+    if (start->adopted_count > 0) {
+        memcpy(give.adopted, start->adopted, start->adopted_count * sizeof give.adopted[0]);
+        give.adopted_names = start->adopted_names != NULL ? mem_str(start->adopted_names) : NULL;
+    } else {
+        give.sockets = m->setup.sockets;
+    }
+    upgrade_start(m->upgrade, &program, &give, operator, master_now());
+    mem_free(give.adopted_names);
+}
+
+static void heed(struct master *m, enum upgrade_news news)
+{
+    const char *pid_file = m->setup.config->daemon.pid_file;
+
+    switch (news) {
+    case UPGRADE_NOTHING:
+        break;
+    case UPGRADE_SERVES:
+        /* Its sockets are ours no more, whoever of the two closes them last. */
+        operator_leave(m->operators);
+        sockets_leave(&m->setup.sockets);
+        metrics_process_stop(m->metrics);
+        m->replaced = true;
+        stop(m, NEVER);
+        break;
+    case UPGRADE_FAILED:
+        /* It may have written its own and taken that away again. */
+        if (pid_file_write(pid_file) < 0)
+            log_warning(NULL, "could not write pid_file %s: %s", pid_file, strerror(errno));
+        break;
+    }
+}
+
+/* In the new master: the old one goes when all cells that there should be serve. */
+static void relieve(struct master *m)
+{
+    const struct handover *h = m->setup.start->handover;
+    const unsigned cells = cells_count(m->cells);
+    const uint64_t lanes = (uint64_t)m->setup.config->storage.database_lanes;
+
+    if (!upgrade_is_awaited(m->upgrade))
+        return;
+    if ((metrics_workers() < cells || metrics_gauge(GAUGE_LANES_UP) < cells * lanes) &&
+        !upgrade_is_late(m->upgrade, master_now()))
+        return;
+    log_info(NULL, "upgrade: this process serves, the old one may go");
+    if (h->control >= 0)
+        operator_adopt(m->operators, h->control_path, h->control);
+    sockets_free(&m->setup.inherited, m->setup.sockets);
+    upgrade_done(m->upgrade);
+    open_control(m);
+}
+
+/* --------------------------------------------------- what operators ask for */
+
+struct posting {
+    const struct order *order;
+    int passed;
+    unsigned taken;
+};
+
+static void post(struct cell *cell, void *arg)
+{
+    struct posting *p = arg;
+
+    p->taken += cell_order(cell, p->order, p->passed);
+}
+
+static unsigned call_post(void *arg, const struct order *order, int passed)
+{
+    struct master *m = arg;
+    struct posting p = { order, passed, 0 };
+
+    cells_each(m->cells, post, &p);
+    return p.taken;
+}
+
+static bool call_stopping(void *arg)
+{
+    const struct master *m = arg;
+
+    return m->stopping;
+}
+
+static bool call_reload(void *arg, struct span *told_r, unsigned *cells_r)
+{
+    struct master *m = arg;
+    bool good = reload(m);
+
+    *told_r = buf_span(&m->setup.told);
+    *cells_r = cells_count(m->cells);
+    return good;
+}
+
+static uint64_t call_drain_time(void *arg)
+{
+    const struct master *m = arg;
+
+    return (uint64_t)m->setup.config->daemon.drain_time;
+}
+
+static void call_drain(void *arg, uint64_t ms)
+{
+    stop(arg, ms);
+}
+
+static void call_upgrade(void *arg, int operator)
+{
+    start_upgrade(arg, operator);
+}
+
+static const struct command_calls command_calls = {
+    .stopping = call_stopping, .reload = call_reload, .drain_time = call_drain_time, .drain = call_drain,
+    .upgrade = call_upgrade, .post = call_post,
+};
 
 /* -------------------------------------------------------------- main loop */
 
@@ -264,14 +312,10 @@ static void master_signals(sigset_t *set)
 /* Not if nobody accepts: cells that do not come up again may do so with a fresh master. */
 static void ping(struct master *m, uint64_t now)
 {
-    bool accepting = m->stopping;
-
     if (now < m->ping_at)
         return;
     m->ping_at = now + m->watchdog;
-    for (unsigned i = 0; i < m->slot_count; i++)
-        accepting = accepting || m->slots[i].cell != NULL;
-    if (accepting)
+    if (m->stopping || cells_accepting(m->cells))
         sd_notify_state("WATCHDOG=1");
 }
 
@@ -290,19 +334,17 @@ static uint64_t next_deadline(const struct master *m)
 {
     uint64_t next = m->kill_at;
     const uint64_t others[] = {
-        m->close_at, m->ping_at, m->look_at, m->metrics_at, m->successor.kill_at, operator_deadline(m->operators),
-        m->stopping ? NEVER : m->ends_at,
-        m->predecessor >= 0 ? master_now() + LOOK_MS : NEVER,
+        m->close_at, m->ping_at, cells_deadline(m->cells), upgrade_deadline(m->upgrade),
+        operator_deadline(m->operators),
+        m->stopping ? NEVER : metrics_process_deadline(m->metrics),
+        m->stopping ? NEVER : m->certs.at,
+        upgrade_is_awaited(m->upgrade) ? master_now() + LOOK_MS : NEVER,
         log_flush() ? NEVER : master_now() + LOG_MS,
     };
 
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         if (others[i] < next)
             next = others[i];
-    }
-    for (unsigned i = 0; i < m->slot_count; i++) {
-        if (m->slots[i].cell == NULL && m->slots[i].start_at < next)
-            next = m->slots[i].start_at;
     }
     return next;
 }
@@ -311,7 +353,7 @@ static uint64_t next_deadline(const struct master *m)
 static int wait_until(struct master *m, int signals, uint64_t deadline)
 {
     struct pollfd fds[2 + OPERATOR_FDS] = {
-        { .fd = signals, .events = POLLIN }, { .fd = m->successor.pid != 0 ? m->successor.pipe : -1, .events = POLLIN },
+        { .fd = signals, .events = POLLIN }, { .fd = upgrade_fd(m->upgrade), .events = POLLIN },
     };
     size_t operators = operator_poll(m->operators, fds + 2);
     uint64_t now = master_now(), ms = deadline > now ? deadline - now : 0;
@@ -320,120 +362,75 @@ static int wait_until(struct master *m, int signals, uint64_t deadline)
     if (poll(fds, (nfds_t)(2 + operators), deadline == NEVER ? -1 : ms > INT_MAX ? INT_MAX : (int)ms) < 0)
         return 0;
     operator_serve(m->operators, fds + 2, operators, master_now());
-    upgrade_look(m);
+    heed(m, upgrade_look(m->upgrade, master_now()));
     return read(signals, &info, sizeof info) == (ssize_t)sizeof info ? (int)info.ssi_signo : 0;
 }
 
-/* All cells that there should be serve: a process that took another's place waits for that. */
-static void look_whether_done(struct master *m)
+/* Takes note of all processes that have ended, whosever they were. */
+static void reap(struct master *m)
 {
-    bool all = metrics_workers() >= m->slot_count &&
-               metrics_gauge(GAUGE_LANES_UP) >= m->slot_count * (uint64_t)m->config->storage.database_lanes;
+    enum upgrade_news news;
+    pid_t pid;
+    int status;
 
-    if (m->predecessor >= 0 && (all || master_now() >= m->serve_by)) {
-        upgrade_done(m);
-        open_control(m);
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        if (metrics_process_reap(m->metrics, pid, master_now()))
+            continue;
+        if (upgrade_reap(m->upgrade, pid, status, master_now(), &news))
+            heed(m, news);
+        else
+            cells_reap(m->cells, pid, status, master_now());
     }
+    cells_sweep(m->cells);
+}
+
+/* Does what is due; for metrics and certificates only as long as it goes on. */
+static void keep_up(struct master *m)
+{
+    cells_start(m->cells, master_now());
+    if (!m->stopping) {
+        metrics_process_keep(m->metrics, m->setup.config, master_now());
+        cert_watch_tell(&m->certs, m->setup.config, master_now());
+    }
+    relieve(m);
+    cells_look(m->cells, master_now());
+    ping(m, master_now());
 }
 
 static void supervise(struct master *m, int signals)
 {
     m->watchdog = sd_watchdog();
     m->ping_at = m->watchdog > 0 ? master_now() : NEVER;
-    m->look_at = NEVER;
-    cells_make(m);
-    cells_start(m, master_now());
-    master_metrics(m, master_now());
-    tell_ready(m->start->ready_fd);
+    renew_cells(m);
+    metrics_process_keep(m->metrics, m->setup.config, master_now());
+    tell_ready(m->setup.start->ready_fd);
     for (;;) {
         int signo = wait_until(m, signals, next_deadline(m));
 
-        cells_reap(m);
+        reap(m);
         if (signo == SIGHUP && !m->stopping)
-            master_reload(m);
+            reload(m);
         else if (signo == SIGUSR2 && !m->stopping)
-            upgrade_start(m, -1);
+            start_upgrade(m, -1);
         else if (signo == SIGTERM || signo == SIGINT)
-            master_stop(m, (uint64_t)m->config->daemon.drain_time);
-        if (m->stopping && m->old_count == 0)
+            stop(m, (uint64_t)m->setup.config->daemon.drain_time);
+        if (m->stopping && cells_old(m->cells) == 0)
             return;
         if (master_now() >= m->close_at)
             close_rest(m);
         if (master_now() >= m->kill_at)
             kill_rest(m);
-        cells_start(m, master_now());
-        master_metrics(m, master_now());
-        master_ends(m, master_now());
-        look_whether_done(m);
-        cells_look(m, master_now());
-        ping(m, master_now());
+        keep_up(m);
     }
 }
 
 /* ------------------------------------------------------------------ start */
 
-/* Until the master is detached the operator reads standard error; afterwards, the log. */
-__attribute__((format(printf, 3, 4)))
-static void tell(const struct master *m, bool is_error, const char *fmt, ...)
-{
-    char text[2048];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    if (!m->start->no_stderr)
-        fprintf(stderr, "posternd: %s\n", text);
-    if (log_is_stderr())
-        return;
-    if (is_error)
-        log_error(NULL, "%s", text);
-    else
-        log_warning(NULL, "%s", text);
-}
-
-/* Reads the configuration a first time; false when all its problems were told. */
-static bool first_config(struct master *m)
-{
-    const char *why = NULL;
-    options_problem *problem = m->start->no_stderr ? config_log_problem : config_print_problem;
-    int problems;
-
-    m->config = config_load(m->start->file, config_flags(m->start), problem, stderr, &problems);
-    if (problems > 0 || certs_load(m->config, m->start->file, NULL, problem, stderr) > 0)
-        return false;
-    if (!open_log(m->start, m->config, &why)) {
-        tell(m, true, "could not open the log %s: %s", m->config->daemon.log, why);
-        return false;
-    }
-    if (log_unreached() != NULL)
-        tell(m, false, NO_LOG_DAEMON, log_unreached());
-    return true;
-}
-
-static bool first_sockets(struct master *m)
-{
-    char *error = NULL;
-
-    if (m->start->adopted_count > 0) {
-        m->sockets =
-            sockets_adopt(m->config, m->start->adopted, m->start->adopted_count, m->start->adopted_names, &error);
-    } else {
-        if (m->start->handover != NULL)
-            m->inherited = m->start->handover->sockets;
-        m->sockets = sockets_bind(m->config, m->inherited, &error);
-    }
-    if (m->sockets == NULL)
-        tell(m, true, "%s", error);
-    mem_drop(&error);
-    return m->sockets != NULL;
-}
-
 static void log_start(const struct master *m)
 {
     const struct passwd *pw;
 
-    log_info(NULL, "posternd " POSTERN_VERSION " starts with %u cells", cells_wanted(m->config));
+    log_info(NULL, "posternd " POSTERN_VERSION " starts with %u cells", cells_wanted(m->setup.config));
     if (privdrop_is_root())
         return;
     pw = getpwuid(geteuid());
@@ -445,12 +442,12 @@ static void log_start(const struct master *m)
 static bool first_schema(const struct master *m)
 {
     char *text = NULL;
-    int outcome = probe_schema(m->config, &text);
+    int outcome = probe_schema(m->setup.config, &text);
 
     if (outcome == 0)
-        tell(m, true, "%s", text);
+        setup_tell(m->setup.start, true, "%s", text);
     else if (outcome < 0)
-        tell(m, false, "%s; logins get [SYS/TEMP] until it can be", text);
+        setup_tell(m->setup.start, false, "%s; logins get [SYS/TEMP] until it can be", text);
     mem_drop(&text);
     return outcome != 0;
 }
@@ -463,7 +460,7 @@ static bool settle(struct master *m, int background, int *signals_r)
     m->logins = recent_new(LOGINS);
     m->limits = limits_new();
     if (m->logins == NULL || m->limits == NULL || !metrics_share() || !log_share() || !collation_share()) {
-        tell(m, true, "could not share memory: %s", strerror(errno));
+        setup_tell(m->setup.start, true, "could not share memory: %s", strerror(errno));
         return false;
     }
     /* Until here SIGTERM simply ended us: there was nothing to be tidied up. */
@@ -471,16 +468,17 @@ static bool settle(struct master *m, int background, int *signals_r)
     sigprocmask(SIG_BLOCK, &set, NULL);
     *signals_r = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (*signals_r < 0) {
-        tell(m, true, "could not take signals: %s", strerror(errno));
+        setup_tell(m->setup.start, true, "could not take signals: %s", strerror(errno));
         return false;
     }
-    if (pid_file_write(m->config->daemon.pid_file) < 0) {
-        tell(m, true, "could not write pid_file %s: %s", m->config->daemon.pid_file, strerror(errno));
+    if (pid_file_write(m->setup.config->daemon.pid_file) < 0) {
+        setup_tell(m->setup.start, true, "could not write pid_file %s: %s", m->setup.config->daemon.pid_file,
+                   strerror(errno));
         return false;
     }
     if (background >= 0 && detach_done(background) < 0) {
-        tell(m, true, "could not go into the background: %s", strerror(errno));
-        pid_file_remove(m->config->daemon.pid_file);
+        setup_tell(m->setup.start, true, "could not go into the background: %s", strerror(errno));
+        pid_file_remove(m->setup.config->daemon.pid_file);
         return false;
     }
     return true;
@@ -491,40 +489,18 @@ static bool prepare(struct master *m, int *signals_r)
 {
     int background = -1;
 
-    if (!first_config(m) || !first_sockets(m))
+    if (!setup_first(&m->setup))
         return false;
-    if (!m->start->foreground && m->start->handover == NULL && (background = detach_fork()) < 0) {
-        tell(m, true, "could not fork: %s", strerror(errno));
+    if (!m->setup.start->foreground && m->setup.start->handover == NULL && (background = detach_fork()) < 0) {
+        setup_tell(m->setup.start, true, "could not fork: %s", strerror(errno));
         return false;
     }
     return first_schema(m) && settle(m, background, signals_r);
 }
 
-/*
- * The file by a path that holds in any directory. Links are left as they are: they may point
- * elsewhere at the next reload.
- */
-char *master_path(const char *file)
-{
-    char cwd[PATH_MAX], *path;
-    size_t size;
-
-    if (file[0] == '/' || getcwd(cwd, sizeof cwd) == NULL)
-        return mem_str(file);
-    size = strlen(cwd) + strlen(file) + 2;
-    path = mem_alloc(size);
-    snprintf(path, size, "%s/%s", cwd, file);
-    return path;
-}
-
 int master_run(const struct master_start *start)
 {
-    struct master m = {
-        .start = start, .file = master_path(start->file), .predecessor = -1, .metrics_fd = -1, .told = BUF_EMPTY,
-        .login_cache = start->handover != NULL ? start->handover->login_cache : -1,
-        .close_at = NEVER, .kill_at = NEVER, .metrics_at = NEVER,
-        .successor = { .pipe = -1, .operator = -1, .kill_at = NEVER, .said = BUF_EMPTY },
-    };
+    struct master m = { .close_at = NEVER, .kill_at = NEVER, .commands = { &command_calls, &m } };
     int signals = -1;
     sigset_t hup;
     bool good;
@@ -534,37 +510,34 @@ int master_run(const struct master_start *start)
     sigemptyset(&hup);
     sigaddset(&hup, SIGHUP);
     sigprocmask(SIG_BLOCK, &hup, NULL);
-    m.operators = operator_new(master_command, &m);
+    setup_init(&m.setup, start);
+    m.cells = cells_new();
+    m.operators = operator_new(commands_run, &m.commands);
+    m.metrics = metrics_process_new();
+    m.upgrade = upgrade_new();
     good = prepare(&m, &signals);
     if (good) {
         log_start(&m);
-        certs_warn(m.config);
-        master_ends_new(&m);
-        share_login_cache(&m);
-        raise_limits(m.config);
-        upgrade_settled(&m);
-        if (m.predecessor < 0)
+        setup_settled(&m.setup);
+        watch_certificates(&m);
+        upgrade_settled(m.upgrade, start->handover, master_now());
+        if (!upgrade_is_awaited(m.upgrade))
             open_control(&m);
         supervise(&m, signals);
         log_info(NULL, "posternd has stopped");
-        pid_file_remove(m.config->daemon.pid_file);
+        pid_file_remove(m.setup.config->daemon.pid_file);
         log_finish();
     }
-    if (m.metrics_listen != NULL)
-        master_metrics_stop(&m);
+    metrics_process_free(&m.metrics);
     /* Where the old master goes on, they are its sockets and its paths. */
-    if (m.predecessor >= 0 || (start->handover != NULL && !good))
-        sockets_leave(&m.sockets);
-    sockets_free(&m.sockets, NULL);
+    if (upgrade_is_awaited(m.upgrade) || (start->handover != NULL && !good))
+        sockets_leave(&m.setup.sockets);
     operator_free(&m.operators);
-    buf_free(&m.told);
-    tls_ends_free(&m.ends);
+    upgrade_free(&m.upgrade);
+    cells_free(&m.cells);
+    cert_watch_free(&m.certs);
     recent_free(&m.logins);
     limits_free(&m.limits);
-    if (m.login_cache >= 0)
-        close(m.login_cache);
-    config_free(&m.config);
-    mem_free(m.old);
-    mem_free(m.file);
+    setup_free(&m.setup);
     return good ? EXIT_SUCCESS : EXIT_FAILURE;
 }

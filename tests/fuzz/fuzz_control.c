@@ -17,58 +17,63 @@
 #define take_number note_number
 #include "daemon/process/handover.c"
 #undef take_number
-#include "daemon/process/commands.c"
+#include "daemon/control/commands.c"
 #include "daemon/control/operator.c"
 #include "daemon/control/orders.c"
 
 enum { CALLERS = OPERATOR_CLIENTS + 2 };
 
-static struct config config;
-static struct master master;
+static bool stopping;
 static int socket_fd;
 static struct sockaddr_un place = { .sun_family = AF_UNIX };
 static socklen_t place_len = sizeof place;
 static struct sockets *known;
 static unsigned told;
 
-/* ------------------------------------------- what daemon/process/master_impl.h declares */
+/* ------------------------------------------- the master's part, struct command_calls */
 
-uint64_t master_now(void)
+static bool is_stopping(void *arg)
 {
-    return 1000000;
+    MUST(arg == &stopping);
+    return stopping;
 }
 
-bool master_reload(struct master *m)
+static bool reload(void *arg, struct span *told_r, unsigned *cells_r)
 {
-    buf_clear(&m->told);
-    buf_add_str(&m->told, "postern.conf:1: no\n");
+    MUST(arg == &stopping);
+    *told_r = SPAN_OF("postern.conf:1: no\n");
+    *cells_r = 2;
     return told++ % 2 == 0;
 }
 
-void master_stop(struct master *m, uint64_t ms)
+static uint64_t drain_time(void *arg)
 {
-    MUST(ms <= CONTROL_SECONDS_MAX * 1000ull);
-    m->stopping = true;
+    MUST(arg == &stopping);
+    return 30000;
 }
 
-void master_each_cell(struct master *m, void (*each)(struct cell *cell, void *arg), void *arg)
+static void drain(void *arg, uint64_t ms)
 {
-    (void)m;
-    each(NULL, arg);
+    MUST(arg == &stopping && ms <= CONTROL_SECONDS_MAX * 1000ull);
+    stopping = true;
 }
 
-bool cell_order(const struct cell *c, const struct order *order, int passed)
+static void upgrade(void *arg, int operator)
 {
-    (void)c, (void)passed;
-    MUST(strlen(order->subject) < sizeof order->subject);
-    return true;
-}
-
-void upgrade_start(struct master *m, int operator)
-{
-    (void)m;
+    MUST(arg == &stopping && !stopping);
     operator_sayf(operator, "OK in a test");
 }
+
+static unsigned post(void *arg, const struct order *order, int passed)
+{
+    (void)passed;
+    MUST(arg == &stopping && strlen(order->subject) < sizeof order->subject);
+    return 1;
+}
+
+static const struct command_calls calls = {
+    .stopping = is_stopping, .reload = reload, .drain_time = drain_time, .drain = drain, .upgrade = upgrade, .post = post,
+};
 
 /* ------------------------------------------------- what daemon/process/sockets.h declares */
 
@@ -112,12 +117,12 @@ static void hear(int fd)
 
 static void operators(struct span in)
 {
-    struct operator_socket *o = operator_new(master_command, &master);
+    struct operator_socket *o = operator_new(commands_run, &(struct commands){ &calls, &stopping });
     struct cuts c = take_cuts(&in);
     int callers[CALLERS];
     size_t count = take_octet(&in) % CALLERS + 1u;
 
-    master.stopping = false;
+    stopping = false;
     operator_adopt(o, "", dup(socket_fd));
     for (size_t i = 0; i < count; i++) {
         callers[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -203,7 +208,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     MUST(log_open("/dev/null", LOG_LEVEL_ERROR, "fuzz", &(const char *){ NULL }));
     signal(SIGPIPE, SIG_IGN);
     MUST(metrics_share());
-    master.config = &config;
     /* A name that the kernel chooses, and no file. */
     socket_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     MUST(socket_fd >= 0 && bind(socket_fd, (struct sockaddr *)&place, sizeof place.sun_family) == 0 && listen(socket_fd, CALLERS) == 0);
