@@ -268,7 +268,7 @@ class Exim(Mta):
         exim.chmod(0o755)
         sample = sections("exim-postern")
         main = sample["main section"].replace("example.org : example.net", f"{DOMAIN} : {ALIAS}")
-        acl = sample["acl_check_rcpt, in front of `accept domains = +local_domains`"]
+        acl = sample["acl_check_rcpt, before `accept domains = +local_domains`"]
         conf = cls.dir / "exim.conf"
         spool = cls.dir / "spool"
         for path in (spool, cls.dir / "log"):
@@ -299,7 +299,7 @@ acl_check_rcpt:
 acl_check_data:
   accept
 begin routers
-{sample["routers, in front of those for local users"]}
+{sample["routers, before those for local users"]}
 begin transports
 {sample["transports"].replace("port = 24", f"port = {cls.site.lmtp}")}
 begin retry
