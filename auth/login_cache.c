@@ -82,7 +82,7 @@ struct login_cache *login_cache_new(int fd)
             (void)mlock(c->table, sizeof c->table->key);
             (void)madvise(memory, c->size, MADV_DONTDUMP);
         } else {
-            log_warning(NULL, "logins are not cached: %s", strerror(errno));
+            log_warning(NULL, "login cache disabled: %s", strerror(errno));
         }
     }
     close(fd);

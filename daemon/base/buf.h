@@ -26,7 +26,7 @@ static inline struct span buf_span(const struct buf *b)
 }
 static inline size_t buf_left(const struct buf *b) { return b->len - b->at; }
 
-/* Room for at least `more` octets behind what is there; returns where to write them. */
+/* Room for at least `more` octets after the data; returns where to write them. */
 char *buf_reserve(struct buf *b, size_t more);
 /* `n` octets were written where buf_reserve() said. */
 void buf_commit(struct buf *b, size_t n);

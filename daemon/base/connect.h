@@ -18,7 +18,7 @@ PGconn *connect_quietly(const char *conninfo, PQnoticeReceiver notice, void *arg
 /* Do the words ask for a server that can be written to? False for what libpq cannot read. */
 bool connect_wants_writable(const char *conninfo);
 
-/* For who wants to hear nothing. */
+/* For callers that need no notification. */
 void connect_no_notice(void *arg, const PGresult *res);
 
 #endif

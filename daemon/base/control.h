@@ -6,7 +6,7 @@
  * root and its own user are heard. A command is one line of at most
  * CONTROL_LINE octets with its LF, words with one space between:
  *
- *   reload                     read the configuration and the certificates again; problems behind OK are warnings
+ *   reload                     read the configuration and the certificates again; problems after OK are warnings
  *   drain [SECONDS]            accept no more, end when the sessions have, or that time is over
  *   upgrade                    start the program anew and hand the listening sockets to it
  *   log-level LEVEL            error, warning, info or debug, until the next reload

@@ -74,7 +74,7 @@ struct limits {
     struct limit_seed seed;
     struct limit_rates *rates;
     struct limit_present *present;
-    struct recent *good;        /* when a key did well: who has proven himself, from where */
+    struct recent *good;        /* when a key did well: names with a good login, and from where */
 };
 
 /* NULL with errno if there is no memory. */

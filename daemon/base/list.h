@@ -9,7 +9,7 @@
 
 #include "daemon/base/span.h"
 
-/* The next word of *rest, which is moved behind it; false at the end. A word is never empty. */
+/* The next word of *rest, which is advanced past it; false at the end. A word is never empty. */
 bool list_next(struct span *rest, struct span *word_r);
 /*
  * Those of up to 32 words (NULL behind the last) that are in the list, in any case: bit N of *set_r

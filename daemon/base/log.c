@@ -199,7 +199,7 @@ static bool tell_dropped(void)
     if (dropped == 0)       /* another process was faster */
         return true;
     len = line_head(LOG_LEVEL_WARNING, out, sizeof out);
-    n = snprintf(out + len, sizeof out - len, "the log takes lines again: %llu lines were dropped",
+    n = snprintf(out + len, sizeof out - len, "logging resumed, %llu lines were dropped",
                  (unsigned long long)dropped);
     if (!put(out, len + (n > 0 ? (size_t)n : 0), true)) {
         atomic_fetch_add(&target.shared->dropped, dropped);

@@ -5,7 +5,7 @@
  * session's lines begin with its id. Nothing secret is ever passed in here,
  * and text from outside only through log_text().
  *
- * To log never waits for whoever reads the log. What cannot be written waits in
+ * Logging never waits for the reader of the log. What cannot be written waits in
  * a memory of 64 KiB a process; what finds no room there is dropped and counted
  * (METRIC_LOG_DROPPED), and a line says how many were as soon as it can be written.
  */

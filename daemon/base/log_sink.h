@@ -1,5 +1,5 @@
 /*
- * log_sink.h - where the lines of the log go, without ever waiting for whoever
+ * log_sink.h - where log lines go, without ever waiting for whoever
  * takes them. For log.c alone.
  *
  * What cannot be written at once waits in a memory of 64 KiB, in order, and is

@@ -15,7 +15,7 @@
 
 static _Noreturn void out_of_memory(size_t n, size_t size)
 {
-    log_error(NULL, "out of memory, wanted %zu times %zu octets", n, size);
+    log_error(NULL, "out of memory allocating %zu times %zu octets", n, size);
     log_finish();
     abort();
 }
@@ -99,7 +99,7 @@ void mem_error(char **error_r, const char *fmt, ...)
 
 _Noreturn void mem_assert_failed(const char *what, const char *file, int line)
 {
-    log_error(NULL, "broken promise at %s:%d: %s", file, line, what);
+    log_error(NULL, "assertion failed at %s:%d: %s", file, line, what);
     log_finish();
     abort();
 }

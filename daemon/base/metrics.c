@@ -265,12 +265,12 @@ void metrics_text(struct buf *out)
 {
     if (table == NULL)
         return;
-    buf_addf(out, "# HELP postern_info The program, by its version.\n# TYPE postern_info gauge\n"
+    buf_addf(out, "# HELP postern_info The version of Postern.\n# TYPE postern_info gauge\n"
                   "postern_info{version=\"" POSTERN_VERSION "\"} 1\n");
-    one_text(out, "start_time_seconds", "When the master was started, in seconds since 1970.", table->started);
-    one_text(out, "workers", "Workers that run.", metrics_workers());
+    one_text(out, "start_time_seconds", "Start time of the master, in seconds since 1970.", table->started);
+    one_text(out, "workers", "Running workers.", metrics_workers());
     one_text(out, "ready",
-             "1 if a worker runs whose database answers with the right schema and whose auth helpers are there.",
+             "1 if a worker has a database with the right schema and auth helpers, else 0.",
              metrics_ready() ? 1 : 0);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         row_text(out, &rows[i]);

@@ -131,11 +131,11 @@ const char *option_type_prose(enum option_type type)
     case OPTION_INT:
         return "a number";
     case OPTION_SIZE:
-        return "a size: octets, or a text like \"64k\", \"19M\", \"1G\"";
+        return "a size: octets, or a string such as \"64k\", \"19M\", \"1G\"";
     case OPTION_DURATION:
-        return "a duration: seconds, or a text like \"250ms\", \"10s\", \"5m\", \"2h\", \"1d\"";
+        return "a duration: seconds, or a string such as \"250ms\", \"10s\", \"5m\", \"2h\", \"1d\"";
     case OPTION_TEXT:
-        return "a text in double quotes";
+        return "a string in double quotes";
     case OPTION_WORD:
     case OPTION_WORDS:
         break;

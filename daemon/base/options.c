@@ -367,7 +367,7 @@ static bool read_file(struct reading *r, struct buf *text)
             buf_commit(text, n);
         } while (n > 0 && buf_left(text) <= FILE_MAX);
         if (ferror(in))
-            why = "could not be read to its end";
+            why = "could not be read completely";
         else if (buf_left(text) > FILE_MAX)
             why = "is larger than 1 MiB";
     }
@@ -431,7 +431,7 @@ static bool prepare(struct reading *r, struct span in, struct buf *out)
             if (token.at[i] == '\n')
                 line++;
             if (token.at[i] == '\0' && fine) {
-                problem(r, line, "there is a NUL octet");
+                problem(r, line, "contains a NUL octet");
                 fine = false;
             }
         }

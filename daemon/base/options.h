@@ -76,7 +76,7 @@ struct option_target {
 struct option_list {
     const char *name;                   /* "listeners" */
     const struct option_table *table;
-    /* count structs of table->size, one behind the other; owned, see options_free */
+    /* count structs of table->size, one after the other; owned, see options_free */
     void *items;
     int *lines;                         /* the line of each in the file */
     size_t count;

@@ -46,14 +46,14 @@ const char *schema_version_advice(int found, int wanted)
     if (found == wanted)
         return NULL;
     if (found == 0)
-        snprintf(text, sizeof text, "the database has no schema of Postern: make it with `posternctl schema init`");
+        snprintf(text, sizeof text, "the database has no Postern schema: create it with `posternctl schema init`");
     else if (found < wanted)
         snprintf(text, sizeof text,
-                 "the schema of the database has version %d, this program needs %d: run `posternctl schema upgrade`",
+                 "the database schema has version %d, this release needs %d: run `posternctl schema upgrade`",
                  found, wanted);
     else
         snprintf(text, sizeof text,
-                 "the schema of the database has version %d, this program knows only %d: install the release of"
+                 "the database schema has version %d, this release knows only %d: install the release of"
                  " Postern that `posternctl schema status` names, on every host",
                  found, wanted);
     return text;

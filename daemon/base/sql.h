@@ -40,7 +40,7 @@ bool sql_ends_connection(const char *sqlstate);
  * server (PG_DIAG_SOURCE_FUNCTION). Either may be NULL.
  */
 const char *sql_advice(const char *sqlstate, const char *function);
-/* Waiting, or a restart of the database, mends it: PostgreSQL could not load code of its own. */
+/* Waiting, or a restart of the database, helps: PostgreSQL could not load code of its own. */
 bool sql_cannot_load(const char *function);
 
 /* What to say of a connection pooler that gives each transaction another connection. */

@@ -1,5 +1,5 @@
 /*
- * thread.h - threads beside a loop, for what would keep everybody waiting.
+ * thread.h - threads for work that would block an event loop.
  *
  * They are started before the process gives up the right to make threads, and
  * are let out no further than it. They share with the rest of the process only

@@ -96,10 +96,10 @@ static void check_log(const struct config *c, unsigned flags, struct config_repo
 
     if (strcmp(target, "stderr") == 0) {
         if (flags & CONFIG_DETACHED)
-            problemf(r, 0, "log: \"stderr\" goes with posternd --foreground only");
+            problemf(r, 0, "log: \"stderr\" requires posternd --foreground");
     } else if (strncmp(target, "syslog:/", 8) == 0) {
         if (strlen(target + 7) >= sizeof ((struct sockaddr_un *)NULL)->sun_path)
-            problemf(r, 0, "log: the path of a unix socket has at most %zu octets",
+            problemf(r, 0, "log: the path of a unix socket may have at most %zu octets",
                      sizeof((struct sockaddr_un *)NULL)->sun_path - 1);
     } else if (strcmp(target, "syslog") != 0 && target[0] != '/') {
         problemf(r, 0, "log: \"%s\" is not \"syslog\", \"syslog:/PATH\", \"stderr\" or an absolute path", target);
@@ -122,11 +122,11 @@ static long check_user(struct config_report *r, const char *option, const char *
     const struct passwd *pw = getpwnam(name);
 
     if (pw == NULL) {
-        problemf(r, 0, "%s: there is no user \"%s\" on this host", option, name);
+        problemf(r, 0, "%s: user \"%s\" does not exist on this host", option, name);
         return -1;
     }
     if (pw->pw_uid == 0) {
-        problemf(r, 0, "%s: \"%s\" has all rights; a user without any is needed", option, name);
+        problemf(r, 0, "%s: \"%s\" is the superuser; name an unprivileged user", option, name);
         return -1;
     }
     return (long)pw->pw_uid;
@@ -138,8 +138,8 @@ static void check_watchdog(const struct config *c, struct config_report *r)
     if (c->daemon.worker_watchdog > 0 && c->daemon.worker_watchdog < 5000)
         problemf(
             r, 0,
-            "worker_watchdog: less than 5s, a worker that has much to do would be taken for one that"
-            " hangs; 0 turns it off");
+            "worker_watchdog: below 5s, a busy worker would be mistaken for one that"
+            " hangs; 0 disables it");
 }
 
 static void check_users(const struct config *c, struct config_report *r)
@@ -147,11 +147,11 @@ static void check_users(const struct config *c, struct config_report *r)
     long user, auth_user;
 
     if (geteuid() != 0)
-        return;                 /* who is not root stays who he is */
+        return;                 /* without root the user does not change */
     user = check_user(r, "user", c->daemon.user);
     auth_user = check_user(r, "auth_user", c->daemon.auth_user);
     if (user >= 0 && user == auth_user)
-        problemf(r, 0, "auth_user: is the same as user: a worker could look into a helper");
+        problemf(r, 0, "auth_user: must differ from user, or a worker could read a helper's memory");
 }
 
 static void check_directory(const char *path, int line, struct config_report *r)
@@ -171,7 +171,7 @@ static void check_address(const struct listener_settings *l, int line, unsigned 
         problemf(r, line, "listeners: address is missing");
     } else if (a[0] == '/') {
         if (strlen(a) >= sizeof ((struct sockaddr_un *)NULL)->sun_path)
-            problemf(r, line, "listeners: address: the path of a unix socket has at most %zu octets",
+            problemf(r, line, "listeners: address: the path of a unix socket may have at most %zu octets",
                      sizeof ((struct sockaddr_un *)NULL)->sun_path - 1);
         else if (flags & CONFIG_LISTENERS)
             check_directory(a, line, r);
@@ -192,12 +192,12 @@ static void check_lmtp_listener(const struct listener_settings *l, int line, str
     trust_free(&trust);
     mem_drop(&error);
     if (l->tls == LISTENER_TLS_IMPLICIT || l->tls == LISTENER_TLS_STLS)
-        problemf(r, line, "listeners: tls is for POP3: let the mail server come by loopback or a unix socket");
+        problemf(r, line, "listeners: tls is for POP3; let the mail server connect over loopback or a unix socket");
     /* RFC 2033 section 5: never on the port of SMTP. LMTP has none of its own. */
     if (l->address[0] != '/' && l->port == 25)
-        problemf(r, line, "listeners: port: LMTP must not be on port 25, which is that of SMTP");
+        problemf(r, line, "listeners: port: LMTP must not use port 25, the SMTP port");
     else if (l->address[0] != '/' && l->port == 110)
-        problemf(r, line, "listeners: port: 110 is that of POP3; give one to LMTP, 24 is usual");
+        problemf(r, line, "listeners: port: 110 is the POP3 port; set another for LMTP, usually 24");
 }
 
 static void check_unix_listener(const struct listener_settings *l, int line, struct config_report *r)
@@ -205,7 +205,7 @@ static void check_unix_listener(const struct listener_settings *l, int line, str
     if (l->mode[strspn(l->mode, "01234567")] != '\0')
         problemf(r, line, "listeners: mode: \"%s\" is not an octal number", l->mode);
     if (l->group[0] != '\0' && getgrnam(l->group) == NULL)
-        problemf(r, line, "listeners: group: there is no group \"%s\" on this host", l->group);
+        problemf(r, line, "listeners: group: group \"%s\" does not exist on this host", l->group);
     if (l->address[0] != '/' && (l->mode[0] != '\0' || l->group[0] != '\0'))
         problemf(r, line, "listeners: mode and group are for unix sockets");
 }
@@ -218,9 +218,9 @@ static void check_proxy(const struct listener_settings *l, int line, struct conf
     if (trust == NULL)
         problemf(r, line, "listeners: proxy: %s", error);
     else if (l->proxy[0] != '\0' && (l->address[0] == '/') != (strcmp(l->proxy, "unix") == 0))
-        problemf(r, line, "listeners: proxy: \"unix\" is for unix sockets, networks are for the others");
+        problemf(r, line, "listeners: proxy: \"unix\" is for unix sockets, networks are for TCP");
     if (l->proxy[0] == '\0' && l->proxy_tls)
-        problemf(r, line, "listeners: proxy_tls: there is no proxy");
+        problemf(r, line, "listeners: proxy_tls requires proxy");
     proxy_trust_free(&trust);
     mem_drop(&error);
 }
@@ -231,9 +231,9 @@ static void check_listener_tls(const struct config *c, size_t i, int line, struc
     bool wanted = l->tls == LISTENER_TLS_IMPLICIT || l->tls == LISTENER_TLS_STLS;
 
     if (wanted && config_tls_files(c, i).certificate[0] == '\0')
-        problemf(r, line, "listeners: tls: needs a certificate here, or tls_certificate");
+        problemf(r, line, "listeners: tls: requires certificate here, or tls_certificate");
     if (l->certificate[0] == '\0' && (l->key[0] != '\0' || l->sni_directory[0] != '\0'))
-        problemf(r, line, "listeners: key and sni_directory go with a certificate of the same listener");
+        problemf(r, line, "listeners: key and sni_directory require certificate in the same listener");
 }
 
 static void check_clients(const struct config *c, size_t i, int line, struct config_report *r)
@@ -242,9 +242,9 @@ static void check_clients(const struct config *c, size_t i, int line, struct con
     const bool asked = l->client_verify != TLS_VERIFY_NONE;
 
     if (asked && l->client_ca[0] == '\0')
-        problemf(r, line, "listeners: client_verify: needs a client_ca");
+        problemf(r, line, "listeners: client_verify: requires client_ca");
     if (!asked && (l->client_ca[0] != '\0' || l->client_crl[0] != '\0'))
-        problemf(r, line, "listeners: client_ca and client_crl go with a client_verify of \"optional\" or \"require\"");
+        problemf(r, line, "listeners: client_ca and client_crl require client_verify \"optional\" or \"require\"");
     if (asked && (l->tls == LISTENER_TLS_NONE || config_tls_files(c, i).certificate[0] == '\0'))
         problemf(r, line, "listeners: client_verify: TLS is not available");
 }
@@ -262,11 +262,11 @@ static void check_pop3_listener(const struct config *c, size_t i, int line, stru
 static void check_tls(const struct config *c, struct config_report *r)
 {
     if (c->tls.tls_certificate[0] == '\0' && c->tls.tls_key[0] != '\0')
-        problemf(r, 0, "tls_key: there is no tls_certificate for it");
+        problemf(r, 0, "tls_key requires tls_certificate");
     if (c->tls.tls_certificate[0] == '\0' && c->tls.tls_sni_directory[0] != '\0')
-        problemf(r, 0, "tls_sni_directory: there is no tls_certificate for clients that ask for no name");
+        problemf(r, 0, "tls_sni_directory requires tls_certificate, for clients that send no name");
     if (c->tls.tls_ticket_life > 0 && c->tls.tls_ticket_life < 1000)
-        problemf(r, 0, "tls_ticket_life: less than a second is of no use; 0 turns it off");
+        problemf(r, 0, "tls_ticket_life: must be at least 1s, or 0 to disable resumption");
 }
 
 static void check_oauth(const struct config *c, struct config_report *r)
@@ -281,7 +281,7 @@ static void check_oauth(const struct config *c, struct config_report *r)
         problemf(r, 0, "oauth_keys: %s: %s", a->oauth_keys, error);
     jwt_keys_free(&keys);
     if (a->oauth_issuer[0] == '\0' || a->oauth_audience[0] == '\0')
-        problemf(r, 0, "oauth_issuer and oauth_audience: OAUTHBEARER and XOAUTH2 need both");
+        problemf(r, 0, "oauth_issuer and oauth_audience: OAUTHBEARER and XOAUTH2 require both");
 }
 
 /* Colons are what stands between names that are passed. */
@@ -291,7 +291,7 @@ static void check_name(const struct config *c, size_t i, struct config_report *r
     int line = c->listeners.lines[i];
 
     if (strpbrk(name, ": \t\r\n") != NULL)
-        problemf(r, line, "listeners: name: \"%s\" has a colon or a blank in it", name);
+        problemf(r, line, "listeners: name: \"%s\" contains a colon or a space", name);
     for (size_t k = 0; name[0] != '\0' && k < i; k++) {
         if (strcmp(name, config_listener(c, k)->name) == 0)
             problemf(r, line, "listeners: the same name as in line %d", c->listeners.lines[k]);
@@ -307,7 +307,7 @@ static bool same_place(const struct listener_settings *a, const struct listener_
 void config_check_listeners(const struct config *c, unsigned flags, struct config_report *r)
 {
     if (c->listeners.count == 0 && (flags & CONFIG_LISTENERS))
-        problemf(r, 0, "listeners: there is none; for example: listeners = ( { address = \"*\"; } );");
+        problemf(r, 0, "listeners: no listener is configured; for example: listeners = ( { address = \"*\"; } );");
     for (size_t i = 0; i < c->listeners.count; i++) {
         const struct listener_settings *l = config_listener(c, i);
         int line = c->listeners.lines[i];

@@ -43,7 +43,7 @@ static void command_reload(const struct commands *c, const struct command *comma
     if (c->calls->reload(c->arg, &told, &cells))
         operator_sayf(command->fd, "OK reloaded, %u cells with the new configuration", cells);
     else
-        operator_sayf(command->fd, "ERR the old configuration stays:");
+        operator_sayf(command->fd, "ERR the old configuration stays in effect:");
     if (told.len > 0)
         operator_say(command->fd, told.at, told.len);
 }
@@ -86,7 +86,7 @@ static void command_kick(const struct commands *c, const struct command *command
     struct order order = { .what = ORDER_KICK };
 
     if (strlen(command->words[1]) >= sizeof order.subject) {
-        operator_sayf(command->fd, "ERR that is neither an address nor a session");
+        operator_sayf(command->fd, "ERR neither an address nor a session");
         return;
     }
     strcpy(order.subject, command->words[1]);
@@ -107,7 +107,7 @@ static void command_trace(const struct commands *c, const struct command *comman
     order.until = s > 0 ? command->now + s * 1000 : 0;
     /* Workers that are started later have it from us. */
     if (!traced_set(command->words[1], order.until, command->now)) {
-        operator_sayf(command->fd, "ERR %d are traced already", TRACED_MAX);
+        operator_sayf(command->fd, "ERR %d addresses and networks are already traced", TRACED_MAX);
         return;
     }
     strcpy(order.subject, command->words[1]);
@@ -158,7 +158,7 @@ void commands_run(void *commands, int fd, char **words, size_t count, uint64_t n
         if (count < row->fewest || count > row->most)
             operator_sayf(fd, "ERR wrong arguments for %s", row->word);
         else if (!row->stopping && c->calls->stopping(c->arg))
-            operator_sayf(fd, "ERR this posternd is stopping");
+            operator_sayf(fd, "ERR posternd is stopping");
         else
             row->run(c, &command);
         return;

@@ -83,13 +83,13 @@ static void on_ready(struct evhttp_request *req, void *arg)
     else
         answer(req, HTTP_SERVUNAVAIL, "Service Unavailable", "text/plain",
                SPAN_OF(
-                   "not ready: no worker has both a database that answers, with the right schema, and auth helpers\n"));
+                   "not ready: no worker has both a database with the right schema and auth helpers\n"));
 }
 
 static void on_other(struct evhttp_request *req, void *arg)
 {
     (void)arg;
-    answer(req, HTTP_NOTFOUND, "Not Found", "text/plain", SPAN_OF("there are /metrics, /alive and /ready\n"));
+    answer(req, HTTP_NOTFOUND, "Not Found", "text/plain", SPAN_OF("not found: use /metrics, /alive or /ready\n"));
 }
 
 /* Out of descriptors: without a rest it would be told so over and over. */

@@ -1,6 +1,6 @@
 /*
  * metrics_http.h - the process that shows the metrics: /metrics for
- * Prometheus, /alive and /ready for whoever asks whether all is well.
+ * Prometheus, /alive and /ready for health checks.
  */
 #ifndef POSTERN_METRICS_HTTP_H
 #define POSTERN_METRICS_HTTP_H

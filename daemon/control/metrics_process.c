@@ -102,7 +102,7 @@ void metrics_process_keep(struct metrics_process *p, struct config *config, uint
             p->at = NEVER;
     }
     if (p->pid <= 0 && first)
-        log_warning(NULL, "no metrics: %s; trying again", error != NULL ? error : strerror(errno));
+        log_warning(NULL, "metrics disabled: %s; trying again", error != NULL ? error : strerror(errno));
     if (p->pid < 0)
         p->pid = 0;
     mem_drop(&error);
@@ -112,7 +112,7 @@ bool metrics_process_reap(struct metrics_process *p, pid_t pid, uint64_t now)
 {
     if (p->pid == 0 || pid != p->pid)
         return false;
-    log_error(NULL, "the process for metrics has ended, another one is started");
+    log_error(NULL, "metrics process ended, starting another");
     p->pid = 0;
     p->at = now + AGAIN_MS;
     return true;

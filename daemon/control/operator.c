@@ -166,7 +166,7 @@ uint64_t operator_deadline(const struct operator_socket *o)
     return next;
 }
 
-/* The kernel says who it was when he connected. */
+/* The kernel says who it was at connect time. */
 static bool is_operator(int fd)
 {
     struct ucred who;
@@ -176,7 +176,7 @@ static bool is_operator(int fd)
         return false;
     if (who.uid == 0 || who.uid == geteuid())
         return true;
-    log_warning(NULL, "control: user %ld (pid %ld) is not an operator", (long)who.uid, (long)who.pid);
+    log_warning(NULL, "control: permission denied for uid %ld (pid %ld)", (long)who.uid, (long)who.pid);
     return false;
 }
 

@@ -38,7 +38,7 @@ uint64_t operator_deadline(const struct operator_socket *o);
 /* After poll(): accepts, reads, runs commands. */
 void operator_serve(struct operator_socket *o, const struct pollfd *fds, size_t count, uint64_t now);
 
-/* Never waits: what an operator does not take is lost to him. */
+/* Never waits: what an operator does not read is lost. */
 void operator_say(int fd, const char *text, size_t len);
 void operator_sayf(int fd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

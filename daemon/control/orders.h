@@ -2,7 +2,7 @@
  * orders.h - what the master tells a worker, one way, over a socketpair of its own.
  *
  * Both ends are one program, so an order is a struct. The worker never answers
- * the master: where an operator waits, it gets his connection with the order.
+ * the master: where an operator waits, it gets their connection with the order.
  */
 #ifndef POSTERN_ORDERS_H
 #define POSTERN_ORDERS_H

@@ -34,7 +34,7 @@ enum path_result { PATH_OK, PATH_SYNTAX, PATH_TOO_LONG, PATH_NOT_UTF8 };
 /*
  * One path at the start of `in`, which is what follows `FROM:` or `TO:`; one
  * space in front of it is let through, as some clients send it. *rest_r is
- * what follows the path: nothing, or parameters behind a space.
+ * what follows the path: nothing, or parameters after a space.
  */
 enum path_result path_parse(struct span in, struct path *path_r, struct span *rest_r);
 

@@ -2,7 +2,7 @@
  * data.h - from the octets of DATA or BDAT to the octets that are stored.
  *
  * A state machine over chunks of any size. Only CRLF . CRLF ends DATA (RFC 5321
- * section 2.3.8, and the smuggling of messages behind other line ends); one
+ * section 2.3.8, and the smuggling of messages by other line ends); one
  * leading dot is taken away from a line of DATA, never from one of BDAT. A CR
  * or LF alone becomes CRLF and is reported, a NUL is kept and reported: whether
  * the message is refused for it is the caller's decision. All else passes
@@ -16,12 +16,12 @@
 #include "daemon/base/span.h"
 
 enum data_state {
-    DATA_LINE,      /* at the start of a line: behind a CRLF, or of the message */
+    DATA_LINE,      /* at the start of a line, after a CRLF, or of the message */
     DATA_TEXT,
-    DATA_BARE,      /* behind an LF that came alone: text, though what is stored ends a line there */
+    DATA_BARE,      /* after a bare LF: text, though what is stored ends a line there */
     DATA_CR,        /* a CR came, nothing known yet */
     DATA_DOT,       /* a dot at the start of a line, not yet handed on */
-    DATA_DOT_CR,    /* a CR behind that */
+    DATA_DOT_CR,    /* a CR after that */
     DATA_END,       /* the end was seen */
 };
 

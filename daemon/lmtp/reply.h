@@ -21,7 +21,7 @@ extern const struct lmtp_reply lmtp_replies[REPLY_COUNT];
 
 /*
  * One whole line into out. a and b are the arguments of a text that has any:
- * the recipient; behind it the id of the transaction. NULL where not needed.
+ * the recipient; after it the id of the transaction. NULL where not needed.
  */
 void lmtp_reply_put(struct buf *out, enum lmtp_reply_name name, const char *a, const char *b);
 

@@ -417,13 +417,13 @@ static void log_not_allowed(const struct lmtp_session *s, bool named)
     uint64_t now = loop_now(service->host.loop);
 
     if (fd_peer_has_gone(conn_peer(s->conn)) || (!named && now < service->untold_until)) {
-        log_debug(s->id, "lmtp peer=%s may not deliver here", conn_peer(s->conn));
+        log_debug(s->id, "lmtp peer=%s not allowed to deliver here", conn_peer(s->conn));
         return;
     }
     if (!named)
         service->untold_until = now + UNTOLD_MS;
-    log_warning(s->id, "lmtp peer=%s may not deliver here%s", conn_peer(s->conn),
-                named ? "" : " by itself: its PROXY header names no client; more of this is not logged for a minute");
+    log_warning(s->id, "lmtp peer=%s not allowed to deliver here%s", conn_peer(s->conn),
+                named ? "" : ": its PROXY header names no client; not logged again for a minute");
 }
 
 void lmtp_session_start(struct lmtp_service *service, int in, int out, const struct trust *trust,
@@ -499,7 +499,7 @@ void lmtp_service_free(struct lmtp_service **servicep)
     while (service->sessions != NULL) {
         struct lmtp_session *s = service->sessions;
         if (s->state == LMTP_STORING)
-            log_warning(lmtp_transaction_id(s).s, "ends before it is known whether this message was stored");
+            log_warning(lmtp_transaction_id(s).s, "closed with commit outcome unknown");
         s->end = LMTP_LOST;
         session_free(s);
     }

@@ -41,9 +41,9 @@ int lmtp_settings_check(const struct lmtp_settings *s, options_problem *problem,
 
     if (s->lmtp_hostname[strspn(s->lmtp_hostname,
                                 "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-")] != '\0')
-        complain(&r, "lmtp_hostname", s->lmtp_hostname, "is not the name of a host");
+        complain(&r, "lmtp_hostname", s->lmtp_hostname, "is not a host name");
     if (strpbrk(s->lmtp_separator, "@\" \t") != NULL)
-        complain(&r, "lmtp_separator", s->lmtp_separator, "has a character that no tag can begin with");
+        complain(&r, "lmtp_separator", s->lmtp_separator, "must not contain @, quotes or white space");
     if (s->lmtp_postmaster[0] != '\0' &&
         name_canonical(span_str(s->lmtp_postmaster), (struct span){ NULL, 0 }, address, &why) != 1) {
         char what[160];
@@ -52,6 +52,6 @@ int lmtp_settings_check(const struct lmtp_settings *s, options_problem *problem,
     }
     if (stat(s->lmtp_spool_dir, &st) != 0 || !S_ISDIR(st.st_mode))
         complain(&r, "lmtp_spool_dir", s->lmtp_spool_dir,
-                 "is not a directory; make it, for the user of the workers only");
+                 "is not a directory; create it, accessible to the workers' user only");
     return r.count;
 }

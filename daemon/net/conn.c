@@ -242,7 +242,7 @@ static void hand_over(struct conn *c, size_t fresh)
         if (buf_left(&c->kept) == 0)
             buf_wipe(&c->kept);
         if (!c->paused && buf_left(&c->kept) > KEPT_MAX) {
-            log_warning(NULL, "client=%s sent %zu octets that nobody consumed", c->peer, buf_left(&c->kept));
+            log_warning(NULL, "client=%s sent %zu octets too many, closing", c->peer, buf_left(&c->kept));
             c->in_over = true;
             c->in_why = CONN_LOST;
         }

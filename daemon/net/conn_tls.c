@@ -113,7 +113,7 @@ static const char *describe(SSL *ssl, unsigned long why)
     /* What the library calls the version of a record is a letter of some command then. */
     if (ERR_GET_REASON(why) == SSL_R_WRONG_VERSION_NUMBER && !SSL_is_init_finished(ssl) &&
         SSL_get_state(ssl) == TLS_ST_BEFORE)
-        return "this is not TLS";
+        return "not a TLS handshake";
     return ERR_reason_error_string(why);
 }
 

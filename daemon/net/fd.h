@@ -1,5 +1,5 @@
 /*
- * fd.h - a descriptor that somebody handed to us: a socket, a pipe, a terminal
+ * fd.h - a descriptor that was passed to us: a socket, a pipe, a terminal
  * or a regular file, read and written without ever waiting.
  */
 #ifndef POSTERN_NET_FD_H
@@ -37,7 +37,7 @@ void fd_close(struct fd *fd);
 
 /*
  * Of a TCP socket, or of a listening one for all that it accepts: a client that
- * vanished without a word is noticed. After idle_ms of silence it is probed; it
+ * vanished without notice is detected. After idle_ms of silence it is probed; it
  * is gone when it answered nothing for unacked_ms, or took none of the octets
  * that were sent to it for so long. Where unacked_ms is 0, half of idle_ms
  * without an answer to a probe is enough. idle_ms 0: no probes. Nothing happens

@@ -251,7 +251,7 @@ static void take_rest(struct listener *listener, int why)
     uint64_t now = loop_now(listener->loop);
     if (listener->complained == 0 || now - listener->complained >= COMPLAIN_MS) {
         listener->complained = now;
-        log_error(NULL, "could not accept a connection: %s; more of this is not logged for a minute", strerror(why));
+        log_error(NULL, "could not accept a connection: %s; not logged again for a minute", strerror(why));
     }
     listener->resting = true;
     watch_doors(listener);

@@ -1,5 +1,5 @@
 /*
- * loop.h - the event loop: libevent behind a few functions.
+ * loop.h - the event loop: libevent wrapped in a few functions.
  *
  * One loop per process, in one thread, which alone may call what is here. Callbacks run one after the other; memory
  * that an event may still refer to is freed at the end of the turn, by

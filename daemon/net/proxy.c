@@ -88,9 +88,9 @@ static int parse_v1(struct span in, struct proxy_origin *o, const char **wrong_r
     struct span line, family;
 
     if (end == NULL)
-        return in.len < V1_MAX ? 0 : wrong(wrong_r, "the header of version 1 has no end");
+        return in.len < V1_MAX ? 0 : wrong(wrong_r, "the version 1 header has no end");
     if (end == in.at || end[-1] != '\r')
-        return wrong(wrong_r, "the header of version 1 does not end in CRLF");
+        return wrong(wrong_r, "the version 1 header does not end in CRLF");
     line = (struct span){ in.at + 6, (size_t)(end - in.at) - 7 };
     next_word(&line, &family);
     /* What follows UNKNOWN is passed over. */
@@ -99,7 +99,7 @@ static int parse_v1(struct span in, struct proxy_origin *o, const char **wrong_r
     if ((span_is(family, SPAN_OF("TCP4")) && v1_addresses(line, AF_INET, o)) ||
         (span_is(family, SPAN_OF("TCP6")) && v1_addresses(line, AF_INET6, o)))
         return (int)(end - in.at) + 1;
-    return wrong(wrong_r, "the header of version 1 is malformed");
+    return wrong(wrong_r, "the version 1 header is malformed");
 }
 
 /* --- version 2: binary (section 2.2) --- */
@@ -217,7 +217,7 @@ static int parse_v2(struct span in, struct proxy_origin *o, const char **wrong_r
     family = (unsigned char)in.at[13];
     len = get16(in.at + 14);
     if (command != 0x20 && command != 0x21)
-        return wrong(wrong_r, "the header is of a version or a command that is not known");
+        return wrong(wrong_r, "the header has an unknown version or command");
     if (len > PROXY_MAX - V2_HEAD)
         return wrong(wrong_r, "the header is too long");
     if (in.len < V2_HEAD + len)
@@ -227,13 +227,13 @@ static int parse_v2(struct span in, struct proxy_origin *o, const char **wrong_r
         return (int)(V2_HEAD + len);
     size = addresses_size(family);
     if (size < 0)
-        return wrong(wrong_r, "the header is of a family that is not known");
+        return wrong(wrong_r, "the header has an unknown address family");
     if ((size_t)size > len)
         return wrong(wrong_r, "the header is shorter than its addresses");
     if (size > 0)
         read_addresses(family, in.at + V2_HEAD, o);
     if (!read_tlvs((struct span){ in.at + V2_HEAD + size, len - (size_t)size }, o))
-        return wrong(wrong_r, "the header is malformed behind its addresses");
+        return wrong(wrong_r, "the header is malformed after its addresses");
     return (int)(V2_HEAD + len);
 }
 
@@ -256,7 +256,7 @@ int proxy_parse(struct span in, struct proxy_origin *origin_r, const char **wron
     else if (begins(in, SPAN_OF(v2)))
         len = parse_v2(in, &origin, wrong_r);
     else
-        return wrong(wrong_r, "there is no header");
+        return wrong(wrong_r, "no PROXY header");
     if (len > 0)
         *origin_r = origin;
     return len;

@@ -130,7 +130,7 @@ static void turn_out(struct guest *g)
 
 static void refuse(struct guest *g, const char *why)
 {
-    log_warning(NULL, "proxy=%s was closed: %s", g->peer, why);
+    log_warning(NULL, "proxy=%s closed: %s", g->peer, why);
     turn_out(g);
 }
 
@@ -138,10 +138,10 @@ static void refuse(struct guest *g, const char *why)
 static void left(struct guest *g)
 {
     if (buf_left(&g->have) > 0) {
-        refuse(g, "it left before the end of a PROXY header");
+        refuse(g, "the connection ended within the PROXY header");
         return;
     }
-    log_debug(NULL, "proxy=%s left without a PROXY header", g->peer);
+    log_debug(NULL, "proxy=%s disconnected without a PROXY header", g->peer);
     turn_out(g);
 }
 
@@ -185,7 +185,7 @@ static void look(struct guest *g)
     /* They are there: they were seen. */
     whole = len > 0 ? (size_t)len - before : (size_t)n;
     if (recv(g->fd, room, whole, MSG_DONTWAIT) != (ssize_t)whole)
-        refuse(g, "reading its PROXY header failed");
+        refuse(g, "could not read the PROXY header");
     else if (len > 0)
         let_in(g, &origin);
 }
@@ -199,7 +199,7 @@ static void on_octets(void *arg, int fd, unsigned events)
 
 static void on_time(void *arg)
 {
-    refuse(arg, "no PROXY header came in time");
+    refuse(arg, "no PROXY header received in time");
 }
 
 void proxy_gate_enter(struct proxy_gate *gate, size_t index, int fd, const struct proxy_trust *trust)
@@ -220,7 +220,7 @@ void proxy_gate_enter(struct proxy_gate *gate, size_t index, int fd, const struc
         return;
     }
     if (!trusts_name(trust, g->peer)) {
-        refuse(g, "it is not one of those that `proxy` of the listener names");
+        refuse(g, "not in `proxy` of the listener");
         return;
     }
     g->watch = watch_new(gate->loop, fd, on_octets, g);

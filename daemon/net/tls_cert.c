@@ -44,7 +44,7 @@ static const char *reason(void)
 {
     const char *text = ERR_reason_error_string(ERR_peek_error());
 
-    return text != NULL ? text : "it is not PEM";
+    return text != NULL ? text : "not a PEM file";
 }
 
 static bool read_file(const struct reader *r, const char *file, struct buf *text, struct stat *st)
@@ -67,7 +67,7 @@ static bool read_file(const struct reader *r, const char *file, struct buf *text
     while (buf_left(text) <= size && (n = read(fd, buf_reserve(text, 1), size + 1 - buf_left(text))) > 0)
         buf_commit(text, (size_t)n);
     close(fd);
-    return n == 0 ? true : tell(r, "could not read %s: %s", file, n < 0 ? strerror(errno) : "it is being written");
+    return n == 0 ? true : tell(r, "could not read %s: %s", file, n < 0 ? strerror(errno) : "it keeps changing");
 }
 
 static int no_passphrase(char *out, int size, int writing, void *arg)
@@ -94,7 +94,7 @@ static bool read_chain(const struct reader *r, struct tls_cert *cert, const stru
         sk_X509_push(cert->chain, next);
     BIO_free(bio);
     if (cert->own == NULL)
-        return tell(r, "there is no certificate in %s: %s", file, reason());
+        return tell(r, "no certificate in %s: %s", file, reason());
     if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
         return tell(r, "the chain in %s is broken: %s", file, reason());
     ERR_clear_error();
@@ -109,18 +109,18 @@ static bool read_key(const struct reader *r, struct tls_cert *cert, const struct
     cert->key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
     BIO_free(bio);
     if (cert->key == NULL && text->data != NULL && memmem(text->data, text->len, "ENCRYPTED", 9) != NULL)
-        return tell(r, "the key in %s has a passphrase, which nobody could give", file);
+        return tell(r, "the key in %s has a passphrase: store it without one", file);
     if (cert->key == NULL)
-        return tell(r, "there is no private key in %s: %s", file, reason());
+        return tell(r, "no private key in %s: %s", file, reason());
     if (st->st_mode & S_IROTH)
-        log_warning(NULL, "the private key in %s can be read by everybody", file);
+        log_warning(NULL, "the private key in %s is readable by everybody: chmod 600", file);
     return true;
 }
 
 static bool check_pair(const struct reader *r, const struct tls_cert *cert, const char *cert_file, const char *key_file)
 {
     if (X509_check_private_key(cert->own, cert->key) != 1)
-        return tell(r, "the key in %s is not that of the certificate in %s", key_file, cert_file);
+        return tell(r, "the key in %s does not match the certificate in %s", key_file, cert_file);
     return true;
 }
 

@@ -26,7 +26,7 @@ static void tell(tls_problem *problem, void *arg, const char *what, const char *
     const char *reason = ERR_reason_error_string(ERR_peek_error());
     char text[4300];
 
-    snprintf(text, sizeof text, "%s %s: %s", what, file, reason != NULL ? reason : "there is none in it");
+    snprintf(text, sizeof text, "%s %s: %s", what, file, reason != NULL ? reason : "none found");
     problem(arg, text);
     ERR_clear_error();
 }
@@ -36,7 +36,7 @@ static void load_authorities(SSL_CTX *ctx, const char *file, tls_problem *proble
     STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(file);
 
     if (names == NULL || X509_STORE_load_file(SSL_CTX_get_cert_store(ctx), file) != 1) {
-        tell(problem, arg, "could not read the authorities of clients in", file);
+        tell(problem, arg, "could not read the client authorities in", file);
         sk_X509_NAME_pop_free(names, X509_NAME_free);
         return;
     }
@@ -50,7 +50,7 @@ static void load_revoked(SSL_CTX *ctx, const char *file, tls_problem *problem, v
 
     ASSERT(lookup != NULL);
     if (X509_load_crl_file(lookup, file, X509_FILETYPE_PEM) < 1)
-        tell(problem, arg, "could not read the list of revoked certificates in", file);
+        tell(problem, arg, "could not read the revocation list in", file);
     else
         X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
 }

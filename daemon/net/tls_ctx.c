@@ -234,7 +234,7 @@ static void read_directory(struct tls_ctx *ctx, const char *path, struct telling
         if (compare_names(n - 1, n) == 0 && EVP_PKEY_get_base_id(n[-1].cert.key) == EVP_PKEY_get_base_id(n->cert.key)) {
             char text[2 * NAME_LEN];
 
-            snprintf(text, sizeof text, "there are two certificates with the same kind of key for %s", n->name);
+            snprintf(text, sizeof text, "two certificates for %s have the same type of key", n->name);
             tell(t, text);
         }
     }

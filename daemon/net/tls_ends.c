@@ -24,9 +24,9 @@ static const struct kind {
 } kinds[] = {
     [TLS_END_CERTIFICATE] = { "certificate", "the certificate", "clients refuse it" },
     [TLS_END_CHAIN] = { "chain", "a certificate of the chain", "clients may refuse what it signed" },
-    [TLS_END_CLIENT_CA] = { "client_ca", "an authority of clients", "the certificates that it signed are refused" },
-    [TLS_END_CLIENT_CRL] = { "client_crl", "the list of revoked certificates",
-                             "all certificates of that authority's clients are refused" },
+    [TLS_END_CLIENT_CA] = { "client_ca", "the client authority", "the certificates that it signed are refused" },
+    [TLS_END_CLIENT_CRL] = { "client_crl", "the revocation list",
+                             "all certificates of that authority are refused" },
 };
 
 int64_t tls_end_of(const ASN1_TIME *time)
@@ -131,9 +131,9 @@ static void say_one(const struct tls_end *end, int64_t now, tls_ends_say *say, v
     if (gmtime_r(&at, &tm) == NULL || strftime(when, sizeof when, "%Y-%m-%d %H:%M UTC", &tm) == 0)
         snprintf(when, sizeof when, "%lld", (long long)end->at);
     if (left <= 0)
-        snprintf(text, sizeof text, "%s in %s ended on %s: %s", kind->what, end->file, when, kind->what_then);
+        snprintf(text, sizeof text, "%s in %s expired on %s: %s", kind->what, end->file, when, kind->what_then);
     else
-        snprintf(text, sizeof text, "%s in %s ends in %lld %s, on %s: from then on %s", kind->what, end->file,
+        snprintf(text, sizeof text, "%s in %s expires in %lld %s, on %s: from then on %s", kind->what, end->file,
                  (long long)(left / (days ? DAY : HOUR)), days ? "days" : "hours", when, kind->what_then);
     say(arg, left <= 0, text);
 }
@@ -174,7 +174,7 @@ int64_t tls_ends_tell(struct tls_ends *ends, int64_t now, int64_t ahead, tls_end
             over += end->at <= now;
     }
     if (told > TOLD_MAX) {
-        snprintf(text, sizeof text, "%zu more certificates end within that time, %zu of them ended", told - TOLD_MAX,
+        snprintf(text, sizeof text, "%zu more expire within that time, %zu of them have expired", told - TOLD_MAX,
                  over);
         say(arg, over > 0, text);
     }
@@ -200,10 +200,10 @@ void tls_ends_metrics(const struct tls_ends *ends, struct buf *out)
         qsort(ends->list, ends->count, sizeof *ends->list, compare);
     buf_addf(
         out,
-        "# HELP postern_certificate_end_seconds When a certificate ends, in seconds since 1970, by its"
+        "# HELP postern_certificate_end_seconds When a certificate expires, in seconds since 1970, by"
         " file: the server's own, "
-        "one of its chain, an authority of clients, or the nextUpdate of a list of revoked ones. The"
-        " soonest hundred.\n"
+        "one of its chain, a client authority, or the nextUpdate of a revocation list. The"
+        " first hundred to expire.\n"
         "# TYPE postern_certificate_end_seconds gauge\n");
     for (size_t i = 0; i < ends->count && i < METRICS_MAX; i++) {
         buf_addf(out, "postern_certificate_end_seconds{kind=\"%s\",file=\"", kinds[ends->list[i].kind].label);

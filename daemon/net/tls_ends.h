@@ -33,7 +33,7 @@ struct tls_ends {
 int64_t tls_end_of(const ASN1_TIME *time);
 /* Notes an end; INT64_MAX is none. file is copied. */
 void tls_ends_note(struct tls_ends *ends, enum tls_end_kind kind, const char *file, int64_t at);
-/* A certificate of ours and, as one, what is behind it in its file. */
+/* A certificate of ours and, as one, what follows it in its file. */
 void tls_ends_note_chain(struct tls_ends *ends, const char *file, const X509 *own, const STACK_OF(X509) *chain);
 /*
  * All authorities and lists of a store, as those of these files. A list is over

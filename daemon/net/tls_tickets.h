@@ -1,10 +1,10 @@
 /*
  * tls_tickets.h - the keys by which TLS sessions are resumed: the same ones in
  * all processes that were forked from the one that made them, new ones after
- * each life, without a word between the processes.
+ * each life, without communication between the processes.
  *
  * Keys come from a chain: each life's secret is a hash of the one before, which
- * is then overwritten. Whoever takes today's memory cannot read yesterday's
+ * is then overwritten. An attacker who obtains today's memory cannot read yesterday's
  * tickets, and every process can take the next step by its clock alone.
  */
 #ifndef POSTERN_NET_TLS_TICKETS_H

@@ -56,7 +56,7 @@ static void send_span(struct pop3_session *s, struct span part, struct piece_ref
 static enum outcome unreadable(struct pop3_session *s, enum db_status status)
 {
     if (s->replied) {
-        log_error(s->id, "message %zu could not be read to its end: status=%s sent=%llu of=%llu, closing",
+        log_error(s->id, "message %zu could not be read completely: status=%s sent=%llu of=%llu, closing",
                   s->at + 1, db_status_name(status), (unsigned long long)s->stuff.octets,
                   (unsigned long long)drop_message_octets(s->drop, s->at));
         return P3_ABORT;

@@ -239,7 +239,7 @@ static void on_finished(void *owner, enum db_status status)
     } else if (status == DB_OK) {
         s->removed = s->deleted;
     } else {
-        log_warning(s->id, "quit of user=%s failed: status=%s, %zu marked messages may be there still",
+        log_warning(s->id, "quit of user=%s failed: status=%s, %zu marked messages may still exist",
                     log_text((struct span){ s->name, s->name_len }).s, db_status_name(status), s->deleted);
         s->left.messages += s->deleted;
         s->left.octets += s->deleted_octets;
@@ -263,7 +263,7 @@ static enum outcome cmd_quit(struct pop3_session *s, const struct args *args)
     }
     s->left = unmarked(s);
     s->asked = true;
-    drop_note_sent(s->drop);    /* who says QUIT has what he wanted */
+    drop_note_sent(s->drop);    /* a client that sends QUIT has what it wanted */
     drop_finish(&s->drop, s->deleted > 0 ? s->marks : NULL, on_finished, s);
     return P3_WAIT;
 }

@@ -137,14 +137,14 @@ bool guard_try(struct guard *g, struct guard_seat *seat, const char *peer, struc
     if (!seat->watched)
         return true;
     find_account(g, seat, name, default_domain);
-    /* Up to twice what is allowed: whoever stops is let in again after a while, however long he has guessed. */
+    /* Up to twice what is allowed: a guesser who stops is let in again after a while, however long they guessed. */
     from_address = limit_add(g->limits->rates, seat->address, g->failure_ms, 2 * most, now);
     to_account =
         seat->account != 0 ? limit_add(g->limits->rates, seat->account, g->failure_ms, 2 * g->failures, now) : 0;
     seat->tried = true;
     /* An address is often that of many (NAT): it takes four of its failures to double the delay. */
     seat->before = to_account > from_address / 4 ? to_account : from_address / 4;
-    /* Whoever did well from there before, but not a guesser next door to him who goes on and on. */
+    /* Names with a good login from there before, but not a guesser in the same network who keeps trying. */
     good = seat->pair != 0 && recent_get(g->limits->good, seat->pair) != 0 &&
            limit_add(g->limits->rates, seat->pair, g->failure_ms, 2 * PAIR_TRIES, now) < PAIR_TRIES;
     if (from_address >= most && !good && name.len > 0)

@@ -49,21 +49,21 @@ int pop3_settings_check(const struct pop3_settings *settings, options_problem *p
     bool user;
 
     if (settings->pop3_idle < STANDARD_IDLE && !settings->pop3_idle_below_standard) {
-        problem(arg, file, 0, "pop3_idle is below the 10 minutes of RFC 1939; "
-                              "set pop3_idle_below_standard = true if that is meant");
+        problem(arg, file, 0, "pop3_idle is below the 10 minutes that RFC 1939 requires; "
+                              "set pop3_idle_below_standard = true to allow that");
         problems++;
     }
     if (settings->pop3_expire[0] != '\0' && parse_expire(settings->pop3_expire, &days, &user) < 0) {
         problem(
             arg, file, 0,
-            "pop3_expire must be empty, \"never\" or a number of days up to 99999, with \" user\" behind"
-            " it where mailboxes differ");
+            "pop3_expire must be empty, \"never\" or a number of days up to 99999, followed by \" user\""
+            " where mailboxes differ");
         problems++;
     }
     if (settings->pop3_login_delay % 1000 != 0 || settings->pop3_login_delay_user % 1000 != 0) {
         problem(
             arg, file, 0,
-            "pop3_login_delay and pop3_login_delay_user must be whole seconds, as clients are told them in seconds");
+            "pop3_login_delay and pop3_login_delay_user must be whole seconds, as CAPA announces them in seconds");
         problems++;
     }
     struct network_list *exempt = network_list_new(settings->pop3_limit_exempt, &error);

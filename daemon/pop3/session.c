@@ -309,7 +309,7 @@ void pop3_session_over(struct pop3_session *s, enum pop3_end end)
     if (s->state == POP3_UPDATE && s->asked) {
         /* The QUIT was whole, so it counts (Q06): its commit goes on, and the end comes with its result. */
         if (s->conn != NULL) {
-            log_debug(s->id, "client has gone while its QUIT is being committed");
+            log_debug(s->id, "client disconnected while its QUIT is being committed");
             conn_free(&s->conn);
         }
         if (s->timer != NULL)

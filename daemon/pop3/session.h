@@ -200,7 +200,7 @@ enum code { RC_NONE, RC_AUTH, RC_IN_USE, RC_LOGIN_DELAY, RC_SYS_TEMP, RC_SYS_PER
 enum outcome pop3_ok(struct pop3_session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 enum outcome pop3_err(struct pop3_session *s, enum code code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* -ERR for what is no command; the last one that is tolerated closes. */
+/* -ERR for an invalid command; the last one that is tolerated closes. */
 enum outcome pop3_bad(struct pop3_session *s, const char *text);
 /* The same for a line that no client of POP3 says, like HTTP: before the login it counts three times. */
 enum outcome pop3_strange(struct pop3_session *s, const char *text);
@@ -227,7 +227,7 @@ const char *pop3_mechanism_text(const struct pop3_session *s, char out[SASL_LIST
 bool pop3_is_traced(const struct pop3_session *s);
 /* A line came in: of this command, NULL where it is none. */
 void pop3_trace_command(const struct pop3_session *s, const struct command *cmd, struct span line);
-/* A line came in that is no command but a client's answer to a challenge. */
+/* A line came in that is not a command but the client's answer to a challenge. */
 void pop3_trace_answer(const struct pop3_session *s);
 /* The first line of a reply, without its end; and what came behind it, when the reply is complete. */
 void pop3_trace_reply(const struct pop3_session *s, struct span line);

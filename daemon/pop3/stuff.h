@@ -33,7 +33,7 @@ void stuff_top(struct stuff *st, uint64_t lines);       /* TOP: headers, blank l
 
 /* How much of the next part of the message belongs to the answer: all of it, or up to where TOP ends. */
 struct span stuff_cut(struct stuff *st, struct span part);
-/* The next run of what stuff_cut() gave, *part moves behind it; false when there is none. */
+/* The next run of what stuff_cut() gave, *part is advanced past it; false when there is none. */
 bool stuff_next(struct stuff *st, struct span *part, struct stuff_run *run_r);
 
 /* The end of the answer: `.` CR LF, after a CR LF where the message does not end in one. */

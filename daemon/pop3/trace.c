@@ -32,7 +32,7 @@ void pop3_trace_command(const struct pop3_session *s, const struct command *cmd,
     if (cmd != NULL && is_secret(cmd))
         log_info(s->id, "trace C: %.*s ***", (int)strnlen(cmd->verb, VERB_LEN), cmd->verb);
     else if (cmd == NULL)
-        log_info(s->id, "trace C: (%zu octets that are no command here)", line.len);
+        log_info(s->id, "trace C: (%zu octets that are not a command)", line.len);
     else
         log_info(s->id, "trace C: %s", log_text(line).s);
 }

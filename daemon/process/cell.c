@@ -176,7 +176,7 @@ struct cell *cell_new(unsigned number, uint64_t now, const struct cell_plan *pla
 
         /* Without them it serves all the same. */
         if (orders_pair(orders) < 0)
-            log_warning(NULL, "worker %u gets no orders: %s", number, strerror(errno));
+            log_warning(NULL, "could not send orders to worker %u: %s", number, strerror(errno));
         pid = fork_worker(c, plan, ends, orders[1]);
         if (orders[1] >= 0)
             close(orders[1]);
@@ -294,7 +294,7 @@ void cell_look(struct cell *c, unsigned looks, uint64_t ms)
     }
     c->heard = heard;
     if (hangs(&c->helper_silent, helper_hangs, looks)) {
-        log_error(NULL, "auth helpers of worker %u do not answer, or have outlived it: killing them", c->number);
+        log_error(NULL, "auth helpers of worker %u unresponsive or left over, killing them", c->number);
         kill_helpers(c);
     }
 }

@@ -93,7 +93,7 @@ static void slot_lost(struct cells *c, struct slot *slot, uint64_t now)
     slot->cell = NULL;
     put_aside(c, cell);
     metric_add(METRIC_CELL_DEATHS, 1);
-    log_warning(NULL, "cell %u is replaced in %.1f s", cell_number(cell), (double)slot->pause / 1000);
+    log_warning(NULL, "replacing cell %u in %.1f s", cell_number(cell), (double)slot->pause / 1000);
 }
 
 void cells_start(struct cells *c, uint64_t now)

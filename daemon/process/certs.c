@@ -65,7 +65,7 @@ void certs_warn(const struct config *c)
         if (c->certificates[i] == NULL && !is_local(l->address) && l->cleartext_login != POP3_CLEARTEXT_ALWAYS)
             log_warning(
                 NULL,
-                "listener %s port %lld has no TLS, and cleartext_login = \"%s\": clients on other hosts cannot log in",
+                "listener %s port %lld has no TLS and cleartext_login = \"%s\": clients on other hosts cannot log in",
                 l->address, (long long)l->port, l->cleartext_login == POP3_CLEARTEXT_NEVER ? "never" : "local");
     }
 }

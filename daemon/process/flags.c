@@ -71,19 +71,19 @@ void flags_help(FILE *out)
 {
     flags_usage(out);
     fputs("\n"
-          "  -c, --config file   the configuration, in place of\n"
+          "  -c, --config file   configuration file, instead of\n"
           "                      " POSTERN_SYSCONFDIR "/postern.conf\n"
           "  --foreground        stay in the foreground\n"
           "  --ready-fd=n        with --foreground: write a newline to descriptor n when ready\n"
           "  --inetd[=protocol]  serve one session on standard input and output, then exit:\n"
           "                      pop3, which is the default, or lmtp\n"
           "  --tls               with --inetd: TLS from the first octet, as on port 995\n"
-          "  --check             tell every problem of the configuration, and exit\n"
+          "  --check             report every problem of the configuration, and exit\n"
           "  --print-config      print a configuration with every option at its default\n"
           "  --print-manual      print the options as postern.conf(5) has them, in mdoc\n"
           "  --version           print the version\n"
           "  --help              print this\n"
           "\n"
           "Listening sockets that are passed as descriptor 0 or by LISTEN_FDS are used in\n"
-          "place of the configured ones. More in posternd(8) and postern.conf(5).\n", out);
+          "place of the configured ones. See posternd(8) and postern.conf(5).\n", out);
 }

@@ -4,7 +4,7 @@
  *
  * The note is a file without a name whose descriptor the environment variable
  * POSTERN_HANDOVER tells. Who can set that is who starts posternd, and may say
- * what it listens at anyhow.
+ * what it listens at anyway.
  */
 #ifndef POSTERN_HANDOVER_H
 #define POSTERN_HANDOVER_H

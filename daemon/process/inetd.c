@@ -177,7 +177,7 @@ static void await_proxy(struct inetd *s, int in, int out)
     if (in == out) {
         proxy_gate_enter(s->gate, listener, in, trust);
     } else {
-        log_warning(NULL, "standard input and output are not one socket: there cannot be a PROXY header");
+        log_warning(NULL, "standard input and output are not one socket: proxy cannot be used");
         close(in);
         close(out);
         s->over = true;
@@ -190,7 +190,7 @@ static void run_session(const struct config *config, int in, int out, int auth, 
     size_t listener = config_first_pop3(config);
     struct inetd s = { .config = config, .entry = config_entry(config, listener) };
 
-    /* Which of the listeners somebody else has opened for us, only he knows: what he says holds. */
+    /* Only the service that opened the socket knows which listener it is: its word holds. */
     s.entry.implicit_tls = tls;
 
     serve_start(&s.serve, config, SERVE_POP3, &auth, 1, &alone,
@@ -216,7 +216,7 @@ static void start_lmtp(struct inetd *s, const struct config *config, int in, int
     if (trust == NULL) {
         log_error(NULL, "listeners: allow: %s", error);
         mem_drop(&error);
-        inetd_refuse(out, "421 4.3.5 the configuration of this server is broken\r\n");
+        inetd_refuse(out, "421 4.3.5 server misconfigured\r\n");
         close(in);
         if (out != in)
             close(out);
@@ -280,7 +280,7 @@ static bool load_certificates(struct config *config, const char *file, bool tls)
     if (certs_load(config, file, NULL, config_log_problem, NULL) > 0)
         return false;
     if (tls && config_entry(config, config_first_pop3(config)).tls == NULL) {
-        log_error(NULL, "%s: --tls needs a tls_certificate", file);
+        log_error(NULL, "%s: --tls requires tls_certificate", file);
         return false;
     }
     /* A line with every session is enough to say of what is over; days ahead, --check says it. */
@@ -301,7 +301,7 @@ static int refuse(struct config **config, int out, bool tls, const char *reply)
 
 int inetd_run(const char *file, bool lmtp, int in, int out, bool tls)
 {
-    static const char broken[] = "-ERR [SYS/PERM] the configuration of this server is broken\r\n";
+    static const char broken[] = "-ERR [SYS/PERM] server misconfigured\r\n";
     struct config *config;
     sigset_t child;
     int pair[2], keep[3];
@@ -311,7 +311,7 @@ int inetd_run(const char *file, bool lmtp, int in, int out, bool tls)
         return EXIT_SUCCESS;
     config = load(file);
     if (config == NULL)
-        return refuse(&config, out, tls, lmtp ? "421 4.3.5 the configuration of this server is broken\r\n" : broken);
+        return refuse(&config, out, tls, lmtp ? "421 4.3.5 server misconfigured\r\n" : broken);
     fd_notice_loss(in, (uint64_t)config->daemon.tcp_keepalive, (uint64_t)config->daemon.tcp_user_timeout);
     if (lmtp)
         return one_delivery(config, in, out);

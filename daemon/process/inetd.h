@@ -12,7 +12,7 @@
  * was a session.
  */
 int inetd_run(const char *file, bool lmtp, int in, int out, bool tls);
-/* Tells the client that there is no session to be had, in the place of the greeting. */
+/* Tells the client that the session is refused, instead of the greeting. */
 void inetd_refuse(int out, const char *reply);
 
 #endif

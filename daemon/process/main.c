@@ -145,8 +145,8 @@ static int one_session(const struct flags *f)
     log_error(NULL, "unknown option, or too many arguments");
     log_finish();
     if (!f->tls)
-        inetd_refuse(fds[1], f->lmtp ? "421 4.3.5 this server is started in a wrong way\r\n"
-                                     : "-ERR [SYS/PERM] this server is started in a wrong way\r\n");
+        inetd_refuse(fds[1], f->lmtp ? "421 4.3.5 server misconfigured\r\n"
+                                     : "-ERR [SYS/PERM] server misconfigured\r\n");
     return EXIT_USAGE;
 }
 

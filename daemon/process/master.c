@@ -86,7 +86,7 @@ static void open_control(struct master *m)
     char *error = NULL;
 
     if (operator_listen(m->operators, m->setup.config->control.control_socket, &error) < 0)
-        log_warning(NULL, "no control socket: %s", error);
+        log_warning(NULL, "control socket disabled: %s", error);
     mem_drop(&error);
 }
 
@@ -120,7 +120,7 @@ static bool reload(struct master *m)
         watch_certificates(m);
         open_control(m);
         renew_cells(m);
-        log_info(NULL, "reload: %u cells with the new configuration, sessions of the old ones go on",
+        log_info(NULL, "reload: %u cells with the new configuration, old ones keep their sessions",
                  cells_count(m->cells));
     }
     sd_notify_state("READY=1");
@@ -133,7 +133,7 @@ static bool reload(struct master *m)
 static void stop(struct master *m, uint64_t ms)
 {
     if (m->stopping && !m->replaced) {
-        log_info(NULL, "stopping at once");
+        log_info(NULL, "stopping immediately");
         cells_tell_old(m->cells, cell_close);
         m->kill_at = master_now() + KILL_MS;
         return;
@@ -161,7 +161,7 @@ static void close_rest(struct master *m)
 
 static void kill_rest(struct master *m)
 {
-    log_warning(NULL, "killing %zu cells that have not ended", cells_old(m->cells));
+    log_warning(NULL, "killing %zu cells that did not end in time", cells_old(m->cells));
     cells_tell_old(m->cells, cell_kill);
     m->kill_at = NEVER;
 }
@@ -224,7 +224,7 @@ static void relieve(struct master *m)
     if ((metrics_workers() < cells || metrics_gauge(GAUGE_LANES_UP) < cells * lanes) &&
         !upgrade_is_late(m->upgrade, master_now()))
         return;
-    log_info(NULL, "upgrade: this process serves, the old one may go");
+    log_info(NULL, "upgrade: this process serves, the old one may end");
     if (h->control >= 0)
         operator_adopt(m->operators, h->control_path, h->control);
     sockets_free(&m->setup.inherited, m->setup.sockets);
@@ -430,11 +430,11 @@ static void log_start(const struct master *m)
 {
     const struct passwd *pw;
 
-    log_info(NULL, "posternd " POSTERN_VERSION " starts with %u cells", cells_wanted(m->setup.config));
+    log_info(NULL, "posternd " POSTERN_VERSION " starting with %u cells", cells_wanted(m->setup.config));
     if (privdrop_is_root())
         return;
     pw = getpwuid(geteuid());
-    log_info(NULL, "not started as root: workers and auth helpers all run as user %s (%ld)",
+    log_info(NULL, "not started as root: workers and auth helpers run as user %s (%ld)",
              pw != NULL ? pw->pw_name : "?", (long)geteuid());
 }
 
@@ -447,7 +447,7 @@ static bool first_schema(const struct master *m)
     if (outcome == 0)
         setup_tell(m->setup.start, true, "%s", text);
     else if (outcome < 0)
-        setup_tell(m->setup.start, false, "%s; logins get [SYS/TEMP] until it can be", text);
+        setup_tell(m->setup.start, false, "%s; logins get [SYS/TEMP] until that is solved", text);
     mem_drop(&text);
     return outcome != 0;
 }
@@ -468,7 +468,7 @@ static bool settle(struct master *m, int background, int *signals_r)
     sigprocmask(SIG_BLOCK, &set, NULL);
     *signals_r = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (*signals_r < 0) {
-        setup_tell(m->setup.start, true, "could not take signals: %s", strerror(errno));
+        setup_tell(m->setup.start, true, "could not set up signals: %s", strerror(errno));
         return false;
     }
     if (pid_file_write(m->setup.config->daemon.pid_file) < 0) {

@@ -90,6 +90,6 @@ int probe_schema(struct config *config, char **text_r)
     if (WIFEXITED(status) && WEXITSTATUS(status) == PROBE_AWAY)
         return -1;
     if (!WIFEXITED(status) || WEXITSTATUS(status) != PROBE_WRONG)
-        mem_error(text_r, "could not look at the schema of the database: a process could not be made for it");
+        mem_error(text_r, "could not check the database schema: could not start a process for it");
     return 0;
 }

@@ -10,7 +10,7 @@
  * In a process of its own, with the rights of a worker: does the database have
  * the schema that this program needs, and no pooler in front of it that shares
  * connections between transactions? 1 yes; 0 no; -1 it cannot be reached.
- * *text_r, to mem_free(), says what and which command mends it; NULL after 1.
+ * *text_r, to mem_free(), says what is wrong and which command fixes it; NULL after 1.
  */
 int probe_schema(struct config *config, char **text_r);
 

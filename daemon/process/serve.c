@@ -16,7 +16,7 @@
 static void helper_lost(void *arg)
 {
     (void)arg;
-    log_debug(NULL, "an auth helper has gone");
+    log_debug(NULL, "an auth helper disconnected");
 }
 
 enum { LOG_FIRST_MS = 10, LOG_MOST_MS = 500 };

@@ -24,7 +24,7 @@ enum { SPARE_DESCRIPTORS = 64 };    /* of a worker, beside sessions, lanes and h
 
 /* Nobody reads the log who could be told this by the log. */
 #define NO_LOG_DAEMON \
-    "no log daemon listens at %s: log lines are dropped until one does; set log to \"stderr\" or a file"
+    "no log daemon listens at %s: log lines are dropped until one does; or set log to \"stderr\" or a file"
 
 void setup_init(struct setup *s, const struct master_start *start)
 {
@@ -83,7 +83,7 @@ static void raise_limits(const struct config *c)
 
     if (got < wanted)
         log_warning(NULL,
-                    "sessions_per_worker = %lld needs %llu descriptors, the limit is %llu: connections above it wait",
+                    "sessions_per_worker = %lld needs %llu descriptors but the limit is %llu: further connections wait",
                     (long long)c->daemon.sessions_per_worker, (unsigned long long)wanted, (unsigned long long)got);
 }
 
@@ -108,7 +108,7 @@ static void reload_failed(struct setup *s, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    log_error(NULL, "reload: %s, the old configuration and its certificates stay", text);
+    log_error(NULL, "reload: %s; the old configuration and its certificates stay in effect", text);
     buf_addf(&s->told, "%s\n", text);
 }
 
@@ -123,7 +123,7 @@ static void share_login_cache(struct setup *s)
         close(s->login_cache);
     s->login_cache = entries > 0 ? login_cache_memory(entries) : -1;
     if (s->login_cache < 0 && entries > 0)
-        log_warning(NULL, "logins are not cached: %s", strerror(errno));
+        log_warning(NULL, "login cache disabled: %s", strerror(errno));
 }
 
 void setup_settled(struct setup *s)

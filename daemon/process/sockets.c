@@ -74,7 +74,7 @@ static void complete(struct sockets_place *p, const struct listener_settings *l)
     if (count < 0)
         log_warning(NULL, "%s", error);
     else if ((size_t)count > p->count)
-        log_info(NULL, "listening on * port %lld by both families now", (long long)l->port);
+        log_info(NULL, "listening on * port %lld with both address families now", (long long)l->port);
     if (count > 0)
         p->count = (size_t)count;
     mem_drop(&error);
@@ -138,7 +138,7 @@ struct sockets *sockets_adopt(const struct config *config, const int *fds, size_
         size_t len = by_name ? strcspn(name, ":") : 0;
 
         if (by_name && !find_named(config, name, len, &listener)) {
-            mem_error(error_r, "a socket was passed under the name \"%.*s\": no listener has this name",
+            mem_error(error_r, "a socket named \"%.*s\" was passed, but no listener has this name",
                       (int)(len < 256 ? len : 256), name);
             mem_free(s->fds);
             mem_free(s->listener);

@@ -123,13 +123,13 @@ void upgrade_start(struct upgrade *u, const struct upgrade_program *program, con
     pid_t pid;
 
     if (s->pid != 0 || u->predecessor >= 0) {
-        answer(operator, "ERR there is an upgrade under way already");
+        answer(operator, "ERR an upgrade is already in progress");
         return;
     }
     if (getpid() == 1) {
         log_error(NULL, "upgrade: process 1 cannot hand over to a new process");
         answer(operator,
-               "ERR posternd is process 1 here, which must not end: start a new container beside this one");
+               "ERR posternd is process 1 here and must not end: start a new container instead");
         return;
     }
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0 || (pid = fork()) < 0) {
@@ -163,8 +163,8 @@ static void serves(struct successor *s)
 
     snprintf(state, sizeof state, "MAINPID=%ld\nREADY=1", (long)s->pid);
     sd_notify_state(state);
-    log_info(NULL, "upgrade: process %ld serves, the sessions of this one go on until they end", (long)s->pid);
-    answer(s->operator, "OK process %ld serves, the sessions of process %ld go on until they end", (long)s->pid,
+    log_info(NULL, "upgrade: process %ld serves, this one keeps its sessions until they end", (long)s->pid);
+    answer(s->operator, "OK process %ld serves, process %ld keeps its sessions until they end", (long)s->pid,
            (long)getpid());
     forget(s);
 }
@@ -173,9 +173,9 @@ static void failed(struct successor *s, const char *how)
 {
     const char *said = s->said.data;
 
-    log_error(NULL, "upgrade: the new posternd did not start (%s), this one goes on: %s", how,
+    log_error(NULL, "upgrade: the new posternd did not start (%s), this one continues: %s", how,
               log_text((struct span){ said, s->said.len }).s);
-    answer(s->operator, "ERR the new posternd did not start (%s), this one goes on%s", how,
+    answer(s->operator, "ERR the new posternd did not start (%s), this one continues%s", how,
            s->said.len > 0 ? ":" : "");
     if (s->operator >= 0 && s->said.len > 0)
         operator_say(s->operator, said, s->said.len);

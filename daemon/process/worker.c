@@ -185,7 +185,7 @@ static void close_all(void *arg)
     proxy_gate_free(&w->gate);
     timer_stop(w->deadline);
     if (left > 0) {
-        log_info(NULL, "closing %zu sessions that have not ended in time", left);
+        log_info(NULL, "closing %zu sessions that did not end in time", left);
         pop3_service_close_all(w->serve.pop3);
     }
     if (clients(w) == 0)
@@ -252,7 +252,7 @@ static void beat(void *arg)
     timer_set(w->beat, BEAT_MS);
 }
 
-/* To the operator, who may have gone; he is never waited for. */
+/* To the operator, who may have left; the worker never waits for them. */
 static void tell_operator(int fd, struct span text)
 {
     (void)!send(fd, text.at, text.len, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -356,7 +356,7 @@ int worker_run(const struct config *config, const struct sockets *sockets, const
     names_start((const char *const []){ config->conninfo_mail, config->conninfo_lmtp }, 2);
     if (config_has_lmtp(config) && !disk_start())
         log_warning(NULL,
-                    "there is no thread for lmtp_spool_dir: a slow disk will hold up every session of this worker");
+                    "no thread for lmtp_spool_dir: a slow disk will delay all sessions of this worker");
     threads_confine(confine, (void *)(uintptr_t)config);
     names_await();
     sandbox_enter(SANDBOX_WORKER, config);

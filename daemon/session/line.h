@@ -41,7 +41,7 @@ struct line_reader {
 };
 
 /*
- * The next line of *in, which is moved behind what was consumed: all of a
+ * The next line of *in, which is advanced past what was consumed: all of a
  * line that was told, the octets of one that is too long, nothing of one that
  * may still become a command. limit: octets of a line with its end, at least
  * LINE_HEAD. What it answers does not depend on how the octets were cut into

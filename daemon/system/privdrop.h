@@ -15,7 +15,7 @@ struct process_role {
     const char *ident;      /* in its log lines: "posternd worker 1" */
     const char *name;       /* for ps and pgrep, at most 15 octets: "posternd w1" */
     const char *user;       /* whose rights it gets, if the caller is root */
-    const int *keep;        /* descriptors that stay open, beside 0, 1, 2 and the log */
+    const int *keep;        /* descriptors that stay open, besides 0, 1, 2 and the log */
     size_t keep_count;
     int parent_signal;      /* what it gets when its parent dies; 0 for nothing */
     pid_t parent;           /* who forked it; looked at where parent_signal is set */

@@ -185,7 +185,7 @@ static bool filter(unsigned role, struct sandbox_network network, bool log_only)
     }
     seccomp_release(f);
     if (bad != 0)
-        log_warning(NULL, "sandbox: no filter of system calls: %s", strerror(bad < 0 ? -bad : EINVAL));
+        log_warning(NULL, "sandbox: no system call filter: %s", strerror(bad < 0 ? -bad : EINVAL));
     return bad == 0;
 }
 
@@ -233,7 +233,7 @@ void sandbox_enter(enum sandbox_role role, const struct config *config)
     if (mode == SANDBOX_ON) {
         limits();
         if (!sandbox_files(&reach))
-            log_debug(NULL, "sandbox: no limits on files: %s", strerror(errno));
+            log_debug(NULL, "sandbox: no file access limits: %s", strerror(errno));
     }
     filter(1u << role, sandbox_network(&reach), mode == SANDBOX_LOG);
 }

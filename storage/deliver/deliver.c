@@ -218,7 +218,7 @@ static void tick(void *arg)
         struct deliver_job *job = waiting;
         waiting = job->next;
         if (now - job->started > PATIENCE_MS) {
-            log_error(NULL, "a delivery has waited %d s for a lane", PATIENCE_MS / 1000);
+            log_error(NULL, "a delivery has waited %d s for a database connection", PATIENCE_MS / 1000);
             pg_later(d->pg, DB_RETRY, cannot, job);
         } else {
             enqueue(job);
@@ -277,7 +277,7 @@ static void resolve_answered(void *arg, enum db_status status, PGresult *res)
         if (status == DB_OK && last != job->count)
             status = DB_BUG;
         if (status == DB_BUG)
-            log_error(NULL, "database statement=RESOLVE result=bug: not a row for each recipient, in their order");
+            log_error(NULL, "database statement=RESOLVE result=bug: the rows are not one for each recipient, in order");
     }
     PQclear(res);
     job->status = status;

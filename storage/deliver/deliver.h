@@ -104,7 +104,7 @@ struct delivery_result {
     size_t lost_count;
     uint64_t ms;                        /* that it took */
 };
-/* The result holds in the call only. DB_LOST: nobody knows whether it was stored. */
+/* The result holds in the call only. DB_LOST: it may or may not be stored. */
 typedef void deliver_done(void *owner, const struct delivery_result *result);
 
 struct delivery_terms {

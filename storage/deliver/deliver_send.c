@@ -92,7 +92,7 @@ static bool decided(struct deliver_job *job, enum db_status status, PGresult *re
 {
     *stored_r = 0;
     if (status == DB_OK && (!take_verdicts(job, res, stored_r) || !take_all_lost(job, res))) {
-        log_error(NULL, "database statement=DELIVER result=bug: not a verdict for each recipient");
+        log_error(NULL, "database statement=DELIVER result=bug: the verdicts are not one for each recipient");
         status = DB_BUG;
     }
     PQclear(res);

@@ -1,5 +1,5 @@
 /*
- * disk.h - work on files beside the loop.
+ * disk.h - file operations outside of the event loop.
  *
  * A write to a file, a read, even the close of one that has no name any more
  * wait for the disk where the kernel has no memory left for what is written,

@@ -105,14 +105,14 @@ void spool_drop(struct spool *s)
 
 bool spool_no_room(struct spool *s, const char *why)
 {
-    log_error(NULL, "no room for a message in %s: %s", s->space->dir, why);
+    log_error(NULL, "could not write a message to %s: %s", s->space->dir, why);
     spool_drop(s);
     return false;
 }
 
 void spool_not_read(struct spool *s, const char *why)
 {
-    log_error(NULL, "could not read a message back from %s: %s", s->space->dir, why);
+    log_error(NULL, "could not read a message from %s: %s", s->space->dir, why);
     spool_drop(s);
 }
 

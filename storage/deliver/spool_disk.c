@@ -160,7 +160,7 @@ static void take_result(struct work *w)
 {
     const struct disk_work *done = &w->job.work;
     struct spool *s = w->spool;
-    const char *why = done->error == 0 ? NULL : done->error == DISK_CUT ? "it is cut" : strerror(done->error);
+    const char *why = done->error == 0 ? NULL : done->error == DISK_CUT ? "truncated file" : strerror(done->error);
 
     if (done->what == DISK_CLOSE) {
         w->space->disk -= w->octets;
@@ -253,7 +253,7 @@ static void disk_is_well(struct spool_space *space)
 {
     if (space->slow_since == 0)
         return;
-    log_warning(NULL, "the disk of %s answers again, after %llu s", space->dir,
+    log_warning(NULL, "the disk of %s responds again after %llu s", space->dir,
                 (unsigned long long)((loop_now(space->loop) - space->slow_since) / 1000));
     space->slow_since = 0;
 }
@@ -280,7 +280,7 @@ static void finished(struct disk_job *job)
 
 static void give_up(struct spool *s)
 {
-    static const char why[] = "its disk has not answered for a minute";
+    static const char why[] = "the disk has not responded for a minute";
 
     if (s->wants || s->work->job.work.what == DISK_READ)
         spool_not_read(s, why);
@@ -298,7 +298,7 @@ static void look(void *arg)
     space->ticking = false;
     if (space->first != NULL && space->slow_since == 0 && now - space->first->since > SLOW_MS) {
         space->slow_since = space->first->since;
-        log_warning(NULL, "the disk of %s has not answered for %d s: messages that do not fit into memory wait for it",
+        log_warning(NULL, "the disk of %s has not responded for %d s: messages that do not fit into memory wait",
                     space->dir, SLOW_MS / 1000);
     }
     while (space->first != NULL && now - space->first->since > PATIENCE_MS)

@@ -92,7 +92,7 @@ static bool step_done(enum db_status status, PGresult *res)
 /* Nobody knows which locks it holds in which mode: it has to let go of all. */
 static void give_up(struct pg_ref lane)
 {
-    pg_break(lane, "locks of maildrops could not be moved");
+    pg_break(lane, "could not move maildrop locks");
 }
 
 static void end_move(struct move *m)
@@ -212,7 +212,7 @@ void aside_next(void *arg)
         end_move(m);
         return;
     }
-    log_debug(NULL, "database moves the locks of %zu maildrops aside", m->count);
+    log_debug(NULL, "moving %zu maildrop locks aside", m->count);
     store->moving = true;
     for (size_t i = 0; i < m->count; i++)
         m->drops[i]->moving = true;

@@ -59,7 +59,7 @@ static void drop_end(struct drop *drop)
     mem_free(drop);
 }
 
-/* Tells the asker of drop_open() that it came to nothing, if he is still there. */
+/* Tells the asker of drop_open() that it failed, if they are still there. */
 static void open_failed(struct drop *drop)
 {
     struct store *store = drop->store;
@@ -104,7 +104,7 @@ static void close_answered(void *arg, enum db_status status, PGresult *res)
             ask_close(drop);
             return;
         }
-        pg_break(drop->lane, "a maildrop could not be unlocked");
+        pg_break(drop->lane, "could not unlock a maildrop");
     }
     if (status == DB_OK && opened && expunge_again(drop))
         return;
@@ -193,7 +193,7 @@ static bool is_cached(const struct drop *drop)
 static enum db_status opened_status(struct drop *drop, const PGresult *res)
 {
     int32_t outcome = -1;
-    const char *error = "an outcome that is not known";
+    const char *error = "unknown outcome";
 
     if (PQntuples(res) == 1)
         pg_get_int4(res, 0, COL_OUTCOME, &outcome);
@@ -559,7 +559,7 @@ static bool expunge_again(struct drop *drop)
 {
     if (!drop->conflict || ++drop->expunge_tries >= SQL_TRIES || !pg_alive(drop->lane))
         return false;
-    log_debug(drop->session, "mailbox=%s: the deletion gave way to another transaction, and is tried again",
+    log_debug(drop->session, "mailbox=%s: the deletion conflicted with another transaction, retrying",
               mailbox_text(&drop->mailbox).s);
     ask_expunge(drop, expunge_answered_again);
     return true;

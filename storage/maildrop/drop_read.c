@@ -105,7 +105,7 @@ static enum db_status take_piece(struct drop *drop, size_t i, uint32_t piece, co
         log_error(drop->session,
                   "mailbox=%s uid=%lld result=bug: %s, %llu octets of %llu were found: run `posternctl check`",
                   mailbox_text(&drop->mailbox).s, (long long)listing_uid(drop->listing, i),
-                  part->broken ? "a part is missing" : "it is not as long as it should be", (unsigned long long)octets,
+                  part->broken ? "a part is missing" : "its length is wrong", (unsigned long long)octets,
                   (unsigned long long)wanted);
         return DB_BUG;
     }
@@ -195,7 +195,7 @@ static void fetch_answered(void *arg, enum db_status status, PGresult *res)
         set = piece_set_new(res, drop->listing, q->first, q->count, drop->next_part);
         if (set == NULL) {
             log_error(drop->session,
-                      "database statement=FETCH mailbox=%s result=bug: a message that was not asked for",
+                      "database statement=FETCH mailbox=%s result=bug: a message that was not requested",
                       mailbox_text(&drop->mailbox).s);
             status = DB_BUG;
         } else {

@@ -116,7 +116,7 @@ struct drop {
     drop_opened *opened;
     drop_done *done;
     void *owner;
-    enum db_status status;          /* to tell him */
+    enum db_status status;          /* for the asker */
     unsigned char *marks;           /* while the expunge is under way */
     size_t marked;
     unsigned char *retrieved;       /* enum retrieved of each message; NULL until the first one */
@@ -137,7 +137,7 @@ struct drop {
 
     /* Reading (drop_read.c). */
     struct read_question *question; /* that is waited for */
-    size_t next_in_order;           /* message behind the one that was read last */
+    size_t next_in_order;           /* message after the one that was read last */
     uint32_t window;                /* messages in one statement */
     size_t message;                 /* that is being read, */
     uint32_t next_piece;
@@ -152,7 +152,7 @@ struct drop {
     uint64_t used_at;
     struct drop *reader_next, **reader_link;
 
-    /* Who holds it; the texts lie behind the struct. */
+    /* Who holds it; the texts follow the struct. */
     time_t since;
     const char *session, *peer, *protocol;
 };

@@ -15,8 +15,8 @@
  * Anybody who may connect to the database can send such a notification, so all
  * that one can do is to end sessions that a login could end. What an operator
  * orders, also against a session at work, is done only where the database says
- * that the sender may (is_operator): the number of his backend is the
- * database's word, not his. Never lets a flood of logins, or of forged
+ * that the sender may (is_operator): the number of the backend is the
+ * database's word, not the sender's. Never lets a flood of logins, or of forged
  * questions, become a flood of notifications.
  */
 #include "storage/maildrop/takeover.h"
@@ -180,7 +180,7 @@ static void release(struct store *store, const struct mailbox_ref *mailbox, cons
     struct drop *drop = held_find(&store->held, mailbox);
 
     if (drop == NULL || drop->state == DROP_OPENING)
-        return;     /* not held here, or by the asker himself */
+        return;     /* not held here, or by the asker itself */
     if (drop->release_to != NULL ||
         (drop->state == DROP_OPEN && (drop->asked == NULL || !drop->asked(drop->owner, by, ordered)))) {
         answer(store, mailbox, channel, "busy");
@@ -209,7 +209,7 @@ static void order_checked(void *arg, enum db_status status, PGresult *res)
     if (status == DB_OK && pg_get_bool(res, 0, 0, &may) && may && !order->store->closing)
         release(order->store, &order->mailbox, order->channel, "an operator", true);
     else if (status == DB_OK && !may)
-        log_warning(NULL, "mailbox=%s: somebody who is not an operator ordered its release",
+        log_warning(NULL, "mailbox=%s: ignoring a release order that is not from an operator",
                     mailbox_text(&order->mailbox).s);
     PQclear(res);
     mem_free(order->channel);

@@ -18,8 +18,8 @@
     " where d.datname = current_database() and d.datcollversion <> v.now"
 /* What to say then, of these three and of the database once more. */
 #define COLLATION_TEXT \
-    "the collation of database %s is of version %s of its library, which is %s now; nothing of Postern depends on it:" \
-    " REINDEX what else is in this database, then ALTER DATABASE %s REFRESH COLLATION VERSION"
+    "the collation version of database %s is %s but the library's is now %s; Postern does not depend on it:" \
+    " REINDEX anything else in this database, then ALTER DATABASE %s REFRESH COLLATION VERSION"
 
 /* Before the workers are forked: so that one of them says it for all. False with errno set. */
 bool collation_share(void);

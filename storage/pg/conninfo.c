@@ -204,7 +204,7 @@ static void add_host(struct places *p, const char *host, struct span port, conni
     if (addresses == NULL)
         add_place(p, host, (struct span){ "", 0 }, port);
     else if (addresses[0] == '\0')
-        mem_error(error_r, "no address is known of the host \"%s\"", host);
+        mem_error(error_r, "no address found for host \"%s\"", host);
     for (size_t i = 0; addresses != NULL && addresses[0] != '\0' && i < elements(addresses); i++)
         add_place(p, host, element(addresses, i), port);
     mem_free(addresses);

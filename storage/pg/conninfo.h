@@ -27,7 +27,7 @@ char *conninfo_rotate(const char *conninfo, size_t by);
 /* How many hosts it names, at least 1. */
 size_t conninfo_hosts(const char *conninfo);
 
-/* Calls each for every host of it that is a name, and has no address beside it. */
+/* Calls each for every host of it that is a name without an address. */
 void conninfo_names(const char *conninfo, void (*each)(void *arg, const char *name), void *arg);
 
 /* The addresses of a name, with commas in between, to be freed; "": none are known; NULL: libpq shall look it up. */

@@ -357,7 +357,7 @@ enum db_status pg_error(struct pg *pg, const PGresult *res, const char *what)
         message = PQresultErrorMessage(res);
     if (now - pg->errors_since > ERRORS_WINDOW_MS) {
         if (pg->errors > ERRORS_LOGGED)
-            log_error(NULL, "database: %u more errors were not logged", pg->errors - ERRORS_LOGGED);
+            log_error(NULL, "database: %u further errors were not logged", pg->errors - ERRORS_LOGGED);
         pg->errors_since = now;
         pg->errors = 0;
     }

@@ -111,7 +111,7 @@ void pg_share(struct pg_ref ref);
  * binding. res belongs to the callee (PQclear) and is not NULL if and only if
  * status is DB_OK; it then has the declared columns, and the transaction is
  * committed. Other values: DB_RETRY, DB_LOST (also: the lane was lost on the
- * way, so that nobody knows whether it happened), DB_BUG; each is logged.
+ * way, with an unknown outcome), DB_BUG; each is logged.
  */
 typedef void pg_answer(void *arg, enum db_status status, PGresult *res);
 /* In such a call: the SQLSTATE of the error that status stands for; empty where the database did not give one. */

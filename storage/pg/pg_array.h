@@ -15,7 +15,7 @@
 #include "daemon/base/span.h"
 
 struct pg_array {
-    struct span rest;       /* behind the element that was read last */
+    struct span rest;       /* after the element that was read last */
     uint32_t count;         /* elements in all: never more than the octets could hold */
     uint32_t left;          /* elements that were not read yet */
 };
@@ -28,7 +28,7 @@ int pg_array_next(struct pg_array *a, struct span *value_r);
 bool pg_array_int8(struct pg_array *a, int64_t *value_r);
 /* The same for the number of a mailbox: above zero. */
 bool pg_array_mailbox(struct pg_array *a, struct mailbox_ref *mailbox_r);
-/* All elements were read, and nothing is behind them. */
+/* All elements were read, and nothing follows them. */
 bool pg_array_ended(const struct pg_array *a);
 
 /* Writing an int8[]: the head, then `count` elements. */

@@ -20,7 +20,7 @@ enum { SAY_AGAIN_MS = 60000 };
 static void say_more(struct pg_away *away, uint64_t now)
 {
     if (away->more > 0)
-        log_error(NULL, "database lanes were lost or could not be connected %u more times in the last minute: %s",
+        log_error(NULL, "database lanes lost or not connected %u more times in the last minute: %s",
                   away->more, away->why);
     away->more = 0;
     away->at = now;
@@ -71,7 +71,7 @@ bool pg_say_away(struct pg_lane *lane, bool was_up)
         return false;
     }
     say_more(away, now);
-    log_error(NULL, "database lane %u %s: %s", lane->number, was_up ? "was lost" : "cannot be connected", lane->why);
+    log_error(NULL, "database lane %u %s: %s", lane->number, was_up ? "was lost" : "could not connect", lane->why);
     return true;
 }
 

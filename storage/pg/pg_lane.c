@@ -96,7 +96,7 @@ static void lane_lose(struct pg_lane *lane, uint64_t pause)
     bool was_up = lane->state == LANE_UP;
 
     if (lane->state == LANE_CONNECT)
-        log_debug(NULL, "database lane %u cannot connect: %s", lane->number, lane->why);
+        log_debug(NULL, "database lane %u could not connect: %s", lane->number, lane->why);
     /* An attempt that fails after a loss is no news, but where the server is there and says no. */
     if ((!lane->complained || lane->state == LANE_SETUP) && !lane->pg->freeing)
         lane->said |= pg_say_away(lane, was_up);
@@ -249,7 +249,7 @@ static void keep_result(struct pg_lane *lane, PGresult *res, ExecStatusType kind
         return;
     }
     if (kind == PGRES_TUPLES_OK || kind == PGRES_COMMAND_OK) {
-        log_error(NULL, "database statement=%s result=bug: the columns are not those that this program knows", name);
+        log_error(NULL, "database statement=%s result=bug: the columns are not those that this release expects", name);
         lane->status = DB_BUG;
     } else {
         const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
@@ -353,7 +353,7 @@ void lane_is_up(struct pg_lane *lane)
     lane->status = DB_OK;
     timer_set(lane->timer, WATCHDOG_MS);
     if (lane->said)
-        log_info(NULL, "database lane %u is connected again", lane->number);
+        log_info(NULL, "database lane %u connected again", lane->number);
     lane->complained = lane->said = false;
     pg_lane_up(lane);
 }
@@ -469,7 +469,7 @@ static void distrust_idle_lanes(struct pg *pg)
     for (size_t i = 0; i < pg->count; i++) {
         struct pg_lane *lane = &pg->lanes[i];
         if (lane->state == LANE_UP && lane->asked.count == 0 && lane->bound == 0)
-            lane_break(lane, "another lane got no answer from the database");
+            lane_break(lane, "the database did not answer another lane");
     }
 }
 
@@ -495,7 +495,7 @@ static void lane_timer(void *arg)
         if (lane->asked.count > 0 &&
             loop_now(lane->pg->loop) - lane->oldest_since > lane->pg->statement_timeout + ANSWER_GRACE_MS) {
             distrust_idle_lanes(lane->pg);
-            lane_fail(lane, "no answer from the database, not even of its statement_timeout");
+            lane_fail(lane, "no answer from the database, even after its statement_timeout");
         } else {
             timer_set(lane->timer, lane->asked.count > 0 ? WATCHDOG_ASKED_MS : WATCHDOG_MS);
         }

@@ -111,7 +111,7 @@ void lane_listen(struct pg_lane *lane);      /* to what there is to be listened 
 void lane_listen_to(struct pg_lane *lane, const char *channel);
 void lane_break(struct pg_lane *lane, const char *why);
 void lane_fail(struct pg_lane *lane, const char *why);
-/* The same, and it is tried again after the longest pause: waiting alone does not mend it. */
+/* The same, and it is tried again after the longest pause: waiting alone does not help. */
 void lane_give_up(struct pg_lane *lane, const char *why);
 bool lane_flush(struct pg_lane *lane);
 void lane_is_up(struct pg_lane *lane);

@@ -9,7 +9,7 @@
 struct schema_text {
     int version;            /* the one that the schema has when this was applied */
     const char *name;       /* "01_tables", "0013_what" */
-    const char *sql;        /* its text, ends in a NUL; NULL behind the last one */
+    const char *sql;        /* its text, ends in a NUL; NULL after the last one */
 };
 
 /*
@@ -30,7 +30,7 @@ const char *schema_advice(int found);
  * Blocking: can this role reach the database, without a pooler that shares
  * connections between transactions, and does it have the right schema? 1 yes;
  * 0 no, an operator has to act; -1 the database cannot be reached.
- * *text_r, to mem_free(), says what and which command mends it.
+ * *text_r, to mem_free(), says what is wrong and which command fixes it.
  */
 int schema_probe(const char *conninfo, char **text_r);
 

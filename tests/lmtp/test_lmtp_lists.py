@@ -227,7 +227,7 @@ class Duplicates(Lists):
         self.assertEqual(self.codes(SMALL, LIST), ["250 2.1.5"])
         self.site.empty("full")
         reply, = self.connect().deliver(SMALL, LIST)
-        self.assertIn(b"has it already", reply)
+        self.assertIn(b"already has this message", reply)
         self.assertEqual(self.counts("u1", "full"), [1, 0])
         self.assertEqual(self.codes(SMALL, FULL), ["250 2.1.5"])
 

@@ -56,19 +56,19 @@ class Ends(unittest.TestCase):
     def test_soon(self):
         mine = self.tls / "localhost.pem"
         self.assertEqual(self.check(self.conf), (0, ["FILE: ok"]))
-        self.assertNotIn("localhost.pem ends in", self.site.log_text())
+        self.assertNotIn("localhost.pem expires in", self.site.log_text())
         text = self.clients(self.crl) + 'tls_warn_before = "60d";\n'
         status, lines = self.check(text)
         self.assertEqual((status, lines[-1]), (0, "FILE: ok"))
-        for what in (f"the certificate in {mine}", f"a certificate of the chain in {mine}", f"an authority of clients in {self.ca.pem}",
-                     f"the list of revoked certificates in {self.crl}"):
-            found = [line for line in lines if line.startswith(f"FILE: warning: {what} ends in ")]
+        for what in (f"the certificate in {mine}", f"a certificate of the chain in {mine}", f"the client authority in {self.ca.pem}",
+                     f"the revocation list in {self.crl}"):
+            found = [line for line in lines if line.startswith(f"FILE: warning: {what} expires in ")]
             self.assertEqual(len(found), 1, (what, lines))
-            self.assertRegex(found[0], r" ends in (29|30) days, on \d{4}-\d\d-\d\d \d\d:\d\d UTC: from then on ")
+            self.assertRegex(found[0], r" expires in (29|30) days, on \d{4}-\d\d-\d\d \d\d:\d\d UTC: from then on ")
         size = len(self.site.log_text())
         self.reload(text)
         log = self.site.log_text()[size:]
-        self.assertEqual(len(re.findall(rf": the certificate in {re.escape(str(mine))} ends in (29|30) days", log)), 1, log)
+        self.assertEqual(len(re.findall(rf": the certificate in {re.escape(str(mine))} expires in (29|30) days", log)), 1, log)
 
     def test_over(self):
         """It is said; who does not look at it is still served."""
@@ -76,7 +76,7 @@ class Ends(unittest.TestCase):
         old.chmod(0o600)
         text = re.sub(r'tls_certificate = "[^"]*"', f'tls_certificate = "{old}"', self.conf)
         text = re.sub(r'tls_key = "[^"]*";', "", text)
-        said = f"the certificate in {old} ended on 2020-02-01 00:00 UTC: clients refuse it"
+        said = f"the certificate in {old} expired on 2020-02-01 00:00 UTC: clients refuse it"
         self.assertEqual(self.check(text), (0, [f"FILE: error: {said}", "FILE: ok"]))
         size = len(self.site.log_text())
         self.reload(text)
@@ -91,8 +91,8 @@ class Ends(unittest.TestCase):
         crl = self.ca.dir / "old-crl.pem"
         self.ca.openssl("ca", "-config", self.ca.conf, "-gencrl", "-crl_lastupdate", PAST[0], "-crl_nextupdate", PAST[1], "-out", crl)
         status, lines = self.check(self.clients(crl))
-        self.assertEqual((status, lines), (0, [f"FILE: error: the list of revoked certificates in {crl} ended on 2020-02-01 00:00 UTC: "
-                                               "all certificates of that authority's clients are refused", "FILE: ok"]))
+        self.assertEqual((status, lines), (0, [f"FILE: error: the revocation list in {crl} expired on 2020-02-01 00:00 UTC: "
+                                               "all certificates of that authority are refused", "FILE: ok"]))
 
     def test_metric(self):
         self.assertTrue(kit.wait_until(self.shown, 15))

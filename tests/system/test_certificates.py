@@ -103,12 +103,12 @@ class Names(TlsCase):
                                    stdout=subprocess.PIPE, check=True).stdout.decode()
         try:
             for what, path, text, word in (
-                    ("empty", pem, "", "there is no certificate in .*localhost.pem"),
+                    ("empty", pem, "", "no certificate in .*localhost.pem"),
                     ("cut", pem, good[:len(good) - 60], "chain in .*localhost.pem is broken"),
-                    ("another key", key, other, "the key in .*localhost.key is not that of the certificate in"),
-                    ("no key", key, "x", "there is no private key in .*localhost.key"),
+                    ("another key", key, other, "the key in .*localhost.key does not match the certificate in"),
+                    ("no key", key, "x", "no private key in .*localhost.key"),
                     ("passphrase", key, encrypted, "localhost.key has a passphrase"),
-                    ("of a name", bad_name, "x", "there is no certificate in .*bad.example.pem")):
+                    ("of a name", bad_name, "x", "no certificate in .*bad.example.pem")):
                 with self.subTest(what=what):
                     size = len(self.site.log_text())
                     path.write_text(text)

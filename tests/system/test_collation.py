@@ -188,7 +188,7 @@ class Told(Foreign):
             "select count(*) from pg_stat_activity where usename = 'postern_mail'", "postgres")) >= self.site.lab.lanes_wanted(), 15))
 
     def test_told_once(self):
-        site, line = self.site, "nothing of Postern depends on it"
+        site, line = self.site, "Postern does not depend on it"
         self.assertNotIn(line, site.log_text())
         self.assertNotIn(b"collation", site.ctl("schema", "status").stdout)
         site.sql("update pg_database set datcollversion = '1.9' where datname = 'postern'")
@@ -199,11 +199,11 @@ class Told(Foreign):
             done = site.lab.ctl(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             self.assertEqual(done.returncode, 0)
             self.assertNotIn("collation", done.stdout)
-            self.assertRegex(done.stderr, r'^posternctl: the collation of database postern is of version 1\.9 of its library, which is \S+ now; '
+            self.assertRegex(done.stderr, r"^posternctl: the collation version of database postern is 1\.9 but the library's is now \S+; "
                              r'.*ALTER DATABASE "postern" REFRESH COLLATION VERSION\n\Z')
         done = site.lab.ctl("schema", "status", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.assertEqual(done.stderr, "")
-        self.assertRegex(done.stdout, r"(?m)^collation +the collation of database postern .*REFRESH COLLATION VERSION$")
+        self.assertRegex(done.stdout, r"(?m)^collation +the collation version of database postern .*REFRESH COLLATION VERSION$")
         for words in (["schema", "status"], ["check", "--quick"]):
             found = json.loads(site.ctl("--json", *words).stdout)
             self.assertIn("REFRESH COLLATION VERSION", found["collation"])

@@ -180,7 +180,7 @@ class Control(unittest.TestCase):
         try:
             self.site.lab.conf.write_text(good + "cells = -1;\n")
             done = self.ask(b"reload\n").decode()
-            self.assertRegex(done, r"^ERR the old configuration stays:\n.*postern\.conf:\d+: .*cells")
+            self.assertRegex(done, r"^ERR the old configuration stays in effect:\n.*postern\.conf:\d+: .*cells")
             done = self.site.ctl("reload", check=False)
             self.assertEqual(done.returncode, 1)
             self.assertRegex(done.stdout.decode(),
@@ -279,7 +279,7 @@ class Control(unittest.TestCase):
         self.assertIn(os.read(out, 100), (b"closed", b"said "))
         os.close(out)
         os.close(into)
-        self.line(r"control: user \d+ \(pid \d+\) is not an operator")
+        self.line(r"control: permission denied for uid \d+ \(pid \d+\)")
 
     def test_what_is_no_command(self):
         for line in (b"\n", b"fly\n", b"status now\n", b" status\n", b"kick\n", b"kick a b\n", b"trace x 5\n", b"trace 127.0.0.1 -1\n",

@@ -289,7 +289,7 @@ class Failover(unittest.TestCase):
         promoted = time.monotonic() - hung
         self.await_work(hung, 40)
         # One lane more than there are deliverers: it must not cost them the same time once more.
-        self.assertIn("another lane got no answer", self.site.log_text())
+        self.assertIn("the database did not answer another lane", self.site.log_text())
         self.show(f"primary hangs, standby promoted after {promoted:.2f} s", hung)
         # Fenced, as it has to be before it goes on: what it was asked and had not answered must not be done.
         kit.lab.signal_all(stopped, signal.SIGKILL)

@@ -14,7 +14,7 @@ import kit
 
 WHO = "stall@example.org"
 SESSIONS = 1000
-TOLD = re.compile(rb"the log takes lines again: (\d+) lines were dropped")
+TOLD = re.compile(rb"logging resumed, (\d+) lines were dropped")
 
 
 class Stalls(unittest.TestCase):

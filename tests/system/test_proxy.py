@@ -175,10 +175,10 @@ class Headers(ProxyCase):
                     since = len(self.second.log.read_text())
                     with self.connect(name, data, greet=False) as pop:
                         self.assertTrue(pop.at_end())
-                    self.logged(r"proxy=127.0.0.1:\d+ was closed: .*header", since)
+                    self.logged(r"proxy=127.0.0.1:\d+ closed: .*header", since)
         since = len(self.second.log.read_text())
         self.connect("always", V1[:20], greet=False).close()
-        self.logged("it left before the end", since)
+        self.logged("the connection ended within the PROXY header", since)
 
     def test_foreign(self):
         """Whoever is not named is not listened to."""
@@ -190,7 +190,7 @@ class Headers(ProxyCase):
                 except OSError:
                     pass
                 self.assertTrue(pop.at_end())
-            self.logged(r"proxy=127.0.0.1:\d+ was closed: it is not one of those", since)
+            self.logged(r"proxy=127.0.0.1:\d+ closed: not in `proxy` of the listener", since)
 
     def test_silence(self):
         """A header that does not come, or stops, is not waited for; a neighbour does not notice."""
@@ -200,7 +200,7 @@ class Headers(ProxyCase):
         for pop in waiting:
             self.assertTrue(pop.at_end(12))
             pop.close()
-        self.logged("no PROXY header came in time")
+        self.logged("no PROXY header received in time")
 
     def test_told_of_tls(self):
         """Believed where proxy_tls says so: no STLS, a login as with TLS, and the log says by what."""
@@ -361,7 +361,7 @@ class Proxies(ProxyCase):
             self.through(pop, r"tls=TLSv1.3 cipher=TLS_\S+ ")
         # Health checks come all the while (LOCAL), and none of them is refused.
         self.assertTrue(kit.wait_until(lambda: self.second.log.read_text().count("client=unknown") >= 3, 15))
-        self.assertNotIn("was closed", self.second.log.read_text())
+        self.assertNotIn(" closed: ", self.second.log.read_text())
 
     def test_haproxy_version_1(self):
         text = self.proxied("haproxy-postern").replace("proxy-v2-options ssl,cert-cn,ssl-cipher", "").replace("send-proxy-v2", "send-proxy")

@@ -268,7 +268,7 @@ class Takeover(unittest.TestCase):
                          "", " ", "who", "who x", "order  ", "x" * 7000, f"free {mailbox}"):
                 worker.stdin.write(f"select pg_notify('postern_ask', $${text}$$);\n")
             worker.stdin.flush()
-            self.logged(self.site.lab.log, "somebody who is not an operator ordered its release")
+            self.logged(self.site.lab.log, "ignoring a release order that is not from an operator")
             old.ok("NOOP")
             worker.stdin.close()
             old.ok("QUIT")

@@ -155,7 +155,7 @@ class Injection(TlsCase):
         with kit.Pop(self.pop3s, greet=False) as pop:
             pop.send(b"USER " + WHO.encode() + b"\r\n")
             self.assert_no_reply(pop)
-        self.until(lambda: 'tls-error="this is not TLS"' in self.site.log_text(), "it is not in the log")
+        self.until(lambda: 'tls-error="not a TLS handshake"' in self.site.log_text(), "it is not in the log")
         with self.assertRaises((ssl.SSLError, ConnectionError)):
             context(self.site).wrap_socket(self.raw(self.site.address), server_hostname="localhost")
         self.until(lambda: "end=early-tls" in self.site.log_text(), "it is not in the log")

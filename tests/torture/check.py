@@ -87,7 +87,7 @@ def crashes(log):
     """Ends of processes, in the log of posternd, that neither the injector's signal nor want of memory explains."""
     starved = "out of memory" in log
     return [f"crash: {line}" for line in log.splitlines()
-            if re.search(r"exited with status [1-9]|broken promise", line)
+            if re.search(r"exited with status [1-9]|assertion failed", line)
             or (killed := re.search(r"was killed by signal (\d+)", line))
             and killed.group(1) != "9" and not (starved and killed.group(1) == "6")]
 

@@ -340,7 +340,7 @@ class Crashes(unittest.TestCase):
                                    ("was killed by signal 6 (Aborted)", "", True), ("was killed by signal 6 (Aborted)", "out of memory\n", False),
                                    ("exited with status 0", "", False), ("exited with status 1", "", True)):
             self.assertEqual(bool(check.crashes(memory + line + end + "\n")), found, end)
-        self.assertTrue(check.crashes("broken promise at x.c:1: n > 0\n"))
+        self.assertTrue(check.crashes("assertion failed at x.c:1: n > 0\n"))
 
 
 if __name__ == "__main__":

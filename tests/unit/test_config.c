@@ -162,9 +162,9 @@ static void test_tls(void **state)
     config_free(&c);
 
     assert_problem(USERS "listeners = ( { address = \"*\"; tls = \"yes\"; } );\n", CONFIG_LISTENERS, 2, "yes");
-    assert_problem(USERS "listeners = ( { address = \"*\"; tls = \"stls\"; } );\n", CONFIG_LISTENERS, 2, "needs a certificate");
-    assert_problem(USERS "listeners = ( { address = \"*\"; tls = \"implicit\"; } );\n", CONFIG_LISTENERS, 2, "needs a certificate");
-    assert_problem(USERS "listeners = ( { address = \"*\"; key = \"/k\"; } );\n", CONFIG_LISTENERS, 2, "go with a certificate");
+    assert_problem(USERS "listeners = ( { address = \"*\"; tls = \"stls\"; } );\n", CONFIG_LISTENERS, 2, "requires certificate");
+    assert_problem(USERS "listeners = ( { address = \"*\"; tls = \"implicit\"; } );\n", CONFIG_LISTENERS, 2, "requires certificate");
+    assert_problem(USERS "listeners = ( { address = \"*\"; key = \"/k\"; } );\n", CONFIG_LISTENERS, 2, "require certificate");
     assert_problem(USERS "listeners = ( { address = \"*\"; cleartext_login = \"maybe\"; } );\n", CONFIG_LISTENERS, 2, "maybe");
     assert_problem(USERS "tls_min = \"1.4\";\n", 0, 2, "tls_min");
     assert_problem(USERS "tls_key = \"/k\";\n", 0, 2, "tls_key");

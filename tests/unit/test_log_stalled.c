@@ -158,7 +158,7 @@ static void not_there_at_the_start(void **state)
     open_log(target);           /* another attempt would be a second later */
     assert_null(log_unreached());
     log_info(NULL, "two");
-    matches(datagram(fd), HEAD "the log takes lines again: 1 lines were dropped$");
+    matches(datagram(fd), HEAD "logging resumed, 1 lines were dropped$");
     matches(datagram(fd), HEAD "two$");
     close(fd);
 }
@@ -171,9 +171,9 @@ static uint64_t dropped_metric(void)
 /* What was dropped, as a line tells. */
 static unsigned told(const char *text)
 {
-    const char *at = text != NULL ? strstr(text, "takes lines again: ") : NULL;
+    const char *at = text != NULL ? strstr(text, "logging resumed, ") : NULL;
 
-    return at != NULL ? (unsigned)atoi(at + strlen("takes lines again: ")) : 0;
+    return at != NULL ? (unsigned)atoi(at + strlen("logging resumed, ")) : 0;
 }
 
 static void fill(void)

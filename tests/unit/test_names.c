@@ -69,7 +69,7 @@ static void with_addresses(void **state)
     becomes("host=one hostaddr=10.9.9.9", "host=one hostaddr=10.9.9.9");
     becomes("host=one,two port=1,2,3", "host=one,two port=1,2,3");
     assert_null(conninfo_resolved("host=gone", look, &error));
-    assert_string_equal(error, "no address is known of the host \"gone\"");
+    assert_string_equal(error, "no address found for host \"gone\"");
     mem_drop(&error);
 }
 

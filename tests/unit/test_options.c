@@ -168,7 +168,7 @@ static void every_problem(void **state)
          "colour = \"red\";\n", 6,
          "1: flag must be true or false\n"
          "2: number must be a number\n"
-         "3: large must be a size: octets, or a text like \"64k\", \"19M\", \"1G\"\n"
+         "3: large must be a size: octets, or a string such as \"64k\", \"19M\", \"1G\"\n"
          "4: pop3_idle must be from 1s to 1d and is 500ms\n"
          "5: quoted must be 1 to 20 octets long and is 0\n"
          "7: unknown option colour\n");
@@ -188,9 +188,9 @@ static void bounds(void **state)
     TOLD("large = \"99999999999999G\";", 1, "1: large must be from 0 to 16G and is 9223372036854775807\n");
     TOLD("pop3_idle = 9223372036854775807;", 1, "1: pop3_idle must be from 1s to 1d and is 9223372036854775807ms\n");
     TOLD("pop3_idle = \"5 m\";", 1,
-         "1: pop3_idle must be a duration: seconds, or a text like \"250ms\", \"10s\", \"5m\", \"2h\", \"1d\"\n");
+         "1: pop3_idle must be a duration: seconds, or a string such as \"250ms\", \"10s\", \"5m\", \"2h\", \"1d\"\n");
     TOLD("quoted = \"123456789012345678901\";", 1, "1: quoted must be 1 to 20 octets long and is 21\n");
-    TOLD("quoted = 5;", 1, "1: quoted must be a text in double quotes\n");
+    TOLD("quoted = 5;", 1, "1: quoted must be a string in double quotes\n");
 }
 
 static void words(void **state)
@@ -236,7 +236,7 @@ static void syntax(void **state)
     TOLD("number = 5;\nlarge = 64k;\nflag = true;", 1, "2: syntax error\n");
     TOLD("number = 5;\nnumber = 6;", 1, "2: duplicate setting name\n");
     TOLD("number = 5;\nquoted = \"x", 1, "3: syntax error\n");   /* the end of the file, where the quotes are missed */
-    TOLD("number = 5;\n\0number = 6;", 1, "2: there is a NUL octet\n");
+    TOLD("number = 5;\n\0number = 6;", 1, "2: contains a NUL octet\n");
     /* libconfig would end the process at this one. */
     TOLD("\n@include \"/\"\n", 1, "2: @include is not supported\n");
     FINE("number = 5; // no line end");
@@ -280,7 +280,7 @@ static void groups(void **state)
     assert_int_equal(list.lines[1], 2);
 
     TOLD("listeners = (\n { address = 5; },\n { prot = 1; port = 70000; },\n 5 );", 4,
-         "2: address must be a text in double quotes\n"
+         "2: address must be a string in double quotes\n"
          "3: unknown option prot, did you mean port?\n"
          "3: port must be from 1 to 65535 and is 70000\n"
          "4: listeners must hold groups only, as { address = ...; }\n");

@@ -63,12 +63,12 @@ static void test_wrong_files(void **state)
 
     wrong("none.pem", "", "", "could not open");
     wrong("folder.pem", "", "", "is not a file");
-    wrong("empty.pem", "", "", "there is no certificate in");
-    wrong("cut.pem", "", "", "there is no certificate in");
-    wrong("good.pem", "", "", "there is no private key in");
+    wrong("empty.pem", "", "", "no certificate in");
+    wrong("cut.pem", "", "", "no certificate in");
+    wrong("good.pem", "", "", "no private key in");
     wrong("good.pem", "none.key", "", "could not open");
-    wrong("good.pem", "empty.pem", "", "there is no private key in");
-    wrong("good.pem", "other.key", "", "is not that of the certificate in");
+    wrong("good.pem", "empty.pem", "", "no private key in");
+    wrong("good.pem", "other.key", "", "does not match the certificate in");
     wrong("good.pem", "locked.key", "", "has a passphrase");
     wrong("good.pem", "good.key", "no-directory", "could not open");
 }

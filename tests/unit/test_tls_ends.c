@@ -57,7 +57,7 @@ static void test_told_in_time(void **state)
     tell(&ends, NOW + 6 * DAY - 1);
     assert_int_equal(lines, 0);
     tell(&ends, NOW + 6 * DAY);
-    assert_string_equal(said, "the certificate in a.pem ends in 14 days, on 2027-02-04 08:00 UTC: from then on clients refuse it\n");
+    assert_string_equal(said, "the certificate in a.pem expires in 14 days, on 2027-02-04 08:00 UTC: from then on clients refuse it\n");
     assert_int_equal(overs, 0);
     tell(&ends, NOW + 7 * DAY - 1);
     assert_int_equal(lines, 0);
@@ -66,12 +66,12 @@ static void test_told_in_time(void **state)
     tell(&ends, NOW + 6 * DAY);                 /* the clock was set back */
     assert_int_equal(lines, 1);
     tell(&ends, NOW + 19 * DAY + HOUR);
-    assert_non_null(strstr(said, "ends in 23 hours, on 2027-02-04 08:00 UTC"));
+    assert_non_null(strstr(said, "expires in 23 hours, on 2027-02-04 08:00 UTC"));
     /* The next look is no later than the end, and then it is told at once. */
     assert_int_equal(tell(&ends, NOW + 20 * DAY - 600), NOW + 20 * DAY);
     assert_int_equal(lines, 0);
     tell(&ends, NOW + 20 * DAY);
-    assert_string_equal(said, "the certificate in a.pem ended on 2027-02-04 08:00 UTC: clients refuse it\n");
+    assert_string_equal(said, "the certificate in a.pem expired on 2027-02-04 08:00 UTC: clients refuse it\n");
     assert_int_equal(overs, 1);
     tell(&ends, NOW + 21 * DAY - 1);
     assert_int_equal(lines, 0);
@@ -95,8 +95,8 @@ static void test_bounded(void **state)
     }
     tell(&ends, NOW);
     assert_int_equal(lines, 21);
-    assert_int_equal(strncmp(said, "the certificate in 499.pem ended", 32), 0);
-    assert_non_null(strstr(said, "\n480 more certificates end within that time, 230 of them ended\n"));
+    assert_int_equal(strncmp(said, "the certificate in 499.pem expired", 34), 0);
+    assert_non_null(strstr(said, "\n480 more expire within that time, 230 of them have expired\n"));
     tls_ends_metrics(&ends, &text);
     buf_add(&text, "", 1);
     for (const char *at = text.data; (at = strstr(at, "\npostern_certificate_end_seconds{")) != NULL; at++)
