@@ -2,7 +2,7 @@
  * frame.h - what goes over the socket between a worker and its auth helper.
  *
  * Pure functions. Both directions are read as if a stranger had written them:
- * whoever sends what is not exactly one of these is dropped.
+ * a peer that sends anything else is dropped.
  */
 #ifndef POSTERN_AUTH_FRAME_H
 #define POSTERN_AUTH_FRAME_H

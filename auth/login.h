@@ -42,14 +42,14 @@ struct auth_policy {
     int32_t domain_sessions, tenant_sessions;   /* how many at once, or AUTH_UNSET */
 };
 
-/* From where somebody asks. All zero: nobody counts what he does. */
+/* Where a client comes from. All zero: its logins are not counted. */
 struct auth_origin {
-    /* "192.0.2.1", "2001:db8::/64": as postern.known_address has it. Empty: his failures are not counted */
+    /* "192.0.2.1", "2001:db8::/64": as postern.known_address has it. Empty: failures are not counted */
     struct span network;
     bool suspect;               /* too many failures: only what logged in from this network before is let in */
-    /* stands for where he comes from, for the queue (auth/client/queue.h); 0: his name does */
+    /* represents the origin in the queue (auth/client/queue.h); 0: the name does */
     uint64_t line;
-    bool failed;                /* he failed before */
+    bool failed;                /* failed before */
     bool good;                  /* this name logged in from there before, as far as the asker knows */
 };
 

@@ -1,5 +1,5 @@
 /*
- * mechanism.h - the names by which a client can log in beside USER and PASS:
+ * mechanism.h - the mechanisms by which a client can log in, besides USER and PASS:
  * SASL mechanisms (RFC 5034), and APOP. The table that worker and helper both
  * go by: mechanisms.def.
  */
@@ -22,7 +22,7 @@ enum mechanism {
 #define MECH_BIT(mechanism) (1u << (mechanism))
 
 enum {
-    MECH_SENDS_PASSWORD = 1,    /* whoever reads the dialogue knows the password */
+    MECH_SENDS_PASSWORD = 1,    /* anybody who reads the dialogue knows the password */
     MECH_SERVER_FIRST = 2,      /* begins with a challenge that is not empty */
     MECH_NO_INITIAL = 4,        /* of those: takes no initial response (RFC 5034 section 4) */
     MECH_BINDS = 8,             /* to the TLS channel (RFC 5802 section 6) */

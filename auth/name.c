@@ -67,7 +67,7 @@ static int labels_ok(const char *name, const char **error_r)
             continue;
         }
         if (!((*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') || *p == '-' || *p == '_'))
-            return refuse(error_r, "its domain has a character that no domain can have");
+            return refuse(error_r, "its domain has a character that is not allowed in domains");
         label++;
     }
 }
@@ -142,7 +142,7 @@ static int domain_of(struct span in, char out[NAME_DOMAIN_MAX + 1], const char *
     if (!text_ok(in, error_r))
         return 0;
     if (in.at[0] == '[')
-        return refuse(error_r, "its domain is an address literal, where no mailbox can be");
+        return refuse(error_r, "its domain is an address literal, which cannot have mailboxes");
     memcpy(typed, in.at, in.len);
     typed[in.len] = '\0';
     if (!to_ascii(typed, ascii))
@@ -197,9 +197,9 @@ static bool take_local(struct span in, char *out, size_t *len_r, bool *quoted_r,
         out[len++] = in.at[at];
     }
     if (at >= in.len)
-        return refuse(error_r, "it has a quote that is not closed");
+        return refuse(error_r, "it has an unterminated quoted string");
     if (++at < in.len && in.at[at] != '@')
-        return refuse(error_r, "it has something between the quotes and the @");
+        return refuse(error_r, "it has characters between the quoted string and the @");
     *len_r = len;
     *end_r = at;
     return true;
@@ -271,10 +271,10 @@ static bool fold(const char *text, size_t len, char out[NAME_LOCAL_MAX], size_t 
     if (!normalize(UNINORM_NFKC, a, n, b, &m) || n != m || memcmp(a, b, n * sizeof a[0]) != 0)
         return refuse(
             error_r,
-            "it has a character before the @ that is another form of one (a compatibility character of Unicode)");
+            "it has a compatibility character of Unicode before the @");
     for (size_t i = 0; i < n; i++)
         if (uc_is_general_category_withtable(a[i], UC_CATEGORY_MASK_C | UC_CATEGORY_MASK_Zl | UC_CATEGORY_MASK_Zp))
-            return refuse(error_r, "it has a character before the @ that Unicode has no letter or sign for");
+            return refuse(error_r, "it has a character before the @ that is not assigned in Unicode");
     *len_r = NAME_LOCAL_MAX;
     uint8_t *octets = u32_to_u8(a, n, (uint8_t *)out, len_r);
     if (octets == (uint8_t *)out)
@@ -336,7 +336,7 @@ int name_canonical(struct span in, struct span default_domain, char out[NAME_ADD
     for (size_t i = 0; i < len; i++)
         plain = plain && name_is_plain((unsigned char)local[i]);
     if (!plain && !quoted)
-        return refuse(error_r, "it has a blank or another character before the @ that is allowed in quotes only");
+        return refuse(error_r, "it has a space or another character before the @ that is allowed in quotes only");
     if (end == in.len && default_domain.len == 0)
         return refuse(error_r, "it has no domain");
     if (end < in.len ? !domain_of((struct span){ in.at + end + 1, in.len - end - 1 }, ascii, error_r)

@@ -1,5 +1,5 @@
 /*
- * name.h - from what somebody typed to the one spelling of an address.
+ * name.h - the canonical form of an address as typed.
  *
  * Logins, posternctl and deliveries all come through here, so that a mailbox
  * has one spelling in the database, and a lookup is an exact match.
@@ -19,7 +19,7 @@ enum {
 };
 
 /*
- * The canonical address of a name, with a NUL behind it. Blanks around it, and
+ * The canonical address of a name, terminated by a NUL. Blanks around it, and
  * characters that nobody sees, do not count. The local part is what RFC 8265
  * section 3.3 makes of it: Unicode's small letters, composed (NFC), of ordinary
  * width, the same in every locale; in quotes, with the fewest backslashes,

@@ -47,8 +47,8 @@ static struct keyring *load_keys(const struct auth_settings *settings)
     if (keyring == NULL)
         log_error(
             NULL,
-            "auth_key_file: %s: sealed secrets cannot be used; the file must be readable to auth_user,"
-            " and to nobody else",
+            "auth_key_file: %s: sealed secrets cannot be used; the file must be readable by auth_user"
+            " and nobody else",
             error);
     return keyring;
 }

@@ -38,7 +38,7 @@ int account_find(struct accounts *accounts, struct span name, struct span defaul
  * Blocks as long as the database and the password scheme take. With
  * may_be_unconfirmed, and unless the request says uncached, a password that was
  * verified before is let in without asking the database: that is
- * AUTH_OK_UNCONFIRMED, and holds only if whoever opens the maildrop confirms it.
+ * AUTH_OK_UNCONFIRMED, and holds only if open_maildrop() confirms it.
  */
 void account_check(struct accounts *accounts, const struct auth_request *request, bool may_be_unconfirmed,
                    struct account_verdict *verdict_r);

@@ -81,7 +81,7 @@ static PGresult *wait_result(struct auth_db *db, int sent)
         if (n < 0 && errno == EINTR)
             continue;
         if (n == 0) {
-            complain(db, "could not ask the database", "it does not answer in time");
+            complain(db, "could not ask the database", "no answer in time");
             break;
         }
         if (n < 0 || !PQconsumeInput(db->conn))
@@ -149,9 +149,9 @@ static enum auth_db_state check_schema(struct auth_db *db)
         return AUTH_DB_AWAY;
     int version = schema_version_of(result);
     if (version < 0) {
-        state = auth_db_failed(db, "could not read the version of the database's schema", result);
+        state = auth_db_failed(db, "could not read the version of the database schema", result);
     } else if (version != db->schema_version) {
-        complain(db, "the version of the database's schema is wrong",
+        complain(db, "wrong version of the database schema",
                  schema_version_advice(version, db->schema_version));
         disconnect(db);
         db->broken = true;
@@ -208,7 +208,7 @@ enum auth_db_state auth_db_connect(struct auth_db *db)
     enum auth_db_state state = set_up(db);
     if (state == AUTH_DB_UP) {
         if (db->complained != 0)
-            log_info(NULL, "connected to the database again");
+            log_info(NULL, "reconnected to the database");
         db->complained = 0;
     }
     return state;

@@ -50,7 +50,7 @@ PGresult *auth_db_query(struct auth_db *db, const char *sql, int n, const char *
 
 /*
  * For a result that is an error: logged, and the connection is closed, so that
- * the next one is a whole one; not for an error of a server behind ours.
+ * the next one is a whole one; not for an error of a server that ours asked.
  */
 enum auth_db_state auth_db_failed(struct auth_db *db, const char *what, const PGresult *result);
 /*

@@ -309,7 +309,7 @@ static enum credentials_answer ask(struct credentials_source *s, const char *add
     if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) > 0 && !PQgetisnull(result, 0, COL_MAILBOX)) {
         answer = read_rows(s, result, out) ? CREDENTIALS_FOUND : CREDENTIALS_BROKEN;
         if (answer == CREDENTIALS_BROKEN)
-            log_error(NULL, "postern.credentials() gave rows that are not those of one mailbox for %s",
+            log_error(NULL, "postern.credentials() returned rows of several mailboxes for %s",
                       log_text(span_str(address)).s);
         else
             read_and_keep_policy(s, address, network, result, out);
@@ -390,7 +390,7 @@ void credentials_upgrade(struct credentials_source *s, const struct mailbox_ref 
     const struct mailbox_text number = mailbox_text(mailbox);
     const char *values[] = { number.s, credential_kind_name(kind), label, old, better };
 
-    call(s, "could not store a better hash", "select postern.upgrade_secret($1, $2, $3, $4, $5)", 5, values, NULL);
+    call(s, "could not store an upgraded hash", "select postern.upgrade_secret($1, $2, $3, $4, $5)", 5, values, NULL);
 }
 
 void credentials_add(struct credentials_source *s, const struct mailbox_ref *mailbox, const char *verified,
@@ -399,7 +399,7 @@ void credentials_add(struct credentials_source *s, const struct mailbox_ref *mai
     const struct mailbox_text number = mailbox_text(mailbox);
     const char *values[] = { number.s, verified, credential_kind_name(kind), secret };
 
-    call(s, "could not store a further secret", "select postern.add_secret($1, $2, $3, $4)", 4, values, NULL);
+    call(s, "could not store an additional secret", "select postern.add_secret($1, $2, $3, $4)", 4, values, NULL);
 }
 
 void credentials_app_used(struct credentials_source *s, const struct mailbox_ref *mailbox, const char *label)
@@ -407,7 +407,7 @@ void credentials_app_used(struct credentials_source *s, const struct mailbox_ref
     const struct mailbox_text number = mailbox_text(mailbox);
     const char *values[] = { number.s, label };
 
-    call(s, "could not write down that an app password was used", "select postern.use_app_password($1, $2)", 2, values,
+    call(s, "could not record the use of an app password", "select postern.use_app_password($1, $2)", 2, values,
          NULL);
 }
 
@@ -419,7 +419,7 @@ unsigned credentials_missing(struct credentials_source *s, const struct mailbox_
     unsigned missing = 0;
     PGresult *answer;
 
-    call(s, "could not ask what is to be stored", "select postern.missing_secrets($1)", 1, values, &answer);
+    call(s, "could not read which secrets to store", "select postern.missing_secrets($1)", 1, values, &answer);
     for (int row = 0; answer != NULL && row < PQntuples(answer); row++)
         if (read_kind(column(answer, row, 0), &kind))
             missing |= 1u << kind;
@@ -442,5 +442,5 @@ void credentials_remember(struct credentials_source *s, const struct mailbox_ref
     const struct mailbox_text number = mailbox_text(mailbox);
     const char *const values[] = { number.s, network };
 
-    call(s, "could not remember where a login came from", "select postern.remember_address($1, $2)", 2, values, NULL);
+    call(s, "could not record the network of a login", "select postern.remember_address($1, $2)", 2, values, NULL);
 }

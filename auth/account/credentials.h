@@ -1,5 +1,5 @@
 /*
- * credentials.h - what the database has stored to prove that somebody is the
+ * credentials.h - the secrets stored in the database to verify the
  * owner of an address: one statement for each question.
  */
 #ifndef POSTERN_AUTH_CREDENTIALS_H

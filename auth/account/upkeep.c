@@ -113,7 +113,7 @@ static bool make(struct upkeep *u, enum credential_kind kind, const char *text, 
 {
     const struct seal_row row = { u->mailbox, credential_kind_name(kind), SPAN_OF("") };
     char made[SCHEME_TEXT_MAX];
-    const char *why = "it is too long to be sealed";
+    const char *why = "too long to seal";
     bool ok = true;
 
     if (text != NULL)

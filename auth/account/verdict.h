@@ -36,7 +36,7 @@ struct account_verdict {
 void verdict_accept(struct account_verdict *verdict, const struct credentials *credentials);
 /* It becomes AUTH_REFUSED for this reason (static text). */
 void verdict_refuse(struct account_verdict *verdict, const char *reason);
-/* To log in as somebody else is allowed to nobody: an authorization identity is empty, or means the same mailbox. */
+/* Nobody may log in as another user: an authorization identity is empty, or means the same mailbox. */
 void verdict_authorize(struct account_verdict *verdict, struct span authzid, struct span domain);
 
 #endif

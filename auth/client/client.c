@@ -2,7 +2,7 @@
  * client.c - the worker's side of authentication: what askers ask and are
  * told, and what helpers may say.
  *
- * Must never call an asker back from within a call of his, nor make a refusal
+ * Must never call an asker back from within a call of theirs, nor make a refusal
  * out of a helper that is late, gone or talking nonsense. States and lists of
  * requests: client_request.h. Which helper gets which: client_helpers.h.
  */
@@ -49,7 +49,7 @@ static void abandon(struct auth_client *c, struct request *r)
         request_free(&c->requests, r);
 }
 
-/* Tells the asker a verdict that no helper gave; he may ask or forget others meanwhile. */
+/* Tells the asker a verdict that no helper gave; they may ask or forget others meanwhile. */
 static void answer(struct auth_client *c, struct request *r, enum auth_verdict verdict)
 {
     auth_done *done = r->done;
@@ -98,12 +98,12 @@ static void on_challenge(struct auth_client *c, struct helper *h, const unsigned
     struct request *r;
 
     if (!frame_get_challenge(data, len, &challenge)) {
-        helper_lost(h, "it sent something that is no challenge");
+        helper_lost(h, "invalid challenge");
         return;
     }
     r = asked_of(c, h, challenge.id);
     if (r == NULL || !r->may_challenge || (r->exchange != 0 && r->exchange != challenge.exchange)) {
-        helper_lost(h, "it asked back where there is nothing to ask");
+        helper_lost(h, "unexpected challenge");
         return;
     }
     helper_answered(h, r);
@@ -131,17 +131,17 @@ static void on_said(void *arg, struct helper *h, const unsigned char *data, size
         return;
     }
     if (!frame_get_reply(data, len, &reply)) {
-        helper_lost(h, "it sent something that is no answer");
+        helper_lost(h, "invalid answer");
         return;
     }
     struct request *r = asked_of(c, h, reply.id);
     if (r == NULL) {
-        helper_lost(h, "it answered what it was not asked");
+        helper_lost(h, "answer to an unknown request");
         return;
     }
     bool unconfirmed = reply.verdict == AUTH_OK_UNCONFIRMED;
     if (unconfirmed && (r->may_challenge || r->uncached)) {
-        helper_lost(h, "it answers from its cache what it should look at");
+        helper_lost(h, "cached answer to a request that must not be answered from the cache");
         return;
     }
     auth_done *done = r->done;

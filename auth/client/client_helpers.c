@@ -42,7 +42,7 @@ static void on_message(void *arg, const unsigned char *data, size_t len)
 
 static void on_gone(void *arg)
 {
-    helper_lost(arg, "its end of the socket is closed");
+    helper_lost(arg, "it closed the connection");
 }
 
 struct helpers *helpers_new(struct requests *requests, const int *fds, size_t count, helper_said *said, void *arg)
@@ -197,7 +197,7 @@ static void send_to(struct helper *h, struct request *r)
         h->heard = loop_now(h->all->requests->loop);
     h->doubtful += r->doubtful;
     if (!peer_send(h->peer, r->frame, r->len))
-        helper_lost(h, "it takes no requests");
+        helper_lost(h, "it does not accept requests");
 }
 
 /* What was begun goes first: its client has waited longer, and its end frees what it holds. */

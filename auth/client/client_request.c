@@ -166,7 +166,7 @@ static struct request *out_of_queue(struct queue_place *place)
     return r;
 }
 
-/* Where nobody counts where he comes from, each name is in a line of its own. */
+/* Where origins are not counted, each name is in a line of its own. */
 void request_queue(struct requests *q, struct request *r, const struct auth_origin *origin)
 {
     uint64_t line = origin->line != 0 ? origin->line : r->spread;

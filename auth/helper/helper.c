@@ -145,7 +145,7 @@ int auth_helper_run(int fd, const char *conninfo, const struct auth_settings *se
         account_upkeep(accounts);
     }
     if (!sane)
-        log_error(NULL, "auth helper stops: invalid request from its worker");
+        log_error(NULL, "auth helper stopping: invalid request from its worker");
     exchanges_free(&exchanges);
     accounts_free(&accounts);
     return sane ? 0 : 1;

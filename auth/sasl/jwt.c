@@ -56,11 +56,11 @@ static const char *take_key(struct jwt_keys *k, const char *name, const unsigned
     EVP_PKEY *key = strcmp(name, PEM_STRING_PUBLIC) == 0 ? d2i_PUBKEY(NULL, &data, len) : NULL;
 
     if (key == NULL)
-        return "it has something else than public keys";
+        return "it contains other things than public keys";
     if (k->count == JWT_KEYS_MAX || !(is_for(key, RS256) || is_for(key, ES256))) {
         EVP_PKEY_free(key);
-        return k->count == JWT_KEYS_MAX ? "it has more than 16 keys"
-                                        : "it has a key that is neither RSA of 2048 bits or more nor P-256";
+        return k->count == JWT_KEYS_MAX ? "it contains more than 16 keys"
+                                        : "it contains a key that is neither RSA of 2048 bits or more nor P-256";
     }
     k->keys[k->count++] = key;
     return NULL;
@@ -81,9 +81,9 @@ static const char *read_keys(FILE *in, struct jwt_keys *k)
     }
     /* The end of the file is told as one more block that does not begin. */
     if (why == NULL && ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
-        why = "it has a block that cannot be read";
+        why = "it contains an unreadable block";
     ERR_clear_error();
-    return why != NULL || k->count > 0 ? why : "it has no public key in PEM";
+    return why != NULL || k->count > 0 ? why : "it contains no public key in PEM";
 }
 
 struct jwt_keys *jwt_keys_new(const char *path, const char **error_r)

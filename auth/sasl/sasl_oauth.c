@@ -89,7 +89,7 @@ static bool check_token(struct exchange *x, const struct bearer *b, char address
     struct jwt_keys *keys = jwt_keys_new(settings->oauth_keys, &error);
     if (keys == NULL || wanted.issuer[0] == '\0' || wanted.audience[0] == '\0') {
         log_error(NULL, "cannot verify tokens: oauth_keys: %s",
-                  error != NULL ? error : "there is no oauth_issuer or oauth_audience");
+                  error != NULL ? error : "oauth_issuer or oauth_audience is not set");
         jwt_keys_free(&keys);
         x->verdict.verdict = AUTH_BROKEN;
         return false;

@@ -77,7 +77,7 @@ const char *scheme_password_problem(struct span password)
     if (password.len > PASSWORD_MAX)
         return "the password is longer than 4096 octets";
     if (memchr(password.at, '\0', password.len) != NULL)
-        return "the password has a NUL in it";
+        return "the password contains a NUL";
     return NULL;
 }
 

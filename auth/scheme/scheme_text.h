@@ -14,7 +14,7 @@ enum secret_code { CODE_NONE, CODE_HEX, CODE_BASE64 };
 
 struct secret_text {
     struct span name;           /* between the braces, without the code */
-    enum secret_code code;      /* ".HEX", ".B64" or ".BASE64" behind the name, as Dovecot writes it */
+    enum secret_code code;      /* ".HEX", ".B64" or ".BASE64" after the name, as Dovecot writes it */
     const char *text;           /* what follows */
 };
 

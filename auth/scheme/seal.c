@@ -62,14 +62,14 @@ static const char *read_line(struct keyring *r, char *line)
     at += id.len;
     at += strspn(at, " \t");
     if (!id_ok(id))
-        return "a key's id is up to 32 letters, digits, - and _";
+        return "the id of a key must have 1 to 32 letters, digits, - and _";
     if (find(r, id) != NULL)
-        return "two keys have one id";
+        return "two keys have the same id";
     if (r->count == KEYS_MAX)
-        return "there are more than 16 keys";
+        return "more than 16 keys";
     struct key *k = &r->keys[r->count];
     if (sodium_base642bin(k->key, KEY, at, strlen(at), " \t", &len, &end, BASE64) != 0 || *end != '\0' || len != KEY)
-        return "a key is 32 octets in base64";
+        return "a key must be 32 octets in base64";
     memcpy(k->id, id.at, id.len);
     r->count++;
     return NULL;
@@ -83,9 +83,9 @@ static const char *read_file(struct keyring *r, FILE *file)
 
     /* Whoever reads the database and this file has the passwords. */
     if (fstat(fileno(file), &st) != 0 || !S_ISREG(st.st_mode))
-        return "it is no regular file";
+        return "it is not a regular file";
     if ((st.st_mode & 077) != 0)
-        return "others than its owner may read it: chmod 400";
+        return "it is accessible to others than its owner: chmod 400";
     /* Keys stay out of stdio's buffer, which nobody wipes. */
     setvbuf(file, NULL, _IONBF, 0);
     while (problem == NULL && fgets(line, sizeof line, file) != NULL)
@@ -93,7 +93,7 @@ static const char *read_file(struct keyring *r, FILE *file)
     secret_wipe(line, sizeof line);
     if (problem == NULL && ferror(file))
         problem = strerror(errno);
-    return problem == NULL && r->count == 0 ? "there is no key in it" : problem;
+    return problem == NULL && r->count == 0 ? "it contains no key" : problem;
 }
 
 struct keyring *keyring_load(const char *path, char error_r[KEYRING_ERROR_MAX])
@@ -106,7 +106,7 @@ struct keyring *keyring_load(const char *path, char error_r[KEYRING_ERROR_MAX])
     }
     struct keyring *r = sodium_malloc(sizeof *r);
     if (r == NULL) {
-        snprintf(error_r, KEYRING_ERROR_MAX, "cannot read %s: no memory can be locked for keys", path);
+        snprintf(error_r, KEYRING_ERROR_MAX, "cannot read %s: could not lock memory for keys", path);
         fclose(file);
         return NULL;
     }

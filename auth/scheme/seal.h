@@ -40,7 +40,7 @@ struct seal_row {
 
 /*
  * The keys of a file, in locked memory. NULL with prose in error_r: it cannot
- * be read, users beside its owner may read it, a line is not understood.
+ * be read, users other than its owner may read it, a line is not understood.
  */
 enum { KEYRING_ERROR_MAX = 512 };
 struct keyring *keyring_load(const char *path, char error_r[KEYRING_ERROR_MAX]);

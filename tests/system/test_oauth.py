@@ -153,7 +153,7 @@ class OAuth(TlsCase):
         """What is missing is told before anybody logs in."""
         conf = self.site.dir / "check.conf"
         text = self.site.lab.conf.read_text() + 'sasl_mechanisms = "OAUTHBEARER";'
-        for more, problem in (("", b"oauth_keys"), (f'oauth_keys = "{self.keys["RS256"]}";', b"something else than public keys"),
+        for more, problem in (("", b"oauth_keys"), (f'oauth_keys = "{self.keys["RS256"]}";', b"other things than public keys"),
                               (f'oauth_keys = "{self.site.dir}/oauth/public.pem";', b"oauth_issuer")):
             conf.write_text(text + more)
             done = subprocess.run([str(self.site.lab.posternd), "-c", str(conf), "--check"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

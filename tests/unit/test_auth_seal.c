@@ -157,7 +157,7 @@ static void test_bad_files(void **state)
     snprintf(text, sizeof text, "%s x\n", line_a);
     refused(text, 0400, "32 octets");
     snprintf(text, sizeof text, "%s\n%s\n", line_a, line_a);
-    refused(text, 0400, "one id");
+    refused(text, 0400, "the same id");
     assert_null(keyring_load("/nonexistent/keys", error));
     assert_non_null(strstr(error, "/nonexistent/keys"));
     assert_false(keyring_new_line("a b", text));
