@@ -34,7 +34,7 @@ int cmdline_parse(int argc, char **argv, const struct cmdline_option *rows, int 
             if (rows[k].letter == got)
                 i = k;
         if (given[i] != NULL) {
-            fprintf(stderr, "posternctl: --%s is given twice\n", rows[i].name);
+            fprintf(stderr, "posternctl: --%s given twice\n", rows[i].name);
             return -1;
         }
         given[i] = rows[i].arg != NULL ? optarg : "";

@@ -14,7 +14,7 @@ struct cmdline_option {
 
 /*
  * given[i] is the argument of the option of row i, "" if it takes none, NULL
- * if it was not there. Options may stand anywhere; the words end up behind
+ * if it was not there. Options may stand anywhere; the words end up after
  * them. Returns the index of the first word, or -1 after a message.
  */
 int cmdline_parse(int argc, char **argv, const struct cmdline_option *rows, int count, const char **given);

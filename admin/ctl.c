@@ -106,7 +106,7 @@ bool ctl_quota(const char *arg, int64_t *octets_r)
         scale <<= 10 * (unit - units + 1);
     }
     if (num_parse(digits, (uint64_t)INT64_MAX / scale, &n) != 1) {
-        ctl_error(CTL_USAGE, "\"%s\" is not a number of octets, as in 500M or 2G, nor none", arg);
+        ctl_error(CTL_USAGE, "\"%s\" is neither a number of octets, such as 500M or 2G, nor none", arg);
         return false;
     }
     *octets_r = (int64_t)(n * scale);
@@ -118,7 +118,7 @@ bool ctl_number(const struct ctl *c, enum ctl_option option, uint64_t not_given,
     uint64_t n = not_given;
 
     if (c->opt[option] != NULL && (num_parse(span_str(c->opt[option]), max, &n) != 1 || n == 0)) {
-        ctl_error(CTL_USAGE, "--%s is a number from 1 to %llu, not \"%s\"", ctl_options[option].name,
+        ctl_error(CTL_USAGE, "--%s must be a number from 1 to %llu, not \"%s\"", ctl_options[option].name,
                   (unsigned long long)max, c->opt[option]);
         return false;
     }
@@ -142,7 +142,7 @@ bool ctl_time(const struct ctl *c, enum ctl_option option, char out[CTL_TIME_SIZ
     struct tm tm;
 
     if (gmtime_r(&t, &tm) == NULL || strftime(out, CTL_TIME_SIZE, "%Y-%m-%d %H:%M:%S+00", &tm) == 0) {
-        ctl_error(CTL_USAGE, "--%s \"%s\": that is too long ago", ctl_options[option].name, given);
+        ctl_error(CTL_USAGE, "--%s \"%s\": too long ago", ctl_options[option].name, given);
         return false;
     }
     *text_r = out;

@@ -35,7 +35,7 @@ enum ctl_option {
 
 struct ctl {
     const char *opt[OPT_COUNT];     /* NULL: not given; "" for one without an argument */
-    char **args;                    /* those behind the verb */
+    char **args;                    /* those after the verb */
     int nargs;
     bool json;                      /* show data as JSON, and say nothing else on standard output */
     struct pg_conn *db;             /* PGconn; NULL for a verb that does not ask for one */
@@ -57,7 +57,7 @@ enum ctl_exit ctl_error(enum ctl_exit end, const char *fmt, ...) __attribute__((
 void ctl_say(const struct ctl *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /*
- * Arguments in canonical form, with a NUL behind; a bad one is reported and is
+ * Arguments in canonical form, terminated by a NUL; a bad one is reported and is
  * false. An address may be "@domain" where catch_all is allowed.
  */
 enum { CTL_ADDRESS_SIZE = 321, CTL_DOMAIN_SIZE = 254 };

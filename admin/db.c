@@ -37,7 +37,7 @@ enum ctl_exit db_connect(struct ctl *c)
     char *error = NULL, *conninfo = conninfo_merge(c->storage.database, role, "posternctl", &error);
 
     if (conninfo == NULL) {
-        end = ctl_error(CTL_FAILED, "bad connection words: %s", error);
+        end = ctl_error(CTL_FAILED, "invalid connection string: %s", error);
         mem_drop(&error);
         return end;
     }
@@ -47,7 +47,7 @@ enum ctl_exit db_connect(struct ctl *c)
     if (PQstatus(c->db) != CONNECTION_OK)
         return ctl_error(CTL_NO_DATABASE, "the database cannot be reached: %s", PQerrorMessage(c->db));
     if (PQserverVersion(c->db) < 150000)
-        return ctl_error(CTL_FAILED, "the database is PostgreSQL %d, 15 or later is needed",
+        return ctl_error(CTL_FAILED, "the database is PostgreSQL %d, but 15 or later is required",
                          PQserverVersion(c->db) / 10000);
     return ask_for_settings(c, may_be_read_only);
 }

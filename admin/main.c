@@ -70,7 +70,7 @@ static void help_all(FILE *out, const char *word)
         if (OPTIONS_OF_TOOL & BIT(i))
             fprintf(out, "  --%s%s%s\n      %s\n", ctl_options[i].name, ctl_options[i].arg != NULL ? " " : "",
                     ctl_options[i].arg != NULL ? ctl_options[i].arg : "", ctl_options[i].help);
-    fputs("`posternctl VERB --help` tells more; the manual is posternctl(8).\n", out);
+    fputs("See `posternctl VERB --help` and posternctl(8) for more.\n", out);
 }
 
 /* The verb that the words name; NULL after a message, or after help. *end_r is the exit status then. */
@@ -102,9 +102,9 @@ static const struct verb *find_verb(struct ctl *c, int argc, char **argv, int at
         else if (!known)
             ctl_error(CTL_USAGE, "unknown verb \"%s\": see posternctl --help", word);
         else if (action == NULL)
-            ctl_error(CTL_USAGE, "%s: what to do is missing: see posternctl %s --help", word, word);
+            ctl_error(CTL_USAGE, "%s requires an action: see posternctl %s --help", word, word);
         else
-            ctl_error(CTL_USAGE, "%s cannot \"%s\": see posternctl %s --help", word, action, word);
+            ctl_error(CTL_USAGE, "%s has no action \"%s\": see posternctl %s --help", word, action, word);
         return NULL;
     }
     for (unsigned i = 0; i < OPT_COUNT; i++)
@@ -121,7 +121,7 @@ static const struct verb *find_verb(struct ctl *c, int argc, char **argv, int at
         return NULL;
     }
     if (c->json && !v->shows) {
-        ctl_error(CTL_USAGE, "--json is for verbs that show something");
+        ctl_error(CTL_USAGE, "--json is only for verbs that show something");
         return NULL;
     }
     return v;

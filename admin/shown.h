@@ -17,7 +17,7 @@ size_t shown_plain(struct span s);
 /*
  * A name in one word: as it is where it has only plain characters, else in
  * quotes, with \n, \t, \" and \\ and octal numbers (\033) as in C. Blanks are quoted
- * too, so that what stands behind a name in a line can be told from it. The
+ * too, so that a name can be told from the text after it. The
  * answer is lent until the fourth call after this one.
  */
 const char *shown_name(const char *name);

@@ -458,7 +458,7 @@ static enum from_verdict judge_dated(const struct from_line *line, bool blank, e
 
     if (blank && line->casual && behind != BEHIND_HEADER) {
         *doubt_r = header ? "taken for a separator: a From_ line without an address, and hardly a header behind it"
-                          : "taken for text: a From_ line without an address, and no header behind it";
+                          : "treated as text: a From_ line without an address and with no header after it";
         return header ? FROM_SEPARATES : FROM_IS_TEXT;
     }
     if (blank && behind == BEHIND_TEXT && !line->daemon) {
@@ -468,7 +468,7 @@ static enum from_verdict judge_dated(const struct from_line *line, bool blank, e
     if (blank)
         return FROM_SEPARATES;
     if (header)
-        *doubt_r = "taken for a separator: a From_ line with a date and a header behind it, but no empty line in front";
+        *doubt_r = "treated as a separator: a From_ line with a date, a header after it, no empty line before it";
     return header ? FROM_SEPARATES : FROM_IS_TEXT;
 }
 
@@ -487,16 +487,16 @@ enum from_verdict from_judge(const struct from_line *line, bool blank, enum from
         if ((blank && behind != BEHIND_TEXT) || behind == BEHIND_HEADER)
             *doubt_r =
                 blank
-                    ? "taken for text: a From_ line without a date, and nothing behind it"
-                    : "taken for text: a From_ line without a date, with a header behind it, but no"
-                      " empty line in front";
+                    ? "treated as text: a From_ line without a date, and nothing after it"
+                    : "treated as text: a From_ line without a date, with a header after it but no"
+                      " empty line before it";
         return FROM_IS_TEXT;
     case FROM_TEXT:
         if (!blank || (behind != BEHIND_FIELD && behind != BEHIND_HEADER))
             return FROM_IS_TEXT;
         if (behind == BEHIND_HEADER || loose) {
             *doubt_r =
-                loose ? NULL : "taken for a separator: it has a header behind it, but is no From_ line that is known";
+                loose ? NULL : "treated as a separator: a From_ line in an unknown form with a header after it";
             return FROM_SEPARATES;
         }
         *doubt_r = "taken for text: what is behind it could be a header, but it is no From_ line that is known";

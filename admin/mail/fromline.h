@@ -5,7 +5,7 @@
  *
  * No line alone tells a separator from text: "From Monday on we meet at 9:00"
  * has a date, and "From - " has none. So three things are weighed: the form of
- * the line, what stands in front of it, and what stands behind it.
+ * the line, what precedes it, and what follows it.
  */
 #ifndef POSTERN_ADMIN_FROMLINE_H
 #define POSTERN_ADMIN_FROMLINE_H
@@ -18,7 +18,7 @@
 enum from_form {
     FROM_NONE,          /* does not begin with "From " */
     FROM_TEXT,          /* could be text as well */
-    FROM_LIKELY,        /* what nobody writes in a text: nothing behind it, "-", an address */
+    FROM_LIKELY,        /* unlikely in a text: nothing after it, "-", an address */
     FROM_DATED,         /* sender and date, nothing else */
 };
 
@@ -39,12 +39,12 @@ struct from_line from_line(struct span line);
  */
 int from_date(struct span words, int64_t *time_r);
 
-/* What stands behind a From_ line. */
+/* What follows a From_ line. */
 enum from_behind {
     BEHIND_END,         /* the end of the file */
     BEHIND_EMPTY,       /* an empty line */
     BEHIND_TEXT,
-    BEHIND_FIELD,       /* a header field, or a continuation with one behind it */
+    BEHIND_FIELD,       /* a header field, or a continuation followed by one */
     BEHIND_HEADER,      /* fields up to an empty line, and one of them as all mail has them */
 };
 

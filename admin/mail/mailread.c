@@ -61,7 +61,7 @@ static bool rows_of(const PGresult *res, int *row, const struct mail *mail, cons
 static enum ctl_exit whole(const struct mail *mail, int64_t sent, const struct mail_sink *sink, void *arg)
 {
     if (sent != mail->octets)
-        return ctl_error(CTL_FAILED, "the message with uid %lld has %lld of %lld octets: see posternctl check",
+        return ctl_error(CTL_FAILED, "the message with uid %lld has %lld of %lld octets: run posternctl check",
                          (long long)mail->uid, (long long)sent, (long long)mail->octets);
     return sink->end(arg, mail) ? CTL_DONE : CTL_FAILED;
 }

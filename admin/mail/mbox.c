@@ -160,7 +160,7 @@ static bool separates(struct mbox_scan *s, const struct from_line *line)
         s->m.unquoted = true;
         if (verdict == FROM_SEPARATES)
             s->doubt(s->arg, s->line,
-                     "taken for text: a separator, but the Content-Length of the message leads behind it");
+                     "treated as text: a separator within the Content-Length of the message");
         return false;
     }
     if (doubt != NULL)
@@ -318,7 +318,7 @@ static bool behind_hole(struct mbox_scan *s, struct span *line, struct from_line
     if (behind != BEHIND_FIELD && behind != BEHIND_HEADER)
         return false;
     s->doubt(s->arg, s->line,
-             "taken for a separator: a From_ line behind octets 0, as a crash leaves them; these are left out");
+             "treated as a separator: a From_ line after octets 0, as a crash leaves them; these are left out");
     return true;
 }
 

@@ -3,7 +3,7 @@
  * (RFC 4155 appendix A, and what programs really write).
  *
  * A separator is a From_ line with an empty line or nothing in front and
- * something like a header behind it (fromline.h). One empty line in front of a
+ * something like a header after it (fromline.h). One empty line in front of a
  * separator, or at the end of the file, belongs to the mbox and not to the
  * message. A Content-Length (mboxcl, mboxcl2) is believed where it leads to a
  * separator or to the end of the file, and only there.

@@ -475,7 +475,7 @@ enum ctl_exit put_large_end(struct put *p, int64_t received, const char *uidl)
     crypto_generichash_final(&p->hash, digest, PUT_DIGEST);
     if (p->came != p->announced || memcmp(digest, p->digest, PUT_DIGEST) != 0) {
         put_large_abandon(p);
-        return ctl_error(CTL_FAILED, "a message changed while it was read: nothing of it was stored");
+        return ctl_error(CTL_FAILED, "a message changed while being read: it was not stored");
     }
     pg_array_begin(&p->a1, PG_INT8);
     pg_array_put_int8(&p->a1, p->content);

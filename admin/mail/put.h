@@ -44,7 +44,7 @@ enum ctl_exit put_large_begin(struct put *put, uint64_t octets, const unsigned c
 enum ctl_exit put_large_data(struct put *put, const char *at, size_t len);
 enum ctl_exit put_large_end(struct put *put, int64_t received, const char *uidl);
 void put_large_abandon(struct put *put);
-/* Behind one of these that failed: it gave way to another transaction, nothing was said; it is to be begun anew. */
+/* After a failure of one of these: it conflicted with another transaction and nothing was reported; begin again. */
 bool put_large_again(const struct put *put);
 
 uint64_t put_stored(const struct put *put);

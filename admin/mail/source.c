@@ -78,16 +78,16 @@ static bool leads_astray(const struct stat *link, const struct stat *target)
     return S_ISLNK(link->st_mode) && link->st_uid != 0 && link->st_uid != target->st_uid;
 }
 
-static const char not_theirs[] = "is a symbolic link to what is not its owner's";
+static const char not_theirs[] = "is a symbolic link to a file of another owner";
 
 static void look(struct source *s, struct file *f)
 {
     struct stat st, link;
 
     if (stat(f->path, &st) != 0 || lstat(f->path, &link) != 0) {
-        f->reject = errno == ENOENT   ? "there is no such file"
+        f->reject = errno == ENOENT   ? "no such file"
                     : errno == EACCES ? "permission denied"
-                                      : "cannot be looked at";
+                                      : "cannot be examined";
         return;
     }
     f->mtime = (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
@@ -283,7 +283,7 @@ const char *source_not_mail(const char *head, size_t len)
         return NULL;
     if (from_marks((struct span){ head, len }) >= 0 || from_is_field((struct span){ head, len }))
         return NULL;
-    return "is not a mail message: its first line is no header field";
+    return "is not a mail message: its first line is not a header field";
 }
 
 /* Below zero: errno, or it leads astray (*reject_r), where it was not a link when we looked too. */
@@ -339,7 +339,7 @@ static int next_in_mbox(struct source *s, const struct file *f, struct source_it
     it->quoting = m.unquoted ? MBOX_PLAIN : s->how.quoting;
     it->kind = state_kind(m.state);
     if (got < 0) {
-        it->reject = "cannot be read any further";
+        it->reject = "cannot be read completely";
         close_file(s);
         s->next++;
     } else if (it->at == it->end) {
@@ -423,7 +423,7 @@ static bool is_mbox(const struct source *s, const struct file *f, int fd, struct
         return true;
     if (has_two_messages(fd))
         *reject_r =
-            "begins with \"From \" and has From_ lines further on, but no header behind the first one: see --format";
+            "begins with \"From \" and contains From_ lines, but no header follows the first one: see --format";
     return false;
 }
 

@@ -61,7 +61,7 @@ int source_next(struct source *source, struct source_item *item_r);
 typedef void source_out(void *arg, const char *at, size_t len);
 bool source_read(const struct source_item *item, source_out *out, void *arg);
 
-/* Why these first octets of a file are no message; NULL if they may be one. */
+/* Why these first octets of a file are not a message; NULL if they may be one. */
 const char *source_not_mail(const char *head, size_t len);
 
 #endif

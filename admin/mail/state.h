@@ -1,5 +1,5 @@
 /*
- * state.h - what a mailbox format says of a message beside its text: deleted
+ * state.h - what a mailbox format says of a message in addition to its text: deleted
  * but not yet purged, a draft, not a message at all. Pure.
  */
 #ifndef POSTERN_ADMIN_STATE_H
@@ -27,7 +27,7 @@ enum state_kind state_kind(unsigned flags);
  */
 unsigned state_of_field(struct span line);
 
-/* What the name of a file in a Maildir says: the flags T and D behind ":2,". */
+/* What the name of a file in a Maildir says: the flags T and D after ":2,". */
 unsigned state_of_maildir_name(const char *name);
 
 /* MH marks what is deleted, until it is purged, by a comma in front of its number. */

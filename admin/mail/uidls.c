@@ -56,7 +56,7 @@ static bool all_differ(const struct uidls *u, const char *path)
         if (strcmp(sorted[i - 1], sorted[i]) == 0)
             twice = sorted[i];
     if (twice != NULL)
-        ctl_error(CTL_FAILED, "%s: \"%s\" is there twice", shown_name(path), twice);
+        ctl_error(CTL_FAILED, "%s: \"%s\" appears twice", shown_name(path), twice);
     mem_free(sorted);
     return twice == NULL;
 }

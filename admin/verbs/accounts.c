@@ -28,7 +28,7 @@ static bool args_quota(struct ctl *c, struct args *a)
 
 static enum ctl_exit nothing_to_set(void)
 {
-    return ctl_error(CTL_USAGE, "there is nothing to set: give an option, see --help");
+    return ctl_error(CTL_USAGE, "nothing to change: give at least one option, see --help");
 }
 
 static const char set_tenant[] = "select postern.set_tenant($1, $2, $3, $4)";
@@ -106,7 +106,7 @@ enum ctl_exit run_domain_add(struct ctl *c)
     char name[CTL_DOMAIN_SIZE], home[CTL_DOMAIN_SIZE];
 
     if (c->opt[OPT_TENANT] == NULL && c->opt[OPT_ALIAS_OF] == NULL)
-        return ctl_error(CTL_USAGE, "which tenant has it? Give --tenant, or --alias-of");
+        return ctl_error(CTL_USAGE, "--tenant or --alias-of is required");
     if (!ctl_domain(c->args[0], name) || (c->opt[OPT_ALIAS_OF] != NULL && !ctl_domain(c->opt[OPT_ALIAS_OF], home)))
         return CTL_FAILED;
     args_text(&a, name);

@@ -49,7 +49,7 @@ static PGresult *find_problems(struct ctl *c)
 {
     static const struct args none = { .n = 0 };
 
-    return db_ask(c, "look for problems", "select kind, id, mendable, problem from postern.find_problems()", &none);
+    return db_ask(c, "check for problems", "select kind, id, mendable, problem from postern.find_problems()", &none);
 }
 
 static bool same(const PGresult *x, int i, const PGresult *y, int j)
@@ -117,7 +117,7 @@ static enum ctl_exit check_counts(struct check *k)
  */
 static enum ctl_exit check_spelling(struct check *k, const char *kind, const char *sql)
 {
-    PGresult *res = db_ask(k->c, "look at names", sql, &ARGS_NONE);
+    PGresult *res = db_ask(k->c, "check names", sql, &ARGS_NONE);
     struct buf text = BUF_EMPTY;
     int wrong = 0;
 
@@ -136,7 +136,7 @@ static enum ctl_exit check_spelling(struct check *k, const char *kind, const cha
     if (wrong > 0) {
         struct buf line = BUF_EMPTY;
 
-        buf_addf(&line, "%d %s(es) that no client and no mail can reach: %.*s", wrong, kind, (int)buf_left(&text),
+        buf_addf(&line, "%d %s(es) that neither clients nor mail can reach: %.*s", wrong, kind, (int)buf_left(&text),
                  buf_span(&text).at);
         buf_add(&line, "", 1);
         report(k, "spelling", buf_span(&line).at, false);

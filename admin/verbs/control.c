@@ -73,9 +73,9 @@ enum ctl_exit control_ask(const struct ctl *c, const char *command, struct buf *
 
     *answer = BUF_EMPTY;
     if (len < 0 || (size_t)len >= sizeof line)
-        return ctl_error(CTL_USAGE, "that is too long");
+        return ctl_error(CTL_USAGE, "the command is too long");
     if (path[0] == '\0')
-        return ctl_error(CTL_FAILED, "control_socket is empty: posternd takes no commands");
+        return ctl_error(CTL_FAILED, "control_socket is empty: posternd accepts no commands");
     fd = unix_socket_connect(path, SOCK_STREAM);
     if (fd < 0)
         return ctl_error(CTL_FAILED, "could not reach posternd at %s: %s", shown_name(path), strerror(errno));
@@ -150,7 +150,7 @@ enum ctl_exit run_log_level(struct ctl *c)
     char command[64];
 
     if (snprintf(command, sizeof command, "log-level %s", c->args[0]) >= (int)sizeof command)
-        return ctl_error(CTL_USAGE, "\"%s\" is no level", c->args[0]);
+        return ctl_error(CTL_USAGE, "\"%s\" is not a log level", c->args[0]);
     return simple(c, command);
 }
 

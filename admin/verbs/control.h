@@ -9,7 +9,7 @@
 
 /*
  * One command, its words with a space between, and all that is answered, in
- * answer_r with a NUL behind it. CTL_FAILED after a message where the master
+ * answer_r terminated by a NUL. CTL_FAILED after a message where the master
  * does not answer in time, or says ERR.
  */
 enum ctl_exit control_ask(const struct ctl *c, const char *command, struct buf *answer_r);

@@ -315,9 +315,9 @@ enum ctl_exit run_deliver(struct ctl *c)
     if (!read_first(&first)) {
         end = later("could not read the message");
     } else if (buf_left(&first) == 0) {
-        end = tell(EX_DATAERR, "5.6.0 there is no message on standard input");
+        end = tell(EX_DATAERR, "5.6.0 no message on standard input");
     } else if (!skip_from_line(&first)) {
-        end = tell(EX_DATAERR, "5.6.0 the message has no end of line");
+        end = tell(EX_DATAERR, "5.6.0 the message has no line end");
     } else if ((l.fd = where[0] == '/' ? unix_socket_connect(where, SOCK_STREAM) : connect_address(where)) < 0) {
         end = later("posternd cannot be reached");
     } else {

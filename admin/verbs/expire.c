@@ -56,7 +56,7 @@ static enum ctl_exit history(struct expiry *e)
 
     args_text(&old, first_day(e->c, day));
     if (e->dry) {
-        res = db_ask(e->c, "look for old history", "select count(*) from postern.old_history($1)", &old);
+        res = db_ask(e->c, "find old history", "select count(*) from postern.old_history($1)", &old);
         if (res == NULL)
             return db_end(e->c);
         e->days_dropped = number(res, 0, 0);
@@ -121,7 +121,7 @@ static enum ctl_exit mail(struct expiry *e)
 
         args_text(&a, after);
         args_int(&a, PAGE);
-        res = db_ask(e->c, "look for expired mail",
+        res = db_ask(e->c, "find expired mail",
                      "select mailbox, address, messages, octets from postern.list_expired($1, $2)", &a);
         if (res == NULL)
             return db_end(e->c);
@@ -174,13 +174,13 @@ static void tell(const struct expiry *e, bool complete)
     struct json j;
 
     if (!e->c->json) {
-        printf("%lld message(s), %lld octets of %lld mailbox(es) %s; %lld passed over, as a session holds them\n",
+        printf("%lld message(s), %lld octets of %lld mailbox(es) %s; %lld skipped because a session holds them\n",
                (long long)e->messages, (long long)e->octets, (long long)e->mailboxes,
                e->dry ? "would expire" : "expired", (long long)e->held);
         if (!e->dry)
             printf("%lld deleted message(s), %lld octets reclaimed\n", (long long)e->reclaimed,
                    (long long)e->reclaimed_octets);
-        printf("history: %lld day(s) %s, %lld made ahead\n", (long long)e->days_dropped,
+        printf("history: %lld day(s) %s, %lld created ahead\n", (long long)e->days_dropped,
                e->dry ? "would be dropped" : "dropped", (long long)e->days_made);
         return;
     }

@@ -152,7 +152,7 @@ static bool dir_open(struct export *e)
     if (mkdir(e->path, 0700) == 0 || (errno == EEXIST && is_empty_dir(e->path)))
         return true;
     if (errno == 0 || errno == EEXIST)
-        ctl_error(CTL_FAILED, "%s is there already and not an empty directory: nothing was written",
+        ctl_error(CTL_FAILED, "%s exists and is not an empty directory: nothing was written",
                   shown_name(e->path));
     else
         failed(e, "make");
@@ -241,7 +241,7 @@ static bool maildir_open(struct export *e)
         ok = mkdir(inner, 0700) == 0;
         free(inner);
         if (!ok)
-            return failed(e, "make directories in");
+            return failed(e, "create directories in");
     }
     return true;
 }

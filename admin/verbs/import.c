@@ -270,7 +270,7 @@ static enum ctl_exit import_all(struct import *im, struct source *source)
          * Only what no server ever showed to a client has none.
          */
         if (im->uidls != NULL && it.kind != STATE_KIND_FOLDER_DATA && (uidl = uidls_next(im->uidls)) == NULL)
-            return ctl_error(CTL_FAILED, "there are more messages than UIDLs: %s is number %llu", it.name,
+            return ctl_error(CTL_FAILED, "more messages than UIDLs: %s is number %llu", it.name,
                              (unsigned long long)im->seen);
         if (it.reject != NULL) {
             reject(im, &it, it.reject);
@@ -311,7 +311,7 @@ static bool option_with(const char *given, bool with[KIND_COUNT])
             if (span_is(word, span_str(kinds[i].word)))
                 found = i;
         if (found == 0 && word.len > 0) {
-            ctl_error(CTL_USAGE, "\"%.*s\" is none of deleted, drafts, folder-data, gone: see posternctl import --help",
+            ctl_error(CTL_USAGE, "\"%.*s\" is not deleted, drafts, folder-data or gone: see posternctl import --help",
                       (int)word.len, word.at);
             return false;
         }
@@ -354,12 +354,12 @@ static void summary_text(struct import *im, struct source_seen seen)
     printf("imported %llu messages, %llu octets into %s in %.1f s", (unsigned long long)put_stored(im->put),
            (unsigned long long)put_stored_octets(im->put), im->address, progress_seconds(&im->progress));
     if (im->there > 0)
-        printf(", %llu were there already", (unsigned long long)im->there);
+        printf(", %llu already there", (unsigned long long)im->there);
     if (im->rejected > 0)
         printf(", %llu rejected", (unsigned long long)im->rejected);
     if (im->doubt_count > 0)
         printf(", %llu doubts", (unsigned long long)im->doubt_count);
-    printf("\nsaw %llu files, %llu octets", (unsigned long long)seen.files, (unsigned long long)seen.octets);
+    printf("\nread %llu files, %llu octets", (unsigned long long)seen.files, (unsigned long long)seen.octets);
     if (seen.mboxes > 0)
         printf("; %llu of them mbox, with %llu separators", (unsigned long long)seen.mboxes,
                (unsigned long long)seen.separators);
@@ -378,7 +378,7 @@ static void summary(struct import *im, struct source_seen seen, enum ctl_exit en
     else
         summary_text(im, seen);
     if (stopped || end != CTL_DONE)
-        ctl_error(end, "%s: the same command with --resume goes on where this one ended",
+        ctl_error(end, "%s: run the same command with --resume to continue",
                   stopped ? "interrupted" : "stopped, the last batch was not stored");
 }
 
@@ -409,7 +409,7 @@ static enum ctl_exit import_run(struct import *im, struct source *source, const 
     sigaction(SIGINT, &old_int, NULL);
     sigaction(SIGTERM, &old_term, NULL);
     if (end == CTL_DONE && !stopped && im->uidls != NULL && uidls_next(im->uidls) != NULL)
-        end = ctl_error(CTL_PARTLY, "there are more UIDLs than messages");
+        end = ctl_error(CTL_PARTLY, "more UIDLs than messages");
     return end == CTL_DONE && (stopped || im->rejected > 0 || im->doubt_count > 0) ? CTL_PARTLY : end;
 }
 

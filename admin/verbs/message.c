@@ -35,7 +35,7 @@ static bool read_uid(const char *arg, int64_t *uid_r)
         *uid_r = (int64_t)n;
         return true;
     }
-    ctl_error(CTL_USAGE, "\"%s\" is not a uid: posternctl message list shows them", arg);
+    ctl_error(CTL_USAGE, "\"%s\" is not a uid: see posternctl message list", arg);
     return false;
 }
 
@@ -103,7 +103,7 @@ enum ctl_exit run_message_show(struct ctl *c)
     int64_t uid;
 
     if (c->json && c->opt[OPT_RAW] != NULL)
-        return ctl_error(CTL_USAGE, "--raw and --json cannot be had together");
+        return ctl_error(CTL_USAGE, "--raw and --json exclude each other");
     if (!read_uid(c->args[1], &uid))
         return CTL_USAGE;
     if (!find_mailbox(c, address, &mailbox, &end))
@@ -130,7 +130,7 @@ static int64_t count_messages(struct ctl *c, const char *address)
     if (!db_numbers(c, "count messages", "select messages, octets from postern.show_mailbox($1)", &a, 2, found))
         return -1;
     if (found[0] > 0 && c->opt[OPT_YES] == NULL) {
-        ctl_error(CTL_FAILED, "mailbox %s has %lld message(s), %lld octets: --yes removes all of it", address,
+        ctl_error(CTL_FAILED, "mailbox %s has %lld message(s), %lld octets: add --yes to remove them all", address,
                   (long long)found[0], (long long)found[1]);
         return -1;
     }
@@ -148,7 +148,7 @@ enum ctl_exit run_message_remove(struct ctl *c)
     PGresult *res;
 
     if ((c->opt[OPT_ALL] != NULL) != (c->nargs == 1))
-        return ctl_error(CTL_USAGE, "which messages? Give uids, or --all");
+        return ctl_error(CTL_USAGE, "give uids, or --all");
     if (!find_mailbox(c, address, &mailbox, &end))
         return end;
     args_text(&a, address);

@@ -69,15 +69,15 @@ static bool read_line(struct line *line)
     if (ended && line->len > 0 && line->text[line->len - 1] == '\r')
         line->len--;
     if (line->len > LINE_MAX_OCTETS) {
-        ctl_error(CTL_FAILED, "that is longer than %d octets: nothing was changed", LINE_MAX_OCTETS);
+        ctl_error(CTL_FAILED, "the input is longer than %d octets: nothing was changed", LINE_MAX_OCTETS);
         return false;
     }
     if (line->len == 0) {
-        ctl_error(CTL_FAILED, "that is empty: nothing was changed");
+        ctl_error(CTL_FAILED, "the input is empty: nothing was changed");
         return false;
     }
     if (memchr(line->text, '\0', line->len) != NULL || memchr(line->text, '\r', line->len) != NULL) {
-        ctl_error(CTL_FAILED, "that has a NUL or a CR in it: nothing was changed");
+        ctl_error(CTL_FAILED, "the input contains a NUL or a CR: nothing was changed");
         return false;
     }
     return true;
@@ -89,7 +89,7 @@ static bool prompt(const char *text, struct line *line)
     bool ok;
 
     if (tcgetattr(STDIN_FILENO, &echo_on) != 0) {
-        ctl_error(CTL_FAILED, "could not turn the echo off: %s", strerror(errno));
+        ctl_error(CTL_FAILED, "could not turn off echo: %s", strerror(errno));
         return false;
     }
     off = echo_on;
@@ -125,7 +125,7 @@ static bool ask(struct line *line, const char *address, bool hash)
     same = again.len == line->len && memcmp(again.text, line->text, line->len) == 0;
     secret_wipe(&again, sizeof again);
     if (!same)
-        ctl_error(CTL_FAILED, "the two are not the same: nothing was changed");
+        ctl_error(CTL_FAILED, "the passwords do not match: nothing was changed");
     return same;
 }
 
@@ -142,7 +142,7 @@ static bool put_secret(struct secrets *s, const struct keyring *keyring, const s
     char sealed[SEAL_TEXT_MAX];
 
     if (keyring != NULL && !seal_close(keyring, &row, text, sealed)) {
-        ctl_error(CTL_FAILED, "a secret is too long to be sealed");
+        ctl_error(CTL_FAILED, "a secret is too long to seal");
         return false;
     }
     pg_array_put_bytes(&s->kinds, span_str(kind));
@@ -159,14 +159,14 @@ static bool put_hash(struct secrets *s, const struct keyring *keyring, const str
     const char *why;
 
     if (line->len >= SCHEME_TEXT_MAX) {
-        ctl_error(CTL_FAILED, "a password hash is not longer than %d octets", SCHEME_TEXT_MAX - 1);
+        ctl_error(CTL_FAILED, "a password hash has at most %d octets", SCHEME_TEXT_MAX - 1);
         return false;
     }
     memcpy(text, line->text, line->len);
     text[line->len] = '\0';
     if (scheme_is_locked(text))
         ctl_error(CTL_FAILED,
-                  "this is the hash of an account that is locked: nothing was changed; see posternctl mailbox disable");
+                  "this is the hash of a locked account: nothing was changed; see posternctl mailbox disable");
     else if (scheme_known(text, &why) != 1)
         ctl_error(CTL_FAILED, "this password hash cannot be used: %s", why);
     else
@@ -221,7 +221,7 @@ static enum ctl_exit is_proven_with(struct ctl *c, const struct mailbox_ref *mai
     struct args a = ARGS_NONE;
 
     args_mailbox(&a, mailbox);
-    PGresult *res = db_ask(c, "ask what logins are proven with", "select postern.proves($1)", &a);
+    PGresult *res = db_ask(c, "ask which secret logins are verified against", "select postern.proves($1)", &a);
     if (res == NULL)
         return db_end(c);
     const bool yes = PQgetvalue(res, 0, 0)[0] == 't';
@@ -229,8 +229,8 @@ static enum ctl_exit is_proven_with(struct ctl *c, const struct mailbox_ref *mai
     if (yes)
         return CTL_DONE;
     return ctl_error(CTL_FAILED,
-                     "the %s of %s is %s here, but logins are proven with another secret: postern.credentials() is the "
-                     "provider's own; change it where that function takes it from",
+                     "the %s of %s is %s here, but logins use another secret: postern.credentials() is the "
+                     "provider's own; change the secret where that function reads it",
                      what, address, done);
 }
 
@@ -290,7 +290,7 @@ enum ctl_exit run_password(struct ctl *c)
         end = is_proven_with(c, &mailbox, "password", address, remove ? "removed" : "stored");
     if (end == CTL_DONE && !hash && line.len > POP3_PASSWORD_MAX)
         fprintf(stderr,
-                "posternctl: warning: a POP3 client can send at most about 240 octets of password, this one has %zu\n",
+                "posternctl: warning: this password has %zu octets, but a POP3 client can send only about 240\n",
                 line.len);
     PQclear(plan);
     wipe_secrets(&s);
@@ -327,7 +327,7 @@ enum ctl_exit run_app_password_add(struct ctl *c)
     if (make_secret(CREDENTIAL_APP_PASSWORD, span_str(password), &c->auth, text, &why) != 0) {
         ctl_error(CTL_FAILED, "could not make an app password: %s", why);
     } else if (keyring != NULL && !seal_close(keyring, &row, text, sealed)) {
-        ctl_error(CTL_FAILED, "the name of an app password has 1 to %d octets", SEAL_LABEL_MAX);
+        ctl_error(CTL_FAILED, "the name of an app password must have 1 to %d octets", SEAL_LABEL_MAX);
     } else {
         args_mailbox(&b, &row.mailbox);
         args_text(&b, c->args[1]);

@@ -26,13 +26,13 @@ enum { WORKERS_WRITE_S = 2 };
 static const struct kept {
     const char *what, *why;
 } kept[] = {
-    { "mail that others have", "what this person sent is theirs, and so are their copies of what came to several" },
-    { "hashes of recent deliveries", "they tell duplicates apart, name nobody, and go after lmtp_duplicate_window" },
+    { "mail of others", "mail from this person, and other recipients' copies of mail to them" },
+    { "hashes of recent deliveries", "they detect duplicates, name nobody, and expire by lmtp_duplicate_window" },
     { "logs",
-      "sessions, deliveries and traces in the logs of the hosts and of the mail server go when these are rotated" },
-    { "back-ups, archived WAL and standbys", "what is in them goes with them; erase again after one was restored" },
-    { "pages of the database", "what was erased is overwritten after vacuum" },
-    { "a provider's own tables", "where credentials() or resolve() was replaced, accounts are there" },
+      "sessions, deliveries and traces are in the logs of hosts and mail servers until these are rotated" },
+    { "back-ups, archived WAL and standbys", "they keep the data until deleted; erase again after a restore" },
+    { "pages of the database", "erased rows are overwritten after vacuum" },
+    { "a provider's own tables", "if credentials() or resolve() was replaced, the accounts are there" },
 };
 
 /* ------------------------------------------------------------------ disclose */
@@ -63,15 +63,15 @@ static enum ctl_exit disclose(struct ctl *c, const char *address, const char *di
 
     args_text(&a, address);
     args_bool(&a, c->opt[OPT_REMOVED] != NULL);
-    res = db_ask(c, "collect what is known", "select p, p::json -> 'mailbox' is not null from postern.person($1, $2) p",
+    res = db_ask(c, "collect the data", "select p, p::json -> 'mailbox' is not null from postern.person($1, $2) p",
                  &a);
     if (res == NULL)
         return db_end(c);
     has_mail = PQgetvalue(res, 0, 1)[0] == 't';
     if (PQgetisnull(res, 0, 0))
-        ctl_error(CTL_FAILED, "nothing is known of %s", address);
+        ctl_error(CTL_FAILED, "no data about %s", address);
     else if (mkdir(directory, 0700) < 0)
-        ctl_error(CTL_FAILED, "could not make %s: %s", directory, strerror(errno));
+        ctl_error(CTL_FAILED, "could not create %s: %s", directory, strerror(errno));
     else if (asprintf(&path, "%s/data.json", directory) < 0)
         abort();
     else if (write_all(path, PQgetvalue(res, 0, 0)))
@@ -95,11 +95,11 @@ enum ctl_exit run_disclose(struct ctl *c)
 
     if (!ctl_address(c->args[0], false, address))
         return CTL_FAILED;
-    if (!db_do(c, "collect what is known", "begin isolation level repeatable read, read only"))
+    if (!db_do(c, "collect the data", "begin isolation level repeatable read, read only"))
         return db_end(c);
     end = disclose(c, address, c->args[1], &count);
     if (end == CTL_DONE)
-        ctl_say(c, "what is known of %s is in %s: data.json, and %llu message(s) in mail", address, c->args[1],
+        ctl_say(c, "the data about %s is in %s: data.json, and %llu message(s) in mail", address, c->args[1],
                 (unsigned long long)count);
     return end;
 }
@@ -112,7 +112,7 @@ static PGresult *traces(struct ctl *c, const char *address)
 
     args_text(&a, address);
     args_bool(&a, c->opt[OPT_REMOVED] != NULL);
-    return db_ask(c, "look for what is known", "select * from postern.traces($1, $2) where rows > 0", &a);
+    return db_ask(c, "find the data", "select * from postern.traces($1, $2) where rows > 0", &a);
 }
 
 static void show(struct ctl *c, const PGresult *res, bool erased)
@@ -121,7 +121,7 @@ static void show(struct ctl *c, const PGresult *res, bool erased)
 
     if (!c->json) {
         out_rows(c, res);
-        ctl_say(c, erased ? "erased. What stays:" : "would be erased. What would stay:");
+        ctl_say(c, erased ? "erased. Not erased:" : "would be erased. Would not be erased:");
         for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
             ctl_say(c, "  %s: %s", kept[i].what, kept[i].why);
         return;
@@ -187,7 +187,7 @@ enum ctl_exit run_erase(struct ctl *c)
         return db_end(c);
     if (PQntuples(res) == 0) {
         PQclear(res);
-        return ctl_error(CTL_FAILED, "nothing is known of %s", address);
+        return ctl_error(CTL_FAILED, "no data about %s", address);
     }
     if (sure)
         end = erase(c, address, strcmp(PQgetvalue(res, 0, 0), "mailbox") == 0);
@@ -195,6 +195,6 @@ enum ctl_exit run_erase(struct ctl *c)
         show(c, res, sure);
     PQclear(res);
     if (end == CTL_DONE && !sure && c->opt[OPT_DRY_RUN] == NULL)
-        end = ctl_error(CTL_FAILED, "%s: --yes erases all of it, for good", address);
+        end = ctl_error(CTL_FAILED, "%s: add --yes to erase all of it permanently", address);
     return end;
 }

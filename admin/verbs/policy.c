@@ -23,7 +23,7 @@ static bool scope_args(struct ctl *c, struct args *a, struct scope *scope_r)
     const char *tenant = c->opt[OPT_TENANT], *domain = c->opt[OPT_DOMAIN], *mailbox = c->opt[OPT_MAILBOX];
 
     if ((tenant != NULL) + (domain != NULL) + (mailbox != NULL) > 1) {
-        ctl_error(CTL_USAGE, "--tenant, --domain and --mailbox: one of them, or none for everybody");
+        ctl_error(CTL_USAGE, "give one of --tenant, --domain and --mailbox, or none for everybody");
         return false;
     }
     if ((domain != NULL && !ctl_domain(domain, scope_r->domain)) ||

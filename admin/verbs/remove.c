@@ -68,7 +68,7 @@ static enum ctl_exit consent(struct ctl *c, const char *kind, const char *name, 
     if (dry)
         ctl_say(c, "%s %s would be removed, with %s", kind, name, holds);
     else if (!empty && c->opt[OPT_YES] == NULL)
-        end = ctl_error(CTL_FAILED, "%s %s has %s: --yes removes all of it", kind, name, holds);
+        end = ctl_error(CTL_FAILED, "%s %s has %s: add --yes to remove all of it", kind, name, holds);
     return end;
 }
 
@@ -152,7 +152,7 @@ static enum ctl_exit remove_one(struct ctl *c, const char *kind, const char *nam
     if (end == CTL_DONE)
         ctl_say(c, "%s %s removed", kind, name);
     else if (r.messages > 0)
-        ctl_error(end, "%llu message(s) were removed; the same command goes on", (unsigned long long)r.messages);
+        ctl_error(end, "%llu message(s) removed; repeat the command to continue", (unsigned long long)r.messages);
     return end;
 }
 
@@ -165,7 +165,7 @@ enum ctl_exit remove_mailbox(struct ctl *c, const char *address)
     end = drop_mailbox(&r, address);
     progress_clear(&r.progress);
     if (end != CTL_DONE && r.messages > 0)
-        ctl_error(end, "%llu message(s) were removed; the same command goes on", (unsigned long long)r.messages);
+        ctl_error(end, "%llu message(s) removed; repeat the command to continue", (unsigned long long)r.messages);
     return end;
 }
 

@@ -23,7 +23,7 @@ typedef void scan_damaged(void *arg, const char *problem);
 typedef bool scan_noted(void *arg, int64_t content, const struct scan_totals *totals);
 
 struct scan_how {
-    int64_t behind;             /* this content; 0 for all */
+    int64_t behind;             /* begin after this content; 0 for all */
     int64_t octets_per_second;  /* at most; 0 for no limit */
     scan_damaged *damaged;
     scan_noted *noted;

@@ -75,8 +75,8 @@ static bool note_and_commit(struct ctl *c, const char *what, int version, const 
 
 static enum ctl_exit there_already(int found)
 {
-    return ctl_error(CTL_FAILED, "there is a schema already, of version %d%s", found,
-                     found < schema_wanted() ? ": bring it forward with `posternctl schema upgrade`" : "");
+    return ctl_error(CTL_FAILED, "the database already has a schema, version %d%s", found,
+                     found < schema_wanted() ? ": upgrade it with `posternctl schema upgrade`" : "");
 }
 
 static enum ctl_exit say_version(struct ctl *c)
@@ -88,21 +88,21 @@ static enum ctl_exit say_version(struct ctl *c)
 static enum ctl_exit make_schema(struct ctl *c, int64_t partitions)
 {
     char what[96], set[64];
-    int found = begin_alone(c, "make the schema");
+    int found = begin_alone(c, "create the schema");
 
     if (found < 0)
         return db_end(c);
     if (found > 0)
         return there_already(found);
     snprintf(set, sizeof set, "set local postern.partitions = %lld", (long long)partitions);
-    if (!run_text(c, "make the schema", set))
+    if (!run_text(c, "create the schema", set))
         return db_end(c);
     for (const struct schema_text *t = schema_files; t->sql != NULL; t++) {
-        snprintf(what, sizeof what, "make the schema, file %s", t->name);
+        snprintf(what, sizeof what, "create the schema, file %s", t->name);
         if (!run_text(c, what, t->sql))
             return db_end(c);
     }
-    return note_and_commit(c, "make the schema", schema_wanted(), "schema") ? say_version(c) : db_end(c);
+    return note_and_commit(c, "create the schema", schema_wanted(), "schema") ? say_version(c) : db_end(c);
 }
 
 /* One upgrade, unless somebody else has applied it meanwhile. */
@@ -130,11 +130,11 @@ enum ctl_exit run_schema_init(struct ctl *c)
     int found;
 
     if (c->opt[OPT_PARTITIONS] != NULL && num_parse(span_str(c->opt[OPT_PARTITIONS]), 1024, &partitions) != 1)
-        return ctl_error(CTL_USAGE, "--partitions is a number from 0 to 1024");
+        return ctl_error(CTL_USAGE, "--partitions must be a number from 0 to 1024");
     /* Local parts may be UTF-8, and lengths are counted in characters. */
     encoding = PQparameterStatus(c->db, "server_encoding");
     if (encoding == NULL || strcmp(encoding, "UTF8") != 0)
-        return ctl_error(CTL_FAILED, "database %s has the encoding %s: make it with encoding 'UTF8' template template0",
+        return ctl_error(CTL_FAILED, "database %s has encoding %s: create it with encoding 'UTF8' template template0",
                          PQdb(c->db), encoding != NULL ? encoding : "unknown");
     found = db_schema_version(c);
     if (found < 0)
@@ -151,8 +151,8 @@ enum ctl_exit run_schema_upgrade(struct ctl *c)
     if (found == 0 || found > schema_wanted())
         return ctl_error(CTL_WRONG_SCHEMA, "%s", schema_advice(found));
     if (found < schema_first)
-        return ctl_error(CTL_WRONG_SCHEMA, "the schema of the database has version %d, from before the first release, "
-                         "and cannot be upgraded: make a new database with `posternctl schema init`", found);
+        return ctl_error(CTL_WRONG_SCHEMA, "the database schema has version %d, from before the first release, "
+                         "and cannot be upgraded: set up a new database with `posternctl schema init`", found);
     for (const struct schema_text *t = schema_upgrades; t->sql != NULL; t++) {
         enum ctl_exit end = t->version > found ? apply(c, t) : CTL_DONE;
 
@@ -175,7 +175,7 @@ enum ctl_exit run_schema_status(struct ctl *c)
     advice = schema_advice(found);
     collation = db_collation(c);
     if (advice == NULL) {
-        res = db_ask(c, "look for functions that were replaced",
+        res = db_ask(c, "find replaced functions",
                      "select coalesce(string_agg(r, ', '), '') from postern.list_replaced() as r", &ARGS_NONE);
         if (res == NULL) {
             mem_free(collation);

@@ -28,7 +28,7 @@ enum ctl_exit run_secrets_new_key(struct ctl *c)
     if (gmtime_r(&now, &t) != NULL)
         strftime(today, sizeof today, "%Y-%m-%d", &t);
     if (!keyring_new_line(c->nargs > 0 ? c->args[0] : today, line))
-        return ctl_error(CTL_USAGE, "the id of a key is up to %d letters, digits, - and _", SEAL_ID_MAX);
+        return ctl_error(CTL_USAGE, "the id of a key must have 1 to %d letters, digits, - and _", SEAL_ID_MAX);
     printf("%s\n", line);
     secret_wipe(line, sizeof line);
     return CTL_DONE;
@@ -108,7 +108,7 @@ static enum ctl_exit convert_all(struct ctl *c, bool seal)
     if (keyring == NULL)
         return ctl_error(
             CTL_FAILED,
-            "there is no key: make one with `posternctl secrets new-key`, see auth_key_file in postern.conf(5)");
+            "no key: create one with `posternctl secrets new-key`, see auth_key_file in postern.conf(5)");
     secret_no_core();
     while (more && end == CTL_DONE) {
         struct args a = ARGS_NONE;

@@ -1,5 +1,5 @@
 /*
- * sessions.c - `sessions`: who holds a maildrop; `break`: he shall let go.
+ * sessions.c - `sessions`: who holds a maildrop; `break`: it is told to let go.
  *
  * PostgreSQL knows which backends hold the locks; the workers behind them know
  * the sessions, and are asked by a notification. What they answer was not
@@ -168,7 +168,7 @@ static bool find_holder(struct ctl *c, const char *address, struct mailbox_ref *
 }
 
 /*
- * Has the holder answered? Anybody can notify, but not on a channel that he cannot guess; and what
+ * Has the holder answered? Anybody can notify, but not on a channel that they cannot guess; and what
  * comes of it is looked at.
  */
 static bool holder_answered(struct ctl *c, const char *channel, const struct mailbox_ref *mailbox)
@@ -200,9 +200,9 @@ static enum ctl_exit end_backend(struct ctl *c, const char *address, const struc
     int64_t ended;
 
     args_mailbox(&a, mailbox);
-    if (!db_numbers(c, "end the connection", "select coalesce(postern.end_backend($1), 0)", &a, 1, &ended))
+    if (!db_numbers(c, "terminate the connection", "select coalesce(postern.end_backend($1), 0)", &a, 1, &ended))
         return db_end(c);
-    ctl_say(c, "ended the connection that held the maildrop of %s, and %lld in all", address, (long long)ended);
+    ctl_say(c, "terminated the connection that held the maildrop of %s, and %lld in all", address, (long long)ended);
     return CTL_DONE;
 }
 
@@ -219,16 +219,16 @@ enum ctl_exit run_break(struct ctl *c)
     if (!find_holder(c, address, &mailbox, &holders))
         return db_end(c);
     if (holders == 0)
-        return ctl_error(CTL_FAILED, "nobody holds the maildrop of %s", address);
+        return ctl_error(CTL_FAILED, "no session holds the maildrop of %s", address);
     if (!listen_for_answers(c, channel))
         return db_end(c);
     args_mailbox(&a, &mailbox);
     args_text(&a, channel);
-    end = db_call(c, "order the release", "select postern.order_release($1, $2)", &a);
+    end = db_call(c, "request the release", "select postern.order_release($1, $2)", &a);
     if (end != CTL_DONE)
         return end;
     if (holder_answered(c, channel, &mailbox)) {
-        ctl_say(c, "the session that held the maildrop of %s has ended", address);
+        ctl_say(c, "ended the session that held the maildrop of %s", address);
         return CTL_DONE;
     }
     if (!find_holder(c, address, &mailbox, &holders))
@@ -239,7 +239,7 @@ enum ctl_exit run_break(struct ctl *c)
     }
     if (c->opt[OPT_FORCE] == NULL)
         return ctl_error(CTL_FAILED,
-                         "who holds the maildrop of %s does not answer; --force ends its connection to the database,"
+                         "the holder of the maildrop of %s does not answer; --force terminates its database connection"
                          " and all sessions on it",
                          address);
     return end_backend(c, address, &mailbox);

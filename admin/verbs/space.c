@@ -24,7 +24,7 @@ static bool which(struct ctl *c, struct args *a, char name[CTL_ADDRESS_SIZE])
     int given = (c->opt[OPT_TENANT] != NULL) + (c->opt[OPT_DOMAIN] != NULL) + (c->opt[OPT_MAILBOX] != NULL);
 
     if (given > 1) {
-        ctl_error(CTL_USAGE, "one of --tenant, --domain and --mailbox is enough");
+        ctl_error(CTL_USAGE, "give only one of --tenant, --domain and --mailbox");
         return false;
     }
     if (c->opt[OPT_TENANT] != NULL) {
@@ -101,12 +101,12 @@ enum ctl_exit run_restored(struct ctl *c)
     if (!ctl_number(c, OPT_SKIP, 1000000, 1000000000000, &skip))
         return CTL_USAGE;
     args_int(&a, skip);
-    res = db_ask(c, "pass over uids", "select postern.skip_uids($1)", &a);
+    res = db_ask(c, "skip uids", "select postern.skip_uids($1)", &a);
     if (res == NULL)
         return db_end(c);
     ctl_say(
         c,
-        "%s mailbox(es) pass over %lld uids: mail that is there keeps its UIDL, new mail gets one that was never given",
+        "%s mailbox(es) skip %lld uids: existing mail keeps its UIDL, new mail gets one that was never used",
         PQgetvalue(res, 0, 0), (long long)skip);
     PQclear(res);
     return CTL_DONE;

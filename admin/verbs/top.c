@@ -184,7 +184,7 @@ enum ctl_exit run_top(struct ctl *c)
     enum ctl_exit end;
 
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || tcgetattr(STDIN_FILENO, &v.before) < 0)
-        return ctl_error(CTL_USAGE, "top needs a terminal; without one there is posternctl status");
+        return ctl_error(CTL_USAGE, "top needs a terminal; use posternctl status instead");
     sigaction(SIGWINCH, &act, NULL);
     sigaction(SIGINT, &act, NULL);
     sigaction(SIGTERM, &act, NULL);

@@ -29,7 +29,7 @@ static bool note(struct verify *v, int64_t content, const struct scan_totals *to
     args_int(&a, (int64_t)totals->octets);
     args_int(&a, v->damaged);
     args_bool(&a, finished);
-    res = db_ask(v->c, "note how far it got", "select postern.verify_note($1, $2, $3, $4, $5)", &a);
+    res = db_ask(v->c, "record the progress", "select postern.verify_note($1, $2, $3, $4, $5)", &a);
     PQclear(res);
     return res != NULL;
 }
@@ -74,7 +74,7 @@ enum ctl_exit run_verify(struct ctl *c)
     totals = (struct scan_totals){ (uint64_t)begun[1], (uint64_t)begun[2] };
     v.damaged = begun[3];
     if (how.behind > 0)
-        ctl_say(c, "going on behind content %lld: %llu contents were read, %lld of them damaged", (long long)how.behind,
+        ctl_say(c, "continuing after content %lld: %llu contents read, %lld of them damaged", (long long)how.behind,
                 (unsigned long long)totals.contents, (long long)v.damaged);
     if (c->json) {
         json_start(&v.json, stdout);

@@ -1,5 +1,5 @@
--- Roles, the table of versions, who has mail, and the mail. What only one topic
--- knows of has its table in that topic's file.
+-- Roles, the table of versions, the owners of mail, and the mail. Tables that only
+-- one topic uses are in that topic's file.
 --
 -- `posternctl schema init` applies these files in their order, in one transaction,
 -- as a role that may create roles and schemas. The number of hash partitions of
@@ -8,9 +8,9 @@
 -- unset means plain tables (partition pruning costs a poll a third of its
 -- speed on PostgreSQL 15, so it is an operator's choice).
 --
--- Whoever changes one of these files after a release also writes an upgrade: sql/README,
--- which also says what the errors are that stand with a function (PN400 and so on), and
--- who may call it.
+-- A change to one of these files after a release also needs an upgrade: sql/README,
+-- which also explains the errors of the functions (PN400 and so on) and who may call
+-- each function.
 --
 -- Every column of text is collate "C", and so is each pattern, sort and lower()
 -- of what is no column of ours: what they do must not change when the system's
@@ -35,7 +35,7 @@ $$;
 
 revoke all on schema postern from public;
 grant usage on schema postern to postern_auth, postern_mail, postern_lmtp, postern_admin;
--- A function of ours is nobody's until a grant names a role: each file that makes
+-- No role may execute a function until a grant names the role: each file that creates
 -- functions ends by revoking all of them from public.
 
 create table postern.schema_version (
@@ -45,7 +45,7 @@ create table postern.schema_version (
 );
 comment on table postern.schema_version is 'a row for the schema as it was made, and one for each upgrade since';
 
--- ------------------------------------------------------------ who has mail
+-- ------------------------------------------------------------ owners of mail
 
 create table postern.tenant (
     tenant      bigint      generated always as identity primary key,
@@ -136,8 +136,8 @@ comment on table postern.alias is 'an address that means one or many mailboxes; 
 
 -- Sums by domain, kept by the transactions that change mailboxes. With one row,
 -- every delivery to a domain would wait for the commit of the one before it: so
--- each takes a row that nobody else holds (add_usage), and there are as many as
--- ever were needed at once. Only their sums mean something.
+-- each takes a row that no other transaction holds (add_usage), and there are as many
+-- as were ever needed at once. Only their sums are meaningful.
 create table postern.usage (
     domain      bigint      not null references postern.domain on delete cascade,
     slot        integer     not null,
@@ -150,7 +150,7 @@ comment on table postern.usage is 'messages and octets of a domain, as the sum o
 -- ---------------------------------------------------------------- the mail
 --
 -- No CHECKs here, see refuse_mailbox: put_contents, put_parts, put_octets, put_messages
--- and deliver refuse what must not be, and nobody else adds rows.
+-- and deliver refuse invalid values, and nothing else adds rows.
 
 create table postern.message (
     mailbox     bigint      not null,
@@ -177,8 +177,8 @@ comment on column postern.message.retrieved_at is 'when the session ended that f
 -- message.content has no foreign key: every reference is counted in
 -- content.refs by the function that makes or drops it, `posternctl check`
 -- recounts, and a key would look the content up a second time at each delivery.
--- Nor is there an index on it: only `check` asks who refers to a content, and only
--- for those that it found wrong.
+-- Nor is there an index on it: only `check` looks for the references to a content,
+-- and only for contents that it found wrong.
 do $$
 declare
     parts   integer := coalesce(nullif(current_setting('postern.partitions', true), ''), '0')::integer;

@@ -1,15 +1,15 @@
--- What can be the name of a domain, a mailbox or an alias: triggers for whoever
--- writes to the tables, and check_name for functions.
+-- Valid names of domains, mailboxes and aliases: triggers for direct writes to the
+-- tables, and check_name for functions.
 
 -- name_fault: why this cannot be the name of a domain, the address of a mailbox,
 -- or that of an alias ('domain', 'mailbox', 'alias'); null if it can. It refuses
--- what the programs never make of what somebody typed (auth/name.c), so that
--- nobody could log in to it and nothing be delivered. Never more than that.
+-- forms that the programs never produce from a typed name (auth/name.c), to which no
+-- client could log in and no mail be delivered, and nothing else.
 create function postern.name_fault(p_kind text, p_name text) returns text
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 declare
-    -- All before the last @, and all behind it.
+    -- Everything before the last @, and everything after it.
     v_domain constant text := case when p_kind = 'domain' then p_name else split_part(p_name, '@', -1) end;
     v_local constant text := case when p_kind <> 'domain' then left(p_name, -length(v_domain) - 1) end;
     -- RFC 5322 section 3.2.3, without the dot.
@@ -42,7 +42,7 @@ begin
     elsif v_local collate "C" !~ '^"' and v_local collate "C" ~ v_special then
         return 'it has a character before the @ that is allowed in quotes only';
     elsif v_local collate "C" ~ '^"' and v_local collate "C" !~ '^"([^"\\]|\\["\\])+"$' then
-        return 'what is before the @ is not in quotes as RFC 5321 has them, or with needless backslashes';
+        return 'the part before the @ is not quoted as in RFC 5321, or has needless backslashes';
     elsif v_local collate "C" ~ '^"' and substr(v_local, 2, length(v_local) - 2) collate "C" !~ v_special then
         return 'it has quotes that it does not need';
     elsif octet_length(v_local) > length(v_local) and v_local is not nfc normalized then
@@ -52,7 +52,7 @@ begin
 end
 $$;
 
--- check_name: a name that is to be given to something; of which kind, see name_fault.
+-- check_name: refuses an invalid name; for the kinds see name_fault.
 -- Not granted.
 -- Errors: PN400.
 create function postern.check_name(p_kind text, p_name text) returns void
@@ -62,14 +62,14 @@ declare
     v_fault constant text := postern.name_fault(p_kind, p_name);
 begin
     if v_fault is not null then
-        raise exception '% "%" cannot be: %', p_kind, p_name, v_fault using errcode = 'PN400';
+        raise exception '% "%" cannot be used: %', p_kind, p_name, v_fault using errcode = 'PN400';
     end if;
 end
 $$;
 
 -- refuse_name: a trigger. Its arguments are the kind of name and the column that has it.
 -- Triggers and not CHECKs, so that a dump can always be read back: a later
--- PostgreSQL knows more of Unicode. `posternctl check` says what is wrong then.
+-- PostgreSQL knows more of Unicode. `posternctl check` then reports the problem.
 -- Errors: check_violation.
 create function postern.refuse_name() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -79,7 +79,7 @@ declare
     v_fault constant text := postern.name_fault(tg_argv[0], v_name);
 begin
     if v_fault is not null then
-        raise exception '% "%" cannot be: %', tg_argv[0], v_name, v_fault using errcode = 'check_violation';
+        raise exception '% "%" cannot be used: %', tg_argv[0], v_name, v_fault using errcode = 'check_violation';
     end if;
     return null;
 end
@@ -90,8 +90,8 @@ create trigger domain_proper after insert or update of name on postern.domain fo
 create trigger alias_named after insert or update of address on postern.alias for each row
     execute function postern.refuse_name('alias', 'address');
 
--- refuse_mailbox: a trigger, for what a CHECK would say of address and quota. A CHECK
--- is parsed anew by every statement that writes a row of its table, whatever it
+-- refuse_mailbox: a trigger that replaces CHECKs of address and quota. A CHECK
+-- is parsed again by every statement that writes a row of its table, whatever it
 -- writes: those of mailbox, message, content and content_part were a tenth of what
 -- a delivery costs the database. A trigger for these columns costs a delivery
 -- nothing; what the other columns must be is kept by the functions that write them,
@@ -104,10 +104,10 @@ declare
     v_fault constant text := postern.name_fault('mailbox', new.address);
 begin
     if v_fault is not null then
-        raise exception 'mailbox "%" cannot be: %', new.address, v_fault using errcode = 'check_violation';
+        raise exception 'mailbox "%" cannot be used: %', new.address, v_fault using errcode = 'check_violation';
     end if;
     if new.quota < 0 then
-        raise exception 'the quota of mailbox % cannot be %', new.address, new.quota using errcode = 'check_violation';
+        raise exception 'the quota of mailbox % cannot be set to %', new.address, new.quota using errcode = 'check_violation';
     end if;
     return null;
 end

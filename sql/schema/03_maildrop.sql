@@ -93,18 +93,18 @@ begin
 end
 $$;
 
--- move_locks: one step in moving the locks of resting sessions from one
+-- move_locks: one step in moving the locks of idle sessions from one
 -- connection to another (storage/maildrop/aside.c). Between two steps each maildrop is
--- locked by at least one of the two connections, in one mode or the other, and
--- who wants to open it asks for the exclusive one: he is refused all the time.
+-- locked by at least one of the two connections, in one mode or the other, so a
+-- session that opens it and asks for the exclusive lock is refused all the time.
 --
 --   1  share  here the exclusive lock becomes a shared one
 --   2  join   the other connection takes a shared one: all of them, or none
---   3  leave  here it is given up; that it still was here is what proves that
---             the other connection has held it without a gap
+--   3  leave  here it is released; that it was still here proves that the other
+--             connection has held it without a gap
 --   4  own    there (or here, if step 2 failed) the shared becomes exclusive
 --
--- Returns for how many it could not be done. Session-level locks survive an
+-- Returns the number of locks that could not be moved. Session-level locks survive an
 -- error, so step 2, which takes new slots of the lock table and may find none,
 -- gives back what it took.
 create function postern.move_locks(p_step integer, p_mailboxes bigint[]) returns integer

@@ -1,15 +1,15 @@
 -- Who is logged in: what `posternctl sessions` asks.
 --
 -- PostgreSQL knows which connection holds which maildrop; only the worker
--- behind that connection knows the session. So the operator's tool listens on
+-- that owns the connection knows the session. So the operator's tool listens on
 -- a channel of its own, asks all workers (ask_who), and each answers there for
 -- the maildrops it holds (answer).
 --
 -- On the same two ways a login asks for a maildrop whose holder fell silent
--- (ask_release), and an operator orders one to be given up (order_release).
--- NOTIFY cannot be forbidden to a role, so nothing is believed for having come
--- this way: who asks can at most end a session that has been silent for
--- pop3_takeover_after, and who orders is looked at (is_operator).
+-- (ask_release), and an operator orders its release (order_release). NOTIFY
+-- cannot be forbidden to a role, so a notification alone is not trusted: a request
+-- can at most end a session that has been silent for pop3_takeover_after, and the
+-- sender of an order is checked (is_operator).
 
 -- held_maildrops: one row for each maildrop lock. What the activity view hides
 -- from the owner of this function (see the end of this file) is null.
@@ -74,8 +74,8 @@ begin
 end
 $$;
 
--- ask_release: whoever holds this maildrop and is silent shall give it up, and
--- answers on p_channel: `free`, or `busy`. p_session is for the holder's log.
+-- ask_release: asks the holder of this maildrop to release it if it is silent, and to
+-- answer on p_channel: `free`, or `busy`. p_session is for the holder's log.
 -- Errors: PN400.
 create function postern.ask_release(p_mailbox bigint, p_channel text, p_session text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -90,8 +90,8 @@ begin
 end
 $$;
 
--- order_release: the same, for an operator, and of whoever holds it. Only one
--- that is just deleting finishes that.
+-- order_release: the same, for an operator, and even if the holder is not silent. A
+-- deletion in progress is completed.
 -- Errors: PN400.
 create function postern.order_release(p_mailbox bigint, p_channel text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -103,7 +103,7 @@ end
 $$;
 
 -- is_operator: may this backend order? A notification carries the number of the
--- backend that sent it, set by the server; the sender stays until he has his answer.
+-- backend that sent it, set by the server; the sender stays until the answer has arrived.
 create function postern.is_operator(p_pid integer) returns boolean
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -114,10 +114,10 @@ begin
 end
 $$;
 
--- end_backend: where a holder does not answer. Its connection to the database
--- is ended, and with it all maildrops that it holds: a worker keeps many
--- sessions on one. Nothing is deleted by them. Returns how many locks went;
--- null where nobody holds this one.
+-- end_backend: for a holder that does not answer. Terminates its connection to the
+-- database, and with it the locks of all maildrops that it holds: a worker keeps
+-- many sessions on one. They delete nothing. Returns the number of locks released;
+-- null if no session holds this one.
 -- Errors: PN409.
 create function postern.end_backend(p_mailbox bigint) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -132,7 +132,7 @@ begin
     end if;
     select count(*) into v_locks from postern.held_maildrops() h where h.pid = v_pid;
     if not pg_terminate_backend(v_pid, 2000) then
-        raise exception 'the connection that holds the maildrop does not end' using errcode = 'PN409';
+        raise exception 'the connection that holds the maildrop did not terminate' using errcode = 'PN409';
     end if;
     return v_locks;
 end
@@ -140,7 +140,7 @@ $$;
 
 -- The owner of these functions reads other roles' activity and ends their
 -- backends. A superuser does anyway; another owner needs these memberships,
--- which he may not be allowed to give himself: the rest works all the same.
+-- which that role may not be allowed to grant: everything else works without them.
 do $$
 begin
     if not pg_has_role(current_user, 'pg_read_all_stats', 'usage') then

@@ -12,9 +12,9 @@
 --   commit
 --
 -- put_messages comes last, because it takes the row of the mailbox and holds it
--- until the commit: who fills a large content before it keeps nobody waiting.
+-- until the commit: a caller that fills a large content first keeps nobody waiting.
 -- A caller that serves several mailboxes in one transaction calls it in their
--- order; should it be chosen as the victim of a deadlock all the same (a domain
+-- order; if it is still chosen as the victim of a deadlock (a domain
 -- or a tenant with a quota is locked before its mailbox), it starts again.
 --
 -- The digest is BLAKE2b-256 of the octets of the content, without the
@@ -73,7 +73,7 @@ begin
     end if;
     if exists (select from unnest(p_octets, p_digests, p_refs) as n(octets, digest, refs)
                 where n.octets < 0 or length(n.digest) <> 32 or n.refs < 1) then
-        raise exception 'put_contents: octets below 0, a digest not of 32 octets, or no reference' using errcode = 'PN400';
+        raise exception 'put_contents: negative octets, a digest that does not have 32 octets, or no reference' using errcode = 'PN400';
     end if;
     select array_agg(nextval('postern.content_content_seq')) into v_contents from generate_series(1, v_n);
     insert into postern.content (content, refs, octets, digest)
@@ -97,14 +97,14 @@ begin
         raise exception 'put_parts: contents, parts and data differ in number' using errcode = 'PN400';
     end if;
     if not postern.made_here(array(select distinct g.content from unnest(p_contents) as g(content))) then
-        raise exception 'put_parts: a content that this transaction did not make' using errcode = 'PN400';
+        raise exception 'put_parts: a content that this transaction did not create' using errcode = 'PN400';
     end if;
     select max(length(n.data)) into v_longest from unnest(p_data) as n(data);
     if v_longest > postern.part_octets() then
-        raise exception 'put_parts: a part of % octets, % is the most', v_longest, postern.part_octets() using errcode = 'PN400';
+        raise exception 'put_parts: a part of % octets, at most % are allowed', v_longest, postern.part_octets() using errcode = 'PN400';
     end if;
     if 0 > any (p_parts) then
-        raise exception 'put_parts: a part below 0' using errcode = 'PN400';
+        raise exception 'put_parts: a negative part number' using errcode = 'PN400';
     end if;
     insert into postern.content_part (content, part, data)
         select n.content, n.part, n.data from unnest(p_contents, p_parts, p_data) as n(content, part, data);
@@ -119,10 +119,10 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp set plan
 as $$
 begin
     if not postern.made_here(array[p_content]) then
-        raise exception 'put_octets: a content that this transaction did not make' using errcode = 'PN400';
+        raise exception 'put_octets: a content that this transaction did not create' using errcode = 'PN400';
     end if;
     if p_first < 0 then
-        raise exception 'put_octets: a part below 0' using errcode = 'PN400';
+        raise exception 'put_octets: a negative part number' using errcode = 'PN400';
     end if;
     insert into postern.content_part (content, part, data)
         select p_content, p_first + p.part, p.data from postern.parts_of(p_data) p;
@@ -182,8 +182,8 @@ end
 $$;
 
 -- fetch_headers: the same columns for TOP n 0: one row for each message, whose
--- data ends with the blank line behind the header; or the first piece where that
--- has none. Half the cost of first pieces of 8,000 octets.
+-- data ends with the blank line after the header; or the first piece if that has
+-- none. Half the cost of first pieces of 8,000 octets.
 create function postern.fetch_headers(p_mailbox bigint, p_uids bigint[])
 returns table (uid bigint, part integer, delivered_to text, data bytea)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -207,9 +207,9 @@ $$;
 
 -- --------------------------------------------------------------- dropping
 
--- forget_contents: drop one reference for each element; what nobody refers to
--- any more goes, with its pieces. Where ours is the only reference, nobody else
--- comes to that row; shared ones are locked in order of content, so that two of
+-- forget_contents: drop one reference for each element; contents without references
+-- are removed, with their pieces. If ours is the only reference, nobody else accesses
+-- that row; shared ones are locked in order of content, so that two of
 -- these cannot deadlock. Not granted: other functions call it.
 create function postern.forget_contents(p_contents bigint[]) returns void
 language plpgsql

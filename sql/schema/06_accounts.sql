@@ -54,7 +54,7 @@ declare
 begin
     select h.name into v_home from postern.domain d join postern.domain h on h.domain = d.alias_of where d.domain = v_domain;
     if found then
-        raise exception 'domain % is an alias of %: its addresses are made there', split_part(p_address, '@', -1), v_home
+        raise exception 'domain % is an alias of %: create its addresses there', split_part(p_address, '@', -1), v_home
             using errcode = 'PN400';
     end if;
     return v_domain;
@@ -86,11 +86,11 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     if p_name collate "C" !~ '^[a-z0-9][a-z0-9._-]{0,62}$' then
-        raise exception 'a tenant''s name is 1 to 63 of a-z 0-9 . _ - and begins with a letter or a digit' using errcode = 'PN400';
+        raise exception 'the name of a tenant must have 1 to 63 of a-z 0-9 . _ - and begin with a letter or a digit' using errcode = 'PN400';
     end if;
     insert into postern.tenant (name, quota) values (p_name, nullif(p_quota, -1)) on conflict do nothing;
     if not found then
-        raise exception 'tenant % exists already', p_name using errcode = 'PN409';
+        raise exception 'tenant % already exists', p_name using errcode = 'PN409';
     end if;
 end
 $$;
@@ -127,14 +127,14 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     if p_new_name collate "C" !~ '^[a-z0-9][a-z0-9._-]{0,62}$' then
-        raise exception 'a tenant''s name is 1 to 63 of a-z 0-9 . _ - and begins with a letter or a digit' using errcode = 'PN400';
+        raise exception 'the name of a tenant must have 1 to 63 of a-z 0-9 . _ - and begin with a letter or a digit' using errcode = 'PN400';
     end if;
     update postern.tenant t
        set name = coalesce(p_new_name, t.name), enabled = coalesce(p_enabled, t.enabled),
            quota = case when p_quota is null then t.quota else nullif(p_quota, -1) end
      where t.tenant = postern.find_tenant(p_name);
 exception when unique_violation then
-    raise exception 'tenant % exists already', p_new_name using errcode = 'PN409';
+    raise exception 'tenant % already exists', p_new_name using errcode = 'PN409';
 end
 $$;
 
@@ -170,12 +170,12 @@ begin
     if p_tenant is not null then
         v_tenant := postern.find_tenant(p_tenant);
     elsif v_tenant is null then
-        raise exception 'which tenant has domain %?', p_name using errcode = 'PN400';
+        raise exception 'the tenant of domain % is missing', p_name using errcode = 'PN400';
     end if;
     insert into postern.domain (tenant, name, alias_of, quota)
         values (v_tenant, p_name, v_alias_of, nullif(p_quota, -1)) on conflict do nothing;
     if not found then
-        raise exception 'domain % exists already', p_name using errcode = 'PN409';
+        raise exception 'domain % already exists', p_name using errcode = 'PN409';
     end if;
 end
 $$;
@@ -232,7 +232,7 @@ begin
         update postern.alias a set address = left(a.address, -length(p_name)) || p_new_name where a.domain = v_domain;
     end if;
 exception when unique_violation then
-    raise exception 'domain % exists already', p_new_name using errcode = 'PN409';
+    raise exception 'domain % already exists', p_new_name using errcode = 'PN409';
 end
 $$;
 
@@ -247,7 +247,7 @@ begin
     delete from postern.alias a where a.domain = v_domain;
     delete from postern.domain d where d.domain = v_domain;
 exception when foreign_key_violation then
-    raise exception 'domain % has mailboxes, or is what another domain is an alias of', p_name using errcode = 'PN423';
+    raise exception 'domain % has mailboxes or alias domains', p_name using errcode = 'PN423';
 end
 $$;
 
@@ -261,12 +261,12 @@ as $$
 begin
     perform postern.check_name('mailbox', p_address);
     if exists (select from postern.alias a where a.address = p_address) then
-        raise exception '% is an alias already', p_address using errcode = 'PN409';
+        raise exception '% is already an alias', p_address using errcode = 'PN409';
     end if;
     insert into postern.mailbox (domain, address, quota)
         values (postern.find_home(p_address), p_address, nullif(p_quota, -1)) on conflict do nothing;
     if not found then
-        raise exception 'mailbox % exists already', p_address using errcode = 'PN409';
+        raise exception 'mailbox % already exists', p_address using errcode = 'PN409';
     end if;
 end
 $$;
@@ -324,14 +324,14 @@ begin
             using errcode = 'PN400';
     end if;
     if exists (select from postern.alias a where a.address = p_new_address) then
-        raise exception '% is an alias already', p_new_address using errcode = 'PN409';
+        raise exception '% is already an alias', p_new_address using errcode = 'PN409';
     end if;
     update postern.mailbox m
        set address = coalesce(p_new_address, m.address), enabled = coalesce(p_enabled, m.enabled),
            quota = case when p_quota is null then m.quota else nullif(p_quota, -1) end
      where m.mailbox = postern.find_mailbox(p_address);
 exception when unique_violation then
-    raise exception 'mailbox % exists already', p_new_address using errcode = 'PN409';
+    raise exception 'mailbox % already exists', p_new_address using errcode = 'PN409';
 end
 $$;
 
@@ -375,13 +375,13 @@ begin
     perform postern.check_name('alias', p_address);
     v_domain := postern.find_home(p_address);
     if exists (select from postern.mailbox m where m.address = p_address) then
-        raise exception '% is a mailbox already', p_address using errcode = 'PN409';
+        raise exception '% is already a mailbox', p_address using errcode = 'PN409';
     end if;
     foreach v_target in array p_mailboxes loop
         insert into postern.alias (domain, address, mailbox)
             values (v_domain, p_address, postern.find_mailbox(v_target)) on conflict do nothing;
         if not found then
-            raise exception 'alias % means % already', p_address, v_target using errcode = 'PN409';
+            raise exception 'alias % already delivers to %', p_address, v_target using errcode = 'PN409';
         end if;
     end loop;
 end
@@ -455,7 +455,7 @@ begin
     foreach v_target in array p_mailboxes loop
         delete from postern.alias a where a.address = p_address and a.mailbox = postern.find_mailbox(v_target);
         if not found then
-            raise exception 'alias % does not mean %', p_address, v_target using errcode = 'PN404';
+            raise exception 'alias % does not deliver to %', p_address, v_target using errcode = 'PN404';
         end if;
     end loop;
 end

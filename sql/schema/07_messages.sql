@@ -1,12 +1,12 @@
--- The messages of a mailbox, with the sums that are kept of them: what adds and
--- removes some, and what lists them for an operator. open_maildrop (03_maildrop)
+-- The messages of a mailbox and their sums: functions that add and remove messages,
+-- and that list them for an operator. open_maildrop (03_maildrop)
 -- lists them for a session, deliver (08_delivery) adds to many mailboxes.
 --
--- Whoever adds to or removes from a mailbox locks its row first, then those of its
--- domain and tenant, which are locked only where they have a quota; usage is last,
+-- A transaction that adds to or removes from a mailbox locks its row first, then those
+-- of its domain and tenant, but these only if they have a quota; usage is last,
 -- and nobody waits for it.
 
--- uidl_prefix: what UIDLs begin with that a mailbox gives by itself; the uid follows.
+-- uidl_prefix: the beginning of the UIDLs that a mailbox assigns itself; the uid follows.
 -- Not granted.
 create function postern.uidl_prefix(p_uidvalidity bigint) returns text
 language sql immutable parallel safe
@@ -14,10 +14,10 @@ return lpad(to_hex(p_uidvalidity), 12, '0') || '.';
 
 -- --------------------------------------------------------------- the mailbox
 
--- refuse_removal: a trigger: a mailbox that has messages stays. message has no foreign
--- key to mailbox: whoever adds a message has changed the row of its mailbox in the
--- same transaction, as that gives the uid, and a key would look for that row once
--- more, at each message. What the key would refuse on the other side, this does.
+-- refuse_removal: a trigger: refuses to remove a mailbox that has messages. message has
+-- no foreign key to mailbox: a function that adds a message has changed the row of its
+-- mailbox in the same transaction, to get the uid, and a key would look for that row
+-- again for each message. This trigger refuses what the key would refuse on removal.
 -- Errors: foreign_key_violation.
 create function postern.refuse_removal() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -36,7 +36,7 @@ create trigger mailbox_is_empty before delete on postern.mailbox for each row ex
 
 -- add_usage: the sums of a mailbox and of its domain move together. Not granted.
 -- Any row of the domain will do that no other transaction holds until its commit,
--- so nobody ever waits here; where all are held, a new one.
+-- so nobody ever waits here; if all are held, a new one is inserted.
 create function postern.add_usage(p_domain bigint, p_messages bigint, p_octets bigint) returns void
 language plpgsql
 as $$
@@ -54,10 +54,10 @@ begin
 end
 $$;
 
--- check_quotas: is there room for that many octets more in the domain and its
--- tenant? Their rows are locked only where a quota is set: then the deliveries
--- to it come one after the other, and the sum is exact. Not granted; called
--- behind the lock on the mailbox, as everywhere (sql/README: order of locks).
+-- check_quotas: do that many more octets fit into the quotas of the domain and its
+-- tenant? Their rows are locked only if a quota is set: then deliveries
+-- to it are serialized, and the sum is exact. Not granted; called
+-- after the lock on the mailbox, as everywhere (sql/README: order of locks).
 -- Errors: PN507.
 create function postern.check_quotas(p_domain bigint, p_octets bigint) returns void
 language plpgsql set search_path = pg_catalog, pg_temp
@@ -74,7 +74,7 @@ begin
     if found then
         select coalesce(sum(u.octets), 0) into v_used from postern.usage u where u.domain = p_domain;
         if v_used + p_octets > v_quota then
-            raise exception 'the quota of domain % is % octets, % are used, % more do not fit: % are missing',
+            raise exception 'the quota of domain % is % octets, % are used, % more do not fit: % too many',
                 v_name, v_quota, v_used, p_octets, v_used + p_octets - v_quota using errcode = 'PN507';
         end if;
     end if;
@@ -84,7 +84,7 @@ begin
         select coalesce(sum(u.octets), 0) into v_used
           from postern.domain d join postern.usage u using (domain) where d.tenant = v_tenant;
         if v_used + p_octets > v_quota then
-            raise exception 'the quota of tenant % is % octets, % are used, % more do not fit: % are missing',
+            raise exception 'the quota of tenant % is % octets, % are used, % more do not fit: % too many',
                 v_name, v_quota, v_used, p_octets, v_used + p_octets - v_quota using errcode = 'PN507';
         end if;
     end if;
@@ -123,7 +123,7 @@ begin
     end if;
 
     if array_to_string(p_delivered_to, '') collate "C" ~ '[\r\n]' then
-        raise exception 'put_messages: a line end in a Delivered-To line' using errcode = 'PN400';
+        raise exception 'put_messages: a line end within a Delivered-To line' using errcode = 'PN400';
     end if;
 
     select array_agg(postern.message_octets(c.octets, n.delivered_to) order by n.i),
@@ -132,7 +132,7 @@ begin
       from unnest(p_contents, p_delivered_to) with ordinality as n(content, delivered_to, i)
       join postern.content c on c.content = n.content and c.xmin = pg_current_xact_id()::xid;
     if cardinality(v_octets) is distinct from v_n then
-        raise exception 'put_messages: a content that this transaction did not make' using errcode = 'PN400';
+        raise exception 'put_messages: a content that this transaction did not create' using errcode = 'PN400';
     end if;
 
     -- From here to the commit this mailbox is ours, so uids commit in order.
@@ -146,10 +146,10 @@ begin
      returning m.next_uid - v_n, m.domain, m.address, m.octets - v_sum, m.quota, m.uidvalidity
       into v_first, v_domain, v_address, v_used, v_quota, v_uidvalidity;
     if not found then
-        raise exception 'mailbox % does not exist any more', p_mailbox using errcode = 'PN404';
+        raise exception 'mailbox % no longer exists', p_mailbox using errcode = 'PN404';
     end if;
     if v_used + v_sum > v_quota then
-        raise exception 'the quota of mailbox % is % octets, % are used, % more do not fit: % are missing',
+        raise exception 'the quota of mailbox % is % octets, % are used, % more do not fit: % too many',
             v_address, v_quota, v_used, v_sum, v_used + v_sum - v_quota using errcode = 'PN507';
     end if;
     if p_uidls is not null then
@@ -178,9 +178,9 @@ begin
 end
 $$;
 
--- remove_messages: the messages, their sums and what nobody refers to any more.
--- Not granted: expunge() and the operator's functions call it. Messages that
--- are not there any more are passed over. Returns how many went.
+-- remove_messages: removes messages, updates their sums, and removes contents without
+-- references. Not granted: expunge() and the operator's functions call it. Messages
+-- that no longer exist are skipped. Returns the number of messages removed.
 --
 -- p_means is for the history; null leaves no trace and no way back. The content
 -- goes at once, or later where the policy gives a time of grace, or where it is
@@ -249,7 +249,7 @@ $$;
 
 -- -------------------------------------------------------------- the operator
 
--- list_messages: the messages of a mailbox behind uid p_after, at most p_limit of them,
+-- list_messages: the messages of a mailbox after uid p_after, at most p_limit of them,
 -- with the UIDL that a client sees. fetch_parts() gives their octets.
 create function postern.list_messages(p_mailbox bigint, p_after bigint, p_limit bigint)
 returns table (uid bigint, uidl text, octets bigint, received_at timestamptz, delivered_to text)

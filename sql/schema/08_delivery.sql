@@ -71,7 +71,7 @@ $$;
 -- which some members have no room is served for the others is the caller's
 -- decision. Whose place in an alias is disabled is no member.
 --
--- A provider who has his own user tables replaces this function.
+-- A provider with their own user tables replaces this function.
 create function postern.resolve(p_addresses text[], p_bases text[], p_octets bigint, p_postmaster text)
 returns table (n integer, verdict integer, mailbox bigint)
 -- Plans made for the arrays of each call would cost more than what they gain.
@@ -228,21 +228,21 @@ $$;
 --
 --   p_octets, p_digest  of the content; p_data is all of it, or null, and then
 --   p_content           is its number, made by put_contents in this transaction
---   p_mailboxes         of all recipients, one behind the other
+--   p_mailboxes         of all recipients, one after the other
 --   p_counts            how many of them each recipient has
 --   p_delivered_to      a line for each recipient
 --   p_keys, p_window    null, or what a delivery is known by, for each recipient
 --                       (null where unknown), and for how many milliseconds
 --   p_all               a recipient with several mailboxes, one of which has no
 --                       room, is refused as a whole
---   p_session           what the caller's log knows this delivery by
+--   p_session           the id of this delivery in the caller's log
 --
 -- verdicts and uids (of the first mailbox that has it, null where another
 -- recipient has named it or nothing was stored) are in the order of the
 -- recipients; stored is the number of message rows.
 --
--- A recipient gets 0 if one of its mailboxes has the message. The shares of its
--- other mailboxes, that are full, disabled or gone by now, are lost. They are
+-- A recipient gets 0 if one of its mailboxes has the message. Its other
+-- mailboxes, which are full, disabled or removed by now, miss it. They are
 -- listed, null where there are none: by recipient (counted from 1), mailbox,
 -- address (null where it is gone) and reason (1, 3, 4 or 5); and all that are
 -- still there have it in their history. A recipient that has no mailbox which
@@ -310,13 +310,13 @@ begin
        or cardinality(p_mailboxes) is distinct from v_named
        or coalesce(cardinality(p_keys), v_recipients) <> v_recipients
        or (p_data is null) = (p_content is null) or (p_data is not null and length(p_data) <> p_octets) then
-        raise exception 'deliver: arrays that differ in number, or octets that do not' using errcode = 'PN400';
+        raise exception 'deliver: arrays or octets that differ in number' using errcode = 'PN400';
     end if;
     if p_octets < 0 or length(p_digest) <> 32 or array_to_string(p_delivered_to, '') collate "C" ~ '[\r\n]' then
-        raise exception 'deliver: octets below 0, a digest not of 32 octets, or a line end in a Delivered-To line' using errcode = 'PN400';
+        raise exception 'deliver: negative octets, a digest that does not have 32 octets, or a line end within a Delivered-To line' using errcode = 'PN400';
     end if;
     if p_content is not null and not postern.made_here(array[p_content]) then
-        raise exception 'deliver: a content that this transaction did not make' using errcode = 'PN400';
+        raise exception 'deliver: a content that this transaction did not create' using errcode = 'PN400';
     end if;
 
     -- Mostly there is one mailbox, and room in it: one statement finds that out and takes the uid.

@@ -86,7 +86,7 @@ language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 begin
     if num_nonnulls(p_tenant, p_domain, p_mailbox) > 1 then
-        raise exception 'a policy is that of a tenant, a domain or a mailbox' using errcode = 'PN400';
+        raise exception 'a policy belongs to one tenant, domain or mailbox, or to everybody' using errcode = 'PN400';
     end if;
     if p_tenant is not null then
         tenant := postern.find_tenant(p_tenant);
@@ -130,10 +130,10 @@ begin
                 when 'expire_retrieved' then r.expire_retrieved := v_value;
                 when 'undelete' then r.undelete := v_value;
                 else
-                    raise exception 'there is no switch "%"', v_name using errcode = 'PN400';
+                    raise exception 'unknown switch "%"', v_name using errcode = 'PN400';
             end case;
         exception when data_exception then
-            raise exception '% cannot be "%"', v_name, v_value using errcode = 'PN400';
+            raise exception '% cannot be set to "%"', v_name, v_value using errcode = 'PN400';
         end;
     end loop;
     if num_nonnulls(r.pop3, r.tls_only, r.maintenance, r.sessions, r.login_delay, r.replace_nul, r.trace_until,
@@ -147,7 +147,7 @@ begin
             r.expire_delivered, r.expire_retrieved, r.undelete)
      where p.policy = r.policy;
 exception when check_violation then
-    raise exception 'this cannot be set here, or not to this value' using errcode = 'PN400';
+    raise exception 'this switch cannot be set here, or not to this value' using errcode = 'PN400';
 end
 $$;
 

@@ -1,12 +1,12 @@
--- Logins without the secrets. Whoever was proven to be the owner of a mailbox stays
--- it as long as two numbers are the same: mailbox.proof, which the triggers below
--- change with its secrets and its address, and policy_version, which they change
--- with whatever is common to several: policies, and domains, as which address is
--- whose hangs on those. So the next login need not ask for the secrets:
--- open_maildrop() sees whether both numbers still hold.
+-- Cached logins. A verified password remains valid as long as two numbers are the
+-- same: mailbox.proof, which the triggers below change with the secrets and the
+-- address of the mailbox, and policy_version, which they change with everything that
+-- several mailboxes share: policies, and domains, which decide which address belongs
+-- to which mailbox. So the next login need not read the secrets: open_maildrop()
+-- compares both numbers.
 
--- next_proof: another number than p_proof, and a later one. Of the clock, so that no
--- restored backup brings an old one again. Not granted.
+-- next_proof: a number greater than p_proof, taken from the clock, so that no
+-- restored backup brings an old one back. Not granted.
 create function postern.next_proof(p_proof bigint) returns bigint
 language sql volatile set search_path = pg_catalog, pg_temp
 as $$
@@ -52,8 +52,7 @@ create table postern.policy_version (
 insert into postern.policy_version (version) values (postern.next_proof(0));
 comment on table postern.policy_version is 'one row: another number whenever a policy, a domain or a provider''s function has changed';
 
--- policy_changed: a trigger: what auth helpers were told of policies and addresses is
--- to be asked for anew.
+-- policy_changed: a trigger: auth helpers must read policies and addresses again.
 create function postern.policy_changed() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$

@@ -30,8 +30,8 @@ end
 $$;
 
 -- add_secret: one of these, made from the password that p_proof (the stored
--- secret, as it was read) has just proven. False if that is not the password
--- any more, or the kind is not wanted, or somebody else was first.
+-- secret, as it was read) has just verified. False if that is no longer the
+-- password, if the kind is not stored, or if another login has added it.
 create function postern.add_secret(p_mailbox bigint, p_proof text, p_kind text, p_secret text) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -81,7 +81,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     if cardinality(p_kinds) <> cardinality(p_secrets) or not p_kinds <@ array['password', 'scram-sha-256', 'scram-sha-1', 'shared-secret'] then
-        raise exception 'these are not the kinds of secrets of a password' using errcode = 'PN400';
+        raise exception 'invalid kinds of secrets for a password' using errcode = 'PN400';
     end if;
     delete from postern.credential c where c.mailbox = p_mailbox and c.kind <> 'app-password' and c.kind <> all (p_kinds);
     insert into postern.credential as c (mailbox, kind, secret)
@@ -99,13 +99,13 @@ begin
     -- Each wrong password is compared with all of them. Two at once wait here for each other.
     perform from postern.mailbox m where m.mailbox = p_mailbox for no key update;
     if (select count(*) from postern.credential c where c.mailbox = p_mailbox and c.kind = 'app-password') >= 16 then
-        raise exception 'there are 16 app passwords already: remove one' using errcode = 'PN409';
+        raise exception 'the mailbox already has 16 app passwords: remove one' using errcode = 'PN409';
     end if;
     insert into postern.credential (mailbox, kind, label, secret) values (p_mailbox, 'app-password', p_label, p_secret);
 exception when unique_violation then
-    raise exception 'there is an app password % already', p_label using errcode = 'PN409';
+    raise exception 'app password % already exists', p_label using errcode = 'PN409';
 when check_violation then
-    raise exception 'the name of an app password has 1 to 64 octets, and no control characters' using errcode = 'PN400';
+    raise exception 'the name of an app password must have 1 to 64 octets and no control characters' using errcode = 'PN400';
 end
 $$;
 
@@ -132,7 +132,7 @@ begin
     delete from postern.credential c
      where c.mailbox = postern.find_mailbox(p_address) and c.kind = 'app-password' and c.label = p_label;
     if not found then
-        raise exception 'there is no app password % of %', p_label, p_address using errcode = 'PN404';
+        raise exception 'app password % of % does not exist', p_label, p_address using errcode = 'PN404';
     end if;
 end
 $$;
@@ -149,13 +149,13 @@ begin
     delete from postern.credential c using postern.mailbox m
      where m.domain = v_domain and c.mailbox = m.mailbox and c.kind not in ('password', 'app-password') and c.kind <> all (p_stores);
 exception when check_violation then
-    raise exception 'what a domain may store is scram-sha-256, scram-sha-1 and shared-secret' using errcode = 'PN400';
+    raise exception 'a domain may store scram-sha-256, scram-sha-1 and shared-secret' using errcode = 'PN400';
 end
 $$;
 
 -- ---------------------------------------------------------- seals, by the owner
 
--- scan_secrets: stored secrets behind p_after, at most p_most of them. For `posternctl
+-- scan_secrets: stored secrets after p_after, at most p_most of them. For `posternctl
 -- secrets`, which runs as the owner of the schema: no role of a process may read
 -- them all. Not granted.
 create function postern.scan_secrets(p_after bigint, p_most integer)

@@ -1,14 +1,14 @@
--- What a login asks: the credentials, what holds for the mailbox, and who has
--- been guessing. One call that writes nothing.
+-- What a login reads: the credentials, the policy of the mailbox, and failed logins.
+-- One call that writes nothing.
 --
--- postern_auth calls login(), which calls credentials(): that one stays the
--- function to replace by a provider's own. Where an auth helper has been told the
--- policy before, it calls credentials() itself, which is a third of the work.
+-- postern_auth calls login(), which calls credentials(): that one remains the
+-- function that a provider replaces. If an auth helper already knows the policy, it
+-- calls credentials() itself, which is a third of the work.
 
--- What is behind the failures of an account, and so that the hosts agree. The
--- account is a hash of the name that was tried, whether it exists or not, so
--- that nothing here tells which do. A row for each of 65,536 slots at most;
--- after a crash they are forgotten, as is fitting for something that decays.
+-- Failed logins of accounts, shared by all hosts. The account is a hash of the name
+-- that was tried, whether it exists or not, so that nothing here reveals which names
+-- exist. A row for each of 65,536 slots at most; a crash loses them, which is
+-- acceptable for counts that decay.
 create unlogged table postern.guess (
     slot        integer     not null primary key,
     account     bigint      not null,
@@ -18,7 +18,7 @@ comment on table  postern.guess is 'accounts whose passwords are being guessed';
 comment on column postern.guess.account is 'hash of the address that was tried';
 comment on column postern.guess.until is 'when the last of the failures will be forgotten: each adds one interval';
 
--- From where a mailbox was logged in to: its owner still gets in from there
+-- Networks of successful logins to a mailbox: its owner can still log in from there
 -- while others guess.
 create table postern.known_address (
     mailbox     bigint      not null references postern.mailbox on delete cascade,
@@ -28,11 +28,11 @@ create table postern.known_address (
 );
 comment on table postern.known_address is 'networks that a mailbox was logged in from; at most 16 for each, at most one write a day';
 
--- credentials(address): what is stored to prove that somebody is the owner of
--- this address. One row for each stored secret; no row means no such mailbox;
+-- credentials(address): the secrets that logins to this address are verified against.
+-- One row for each stored secret; no row means no such mailbox;
 -- a mailbox without any secret gives one row with kind and secret null.
 --
--- This is the function to replace where a provider has his own user tables:
+-- This is the function to replace by a provider with their own user tables:
 -- keep the columns, and keep it to one index lookup for an exact address.
 create function postern.credentials(p_address text)
 returns table (mailbox bigint, address text, active boolean, kind text, label text, secret text)
@@ -62,12 +62,12 @@ begin
 end
 $$;
 
--- login: a row for each stored secret, as credentials() gives them, and beside
--- the secrets, the same in each row, what holds for the mailbox. Always a row:
--- of an unknown name it tells the failures only.
--- p_network is where the client comes from, null where nobody counts. proof is
--- null where only the secrets can prove a login, each time, and where the caller
--- keeps no proofs (p_proof).
+-- login: a row for each stored secret, as credentials() returns them, with the policy
+-- of the mailbox repeated in each row. There is always a row: for an unknown name it
+-- has the failures only.
+-- p_network is the network of the client, null if it is not counted. proof is null if
+-- each login must be verified against the secrets, and if the caller does not cache
+-- logins (p_proof).
 --
 -- Small statements, each made only where it is needed, and none that joins them:
 -- a session of inetd has its connection to itself, and to plan that join took

@@ -1,5 +1,5 @@
--- What happened to the mail of a mailbox: deletions and the sessions behind
--- them, and deletions that can be undone.
+-- What happened to the mail of a mailbox: deletions and their sessions, and deletions
+-- that can be undone.
 --
 -- A session that only looked (a poll) leaves no row: it must not write. One that
 -- retrieved or deleted something leaves one row for itself, and one for each
@@ -7,8 +7,8 @@
 -- that are gone from the row of their deletion.
 
 -- A partition is a day (UTC): it is dropped when it is too old, never vacuumed.
--- Rows of a day whose partition nobody has made yet go to history_rest, so that
--- no QUIT ever fails for it.
+-- Rows of a day without a partition go to history_rest, so that no QUIT ever fails
+-- for want of one.
 create table postern.history (
     at          timestamptz not null default now(),
     mailbox     bigint      not null,
@@ -57,9 +57,9 @@ create view postern.reference as
     union all select d.mailbox, d.uid, d.content from postern.deleted d;
 comment on view postern.reference is 'what content.refs counts';
 
--- Whose the rows in history are of a mailbox that was removed, for who asks what
--- is known of him, or to have it erased. A digest of the address: whoever knows
--- the address finds it, and nobody reads it here. It goes with the history.
+-- The owners of history rows whose mailbox was removed, for persons who request their
+-- data or its erasure. Only a digest of the address: it can be found by the address,
+-- but not read here. It is removed with the history.
 create table postern.removed (
     mailbox     bigint      not null primary key,
     account     bytea       not null,
@@ -84,8 +84,8 @@ create trigger note_removed after delete on postern.mailbox for each row execute
 -- ------------------------------------------------------------------- the days
 
 -- make_history: partitions for today and p_days more. They are attached, which
--- locks less than making them in place; whoever cannot have his locks soon gives
--- up, as sessions wait behind him. Returns how many were made.
+-- locks less than creating them in place, and with a lock_timeout, as sessions would
+-- wait for this transaction. Returns the number of partitions created.
 create function postern.make_history(p_days integer) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
 as $$
@@ -180,9 +180,8 @@ end
 $$;
 
 -- note_sessions: sessions that retrieved something, deleted nothing and have
--- ended: a row for each. A worker gathers those of a second and writes them
--- behind their backs. Nobody was promised these rows, so nobody waits for the
--- disk either.
+-- ended: a row for each. A worker collects those of a second and writes them
+-- afterwards. No reply depends on these rows, so nobody waits for the disk.
 --
 -- The arrays run side by side: p_opened and p_closed are milliseconds of the
 -- worker's clock, which is at p_now; p_messages says how many elements of
@@ -220,9 +219,9 @@ $$;
 -- --------------------------------------------------------- what was deleted
 
 -- reclaim: drop references whose time has come, of about p_octets of mail but of
--- at least one message. `more`: there are others. Whoever comes at the same time
--- takes others. Not awaited by anybody, and found again after a crash: so it
--- need not be on the disk.
+-- at least one message. `more`: there are others. Concurrent calls take
+-- different ones. Nobody waits for the result, and the references are found again
+-- after a crash, so the commit need not wait for the disk.
 create function postern.reclaim(p_octets bigint, out messages bigint, out octets bigint, out more boolean)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -291,7 +290,7 @@ begin
     end if;
     perform postern.check_quotas(b.domain, v_octets);
     if b.octets + v_octets > b.quota then
-        raise exception 'the quota of mailbox % is % octets, % are used, % more do not fit: % are missing',
+        raise exception 'the quota of mailbox % is % octets, % are used, % more do not fit: % too many',
             p_address, b.quota, b.octets, v_octets, b.octets + v_octets - b.quota using errcode = 'PN507';
     end if;
     update postern.mailbox m

@@ -1,4 +1,4 @@
--- What an import asks and notes, beside put_contents, put_parts (05_content) and
+-- What an import reads and records, besides put_contents, put_parts (05_content) and
 -- put_messages (07_messages).
 
 -- What imports have stored in a mailbox, in pieces of 32 octets: a digest for each
@@ -15,7 +15,7 @@ comment on table postern.imported is 'digests of all that imports stored in a ma
 
 -- begin_import: the mailbox to import into, and the right to: one import at a time, held
 -- by the connection. The last batch of an import that was killed may still be on
--- its way into the database; whoever resumes waits until that connection has
+-- its way into the database; an import that resumes waits until that connection has
 -- ended, and only then compares.
 -- Errors: PN404.
 create function postern.begin_import(p_address text) returns bigint
@@ -40,7 +40,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     if coalesce(octet_length(p_digests), 0) = 0 or octet_length(p_digests) % 32 <> 0 then
-        raise exception 'note_imported: digests have 32 octets each' using errcode = 'PN400';
+        raise exception 'note_imported: a digest must have 32 octets' using errcode = 'PN400';
     end if;
     insert into postern.imported (mailbox, digests) values (p_mailbox, p_digests);
 end

@@ -1,7 +1,7 @@
--- What is known of a person, and what is to be erased of them.
+-- The data about a person, and its erasure.
 
--- traces: what there is of this address: of its mailbox, and of mailboxes of the
--- same name that were removed before; of the latter only, if p_removed, as the
+-- traces: the data about this address: of its mailbox, and of removed mailboxes of the
+-- same name; of the latter only, if p_removed, as the
 -- name may be another person's now.
 create function postern.traces(p_address text, p_removed boolean)
 returns table (what text, rows bigint, octets bigint, oldest timestamptz, newest timestamptz)

@@ -1,8 +1,7 @@
--- Is everything as it should be? `posternctl check` asks what does not add up and
--- mends it, `posternctl verify` reads all mail; and what is to be done when a
--- backup was restored.
+-- Checks of the store: `posternctl check` finds inconsistencies and repairs them,
+-- `posternctl verify` reads all mail; and the steps after restoring a backup.
 
--- owners: who would miss this content, in words. Not granted.
+-- owners: the messages that refer to this content, as text. Not granted.
 create function postern.owners(p_content bigint) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
@@ -14,7 +13,7 @@ begin
 end
 $$;
 
--- find_problems: what does not add up, without reading the mail itself.
+-- find_problems: inconsistencies, without reading the mail itself.
 --
 -- Each kind is one statement and so sees one moment: counts and sums are kept
 -- by the transactions that change what they count, so whatever differs within
@@ -28,7 +27,7 @@ as $$
 begin
     return query
         select 'message octets', g.mailbox, true,
-               format('mailbox %s: %s message(s), first of them uid %s, do not have the octets of their content',
+               format('mailbox %s: %s message(s), the first with uid %s, do not have the octets of their content',
                       min(m.address), count(*), min(g.uid))
           from postern.message g join postern.content c on c.content = g.content join postern.mailbox m on m.mailbox = g.mailbox
          where g.octets <> postern.message_octets(c.octets, g.delivered_to)
@@ -44,7 +43,7 @@ begin
          order by m.mailbox;
     return query
         select 'missing mailbox', g.mailbox, false,
-               format('mailbox %s: is gone, %s message(s) are there, first of them uid %s', g.mailbox, count(*), min(g.uid))
+               format('mailbox %s: does not exist but has %s message(s), the first with uid %s', g.mailbox, count(*), min(g.uid))
           from postern.message g
          where not exists (select from postern.mailbox m where m.mailbox = g.mailbox)
          group by g.mailbox order by g.mailbox;
@@ -62,7 +61,7 @@ begin
     return query
         select case when g.n is null then 'orphan content' else 'refs' end, c.content, true,
                case when g.n is null then format('content %s: %s octets that no message refers to', c.content, c.octets)
-                    else format('content %s: counts %s references, there are %s', c.content, c.refs, g.n) end
+                    else format('content %s: counts %s references but has %s', c.content, c.refs, g.n) end
           from postern.content c
           left join (select r.content, count(*) as n from postern.reference r group by r.content) g on g.content = c.content
          where c.refs is distinct from g.n
@@ -75,30 +74,30 @@ begin
          group by p.content order by p.content;
     return query
         select 'missing content', g.content, false,
-               format('content %s: is gone, and with it the message of %s', g.content, postern.owners(g.content))
+               format('content %s: is missing, and with it the message of %s', g.content, postern.owners(g.content))
           from (select distinct g.content from postern.reference g
                  where not exists (select from postern.content c where c.content = g.content)) g
          order by g.content;
     return query
         select 'uidl', m.mailbox, false,
-               format('mailbox %s: the own UIDL "%s" of uid %s is one that the mailbox gives by itself', m.address, g.uidl, g.uid)
+               format('mailbox %s: the imported UIDL "%s" of uid %s is one that the mailbox assigns itself', m.address, g.uidl, g.uid)
           from postern.message g join postern.mailbox m on m.mailbox = g.mailbox
          where starts_with(g.uidl, postern.uidl_prefix(m.uidvalidity))
          order by m.mailbox, g.uid;
     -- By hand, as nothing of ours makes them; and nothing of ours finds them.
     return query
         select n.kind || ' names', 0::bigint, false,
-               format('%s %s that no client and no mail can reach: %s', count(*),
+               format('%s %s that neither clients nor mail can reach: %s', count(*),
                       case n.kind when 'domain' then 'domain(s)' when 'mailbox' then 'mailbox(es)' else 'alias(es)' end,
                       array_to_string((array_agg(format('"%s" (%s)', n.name, n.fault) order by n.name))[1:3], ', '))
           from (select 'domain' as kind, d.name, postern.name_fault('domain', d.name) as fault from postern.domain d
                 union all
                 select 'mailbox', m.address, coalesce(postern.name_fault('mailbox', m.address),
-                           case when split_part(m.address, '@', -1) <> d.name then 'it is kept in domain ' || d.name end)
+                           case when split_part(m.address, '@', -1) <> d.name then 'it is stored in domain ' || d.name end)
                   from postern.mailbox m join postern.domain d on d.domain = m.domain
                 union all
                 select distinct 'alias', a.address, coalesce(postern.name_fault('alias', a.address),
-                           case when split_part(a.address, '@', -1) <> d.name then 'it is kept in domain ' || d.name end)
+                           case when split_part(a.address, '@', -1) <> d.name then 'it is stored in domain ' || d.name end)
                   from postern.alias a join postern.domain d on d.domain = a.domain) n
          where n.fault is not null
          group by n.kind order by n.kind;
@@ -118,7 +117,7 @@ begin
               from pg_inherits i join pg_class c on c.oid = i.inhrelid
              where i.inhparent in ('postern.content'::regclass, 'postern.content_part'::regclass)
         )
-        select format('table %s: %s of %s partitions are there', t.relname, count(kid.modulus), max(kid.modulus))
+        select format('table %s: has only %s of %s partitions', t.relname, count(kid.modulus), max(kid.modulus))
           from pg_class t left join kid on kid.inhparent = t.oid
          where t.oid in ('postern.content'::regclass, 'postern.content_part'::regclass) and t.relkind = 'p'
          group by t.relname
@@ -138,7 +137,7 @@ begin
 end
 $$;
 
--- mend: put one problem right, under the locks that its writers take.
+-- mend: repair one problem, under the locks that its writers take.
 create function postern.mend(p_kind text, p_id bigint) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -177,7 +176,7 @@ begin
                   from postern.usage x where x.domain = p_id) u;
         perform postern.add_usage(p_id, v_messages, v_octets);
     when 'refs', 'orphan content' then
-        -- Who drops a reference removes his message first and then waits here;
+        -- A transaction that drops a reference removes its message first and then waits here;
         -- nobody ever adds one to a content that was committed.
         perform from postern.content c where c.content = p_id for update;
         select count(*) into v_refs from postern.reference r where r.content = p_id;
@@ -197,8 +196,8 @@ $$;
 
 -- ------------------------------------------------------------------ verify
 
--- scan_contents: contents and their parts in order, from behind
--- (p_content, p_part) on, at most p_limit rows. data is null for a content
+-- scan_contents: contents and their parts in order, after
+-- (p_content, p_part), at most p_limit rows. data is null for a content
 -- without parts. p_only asks for the rest of that one content alone.
 --
 -- The settings: a page must come from the two primary keys, in their order,
@@ -251,7 +250,7 @@ create table postern.verification (
 );
 comment on table postern.verification is 'how far `posternctl verify` got: all contents up to `content` were read';
 
--- verify_start: where to begin: behind the content returned. From the start,
+-- verify_start: where to begin: after the content returned. From the start,
 -- unless p_resume and the last one was not finished.
 create function postern.verify_start(p_resume boolean, out content bigint, out contents bigint, out octets bigint,
     out damaged bigint)
@@ -282,9 +281,9 @@ $$;
 
 -- ------------------------------------------------------------------ restored
 
--- skip_uids: after a back-up was restored that is older than what clients have
--- seen. The uids that were given since then, nobody knows which, are passed
--- over, or new mail would get UIDLs that clients take for messages they have.
+-- skip_uids: for a restored backup that is older than the last sessions. Skips the
+-- uids that were assigned since, which are unknown: otherwise new mail would get
+-- UIDLs that clients take for messages they have.
 -- Errors: PN400.
 create function postern.skip_uids(p_by bigint) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp

@@ -1,10 +1,9 @@
--- Room: what expires, what is removed with its mailbox, what is there and what it
--- costs.
+-- Space: expiry, removal with a mailbox, and the space that everything takes.
 
 -- ------------------------------------------------------------------ expiry
 
--- expires: from when on messages of a mailbox have outlived its policy; null
--- where there is none. Not granted.
+-- expires: the times before which messages of a mailbox have expired by its policy;
+-- null without a policy. Not granted.
 create function postern.expires(p_mailbox bigint, out delivered_before timestamptz, out retrieved_before timestamptz)
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
@@ -15,8 +14,8 @@ as $$
      where m.mailbox = p_mailbox
 $$;
 
--- list_expired: the next p_limit mailboxes behind p_after, and what has expired
--- in each. Less rows than asked for: there are no more.
+-- list_expired: the next p_limit mailboxes after p_after, and what has expired in
+-- each. Fewer rows than requested: there are no more.
 create function postern.list_expired(p_after bigint, p_limit integer)
 returns table (mailbox bigint, address text, messages bigint, octets bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
@@ -182,16 +181,16 @@ begin
      where a.backend_xmin is not null and a.xact_start < now() - interval '1 hour' and a.pid <> pg_backend_pid()
      order by age(a.backend_xmin) desc limit 1;
     if found then
-        return format('the transaction of %s (process %s), open since %s: what was deleted since then has to stay',
+        return format('the transaction of %s (process %s), open since %s: rows deleted since then must stay',
                       coalesce(nullif(r.application_name, ''), 'a client'), r.pid, date_trunc('second', r.xact_start));
     end if;
     select s.slot_name into r from pg_replication_slots s where s.xmin is not null order by age(s.xmin) desc limit 1;
     if found then
-        return format('the replication slot %s: is its standby there?', r.slot_name);
+        return format('the replication slot %s: is its standby running?', r.slot_name);
     end if;
     select p.gid, p.prepared into r from pg_prepared_xacts p order by p.prepared limit 1;
     if found then
-        return format('the prepared transaction %s of %s, which nobody has ended', r.gid, date_trunc('second', r.prepared));
+        return format('the prepared transaction %s of %s, which was never finished', r.gid, date_trunc('second', r.prepared));
     end if;
     return 'autovacuum: its lines in the log of PostgreSQL, autovacuum_max_workers and autovacuum_vacuum_cost_limit';
 end
@@ -218,7 +217,7 @@ begin
                                     else format('run at %s and left it,', date_trunc('second', t.last_vacuum)) end,
                                t.dead_percent, v_hindrance)
                     when t.free_percent >= 50 and t.octets > 100 << 20 then
-                        format('%s %% is free room, which new mail fills; VACUUM FULL would give it back, with the table locked meanwhile',
+                        format('%s %% is free space for new mail; VACUUM FULL would return it to the system, but locks the table meanwhile',
                                t.free_percent) end
           from (
             select s.name, s.live, s.octets, s.index_octets, s.dead, s.last_vacuum,

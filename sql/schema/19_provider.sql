@@ -26,7 +26,7 @@ end
 $$;
 
 -- adopt: this account of another program's tables has a maildrop from now on.
--- For a credentials() or resolve() of a provider's own, and for his triggers.
+-- For a credentials() or resolve() of a provider, and for their triggers.
 -- The tenant and the domain are made where they are not there. Returns the
 -- mailbox, which may have been there before. Not granted.
 -- Errors: PN400.

@@ -53,13 +53,13 @@ class Provider(unittest.TestCase):
         for options, done in (((), "stored"), (("--remove",), "removed")):
             status, said = self.password(WHO, *options)
             self.assertEqual(status, 1)
-            self.assertEqual(said, f"posternctl: the password of {WHO} is {done} here, but logins are proven with another secret: "
-                                   "postern.credentials() is the provider's own; change it where that function takes it from\n")
+            self.assertEqual(said, f"posternctl: the password of {WHO} is {done} here, but logins use another secret: "
+                                   "postern.credentials() is the provider's own; change the secret where that function reads it\n")
         self.assertTrue(self.good(WHO, "theirs"))
         self.assertFalse(self.good(WHO, "ours"))
         done = self.site.ctl("app-password", "add", WHO, "phone", check=False)
         self.assertEqual(done.returncode, 1)
-        self.assertIn("logins are proven with another secret", done.stdout.decode())
+        self.assertIn("logins use another secret", done.stdout.decode())
         # Whom that function leaves to ours has the password that was set.
         self.assertEqual(self.password(LOCAL), (0, f"password of {LOCAL} set\n"))
         self.assertTrue(self.good(LOCAL, "ours"))

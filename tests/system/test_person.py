@@ -61,7 +61,7 @@ class Person(unittest.TestCase):
                          {k: v for k, v in known.items() if "removed" in k})
         refused = self.site.ctl("erase", ANNA, check=False)
         self.assertEqual(refused.returncode, 1)
-        self.assertIn(b"--yes erases all of it", refused.stdout + (refused.stderr or b""))
+        self.assertIn(b"add --yes to erase all of it", refused.stdout + (refused.stderr or b""))
         self.assertEqual(self.left(self.number), {"mailbox", "message", "deleted", "credential", "alias", "policy", "known_address",
                                                   "imported", "history"})
         bert = self.left(self.site.mailbox(BERT))

@@ -89,7 +89,7 @@ class Names(unittest.TestCase):
                 with self.subTest(call=call, name=name):
                     said = self.refused("select " + call.format(literal(name)))
                     self.assertIsNotNone(said)
-                    self.assertRegex(said, rf'(?s){kind} ".*" cannot be: .*{why}')
+                    self.assertRegex(said, rf'(?s){kind} ".*" cannot be used: .*{why}')
 
     def test_tables_refuse(self):
         columns = {"mailbox": "mailbox (domain, address) select domain, {} from postern.domain limit 1",
@@ -130,10 +130,10 @@ class Names(unittest.TestCase):
             done = site.ctl("check", "--quick", check=False)
             said = done.stdout.decode()
             self.assertEqual(done.returncode, 1, said)
-            self.assertIn(f'WRONG 5 mailbox(es) that no client and no mail can reach: ""quoted"@{D}" (it has quotes that it does not need), '
+            self.assertIn(f'WRONG 5 mailbox(es) that neither clients nor mail can reach: ""quoted"@{D}" (it has quotes that it does not need), '
                           f'"UPPER@{D}" (it is not in lower case), ', said)
-            self.assertIn(f'WRONG 1 alias(es) that no client and no mail can reach: "All@{D}" (it is not in lower case)', said)
-            self.assertIn('WRONG 1 domain(s) that no client and no mail can reach: "Some.example" (its domain is not in lower case)', said)
+            self.assertIn(f'WRONG 1 alias(es) that neither clients nor mail can reach: "All@{D}" (it is not in lower case)', said)
+            self.assertIn('WRONG 1 domain(s) that neither clients nor mail can reach: "Some.example" (its domain is not in lower case)', said)
             found = json.loads(site.ctl("--json", "check", "--quick", check=False).stdout)
             self.assertEqual([p["kind"] for p in found["problems"]], ["alias names", "domain names", "mailbox names"])
             self.assertTrue(all(not p["mended"] for p in found["problems"]))
@@ -155,7 +155,7 @@ class Names(unittest.TestCase):
                 site.sql(f"update postern.mailbox set address = {literal(hand)} where address = {literal(made)}")
                 done = site.ctl("check", "--quick", check=False)
                 self.assertEqual(done.returncode, 1)
-                self.assertIn(f'WRONG 1 mailbox(es) that no client and no mail can reach: "{hand}" (it is spelled "{made}")',
+                self.assertIn(f'WRONG 1 mailbox(es) that neither clients nor mail can reach: "{hand}" (it is spelled "{made}")',
                               done.stdout.decode())
         finally:
             site.sql("delete from postern.mailbox where address like 'j%'")
