@@ -1,20 +1,20 @@
--- Postern beside the accounts of another program: what all these files share.
--- Not to be run by itself; README tells which file is yours.
+-- Postern with the accounts of another program: the part that all files share.
+-- Do not run it by itself; README tells which file to use.
 --
--- The other program's tables say who exists, with which password, whether the
--- account is active, and how much it may hold. Postern reads them at each login
+-- The other program's tables define the accounts, their passwords, whether they
+-- are active, and their quotas. Postern reads them at each login
 -- and for each recipient, and never writes to them. An account has a maildrop in
 -- Postern from its first login or its first mail on: it is "adopted".
 --
--- A file for a program makes two functions, which give one row or none:
+-- A file for a program creates two functions, which return one row or none:
 --
---     postern_accounts.by_address(text)    whom a message is for
---     postern_accounts.by_login(text)      whom a client means that logs in; only
---                                          where names are not addresses
+--     postern_accounts.by_address(text)    the account that a message is for
+--     postern_accounts.by_login(text)      the account of a login name; only if
+--                                          names are not addresses
 --
 -- Two functions of Postern are replaced, as they are meant to be; `posternctl
--- schema status` says so, and an upgrade of the schema leaves them alone.
--- remove.sql brings Postern's own back.
+-- schema status` shows it, and an upgrade of the schema does not touch them.
+-- remove.sql restores Postern's own.
 
 create schema if not exists postern_accounts;
 comment on schema postern_accounts is 'Postern: accounts of another program, see etc/accounts/README';
@@ -50,7 +50,7 @@ as $$
     select lower(p_value collate "C") in ('1', 't', 'true', 'y', 'yes', 'on')
 $$;
 
--- limit_of: of a quota in units of p_unit octets; 0 and less mean that there is none.
+-- limit_of: of a quota in units of p_unit octets; 0 or less means no quota.
 create or replace function postern_accounts.limit_of(p_quota numeric, p_unit integer) returns bigint
 language sql immutable set search_path = pg_catalog, pg_temp
 as $$
@@ -68,7 +68,7 @@ end
 $$;
 
 -- own: whether this mailbox is Postern's own: one with a password in Postern that
--- was never adopted. The other program is not even asked for it.
+-- was never adopted. The other program is not queried for it.
 create or replace function postern_accounts.own(p_mailbox bigint) returns boolean
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
@@ -78,7 +78,7 @@ begin
 end
 $$;
 
--- home: the same address in the domain that this one is another name of.
+-- home: the same address in the domain that this domain is an alias of.
 create or replace function postern_accounts.home(p_address text) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
@@ -89,10 +89,10 @@ begin
 end
 $$;
 
--- keep: the maildrop of an account, made where there is none, and what changed
--- over there since the last time. Null where it is not active and never was, and
--- where the address is Postern's own, as a mailbox, an alias, or one of a domain
--- that is another name of one.
+-- keep: the maildrop of an account, created if it is missing, with the changes of
+-- the other program since the last call. Null if the account is not active and never
+-- was, and if the address is Postern's own: a mailbox, an alias, or in an alias
+-- domain.
 create or replace function postern_accounts.keep(p_account postern_accounts.account) returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -112,11 +112,11 @@ begin
         if postern_accounts.own(v_mailbox) then
             return null;
         end if;
-        -- One tenant for all of them, unless the domain is there already.
+        -- One tenant for all of them, unless the domain exists already.
         v_mailbox := postern.adopt(v_address, 'accounts');
         insert into postern_accounts.adopted (mailbox, active) values (v_mailbox, true) on conflict (mailbox) do nothing;
     end if;
-    -- Each by itself: a new quota over there does not switch on what an operator has switched off here.
+    -- Each separately: a new quota in the other program does not enable what an operator has disabled here.
     update postern_accounts.adopted a set active = v_active where a.mailbox = v_mailbox and a.active <> v_active;
     if found then
         update postern.mailbox m set enabled = v_active where m.mailbox = v_mailbox;
@@ -129,8 +129,8 @@ begin
 end
 $$;
 
--- gone: an account that was adopted and is not there any more. Its mail is kept,
--- and comes back to it should the account come back.
+-- gone: an account that was adopted and no longer exists. Its mail is kept, and is
+-- available again if the account returns.
 create or replace function postern_accounts.gone(p_mailbox bigint) returns void
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -142,8 +142,8 @@ begin
 end
 $$;
 
--- refuses: what is to be known of an address before Postern resolves it. The
--- mailbox, where the other program wants no mail for it.
+-- refuses: updates an address before Postern resolves it. Returns the mailbox if the
+-- other program accepts no mail for it.
 create or replace function postern_accounts.refuses(p_address text) returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -156,8 +156,8 @@ begin
     if postern_accounts.own(v_mailbox) then
         return null;
     end if;
-    -- A database that compares without regard to case, accents or blanks gives
-    -- more than it was asked for.
+    -- A database that ignores case, accents or spaces when it compares returns more
+    -- than was requested.
     select * into a from postern_accounts.by_address(v_address) f where lower(f.address collate "C") = v_address limit 1;
     if not found then
         perform postern_accounts.gone(v_mailbox);
@@ -198,7 +198,7 @@ declare
 begin
     select c.mailbox, c.address into v_mailbox, v_address from postern.credentials_local(p_address) c limit 1;
     if not coalesce(postern_accounts.own(v_mailbox), false) then
-        -- Then by the name of a domain that is another name of theirs.
+        -- Then by the name of an alias domain of theirs.
         foreach v_try in array array[p_address, nullif(postern_accounts.home(p_address), p_address)] loop
             exit when v_theirs is not null or v_try is null;
             select * into a from postern_accounts.by_login(v_try) f limit 1;
@@ -216,7 +216,7 @@ begin
             return;
         end if;
         if exists (select from postern_accounts.adopted x where x.mailbox = v_mailbox) then
-            -- No name to log in with; the account may have another one.
+            -- Not a login name; the account may have another one.
             perform postern_accounts.gone(v_mailbox)
               where not exists (select from postern_accounts.by_address(v_address) f where lower(f.address collate "C") = v_address);
             return;
@@ -226,7 +226,7 @@ begin
 end
 $$;
 
--- Postern's own does all that there is to do, once the accounts are known to it.
+-- Postern's own function does the rest, once it knows the accounts.
 create or replace function postern.resolve(p_addresses text[], p_bases text[], p_octets bigint, p_postmaster text)
 returns table (n integer, verdict integer, mailbox bigint)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -237,7 +237,7 @@ declare
     v_refuses bigint[];
 begin
     foreach v_address in array p_addresses || p_bases
-                               -- Who gets it where nobody else does must be there, too.
+                               -- The catch-all must be known, too.
                                || case when exists (select from unnest(p_addresses) t where t ~ '^postmaster(@|$)' collate "C") then p_postmaster end loop
         continue when v_address is null;
         v_refuses := v_refuses || postern_accounts.refuses(v_address);
@@ -254,5 +254,5 @@ revoke all on all functions in schema postern_accounts from public;
 grant execute on function postern.credentials(text) to postern_auth;
 grant execute on function postern.resolve(text[], text[], bigint, text) to postern_lmtp;
 
--- Whoever was verified by the secrets of before is verified again.
+-- Logins that were verified by the previous secrets are verified again.
 update postern.policy_version set version = postern.next_proof(version);

@@ -3,9 +3,9 @@
 --     psql -d postern -v ON_ERROR_STOP=1 -v kind=pgsql -v host=db.example.org -f iredmail.sql
 --
 -- as a superuser who owns the schema postern; kind is pgsql, or mysql for MySQL
--- and MariaDB. README in this folder tells more.
+-- and MariaDB. See README in this folder.
 --
--- Over there, as its administrator, a login that may read the two tables, in
+-- In the other database, as its administrator, create a login that may read the two tables, in
 -- PostgreSQL
 --
 --     create role postern login password '...';

@@ -3,9 +3,9 @@
 --
 --     psql -d postern -v ON_ERROR_STOP=1 -v host=db.example.org -f ispconfig.sql
 --
--- as a superuser who owns the schema postern. README in this folder tells more.
+-- as a superuser who owns the schema postern. See README in this folder.
 --
--- Over there, as its administrator, a login that may read the two tables:
+-- In the other database, as its administrator, create a login that may read the two tables:
 --
 --     CREATE USER postern@'%' IDENTIFIED BY '...';
 --     GRANT SELECT ON dbispconfig.mail_user TO postern@'%';

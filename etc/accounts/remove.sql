@@ -1,11 +1,10 @@
--- The way back: Postern's own accounts alone, as before the file of a program
--- was run.
+-- Goes back to Postern's own accounts, as before the file of a program was run.
 --
 --     psql -d postern -v ON_ERROR_STOP=1 -f remove.sql
 --
 -- Mailboxes and mail stay. The passwords are in the other program's tables, so
--- nobody logs in to an adopted mailbox until it has a password here: say
--- `-v passwords=1` to take over the hashes that are there now, or give new ones
+-- nobody can log in to an adopted mailbox until it has a password here: add
+-- `-v passwords=1` to take over the current hashes, or set new ones
 -- with `posternctl password`.
 
 \if :{?passwords} \else \set passwords 0 \endif

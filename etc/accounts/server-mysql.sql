@@ -14,7 +14,7 @@ drop server if exists postern_accounts cascade;
 create server postern_accounts foreign data wrapper mysql_fdw options (host :'host', port :'port', reconnect 'true');
 create user mapping for current_user server postern_accounts options (username :'user', password :'password');
 
--- Where in it the tables are: of each foreign table's options.
+-- Where the tables are: options of each foreign table.
 \set place 'dbname ' :'dbname'
 
 \ir accounts.sql

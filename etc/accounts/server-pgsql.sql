@@ -16,7 +16,7 @@ create server postern_accounts foreign data wrapper postgres_fdw
     options (host :'host', port :'port', dbname :'dbname', connect_timeout '3', options '-c statement_timeout=3s');
 create user mapping for current_user server postern_accounts options (user :'user', password :'password');
 
--- Where in it the tables are: of each foreign table's options.
+-- Where the tables are: options of each foreign table.
 \set place 'schema_name ''public'''
 
 \ir accounts.sql

@@ -3,7 +3,7 @@
 --
 --     psql -d postern -v ON_ERROR_STOP=1 -v host=db.example.org -f view.sql
 --
--- as a superuser who owns the schema postern. README in this folder tells more.
+-- as a superuser who owns the schema postern. See README in this folder.
 --
 -- Over there, make a view of this form and let the login that is named below read
 -- it. Texts may be of any type, the switches boolean, number or 'y' and 'n':

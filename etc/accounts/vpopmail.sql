@@ -3,9 +3,9 @@
 --
 --     psql -d postern -v ON_ERROR_STOP=1 -v host=db.example.org -f vpopmail.sql
 --
--- as a superuser who owns the schema postern. README in this folder tells more.
+-- as a superuser who owns the schema postern. See README in this folder.
 --
--- Over there, as its administrator, a login that may read the table:
+-- In the other database, as its administrator, create a login that may read the table:
 --
 --     CREATE USER postern@'%' IDENTIFIED BY '...';
 --     GRANT SELECT ON vpopmail.vpopmail TO postern@'%';
