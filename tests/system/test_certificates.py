@@ -75,7 +75,7 @@ class Names(TlsCase):
         done = subprocess.run([str(self.site.lab.posternd), "-c", str(self.site.lab.conf), "--check"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, env=kit.lab.plain_env(), check=False, timeout=30)
         self.assertEqual(done.returncode, 1)
-        self.assertIn("two certificates with the same kind of key for both.example", done.stdout)
+        self.assertIn("two certificates for both.example have the same type of key", done.stdout)
 
     def test_reload(self):
         """T17: new connections get the new one, sessions of before go on."""

@@ -184,7 +184,7 @@ class Control(unittest.TestCase):
             done = self.site.ctl("reload", check=False)
             self.assertEqual(done.returncode, 1)
             self.assertRegex(done.stdout.decode(),
-                             r"\Aposternctl: the old configuration stays:\nposternctl: \S*postern\.conf:\d+: .*cells")
+                             r"\Aposternctl: the old configuration stays in effect:\nposternctl: \S*postern\.conf:\d+: .*cells")
         finally:
             self.site.lab.conf.write_text(good)
         self.assertIn(b"reloaded", self.site.ctl("reload").stdout)

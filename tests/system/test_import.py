@@ -111,7 +111,7 @@ class Import(ImportCase):
         self.assertIn("1 doubts", out)
         path = self.write("box", FROM_ + b"A: 1\n\nx\n" + FROM_ + b"B: 2\n")
         out, who = self.expect([b"A: 1\n\nx\n", b"B: 2\n"], path, exit=PARTLY)
-        self.assertIn(f"DOUBT {path}:5 taken for a separator", out)
+        self.assertIn(f"DOUBT {path}:5 treated as a separator", out)
         told = json.loads(self.run_import("--json", who, path, exit=PARTLY))
         self.assertEqual([(d["file"], d["line"]) for d in told["doubts"]], [(path, 5)])
         self.assertEqual((told["files"], told["mboxes"], told["separators"], told["octets_seen"], told["imported"]),
@@ -121,7 +121,7 @@ class Import(ImportCase):
         body = b"x\n\n" + FROM_ + b"Subject: inner\n\n>From y\n"
         one = b"A: 1\nContent-Length: %d\n\n" % len(body) + body
         out, _ = self.expect([one, b"B: 2\n"], self.write("cl2", FROM_ + one + b"\n" + FROM_ + b"B: 2\n\n"), exit=PARTLY)
-        self.assertIn("cl2:7 taken for text: a separator, but the Content-Length", out)
+        self.assertIn("cl2:7 treated as text: a separator within the Content-Length", out)
         self.expect([one], self.write("cl2", FROM_ + one), exit=PARTLY)
         # One that is wrong, by an octet, or by a message: not believed.
         for wrong in (len(body) - 1, 4, 0, 10 ** 9, 10 ** 30):
