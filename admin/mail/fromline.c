@@ -457,12 +457,12 @@ static enum from_verdict judge_dated(const struct from_line *line, bool blank, e
     bool header = behind == BEHIND_FIELD || behind == BEHIND_HEADER;
 
     if (blank && line->casual && behind != BEHIND_HEADER) {
-        *doubt_r = header ? "taken for a separator: a From_ line without an address, and hardly a header behind it"
+        *doubt_r = header ? "treated as a separator: a From_ line without an address, and hardly a header after it"
                           : "treated as text: a From_ line without an address and with no header after it";
         return header ? FROM_SEPARATES : FROM_IS_TEXT;
     }
     if (blank && behind == BEHIND_TEXT && !line->daemon) {
-        *doubt_r = "taken for text: a From_ line with a date and an empty line in front, but no header behind it";
+        *doubt_r = "treated as text: a From_ line with a date, an empty line before it, but no header after it";
         return FROM_IS_TEXT;
     }
     if (blank)
@@ -499,7 +499,7 @@ enum from_verdict from_judge(const struct from_line *line, bool blank, enum from
                 loose ? NULL : "treated as a separator: a From_ line in an unknown form with a header after it";
             return FROM_SEPARATES;
         }
-        *doubt_r = "taken for text: what is behind it could be a header, but it is no From_ line that is known";
+        *doubt_r = "treated as text: a From_ line in an unknown form, though a header may follow it";
         return FROM_IS_TEXT;
     }
     return FROM_IS_TEXT;

@@ -107,7 +107,7 @@ class Import(ImportCase):
         one = b"A: 1\n\nAn mbox has lines like\n\n" + FROM_ + b"and so on.\n"
         path = self.write("with blank", FROM_ + one + b"\n" + FROM_ + b"B: 2\n\n")
         out, _ = self.expect([one, b"B: 2\n"], path, exit=PARTLY)
-        self.assertIn(f'DOUBT "{path}":6 taken for text', out)
+        self.assertIn(f'DOUBT "{path}":6 treated as text', out)
         self.assertIn("1 doubts", out)
         path = self.write("box", FROM_ + b"A: 1\n\nx\n" + FROM_ + b"B: 2\n")
         out, who = self.expect([b"A: 1\n\nx\n", b"B: 2\n"], path, exit=PARTLY)
