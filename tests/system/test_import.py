@@ -265,7 +265,7 @@ class Import(ImportCase):
         self.assertEqual(sum(line.startswith(b"REJECTED ") for line in done.split(b"\n")), len(names))
         folder = os.fsencode(self.dir / "dir")
         for want in (rb'"%s/x is empty\nREJECTED passwd y" is empty', rb'"%s/\033[2Jgone" is empty', rb'"%s/\302\2332J\342\200\256" is empty',
-                     rb'"%s/\377\376" is empty', rb'"%s/q\"\\" is empty', rb'"%s/mbox\nDOUBT":3 taken'):
+                     rb'"%s/\377\376" is empty', rb'"%s/q\"\\" is empty', rb'"%s/mbox\nDOUBT":3 treated'):
             self.assertIn(want % folder, done)
         told = json.loads(self.site.ctl("--json", "import", who, str(self.dir / "dir"), check=False).stdout)
         self.assertIn(str(self.dir / "dir") + "/x is empty\nREJECTED passwd y", [r["file"] for r in told["rejected"]])
