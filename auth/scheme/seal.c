@@ -187,7 +187,7 @@ int seal_open(const struct keyring *r, const struct seal_row *row, const char *s
 
     out[0] = '\0';
     if (r == NULL) {
-        *error_r = "it is sealed, and there is no key: see auth_key_file in postern.conf(5)";
+        *error_r = "it is sealed, but no key is configured: see auth_key_file in postern.conf(5)";
         return -1;
     }
     seal_is(sealed, &id);

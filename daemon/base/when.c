@@ -105,7 +105,7 @@ bool when_parse(const char *text, int64_t now, int64_t *at_r, const char **why_r
         return false;
     }
     if (*at_r > now) {
-        *why_r = "that is in the future";
+        *why_r = "the time is in the future";
         return false;
     }
     return true;

@@ -64,7 +64,7 @@ class History(Base):
         for since, count in (("1h", 6), ("today", 6), ("yesterday", 6), ("2026-01-01", 6), ("2026-01-01 10:00", 6)):
             self.assertEqual(len(self.json("history", who, "--since", since)), count, since)
         for verb in ("history", "undelete"):
-            for since, why in (("2999-01-01", "that is in the future"), ("tomorrow", "a time is 10m"), ("10", "a time is 10m")):
+            for since, why in (("2999-01-01", "the time is in the future"), ("tomorrow", "a time is 10m"), ("10", "a time is 10m")):
                 done = self.site.ctl(verb, who, "--since", since, check=False)
                 self.assertEqual(done.returncode, 2)
                 self.assertIn(why, (done.stdout + (done.stderr or b"")).decode())

@@ -53,7 +53,7 @@ static void test_wrong(void **state)
     for (size_t i = 0; i < sizeof future / sizeof future[0]; i++) {
         if (when_parse(future[i], NOW, &at, &why))
             fail_msg("\"%s\" was taken", future[i]);
-        assert_string_equal(why, "that is in the future");
+        assert_string_equal(why, "the time is in the future");
     }
 }
 
