@@ -78,7 +78,7 @@ static int convert(const struct keyring *keyring, bool seal, const PGresult *res
         snprintf(out, SEAL_TEXT_MAX, "%s", text);
     secret_wipe(text, sizeof text);
     if (!ok)
-        ctl_error(CTL_FAILED, "%s of mailbox %s is too long to be sealed", at.kind, mailbox_text(&at.mailbox).s);
+        ctl_error(CTL_FAILED, "%s of mailbox %s is too long to seal", at.kind, mailbox_text(&at.mailbox).s);
     return ok ? 1 : -1;
 }
 

@@ -347,7 +347,7 @@ enum credentials_answer credentials_fetch(struct credentials_source *s, const ch
         if (answer == CREDENTIALS_FOUND && out->policy.domain == 0)
             answer = ask(s, address, network, whole, out, guessed_ms_r);
         if (answer == CREDENTIALS_FOUND && out->policy.domain == 0) {
-            log_error(NULL, "mailbox %s, which postern.credentials() gave, is not there",
+            log_error(NULL, "mailbox %s, which postern.credentials() returned, does not exist",
                       mailbox_text(&out->mailbox).s);
             answer = CREDENTIALS_BROKEN;
         }

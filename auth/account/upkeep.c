@@ -137,7 +137,7 @@ static void write_verified(struct upkeep *u)
     memcpy(now, u->stored, sizeof now);
     if ((u->hash || u->seal) && make(u, CREDENTIAL_PASSWORD, u->hash ? NULL : u->text, now)) {
         credentials_upgrade(u->source, &u->mailbox, CREDENTIAL_PASSWORD, "", u->stored, now);
-        log_info(NULL, "the stored password of mailbox %s was brought up to date", mailbox_text(&u->mailbox).s);
+        log_info(NULL, "upgraded the stored password of mailbox %s", mailbox_text(&u->mailbox).s);
     }
     unsigned missing = credentials_missing(u->source, &u->mailbox);
     for (enum credential_kind kind = 0; kind < CREDENTIAL_KINDS; kind++)
