@@ -16,11 +16,14 @@
  * lost before that, so was the session, whatever the lane aside holds. A drop
  * does not end while it is moved, as its unlocking would have no right place.
  */
+#include "storage/maildrop/aside.h"
+
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/net/loop.h"
+#include "storage/maildrop/drop_impl.h"
+#include "storage/maildrop/drop_read.h"
 #include "storage/pg/pg_array.h"
-#include "storage/maildrop/store_impl.h"
 
 enum {
     REST_MS = 3000,
@@ -32,35 +35,47 @@ enum {
 enum { SHARE = 1, JOIN, LEAVE, OWN };
 
 struct move {
-    struct store *store;
+    struct aside *all;      /* that it belongs to */
     struct pg_ref from, aside;
     uint64_t pause;         /* before the next one */
     size_t count;
     struct drop *drops[BATCH];
 };
 
-void aside_init(struct store *store)
+struct aside *aside_new(struct store *store, void (*moved)(struct drop *drop))
 {
-    store->aside_rest = REST_MS;
-    store->aside_many = MANY;
-    store->aside_timer = timer_new(store->loop, aside_next, store);
+    struct aside *a = mem_zalloc(sizeof *a);
+
+    a->store = store;
+    a->moved = moved;
+    a->rest = REST_MS;
+    a->many = MANY;
+    a->timer = timer_new(store->loop, aside_next, a);
+    return a;
 }
 
-static bool many_on_the_lanes(const struct store *store)
+void aside_free(struct aside **aside)
 {
-    return store->open >= store->aside_many + pg_bound_aside(store->pg);
+    timer_free(&(*aside)->timer);
+    mem_free(*aside);
+    *aside = NULL;
 }
 
-static void watch_in(struct store *store, uint64_t ms)
+static bool many_on_the_lanes(const struct aside *a)
 {
-    store->aside_due = true;
-    timer_set(store->aside_timer, ms);
+    return a->store->open >= a->many + pg_bound_aside(a->store->pg);
 }
 
-void aside_watch(struct store *store)
+static void watch_in(struct aside *a, uint64_t ms)
 {
-    if (!store->aside_due && !store->moving && many_on_the_lanes(store))
-        watch_in(store, TICK_MS);
+    a->due = true;
+    timer_set(a->timer, ms);
+}
+
+void aside_watch(struct aside *a)
+{
+    if (!a->due && !a->moving && many_on_the_lanes(a))
+        watch_in(a, TICK_MS);
 }
 
 /* ---- the steps */
@@ -72,10 +87,10 @@ static void ask_step(struct move *m, struct pg_ref lane, int step, pg_answer *an
 
     pg_array_put_head(&mailboxes, (uint32_t)m->count);
     for (size_t i = 0; i < m->count; i++)
-        pg_array_put_mailbox(&mailboxes, &m->drops[i]->mailbox);
+        pg_array_put_mailbox(&mailboxes, &m->drops[i]->place.mailbox);
     pg_arg_int4(&args, step);
     pg_arg_bytes(&args, buf_span(&mailboxes));
-    pg_ask(m->store->pg, lane, PG_MOVE_LOCKS, &args, answer, m);
+    pg_ask(m->all->store->pg, lane, PG_MOVE_LOCKS, &args, answer, m);
     buf_free(&mailboxes);
 }
 
@@ -97,14 +112,14 @@ static void give_up(struct pg_ref lane)
 
 static void end_move(struct move *m)
 {
-    struct store *store = m->store;
+    struct aside *a = m->all;
 
     pg_unbind(m->aside);
-    store->moving = false;
+    a->moving = false;
     for (size_t i = 0; i < m->count; i++)
-        drop_moved(m->drops[i]);
-    if (!store->closing)
-        watch_in(store, m->pause);
+        a->moved(m->drops[i]);
+    if (!a->store->closing)
+        watch_in(a, m->pause);
     mem_free(m);
 }
 
@@ -180,10 +195,10 @@ static void shared(void *arg, enum db_status status, PGresult *res)
 static void choose(struct drop *drop, void *arg)
 {
     struct move *m = arg;
-    uint64_t since = drop->used_at > drop->opened_at ? drop->used_at : drop->opened_at;
+    uint64_t read_at = drop_read_at(drop), since = read_at > drop->opened_at ? read_at : drop->opened_at;
 
-    if (m->count == BATCH || drop->state != DROP_OPEN || drop->question != NULL || !pg_alive(drop->lane) ||
-        drop->lane.lane == m->aside.lane || loop_now(m->store->loop) - since < m->store->aside_rest)
+    if (m->count == BATCH || drop->state != DROP_OPEN || drop_read_waits(drop) || !pg_alive(drop->lane) ||
+        drop->lane.lane == m->aside.lane || loop_now(m->all->store->loop) - since < m->all->rest)
         return;
     if (m->count == 0)
         m->from = drop->lane;
@@ -193,18 +208,19 @@ static void choose(struct drop *drop, void *arg)
 
 void aside_next(void *arg)
 {
-    struct store *store = arg;
+    struct aside *a = arg;
+    struct store *store = a->store;
     struct pg_ref aside;
 
-    store->aside_due = false;
-    if (!many_on_the_lanes(store))
+    a->due = false;
+    if (!many_on_the_lanes(a))
         return;     /* the next maildrop that is opened watches again */
     if (!pg_bind_aside(store->pg, &aside)) {
-        watch_in(store, TICK_MS);
+        watch_in(a, TICK_MS);
         return;
     }
     struct move *m = mem_zalloc(sizeof *m);
-    m->store = store;
+    m->all = a;
     m->aside = aside;
     held_each(&store->held, choose, m);
     m->pause = m->count == BATCH ? 0 : TICK_MS;
@@ -213,7 +229,7 @@ void aside_next(void *arg)
         return;
     }
     log_debug(NULL, "moving %zu maildrop locks aside", m->count);
-    store->moving = true;
+    a->moving = true;
     for (size_t i = 0; i < m->count; i++)
         m->drops[i]->moving = true;
     ask_step(m, m->from, SHARE, shared);

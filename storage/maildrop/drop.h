@@ -21,6 +21,7 @@
 
 #include "daemon/base/mailbox_ref.h"
 #include "daemon/base/span.h"
+#include "storage/maildrop/listing.h"
 #include "storage/pg/status.h"
 
 struct store;
@@ -70,7 +71,6 @@ void drop_forget(struct store *store, uint64_t id);
 size_t drop_count(const struct drop *drop);
 uint64_t drop_octets(const struct drop *drop);                      /* the sum over all messages */
 uint64_t drop_message_octets(const struct drop *drop, size_t i);    /* as RETR sends it, before stuffing */
-enum { UIDL_MAX = 70 };
 size_t drop_message_uidl(const struct drop *drop, size_t i, char out[UIDL_MAX]); /* 1 to 70 octets of 0x21..0x7E */
 bool drop_lost(const struct drop *drop);
 

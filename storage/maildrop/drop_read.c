@@ -5,13 +5,15 @@
  * piece is the last one unless the octets of the whole message are those that
  * the listing says (promise P1).
  */
+#include "storage/maildrop/drop_read.h"
+
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/net/loop.h"
+#include "storage/maildrop/drop_impl.h"
 #include "storage/maildrop/listing.h"
 #include "storage/pg/pg_array.h"
 #include "storage/content/piece.h"
-#include "storage/maildrop/store_impl.h"
 
 enum {
     PIECE_PARTS = 32,
@@ -37,53 +39,100 @@ struct read_question {
     void *owner;
 };
 
+/* Of all drops of a store. */
+struct read_ahead {
+    struct loop *loop;
+    uint64_t each, all;         /* octets for one drop, and for all */
+    uint64_t octets;            /* kept by, or under way to, all drops */
+    struct reader *readers;     /* those that keep something */
+    struct timer *timer;
+};
+
+/* Of one drop, from the first message that is read on. */
+struct reader {
+    struct read_ahead *store;
+    struct read_question *question; /* that is waited for */
+    size_t next_in_order;       /* message behind the one that was read last */
+    uint32_t window;            /* messages in one statement */
+    size_t message;             /* that is being read, */
+    uint32_t next_piece;
+    uint32_t next_part;         /* where that piece begins */
+    uint64_t octets_so_far;
+    struct piece_set *ahead;    /* messages ahead_first .. + ahead_count - 1 */
+    uint32_t ahead_parts;       /* of each message, at most */
+    bool ahead_headers;         /* no more of them than their headers */
+    size_t ahead_first;
+    uint32_t ahead_count;
+    uint64_t ahead_octets;
+    uint64_t used_at;
+    struct reader *next, **link;    /* in readers */
+};
+
 /* ---- what was read ahead */
 
-static void release_ahead(struct drop *drop)
+static void release_ahead(struct reader *r)
 {
-    if (drop->ahead == NULL)
+    if (r->ahead == NULL)
         return;
-    piece_release(piece_set_ref(drop->ahead));
-    drop->ahead = NULL;
-    drop->store->ahead_octets -= drop->ahead_octets;
-    *drop->reader_link = drop->reader_next;
-    if (drop->reader_next != NULL)
-        drop->reader_next->reader_link = drop->reader_link;
+    piece_release(piece_set_ref(r->ahead));
+    r->ahead = NULL;
+    r->store->octets -= r->ahead_octets;
+    *r->link = r->next;
+    if (r->next != NULL)
+        r->next->link = r->link;
 }
 
-/* The set's reference and the octets are the drop's from now on. */
-static void keep_ahead(struct drop *drop, struct piece_set *set, const struct read_question *q)
+/* The set's reference and the octets are the reader's from now on. */
+static void keep_ahead(struct reader *r, struct piece_set *set, const struct read_question *q)
 {
-    struct store *store = drop->store;
+    struct read_ahead *store = r->store;
 
-    drop->ahead = set;
-    drop->ahead_first = q->first;
-    drop->ahead_count = q->count;
-    drop->ahead_parts = q->parts;
-    drop->ahead_headers = q->want == WANT_HEADER;
-    drop->ahead_octets = q->ahead_octets;
-    drop->used_at = loop_now(store->loop);
+    r->ahead = set;
+    r->ahead_first = q->first;
+    r->ahead_count = q->count;
+    r->ahead_parts = q->parts;
+    r->ahead_headers = q->want == WANT_HEADER;
+    r->ahead_octets = q->ahead_octets;
+    r->used_at = loop_now(store->loop);
     if (store->readers == NULL)
-        timer_set(store->readers_timer, AHEAD_IDLE_MS);
-    drop->reader_next = store->readers;
-    drop->reader_link = &store->readers;
+        timer_set(store->timer, AHEAD_IDLE_MS);
+    r->next = store->readers;
+    r->link = &store->readers;
     if (store->readers != NULL)
-        store->readers->reader_link = &drop->reader_next;
-    store->readers = drop;
+        store->readers->link = &r->next;
+    store->readers = r;
 }
 
-void drop_forget_ahead(void *arg)
+void read_ahead_forget(void *arg)
 {
-    struct store *store = arg;
+    struct read_ahead *store = arg;
     uint64_t now = loop_now(store->loop);
 
-    for (struct drop *d = store->readers, *next; d != NULL; d = next) {
-        next = d->reader_next;
-        if (now - d->used_at >= AHEAD_IDLE_MS)
-            release_ahead(d);
+    for (struct reader *r = store->readers, *next; r != NULL; r = next) {
+        next = r->next;
+        if (now - r->used_at >= AHEAD_IDLE_MS)
+            release_ahead(r);
     }
     if (store->readers != NULL)
-        timer_set(store->readers_timer, AHEAD_IDLE_MS);
+        timer_set(store->timer, AHEAD_IDLE_MS);
+}
+
+struct read_ahead *read_ahead_new(struct loop *loop, uint64_t each, uint64_t all)
+{
+    struct read_ahead *store = mem_zalloc(sizeof *store);
+
+    store->loop = loop;
+    store->each = each;
+    store->all = all;
+    store->timer = timer_new(loop, read_ahead_forget, store);
+    return store;
+}
+
+void read_ahead_free(struct read_ahead **ahead)
+{
+    timer_free(&(*ahead)->timer);
+    mem_free(*ahead);
+    *ahead = NULL;
 }
 
 /* ---- one piece */
@@ -95,23 +144,24 @@ void drop_forget_ahead(void *arg)
 static enum db_status take_piece(struct drop *drop, size_t i, uint32_t piece, const struct piece_set *set, size_t k,
                                  uint32_t asked, struct piece *piece_r)
 {
+    struct reader *r = drop->reader;
     const struct piece_part *part = piece_set_part(set, k);
-    uint64_t octets = drop->octets_so_far + part->octets;
+    uint64_t octets = r->octets_so_far + part->octets;
     uint64_t wanted = listing_message_octets(drop->listing, i);
 
     if (!part->found)
         return DB_NOT_FOUND;
     if (part->broken || octets > wanted || (octets < wanted && part->rows < asked)) {
-        log_error(drop->session,
+        log_error(drop->who.session,
                   "mailbox=%s uid=%lld result=bug: %s, %llu octets of %llu were found: run `posternctl check`",
-                  mailbox_text(&drop->mailbox).s, (long long)listing_uid(drop->listing, i),
+                  mailbox_text(&drop->place.mailbox).s, (long long)listing_uid(drop->listing, i),
                   part->broken ? "a part is missing" : "its length is wrong", (unsigned long long)octets,
                   (unsigned long long)wanted);
         return DB_BUG;
     }
-    drop->octets_so_far = octets;
-    drop->next_piece = piece + 1;
-    drop->next_part += part->rows;
+    r->octets_so_far = octets;
+    r->next_piece = piece + 1;
+    r->next_part += part->rows;
     *piece_r = (struct piece){ .spans = part->spans, .count = part->count, .last = octets == wanted };
     return DB_OK;
 }
@@ -119,16 +169,18 @@ static enum db_status take_piece(struct drop *drop, size_t i, uint32_t piece, co
 /* 1 and the piece with a reference for the receiver, if message i was read ahead. */
 static int read_from_ahead(struct drop *drop, size_t i, enum drop_want want, struct piece *piece_r)
 {
-    if (drop->ahead == NULL || (drop->ahead_headers && want != WANT_HEADER) || i < drop->ahead_first ||
-        i - drop->ahead_first >= drop->ahead_count)
+    struct reader *r = drop->reader;
+
+    if (r->ahead == NULL || (r->ahead_headers && want != WANT_HEADER) || i < r->ahead_first ||
+        i - r->ahead_first >= r->ahead_count)
         return 0;
-    if (take_piece(drop, i, 0, drop->ahead, i - drop->ahead_first, drop->ahead_parts, piece_r) != DB_OK)
+    if (take_piece(drop, i, 0, r->ahead, i - r->ahead_first, r->ahead_parts, piece_r) != DB_OK)
         return 0;   /* asked for alone, and told then */
-    piece_r->ref = piece_set_ref(drop->ahead);
+    piece_r->ref = piece_set_ref(r->ahead);
     piece_hold(piece_r->ref);
-    drop->used_at = loop_now(drop->store->loop);
-    if (i == drop->ahead_first + drop->ahead_count - 1)
-        release_ahead(drop);
+    r->used_at = loop_now(r->store->loop);
+    if (i == r->ahead_first + r->ahead_count - 1)
+        release_ahead(r);
     return 1;
 }
 
@@ -148,24 +200,24 @@ static uint64_t octets_to_read(const struct drop *drop, size_t i, enum drop_want
  */
 static uint32_t choose_window(struct drop *drop, size_t i, enum drop_want want, uint64_t *ahead_octets_r)
 {
-    const struct store *store = drop->store;
+    struct reader *r = drop->reader;
+    const struct read_ahead *store = r->store;
     uint64_t sum = octets_to_read(drop, i, want), more = 0;
     size_t count = listing_count(drop->listing);
     uint32_t n = 1;
 
     *ahead_octets_r = 0;
-    if (drop->window == 0)
-        drop->window = i == 0 ? WINDOW_GROWS : 1;
-    else if (i != drop->next_in_order)
-        drop->window = 1;
-    else if (drop->window < WINDOW_MAX)
-        drop->window *= WINDOW_GROWS;
+    if (r->window == 0)
+        r->window = i == 0 ? WINDOW_GROWS : 1;
+    else if (i != r->next_in_order)
+        r->window = 1;
+    else if (r->window < WINDOW_MAX)
+        r->window *= WINDOW_GROWS;
     if (sum > SMALL_OCTETS)
         return 1;
-    while (n < drop->window && n < count - i) {
+    while (n < r->window && n < count - i) {
         uint64_t next = octets_to_read(drop, i + n, want);
-        if (next > SMALL_OCTETS || sum + next > store->read_ahead ||
-            store->ahead_octets + more + next > store->read_ahead_total)
+        if (next > SMALL_OCTETS || sum + next > store->each || store->octets + more + next > store->all)
             break;
         sum += next;
         more += next;
@@ -180,23 +232,25 @@ static void fetch_answered(void *arg, enum db_status status, PGresult *res)
 {
     struct read_question *q = arg;
     struct drop *drop = q->drop;
+    struct reader *r = drop->reader;
+    struct read_ahead *store = drop->store->read_ahead;
     struct piece piece = { 0 };
     struct piece_set *set = NULL;
 
     drop_charge(drop);
-    if (drop->question != q) {      /* not wanted any more */
-        drop->store->ahead_octets -= q->ahead_octets;
+    if (r == NULL || r->question != q) {    /* not wanted any more */
+        store->octets -= q->ahead_octets;
         PQclear(res);
         mem_free(q);
         return;
     }
-    drop->question = NULL;
+    r->question = NULL;
     if (status == DB_OK) {
-        set = piece_set_new(res, drop->listing, q->first, q->count, drop->next_part);
+        set = piece_set_new(res, drop->listing, q->first, q->count, r->next_part);
         if (set == NULL) {
-            log_error(drop->session,
-                      "database statement=FETCH mailbox=%s result=bug: a message that was not requested",
-                      mailbox_text(&drop->mailbox).s);
+            log_error(drop->who.session,
+                      "database statement=FETCH mailbox=%s result=bug: a message that was not asked for",
+                      mailbox_text(&drop->place.mailbox).s);
             status = DB_BUG;
         } else {
             status = take_piece(drop, q->first, q->piece, set, 0, q->parts, &piece);
@@ -206,12 +260,12 @@ static void fetch_answered(void *arg, enum db_status status, PGresult *res)
         piece.ref = piece_set_ref(set);
         if (q->count > 1) {
             piece_hold(piece.ref);
-            keep_ahead(drop, set, q);
+            keep_ahead(r, set, q);
         }
     } else {
         if (set != NULL)
             piece_release(piece_set_ref(set));
-        drop->store->ahead_octets -= q->ahead_octets;
+        store->octets -= q->ahead_octets;
     }
     drop_piece *done = q->done;
     void *owner = q->owner;
@@ -222,6 +276,7 @@ static void fetch_answered(void *arg, enum db_status status, PGresult *res)
 static void ask(struct drop *drop, const struct read_question *question)
 {
     struct read_question *q = mem_alloc(sizeof *q);
+    struct reader *r = drop->reader;
     struct pg_args args = PG_ARGS_EMPTY;
     struct buf uids = BUF_EMPTY;
 
@@ -229,15 +284,15 @@ static void ask(struct drop *drop, const struct read_question *question)
     pg_array_put_head(&uids, q->count);
     for (size_t k = 0; k < q->count; k++)
         pg_array_put_int8(&uids, listing_uid(drop->listing, q->first + k));
-    pg_arg_mailbox(&args, &drop->mailbox);
+    pg_arg_mailbox(&args, &drop->place.mailbox);
     pg_arg_bytes(&args, buf_span(&uids));
     if (q->want != WANT_HEADER) {
-        pg_arg_int4(&args, (int32_t)drop->next_part);
+        pg_arg_int4(&args, (int32_t)r->next_part);
         pg_arg_int4(&args, (int32_t)q->parts);
     }
-    drop->question = q;
-    drop->used_at = loop_now(drop->store->loop);
-    drop->store->ahead_octets += q->ahead_octets;
+    r->question = q;
+    r->used_at = loop_now(r->store->loop);
+    r->store->octets += q->ahead_octets;
     pg_ask(drop->store->pg, drop->lane, q->want == WANT_HEADER ? PG_FETCH_HEADERS : PG_FETCH, &args, fetch_answered, q);
     buf_free(&uids);
 }
@@ -257,25 +312,30 @@ int drop_read(struct drop *drop, size_t i, uint32_t piece, enum drop_want want, 
         .drop = drop, .first = i, .count = 1, .piece = piece, .parts = PIECE_PARTS, .done = done, .owner = owner
     };
 
-    ASSERT(drop->state == DROP_OPEN && drop->question == NULL);
+    if (drop->reader == NULL) {
+        drop->reader = mem_zalloc(sizeof *drop->reader);
+        drop->reader->store = drop->store->read_ahead;
+    }
+    struct reader *r = drop->reader;
+    ASSERT(drop->state == DROP_OPEN && r->question == NULL);
     ASSERT(i < listing_count(drop->listing) && piece <= INT32_MAX / PIECE_PARTS - 1);
-    ASSERT(piece == 0 || (i == drop->message && piece == drop->next_piece));
+    ASSERT(piece == 0 || (i == r->message && piece == r->next_piece));
     if (piece == 0) {
-        drop->message = i;
-        drop->next_piece = 0;
-        drop->next_part = 0;
-        drop->octets_so_far = 0;
+        r->message = i;
+        r->next_piece = 0;
+        r->next_part = 0;
+        r->octets_so_far = 0;
         /* A lane that was lost took the lock along: nothing more is told, not even what is here. */
         if (!drop_lost(drop) && read_from_ahead(drop, i, want, piece_r)) {
-            drop->next_in_order = i + 1;
+            r->next_in_order = i + 1;
             return 1;
         }
-        release_ahead(drop);
+        release_ahead(r);
         q.want = want;
         q.count = choose_window(drop, i, want, &q.ahead_octets);
         if (want != WANT_WHOLE)
             q.parts = BEGINNING_PARTS;
-        drop->next_in_order = i + 1;
+        r->next_in_order = i + 1;
     }
     if (q.count == 1)
         q.parts = fewer_parts(q.parts);
@@ -285,11 +345,25 @@ int drop_read(struct drop *drop, size_t i, uint32_t piece, enum drop_want want, 
 
 void drop_read_forget(struct drop *drop)
 {
-    drop->question = NULL;
+    if (drop->reader != NULL)
+        drop->reader->question = NULL;
 }
 
 void drop_read_end(struct drop *drop)
 {
-    drop->question = NULL;
-    release_ahead(drop);
+    if (drop->reader == NULL)
+        return;
+    release_ahead(drop->reader);
+    mem_free(drop->reader);
+    drop->reader = NULL;
+}
+
+bool drop_read_waits(const struct drop *drop)
+{
+    return drop->reader != NULL && drop->reader->question != NULL;
+}
+
+uint64_t drop_read_at(const struct drop *drop)
+{
+    return drop->reader != NULL ? drop->reader->used_at : 0;
 }

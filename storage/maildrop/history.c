@@ -8,12 +8,16 @@
  * transaction that deletes.) What a process that is killed has gathered is
  * lost; the history is a help, not a promise.
  */
+#include "storage/maildrop/history.h"
+
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
+#include "daemon/base/mem.h"
+#include "daemon/base/metrics.h"
 #include "daemon/net/loop.h"
+#include "storage/maildrop/drop_impl.h"
 #include "storage/maildrop/listing.h"
 #include "storage/pg/pg_array.h"
-#include "storage/maildrop/store_impl.h"
 
 enum {
     WAIT_MS = 1000,
@@ -40,48 +44,46 @@ static void forget(struct history *h)
 
 static void written(void *arg, enum db_status status, PGresult *res)
 {
-    struct store *store = arg;
+    struct history *h = arg;
 
     PQclear(res);
-    store->history.under_way--;
+    h->under_way--;
     if (status != DB_OK)
         /* Not again: where the connection was lost it may have been written. */
         log_warning(NULL, "sessions of the last seconds are missing from the history: status=%s",
                     db_status_name(status));
 }
 
-static void ask(struct store *store, struct pg_ref lane)
+static void ask(struct history *h, struct pg_ref lane)
 {
-    struct history *h = &store->history;
     struct pg_args args = PG_ARGS_EMPTY;
 
-    pg_arg_int8(&args, (int64_t)loop_now(store->loop));
+    pg_arg_int8(&args, (int64_t)loop_now(h->store->loop));
     for (size_t i = 0; i < sizeof h->arrays / sizeof h->arrays[0]; i++) {
         pg_array_set_count(&h->arrays[i], (uint32_t)(i == RETRIEVED_UIDS ? h->messages : h->sessions));
         pg_arg_bytes(&args, buf_span(&h->arrays[i]));
     }
     h->under_way++;
-    pg_ask(store->pg, lane, PG_NOTE_SESSIONS, &args, written, store);
+    pg_ask(h->store->pg, lane, PG_NOTE_SESSIONS, &args, written, h);
 }
 
 static void history_write(void *arg)
 {
-    struct store *store = arg;
-    struct history *h = &store->history;
+    struct history *h = arg;
     struct pg_ref lane;
 
     if (h->sessions == 0)
         return;
-    if (pg_bind(store->pg, &lane) == PG_BOUND) {
+    if (pg_bind(h->store->pg, &lane) == PG_BOUND) {
         timer_stop(h->timer);
-        ask(store, lane);
+        ask(h, lane);
         pg_unbind(lane);
         forget(h);
     } else if (is_much(h, TOO_MANY)) {
         log_warning(NULL, "%zu sessions are missing from the history: the database is unavailable", h->sessions);
         timer_stop(h->timer);
         forget(h);
-    } else if (!store->closing) {
+    } else if (!h->store->closing) {
         timer_set(h->timer, WAIT_MS);
     }
 }
@@ -93,42 +95,50 @@ static void begin(struct history *h)
     timer_set(h->timer, WAIT_MS);
 }
 
-void history_add(const struct drop *drop)
+void history_add(struct history *h, const struct drop *drop)
 {
-    struct store *store = drop->store;
-    struct history *h = &store->history;
-
     if (h->sessions == 0)
         begin(h);
-    pg_array_put_mailbox(&h->arrays[MAILBOXES], &drop->mailbox);
-    pg_array_put_bytes(&h->arrays[SESSIONS], span_str(drop->session));
-    pg_array_put_bytes(&h->arrays[PEERS], span_str(drop->peer));
+    pg_array_put_mailbox(&h->arrays[MAILBOXES], &drop->place.mailbox);
+    pg_array_put_bytes(&h->arrays[SESSIONS], span_str(drop->who.session));
+    pg_array_put_bytes(&h->arrays[PEERS], span_str(drop->who.peer));
     pg_array_put_int8(&h->arrays[OPENED], (int64_t)drop->opened_at);
-    pg_array_put_int8(&h->arrays[CLOSED], (int64_t)loop_now(store->loop));
-    pg_array_put_int8(&h->arrays[OCTETS], (int64_t)drop->retrieved_octets);
-    pg_array_put_int8(&h->arrays[MESSAGES], (int64_t)drop->retrieved_count);
+    pg_array_put_int8(&h->arrays[CLOSED], (int64_t)loop_now(h->store->loop));
+    pg_array_put_int8(&h->arrays[OCTETS], (int64_t)drop->retrieved.octets);
+    pg_array_put_int8(&h->arrays[MESSAGES], (int64_t)drop->retrieved.count);
     for (size_t i = 0, count = listing_count(drop->listing); i < count; i++)
-        if (drop->retrieved[i] == RETRIEVED)
+        if (drop->retrieved.marks[i] == RETRIEVED_DONE)
             pg_array_put_int8(&h->arrays[RETRIEVED_UIDS], listing_uid(drop->listing, i));
     h->sessions++;
-    h->messages += drop->retrieved_count;
+    h->messages += drop->retrieved.count;
     if (is_much(h, 1))
-        history_write(store);
+        history_write(h);
 }
 
-void history_init(struct store *store)
+struct history *history_new(struct store *store)
 {
-    store->history.timer = timer_new(store->loop, history_write, store);
+    struct history *h = mem_zalloc(sizeof *h);
+
+    h->store = store;
+    h->timer = timer_new(store->loop, history_write, h);
+    return h;
 }
 
-void history_free(struct store *store)
+void history_end(struct history *h)
 {
-    struct history *h = &store->history;
-    uint64_t until = clock_ms() + END_MS;
+    uint64_t until = clock_us() + END_MS * 1000;
 
-    history_write(store);
-    while (h->under_way > 0 && clock_left(until) > 0 && pg_wait(store->pg, END_MS)) {
+    history_write(h);
+    while (h->under_way > 0 && clock_us() < until && pg_wait(h->store->pg, END_MS)) {
     }
+}
+
+void history_free(struct history **history)
+{
+    struct history *h = *history;
+
+    *history = NULL;
     forget(h);
     timer_free(&h->timer);
+    mem_free(h);
 }

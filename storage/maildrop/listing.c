@@ -7,7 +7,6 @@
 
 #include "daemon/base/mem.h"
 #include "daemon/base/num.h"
-#include "storage/maildrop/drop.h"
 #include "storage/pg/pg_array.h"
 #include "storage/pg/pg_row.h"
 
@@ -272,7 +271,7 @@ static size_t native_uidl(int64_t uidvalidity, int64_t uid, char *out)
     return HEX + 1 + num_format(out + HEX + 1, (uint64_t)uid);
 }
 
-size_t listing_uidl(const struct listing *l, size_t i, char *out)
+size_t listing_uidl(const struct listing *l, size_t i, char out[UIDL_MAX])
 {
     struct span own = own_uidl(l, i);
 

@@ -39,8 +39,8 @@ size_t listing_count(const struct listing *l);
 uint64_t listing_octets(const struct listing *l);
 int64_t listing_uid(const struct listing *l, size_t i);
 uint64_t listing_message_octets(const struct listing *l, size_t i);
-/* 1 to 70 octets; see UIDL_MAX in drop.h. */
-size_t listing_uidl(const struct listing *l, size_t i, char *out);
+enum { UIDL_MAX = 70 };
+size_t listing_uidl(const struct listing *l, size_t i, char out[UIDL_MAX]);     /* 1 to 70 octets of 0x21..0x7E */
 /* Octets of memory that it takes. */
 size_t listing_memory(const struct listing *l);
 

@@ -10,11 +10,13 @@
  * not this form is passed over, and the name of the reply channel is checked
  * here and again by answer().
  */
+#include "storage/maildrop/presence.h"
+
 #include <unistd.h>
 
 #include "daemon/base/buf.h"
 #include "daemon/base/json_quote.h"
-#include "storage/maildrop/store_impl.h"
+#include "storage/maildrop/drop_impl.h"
 #include "storage/maildrop/takeover.h"
 
 enum {
@@ -72,11 +74,11 @@ static void add_drop(struct drop *drop, void *arg)
 
     if (drop->state == DROP_OPENING)
         return;
-    buf_addf(&one, "{\"mailbox\":%s,\"since\":%lld,\"pid\":%ld,\"lane_pid\":%d", mailbox_text(&drop->mailbox).s,
-             (long long)drop->since, (long)getpid(), pg_backend_pid(drop->lane));
-    add_json_text(&one, "session", drop->session);
-    add_json_text(&one, "peer", drop->peer);
-    add_json_text(&one, "protocol", drop->protocol);
+    buf_addf(&one, "{\"mailbox\":%s,\"since\":%lld,\"pid\":%ld,\"lane_pid\":%d", mailbox_text(&drop->place.mailbox).s,
+             (long long)drop->who.since, (long)getpid(), pg_backend_pid(drop->lane));
+    add_json_text(&one, "session", drop->who.session);
+    add_json_text(&one, "peer", drop->who.peer);
+    add_json_text(&one, "protocol", drop->who.protocol);
     add_json_text(&one, "host", a->store->host);
     buf_add(&one, "}", 1);
     struct span object = buf_span(&one);

@@ -7,9 +7,15 @@
 
 #include "daemon/base/idmap.h"
 #include "daemon/base/mem.h"
-#include "daemon/net/loop.h"
+#include "storage/maildrop/aside.h"
+#include "storage/maildrop/drop_impl.h"
+#include "storage/maildrop/drop_read.h"
+#include "storage/maildrop/finish.h"
+#include "storage/maildrop/history.h"
 #include "storage/maildrop/listing_cache.h"
-#include "storage/maildrop/store_impl.h"
+#include "storage/maildrop/open.h"
+#include "storage/maildrop/presence.h"
+#include "storage/maildrop/reclaim.h"
 #include "storage/maildrop/takeover.h"
 
 static const struct option rows[] = {
@@ -38,7 +44,7 @@ static void notified(void *owner, const char *channel, const char *text, int pid
 static void wrong_schema(void *owner, const char *text)
 {
     struct store *store = owner;
-    store->wrong_schema(store->arg, text);
+    store->owner.wrong_schema(store->owner.arg, text);
 }
 
 static const struct pg_events events = {
@@ -51,17 +57,14 @@ struct store *store_new(struct loop *loop, const struct storage_settings *settin
     struct store *store = mem_zalloc(sizeof *store);
 
     store->loop = loop;
-    store->wrong_schema = wrong;
-    store->arg = arg;
-    store->opens = idmap_new();
+    store->owner = (struct store_owner){ wrong, arg };
+    store->opens.askers = idmap_new();
     store->listings = listing_cache_new((size_t)settings->listing_cache);
-    store->read_ahead = (uint64_t)settings->read_ahead;
-    store->read_ahead_total = (uint64_t)settings->read_ahead_total;
-    store->readers_timer = timer_new(loop, drop_forget_ahead, store);
-    store->takeover.timer = timer_new(loop, takeover_due, store);
-    store->reclaim_timer = timer_new(loop, reclaim_next, store);
-    aside_init(store);
-    history_init(store);
+    store->read_ahead = read_ahead_new(loop, (uint64_t)settings->read_ahead, (uint64_t)settings->read_ahead_total);
+    store->takeover = takeover_new(store, drop_open_again);
+    store->reclaim = reclaim_new(store);
+    store->aside = aside_new(store, drop_moved);
+    store->history = history_new(store);
     if (gethostname(store->host, sizeof store->host - 1) != 0)
         store->host[0] = '\0';
     store->pg =
@@ -82,16 +85,17 @@ void store_free(struct store **storep)
     /* Answers that were on their way end their drops without telling anybody. */
     store->closing = true;
     drop_try_parked(store);
-    takeover_due(store);
-    history_free(store);
+    takeover_due(store->takeover);
+    history_end(store->history);
     pg_free(&store->pg);
-    timer_free(&store->readers_timer);
-    timer_free(&store->reclaim_timer);
-    timer_free(&store->aside_timer);
-    timer_free(&store->takeover.timer);
+    read_ahead_free(&store->read_ahead);
+    takeover_free(&store->takeover);
+    reclaim_free(&store->reclaim);
+    aside_free(&store->aside);
+    history_free(&store->history);
     listing_cache_free(&store->listings);
     held_free(&store->held);
-    idmap_free(&store->opens);
+    idmap_free(&store->opens.askers);
     mem_free(store);
 }
 

@@ -1,19 +1,33 @@
 /*
- * takeover.h - what drop.c, store.c and presence.c know of takeover.c.
+ * takeover.h - a maildrop passes from a session whose client fell silent to
+ * the next good login.
  */
 #ifndef POSTERN_STORAGE_TAKEOVER_H
 #define POSTERN_STORAGE_TAKEOVER_H
 
-#include "storage/maildrop/store_impl.h"
+#include <stdbool.h>
+
+#include "daemon/base/mailbox_ref.h"
+
+struct drop;
+struct store;
+struct takeover;
 
 /*
- * drop was to be opened and is locked: by somebody else's backend (drop->held),
- * or in this worker (not drop->held). True: it waits, and drop_open_again()
- * comes later, from the loop, once. False: [IN-USE] it is.
+ * again: the end of the wait of a drop for which takeover_start() was true, from
+ * the loop, once. refused: who holds it stays.
+ */
+struct takeover *takeover_new(struct store *store, void (*again)(struct drop *drop, bool refused));
+void takeover_free(struct takeover **takeover);
+
+/*
+ * drop was to be opened and is locked: by somebody else's backend (drop is held),
+ * or in this worker (it is not). True: it waits, and `again` comes. False:
+ * [IN-USE] it is.
  */
 bool takeover_start(struct drop *drop);
 /* The end of a wait, a timer's; all of them while the store closes. */
-void takeover_due(void *store);
+void takeover_due(void *takeover);
 /* A maildrop is not held here any more. */
 void takeover_ended(struct drop *drop);
 

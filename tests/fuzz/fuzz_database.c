@@ -18,7 +18,10 @@
 #include "daemon/net/loop.h"
 #include "storage/deliver/deliver.h"
 #include "storage/deliver/spool.h"
-#include "storage/maildrop/store_impl.h"
+#include "storage/maildrop/aside.h"
+#include "storage/maildrop/drop_impl.h"
+#include "storage/maildrop/drop_read.h"
+#include "storage/maildrop/reclaim.h"
 #include "storage/maildrop/takeover.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -683,18 +686,18 @@ static void time_passes(uint8_t what)
 {
     switch (what) {
     case 0: case 1: case 2:
-        if (store->aside_due)
-            aside_next(store);
+        if (store->aside->due)
+            aside_next(store->aside);
         break;
     case 3:
-        if (store->reclaiming)
-            reclaim_next(store);
+        if (store->reclaim->busy)
+            reclaim_next(store->reclaim);
         break;
     case 4:
-        takeover_due(store);
+        takeover_due(store->takeover);
         break;
     case 5:
-        drop_forget_ahead(store);
+        read_ahead_forget(store->read_ahead);
         break;
     default:
         tell_later(pgs[0]);
@@ -791,8 +794,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     store = store_new(loop, &settings, "", wrong_schema, NULL);
     deliver = deliver_new(loop, &settings, "", wrong_schema, NULL);
     large_ones = 0;
-    store->aside_rest = 0;
-    store->aside_many = 1;
+    store->aside->rest = 0;
+    store->aside->many = 1;
     for (unsigned n = 0; in.len > 0 && n < STEPS_MAX; n++)
         step();
     for (size_t i = 0; i < SLOTS; i++) {

@@ -8,7 +8,8 @@
  */
 #include "tests/unit/db_fixture.h"
 
-#include "storage/maildrop/store_impl.h"
+#include "storage/maildrop/aside.h"
+#include "storage/maildrop/drop_impl.h"
 
 enum { DROPS = 3 };
 
@@ -67,27 +68,27 @@ static struct store *store_of(size_t lanes)
     s.database_lanes = (long long)lanes;
     struct store *store = test_store(&s);
     wait_for_lanes(store, lanes);
-    store->aside_rest = 0;
-    store->aside_many = 1;
+    store->aside->rest = 0;
+    store->aside->many = 1;
     return store;
 }
 
 /* Until a move is under way. */
 static void begin_move(struct store *store)
 {
-    for (int i = 0; i < 2000 && !store->moving; i++) {
-        aside_next(store);
-        if (!store->moving)
+    for (int i = 0; i < 2000 && !store->aside->moving; i++) {
+        aside_next(store->aside);
+        if (!store->aside->moving)
             turn_for(1);
     }
-    assert_true(store->moving);
-    store->aside_rest = 1000000;    /* this one, and none behind it */
+    assert_true(store->aside->moving);
+    store->aside->rest = 1000000;    /* this one, and none behind it */
 }
 
 static void move_all(struct store *store, size_t count)
 {
     begin_move(store);
-    while (store->moving)
+    while (store->aside->moving)
         turn_for(1);
     assert_int_equal(pg_bound_aside(store->pg), count);
 }
@@ -153,12 +154,12 @@ static void moved_and_used(void **state)
     (void)state;
     set_trap(0, false, NULL);
     begin_move(store);
-    while (store->moving) {
+    while (store->aside->moving) {
         for (int i = 0; i < DROPS; i++)
             assert_false(stranger_gets(t.mailbox[i]));
         turn_for(1);
     }
-    store->aside_rest = 0;      /* those of the other lane */
+    store->aside->rest = 0;      /* those of the other lane */
     move_all(store, DROPS);
     assert_int_equal(store_lanes_up(store), 2);
     assert_int_equal(admin_number("select count(distinct pid) from postern.held_maildrops() where mailbox = any ('{%lld,%lld,%lld}')",
@@ -195,15 +196,15 @@ static void not_moved(void **state)
     struct three t = open_three(store);
 
     (void)state;
-    store->aside_many = DROPS + 1;
+    store->aside->many = DROPS + 1;
     for (int i = 0; i < 20; i++, turn_for(1))
-        aside_next(store);
-    assert_false(store->moving);
-    store->aside_many = 1;
-    store->aside_rest = 1000000;
+        aside_next(store->aside);
+    assert_false(store->aside->moving);
+    store->aside->many = 1;
+    store->aside->rest = 1000000;
     for (int i = 0; i < 100; i++, turn_for(1))
-        aside_next(store);
-    assert_false(store->moving);
+        aside_next(store->aside);
+    assert_false(store->aside->moving);
     assert_int_equal(pg_bound_aside(store->pg), 0);
     for (int i = 0; i < DROPS; i++)
         expect_status(finish(t.drop[i], NULL), DB_OK);
@@ -240,7 +241,7 @@ static void busy_in_between(void **state)
             assert_int_equal(locks_of(t.mailbox[i]), 0);
         }
         assert_int_equal(store_held(store), 0);
-        assert_int_equal(store->held.drops.count, 0);
+        assert_int_equal(store->held.places.count, 0);
         buf_free(&out);
         store_free(&store);
     }
@@ -289,7 +290,7 @@ static void aside_is_lost(void **state)
     }
     /* It comes back and serves again. */
     t = open_three(store);
-    store->aside_rest = 0;
+    store->aside->rest = 0;
     move_all(store, DROPS);
     for (int i = 0; i < DROPS; i++)
         expect_status(finish(t.drop[i], NULL), DB_OK);
@@ -308,7 +309,7 @@ static void sprung(int step, bool late, const char *what, bool survives)
     struct store *store = store_of(1);
     struct three t = open_three(store);
     begin_move(store);
-    for (int n = 0; store->moving || n < 30; n++) {
+    for (int n = 0; store->aside->moving || n < 30; n++) {
         for (int i = 0; i < DROPS; i++)
             got[i] = got[i] || stranger_gets(t.mailbox[i]);
         turn_for(1);
@@ -327,7 +328,7 @@ static void sprung(int step, bool late, const char *what, bool survives)
     wait_for_lanes(store, 1);
     for (int i = 0; i < DROPS; i++)
         expect_status(finish(must_open(store, t.mailbox[i]), NULL), DB_OK);
-    assert_int_equal(store->held.drops.count, 0);
+    assert_int_equal(store->held.places.count, 0);
     store_free(&store);
 }
 

@@ -3,7 +3,7 @@
  */
 #include "tests/unit/db_fixture.h"
 
-#include "storage/maildrop/store_impl.h"
+#include "storage/maildrop/drop_impl.h"
 
 static const char channel[] = "postern_reply_0123456789abcdef";
 

@@ -3,7 +3,8 @@
  */
 #include "tests/unit/db_fixture.h"
 
-#include "storage/maildrop/store_impl.h"
+#include "storage/maildrop/drop_impl.h"
+#include "storage/maildrop/reclaim.h"
 
 static int64_t left(int64_t mailbox)
 {
@@ -80,9 +81,9 @@ static void wait_reclaimed(int64_t mailbox)
 
 static void wait_gives_up(const struct store *store)
 {
-    for (int i = 0; i < 1000 && store->reclaiming; i++)
+    for (int i = 0; i < 1000 && store->reclaim->busy; i++)
         turn_for(10);
-    assert_false(store->reclaiming);
+    assert_false(store->reclaim->busy);
 }
 
 /* What cannot be removed now is left to the next large deletion. */
@@ -118,7 +119,7 @@ static void lanes_are_away(void **state)
     messages_add(second, 10, 1000000);
     wait_for_lanes(store, 1);
     delete_all(store, first);
-    assert_true(store->reclaiming);
+    assert_true(store->reclaim->busy);
     pg_break(pg_listener(store->pg), "a test");
     wait_gives_up(store);
     assert_true(left(first) > 0);

@@ -6,7 +6,9 @@
  */
 #include "tests/unit/db_fixture.h"
 
-#include "storage/maildrop/store_impl.h"
+#include "storage/maildrop/drop_impl.h"
+#include "storage/maildrop/history.h"
+#include "storage/maildrop/reclaim.h"
 #include "storage/maildrop/takeover.h"
 
 static void expect_status(enum db_status is, enum db_status wanted)
@@ -90,7 +92,7 @@ static void while_opening(void **state)
     drop_open(store, BOX(opening), &test_holder, opened, &o[0]);
     drop_open(store, BOX(locked), &asks, opened, &o[1]);
     drop_open(store, BOX(gone), &test_holder, opened, &o[2]);
-    int64_t mailbox = drop->mailbox.number;
+    int64_t mailbox = drop->place.mailbox.number;
     end_of_a_session(drop);
     store_free(&store);
     assert_int_equal(noted(mailbox), 1);
@@ -115,12 +117,12 @@ static void while_deleting(void **state)
         int64_t mailbox = mailbox_new();
         messages_add(mailbox, 10, 1000000);
         struct drop *drop = session(store), *large = must_open(store, mailbox);
-        int64_t retrieved = drop->mailbox.number;
+        int64_t retrieved = drop->place.mailbox.number;
 
         if (reclaiming) {
             expect_status(finish(large, marks), DB_OK);
-            assert_true(store->reclaiming);
-            reclaim_next(store);        /* its timer is due */
+            assert_true(store->reclaim->busy);
+            reclaim_next(store->reclaim);        /* its timer is due */
         } else {
             drop_finish(&large, marks, NULL, NULL);
         }
@@ -151,7 +153,7 @@ static void while_ordered(void **state)
     struct store *store = one_lane();
     struct drop_holder holder = test_holder;
     struct drop *drop = session(store);
-    int64_t mailbox = mailbox_new(), retrieved = drop->mailbox.number;
+    int64_t mailbox = mailbox_new(), retrieved = drop->place.mailbox.number;
 
     (void)state;
     holder.asked = was_asked;
@@ -170,12 +172,12 @@ static void while_the_database_is_away(void **state)
 {
     struct store *store = one_lane();
     struct drop *drop = session(store);
-    int64_t mailbox = drop->mailbox.number;
+    int64_t mailbox = drop->place.mailbox.number;
 
     (void)state;
     pg_break(drop->lane, "a test");
     end_of_a_session(drop);
-    assert_int_equal(store->history.sessions, 1);
+    assert_int_equal(store->history->sessions, 1);
     store_free(&store);
     assert_int_equal(noted(mailbox), 0);
     expect_free(mailbox);
@@ -214,8 +216,8 @@ static void many_messages(void **state)
     (void)state;
     retrieve_all(drop);
     drop_finish(&drop, NULL, NULL, NULL);
-    assert_int_equal(store->history.sessions, 0);
-    assert_int_equal(store->history.under_way, 1);
+    assert_int_equal(store->history->sessions, 0);
+    assert_int_equal(store->history->under_way, 1);
     store_free(&store);
     assert_int_equal(noted(mailbox), MANY);
 }
@@ -226,19 +228,19 @@ static void too_many_messages(void **state)
     struct store *store = one_lane();
     int64_t mailbox = large_mailbox(TOO_MANY);
     struct drop *drop = must_open(store, mailbox), *small = session(store), *next = session(store);
-    int64_t lost = small->mailbox.number;
+    int64_t lost = small->place.mailbox.number;
 
     (void)state;
     retrieve_all(drop);
     pg_break(drop->lane, "a test");
     end_of_a_session(small);
-    assert_int_equal(store->history.sessions, 1);
+    assert_int_equal(store->history->sessions, 1);
     drop_finish(&drop, NULL, NULL, NULL);
-    assert_int_equal(store->history.sessions, 0);
-    assert_int_equal(store->history.under_way, 0);
-    int64_t kept = next->mailbox.number;
+    assert_int_equal(store->history->sessions, 0);
+    assert_int_equal(store->history->under_way, 0);
+    int64_t kept = next->place.mailbox.number;
     end_of_a_session(next);
-    assert_int_equal(store->history.sessions, 1);
+    assert_int_equal(store->history->sessions, 1);
     wait_for_lanes(store, 1);
     for (int i = 0; i < 2000 && noted(kept) == 0; i++)
         turn_for(5);

@@ -5,7 +5,7 @@
  */
 #include "tests/unit/db_fixture.h"
 
-#include "storage/maildrop/store_impl.h"
+#include "storage/maildrop/drop_impl.h"
 
 /* SENT is the bound of a second, MAILDROPS more than there are places to remember of whom was asked. */
 enum { MAILDROPS = 300, ORDERS = 1000, SENT = 100 };

@@ -1,0 +1,194 @@
+/*
+ * finish.c - drop_finish(): the deletion, the unlocking behind it, and the word.
+ *
+ *   OPEN -------> CLOSING --> (gone)     after the move, if its lock is just moved aside
+ *
+ * Never tells that something was removed before its commit was answered.
+ */
+#include "storage/maildrop/finish.h"
+
+#include "daemon/base/log.h"
+#include "daemon/base/mem.h"
+#include "daemon/base/sql.h"
+#include "daemon/net/loop.h"
+#include "storage/maildrop/close.h"
+#include "storage/maildrop/drop_read.h"
+#include "storage/maildrop/history.h"
+#include "storage/maildrop/listing.h"
+#include "storage/maildrop/listing_cache.h"
+#include "storage/maildrop/reclaim.h"
+#include "storage/pg/pg_array.h"
+
+/* Columns of PG_EXPUNGE. */
+enum { COL_REMOVED, COL_EXPUNGES_NOW, COL_DEFERRED };
+
+static bool expunge_again(struct drop *drop);
+
+/* ---- the word */
+
+static void finished(struct drop *drop)
+{
+    drop_done *done = !drop->store->closing ? drop->ending.done : NULL;
+    void *owner = drop->owner;
+    enum db_status status = drop->status;
+
+    drop_end(drop);
+    if (done != NULL)
+        done(owner, status);
+}
+
+static void closed(struct drop *drop, enum db_status status)
+{
+    if (status == DB_OK && expunge_again(drop))
+        return;
+    /* With the lane the lock has gone too: the end is as good, but who marked nothing was told nothing yet. */
+    if (status == DB_LOST && drop->ending.marks == NULL)
+        drop->status = DB_LOST;
+    finished(drop);
+}
+
+/* ---- the deletion */
+
+/* The uids of the messages whose mark is at least that, `count` of them. */
+static struct span marked_uids(const struct drop *drop, const unsigned char *marks, unsigned char least, size_t count,
+                               struct buf *out)
+{
+    size_t messages = count > 0 ? listing_count(drop->listing) : 0;
+
+    pg_array_put_head(out, (uint32_t)count);
+    for (size_t i = 0; i < messages; i++)
+        if (marks[i] >= least)
+            pg_array_put_int8(out, listing_uid(drop->listing, i));
+    return buf_span(out);
+}
+
+/* What the history is told of this session; `uids` is for those that were retrieved. */
+static void session_args(const struct drop *drop, struct pg_args *args, struct buf *uids)
+{
+    pg_arg_bytes(args, span_str(drop->who.session));
+    pg_arg_bytes(args, span_str(drop->who.peer));
+    pg_arg_int8(args, (int64_t)(loop_now(drop->store->loop) - drop->opened_at));
+    pg_arg_bytes(args, marked_uids(drop, drop->retrieved.marks, RETRIEVED_DONE, drop->retrieved.count, uids));
+    pg_arg_int8(args, (int64_t)drop->retrieved.octets);
+}
+
+static void expunge_answered(void *arg, enum db_status status, PGresult *res)
+{
+    struct drop *drop = arg;
+    int64_t removed = -1, expunges = -1;
+    bool deferred = false;
+
+    drop_charge(drop);
+    drop->status = status;
+    drop->ending.conflict = status != DB_OK && sql_is_conflict(pg_sqlstate(drop->store->pg));
+    if (status == DB_OK &&
+        (PQntuples(res) != 1 || !pg_get_int8(res, 0, COL_REMOVED, &removed) ||
+         !pg_get_int8(res, 0, COL_EXPUNGES_NOW, &expunges) || !pg_get_bool(res, 0, COL_DEFERRED, &deferred)))
+        /* It is committed all the same; only the listing cannot be told of it, and the next login finds it outdated. */
+        log_error(drop->who.session, "database statement=EXPUNGE mailbox=%s result=bug: a column is null",
+                  mailbox_text(&drop->place.mailbox).s);
+    PQclear(res);
+    if (deferred)
+        reclaim_start(drop->store->reclaim);
+
+    /*
+     * One removal since the listing was made, and it was ours and complete:
+     * then what is left of the listing is true. (Where an operator removed
+     * messages meanwhile, one of the two does not match.)
+     */
+    if (removed > 0 && (size_t)removed == drop->ending.marked &&
+        expunges == listing_state(drop->listing)->expunges + 1) {
+        struct listing *left = listing_without(drop->listing, drop->ending.marks);
+        listing_cache_put(drop->store->listings, &drop->place.mailbox, left);
+        listing_release(&left);
+    }
+}
+
+/* All in one statement, and the unlocking behind it in a transaction of its own: after the commit. */
+static void ask_expunge(struct drop *drop, pg_answer *answer)
+{
+    struct pg_args args = PG_ARGS_EMPTY;
+    struct buf uids = BUF_EMPTY, retrieved = BUF_EMPTY;
+
+    pg_arg_mailbox(&args, &drop->place.mailbox);
+    pg_arg_bytes(&args, marked_uids(drop, drop->ending.marks, 1, drop->ending.marked, &uids));
+    session_args(drop, &args, &retrieved);
+    pg_ask(drop->store->pg, drop->lane, PG_EXPUNGE, &args, answer, drop);
+    buf_free(&uids);
+    buf_free(&retrieved);
+}
+
+static void expunge_answered_again(void *arg, enum db_status status, PGresult *res)
+{
+    struct drop *drop = arg;
+
+    expunge_answered(drop, status, res);
+    /* Somebody else has the maildrop by now: of this deletion it is certain that nothing was done. */
+    if (status == DB_LOST && strcmp(pg_sqlstate(drop->store->pg), "PN423") == 0)
+        drop->status = DB_RETRY;
+    if (!expunge_again(drop))
+        finished(drop);
+}
+
+/*
+ * It was rolled back, as another transaction and this one were in each other's
+ * way. The unlocking behind it has been done by now; expunge() takes the lock
+ * once more for its own transaction, and removes nothing where somebody else
+ * has it. In this process nobody opens the maildrop before the drop has ended.
+ */
+static bool expunge_again(struct drop *drop)
+{
+    if (!drop->ending.conflict || ++drop->ending.tries >= SQL_TRIES || !pg_alive(drop->lane))
+        return false;
+    log_debug(drop->who.session, "mailbox=%s: the deletion gave way to another transaction, and is tried again",
+              mailbox_text(&drop->place.mailbox).s);
+    ask_expunge(drop, expunge_answered_again);
+    return true;
+}
+
+static void ask_end(struct drop *drop)
+{
+    if (drop->ending.marked > 0)
+        ask_expunge(drop, expunge_answered);
+    else if (drop->retrieved.count > 0)
+        history_add(drop->store->history, drop);
+    drop_close(drop, closed);
+}
+
+/* Kept until the database has them, if there are any. */
+static void take_marks(struct drop *drop, const unsigned char *marks)
+{
+    size_t count = listing_count(drop->listing);
+
+    for (size_t i = 0; i < count; i++)
+        drop->ending.marked += marks[i] != 0;
+    if (drop->ending.marked == 0)
+        return;
+    drop->ending.marks = mem_alloc(count);
+    memcpy(drop->ending.marks, marks, count);
+}
+
+void drop_finish(struct drop **dropp, const unsigned char *marks, drop_done *done, void *owner)
+{
+    struct drop *drop = *dropp;
+
+    *dropp = NULL;
+    ASSERT(drop->state == DROP_OPEN);
+    drop_read_end(drop);
+    drop->store->open -= drop->place.there;
+    drop->ending.done = done;
+    drop->owner = owner;
+    drop->status = DB_OK;
+    drop->state = DROP_CLOSING;
+    if (marks != NULL)
+        take_marks(drop, marks);
+    if (!drop->moving)
+        ask_end(drop);
+}
+
+void drop_moved(struct drop *drop)
+{
+    drop->moving = false;
+    if (drop->state == DROP_CLOSING)
+        ask_end(drop);
+}

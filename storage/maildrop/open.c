@@ -1,0 +1,297 @@
+/*
+ * open.c - drop_open(): the lock and the listing, in one statement.
+ *
+ *   OPENING --+--> OPEN      the session has it
+ *             +--> (gone)    locked elsewhere, not found, unconfirmed: no lock was taken
+ *             +--> CLOSING   the statement failed, or the asker has left: unlock in any case
+ */
+#include "storage/maildrop/open.h"
+
+#include "daemon/base/idmap.h"
+#include "daemon/base/log.h"
+#include "daemon/base/mem.h"
+#include "daemon/net/loop.h"
+#include "storage/maildrop/aside.h"
+#include "storage/maildrop/close.h"
+#include "storage/maildrop/listing.h"
+#include "storage/maildrop/listing_cache.h"
+#include "storage/maildrop/takeover.h"
+
+/* Columns of PG_OPEN. */
+enum { COL_OUTCOME, COL_UIDVALIDITY, COL_NEXT_UID, COL_EXPUNGES, COL_WHOLE, COL_UIDS, COL_OCTETS, COL_UIDLS };
+/* What open_maildrop() says. */
+enum { OUTCOME_LOCKED_AND_LISTED, OUTCOME_IN_USE, OUTCOME_NO_MAILBOX };
+
+static void ask_open(struct drop *drop);
+
+/* Tells the asker of drop_open() that it failed, if they are still there. */
+static void open_failed(struct drop *drop)
+{
+    struct store *store = drop->store;
+    bool awaited = idmap_take(store->opens.askers, drop->opening.id) != NULL && !store->closing;
+    drop_opened *opened = awaited ? drop->opening.opened : NULL;
+    void *owner = drop->owner;
+    enum db_status status = drop->status;
+
+    drop_end(drop);
+    if (opened != NULL)
+        opened(owner, status, NULL);
+}
+
+static void closed(struct drop *drop, enum db_status status)
+{
+    (void)status;
+    open_failed(drop);
+}
+
+/* ---- the answer */
+
+static struct span array_of(const PGresult *res, int column)
+{
+    struct span s = { NULL, 0 };
+    pg_get_bytes(res, 0, column, &s);
+    return s;
+}
+
+/*
+ * The listing that this answer means: the cached one, the same and what is new, or a whole one.
+ * NULL if it makes no sense.
+ */
+static struct listing *read_listing(struct drop *drop, const PGresult *res, const char **error_r)
+{
+    struct listing_state state;
+    bool whole;
+
+    *error_r = "a column is null";
+    if (!pg_get_int8(res, 0, COL_UIDVALIDITY, &state.uidvalidity) ||
+        !pg_get_int8(res, 0, COL_NEXT_UID, &state.next_uid) || !pg_get_int8(res, 0, COL_EXPUNGES, &state.expunges) ||
+        !pg_get_bool(res, 0, COL_WHOLE, &whole))
+        return NULL;
+    if (whole)
+        listing_release(&drop->listing);
+    else if (drop->listing == NULL) {
+        *error_r = "only what is new, and nothing was known";
+        return NULL;
+    } else if (state.next_uid == listing_state(drop->listing)->next_uid)
+        return listing_hold(drop->listing);
+    return listing_decode(&state, drop->listing, array_of(res, COL_UIDS), array_of(res, COL_OCTETS),
+                          array_of(res, COL_UIDLS), error_r);
+}
+
+/* A cached login hears of nothing but success: whoever it is has yet to be confirmed. */
+static bool is_cached(const struct drop *drop)
+{
+    return drop->opening.versions.proof != 0;
+}
+
+static enum db_status opened_status(struct drop *drop, const PGresult *res)
+{
+    int32_t outcome = -1;
+    const char *error = "unknown outcome";
+
+    if (PQntuples(res) == 1)
+        pg_get_int4(res, 0, COL_OUTCOME, &outcome);
+    if (outcome == OUTCOME_IN_USE)
+        return is_cached(drop) ? DB_UNCONFIRMED : DB_LOCKED;
+    if (outcome == OUTCOME_NO_MAILBOX)
+        return is_cached(drop) ? DB_UNCONFIRMED : DB_NOT_FOUND;
+    if (outcome == OUTCOME_LOCKED_AND_LISTED) {
+        struct listing *listing = read_listing(drop, res, &error);
+        if (listing != NULL) {
+            listing_release(&drop->listing);
+            drop->listing = listing;
+            return DB_OK;
+        }
+    }
+    log_error(drop->who.session, "database statement=OPEN mailbox=%s result=bug: %s",
+              mailbox_text(&drop->place.mailbox).s, error);
+    return DB_BUG;
+}
+
+static void open_answered(void *arg, enum db_status status, PGresult *res)
+{
+    struct drop *drop = arg;
+    struct store *store = drop->store;
+
+    drop_charge(drop);
+    if (status == DB_OK)
+        status = opened_status(drop, res);
+    PQclear(res);
+    drop->status = status;
+    switch (status) {
+    case DB_OK:
+        break;
+    case DB_LOST:       /* before it was open: nobody relies on the lock yet */
+        drop->status = DB_RETRY;
+        open_failed(drop);
+        return;
+    case DB_LOCKED:
+        if (!takeover_start(drop))
+            open_failed(drop);
+        return;
+    case DB_NOT_FOUND:  /* no lock was taken */
+    case DB_UNCONFIRMED:
+        open_failed(drop);
+        return;
+    case DB_RETRY:
+    case DB_BUG:        /* a lock that was taken before the error survived it */
+        drop_close(drop, closed);
+        return;
+    }
+
+    listing_cache_put(store->listings, &drop->place.mailbox, drop->listing);
+    if (!drop_is_awaited(drop) || store->closing) {
+        drop_close(drop, closed);    /* the asker has left */
+        return;
+    }
+    idmap_take(store->opens.askers, drop->opening.id);
+    drop->opening.id = 0;
+    drop->state = DROP_OPEN;
+    drop->opened_at = loop_now(store->loop);
+    store->open++;
+    aside_watch(store->aside);
+    drop->opening.opened(drop->owner, DB_OK, drop);
+}
+
+static void refused(void *arg, enum db_status status, PGresult *res)
+{
+    struct drop *drop = arg;
+
+    (void)res;
+    drop->status = status;
+    open_failed(drop);
+}
+
+/* ---- the question */
+
+/* The drop is in store->held. */
+static void try_open(struct drop *drop)
+{
+    struct store *store = drop->store;
+
+    switch (pg_bind(store->pg, &drop->lane)) {
+    case PG_WAIT:
+        if (!store->closing) {
+            drop->opening.next_parked = store->opens.parked;
+            store->opens.parked = drop;
+            return;
+        }
+        /* fall through */
+    case PG_AWAY:
+        pg_later(store->pg, DB_RETRY, refused, drop);
+        return;
+    case PG_WRONG:
+        pg_later(store->pg, DB_BUG, refused, drop);
+        return;
+    case PG_BOUND:
+        break;
+    }
+    ask_open(drop);
+}
+
+static void ask_open(struct drop *drop)
+{
+    struct store *store = drop->store;
+    struct pg_args args = PG_ARGS_EMPTY;
+
+    listing_release(&drop->listing);
+    drop->listing = listing_cache_get(store->listings, &drop->place.mailbox);
+    pg_arg_mailbox(&args, &drop->place.mailbox);
+    if (drop->listing != NULL) {
+        const struct listing_state *state = listing_state(drop->listing);
+        pg_arg_int8(&args, state->uidvalidity);
+        pg_arg_int8(&args, state->next_uid);
+        pg_arg_int8(&args, state->expunges);
+    } else {
+        pg_arg_null(&args);
+        pg_arg_null(&args);
+        pg_arg_null(&args);
+    }
+    if (is_cached(drop)) {
+        pg_arg_int8(&args, drop->opening.versions.proof);
+        pg_arg_int8(&args, drop->opening.versions.policy);
+    } else {
+        pg_arg_null(&args);
+        pg_arg_null(&args);
+    }
+    pg_ask(store->pg, drop->lane, PG_OPEN, &args, open_answered, drop);
+}
+
+void drop_open_again(struct drop *drop, bool is_refused)
+{
+    struct store *store = drop->store;
+
+    drop->status = DB_LOCKED;
+    if (is_refused || store->closing || !drop_is_awaited(drop) ||
+        (!drop->place.there && !held_add(&store->held, &drop->place)))
+        open_failed(drop);
+    else if (drop->lane.lane != NULL)
+        ask_open(drop);
+    else
+        try_open(drop);
+}
+
+/* Copies a text to *at and moves it behind. */
+static const char *keep_text(char **at, const char *text, size_t size)
+{
+    const char *kept = memcpy(*at, text, size);
+    *at += size;
+    return kept;
+}
+
+uint64_t drop_open(struct store *store, const struct mailbox_ref *mailbox, const struct drop_holder *holder,
+                   drop_opened *done, void *owner)
+{
+    size_t session = strlen(holder->session) + 1, peer = strlen(holder->peer) + 1,
+           protocol = strlen(holder->protocol) + 1;
+    struct drop *drop = mem_zalloc(sizeof *drop + session + peer + protocol);
+    char *texts = (char *)(drop + 1);
+
+    drop->store = store;
+    drop->place.mailbox = *mailbox;
+    drop->place.drop = drop;
+    drop->state = DROP_OPENING;
+    drop->opening.opened = done;
+    drop->owner = owner;
+    drop->who.since = holder->since;
+    drop->who.asked = holder->asked;
+    drop->who.asks = holder->asks;
+    drop->opening.versions = holder->versions;
+    drop->who.session = keep_text(&texts, holder->session, session);
+    drop->who.peer = keep_text(&texts, holder->peer, peer);
+    drop->who.protocol = keep_text(&texts, holder->protocol, protocol);
+
+    uint64_t id = drop->opening.id = idmap_put(store->opens.askers, drop);
+    if (held_add(&store->held, &drop->place))
+        try_open(drop);
+    else if (is_cached(drop))
+        pg_later(store->pg, DB_UNCONFIRMED, refused, drop);
+    else if (!takeover_start(drop))
+        pg_later(store->pg, DB_LOCKED, refused, drop);
+    return id;
+}
+
+void drop_forget(struct store *store, uint64_t id)
+{
+    /* The drop goes on by itself, until it is known that it has no lock. */
+    idmap_take(store->opens.askers, id);
+}
+
+void drop_try_parked(struct store *store)
+{
+    struct drop *parked = store->opens.parked;
+    struct drop *in_order = NULL;
+
+    store->opens.parked = NULL;
+    while (parked != NULL) {
+        struct drop *next = parked->opening.next_parked;
+        parked->opening.next_parked = in_order;
+        in_order = parked;
+        parked = next;
+    }
+    while (in_order != NULL) {
+        struct drop *next = in_order->opening.next_parked;
+        try_open(in_order);
+        in_order = next;
+    }
+}
