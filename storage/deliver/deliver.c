@@ -438,7 +438,7 @@ struct deliver *deliver_new(struct loop *loop, const struct storage_settings *se
     d->wrong_schema = wrong;
     d->arg = arg;
     d->tick = timer_new(loop, tick, d);
-    d->pg = pg_new(loop, conninfo, PG_DELIVERIES, (size_t)settings->database_lmtp_lanes,
+    d->pg = pg_new(loop, conninfo, &delivery_statements, (size_t)settings->database_lmtp_lanes,
                    (uint64_t)settings->database_statement_timeout, (uint64_t)settings->database_retry, &events, d);
     return d;
 }

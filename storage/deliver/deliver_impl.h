@@ -7,6 +7,7 @@
 
 #include "daemon/base/buf.h"
 #include "storage/deliver/deliver.h"
+#include "storage/deliver/statements.h"
 #include "storage/pg/pg.h"
 #include "storage/deliver/spool.h"
 

@@ -175,7 +175,7 @@ static void large_ended(void *arg, enum db_status status, PGresult *res)
     deliver_job_over(job, NULL, 0);
 }
 
-static void ask_end(struct deliver_job *job, enum pg_statement how)
+static void ask_end(struct deliver_job *job, enum delivery_statement how)
 {
     struct pg_args args = PG_ARGS_EMPTY;
 

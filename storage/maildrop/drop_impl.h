@@ -10,6 +10,7 @@
 #include "storage/maildrop/drop.h"
 #include "storage/maildrop/held.h"
 #include "storage/maildrop/retrieved.h"
+#include "storage/maildrop/statements.h"
 #include "storage/pg/pg.h"
 
 struct aside;

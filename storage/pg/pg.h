@@ -23,17 +23,31 @@ struct loop;
 struct pg;
 struct pg_lane;
 
-enum pg_statement {
-#define STATEMENT(name, sql, args, columns) PG_##name,
-#include "storage/pg/statements.def"
-    PG_MAILDROPS_END,
-    PG_DELIVERIES_START = PG_MAILDROPS_END - 1,     /* the next one is the first of these */
-#include "storage/pg/deliver_statements.def"
-#undef STATEMENT
-    PG_STATEMENTS
+/*
+ * What is asked: who makes a pg has a table of its own statements, made of a
+ * .def file by PG_STATEMENT_TYPES and PG_STATEMENT_ROW (storage/README).
+ */
+struct pg_statement {
+    const char *name, *sql;
+    const Oid *args, *columns;      /* types of the parameters and of the columns, which each answer has exactly */
+    int arg_count, column_count;
+    bool apart;                     /* pg_statements() does not count it */
+    bool once;                      /* not worth preparing */
 };
-/* Which of them lanes prepare: each role has its own. */
-enum pg_set { PG_MAILDROPS, PG_DELIVERIES };
+struct pg_statements {
+    const struct pg_statement *at;
+    size_t count;
+    bool long_answers;              /* of many messages: lanes make room for them (pg_setup.c) */
+};
+#define LIST(...) __VA_ARGS__
+#define PG_STATEMENT_TYPES(name, sql, args, columns) \
+    static const Oid args_of_##name[] = { 0, args }; \
+    static const Oid columns_of_##name[] = { 0, columns };   /* from 1, as there may be none */
+#define PG_STATEMENT_ROW(name, sql, args, columns) PG_STATEMENT_OF(name, sql, false)
+#define PG_STATEMENT_ROW_APART(name, sql, args, columns) PG_STATEMENT_OF(name, sql, true)
+#define PG_STATEMENT_OF(name, sql, apart) \
+    { #name, sql, args_of_##name + 1, columns_of_##name + 1, sizeof args_of_##name / sizeof(Oid) - 1, \
+      sizeof columns_of_##name / sizeof(Oid) - 1, apart, false },
 
 /* Where a question to all workers comes. */
 #define PG_ASK_CHANNEL "postern_ask"
@@ -51,9 +65,12 @@ struct pg_events {
     void (*wrong_schema)(void *owner, const char *text);
 };
 
-/* Starts to connect and returns. conninfo is copied, events is not. Times in milliseconds. */
-struct pg *pg_new(struct loop *loop, const char *conninfo, enum pg_set set, size_t lanes, uint64_t statement_timeout,
-                  uint64_t retry, const struct pg_events *events, void *owner);
+/*
+ * Starts to connect and returns. conninfo is copied; statements, which each lane
+ * prepares, and events are not. Times in milliseconds.
+ */
+struct pg *pg_new(struct loop *loop, const char *conninfo, const struct pg_statements *statements, size_t lanes,
+                  uint64_t statement_timeout, uint64_t retry, const struct pg_events *events, void *owner);
 /*
  * At once after pg_new(): there will be one session. Nothing is made ready that
  * it may never ask for, as that takes several times what its statements do.
@@ -65,7 +82,7 @@ void pg_free(struct pg **pg);
 size_t pg_lanes_up(const struct pg *pg);
 /* Those that have a question under way. */
 size_t pg_lanes_busy(const struct pg *pg);
-/* Questions that were asked, the set-up of lanes and what goes over PG_ASK_CHANNEL not counted. */
+/* Questions that were asked, the set-up of lanes and those that are `apart` not counted. */
 unsigned long long pg_statements(const struct pg *pg);
 
 /* A binding; all zero is a dead one. */
@@ -120,9 +137,9 @@ const char *pg_sqlstate(const struct pg *pg);
 /* In such a call: the time since the question was asked, in microseconds; 0 if it was not sent. */
 uint64_t pg_took_us(const struct pg *pg);
 
-/* The values of args are copied before it returns. */
-void pg_ask(struct pg *pg, struct pg_ref ref, enum pg_statement statement, const struct pg_args *args,
-            pg_answer *answer, void *arg);
+/* statement: its place in the table. The values of args are copied before it returns. */
+void pg_ask(struct pg *pg, struct pg_ref ref, size_t statement, const struct pg_args *args, pg_answer *answer,
+            void *arg);
 /* Asks nothing; answers later from the loop, with this status and no result. */
 void pg_later(struct pg *pg, enum db_status status, pg_answer *answer, void *arg);
 /*

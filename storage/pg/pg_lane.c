@@ -22,6 +22,10 @@
 #include "daemon/net/loop.h"
 #include "storage/pg/conninfo.h"
 #include "storage/pg/names.h"
+#include "storage/pg/pg_away.h"
+#include "storage/pg/pg_error.h"
+#include "storage/pg/pg_setup.h"
+#include "storage/pg/schema.h"
 
 enum {
     RETRY_FIRST_MS = 100,
@@ -63,27 +67,27 @@ static void say_why(struct pg_lane *lane, const char *why)
 {
     /* libpq's messages have several lines and end in one. */
     size_t n = 0;
-    for (; *why != '\0' && n + 1 < sizeof lane->why; why++) {
+    for (; *why != '\0' && n + 1 < sizeof lane->away.why; why++) {
         char c = *why == '\n' || *why == '\t' ? ' ' : *why;
-        if (c != ' ' || (n > 0 && lane->why[n - 1] != ' '))
-            lane->why[n++] = c;
+        if (c != ' ' || (n > 0 && lane->away.why[n - 1] != ' '))
+            lane->away.why[n++] = c;
     }
-    while (n > 0 && lane->why[n - 1] == ' ')
+    while (n > 0 && lane->away.why[n - 1] == ' ')
         n--;
-    lane->why[n] = '\0';
+    lane->away.why[n] = '\0';
 }
 
 static void close_connection(struct pg_lane *lane)
 {
     watch_free(&lane->watch);
     timer_stop(lane->timer);
-    PQclear(lane->res);
-    lane->res = NULL;
+    PQclear(lane->answers.res);
+    lane->answers.res = NULL;
     PQfinish(lane->conn);
     lane->conn = NULL;
     lane->broken = false;
-    lane->parting[0] = '\0';
-    lane->listens = false;
+    lane->away.parting[0] = '\0';
+    lane->use.listens = false;
     lane->state = LANE_REST;
     if (!lane->pg->freeing)
         lane_reserve(lane);
@@ -92,28 +96,28 @@ static void close_connection(struct pg_lane *lane)
 /* The lane is gone, or an attempt failed: everybody is told, and after a pause it is tried again. */
 static void lane_lose(struct pg_lane *lane, uint64_t pause)
 {
-    struct question_ring asked = lane->asked;
+    struct question_ring asked = lane->answers.asked;
     bool was_up = lane->state == LANE_UP;
 
     if (lane->state == LANE_CONNECT)
-        log_debug(NULL, "database lane %u could not connect: %s", lane->number, lane->why);
+        log_debug(NULL, "database lane %u could not connect: %s", lane->number, lane->away.why);
     /* An attempt that fails after a loss is no news, but where the server is there and says no. */
-    if ((!lane->complained || lane->state == LANE_SETUP) && !lane->pg->freeing)
-        lane->said |= pg_say_away(lane, was_up);
-    lane->complained = true;
+    if ((!lane->away.complained || lane->state == LANE_SETUP) && !lane->pg->freeing)
+        lane->away.said |= pg_say_away(lane, was_up);
+    lane->away.complained = true;
     lane->tried = true;
-    lane->asked = (struct question_ring){ 0 };
+    lane->answers.asked = (struct question_ring){ 0 };
     if (was_up) {
         lane->generation++;
-        lane->bound = 0;
-        lane->alone = false;
+        lane->use.bound = 0;
+        lane->use.alone = false;
     }
     close_connection(lane);
     /* Half of it by chance, so that workers do not come back all at once. */
     timer_set(lane->timer, pause / 2 + randombytes_uniform((uint32_t)(pause / 2 + 1)));
 
-    pg_lane_lost(lane);
-    lane->pg->sqlstate[0] = '\0';
+    lane->pg->lane_events->lost(lane);
+    lane->pg->told.sqlstate[0] = '\0';
     while (asked.count > 0) {
         struct question q = ring_take(&asked);
         q.answer(q.arg, DB_LOST, NULL);
@@ -121,24 +125,25 @@ static void lane_lose(struct pg_lane *lane, uint64_t pause)
     mem_free(asked.at);
 }
 
-void lane_fail(struct pg_lane *lane, const char *why)
+static void lane_fail(struct pg_lane *lane, const char *why)
 {
     /* What the server said counts for more than that libpq found the connection closed. */
     if (lane->state == LANE_SETUP || lane->state == LANE_UP)
         lane_hear_parting(lane);
-    say_why(lane, lane->parting[0] != '\0' ? lane->parting : why);
+    say_why(lane, lane->away.parting[0] != '\0' ? lane->away.parting : why);
     /* The pause is 0 after a time in which the lane was up. */
-    lane->pause = lane->pause == 0 ? RETRY_FIRST_MS : lane->pause * 2;
-    if (lane->pause > lane->pg->retry)
-        lane->pause = lane->pg->retry;
-    lane_lose(lane, lane->pause);
+    lane->connecting.pause = lane->connecting.pause == 0 ? RETRY_FIRST_MS : lane->connecting.pause * 2;
+    if (lane->connecting.pause > lane->pg->retry)
+        lane->connecting.pause = lane->pg->retry;
+    lane_lose(lane, lane->connecting.pause);
 }
 
-void lane_give_up(struct pg_lane *lane, const char *why)
+/* The same, and it is tried again after the longest pause: waiting alone does not help. */
+static void lane_give_up(struct pg_lane *lane, const char *why)
 {
     say_why(lane, why);
-    lane->pause = lane->pg->retry;
-    lane_lose(lane, lane->pause);
+    lane->connecting.pause = lane->pg->retry;
+    lane_lose(lane, lane->connecting.pause);
 }
 
 void lane_break(struct pg_lane *lane, const char *why)
@@ -153,7 +158,7 @@ void lane_break(struct pg_lane *lane, const char *why)
 /* ---- sending */
 
 /* Sends what libpq still has; true unless the connection failed. */
-bool lane_flush(struct pg_lane *lane)
+static bool lane_flush(struct pg_lane *lane)
 {
     int left = PQflush(lane->conn);
     if (left < 0)
@@ -169,9 +174,9 @@ bool lane_flush(struct pg_lane *lane)
  */
 static void lane_asked(struct pg_lane *lane, const struct question *q, bool sent)
 {
-    if (lane->asked.count == 0)
-        lane->oldest_since = loop_now(lane->pg->loop);
-    ring_put(&lane->asked, q);
+    if (lane->answers.asked.count == 0)
+        lane->answers.oldest_since = loop_now(lane->pg->loop);
+    ring_put(&lane->answers.asked, q);
     if (!sent || !PQpipelineSync(lane->conn) || !lane_flush(lane))
         lane_break(lane, PQerrorMessage(lane->conn));
 }
@@ -179,12 +184,12 @@ static void lane_asked(struct pg_lane *lane, const struct question *q, bool sent
 void lane_send(struct pg_lane *lane, const struct question *q, const struct pg_args *args)
 {
     if (lane->broken) {
-        ring_put(&lane->asked, q);
+        ring_put(&lane->answers.asked, q);
         return;
     }
-    const struct statement *s = &pg_statement_table[q->statement];
+    const struct pg_statement *s = q->statement;
     lane_asked(lane, q,
-               lane->pg->one_session || q->statement == PG_COLLATION
+               lane->pg->one_session || s->once
                    ? PQsendQueryParams(lane->conn, s->sql, args->count, s->args, args->values, args->lengths, binary, 1)
                    : PQsendQueryPrepared(lane->conn, s->name, args->count, args->values, args->lengths, binary, 1));
 }
@@ -200,7 +205,7 @@ static void ignore_answer(void *arg, enum db_status status, PGresult *res)
 void lane_listen_to(struct pg_lane *lane, const char *channel)
 {
     /* Its answer has no columns to check. */
-    struct question q = { ignore_answer, NULL, PG_STATEMENTS, clock_us() };
+    struct question q = { ignore_answer, NULL, NULL, clock_us() };
     char sql[sizeof "listen " + PG_CHANNEL_SIZE];
 
     snprintf(sql, sizeof sql, "listen %s", channel);
@@ -209,7 +214,7 @@ void lane_listen_to(struct pg_lane *lane, const char *channel)
 
 void lane_listen(struct pg_lane *lane)
 {
-    lane->listens = true;
+    lane->use.listens = true;
     lane_listen_to(lane, PG_ASK_CHANNEL);
     if (lane->pg->hears_replies)
         lane_listen_to(lane, lane->pg->reply_channel);
@@ -217,7 +222,7 @@ void lane_listen(struct pg_lane *lane)
 
 /* ---- receiving */
 
-static bool has_declared_columns(const PGresult *res, const struct statement *s)
+static bool has_declared_columns(const PGresult *res, const struct pg_statement *s)
 {
     if (PQnfields(res) != s->column_count)
         return false;
@@ -230,54 +235,54 @@ static bool has_declared_columns(const PGresult *res, const struct statement *s)
 /* What came before the Sync of the oldest question; an error later than the rows (at commit) counts. */
 static void keep_result(struct pg_lane *lane, PGresult *res, ExecStatusType kind)
 {
-    const struct question *q = &lane->asked.at[lane->asked.first];
-    const struct statement *s = q->statement < PG_STATEMENTS ? &pg_statement_table[q->statement] : NULL;
+    const struct question *q = &lane->answers.asked.at[lane->answers.asked.first];
+    const struct pg_statement *s = q->statement;
     const char *name = s != NULL ? s->name : "LISTEN";
 
-    PQclear(lane->res);
-    lane->res = NULL;
-    if (lane->status != DB_OK) {
+    PQclear(lane->answers.res);
+    lane->answers.res = NULL;
+    if (lane->answers.status != DB_OK) {
         PQclear(res);
         return;
     }
     if (kind == PGRES_TUPLES_OK && s != NULL && has_declared_columns(res, s)) {
-        lane->res = res;
+        lane->answers.res = res;
         return;
     }
     if (kind == PGRES_COMMAND_OK && (s == NULL || s->column_count == 0)) {
-        lane->res = res;
+        lane->answers.res = res;
         return;
     }
     if (kind == PGRES_TUPLES_OK || kind == PGRES_COMMAND_OK) {
         log_error(NULL, "database statement=%s result=bug: the columns are not those that this release expects", name);
-        lane->status = DB_BUG;
+        lane->answers.status = DB_BUG;
     } else {
         const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-        lane->status = pg_error(lane->pg, res, name);
+        lane->answers.status = pg_error(lane->pg, res, name);
         lane_note_parting(lane, res);
-        snprintf(lane->sqlstate, sizeof lane->sqlstate, "%s", state != NULL ? state : "");
+        snprintf(lane->answers.sqlstate, sizeof lane->answers.sqlstate, "%s", state != NULL ? state : "");
     }
     PQclear(res);
 }
 
 static void give_answer(struct pg_lane *lane)
 {
-    struct question q = ring_take(&lane->asked);
-    PGresult *res = lane->res;
-    enum db_status status = lane->status;
+    struct question q = ring_take(&lane->answers.asked);
+    PGresult *res = lane->answers.res;
+    enum db_status status = lane->answers.status;
 
-    lane->answered++;
-    memcpy(lane->pg->sqlstate, lane->sqlstate, sizeof lane->sqlstate);
-    lane->sqlstate[0] = '\0';
-    lane->res = NULL;
-    lane->status = DB_OK;
-    lane->oldest_since = loop_now(lane->pg->loop);
+    lane->answers.answered++;
+    memcpy(lane->pg->told.sqlstate, lane->answers.sqlstate, sizeof lane->answers.sqlstate);
+    lane->answers.sqlstate[0] = '\0';
+    lane->answers.res = NULL;
+    lane->answers.status = DB_OK;
+    lane->answers.oldest_since = loop_now(lane->pg->loop);
     if (status == DB_OK && res == NULL)
         status = DB_BUG;
     /* It was made a standby, or was told not to write: another server is what was asked for. */
-    bool read_only = lane->pg->wants_writable && strcmp(lane->pg->sqlstate, "25006") == 0;
-    lane->pg->took_us = clock_us() - q.asked_us;
-    metric_time(HISTOGRAM_SQL, lane->pg->took_us);
+    bool read_only = lane->pg->server.wants_writable && strcmp(lane->pg->told.sqlstate, "25006") == 0;
+    lane->pg->told.took_us = clock_us() - q.asked_us;
+    metric_time(HISTOGRAM_SQL, lane->pg->told.took_us);
     q.answer(q.arg, status, res);
     if (read_only)
         lane_break(lane, "the database has become read-only");
@@ -288,7 +293,7 @@ static bool give_answers(struct pg_lane *lane)
 {
     bool ended = false;     /* the results of one statement end with a NULL; two of them in a row: nothing is there */
 
-    while (lane->asked.count > 0 && !lane->broken && !PQisBusy(lane->conn)) {
+    while (lane->answers.asked.count > 0 && !lane->broken && !PQisBusy(lane->conn)) {
         PGresult *res = PQgetResult(lane->conn);
         if (res == NULL) {
             if (ended)
@@ -326,36 +331,36 @@ static void lane_read(struct pg_lane *lane)
      * Bounded, as other lanes and clients wait.
      */
     for (int reads = 0; reads < READS_IN_A_TURN; reads++) {
-        uint64_t before = lane->answered;
+        uint64_t before = lane->answers.answered;
         int there = 0;
         if (!PQconsumeInput(lane->conn) || !give_answers(lane)) {
             lane_fail(lane, PQerrorMessage(lane->conn));
             return;
         }
-        if (lane->broken || lane->asked.count == 0 || lane->answered != before)
+        if (lane->broken || lane->answers.asked.count == 0 || lane->answers.answered != before)
             break;
         if (ioctl(PQsocket(lane->conn), FIONREAD, &there) != 0 || there == 0)
             break;
     }
-    if (lane->listens)
+    if (lane->use.listens)
         take_notifications(lane);
-    else if (!lane->broken && lane->asked.count == 0)
+    else if (!lane->broken && lane->answers.asked.count == 0)
         (void)PQisBusy(lane->conn);     /* has libpq look at what came: the server may say that it is going */
 }
 
 /* ---- connecting */
 
-void lane_is_up(struct pg_lane *lane)
+static void lane_is_up(struct pg_lane *lane)
 {
     lane->state = LANE_UP;
     lane->tried = true;
-    lane->pause = 0;
-    lane->status = DB_OK;
+    lane->connecting.pause = 0;
+    lane->answers.status = DB_OK;
     timer_set(lane->timer, WATCHDOG_MS);
-    if (lane->said)
+    if (lane->away.said)
         log_info(NULL, "database lane %u connected again", lane->number);
-    lane->complained = lane->said = false;
-    pg_lane_up(lane);
+    lane->away.complained = lane->away.said = false;
+    lane->pg->lane_events->up(lane);
 }
 
 static void on_notice(void *arg, const PGresult *res)
@@ -385,6 +390,37 @@ static uint64_t connect_deadline(PGconn *conn)
     return timeout;
 }
 
+static void lane_setup(struct pg_lane *lane)
+{
+    lane->state = LANE_SETUP;
+    if (!setup_send(lane) || !lane_flush(lane))
+        lane_fail(lane, PQerrorMessage(lane->conn));
+}
+
+static void lane_read_setup(struct pg_lane *lane)
+{
+    char why[PG_WHY_SIZE];
+    int version;
+
+    switch (setup_read(lane, why, &version)) {
+    case SETUP_UNDER_WAY:
+        break;
+    case SETUP_DONE:
+        lane_is_up(lane);
+        break;
+    case SETUP_FAILED:
+        lane_fail(lane, why);
+        break;
+    case SETUP_HOPELESS:
+        lane_give_up(lane, why);
+        break;
+    case SETUP_WRONG_SCHEMA:
+        lane->pg->lane_events->wrong_version(lane->pg, version);
+        lane_give_up(lane, schema_advice(version));
+        break;
+    }
+}
+
 static void lane_poll(struct pg_lane *lane)
 {
     /* libpq may close its socket here and open another under the same number. */
@@ -405,7 +441,7 @@ static void lane_poll(struct pg_lane *lane)
 
 static void lane_connect(struct pg_lane *lane)
 {
-    char *error = NULL, *rotated = conninfo_rotate(lane->pg->conninfo, lane->first_host);
+    char *error = NULL, *rotated = conninfo_rotate(lane->pg->server.conninfo, lane->connecting.first_host);
     char *conninfo = names_resolve(rotated, &error);
     lane->state = LANE_CONNECT;
     secret_wipe(rotated, strlen(rotated));
@@ -468,7 +504,7 @@ static void distrust_idle_lanes(struct pg *pg)
 {
     for (size_t i = 0; i < pg->count; i++) {
         struct pg_lane *lane = &pg->lanes[i];
-        if (lane->state == LANE_UP && lane->asked.count == 0 && lane->bound == 0)
+        if (lane->state == LANE_UP && lane->answers.asked.count == 0 && lane->use.bound == 0)
             lane_break(lane, "the database did not answer another lane");
     }
 }
@@ -478,7 +514,7 @@ static void lane_timer(void *arg)
     struct pg_lane *lane = arg;
 
     if (lane->broken) {
-        lane_fail(lane, lane->why);
+        lane_fail(lane, lane->away.why);
         return;
     }
     switch (lane->state) {
@@ -487,17 +523,17 @@ static void lane_timer(void *arg)
         break;
     case LANE_CONNECT:
     case LANE_SETUP:
-        lane->first_host = (lane->first_host + 1) % lane->pg->hosts;
+        lane->connecting.first_host = (lane->connecting.first_host + 1) % lane->pg->server.hosts;
         lane_fail(lane, "no answer within connect_timeout");
         break;
     case LANE_UP:
         /* The database ends a statement that takes too long; if it does not even do that, it hangs. */
-        if (lane->asked.count > 0 &&
-            loop_now(lane->pg->loop) - lane->oldest_since > lane->pg->statement_timeout + ANSWER_GRACE_MS) {
+        if (lane->answers.asked.count > 0 &&
+            loop_now(lane->pg->loop) - lane->answers.oldest_since > lane->pg->statement_timeout + ANSWER_GRACE_MS) {
             distrust_idle_lanes(lane->pg);
             lane_fail(lane, "no answer from the database, even after its statement_timeout");
         } else {
-            timer_set(lane->timer, lane->asked.count > 0 ? WATCHDOG_ASKED_MS : WATCHDOG_MS);
+            timer_set(lane->timer, lane->answers.asked.count > 0 ? WATCHDOG_ASKED_MS : WATCHDOG_MS);
         }
         break;
     }

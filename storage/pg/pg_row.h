@@ -1,7 +1,7 @@
 /*
  * pg_row.h - typed values in and out of libpq, always in binary format.
  *
- * That an answer has the columns that were declared in statements.def is
+ * That an answer has the columns that its statement declares is
  * checked once for each answer (see pg.h); these check what is in them. A
  * value that is not what was declared makes the question end in DB_BUG.
  */

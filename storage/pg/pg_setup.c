@@ -2,15 +2,16 @@
  * pg_setup.c - what a new connection of a lane is asked before anybody else
  * asks anything: one batch, one Sync.
  */
+#include "storage/pg/pg_setup.h"
+
 #include <stdio.h>
 
 #include "daemon/base/mem.h"
 #include "daemon/base/schema_version.h"
 #include "daemon/base/sql.h"
-#include "storage/pg/pg_lane.h"
 #include "storage/pg/schema.h"
 
-enum { SETUP_SETTINGS, SETUP_MARK, SETUP_VERSION, SETUP_PREPARE };
+enum { STEP_SETTINGS, STEP_MARK, STEP_VERSION, STEP_PREPARE };
 
 /*
  * Room at both ends. libpq reads no more at once than its buffer has room for:
@@ -35,83 +36,67 @@ static const char mark[] = "select pg_catalog.current_setting('postern.lane', tr
 /* What many sessions will need: see make_room, and each statement is parsed once. */
 static bool send_preparation(struct pg_lane *lane)
 {
-    bool maildrops = lane->pg->set == PG_MAILDROPS, sent = true;
-    int from = maildrops ? 0 : PG_DELIVERIES_START + 1;
-    int end = maildrops ? PG_MAILDROPS_END : PG_STATEMENTS;
+    const struct pg_statements *all = lane->pg->statements;
+    bool sent = !all->long_answers || PQsendQueryParams(lane->conn, make_room, 0, NULL, NULL, NULL, NULL, 0);
 
-    if (maildrops)
-        sent = PQsendQueryParams(lane->conn, make_room, 0, NULL, NULL, NULL, NULL, 0);
-    for (int i = from; sent && i < end; i++) {
-        const struct statement *s = &pg_statement_table[i];
-        if (i != PG_COLLATION)
+    for (size_t i = 0; sent && i < all->count; i++) {
+        const struct pg_statement *s = &all->at[i];
+        if (!s->once)
             sent = PQsendPrepare(lane->conn, s->name, s->sql, s->arg_count, s->args);
     }
     return sent;
 }
 
-void lane_setup(struct pg_lane *lane)
+bool setup_send(struct pg_lane *lane)
 {
-    char *settings = sql_settings(SQL_SERVES, lane->pg->statement_timeout, lane->pg->wants_writable);
+    char *settings = sql_settings(SQL_SERVES, lane->pg->statement_timeout, lane->pg->server.wants_writable);
     bool sent = PQsetnonblocking(lane->conn, 1) == 0 && PQenterPipelineMode(lane->conn) == 1;
 
-    lane->state = LANE_SETUP;
-    lane->setup_step = SETUP_SETTINGS;
+    lane->connecting.setup_step = STEP_SETTINGS;
     sent = sent && PQsendQueryParams(lane->conn, settings, 0, NULL, NULL, NULL, NULL, 0) &&
            PQsendQueryParams(lane->conn, mark, 0, NULL, NULL, NULL, NULL, 0) &&
            PQsendQueryParams(lane->conn, SCHEMA_VERSION_QUERY, 0, NULL, NULL, NULL, NULL, 1);
     if (!lane->pg->one_session)
         sent = sent && send_preparation(lane);
     mem_free(settings);
-    if (!sent || !PQpipelineSync(lane->conn) || !lane_flush(lane))
-        lane_fail(lane, PQerrorMessage(lane->conn));
-}
-
-static void wrong_schema(struct pg_lane *lane, int version)
-{
-    pg_found_version(lane->pg, version);
-    lane_give_up(lane, schema_advice(version));
+    return sent && PQpipelineSync(lane->conn);
 }
 
 /* An error of the server's; with what is to be done, where its words do not tell. */
-static void refused(struct pg_lane *lane, const PGresult *res)
+static enum setup refused(const PGresult *res, char why[PG_WHY_SIZE])
 {
-    char why[PG_WHY_SIZE];
     const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
 
-    snprintf(why, sizeof why, "%s%s", message != NULL ? message : PQresultErrorMessage(res),
+    snprintf(why, PG_WHY_SIZE, "%s%s", message != NULL ? message : PQresultErrorMessage(res),
              sql_advice(PQresultErrorField(res, PG_DIAG_SQLSTATE), PQresultErrorField(res, PG_DIAG_SOURCE_FUNCTION)));
-    lane_fail(lane, why);
+    return SETUP_FAILED;
 }
 
-/* One result of the set-up; false if the lane was given up. */
-static bool setup_result(struct pg_lane *lane, PGresult *res)
+/* What one result of the set-up says. */
+static enum setup setup_result(unsigned step, const PGresult *res, char why[PG_WHY_SIZE], int *version_r)
 {
-    bool going_on = true;
+    int version = step == STEP_VERSION ? schema_version_of(res) : -1;
 
-    int version = lane->setup_step == SETUP_VERSION ? schema_version_of(res) : -1;
-
-    if (PQresultStatus(res) == PGRES_FATAL_ERROR && version < 0) {
-        going_on = false;
-        refused(lane, res);
-    } else if (lane->setup_step == SETUP_MARK && PQntuples(res) == 1 && PQgetlength(res, 0, 0) > 0) {
-        going_on = false;
-        lane_give_up(lane, SQL_POOLER_ADVICE);
-    } else if (lane->setup_step == SETUP_VERSION && version != schema_wanted()) {
-        going_on = false;
-        wrong_schema(lane, version > 0 ? version : 0);
+    if (PQresultStatus(res) == PGRES_FATAL_ERROR && version < 0)
+        return refused(res, why);
+    if (step == STEP_MARK && PQntuples(res) == 1 && PQgetlength(res, 0, 0) > 0) {
+        snprintf(why, PG_WHY_SIZE, "%s", SQL_POOLER_ADVICE);
+        return SETUP_HOPELESS;
     }
-    lane->setup_step++;
-    PQclear(res);
-    return going_on;
+    if (step == STEP_VERSION && version != schema_wanted()) {
+        *version_r = version > 0 ? version : 0;
+        return SETUP_WRONG_SCHEMA;
+    }
+    return SETUP_UNDER_WAY;
 }
 
-void lane_read_setup(struct pg_lane *lane)
+enum setup setup_read(struct pg_lane *lane, char why[PG_WHY_SIZE], int *version_r)
 {
     bool ended = false;
 
     if (!PQconsumeInput(lane->conn)) {
-        lane_fail(lane, PQerrorMessage(lane->conn));
-        return;
+        snprintf(why, PG_WHY_SIZE, "%s", PQerrorMessage(lane->conn));
+        return SETUP_FAILED;
     }
     while (!PQisBusy(lane->conn)) {
         PGresult *res = PQgetResult(lane->conn);
@@ -122,12 +107,11 @@ void lane_read_setup(struct pg_lane *lane)
             continue;
         }
         ended = false;
-        if (PQresultStatus(res) == PGRES_PIPELINE_SYNC) {
-            PQclear(res);
-            lane_is_up(lane);
-            return;
-        }
-        if (!setup_result(lane, res))
-            return;
+        enum setup is = PQresultStatus(res) == PGRES_PIPELINE_SYNC
+                            ? SETUP_DONE : setup_result(lane->connecting.setup_step++, res, why, version_r);
+        PQclear(res);
+        if (is != SETUP_UNDER_WAY)
+            return is;
     }
+    return SETUP_UNDER_WAY;
 }

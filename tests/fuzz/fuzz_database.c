@@ -2,7 +2,7 @@
  * A worker's whole use of the database, against one that answers anything:
  * maildrops are opened, read and closed, messages delivered, locks moved
  * aside, lanes lost, and notifications come that anybody may have sent. Only
- * what pg.c has checked holds: an answer has the columns that were declared.
+ * what pg_lane.c has checked holds: an answer has the columns that were declared.
  *
  * What must hold: who asks is told, once; no maildrop is open twice; a message
  * that ends has the octets that the listing says; DB_OK for marked messages
@@ -18,6 +18,7 @@
 #include "daemon/net/loop.h"
 #include "storage/deliver/deliver.h"
 #include "storage/deliver/spool.h"
+#include "storage/deliver/statements.h"
 #include "storage/maildrop/aside.h"
 #include "storage/maildrop/drop_impl.h"
 #include "storage/maildrop/drop_read.h"
@@ -28,7 +29,7 @@
 enum { LANES = 2, DEEP = 512, SLOTS = 4, MAILBOXES = 2, ROWS_MAX = 9, VALUE_MAX = 20000, LARGE = 300000, LARGE_MAX = 2, JOBS_MAX = 16, STEPS_MAX = 400 };
 
 struct question {
-    enum pg_statement statement;
+    const struct pg_statement *statement;
     pg_answer *answer;
     void *arg;
 };
@@ -43,6 +44,7 @@ struct pg_lane {
 
 struct pg {
     struct pg_lane lanes[LANES + 1];    /* the last one is aside */
+    const struct pg_statements *statements;
     const struct pg_events *events;
     void *owner;
     struct question later[DEEP];
@@ -59,19 +61,8 @@ static struct storage_settings settings;
 
 /* ------------------------------------------------------ what storage/pg/pg.h declares */
 
-static const struct {
-    Oid columns[10];            /* from 1, as there may be none */
-} statements[PG_STATEMENTS] = {
-#define LIST(...) __VA_ARGS__
-#define STATEMENT(name, sql, args, columns) { { 0, columns } },
-#include "storage/pg/statements.def"
-#include "storage/pg/deliver_statements.def"
-#undef STATEMENT
-#undef LIST
-};
-
-struct pg *pg_new(struct loop *l, const char *conninfo, enum pg_set set, size_t lanes, uint64_t statement_timeout, uint64_t retry,
-                  const struct pg_events *events, void *owner)
+struct pg *pg_new(struct loop *l, const char *conninfo, const struct pg_statements *statements, size_t lanes,
+                  uint64_t statement_timeout, uint64_t retry, const struct pg_events *events, void *owner)
 {
     struct pg *pg = mem_zalloc(sizeof *pg);
 
@@ -81,7 +72,8 @@ struct pg *pg_new(struct loop *l, const char *conninfo, enum pg_set set, size_t 
     pg->sqlstate = "";
     for (size_t i = 0; i <= LANES; i++)
         pg->lanes[i] = (struct pg_lane){ .up = i < LANES, .generation = 1 };
-    pgs[set] = pg;
+    pg->statements = statements;
+    pgs[statements == &delivery_statements] = pg;
     return pg;
 }
 
@@ -108,7 +100,7 @@ void pg_later(struct pg *pg, enum db_status status, pg_answer *answer, void *arg
 {
     MUST(pg->later_count < DEEP);
     pg->later_status[pg->later_count] = status;
-    pg->later[pg->later_count++] = (struct question){ PG_STATEMENTS, answer, arg };
+    pg->later[pg->later_count++] = (struct question){ NULL, answer, arg };
 }
 
 static void lose(struct pg *pg, struct pg_lane *lane, bool freeing)
@@ -230,7 +222,7 @@ void pg_share(struct pg_ref ref)
         ref.lane->alone = false;
 }
 
-void pg_ask(struct pg *pg, struct pg_ref ref, enum pg_statement statement, const struct pg_args *args, pg_answer *answer, void *arg)
+void pg_ask(struct pg *pg, struct pg_ref ref, size_t statement, const struct pg_args *args, pg_answer *answer, void *arg)
 {
     /* What is sent was read: a value that is not there would be seen. */
     for (int i = 0; i < args->count; i++)
@@ -240,7 +232,7 @@ void pg_ask(struct pg *pg, struct pg_ref ref, enum pg_statement statement, const
         return;
     }
     MUST(ref.lane->count < DEEP);
-    ref.lane->asked[ref.lane->count++] = (struct question){ statement, answer, arg };
+    ref.lane->asked[ref.lane->count++] = (struct question){ &pg->statements->at[statement], answer, arg };
 }
 
 void pg_break(struct pg_ref ref, const char *why)
@@ -357,7 +349,7 @@ static bool put_value(struct buf *out, Oid type, int row)
     return true;
 }
 
-static PGresult *make_result(enum pg_statement statement)
+static PGresult *make_result(const struct pg_statement *statement)
 {
     static char name[] = "c";
     PGresAttDesc columns[9] = { { .name = name, .format = 1 } };
@@ -366,7 +358,7 @@ static PGresult *make_result(enum pg_statement statement)
     int count = 0;
 
     MUST(res != NULL);
-    for (; statements[statement].columns[count + 1] != 0; count++)
+    for (; count < statement->column_count; count++)
         columns[count] = columns[0];
     rows = rows < 160 ? 1 : rows % ROWS_MAX;
     if (count == 0) {
@@ -378,7 +370,7 @@ static PGresult *make_result(enum pg_statement statement)
     for (int row = 0; row < rows; row++)
         for (int column = 0; column < count; column++) {
             struct buf value = BUF_EMPTY;
-            bool there = put_value(&value, statements[statement].columns[column + 1], row);
+            bool there = put_value(&value, column < statement->column_count ? statement->columns[column] : 0, row);
             MUST(PQsetvalue(res, row, column, there ? (value.data != NULL ? value.data : name) : NULL, there ? (int)buf_left(&value) : -1) == 1);
             buf_free(&value);
         }
@@ -403,7 +395,7 @@ static void answer_next(struct pg *pg, struct pg_lane *lane)
         pg->sqlstate = states[kind / 4 % 4];
         q.answer(q.arg, faults[kind % 4], NULL);
     } else {
-        if (q.statement == PG_EXPUNGE)
+        if (q.statement == &maildrop_statements.at[PG_EXPUNGE])
             expunged[0] = expunged[1] = true;
         q.answer(q.arg, DB_OK, make_result(q.statement));
     }

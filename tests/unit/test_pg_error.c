@@ -11,7 +11,7 @@
 #include <libpq-fe.h>
 
 #include "daemon/net/loop.h"
-#include "storage/pg/pg_lane.h"
+#include "storage/pg/pg_error.h"
 
 /* No memory for an answer: it has no SQLSTATE, and is over in a moment; no operator has to look. */
 static void test_libpq(void **state)

@@ -25,7 +25,8 @@
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
 #include "daemon/net/loop.h"
-#include "storage/pg/pg_lane.h"
+#include "storage/maildrop/statements.h"
+#include "storage/pg/pg_impl.h"
 #include "storage/pg/schema.h"
 
 enum { LANES_MAX = 3, LARGE = 4 << 20 };
@@ -265,7 +266,7 @@ static void start(size_t lanes, const struct pg_events *events, const char *more
         close(fd);
     snprintf(conninfo, sizeof conninfo, "host=%s port=5432 user=u dbname=d sslmode=disable gssencmode=disable %s", dir, more);
     decisions = wrong_schemas = notifications = 0;
-    pg = pg_new(loop, conninfo, PG_MAILDROPS, lanes, 1, 20, events, NULL);
+    pg = pg_new(loop, conninfo, &maildrop_statements, lanes, 1, 20, events, NULL);
     pg_serve_one(pg);
 }
 

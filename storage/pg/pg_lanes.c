@@ -1,6 +1,6 @@
 /*
- * pg.c - the lanes of a worker together: which is the least busy, what an
- * error means, who hears notifications.
+ * pg_lanes.c - the lanes of a worker together: which is the least busy, who
+ * hears notifications.
  */
 #include "storage/pg/pg.h"
 
@@ -13,45 +13,26 @@
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/metrics.h"
-#include "daemon/base/sql.h"
 #include "daemon/net/loop.h"
 #include "storage/pg/collation.h"
 #include "storage/pg/conninfo.h"
+#include "storage/pg/pg_away.h"
 #include "storage/pg/pg_lane.h"
 #include "storage/pg/schema.h"
-
-enum { ERRORS_LOGGED = 5, ERRORS_WINDOW_MS = 10000 };
-
-#define LIST(...) __VA_ARGS__
-#define STATEMENT(name, sql, args, columns) \
-    static const Oid args_of_##name[] = { 0, args }; \
-    static const Oid columns_of_##name[] = { 0, columns };   /* from 1, as there may be none */
-#include "storage/pg/statements.def"
-#include "storage/pg/deliver_statements.def"
-#undef STATEMENT
-
-const struct statement pg_statement_table[PG_STATEMENTS] = {
-#define STATEMENT(name, sql, args, columns) \
-    [PG_##name] = { #name, sql, args_of_##name + 1, columns_of_##name + 1, \
-                    sizeof args_of_##name / sizeof(Oid) - 1, sizeof columns_of_##name / sizeof(Oid) - 1 },
-#include "storage/pg/statements.def"
-#include "storage/pg/deliver_statements.def"
-#undef STATEMENT
-};
 
 /* ---- answers that need no question */
 
 static void answer_later(void *arg)
 {
     struct pg *pg = arg;
-    struct later *batch = pg->later;
-    size_t count = pg->later_count;
+    struct later *batch = pg->laters.at;
+    size_t count = pg->laters.count;
 
     /* What the answers ask for now comes in the next turn. */
-    pg->later = NULL;
-    pg->later_count = pg->later_cap = 0;
-    pg->sqlstate[0] = '\0';
-    pg->took_us = 0;
+    pg->laters.at = NULL;
+    pg->laters.count = pg->laters.cap = 0;
+    pg->told.sqlstate[0] = '\0';
+    pg->told.took_us = 0;
     for (size_t i = 0; i < count; i++)
         batch[i].answer(batch[i].arg, batch[i].status, NULL);
     mem_free(batch);
@@ -59,13 +40,13 @@ static void answer_later(void *arg)
 
 void pg_later(struct pg *pg, enum db_status status, pg_answer *answer, void *arg)
 {
-    if (pg->later_count == pg->later_cap) {
-        pg->later_cap = pg->later_cap == 0 ? 16 : pg->later_cap * 2;
-        pg->later = mem_resize(pg->later, pg->later_cap, sizeof pg->later[0]);
+    if (pg->laters.count == pg->laters.cap) {
+        pg->laters.cap = pg->laters.cap == 0 ? 16 : pg->laters.cap * 2;
+        pg->laters.at = mem_resize(pg->laters.at, pg->laters.cap, sizeof pg->laters.at[0]);
     }
-    pg->later[pg->later_count++] = (struct later){ answer, arg, status };
-    if (pg->later_count == 1)
-        timer_set(pg->later_timer, 0);
+    pg->laters.at[pg->laters.count++] = (struct later){ answer, arg, status };
+    if (pg->laters.count == 1)
+        timer_set(pg->laters.timer, 0);
 }
 
 /* ---- questions */
@@ -76,8 +57,8 @@ bool pg_alive(struct pg_ref ref)
            ref.lane->generation == ref.generation;
 }
 
-void pg_ask(struct pg *pg, struct pg_ref ref, enum pg_statement statement, const struct pg_args *args,
-            pg_answer *answer, void *arg)
+static void ask(struct pg *pg, struct pg_ref ref, const struct pg_statement *statement, const struct pg_args *args,
+                pg_answer *answer, void *arg)
 {
     struct question q = { answer, arg, statement, clock_us() };
 
@@ -86,11 +67,16 @@ void pg_ask(struct pg *pg, struct pg_ref ref, enum pg_statement statement, const
         pg_later(pg, DB_LOST, answer, arg);
         return;
     }
-    ASSERT(args->count == pg_statement_table[statement].arg_count);
-    if (statement != PG_COLLATION && statement != PG_ANSWER && statement != PG_ASK_RELEASE &&
-        statement != PG_IS_ORDERED)
-        pg->statements++;
+    ASSERT(args->count == statement->arg_count);
+    pg->asked += !statement->apart;
     lane_send(ref.lane, &q, args);
+}
+
+void pg_ask(struct pg *pg, struct pg_ref ref, size_t statement, const struct pg_args *args, pg_answer *answer,
+            void *arg)
+{
+    ASSERT(statement < pg->statements->count);
+    ask(pg, ref, &pg->statements->at[statement], args, answer, arg);
 }
 
 void pg_break(struct pg_ref ref, const char *why)
@@ -107,7 +93,7 @@ int pg_backend_pid(struct pg_ref ref)
 struct pg_ref pg_listener(const struct pg *pg)
 {
     for (size_t i = 0; i < pg->count; i++)
-        if (pg->lanes[i].listens && pg->lanes[i].state == LANE_UP && !pg->lanes[i].broken)
+        if (pg->lanes[i].use.listens && pg->lanes[i].state == LANE_UP && !pg->lanes[i].broken)
             return (struct pg_ref){ &pg->lanes[i], pg->lanes[i].generation };
     return (struct pg_ref){ NULL, 0 };
 }
@@ -130,7 +116,7 @@ bool pg_wait(struct pg *pg, int ms)
 
     for (size_t i = 0; i <= pg->count; i++) {
         struct pg_lane *lane = &pg->lanes[i];
-        if (lane->state != LANE_UP || lane->broken || lane->asked.count == 0)
+        if (lane->state != LANE_UP || lane->broken || lane->answers.asked.count == 0)
             continue;
         short events = POLLIN | (PQflush(lane->conn) > 0 ? POLLOUT : 0);
         lanes[count] = lane;
@@ -159,16 +145,16 @@ enum pg_bound pg_bind(struct pg *pg, struct pg_ref *ref_r)
             undecided = false;
         if (lane->state != LANE_UP || lane->broken)
             continue;
-        taken = taken || lane->alone;
-        if (lane->alone)
+        taken = taken || lane->use.alone;
+        if (lane->use.alone)
             continue;
-        if (best == NULL || lane->bound < best->bound ||
-            (lane->bound == best->bound && lane->asked.count < best->asked.count))
+        if (best == NULL || lane->use.bound < best->use.bound ||
+            (lane->use.bound == best->use.bound && lane->answers.asked.count < best->answers.asked.count))
             best = lane;
     }
     if (best == NULL)
         return taken ? PG_WAIT : pg->wrong_version >= 0 ? PG_WRONG : undecided ? PG_WAIT : PG_AWAY;
-    best->bound++;
+    best->use.bound++;
     *ref_r = (struct pg_ref){ best, best->generation };
     return PG_BOUND;
 }
@@ -176,7 +162,7 @@ enum pg_bound pg_bind(struct pg *pg, struct pg_ref *ref_r)
 void pg_unbind(struct pg_ref ref)
 {
     if (ref.lane != NULL && ref.lane->generation == ref.generation)
-        ref.lane->bound--;
+        ref.lane->use.bound--;
 }
 
 bool pg_bind_aside(struct pg *pg, struct pg_ref *ref_r)
@@ -188,21 +174,21 @@ bool pg_bind_aside(struct pg *pg, struct pg_ref *ref_r)
         lane_start(lane);
     if (lane->state != LANE_UP || lane->broken)
         return false;
-    lane->bound++;
+    lane->use.bound++;
     *ref_r = (struct pg_ref){ lane, lane->generation };
     return true;
 }
 
 size_t pg_bound_aside(const struct pg *pg)
 {
-    return pg->aside->bound;
+    return pg->aside->use.bound;
 }
 
 void pg_rebind(struct pg_ref *ref, struct pg_ref to)
 {
     ASSERT(pg_alive(to));
     pg_unbind(*ref);
-    to.lane->bound++;
+    to.lane->use.bound++;
     *ref = to;
 }
 
@@ -210,37 +196,38 @@ bool pg_keep_alone(struct pg *pg, struct pg_ref ref)
 {
     size_t others = 0;
 
-    if (!pg_alive(ref) || ref.lane->alone)
+    if (!pg_alive(ref) || ref.lane->use.alone)
         return false;
-    for (size_t i = 0; i < pg->count; i++)
-        others +=
-            &pg->lanes[i] != ref.lane && pg->lanes[i].state == LANE_UP && !pg->lanes[i].broken && !pg->lanes[i].alone;
+    for (size_t i = 0; i < pg->count; i++) {
+        const struct pg_lane *lane = &pg->lanes[i];
+        others += lane != ref.lane && lane->state == LANE_UP && !lane->broken && !lane->use.alone;
+    }
     /* Where there is only one at all, there is no other way. */
-    ref.lane->alone = others > 0 || pg->count == 1;
-    return ref.lane->alone;
+    ref.lane->use.alone = others > 0 || pg->count == 1;
+    return ref.lane->use.alone;
 }
 
 void pg_share(struct pg_ref ref)
 {
     if (ref.lane != NULL && ref.lane->generation == ref.generation)
-        ref.lane->alone = false;
+        ref.lane->use.alone = false;
 }
 
 const char *pg_sqlstate(const struct pg *pg)
 {
-    return pg->sqlstate;
+    return pg->told.sqlstate;
 }
 
 uint64_t pg_took_us(const struct pg *pg)
 {
-    return pg->took_us;
+    return pg->told.took_us;
 }
 
 size_t pg_lanes_busy(const struct pg *pg)
 {
     size_t n = 0;
     for (size_t i = 0; i < pg->count; i++)
-        n += pg->lanes[i].asked.count > 0;
+        n += pg->lanes[i].answers.asked.count > 0;
     return n;
 }
 
@@ -254,7 +241,7 @@ size_t pg_lanes_up(const struct pg *pg)
 
 unsigned long long pg_statements(const struct pg *pg)
 {
-    return pg->statements;
+    return pg->asked;
 }
 
 /* ---- what lanes report */
@@ -270,7 +257,7 @@ static void choose_listener(struct pg *pg)
         struct pg_lane *lane = &pg->lanes[i];
         if (lane->state != LANE_UP || lane->broken)
             continue;
-        if (lane->listens)
+        if (lane->use.listens)
             return;
         if (first == NULL)
             first = lane;
@@ -278,6 +265,12 @@ static void choose_listener(struct pg *pg)
     if (first != NULL)
         lane_listen(first);
 }
+
+static const Oid collation_columns[] = { PG_TEXT, PG_TEXT, PG_TEXT };
+static const struct pg_statement collation = {
+    .name = "COLLATION", .sql = COLLATION_QUERY, .columns = collation_columns, .column_count = 3,
+    .apart = true, .once = true,
+};
 
 static void collation_answered(void *arg, enum db_status status, PGresult *res)
 {
@@ -287,18 +280,18 @@ static void collation_answered(void *arg, enum db_status status, PGresult *res)
     PQclear(res);
 }
 
-void pg_lane_up(struct pg_lane *lane)
+static void lane_is_up(struct pg_lane *lane)
 {
     struct pg *pg = lane->pg;
 
     pg->wrong_version = -1;
     choose_listener(pg);
     if (lane == &pg->lanes[0] && collation_is_shared())
-        pg_ask(pg, (struct pg_ref){ lane, lane->generation }, PG_COLLATION, &PG_ARGS_EMPTY, collation_answered, NULL);
+        ask(pg, (struct pg_ref){ lane, lane->generation }, &collation, &PG_ARGS_EMPTY, collation_answered, NULL);
     pg->events->decided(pg->owner);
 }
 
-void pg_lane_lost(struct pg_lane *lane)
+static void lane_was_lost(struct pg_lane *lane)
 {
     struct pg *pg = lane->pg;
 
@@ -310,7 +303,7 @@ void pg_lane_lost(struct pg_lane *lane)
     pg->events->decided(pg->owner);
 }
 
-void pg_found_version(struct pg *pg, int version)
+static void found_version(struct pg *pg, int version)
 {
     if (pg->wrong_version == version)
         return;
@@ -318,72 +311,25 @@ void pg_found_version(struct pg *pg, int version)
     pg->events->wrong_schema(pg->owner, schema_advice(version));
 }
 
-/* ---- errors */
-
-/* None: libpq says it, not the database: the connection was lost, or there was no memory for the answer. */
-static enum db_status meaning(const char *state)
-{
-    static const char *const not_now[] = {
-        "08",       /* connection */
-        "25006",    /* the database is read-only: a standby, or told so */
-        "40001",    /* serialization failure */
-        "40P01",    /* deadlock */
-        "53",       /* disk full, out of memory or lock slots, too many connections */
-        "55P03",    /* lock not available */
-        "57014",    /* statement_timeout, or an operator cancelled it */
-        "57P0",     /* shutdown, crash of another backend, starting up */
-        "58",       /* the system under it: input/output error */
-    };
-
-    if (state[0] == '\0')
-        return DB_RETRY;
-    if (strcmp(state, "PN423") == 0)    /* expunge(): this connection does not hold the maildrop */
-        return DB_LOST;
-    for (size_t i = 0; i < sizeof not_now / sizeof not_now[0]; i++)
-        if (strncmp(state, not_now[i], strlen(not_now[i])) == 0)
-            return DB_RETRY;
-    return DB_BUG;
-}
-
-enum db_status pg_error(struct pg *pg, const PGresult *res, const char *what)
-{
-    const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-    const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
-    uint64_t now = loop_now(pg->loop);
-
-    if (state == NULL)
-        state = "";
-    if (message == NULL)
-        message = PQresultErrorMessage(res);
-    if (now - pg->errors_since > ERRORS_WINDOW_MS) {
-        if (pg->errors > ERRORS_LOGGED)
-            log_error(NULL, "database: %u further errors were not logged", pg->errors - ERRORS_LOGGED);
-        pg->errors_since = now;
-        pg->errors = 0;
-    }
-    const char *function = PQresultErrorField(res, PG_DIAG_SOURCE_FUNCTION);
-    enum db_status status = sql_cannot_load(function) ? DB_RETRY : meaning(state);
-    metric_add(METRIC_SQL_ERRORS, 1);
-    if (++pg->errors <= ERRORS_LOGGED)
-        log_error(NULL, "database statement=%s result=%s sqlstate=%s message=%s%s", what, db_status_name(status), state,
-                  log_text(span_str(message)).s, sql_advice(state, function));
-    return status;
-}
+static const struct pg_lane_events lane_events = {
+    .up = lane_is_up, .lost = lane_was_lost, .wrong_version = found_version
+};
 
 /* ---- life */
 
-struct pg *pg_new(struct loop *loop, const char *conninfo, enum pg_set set, size_t lanes, uint64_t statement_timeout,
-                  uint64_t retry, const struct pg_events *events, void *owner)
+struct pg *pg_new(struct loop *loop, const char *conninfo, const struct pg_statements *statements, size_t lanes,
+                  uint64_t statement_timeout, uint64_t retry, const struct pg_events *events, void *owner)
 {
     struct pg *pg = mem_zalloc(sizeof *pg);
     unsigned char random[8];
     char hex[2 * sizeof random + 1];
 
     pg->loop = loop;
-    pg->conninfo = mem_str(conninfo);
-    pg->hosts = conninfo_hosts(conninfo);
-    pg->wants_writable = connect_wants_writable(conninfo);
-    pg->set = set;
+    pg->server.conninfo = mem_str(conninfo);
+    pg->server.hosts = conninfo_hosts(conninfo);
+    pg->server.wants_writable = connect_wants_writable(conninfo);
+    pg->statements = statements;
+    pg->lane_events = &lane_events;
     pg->statement_timeout = statement_timeout;
     pg->retry = retry;
     pg->events = events;
@@ -392,19 +338,19 @@ struct pg *pg_new(struct loop *loop, const char *conninfo, enum pg_set set, size
     randombytes_buf(random, sizeof random);
     snprintf(pg->reply_channel, sizeof pg->reply_channel, "postern_reply_%s",
              sodium_bin2hex(hex, sizeof hex, random, sizeof random));
-    pg->later_timer = timer_new(loop, answer_later, pg);
-    pg->away_timer = timer_new(loop, pg_away_due, pg);
+    pg->laters.timer = timer_new(loop, answer_later, pg);
+    pg->away.timer = timer_new(loop, pg_away_due, pg);
     pg->count = lanes;
     pg->lanes = mem_array(lanes + 1, sizeof pg->lanes[0]);
     pg->aside = &pg->lanes[lanes];
     for (size_t i = 0; i < lanes + 1; i++) {
         pg->lanes[i].pg = pg;
         pg->lanes[i].number = (unsigned)i + 1;
-        pg->lanes[i].reserve = -1;
+        pg->lanes[i].away.reserve = -1;
         lane_reserve(&pg->lanes[i]);
     }
     for (size_t i = 0; i < PG_SPARE; i++)
-        pg->spare[i] = -1;
+        pg->away.spare[i] = -1;
     pg_reserve(pg);
     for (size_t i = 0; i < lanes; i++)
         lane_start(&pg->lanes[i]);
@@ -427,13 +373,13 @@ void pg_free(struct pg **pgp)
         lane_end(&pg->lanes[i]);
     lane_end(pg->aside);
     /* Last, as the answers of the lanes may have asked something of a lane that is no more. */
-    while (pg->later_count > 0)
+    while (pg->laters.count > 0)
         answer_later(pg);
-    timer_free(&pg->later_timer);
-    timer_free(&pg->away_timer);
+    timer_free(&pg->laters.timer);
+    timer_free(&pg->away.timer);
     pg_use_reserve(pg);
     mem_free(pg->lanes);
-    mem_free(pg->conninfo);
+    mem_free(pg->server.conninfo);
     mem_free(pg);
     *pgp = NULL;    /* not before: answers may ask */
 }

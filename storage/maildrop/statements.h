@@ -1,0 +1,19 @@
+/*
+ * statements.h - the questions of this folder to the database, by name.
+ */
+#ifndef POSTERN_STORAGE_MAILDROP_STATEMENTS_H
+#define POSTERN_STORAGE_MAILDROP_STATEMENTS_H
+
+#include "storage/pg/pg.h"
+
+/* For pg_new() and pg_ask(). */
+extern const struct pg_statements maildrop_statements;
+enum maildrop_statement {
+#define STATEMENT(name, sql, args, columns) PG_##name,
+#define STATEMENT_APART STATEMENT
+#include "storage/maildrop/statements.def"
+#undef STATEMENT
+#undef STATEMENT_APART
+};
+
+#endif

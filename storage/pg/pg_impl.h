@@ -1,0 +1,128 @@
+/*
+ * pg_impl.h - a pg and its lanes from within, for the pg_*.c files and nobody
+ * else. What one of them alone needs is a struct with the name of its file.
+ */
+#ifndef POSTERN_STORAGE_PG_IMPL_H
+#define POSTERN_STORAGE_PG_IMPL_H
+
+#include "storage/pg/pg.h"
+
+struct timer;
+struct watch;
+
+enum { PG_CHANNEL_SIZE = 32, PG_WHY_SIZE = 512, PG_AWAY_REASONS = 4, PG_SPARE = 3 };
+
+enum lane_state {
+    LANE_REST,      /* no connection; the timer says when to try again */
+    LANE_CONNECT,   /* libpq is at it */
+    LANE_SETUP,     /* connected: version, settings, statements are under way */
+    LANE_UP,
+};
+
+struct question {
+    pg_answer *answer;
+    void *arg;
+    const struct pg_statement *statement;   /* NULL: LISTEN */
+    uint64_t asked_us;
+};
+
+/* Those that were sent and not answered, oldest first. */
+struct question_ring {
+    struct question *at;
+    size_t first, count, cap;
+};
+
+struct pg_lane {
+    struct pg *pg;
+    unsigned number;            /* from 1, for the log */
+    enum lane_state state;
+    bool broken;                /* to be given up in the next turn */
+    bool tried;                 /* the first attempt to connect came to an end */
+    uint64_t generation;        /* of the connection; raised when one is lost */
+    PGconn *conn;
+    struct watch *watch;
+    struct timer *timer;        /* next attempt; deadline of an attempt; watchdog while up */
+
+    struct lane_answers {       /* pg_lane.c */
+        struct question_ring asked;
+        uint64_t answered;      /* questions in all */
+        uint64_t oldest_since;  /* since when the oldest question is the oldest */
+        PGresult *res;          /* of the oldest question, until its Sync is answered */
+        enum db_status status;
+        char sqlstate[6];       /* of the error that status stands for */
+    } answers;
+    struct lane_connecting {    /* pg_lane.c */
+        size_t first_host;      /* of the list, that is tried first; raised when one said nothing */
+        uint64_t pause;         /* before the last attempt */
+        unsigned setup_step;    /* pg_setup.c */
+    } connecting;
+    struct lane_use {           /* pg_lanes.c */
+        size_t bound;           /* sessions */
+        bool alone;             /* pg_keep_alone() */
+        bool listens;           /* for notifications */
+    } use;
+    struct lane_away {          /* pg_away.c */
+        bool complained;        /* that it is away was logged, or counted */
+        bool said;              /* it was logged */
+        char why[PG_WHY_SIZE];  /* it is broken */
+        char parting[200];      /* why the server ends the connection, in its words; empty: it did not say */
+        int reserve;            /* a descriptor for its next connection, or -1 */
+    } away;
+};
+
+/* What a lane reports to those above it. */
+struct pg_lane_events {
+    void (*up)(struct pg_lane *lane);
+    void (*lost)(struct pg_lane *lane);         /* before its questions are answered */
+    void (*wrong_version)(struct pg *pg, int version);  /* of the schema */
+};
+
+struct pg {
+    struct loop *loop;
+    const struct pg_statements *statements;
+    const struct pg_events *events;
+    void *owner;
+    const struct pg_lane_events *lane_events;
+    bool one_session;           /* pg_serve_one() */
+    bool freeing;
+    uint64_t statement_timeout, retry;
+    struct pg_server {
+        char *conninfo;
+        size_t hosts;           /* that it names */
+        bool wants_writable;    /* it asks for a server that can be written to */
+    } server;
+
+    struct pg_lane *lanes;
+    size_t count;
+    struct pg_lane *aside;      /* one more, behind them; without a timer until it is started */
+    char reply_channel[PG_CHANNEL_SIZE];
+    bool hears_replies;         /* pg_reply_channel() was asked for */
+    int wrong_version;          /* that was found last; -1 while it was never wrong */
+    unsigned long long asked;   /* pg_statements() */
+
+    struct pg_told {            /* of the answer that is being given */
+        char sqlstate[6];       /* pg_sqlstate() */
+        uint64_t took_us;       /* pg_took_us() */
+    } told;
+    struct pg_laters {          /* pg_lanes.c */
+        struct later { pg_answer *answer; void *arg; enum db_status status; } *at;
+        size_t count, cap;
+        struct timer *timer;
+    } laters;
+    struct pg_errors {          /* pg_error.c */
+        uint64_t since;         /* start of the time in which errors are counted */
+        unsigned count;
+    } errors;
+    struct pg_away {            /* pg_away.c */
+        /* Reasons for which lanes were lost: each said once a minute, counted in between. */
+        struct pg_reason {
+            char why[PG_WHY_SIZE];
+            uint64_t at;        /* of the last line; 0: none */
+            unsigned more;      /* since then */
+        } reasons[PG_AWAY_REASONS];
+        struct timer *timer;
+        int spare[PG_SPARE];    /* descriptors for what libpq opens on the way; -1: none */
+    } away;
+};
+
+#endif
