@@ -8,9 +8,8 @@ NEEDED = $(call packages-for,$(USES))
 
 # Silent, and without apt, where all is there.
 deps:
-	@missing=; for p in $(NEEDED); do \
-	    dpkg-query -W -f='$${Status}\n' $$p 2>/dev/null | grep -q '^install ok installed$$' || missing="$$missing $$p"; \
-	done; \
+	@there=" $$(dpkg-query -W -f='$${Status}:$${Package}\n' $(NEEDED) 2>/dev/null | sed -n 's/^install ok installed://p' | tr '\n' ' ')"; \
+	missing=; for p in $(NEEDED); do case $$there in *" $$p "*) ;; *) missing="$$missing $$p" ;; esac; done; \
 	test -z "$$missing" && exit 0; \
 	sudo=; test "$$(id -u)" = 0 || sudo=sudo; \
 	echo "installing:$$missing"; \

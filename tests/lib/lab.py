@@ -20,10 +20,13 @@ ordinary user there is one user for all.
 Environment: BUILD is the folder of the programs, POSTERN_LAB_PGCONF is text
 to append to postgresql.conf, POSTERN_LAB_POSTERND is what to start as posternd.
 POSTERN_LAB_LOCALE is the locale of the cluster, POSTERN_LAB_LOCPATH where
-PostgreSQL finds it (LOCPATH, see locale(7)).
+PostgreSQL finds it (LOCPATH, see locale(7)). POSTERN_LAB_TEMPLATES is a folder
+in which a new cluster is kept, schema included, for later labs to copy;
+POSTERN_LAB_BUILT says that somebody has run `make` already.
 """
 import argparse
 import fcntl
+import hashlib
 import json
 import os
 import pathlib
@@ -75,6 +78,8 @@ def run(*argv, what, **kw):
 
 
 def build_programs():
+    if "POSTERN_LAB_BUILT" in os.environ:
+        return
     # One at a time: several labs may start at once, and make does not expect that.
     with open(TOP / "Makefile", "rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -128,6 +133,9 @@ class Lab:
         self.sockets = self.dir
         self.tls = self.dir / "tls"
         self.pop3s = None
+        self.pgconf = os.environ.get("POSTERN_LAB_PGCONF", "")
+        self.templates = os.environ.get("POSTERN_LAB_TEMPLATES")
+        self.has_database = False       # as the cluster was copied
         if self.state_file.exists():
             state = json.loads(self.state_file.read_text())
             self.data = pathlib.Path(state["data"])
@@ -215,13 +223,49 @@ class Lab:
         owner = "postgres" if ROOT else None
         if not (self.data / "PG_VERSION").exists():
             shutil.rmtree(self.data, ignore_errors=True)
-            self.data.mkdir(mode=0o700)
-            if owner:
-                shutil.chown(self.data, owner, owner)
-            self.as_pg(self.pg_bin("initdb"), "-D", self.data, "-U", "postgres", "-E", "UTF8",
-                       "--locale=" + os.environ.get("POSTERN_LAB_LOCALE", "C"), "-A", "peer", what="initdb")
-            with open(self.data / "postgresql.conf", "a", encoding="utf-8") as out:
-                out.write("\ninclude = 'lab.conf'\n")
+            if not self.copy_cluster():
+                self.new_cluster()
+        self.write_pg_conf()
+
+    def new_cluster(self):
+        self.data.mkdir(mode=0o700)
+        if ROOT:
+            shutil.chown(self.data, "postgres", "postgres")
+        self.as_pg(self.pg_bin("initdb"), "-D", self.data, "-U", "postgres", "-E", "UTF8",
+                   "--locale=" + os.environ.get("POSTERN_LAB_LOCALE", "C"), "-A", "peer", what="initdb")
+        with open(self.data / "postgresql.conf", "a", encoding="utf-8") as out:
+            out.write("\ninclude = 'lab.conf'\n")
+
+    def copy_cluster(self):
+        """A copy of the one that was made first, with the database and its schema; False where there is none."""
+        if self.templates is None:
+            return False
+        kind = [os.environ.get(name, "") for name in ("POSTERN_LAB_LOCALE", "POSTERN_LAB_LOCPATH")]
+        name = hashlib.sha256(repr(kind).encode() + self.posternctl.read_bytes()).hexdigest()[:16]
+        model = Lab(pathlib.Path(self.templates) / f"template-{name}")
+        model.dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+        with open(model.dir / "lock", "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (model.dir / "complete").exists():
+                model.be_template()
+        run("cp", "-a", "--reflink=auto", "--sparse=always", model.data, self.data, what="copying a cluster")
+        self.has_database = True
+        return True
+
+    def be_template(self):
+        self.templates, self.pgconf = None, "fsync = off"
+        self.choose_places()
+        self.write_conf(free_port(), "")
+        self.make_cluster()
+        self.pg_start()
+        try:
+            self.make_database()
+        finally:
+            self.pg_stop()
+        (self.dir / "complete").touch()
+
+    def write_pg_conf(self):
+        owner = "postgres" if ROOT else None
         (self.data / "lab.conf").write_text(f"""\
 listen_addresses = ''
 port = {PGPORT}
@@ -231,7 +275,7 @@ max_connections = 200
 # Each open maildrop is a lock: ten thousand need as many slots.
 max_locks_per_transaction = 256
 shared_buffers = 256MB
-{os.environ.get("POSTERN_LAB_PGCONF", "")}
+{self.pgconf}
 """)
         (self.data / "pg_hba.conf").write_text("local all all peer map=postern\n")
         if ROOT:
@@ -277,6 +321,8 @@ shared_buffers = 256MB
             raise LabError(f"PostgreSQL's processes {self.pg_pids()} do not end")
 
     def make_database(self):
+        if self.has_database:
+            return
         if self.sql(f"select 1 from pg_database where datname = '{DATABASE}'", "postgres") == "":
             self.sql(f"create database {DATABASE}", "postgres")
         known = self.sql("select to_regclass('postern.schema_version') is not null") == "t"
@@ -447,16 +493,20 @@ shared_buffers = 256MB
         except BaseException:
             self.down()
             raise
-        print(f"POP3={self.address()}\nCONF={self.conf}\nPGHOST={self.sockets}\nPGPORT={PGPORT}\n"
-              f"PGDATABASE={DATABASE}\nPGUSER=postgres\nLOG={self.log}")
-        if self.pop3s:
-            print(f"POP3S=127.0.0.1:{self.pop3s}\nCAFILE={self.tls}/ca.pem")
-        if lmtp is not None:
-            print(f"LMTP=127.0.0.1:{lmtp}")
 
-    def down(self):
+    def told(self, lmtp):
+        """What `up` prints."""
+        text = (f"POP3={self.address()}\nCONF={self.conf}\nPGHOST={self.sockets}\nPGPORT={PGPORT}\n"
+                f"PGDATABASE={DATABASE}\nPGUSER=postgres\nLOG={self.log}\n")
+        if self.pop3s:
+            text += f"POP3S=127.0.0.1:{self.pop3s}\nCAFILE={self.tls}/ca.pem\n"
+        if lmtp is not None:
+            text += f"LMTP=127.0.0.1:{lmtp}\n"
+        return text
+
+    def down(self, mode="fast"):
         self.daemon_stop()
-        self.pg_stop()
+        self.pg_stop(mode)
         # Only its socket was there: the next `up` makes it again.
         if self.sockets != self.dir and self.data.parent != self.sockets:
             shutil.rmtree(self.sockets, ignore_errors=True)
@@ -579,6 +629,7 @@ def main():
         if args.verb == "up":
             lab.pop3s = args.pop3s
             lab.up(args.pop3, "\n".join(args.set), args.lmtp)
+            print(lab.told(args.lmtp), end="")
             return 0
         if not lab.dir.is_dir():
             raise LabError(f"there is no {lab.dir}")
