@@ -81,9 +81,9 @@ class Matrix(unittest.TestCase):
                     tls = "" if transport == "plain" else r"tls=TLSv1\.[23] cipher=\S+ "
                     mechanism = f"mechanism={logged} " if logged else ""
                     pattern = rf'login user="{WHO}" peer=\S+ {tls}{mechanism}result=ok'
-                    self.assertTrue(kit.wait_until(lambda s=since, p=pattern: re.search(p, self.site.log_text()[s:]), 10), pattern + self.site.log_tail())
+                    self.assertTrue(kit.wait_until(lambda s=since, p=pattern: re.search(p, self.site.log_text()[s:])), pattern + self.site.log_tail())
                     pattern = rf'session user="{WHO}" peer=.* mechanism={logged or "USER"} .* end='
-                    self.assertTrue(kit.wait_until(lambda s=since, p=pattern: re.search(p, self.site.log_text()[s:]), 10), pattern + self.site.log_tail())
+                    self.assertTrue(kit.wait_until(lambda s=since, p=pattern: re.search(p, self.site.log_text()[s:])), pattern + self.site.log_tail())
 
     # -- the rows
 

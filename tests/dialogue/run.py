@@ -37,7 +37,7 @@ import superserver              # noqa: E402
 MODES = ["tcp", "segment", "tls", "socket", "pipe", "file", "xinetd", "inetd"]
 UP_FRONT = {"segment", "file"}      # everything is sent before anything is read
 CODES = {b"IN-USE", b"LOGIN-DELAY", b"SYS/TEMP", b"SYS/PERM", b"AUTH", b"UTF8"}
-WAIT = 20                           # seconds for a line that should come: a failure, not a measurement
+WAIT = kit.PATIENCE                 # seconds for a line that should come: a failure, not a measurement
 
 
 class Failure(Exception):
@@ -582,7 +582,7 @@ class Talk:
 
     def do_sql_until(self, s):
         text, want = self.query(s)
-        if not kit.wait_until(lambda: self.site.sql(text) == want, 10):
+        if not kit.wait_until(lambda: self.site.sql(text) == want):
             raise Failure(f"the database still says {self.site.sql(text)!r}")
 
     def do_ctl(self, s):

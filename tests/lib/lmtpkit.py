@@ -15,7 +15,7 @@ ENHANCED = re.compile(rb"^([245])\.[0-9]{1,3}\.[0-9]{1,3} ")
 class Lmtp:
     """One connection. A reply is its lines, joined by LF, without their CRLF."""
 
-    def __init__(self, address, greet=True, timeout=20, lhlo=True):
+    def __init__(self, address, greet=True, timeout=kit.PATIENCE, lhlo=True):
         family = socket.AF_UNIX if address.startswith("/") else socket.AF_INET
         self.sock = socket.socket(family)
         self.sock.settimeout(timeout)
@@ -123,7 +123,7 @@ class Lmtp:
         except TimeoutError:
             return not before
         finally:
-            self.sock.settimeout(20)
+            self.sock.settimeout(kit.PATIENCE)
 
 
 def stuff(message):

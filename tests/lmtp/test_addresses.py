@@ -96,7 +96,7 @@ class Case(lmtpkit.Case):
             return reply
 
     def logged(self, pattern):
-        if not kit.wait_until(lambda: re.search(pattern, self.site.log_text()), 10):
+        if not kit.wait_until(lambda: re.search(pattern, self.site.log_text())):
             self.fail(f"no line {pattern}{self.site.log_tail()}")
 
 
@@ -300,7 +300,7 @@ class Log(Case):
 
     def test_database_is_away(self):
         # Other tests' logins have to be over, so that a helper that went is back.
-        self.assertTrue(kit.wait_until(lambda: self.user("u3@t1.example").startswith(b"+OK"), 20))
+        self.assertTrue(kit.wait_until(lambda: self.user("u3@t1.example").startswith(b"+OK")))
         self.site.pg_stop()
         try:
             for way, name, pop in self.attempts():

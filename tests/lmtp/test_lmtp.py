@@ -327,7 +327,7 @@ class Budget(Case):
         # A backend tells its counts only now and then.
         for pid in self.site.lmtp_lanes():
             self.site.sql(f"select pg_terminate_backend({pid}, 5000)")
-        self.assertTrue(kit.wait_until(lambda: len(self.site.lmtp_lanes()) == 4, 10))
+        self.assertTrue(kit.wait_until(lambda: len(self.site.lmtp_lanes()) == 4))
         return self.calls()
 
     def test_one_recipient(self):

@@ -69,7 +69,7 @@ class Health(unittest.TestCase):
         with Lmtp(f"127.0.0.1:{self.ports['lmtp']}") as c:
             c.ok("LHLO sentinel", plain=True)
             c.mail(U1)
-        self.assertTrue(kit.wait_until(lambda: 'lhlo="sentinel"' in self.log_text()[before:], 10))
+        self.assertTrue(kit.wait_until(lambda: 'lhlo="sentinel"' in self.log_text()[before:]))
         return [line for line in self.log_text()[before:].splitlines() if name not in line and 'lhlo="sentinel"' not in line]
 
     def test_nothing_is_done(self):

@@ -51,7 +51,7 @@ class Cuts(Case):
             c.expect("354", "DATA", plain=True)
             c.send(stuff(LETTER))
             c.close()
-        self.assertTrue(kit.wait_until(lambda: self.site.count("u1") == 5, 5))
+        self.assertTrue(kit.wait_until(lambda: self.site.count("u1") == 5))
         self.site.checked()
 
     def test_database_crashes_behind_the_reply(self):           # LE04
@@ -61,7 +61,7 @@ class Cuts(Case):
             self.assertTrue(reply.startswith(b"250"))
             self.site.lab.pg_start()
             self.site.wait_lanes()
-            self.assertTrue(kit.wait_until(lambda: len(self.site.lmtp_lanes()) == 4, 10))
+            self.assertTrue(kit.wait_until(lambda: len(self.site.lmtp_lanes()) == 4))
         self.assertEqual([body for _, body in self.site.bodies(U1)], [kit.letter(n, n) for n in (300, BIG)])
         self.site.checked()
 
@@ -83,7 +83,7 @@ class Cuts(Case):
             self.assertTrue(late.at_end())
         finally:
             self.site.lab.pg_start()
-        self.assertTrue(kit.wait_until(lambda: len(self.site.lmtp_lanes()) == 4, 10))
+        self.assertTrue(kit.wait_until(lambda: len(self.site.lmtp_lanes()) == 4))
         self.assertEqual(self.state(), before)
         sending.deliver(LETTER, U1)                             # LE05, and the same connection goes on
         self.assertEqual(self.site.count("u1"), 1)
@@ -97,7 +97,7 @@ class Cuts(Case):
         client.mail(*recipients)
         client.expect("354", "DATA", plain=True)
         client.send(stuff(message))
-        self.assertTrue(kit.wait_until(lambda: self.waiting(), 10))
+        self.assertTrue(kit.wait_until(lambda: self.waiting()))
         return psql
 
     def waiting(self):
@@ -121,7 +121,7 @@ class Cuts(Case):
         self.addCleanup(self.site.sql, "alter role postern_lmtp reset lock_timeout")
         for pid in self.site.lmtp_lanes():
             self.site.sql(f"select pg_terminate_backend({pid}, 5000)")
-        self.assertTrue(kit.wait_until(lambda: len(self.site.lmtp_lanes()) == 4, 10))
+        self.assertTrue(kit.wait_until(lambda: len(self.site.lmtp_lanes()) == 4))
         for size in (300, BIG):
             c = self.connect()
             psql = self.blocked(c, kit.letter(1, size), U1)
@@ -213,7 +213,7 @@ class Kills(Case):
         return self.site.tree()[1][0]
 
     def new_worker(self, old):
-        self.assertTrue(kit.wait_until(lambda: [p for p in self.site.tree()[1] if p != old], 10))
+        self.assertTrue(kit.wait_until(lambda: [p for p in self.site.tree()[1] if p != old]))
 
     def test_worker_in_data(self):                              # P2
         c = self.connect()
@@ -320,7 +320,7 @@ class Kills(Case):
             self.assertTrue(c.reply().startswith(b"250"))
             self.assertTrue(c.reply().startswith(b"421 4.3.2"))
             self.assertTrue(c.at_end())
-        self.assertTrue(kit.wait_until(lambda: not self.site.lab.daemon_pids(), 10))
+        self.assertTrue(kit.wait_until(lambda: not self.site.lab.daemon_pids()))
         self.site.lab.daemon_start()
         self.assertEqual({body for _, body in self.site.bodies(U1)}, {b"Subject: x\r\n\r\nhalf\r\nthe rest\r\n", b"a\r\nb\r\n"})
 
@@ -337,7 +337,7 @@ class Kills(Case):
             self.assertTrue(c.reply().startswith(b"250"))
             self.assertTrue(c.reply().startswith(b"421 4.3.2"))
             self.assertTrue(c.at_end())
-            self.assertTrue(kit.wait_until(lambda: not self.site.lab.daemon_pids(), 10))
+            self.assertTrue(kit.wait_until(lambda: not self.site.lab.daemon_pids()))
             self.site.lab.daemon_start()
             self.assertEqual([body for _, body in self.site.bodies(U1)], [LETTER])
 

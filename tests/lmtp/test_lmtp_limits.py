@@ -69,7 +69,7 @@ class Limits(Case):
         self.assertTrue(c.at_end())
         held[0].expect("221", "QUIT")
         held[0].at_end()
-        self.assertTrue(kit.wait_until(lambda: self.connect(greet=False).reply(plain=True).startswith(b"220"), 5))
+        self.assertTrue(kit.wait_until(lambda: self.connect(greet=False).reply(plain=True).startswith(b"220")))
 
     def test_nul_is_refused(self):                              # LD08
         c = self.connect()
@@ -404,7 +404,7 @@ class Logs(Case):
                                    r'uid=[1-9]\d* db=\d+ms message-id="<1@x>"')
         c.expect("221", "QUIT")
         c.at_end()
-        self.assertTrue(kit.wait_until(lambda: f"{name.split('.')[0]} lmtp session " in self.site.log_text(), 5))
+        self.assertTrue(kit.wait_until(lambda: f"{name.split('.')[0]} lmtp session " in self.site.log_text()))
 
 
 if __name__ == "__main__":

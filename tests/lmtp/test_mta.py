@@ -52,7 +52,7 @@ class Mta(unittest.TestCase):
         cls.site.sql(f"select count(postern.add_mailbox('r' || n || '@{DOMAIN}', null)) from generate_series(1, 200) n")
         cls.port = kit.lab.free_port()
         cls.start()
-        if not kit.wait_until(cls.answers, 20):
+        if not kit.wait_until(cls.answers):
             raise AssertionError("the mail server does not answer:\n" + cls.log())
 
     def setUp(self):
@@ -216,7 +216,7 @@ postlog   unix-dgram n  -       n       -       1       postlogd
             self.arrived(n, "u1")
         self.arrived(2, "u2")
         self.send(LETTER, f"anybody@{DOMAIN}", f"anybody@{ALIAS}")
-        kit.wait_until(lambda: self.site.count("u2") >= 3, 30)
+        kit.wait_until(lambda: self.site.count("u2") >= 3)
         self.assertGreaterEqual(self.site.count("u2"), 3)
 
     def test_bare_line_ends(self):
@@ -228,9 +228,9 @@ postlog   unix-dgram n  -       n       -       1       postlogd
     def test_postern_is_away(self):
         """It waits in Postfix's queue, is tried again, and is there once."""
         os.kill(self.site.lab.master_pid(), signal.SIGTERM)
-        self.assertTrue(kit.wait_until(lambda: not self.site.lab.daemon_pids(), 20))
+        self.assertTrue(kit.wait_until(lambda: not self.site.lab.daemon_pids()))
         self.send(LETTER, U1, U2)
-        self.assertTrue(kit.wait_until(lambda: "status=deferred" in self.log(), 30), self.log())
+        self.assertTrue(kit.wait_until(lambda: "status=deferred" in self.log()), self.log())
         self.site.lab.daemon_start()
         self.arrived(1, "u1", "u2")
 
@@ -239,14 +239,14 @@ postlog   unix-dgram n  -       n       -       1       postlogd
         self.site.empty("p1", domain="pipe.example")
         message = messages()[1]
         self.send(message, "p1@pipe.example")
-        self.assertTrue(kit.wait_until(lambda: self.site.count("p1", "pipe.example") == 1, 30), self.log())
+        self.assertTrue(kit.wait_until(lambda: self.site.count("p1", "pipe.example") == 1), self.log())
         self.assertTrue(self.site.bodies("p1@pipe.example")[0][1].endswith(b"\r\n" + message))
         self.site.ctl("mailbox", "set", "p1@pipe.example", "--quota", "100")
         self.addCleanup(self.site.ctl, "mailbox", "set", "p1@pipe.example", "--quota", "none")
         self.send(message, "p1@pipe.example")
-        self.assertTrue(kit.wait_until(lambda: "dsn=4.2.2, status=deferred" in self.log(), 30), self.log())
+        self.assertTrue(kit.wait_until(lambda: "dsn=4.2.2, status=deferred" in self.log()), self.log())
         self.site.ctl("mailbox", "set", "p1@pipe.example", "--quota", "none")
-        self.assertTrue(kit.wait_until(lambda: self.site.count("p1", "pipe.example") == 2, 30), self.log())
+        self.assertTrue(kit.wait_until(lambda: self.site.count("p1", "pipe.example") == 2), self.log())
 
     def test_smtp_source(self):
         """Postfix's own generator speaks LMTP to Postern directly."""

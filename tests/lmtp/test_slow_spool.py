@@ -101,7 +101,7 @@ class SlowSpool(unittest.TestCase):
         self.deliver_large(replies)
         self.assertEqual(replies, [b"250 2.1.5"])
         self.assertEqual(self.site.count("u1"), 1)
-        self.assertTrue(kit.wait_until(lambda: self.open_spools() == 0, 10))
+        self.assertTrue(kit.wait_until(lambda: self.open_spools() == 0))
 
     def open_spools(self):
         spool, found = str(self.site.lab.spool), 0
@@ -120,7 +120,7 @@ class SlowSpool(unittest.TestCase):
         thread.start()
         self.others_are_served()
         self.second.proc.send_signal(signal.SIGTERM)
-        self.assertTrue(kit.wait_until(lambda: not self.second.greets(), 10))
+        self.assertTrue(kit.wait_until(lambda: not self.second.greets()))
         self.assertEqual(replies, [])
         slow.unlink()
         thread.join(90)

@@ -4,7 +4,6 @@ A block is commands to be run as they are printed, unless it is a piece of
 postern.conf or one of NOT_COMMANDS. test_install.py looks at all of them;
 install-check does them in a fresh Debian.
 """
-import pathlib
 import re
 
 import kit

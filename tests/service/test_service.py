@@ -65,7 +65,7 @@ class ServiceCase(unittest.TestCase):
     def logged_since(self, log, size, wanted):
         def there():
             return re.search(wanted, log.read_text(errors="replace")[size:], re.M)
-        self.assertTrue(kit.wait_until(there, 10), f"no {wanted} in {log.read_text()[size:]}")
+        self.assertTrue(kit.wait_until(there), f"no {wanted} in {log.read_text()[size:]}")
 
     def conf(self, name, listeners, more=""):
         """A configuration of its own beside the lab's, with a log of its own."""
@@ -153,7 +153,7 @@ class Systemd(ServiceCase):
 
         def listens():
             return f":{int(port):04X} 00000000:0000 0A" in pathlib.Path("/proc/net/tcp").read_text()
-        self.assertTrue(kit.wait_until(listens, 10))
+        self.assertTrue(kit.wait_until(listens))
         return proc
 
     def test_named_sockets(self):
@@ -230,7 +230,7 @@ class S6(ServiceCase):
         proc = subprocess.Popen(["s6-supervise", str(place)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                 stderr=subprocess.DEVNULL, env=kit.lab.plain_env())
         try:
-            self.assertTrue(kit.wait_until(lambda: (place / "supervise" / "control").exists(), 10))
+            self.assertTrue(kit.wait_until(lambda: (place / "supervise" / "control").exists()))
             # -U: not merely started, but ready.
             subprocess.run(["s6-svwait", "-U", "-t", "10000", str(place)], check=True)
             self.session("pop3", f"127.0.0.1:{port}")

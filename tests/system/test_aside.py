@@ -40,7 +40,7 @@ class Aside(unittest.TestCase):
         def over():
             holders = self.site.sql(HELD).split()
             return len(holders) == SESSIONS and sum(int(pid) in lanes for pid in holders) <= 32
-        self.assertTrue(kit.wait_until(over, 30), self.site.sql(HELD))
+        self.assertTrue(kit.wait_until(over), self.site.sql(HELD))
         aside = {int(pid) for pid in self.site.sql(HELD).split()} - set(lanes)
         self.assertEqual(len(aside), 1)
         return aside.pop()
@@ -101,7 +101,7 @@ class Aside(unittest.TestCase):
             self.assertEqual(pop.stat()[0], 3)
             pops[doomed].err("QUIT", "SYS/TEMP")
             # PostgreSQL began anew for that kill: the other daemon may still be on its way back.
-            self.assertTrue(kit.wait_until(lambda: self.answer(second.address, self.names[doomed]) != b"[SYS/TEMP]", 20))
+            self.assertTrue(kit.wait_until(lambda: self.answer(second.address, self.names[doomed]) != b"[SYS/TEMP]"))
             self.refused(second.address, self.names[doomed])
             self.assertEqual(pop.stat()[0], 3)
             pop.ok("QUIT")
@@ -116,7 +116,7 @@ class Aside(unittest.TestCase):
         for name in self.names[:4]:
             with self.site.login_soon(name) as pop:
                 pop.ok("QUIT")
-        self.assertTrue(kit.wait_until(lambda: self.site.sql(HELD) == "", 15))
+        self.assertTrue(kit.wait_until(lambda: self.site.sql(HELD) == ""))
 
 
 if __name__ == "__main__":

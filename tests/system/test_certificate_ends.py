@@ -31,7 +31,7 @@ class Ends(unittest.TestCase):
         before = self.site.log_text().count("cells with the new configuration")
         self.site.lab.conf.write_text(text)
         self.site.ctl("reload")
-        self.assertTrue(kit.wait_until(lambda: self.site.log_text().count("cells with the new configuration") > before, 15))
+        self.assertTrue(kit.wait_until(lambda: self.site.log_text().count("cells with the new configuration") > before))
 
     def check(self, text):
         """Status and lines."""
@@ -83,7 +83,7 @@ class Ends(unittest.TestCase):
         self.assertRegex(self.site.log_text()[size:], ": " + re.escape(said))
         with self.site.connect() as pop:
             pop.ok("QUIT")
-        self.assertTrue(kit.wait_until(lambda: self.shown().get(("certificate", str(old))) == 1580515200, 15), self.shown())
+        self.assertTrue(kit.wait_until(lambda: self.shown().get(("certificate", str(old))) == 1580515200), self.shown())
         self.assertNotIn(("certificate", str(self.tls / "localhost.pem")), self.shown())
 
     def test_list_that_is_over(self):
@@ -95,7 +95,7 @@ class Ends(unittest.TestCase):
                                                "all certificates of that authority are refused", "FILE: ok"]))
 
     def test_metric(self):
-        self.assertTrue(kit.wait_until(self.shown, 15))
+        self.assertTrue(kit.wait_until(self.shown))
         shown = self.shown()
         mine = str(self.tls / "localhost.pem")
         self.assertEqual(set(shown), {("certificate", mine), ("chain", mine)})

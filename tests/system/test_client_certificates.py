@@ -117,7 +117,7 @@ class Clients(unittest.TestCase):
         return b"EXTERNAL" in b" ".join(pop.multi("CAPA"))
 
     def logged(self, pattern, since=0):
-        self.assertTrue(kit.wait_until(lambda: re.search(pattern, self.second.log.read_text()[since:]), 10),
+        self.assertTrue(kit.wait_until(lambda: re.search(pattern, self.second.log.read_text()[since:])),
                         f"{pattern} is not in the log{kit.lab.tail(self.second.log)}")
 
     def refused(self, name, cert, why, **kw):
@@ -266,7 +266,7 @@ class Clients(unittest.TestCase):
             except (ssl.SSLError, ConnectionError, EOFError):
                 return True
         since = len(self.second.log.read_text())
-        self.assertTrue(kit.wait_until(refused, 15), kit.lab.tail(self.second.log))
+        self.assertTrue(kit.wait_until(refused), kit.lab.tail(self.second.log))
         self.logged('tls-error="certificate revoked"', since)
 
 

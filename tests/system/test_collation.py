@@ -193,7 +193,7 @@ class Told(Foreign):
         self.assertNotIn(b"collation", site.ctl("schema", "status").stdout)
         site.sql("update pg_database set datcollversion = '1.9' where datname = 'postern'")
         self.restart()
-        self.assertTrue(kit.wait_until(lambda: line in site.log_text(), 10), site.log_tail())
+        self.assertTrue(kit.wait_until(lambda: line in site.log_text()), site.log_tail())
 
         for words in (["check", "--quick"], ["check"]):
             done = site.lab.ctl(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -262,6 +262,8 @@ class Hanging(DaemonCase):
 
 
 class Stop(DaemonCase):
+    conf = CONF.replace('drain_time = "4s"', 'drain_time = "8s"')
+
     def setUp(self):
         if self.site.lab.master_pid() is None:
             self.site.lab.daemon_start()
@@ -270,6 +272,13 @@ class Stop(DaemonCase):
         self.until(lambda: not kit.alive(master), "the master is still there", 20)
         self.assertFalse(self.site.lab.pid_file.exists())
         self.assertEqual(self.site.lab.daemon_pids(), [])
+
+    def refuses(self):
+        try:
+            self.site.connect(greet=False).close()
+            return False
+        except OSError:
+            return True
 
     def test_drain(self):
         """Q13 Q14: no new session; one that runs may finish, its QUIT counts."""
@@ -280,13 +289,7 @@ class Stop(DaemonCase):
         master = self.site.lab.master_pid()
         os.kill(master, signal.SIGTERM)
 
-        def refused():
-            try:
-                self.site.connect(greet=False, timeout=2).close()
-                return False
-            except OSError:
-                return True
-        self.until(refused, "connections are still taken")
+        self.until(self.refuses, "connections are still taken")
         self.assertEqual(finishing.retr(2), self.letters[1])
         finishing.ok("QUIT")
         # At the end of its time the other one is closed; nothing of it is deleted.
@@ -301,9 +304,9 @@ class Stop(DaemonCase):
         pop.ok("DELE 1")
         master = self.site.lab.master_pid()
         os.kill(master, signal.SIGTERM)
-        time.sleep(0.2)
+        self.until(self.refuses, "connections are still taken")
         os.kill(master, signal.SIGTERM)
-        self.assertTrue(kit.wait_until(lambda: not kit.alive(master), 3), self.site.log_tail())
+        self.assertTrue(kit.lab.wait_until(lambda: not kit.alive(master), 7), self.site.log_tail())
         self.stopped(master)
         self.site.lab.daemon_start()
         self.works()
@@ -317,9 +320,10 @@ class Stop(DaemonCase):
             psql.ask("begin")
             psql.ask("select 1 from postern.mailbox where address = 'commit@example.org' for update")
             pop.send(b"QUIT\r\n")
-            time.sleep(0.3)
+            waiting = "select count(*) from pg_stat_activity where usename = 'postern_mail' and wait_event_type = 'Lock'"
+            self.until(lambda: self.site.sql(waiting) == "1", "QUIT does not wait for the row")
             os.kill(master, signal.SIGTERM)
-            time.sleep(0.3)
+            self.until(self.refuses, "connections are still taken")
             psql.ask("rollback")
             self.assertTrue(pop.line().startswith(b"+OK"))
         self.stopped(master)

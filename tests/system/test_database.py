@@ -40,7 +40,7 @@ class Database(unittest.TestCase):
         self.assertRegex(reply, rb"^(\+OK|-ERR \[SYS/TEMP\])")
         fresh.close()
         self.site.login_soon(WHO).close()
-        kit.wait_until(lambda: self.site.sql("select count(*) from pg_locks where locktype = 'advisory'") == "0", 10)
+        kit.wait_until(lambda: self.site.sql("select count(*) from pg_locks where locktype = 'advisory'") == "0")
         self.unchanged()
 
     def test_restart_fast(self):
@@ -86,7 +86,7 @@ class Database(unittest.TestCase):
         def logged_in():
             pop.ok("USER " + WHO)
             return pop.cmd("PASS " + kit.PASSWORD).startswith(b"+OK")
-        self.assertTrue(kit.wait_until(logged_in, 10), self.site.log_tail())
+        self.assertTrue(kit.wait_until(logged_in), self.site.log_tail())
         pop.ok("QUIT")
         self.unchanged()
 

@@ -58,14 +58,14 @@ class Descriptors(unittest.TestCase):
         daemon.start(preexec_fn=few)
         self.addCleanup(daemon.stop)
         clients = self.crowd(daemon.address)
-        self.assertTrue(kit.wait_until(lambda: "could not accept a connection: Too many open files" in daemon.log.read_text(), 10),
+        self.assertTrue(kit.wait_until(lambda: "could not accept a connection: Too many open files" in daemon.log.read_text()),
                         kit.lab.tail(daemon.log))
         for mode in ("fast", "immediate"):
             self.site.pg_stop(mode)
             time.sleep(1)               # descriptors of lanes are free now, and clients knock
             self.site.lab.pg_start()
             self.site.wait_lanes(3)
-            self.assertTrue(kit.wait_until(lambda: self.lmtp_lanes() == 2, 15), kit.lab.tail(daemon.log))
+            self.assertTrue(kit.wait_until(lambda: self.lmtp_lanes() == 2), kit.lab.tail(daemon.log))
             served = self.served(clients)
             self.assertGreater(len(served), 10)
             self.assertLess(len(served), CLIENTS)

@@ -4,7 +4,6 @@ What was begun is refused, or its process ends and says why; nobody crashes,
 no message is lost or cut off, and the next session works. Some of all
 allocations are tried here; FAILING_EACH=1 tries every one."""
 import os
-import pathlib
 import re
 import struct
 import subprocess

@@ -1,13 +1,10 @@
 #!/usr/bin/env python3
 """Two PostgreSQL servers, synchronous replication: the first one dies or hangs, the second one takes over."""
 import collections
-import os
 import pathlib
 import re
 import signal
 import smtplib
-import socket
-import subprocess
 import sys
 import threading
 import time
@@ -41,7 +38,7 @@ class Standby:
         # Not in the copy: the one that is left alone must not wait for another.
         self.lab.sql("alter system set synchronous_standby_names = '*'")
         self.lab.sql("select pg_reload_conf()")
-        if not kit.wait_until(lambda: self.lab.sql("select sync_state from pg_stat_replication") == "sync", 20):
+        if not kit.wait_until(lambda: self.lab.sql("select sync_state from pg_stat_replication") == "sync"):
             raise AssertionError("the standby does not follow: " + self.log())
 
     def log(self):

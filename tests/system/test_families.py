@@ -57,7 +57,7 @@ class Families(unittest.TestCase):
     def told(self, second, missing, times):
         """Once for each listener and each time that they are looked at."""
         line = re.compile(rf"listening on \* port \d+ without {missing}, which this system does not have")
-        self.assertTrue(kit.wait_until(lambda: len(line.findall(second.log.read_text())) >= times, 15), second.log.read_text())
+        self.assertTrue(kit.wait_until(lambda: len(line.findall(second.log.read_text())) >= times), second.log.read_text())
         self.assertEqual(len(line.findall(second.log.read_text())), times)
 
     def one_is_missing(self, missing):

@@ -41,7 +41,7 @@ class Base(unittest.TestCase):
             where c.content in (select r.content from postern.reference r where r.mailbox = {self.site.mailbox(who)})"""))
 
     def until(self, test, what):
-        self.assertTrue(kit.wait_until(test, 15), what)
+        self.assertTrue(kit.wait_until(test), what)
 
 
 class History(Base):

@@ -44,7 +44,7 @@ class Case(unittest.TestCase):
             self.assertTrue(lmtp.deliver(LETTERS[0], INBOX)[0].startswith(b"250 "))
 
     def soon_as_before(self, fds):
-        self.assertTrue(kit.wait_until(lambda: kit.fds(self.worker) <= fds, 10), (fds, kit.fds(self.worker)))
+        self.assertTrue(kit.wait_until(lambda: kit.fds(self.worker) <= fds), (fds, kit.fds(self.worker)))
 
 
 class Load(Case):
@@ -61,14 +61,17 @@ class Load(Case):
         self.assertGreaterEqual(kit.fds(self.worker), fds + len(slow) * COUNT)
         for _ in range(3):
             self.served()
-        self.assertEqual(sorted(self.site.lane_pids()), lanes)
+        # One connection more where locks of sessions that rest were moved aside.
+        now = self.site.lane_pids()
+        self.assertLessEqual(set(lanes), set(now))
+        self.assertLessEqual(len(now), len(lanes) + 1)
         if not kit.sanitized():
             crowd = kit.rss(self.worker) - size
             self.assertLess(crowd, len(slow) * COUNT * 200_000)
         self.assertEqual([one.end() for one in slow], [COUNT] * len(slow))
         self.soon_as_before(fds)
         if not kit.sanitized():
-            self.assertTrue(kit.wait_until(lambda: kit.rss(self.worker) - size < crowd // 3, 15), (kit.rss(self.worker) - size, crowd))
+            self.assertTrue(kit.wait_until(lambda: kit.rss(self.worker) - size < crowd // 3), (kit.rss(self.worker) - size, crowd))
         self.served()
         self.site.checked()
 
@@ -114,7 +117,7 @@ class Descriptors(Case):
 
             def complaints():
                 return daemon.log.read_text().count("could not accept a connection: Too many open files")
-            self.assertTrue(kit.wait_until(complaints, 10))
+            self.assertTrue(kit.wait_until(complaints))
             used = cpu(worker)
             time.sleep(1.5)
             self.assertLess(cpu(worker) - used, 0.3, "seconds of CPU in 1.5 s: it tries again and again")

@@ -53,7 +53,7 @@ class Libraries(unittest.TestCase):
         def seen():
             self.assertRegex(self.login(), rb"^-ERR \[SYS/TEMP\]")
             return ADVICE in self.site.log_text()[before:]
-        self.assertTrue(kit.wait_until(seen, 15), self.site.log_text()[before:])
+        self.assertTrue(kit.wait_until(seen), self.site.log_text()[before:])
 
     def test_without_preloading(self):
         self.place("")

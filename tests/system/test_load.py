@@ -212,7 +212,7 @@ class Many(Load):
             if n % 2:
                 pop.ok("QUIT")
             pop.close()
-        self.assertTrue(kit.wait_until(lambda: self.site.sql(locks) == "0", 20))
+        self.assertTrue(kit.wait_until(lambda: self.site.sql(locks) == "0"))
         with self.site.login(addresses[0]) as pop:
             pop.ok("QUIT")
 
@@ -245,11 +245,11 @@ class Many(Load):
 
         def state():
             return [kit.fds(pid) for pid in [worker, *sorted(helpers)]], len(self.site.lane_pids())
-        kit.wait_until(lambda: state() == state(), 1)
+        kit.lab.wait_until(lambda: state() == state(), 1)
         before, size = state(), kit.rss(worker)
         sessions(1500)
         # The last connection may still be on its way out.
-        self.assertTrue(kit.wait_until(lambda: state() == before, 5), (before, state()))
+        self.assertTrue(kit.wait_until(lambda: state() == before), (before, state()))
         self.assertEqual(self.worker(), worker)
         self.bounded(kit.rss(worker) - size, MB)
 

@@ -68,7 +68,7 @@ class Stalls(unittest.TestCase):
             seen.extend(read())
             return sum(int(n) for n in TOLD.findall(seen)) == self.dropped() > 0
         self.sessions(second, 8)
-        self.assertTrue(kit.wait_until(all_there, 30), f"{self.dropped()} were dropped, {TOLD.findall(seen)} told")
+        self.assertTrue(kit.wait_until(all_there), f"{self.dropped()} were dropped, {TOLD.findall(seen)} told")
         # What other processes kept is written, too.
         quiet = 0
         while quiet < 40:
@@ -82,7 +82,7 @@ class Stalls(unittest.TestCase):
         self.sessions(second, 40)
         done.set()
         reader.join()
-        self.assertTrue(kit.wait_until(lambda: seen.extend(read()) or seen.count(b"result=ok", mark) >= 40, 10), bytes(seen[mark:]))
+        self.assertTrue(kit.wait_until(lambda: seen.extend(read()) or seen.count(b"result=ok", mark) >= 40), bytes(seen[mark:]))
         self.assertEqual(self.dropped(), before)
         return bytes(seen)
 
@@ -150,7 +150,7 @@ class Stalls(unittest.TestCase):
         s = self.log_daemon(path)
         mark = []
         self.sessions(second, 40)
-        self.assertTrue(kit.wait_until(lambda: mark.append(self.take(s)) or b"".join(mark).count(b"result=ok") >= 40, 15), b"".join(mark))
+        self.assertTrue(kit.wait_until(lambda: mark.append(self.take(s)) or b"".join(mark).count(b"result=ok") >= 40), b"".join(mark))
 
     def test_nobody_is_there(self):
         """It is told on standard error, and heard when it comes."""
@@ -163,7 +163,7 @@ class Stalls(unittest.TestCase):
         self.sessions(second, 40)
         s = self.log_daemon(path)
         seen = []
-        self.assertTrue(kit.wait_until(lambda: seen.append(self.take(s)) or b"result=ok" in b"".join(seen), 15), b"".join(seen))
+        self.assertTrue(kit.wait_until(lambda: seen.append(self.take(s)) or b"result=ok" in b"".join(seen)), b"".join(seen))
 
     def test_upgrade(self):
         """The new one logs to where the old one did, not to where it was read during its start."""
@@ -175,10 +175,10 @@ class Stalls(unittest.TestCase):
             done = subprocess.run([ctl, "-c", second.conf, "upgrade"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
                                   env=kit.lab.plain_env())
             new = int(re.match(r"process (\d+) serves", done.stdout).group(1))
-            self.assertTrue(kit.wait_until(lambda: not kit.alive(second.proc.pid) or second.proc.poll() is not None, 15))
+            self.assertTrue(kit.wait_until(lambda: not kit.alive(second.proc.pid) or second.proc.poll() is not None))
             seen = bytearray(reader.read() or b"")
             self.sessions(second, 8)
-            self.assertTrue(kit.wait_until(lambda: seen.extend(reader.read() or b"") or seen.count(b"result=ok") >= 8, 10), bytes(seen))
+            self.assertTrue(kit.wait_until(lambda: seen.extend(reader.read() or b"") or seen.count(b"result=ok") >= 8), bytes(seen))
             self.assertIn(b"posternd[%d]: upgrade: this process serves" % new, seen)
 
     def test_reload_tells(self):

@@ -44,7 +44,7 @@ class Unconfirmed(unittest.TestCase):
     def with_secrets(self):
         self.site.sql(f"grant execute on function {ASKED} to postern_auth")
         # A helper that was told that it may not asks again after a second.
-        kit.wait_until(lambda: self.say("nobody@example.org").startswith(b"-ERR [AUTH]"), 10)
+        kit.wait_until(lambda: self.say("nobody@example.org").startswith(b"-ERR [AUTH]"))
 
     def test_nobody_is_asked(self):
         self.without_secrets()
@@ -154,7 +154,7 @@ class Shared(unittest.TestCase):
         site.ctl("reload")
         logins()
         kit.kill(site.tree()[1][0])
-        self.assertTrue(kit.wait_until(lambda: len(site.tree()[1]) == 2, 15))
+        self.assertTrue(kit.wait_until(lambda: len(site.tree()[1]) == 2))
         logins()
         site.ctl("upgrade")
         logins()

@@ -62,7 +62,7 @@ class Http(unittest.TestCase):
         cls.addClassCleanup(cls.site.down)
         cls.site.up()
         cls.site.account(WHO, [kit.letter(1), kit.letter(2, 5000)])
-        kit.wait_until(lambda: get(cls.port, "/ready")[0] == 200, 10)
+        kit.wait_until(lambda: get(cls.port, "/ready")[0] == 200)
 
     def metrics(self):
         code, text = get(self.port, "/metrics")
@@ -85,7 +85,7 @@ class Http(unittest.TestCase):
                 other.err("FLY")
             pop.ok("DELE 1")
             pop.ok("QUIT")
-        self.assertTrue(kit.wait_until(lambda: self.change(before, "pop3_deleted_messages_total") == 1, 5))
+        self.assertTrue(kit.wait_until(lambda: self.change(before, "pop3_deleted_messages_total") == 1))
         for name, wanted in {
                 'pop3_logins_total{result="ok"}': 1, 'pop3_logins_total{result="in_use"}': 1,
                 'pop3_logins_total{result="credentials"}': 1, 'pop3_mechanisms_total{mechanism="user"}': 1,
@@ -135,11 +135,11 @@ class Http(unittest.TestCase):
         self.assertEqual(get(self.port, "/ready"), (200, "ready\n"))
         self.site.pg_stop("immediate")
         try:
-            self.assertTrue(kit.wait_until(lambda: get(self.port, "/ready")[0] == 503, 15))
+            self.assertTrue(kit.wait_until(lambda: get(self.port, "/ready")[0] == 503))
             self.assertEqual(get(self.port, "/alive")[0], 200)
         finally:
             self.site.lab.pg_start()
-        self.assertTrue(kit.wait_until(lambda: get(self.port, "/ready")[0] == 200, 30))
+        self.assertTrue(kit.wait_until(lambda: get(self.port, "/ready")[0] == 200))
         self.site.wait_lanes()
 
     def test_what_strangers_send(self):
@@ -161,7 +161,7 @@ class Http(unittest.TestCase):
         try:
             with self.site.login(WHO) as pop:
                 pop.ok("QUIT")
-            self.assertTrue(kit.wait_until(lambda: self.answers(), 20))
+            self.assertTrue(kit.wait_until(lambda: self.answers()))
         finally:
             for s in silent:
                 s.close()
@@ -176,7 +176,7 @@ class Http(unittest.TestCase):
         for pid in self.site.lab.daemon_pids():
             if pathlib.Path(f"/proc/{pid}/comm").read_text() == "posternd metric\n":
                 kit.kill(pid)
-        self.assertTrue(kit.wait_until(self.answers, 10))
+        self.assertTrue(kit.wait_until(self.answers))
 
     # -------------------------------------------------- the dashboard and the alerts
 

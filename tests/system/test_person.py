@@ -96,7 +96,7 @@ class Person(unittest.TestCase):
             self.assertEqual(self.site.ctl("erase", ANNA, "--yes", check=False).returncode, 1)
             self.site.ctl("erase", ANNA, "--yes", "--force")
             pop.ok("NOOP")
-        self.assertTrue(kit.wait_until(lambda: self.site.sql("select count(*) from postern.held_maildrops()") == "0", 10))
+        self.assertTrue(kit.wait_until(lambda: self.site.sql("select count(*) from postern.held_maildrops()") == "0"))
 
     def test_session_that_outlives_it(self):
         """What it did is noted at its end: of nobody's mailbox, with the address of the client, where no verb would find it."""
@@ -123,7 +123,7 @@ class Person(unittest.TestCase):
         self.site.ctl("mailbox", "remove", ANNA, "--yes", "--force")
         pop.cmd("QUIT")
         pop.close()
-        self.assertTrue(kit.wait_until(lambda: "history" in self.left(self.number), 10))
+        self.assertTrue(kit.wait_until(lambda: "history" in self.left(self.number)))
         self.site.ctl("erase", ANNA, "--removed", "--yes")
         self.assertEqual(self.left(self.number), set())
 

@@ -41,7 +41,7 @@ ignore_startup_parameters = extra_float_digits,options
             for path in (self.dir, self.dir / "ini", self.dir / "users"):
                 os.chown(path, *self.owner())
         self.proc = self.start()
-        if not kit.wait_until((self.dir / f".s.PGSQL.{kit.lab.PGPORT}").exists, 10):
+        if not kit.wait_until((self.dir / f".s.PGSQL.{kit.lab.PGPORT}").exists):
             self.stop()
             raise AssertionError("PgBouncer does not start" + kit.lab.tail(self.dir / "log"))
         self.database = f'database = "host={self.dir} port={kit.lab.PGPORT} dbname=postern";\n'
@@ -145,7 +145,7 @@ class Pooler(unittest.TestCase):
             except (OSError, EOFError):
                 pass
             return ADVICE in daemon.log.read_text()
-        self.assertTrue(kit.wait_until(told, 20), kit.lab.tail(daemon.log))
+        self.assertTrue(kit.wait_until(told), kit.lab.tail(daemon.log))
 
     def test_session_pooling(self):
         """Nothing is wrong with it."""

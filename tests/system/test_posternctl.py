@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """posternctl against a real PostgreSQL: every verb, imports and exports, check --repair, grants."""
 
-import glob
 import hashlib
 import json
 import os

@@ -1,6 +1,4 @@
 """N10: the PROXY protocol, from a socket that says anything, and from haproxy, nginx and stunnel by the samples of etc/."""
-import os
-import pathlib
 import re
 import shutil
 import signal
@@ -57,7 +55,7 @@ class ProxyCase(unittest.TestCase):
         return second
 
     def logged(self, pattern, since=0):
-        self.assertTrue(kit.wait_until(lambda: re.search(pattern, self.second.log.read_text()[since:]), 10),
+        self.assertTrue(kit.wait_until(lambda: re.search(pattern, self.second.log.read_text()[since:])),
                         f"{pattern} is not in the log{kit.lab.tail(self.second.log)}")
 
     def session(self, pop):
@@ -272,7 +270,7 @@ class Headers(ProxyCase):
         port = kit.lab.free_port()
         other = self.start(f'{{ address = "127.0.0.1"; port = {port}; proxy = "127.0.0.1"; cleartext_login = "always"; }}', 'drain_time = "1s";')
         sock = socket.create_connection(("127.0.0.1", port), timeout=15)
-        self.assertTrue(kit.wait_until(lambda: len(other.pids()) > 1, 10))
+        self.assertTrue(kit.wait_until(lambda: len(other.pids()) > 1))
         with kit.Pop("", sock=sock, greet=False) as pop:
             other.proc.send_signal(signal.SIGTERM)
             self.assertTrue(pop.at_end(10))
@@ -322,7 +320,7 @@ class Proxies(ProxyCase):
         self.addCleanup(proc.wait)
         self.addCleanup(proc.terminate)
         port = self.front[1995 if name != "stunnel" else 995]
-        if not kit.wait_until(lambda: self.answers(port), 15):
+        if not kit.wait_until(lambda: self.answers(port)):
             self.fail(f"{name} does not answer:\n{(self.dir / f'{name}.log').read_text()}{kit.lab.tail(self.second.log)}")
 
     def answers(self, port):
@@ -360,7 +358,7 @@ class Proxies(ProxyCase):
             self.assertNotIn(b"STLS", pop.multi("CAPA"))
             self.through(pop, r"tls=TLSv1.3 cipher=TLS_\S+ ")
         # Health checks come all the while (LOCAL), and none of them is refused.
-        self.assertTrue(kit.wait_until(lambda: self.second.log.read_text().count("client=unknown") >= 3, 15))
+        self.assertTrue(kit.wait_until(lambda: self.second.log.read_text().count("client=unknown") >= 3))
         self.assertNotIn(" closed: ", self.second.log.read_text())
 
     def test_haproxy_version_1(self):

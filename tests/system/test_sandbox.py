@@ -60,7 +60,7 @@ class Sandbox(unittest.TestCase):
                 children = pathlib.Path(f"/proc/{proc.pid}/task/{proc.pid}/children").read_text().split()
                 self.assertEqual(len(children), helpers)
                 for pid in children:
-                    self.assertTrue(kit.wait_until(lambda pid=pid: status(pid)["Seccomp"] == "2", 10))
+                    self.assertTrue(kit.wait_until(lambda pid=pid: status(pid)["Seccomp"] == "2"))
                     self.is_in(pid)
                 ours.sendall(b"QUIT\r\n")
 
@@ -73,7 +73,7 @@ class Sandbox(unittest.TestCase):
         found = []
         self.assertTrue(kit.wait_until(lambda: found.extend(p for p in daemon.pids() if pathlib.Path(
             f"/proc/{p}/comm").read_text() == "posternd metric\n") or found, 10))
-        self.assertTrue(kit.wait_until(lambda: status(found[0])["Seccomp"] == "2", 10))
+        self.assertTrue(kit.wait_until(lambda: status(found[0])["Seccomp"] == "2"))
         self.is_in(found[0])
 
     def test_a_kill_is_told(self):
@@ -83,7 +83,7 @@ class Sandbox(unittest.TestCase):
         daemon.start()
         worker = next(p for p in daemon.pids() if pathlib.Path(f"/proc/{p}/comm").read_text().startswith("posternd w"))
         os.kill(worker, signal.SIGSYS)
-        self.assertTrue(kit.wait_until(lambda: "killed by signal 31 (Bad system call)" in daemon.log.read_text(), 10))
+        self.assertTrue(kit.wait_until(lambda: "killed by signal 31 (Bad system call)" in daemon.log.read_text()))
 
     def test_last_database_by_address_or_name(self):
         """A name is looked up in the sandbox at each connection, also at those after a restart. From here on the site has no database."""
@@ -106,9 +106,9 @@ class Sandbox(unittest.TestCase):
                 daemon = self.site.second(f'database = "host={host} port={port} dbname={kit.lab.DATABASE}";\n')
                 self.addCleanup(daemon.stop)
                 daemon.start()
-                self.assertTrue(kit.wait_until(lambda: logs_in(daemon), 15), kit.lab.tail(daemon.log))
+                self.assertTrue(kit.wait_until(lambda: logs_in(daemon)), kit.lab.tail(daemon.log))
                 self.site.pg_restart("immediate")
-                self.assertTrue(kit.wait_until(lambda: logs_in(daemon), 15), kit.lab.tail(daemon.log))
+                self.assertTrue(kit.wait_until(lambda: logs_in(daemon)), kit.lab.tail(daemon.log))
 
 
 @unittest.skipIf(kit.sanitized(), "sanitizers look into /proc: there is no sandbox")
@@ -147,7 +147,7 @@ class TakenOver(unittest.TestCase):
         self.worker = next(p for p, name in named.items() if name.startswith("posternd w"))
         self.helper = next(p for p, name in named.items() if name.startswith("posternd a"))
         # A helper takes its first order a moment after the listeners are there: only then has it shut itself in.
-        self.assertTrue(kit.wait_until(lambda: all(status(p)["Seccomp"].strip() == "2" for p in (self.worker, self.helper)), 10))
+        self.assertTrue(kit.wait_until(lambda: all(status(p)["Seccomp"].strip() == "2" for p in (self.worker, self.helper))))
 
     def test_own_users_without_rights(self):
         """No capability, no user and group but the role's own, whichever of the four one looks at."""
@@ -180,7 +180,7 @@ class TakenOver(unittest.TestCase):
                                pathlib.Path(f"/proc/{self.helper}/smaps").read_text(), re.M)
             return {"cache" if "postern-login-cache" in name else "own" for name, flags in found if {"lo", "dd"} <= set(flags.split())}
 
-        self.assertTrue(kit.wait_until(lambda: locked() == {"own", "cache"}, 10), locked())
+        self.assertTrue(kit.wait_until(lambda: locked() == {"own", "cache"}), locked())
         self.assertNotEqual(status(self.helper)["VmLck"].split()[0], "0")
 
     @unittest.skipUnless(intruder.landlock() >= 1, "the kernel has no Landlock")

@@ -94,7 +94,7 @@ class SaslCase(TlsCase):
         store(cls.site, WHO, "shared-secret", SECRET)
 
     def in_log(self, pattern):
-        self.assertTrue(kit.wait_until(lambda: re.search(pattern, self.site.log_text()), 10), pattern + self.site.log_tail())
+        self.assertTrue(kit.wait_until(lambda: re.search(pattern, self.site.log_text())), pattern + self.site.log_tail())
 
     def refused(self, line):
         self.assertEqual(line, b"-ERR [AUTH] wrong name or password")
@@ -447,7 +447,7 @@ class Failures(SaslCase):
                 nonlocal line
                 line = pop.cmd(first)
                 return line.startswith(b"+ ")
-            self.assertTrue(kit.wait_until(challenged, 15), line)
+            self.assertTrue(kit.wait_until(challenged), line)
             for pid in self.site.tree()[2]:
                 with contextlib.suppress(ProcessLookupError):       # a cell without sessions may have ended by itself meanwhile
                     kit.kill(pid)

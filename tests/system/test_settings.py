@@ -71,7 +71,7 @@ class Settings(unittest.TestCase):
         self.site.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename like 'postern%'")
         self.site.wait_lanes()
         self.site.login_soon(BOXES[0]).close()
-        kit.wait_until(lambda: self.site.sql("select count(*) from pg_stat_activity where usename = 'postern_lmtp'") == "4", 10)
+        kit.wait_until(lambda: self.site.sql("select count(*) from pg_stat_activity where usename = 'postern_lmtp'") == "4")
 
     def under(self, *settings):
         for setting in settings:
@@ -117,7 +117,7 @@ class Settings(unittest.TestCase):
         self.site.sql("alter role postern_mail set session_replication_role = replica")
         try:
             self.site.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'postern_mail'")
-            self.assertTrue(kit.wait_until(lambda: 'permission denied to set parameter "session_replication_role"' in self.site.log_text(), 10),
+            self.assertTrue(kit.wait_until(lambda: 'permission denied to set parameter "session_replication_role"' in self.site.log_text()),
                             self.site.log_tail())
             with self.site.connect() as pop:
                 pop.ok("USER " + BOXES[0])
@@ -268,7 +268,7 @@ class Partings(unittest.TestCase):
     def test_ended_by_an_operator(self):
         for _ in range(4):
             self.site.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'postern_mail'")
-            kit.wait_until(lambda: "was lost" in self.site.log_text(), 10)
+            kit.wait_until(lambda: "was lost" in self.site.log_text())
             self.site.wait_lanes()
         self.site.login_soon(BOXES[0]).close()
         log = self.site.log_text()

@@ -61,7 +61,7 @@ class Expire(Base):
             pop.ok("QUIT")
         mailbox = self.site.mailbox(who)
         retrieved = f"select uid from postern.message where mailbox = {mailbox} and retrieved_at is not null order by 1"
-        self.assertTrue(kit.wait_until(lambda: self.site.sql(retrieved) == "1\n2", 15), "noted behind the session's back")
+        self.assertTrue(kit.wait_until(lambda: self.site.sql(retrieved) == "1\n2"), "noted behind the session's back")
         self.assertEqual(self.json("expire")["messages"], 0)
         self.site.sql(f"update postern.message set retrieved_at = retrieved_at - 8 * {DAY} where mailbox = {mailbox} and uid = 1")
         with self.site.login(who) as pop:   # once more: it is the first time that counts; and one is deleted too
@@ -106,11 +106,11 @@ class Du(Base):
 
         def advice():
             return next(t for t in self.json("du")["tables"] if t["name"] == "delivery")["advice"]
-        self.assertTrue(kit.wait_until(lambda: advice() is not None, 10))
+        self.assertTrue(kit.wait_until(lambda: advice() is not None))
         self.assertIn("vacuum has never run although 100 % is dead: look at", advice())
         self.assertIn(b"delivery", self.site.ctl("du").stdout)
         self.site.sql("vacuum postern.delivery")
-        self.assertTrue(kit.wait_until(lambda: advice() is None, 10))
+        self.assertTrue(kit.wait_until(lambda: advice() is None))
 
 
 class Remove(Base):

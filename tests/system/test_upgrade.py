@@ -59,7 +59,7 @@ class Upgrade(unittest.TestCase):
 
     def until_load(self, load, more):
         wanted = load.done + more
-        kit.wait_until(lambda: load.done >= wanted or load.failures, 20)
+        kit.wait_until(lambda: load.done >= wanted or load.failures)
 
     def test_under_load(self):
         old = self.master()
@@ -79,7 +79,7 @@ class Upgrade(unittest.TestCase):
         self.assertIn(b"-ERR [IN-USE]", self.in_use())
         self.assertEqual(pop.stat()[0], 1)
         pop.ok("QUIT")
-        self.assertTrue(kit.wait_until(lambda: not kit.alive(old), 10))
+        self.assertTrue(kit.wait_until(lambda: not kit.alive(old)))
         self.assertEqual(len(self.site.fetched("long@example.org")), 1)
         # Commands go to the new one, and the path of its socket is still there.
         self.assertIn(b"ready", self.site.ctl("status").stdout)
@@ -140,7 +140,7 @@ class Program(unittest.TestCase):
                 pop.login("a@example.org")
                 pop.ok("QUIT")
             os.kill(new, signal.SIGTERM)
-            self.assertTrue(kit.wait_until(lambda: not kit.alive(new), 10))
+            self.assertTrue(kit.wait_until(lambda: not kit.alive(new)))
         finally:
             second.stop()
 
@@ -173,7 +173,7 @@ class Program(unittest.TestCase):
                 pop.login("a@example.org")
                 pop.ok("QUIT")
             os.kill(new, signal.SIGTERM)
-            self.assertTrue(kit.wait_until(lambda: not kit.alive(new), 10))
+            self.assertTrue(kit.wait_until(lambda: not kit.alive(new)))
         second.stop()
 
     def test_unix_sockets_and_another_configuration(self):
@@ -200,7 +200,7 @@ class Program(unittest.TestCase):
                 pop.login("a@example.org")
                 pop.ok("QUIT")
         os.kill(new, signal.SIGTERM)
-        self.assertTrue(kit.wait_until(lambda: not kit.alive(new), 10))
+        self.assertTrue(kit.wait_until(lambda: not kit.alive(new)))
         self.assertFalse(os.path.exists(stays))
 
 

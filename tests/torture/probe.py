@@ -49,7 +49,7 @@ class Probes:
 
     def served_since(self, when, seconds):
         """Seconds from `when` until both were served by what began then or later; None: not within that time."""
-        if not kit.wait_until(lambda: all(p.good[0] >= when for p in self.each), seconds):
+        if not kit.lab.wait_until(lambda: all(p.good[0] >= when for p in self.each), seconds):
             return None
         return max(p.good[1] for p in self.each) - when
 
