@@ -1,7 +1,4 @@
-"""What the tests in Python share: a lab to talk to, a POP3 client that hides nothing, psql.
-
-It must never repair what it sees: a wrong octet has to reach the test.
-"""
+"""What the tests in Python share: a lab to talk to, clients (wire.py), psql."""
 import ctypes
 import errno
 import os
@@ -9,7 +6,6 @@ import pathlib
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,13 +14,10 @@ import time
 sys.dont_write_bytecode = True
 import lab                      # noqa: E402
 import unpack                   # noqa: E402
+from wire import PASSWORD, PATIENCE, Pop, unstuffed          # noqa: E402, F401
 
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 TOP = TESTS.parent
-PASSWORD = "open sesame"
-# Seconds for what should come soon: a machine may be busy, and that is no failure. Less than the 30 s after which the server
-# does some things by itself.
-PATIENCE = 25
 
 alive, ROOT = lab.alive, lab.ROOT
 unpacked, beside = unpack.unpack, unpack.beside
@@ -49,10 +42,6 @@ def canonical(data):
     """The octets that POP3 has to send for a file: each line ends in CRLF, the last one too."""
     data = re.sub(rb"\r\n|\r|\n", b"\r\n", data)
     return data if data == b"" or data.endswith(b"\r\n") else data + b"\r\n"
-
-
-def unstuffed(lines):
-    return b"".join(line[1:] + b"\r\n" if line.startswith(b".") else line + b"\r\n" for line in lines)
 
 
 def samples():
@@ -361,122 +350,6 @@ class Second:
             status = self.proc.wait()
         self.place().end_daemon()
         return status
-
-
-class Pop:
-    """One connection. Lines are octets without their CRLF."""
-
-    def __init__(self, address, greet=True, timeout=PATIENCE, sock=None, rcvbuf=None):
-        if sock is None:
-            family = socket.AF_UNIX if address.startswith("/") else \
-                socket.AF_INET6 if address.startswith("[") else socket.AF_INET
-            sock = socket.socket(family)
-            if rcvbuf:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
-            sock.settimeout(timeout)
-            host, _, port = address.rpartition(":")
-            sock.connect(address if family == socket.AF_UNIX else (host.strip("[]"), int(port)))
-            if family != socket.AF_UNIX:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.settimeout(timeout)
-        self.sock = sock
-        self.buf = bytearray()
-        self.greeting = None
-        if greet:
-            self.greeting = self.line()
-            if not self.greeting.startswith(b"+OK"):
-                raise AssertionError(f"greeting: {self.greeting}")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-    def close(self):
-        self.sock.close()
-
-    def reset(self):
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        self.sock.close()
-
-    def send(self, data):
-        self.sock.sendall(data)
-
-    def fill(self):
-        data = self.sock.recv(262144)
-        if not data:
-            raise EOFError(f"the server closed; unread: {bytes(self.buf)!r}")
-        self.buf += data
-
-    def line(self):
-        at = 0
-        while True:
-            end = self.buf.find(b"\r\n", at)
-            if end >= 0:
-                line = bytes(self.buf[:end])
-                del self.buf[:end + 2]
-                return line
-            at = max(0, len(self.buf) - 1)
-            self.fill()
-
-    def cmd(self, text):
-        self.send((text if isinstance(text, bytes) else text.encode()) + b"\r\n")
-        return self.line()
-
-    def ok(self, text):
-        reply = self.cmd(text)
-        if not reply.startswith(b"+OK"):
-            raise AssertionError(f"{text}: {reply}")
-        return reply
-
-    def err(self, text, code=None):
-        reply = self.cmd(text)
-        if not reply.startswith(b"-ERR" + (b" [" + code.encode() + b"]" if code else b"")):
-            raise AssertionError(f"{text}: {reply}, wanted -ERR {code or ''}")
-        return reply
-
-    def body(self):
-        """The lines before the dot line, as they came."""
-        at = 0
-        while True:
-            if self.buf.startswith(b".\r\n"):
-                del self.buf[:3]
-                return []
-            end = self.buf.find(b"\r\n.\r\n", at)
-            if end >= 0:
-                lines = bytes(self.buf[:end]).split(b"\r\n")
-                del self.buf[:end + 5]
-                return lines
-            at = max(0, len(self.buf) - 4)
-            self.fill()
-
-    def multi(self, text):
-        self.ok(text)
-        return self.body()
-
-    def retr(self, n):
-        return unstuffed(self.multi(f"RETR {n}"))
-
-    def stat(self):
-        return tuple(int(n) for n in self.ok("STAT").split()[1:3])
-
-    def uidl(self):
-        return [line.split()[1] for line in self.multi("UIDL")]
-
-    def login(self, address, password=PASSWORD):
-        self.ok("USER " + address)
-        return self.ok("PASS " + password)
-
-    def at_end(self, seconds=PATIENCE):
-        """True if nothing more comes and the connection ends; a reset counts as an end."""
-        self.sock.settimeout(seconds)
-        try:
-            data = self.sock.recv(65536)
-        except ConnectionError:
-            data = b""
-        self.buf += data
-        return data == b"" and not self.buf
 
 
 class Psql:

@@ -3,6 +3,7 @@
 LEAK_SESSIONS=100000 is the long form (make check-leaks)."""
 import os
 import pathlib
+import socket
 import ssl
 import threading
 import unittest
@@ -49,7 +50,7 @@ class Leaks(unittest.TestCase):
             pop.err("NONSENSE")
 
     def secured(self, who):
-        sock = kit.socket.create_connection(("127.0.0.1", self.site.pop3s), timeout=30)
+        sock = socket.create_connection(("127.0.0.1", self.site.pop3s), timeout=30)
         with kit.Pop("", sock=self.tls.wrap_socket(sock, server_hostname="localhost"), timeout=30) as pop:
             pop.login(who)
             pop.retr(1)
@@ -112,7 +113,7 @@ class Leaks(unittest.TestCase):
         self.assertEqual(before.keys(), after.keys(), self.site.log_tail())
         for pid, (fds, octets) in after.items():
             print(f"\n{pathlib.Path(f'/proc/{pid}/comm').read_text().strip()}: {before[pid]} -> {fds, octets}", end=" ", flush=True)
-            self.assertTrue(kit.wait_until(lambda p=pid: kit.fds(p) == before[p][0], 10), f"{pid}: {before[pid]}, {after[pid]}")
+            self.assertTrue(kit.wait_until(lambda p=pid: kit.fds(p) == before[p][0]), f"{pid}: {before[pid]}, {after[pid]}")
             if not kit.sanitized():
                 self.assertLess(octets, before[pid][1] + SLACK, f"{pid}: {before[pid]}, {after[pid]}")
 
