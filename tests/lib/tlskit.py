@@ -42,7 +42,7 @@ class TlsCase(unittest.TestCase):
 
     def raw(self, address):
         host, _, port = address.rpartition(":")
-        return socket.create_connection((host, int(port)), timeout=15)
+        return socket.create_connection((host, int(port)), timeout=kit.PATIENCE)
 
     def implicit(self, ctx=None, name="localhost", greet=True, **kw):
         ctx = ctx or context(self.site)

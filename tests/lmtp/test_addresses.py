@@ -12,7 +12,7 @@ import kit
 import scram
 
 OPEN = ('sasl_mechanisms = "PLAIN, LOGIN,SCRAM-SHA-256 CRAM-MD5 APOP"; pop3_login_failures = 100; pop3_bad_commands = 1000;\n'
-        'pop3_limit_exempt = "127.0.0.0/8"; lmtp_bad_commands = 1000; auth_deadline = "2s";\n')
+        'pop3_limit_exempt = "127.0.0.0/8"; lmtp_bad_commands = 1000; auth_deadline = "5s";\n')
 NFC, NFD = "J\u00f6rg", "Jo\u0308rg"
 
 # What somebody types, and what it is; None: no address anywhere.

@@ -39,7 +39,7 @@ class Health(unittest.TestCase):
     def tell(self, name, *octets, hear=True, reset=False, tls=False):
         """One check: all of it is sent, the answer is read or not, and the connection is closed."""
         with contextlib.ExitStack() as stack:
-            sock = stack.enter_context(socket.create_connection(("127.0.0.1", self.ports[name]), timeout=15))
+            sock = stack.enter_context(socket.create_connection(("127.0.0.1", self.ports[name]), timeout=kit.PATIENCE))
             for part in octets[:1] if tls else octets:
                 sock.sendall(part)
             if tls:

@@ -269,7 +269,7 @@ class Kills(Case):
             k = 0
             while not stop.is_set():
                 try:
-                    with self.site.lmtp_connect(timeout=10) as c:
+                    with self.site.lmtp_connect(timeout=kit.PATIENCE) as c:
                         while not stop.is_set():
                             k += 1
                             number = n * 100000 + k

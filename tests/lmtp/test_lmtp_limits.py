@@ -10,7 +10,7 @@ from lmtpkit import DOMAIN, LETTER, U1, U2, U3, Case, Lmtp, Site, kit, stuff
 
 
 class Limits(Case):
-    conf = ('lmtp_max_size = "1M"; lmtp_max_recipients = 100; lmtp_idle = "2s"; lmtp_sessions = 5; lmtp_spool_memory = "1M";\n'
+    conf = ('lmtp_max_size = "1M"; lmtp_max_recipients = 100; lmtp_idle = "5s"; lmtp_sessions = 5; lmtp_spool_memory = "1M";\n'
             'lmtp_spool_size = "2M"; nul_octets = "reject"; bare_newline = "reject"; lmtp_over_quota = "permanent";\n'
             'lmtp_disabled = "temporary"; lmtp_separator = "-";\n')
 

@@ -44,7 +44,7 @@ class ServiceCase(unittest.TestCase):
     def session(self, protocol, address):
         """One, of this protocol. Returns the client's port."""
         host, _, port = address.rpartition(":")
-        sock = socket.create_connection((host, int(port)), timeout=15)
+        sock = socket.create_connection((host, int(port)), timeout=kit.PATIENCE)
         own = sock.getsockname()[1]
         if protocol == "lmtp":
             with sock, sock.makefile("rwb") as f:
@@ -84,7 +84,7 @@ class ServiceCase(unittest.TestCase):
         if proc.poll() is None:
             proc.send_signal(signo)
         try:
-            return proc.wait(15)
+            return proc.wait(kit.PATIENCE)
         except subprocess.TimeoutExpired:
             proc.kill()
             raise
@@ -178,8 +178,8 @@ class Systemd(ServiceCase):
         port = kit.lab.free_port()
         conf, _ = self.conf("unknown", [listener("pop3", port)])
         proc = self.activate(["-l", f"127.0.0.1:{port}", "--fdname=other"], self.start_of("posternd.service", conf))
-        with socket.create_connection(("127.0.0.1", port), timeout=15):
-            self.assertEqual(proc.wait(15), 1)
+        with socket.create_connection(("127.0.0.1", port), timeout=kit.PATIENCE):
+            self.assertEqual(proc.wait(kit.PATIENCE), 1)
 
     def test_accept(self):
         """posternd@.service and its like."""
@@ -197,7 +197,7 @@ class Systemd(ServiceCase):
         path = self.site.dir / "notify"
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.bind(str(path))
-            manager.settimeout(10)
+            manager.settimeout(kit.PATIENCE)
 
             def until(state):
                 while (said := manager.recv(200)) != state:
@@ -216,7 +216,7 @@ class Systemd(ServiceCase):
             until(b"READY=1")
             proc.send_signal(signal.SIGTERM)
             until(b"STOPPING=1")
-            self.assertEqual(proc.wait(15), 0)
+            self.assertEqual(proc.wait(kit.PATIENCE), 0)
 
 
 class S6(ServiceCase):

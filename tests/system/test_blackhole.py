@@ -102,7 +102,7 @@ class BlackHole(unittest.TestCase):
                     if not reply.startswith(b"+OK"):
                         refusals.append(reply)
                     pop.cmd("QUIT")
-                proc.wait(10)
+                proc.wait(kit.PATIENCE)
             return reply.startswith(b"+OK")
 
         for commands in (["DELE 1"], ["DELE 1", "RETR 2"]):     # with nothing on its way, and with octets that nobody takes

@@ -44,7 +44,7 @@ class Ends(unittest.TestCase):
     def shown(self):
         """(kind, file): seconds, by /metrics."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=kit.PATIENCE) as answer:
                 text = answer.read().decode()
         except OSError:         # the process that answers is another one after a reload
             return {}

@@ -175,17 +175,17 @@ class Tickets(TlsCase):
 
     def test_rotation(self):
         """The clock alone brings new keys, to all cells the same; what is older than two lives is not taken."""
-        self.renew(self.conf + 'tls_ticket_life = "2s";\n')
+        self.renew(self.conf + 'tls_ticket_life = "4s";\n')
         ctx = context(self.site)
         ctx.minimum_version = ctx.maximum_version = ssl.TLSVersion.TLSv1_3
         _, first = self.resumed(None, ctx)
         session, reuses = first, 0
-        end = time.monotonic() + 5
-        while time.monotonic() < end:
+        end = time.monotonic() + 9
+        # As long as it takes to see some reused, where the host is busy: tickets of four seconds are for this test only.
+        while time.monotonic() < end or (reuses <= 5 and time.monotonic() < end + kit.PATIENCE):
             reused, session = self.resumed(session, ctx)
             reuses += reused
             time.sleep(0.2)
-        # Not each time, where the host is busy: tickets of two seconds are for this test only.
         self.assertGreater(reuses, 5)
         self.assertFalse(self.resumed(first, ctx)[0])
 

@@ -105,7 +105,7 @@ class Clients(unittest.TestCase):
         return c
 
     def connect(self, name, cert=None, ctx=None, session=None):
-        sock = socket.create_connection(("127.0.0.1", self.ports[name]), timeout=15)
+        sock = socket.create_connection(("127.0.0.1", self.ports[name]), timeout=kit.PATIENCE)
         self.addCleanup(sock.close)
         sock = (ctx or self.context(cert)).wrap_socket(sock, server_hostname="localhost", session=session)
         return kit.Pop("", sock=sock)

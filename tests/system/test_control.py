@@ -38,7 +38,7 @@ class Control(unittest.TestCase):
     def ask(self, line):
         """The answer to these octets, to its end."""
         with socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(10)
+            s.settimeout(kit.PATIENCE)
             s.connect(self.path)
             s.sendall(line)
             data = b""

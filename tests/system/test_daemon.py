@@ -84,7 +84,7 @@ class Reload(DaemonCase):
         def knock():
             while not stop.is_set():
                 try:
-                    with self.site.connect(timeout=10) as pop:
+                    with self.site.connect(timeout=kit.PATIENCE) as pop:
                         pop.ok("QUIT")
                 except (OSError, EOFError, AssertionError) as e:
                     errors.append(repr(e))
@@ -500,9 +500,9 @@ class OneShot(DaemonCase):
         with theirs:
             proc = self.start(theirs, conf)
         with ours:
-            ours.settimeout(10)
+            ours.settimeout(kit.PATIENCE)
             said = b"".join(iter(lambda: ours.recv(4096), b""))
-        self.assertEqual(proc.wait(10), 1)
+        self.assertEqual(proc.wait(kit.PATIENCE), 1)
         self.assertRegex(said, rb"^-ERR \[SYS/PERM\] [ -~]*\r\n$")
         self.assertIn("pop3_idel", (self.site.dir / "broken.log").read_text())
 
@@ -520,7 +520,7 @@ class OneShot(DaemonCase):
             pop.err("XX")
             pop.ok("QUIT")
             self.assertTrue(pop.at_end())
-        self.assertEqual(proc.wait(10), 0)
+        self.assertEqual(proc.wait(kit.PATIENCE), 0)
 
     def test_one_write_for_a_reply(self):
         """Y10: also with the dot line. A pipe that keeps writes apart shows it."""
@@ -541,7 +541,7 @@ class OneShot(DaemonCase):
         self.assertEqual(os.read(r1, 1), b"")
         os.close(w0)
         os.close(r1)
-        self.assertEqual(proc.wait(10), 0)
+        self.assertEqual(proc.wait(kit.PATIENCE), 0)
 
     def test_peer_is_gone(self):
         """N09: before the greeting; quietly, and no child stays."""
@@ -551,7 +551,7 @@ class OneShot(DaemonCase):
             ours.close()
             with theirs:
                 proc = self.start(theirs)
-            self.assertEqual(proc.wait(10), 0)
+            self.assertEqual(proc.wait(kit.PATIENCE), 0)
         self.assertLess(self.site.lab.log.stat().st_size - size, 20 * 300)
         own = set(self.site.lab.daemon_pids()) - {p for kind in self.site.tree() for p in (kind if isinstance(kind, list) else [kind])}
         self.assertEqual(own, set())
@@ -560,7 +560,7 @@ class OneShot(DaemonCase):
         """Closed standard input or output: an end, not a loop."""
         proc = subprocess.Popen(["/bin/sh", "-c", 'exec "$0" -c "$1" --inetd <&- >&- 2>&-', str(self.site.lab.posternd),
                                  str(self.site.lab.conf)], env=kit.lab.plain_env())
-        self.assertIsNotNone(proc.wait(10))
+        self.assertIsNotNone(proc.wait(kit.PATIENCE))
 
     def test_killed(self):
         """Q13: SIGKILL and SIGTERM in mid-session: nothing is deleted, the maildrop is free."""
@@ -572,7 +572,7 @@ class OneShot(DaemonCase):
                 pop.login(WHO)
                 pop.ok("DELE 1")
                 proc.send_signal(signo)
-                proc.wait(10)
+                proc.wait(kit.PATIENCE)
             self.works()
         self.until(lambda: len(self.site.lab.daemon_pids()) == 7, "a helper stayed behind")
 

@@ -18,7 +18,7 @@ STRICT = kit.QUICK.replace('pop3_failure_delay = "100ms"', 'pop3_failure_delay =
 
 def connect(site, source="127.0.0.1", greet=True):
     host, port = site.address.rsplit(":", 1)
-    sock = socket.create_connection((host, int(port)), 15, (source, 0))
+    sock = socket.create_connection((host, int(port)), kit.PATIENCE, (source, 0))
     return kit.Pop(site.address, greet=greet, sock=sock)
 
 
@@ -68,7 +68,7 @@ class Guessing(GuardCase):
         try:
             host, port = second.address.rsplit(":", 1)
             for source, wanted in (("127.1.2.2", b"-ERR [AUTH]"), (home, b"+OK")):
-                with kit.Pop(second.address, sock=socket.create_connection((host, int(port)), 15, (source, 0))) as pop:
+                with kit.Pop(second.address, sock=socket.create_connection((host, int(port)), kit.PATIENCE, (source, 0))) as pop:
                     pop.ok("USER " + who)
                     self.assertTrue(pop.cmd("PASS " + kit.PASSWORD).startswith(wanted), source)
                     pop.cmd("QUIT")
@@ -183,7 +183,7 @@ class Connections(GuardCase):
             replies = []
             host, port = second.address.rsplit(":", 1)
             for _ in range(8):
-                with kit.Pop(second.address, greet=False, sock=socket.create_connection((host, int(port)), 15, ("127.4.1.1", 0))) as pop:
+                with kit.Pop(second.address, greet=False, sock=socket.create_connection((host, int(port)), kit.PATIENCE, ("127.4.1.1", 0))) as pop:
                     replies.append(pop.line()[:4])
             self.assertEqual(replies[:6], [b"+OK "] * 6)
             self.assertEqual(replies[7], b"-ERR")

@@ -33,7 +33,7 @@ class Stalls(unittest.TestCase):
         return second.start("--foreground", **kw)
 
     def dropped(self):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics}/metrics", timeout=10) as reply:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics}/metrics", timeout=kit.PATIENCE) as reply:
             text = reply.read().decode()
         return int(re.search(r"^postern_log_lines_dropped_total (\d+)$", text, re.M).group(1))
 

@@ -14,7 +14,7 @@ WHO = "anna@example.org"
 TOP = kit.TOP
 
 
-def http(port, request, timeout=10):
+def http(port, request, timeout=kit.PATIENCE):
     """The whole reply to these octets."""
     with socket.create_connection(("127.0.0.1", port), timeout) as s:
         s.sendall(request)

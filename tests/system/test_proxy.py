@@ -88,7 +88,7 @@ class Headers(ProxyCase):
         cls.second = cls.start(", ".join(rows))
 
     def connect(self, name, *octets, greet=True):
-        sock = socket.create_connection(("127.0.0.1", self.ports[name]), timeout=15)
+        sock = socket.create_connection(("127.0.0.1", self.ports[name]), timeout=kit.PATIENCE)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for part in octets:
             sock.sendall(part)
@@ -263,18 +263,18 @@ class Headers(ProxyCase):
                             pop.line(), pop.body()
                         if good:
                             self.session(pop)
-                    self.assertEqual(proc.wait(15), 0)
+                    self.assertEqual(proc.wait(kit.PATIENCE), 0)
 
     def test_drain(self):
         """A header that comes while the worker drains is served or closed; nobody is left behind."""
         port = kit.lab.free_port()
         other = self.start(f'{{ address = "127.0.0.1"; port = {port}; proxy = "127.0.0.1"; cleartext_login = "always"; }}', 'drain_time = "1s";')
-        sock = socket.create_connection(("127.0.0.1", port), timeout=15)
+        sock = socket.create_connection(("127.0.0.1", port), timeout=kit.PATIENCE)
         self.assertTrue(kit.wait_until(lambda: len(other.pids()) > 1))
         with kit.Pop("", sock=sock, greet=False) as pop:
             other.proc.send_signal(signal.SIGTERM)
             self.assertTrue(pop.at_end(10))
-        self.assertEqual(other.proc.wait(15), 0)
+        self.assertEqual(other.proc.wait(kit.PATIENCE), 0)
 
 
 class Proxies(ProxyCase):
@@ -331,7 +331,7 @@ class Proxies(ProxyCase):
             return False
 
     def tls(self, port):
-        sock = socket.create_connection(("127.0.0.1", port), timeout=15)
+        sock = socket.create_connection(("127.0.0.1", port), timeout=kit.PATIENCE)
         sock = context(self.site, alpn=["pop3"]).wrap_socket(sock, server_hostname="localhost")
         return kit.Pop("", sock=sock)
 

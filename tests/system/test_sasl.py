@@ -187,7 +187,7 @@ class Scram(SaslCase):
             line = scram_login(pop, scram.Client(WHO, kit.PASSWORD))
             self.assertTrue(line.startswith(b"+OK"), line)
             pop.ok("QUIT")
-        proc.wait(15)
+        proc.wait(kit.PATIENCE)
 
     def test_derived(self):
         """A mailbox with the secret itself needs no verifier."""
@@ -296,7 +296,7 @@ class Exported(kit.Pop):
 
     def close(self):
         self.proc.stdin.close()
-        self.proc.wait(15)
+        self.proc.wait(kit.PATIENCE)
         self.proc.stdout.close()
 
     def send(self, data):
@@ -432,7 +432,7 @@ class InTheClear(TlsCase):
                     self.assertEqual([line.split()[0] for line in self.sasl(pop)], [b"USER", b"SASL"])
                     self.assertIn(b" PLAIN LOGIN", b" ".join(self.sasl(pop)))
                     pop.ok("QUIT")
-                proc.wait(15)
+                proc.wait(kit.PATIENCE)
 
 
 class Failures(SaslCase):

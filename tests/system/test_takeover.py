@@ -95,7 +95,7 @@ class Takeover(unittest.TestCase):
         with self.login(self.site.address) as new:
             self.given_up(old)
             new.ok("QUIT")
-        self.assertEqual(proc.wait(10), 0)
+        self.assertEqual(proc.wait(kit.PATIENCE), 0)
 
     def test_inetd_takes_over(self):
         old = self.login(self.second.address)
@@ -105,7 +105,7 @@ class Takeover(unittest.TestCase):
         self.given_up(old)
         new.ok("QUIT")
         new.close()
-        self.assertEqual(proc.wait(10), 0)
+        self.assertEqual(proc.wait(kit.PATIENCE), 0)
 
     # What is silence, and what is work.
 

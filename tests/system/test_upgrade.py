@@ -168,7 +168,7 @@ class Program(unittest.TestCase):
             new = int(main.split(b"=")[1].split()[0])
             self.assertEqual(new, int(pathlib.Path(site.dir, "second.pid").read_text()))
             pop.ok("QUIT")
-            self.assertEqual(second.proc.wait(10), 0)
+            self.assertEqual(second.proc.wait(kit.PATIENCE), 0)
             with kit.Pop(second.address) as pop:
                 pop.login("a@example.org")
                 pop.ok("QUIT")
