@@ -2,17 +2,17 @@
  * login_cache.h - passwords that were verified already, so that the next poll
  * does not cost another Argon2.
  *
- * What is kept is a keyed hash over what the password was verified against and
- * the given password. That is the stored secret itself, fetched just now, or a
- * mailbox and its number `proof`, which changes with all that the login hangs on:
- * a login that is found by the number alone is unconfirmed until open_maildrop()
- * has compared it (account.h). There is no way back from an entry, and only
+ * An entry is a keyed hash over the given password and what it was verified
+ * against: the stored secret itself, just fetched, or a mailbox and its number
+ * `proof`, which changes with everything that the login depends on. A login that
+ * is found by the number alone is unconfirmed until open_maildrop() has compared
+ * it (account.h). An entry cannot be turned back into a password, and only
  * successes are kept.
  *
- * It is memory of all auth helpers of a host: a password that one has verified
- * is known to the others, and to those that come after a reload or an upgrade.
- * It has no lock: what two write at once into the same set is lost, or there
- * twice, and half of a digest is none.
+ * All auth helpers of a host share the memory: a password that one has verified
+ * is known to the others, and to those started by a reload or an upgrade. It has
+ * no lock: when two write into the same set at once, an entry is lost or stored
+ * twice, and a digest that is half written matches nothing.
  */
 #ifndef POSTERN_AUTH_PROVEN_H
 #define POSTERN_AUTH_PROVEN_H
@@ -28,7 +28,7 @@ struct login_cache;
 
 /*
  * A descriptor of memory for `entries`, rounded up to a multiple of 4, with a key
- * of its own; closed on exec. For helpers and nobody else: who has it can say
+ * of its own; closed on exec. For helpers only: a process that has it can claim
  * that any password was verified. -1 with errno.
  */
 int login_cache_memory(size_t entries);
@@ -37,15 +37,15 @@ bool login_cache_fits(int fd, size_t entries);
 
 /* fd is closed. -1, or what cannot be mapped: nothing is ever found. */
 struct login_cache *login_cache_new(int fd);
-/* What others use stays. */
+/* The memory that others use stays. */
 void login_cache_free(struct login_cache **cache);
 
 /* Was this password verified against this stored secret? */
 bool login_cache_has(struct login_cache *cache, struct span stored, struct span password);
-/* It was. The one of its set that was asked for longest ago makes room. */
+/* It was. Replaces the least recently used entry of its set. */
 void login_cache_add(struct login_cache *cache, struct span stored, struct span password);
 
-/* The same, where what it was verified against is the mailbox's as long as its number is `proof`, which is not 0. */
+/* The same for a password that is valid as long as the mailbox has this `proof`, which is not 0. */
 bool login_cache_has_proof(struct login_cache *cache, const struct mailbox_ref *mailbox, int64_t proof,
                            struct span password);
 void login_cache_add_proof(struct login_cache *cache, const struct mailbox_ref *mailbox, int64_t proof,

@@ -22,13 +22,13 @@ struct accounts *accounts_new(const char *conninfo, const struct auth_settings *
 void accounts_free(struct accounts **accounts);
 
 /*
- * Whose name is it? 1: credentials_r is filled, the caller wipes it. 0: nobody's,
+ * Looks up a name. 1: credentials_r is filled, the caller wipes it. 0: unknown,
  * and the verdict is that refusal. -1: cannot tell, and the verdict says so. Its
- * address is the canonical name, empty where there is none. Blocks as long as
- * the database takes. Where the verdict is `barred` no proof is good enough:
- * a password is not looked at, an exchange goes its way and fails at its end,
- * as a change of its challenges would tell that the name is known. whole: as
- * credentials_fetch() has it.
+ * address is the canonical name, empty if there is none. Blocks as long as the
+ * database takes. If the verdict is `barred`, the login must fail: a password is
+ * not verified, and an exchange runs to its end and fails there, because other
+ * challenges would reveal that the name is known. whole: as in
+ * credentials_fetch().
  */
 int account_find(struct accounts *accounts, struct span name, struct span default_domain,
                  const struct auth_origin *origin, bool whole, struct credentials *credentials_r,
@@ -43,11 +43,11 @@ int account_find(struct accounts *accounts, struct span name, struct span defaul
 void account_check(struct accounts *accounts, const struct auth_request *request, bool may_be_unconfirmed,
                    struct account_verdict *verdict_r);
 
-/* When the client has its answer: what the last login leaves to write. Blocks for it; mostly there is nothing. */
+/* After the client has its answer: writes that the last login requires, mostly none. Blocks. */
 void account_upkeep(struct accounts *accounts);
 /*
- * After the verdict was told, as nobody waits for it: writes down a failure
- * that counts, or where a login came from. A flood of them is cut short.
+ * After the verdict was sent, as nobody waits for it: records a failure, or the
+ * network of a login. In a flood some are skipped.
  */
 void account_write_down(struct accounts *accounts, const struct account_verdict *verdict);
 

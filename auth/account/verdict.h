@@ -1,5 +1,5 @@
 /*
- * verdict.h - what the helper finds about a login, and what of it is told.
+ * verdict.h - the helper's verdict about a login, and the part of it that is sent.
  */
 #ifndef POSTERN_AUTH_VERDICT_H
 #define POSTERN_AUTH_VERDICT_H
@@ -24,9 +24,9 @@ struct account_verdict {
     const char *reason;
     bool cached;                    /* AUTH_OK, AUTH_OK_UNCONFIRMED: the password was not verified now, but before */
     struct mailbox_versions versions;   /* AUTH_OK_UNCONFIRMED */
-    char network[FRAME_NETWORK_MAX + 1];    /* where the client is; empty where nobody counts */
-    bool barred;                    /* too many have guessed: refused as "guessing", whatever was proven */
-    bool unseen;                    /* AUTH_OK: that it was from there is not written down for today */
+    char network[FRAME_NETWORK_MAX + 1];    /* network of the client; empty if it is not counted */
+    bool barred;                    /* too many failures: refused as "guessing", even with the right password */
+    bool unseen;                    /* AUTH_OK: its network was not recorded today */
     uint32_t guesses;               /* failures of this name before this one, on all hosts */
     struct auth_policy policy;      /* AUTH_OK; its text is in `maintenance` */
     char maintenance[AUTH_MAINTENANCE_MAX];

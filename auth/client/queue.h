@@ -1,11 +1,11 @@
 /*
- * queue.h - who is next, where more want a password checked than can be.
+ * queue.h - the order of logins that wait for an auth helper.
  *
- * Bounded and fair: those who did well before come first, then those of whom
- * nothing is known, then those who failed; within each of these, in turn by
- * where they come from, so that one that asks a thousand times waits behind
- * himself. A queue that is full loses the newest of the greediest, of the
- * lowest rank that is there. Pure: no clock, no allocation for each place.
+ * Bounded and fair: clients with a good login before come first, then unknown
+ * ones, then those that failed; within each rank the origins take turns, so
+ * that a client with a thousand requests waits for itself only. A full queue
+ * drops the newest request of the origin with most requests in the lowest rank
+ * that is present. Pure: no clock, no allocation for each place.
  */
 #ifndef POSTERN_AUTH_QUEUE_H
 #define POSTERN_AUTH_QUEUE_H
@@ -29,13 +29,13 @@ struct queue_place {
 
 /* most: how many places, above zero. */
 struct queue *queue_new(size_t most);
-/* What is in it stays its owner's. */
+/* The places in it remain their owners'. */
 void queue_free(struct queue **queue);
 
 /*
- * At the end of a line: a number that stands for where it comes from, which a
- * stranger cannot choose. Returns the place that has to go as there are too
- * many now, perhaps this one; NULL if there is room. It is out already.
+ * At the end of a line: a number that represents the origin, which a stranger
+ * cannot choose. Returns the place that was removed because the queue is full,
+ * perhaps this one; NULL if there was room.
  */
 struct queue_place *queue_put(struct queue *queue, struct queue_place *place, uint64_t line, enum queue_rank rank);
 /* Before all others, and never lost: it has waited already. */

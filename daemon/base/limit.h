@@ -1,6 +1,6 @@
 /*
- * limit.h - how often and how many, by key, in memory shared by all cells:
- * rates that are forgotten as time goes by, and things that are there at once.
+ * limit.h - limits by key, in memory shared by all cells: rates of events, which
+ * decay with time, and numbers of things that exist at once.
  *
  * Tables of a fixed size, without a lock. A process that is killed leaves
  * nothing locked; one that has been taken over can at worst disturb counts.
@@ -17,7 +17,7 @@ struct limit_present;
 
 /* ------------------------------------------------------------------- keys */
 
-/* A secret that all processes of one master share: who does not know it cannot make two keys meet. */
+/* A secret that all processes of one master share: without it a stranger cannot make two keys collide. */
 struct limit_seed {
     unsigned char octets[16];
 };
@@ -29,9 +29,9 @@ uint64_t limit_key(const struct limit_seed *seed, unsigned char kind, const void
 
 /*
  * Each event is forgotten one interval after the one before it, so a key's
- * count falls by one in each interval. Where more keys meet than there is room
- * for, the ones with the least to forget make room. now_ms is of any clock
- * that all processes share.
+ * count falls by one in each interval. If more keys collide than fit, the ones
+ * with the lowest counts are replaced. now_ms is of any clock that all processes
+ * share.
  */
 
 /* Before the processes are forked; entries is rounded up. NULL with errno if there is no memory. */
@@ -47,8 +47,8 @@ void limit_take_back(struct limit_rates *rates, uint64_t key, uint64_t interval_
 /* --------------------------------------------------------------- presence */
 
 /*
- * Each process counts in an area of its own and sums over all: so what a
- * process that died had counted goes with its area.
+ * Each process counts in an area of its own and sums over all areas, so the counts
+ * of a process that died disappear with its area.
  */
 enum { LIMIT_AREAS = 64 };
 

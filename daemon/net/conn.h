@@ -1,10 +1,10 @@
 /*
  * conn.h - one client's byte stream: input as it comes, output with two marks.
  *
- * Reads when the protocol is ready for more, hands over what it read, keeps
- * what was not consumed (bounded), gathers output and writes it once per turn.
- * Input and output may be one socket or two descriptors (a pipe, a file). Above
- * this nobody knows whether there is TLS.
+ * Reads when the protocol is ready for more, passes on what it read, keeps what
+ * was not consumed (bounded), gathers output and writes it once per turn. Input
+ * and output may be one socket or two descriptors (a pipe, a file). Layers above
+ * do not see whether TLS is used.
  *
  * Who owns what: the session owns the conn and ends it by conn_free() or
  * conn_finish(); the conn owns its descriptors.
@@ -30,7 +30,7 @@ enum conn_end {
 };
 
 /*
- * What a protocol gives. `input` gets all octets that are there and were not
+ * Callbacks of a protocol. `input` gets all octets that were received and not
  * consumed and returns how many it consumed, at least those of every whole
  * command, unless it paused the conn; it is not called while paused, nor with
  * nothing. It may call conn_free(), and then returns 0.

@@ -1,6 +1,6 @@
 /*
  * proxy_gate.h - connections of proxies, until their PROXY header has come.
- * Nothing else of them is read, and nothing is said, whatever comes.
+ * Until then nothing else is read, and nothing is sent, whatever arrives.
  */
 #ifndef POSTERN_NET_PROXY_GATE_H
 #define POSTERN_NET_PROXY_GATE_H
