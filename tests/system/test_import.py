@@ -71,7 +71,7 @@ class Import(ImportCase):
             with self.subTest(line=line):
                 path = self.write("box", b"".join(line + b"\n" + m + b"\n" for m in (one, two, three)))
                 out, _ = self.expect([one, two, three], path)
-                self.assertIn(f"saw 1 files, {os.path.getsize(path)} octets; 1 of them mbox, with 3 separators", out)
+                self.assertIn(f"read 1 files, {os.path.getsize(path)} octets; 1 of them mbox, with 3 separators", out)
                 self.expect([one, two, three], path, "--format", "mbox")
         for front in (b"\n", b"\r\n\n", b">", b"\n>"):
             with self.subTest(front=front):
@@ -95,7 +95,7 @@ class Import(ImportCase):
         os.mkdir(self.dir / "folder/Inbox.sbd")
         folder = str(self.dir / "folder")
         out, _ = self.expect([b"A: 1\n\n", b"A: 2\n", b"A: 3\n\nx\n", b"A: 0\n\n"], folder, exit=PARTLY)
-        self.assertIn("saw 4 files", out)
+        self.assertIn("read 4 files", out)
         self.assertIn("2 of them mbox, with 3 separators", out)
         out, _ = self.expect([b"A: 1\n\n", b"A: 2\n", b"A: 3\n\nx\n"], folder, "--format", "mbox", exit=PARTLY)
         self.assertIn("one.eml does not begin with a From_ line", out)
