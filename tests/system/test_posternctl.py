@@ -933,7 +933,7 @@ class Check(Base):
 
     def test_missing_content(self):
         self.sql('delete from postern.content where content = %s' % self.contents[0])
-        self.damaged(r'is gone.*%s uid 1' % self.address)
+        self.damaged(r'is missing.*%s uid 1' % self.address)
 
     def test_missing_mailbox(self):
         self.sql('insert into postern.message (mailbox, uid, content, octets)'
@@ -944,7 +944,7 @@ class Check(Base):
     def test_native_uidl(self):
         self.sql("update postern.message g set uidl = lpad(to_hex(uidvalidity), 12, '0') || '.99' from postern.mailbox m"
                  " where m.mailbox = g.mailbox and uid = 1")
-        self.damaged('own UIDL')
+        self.damaged('imported UIDL')
 
     def test_storage_of_parts(self):
         self.sql('alter table postern.content_part alter data set storage extended')
