@@ -301,7 +301,7 @@ begin
         select m.address, d.name, t.name, m.enabled, m.enabled and d.enabled and t.enabled, m.quota, m.messages, m.octets,
                coalesce((select string_agg(c.kind, ', ' order by c.kind) from postern.credential c where c.mailbox = m.mailbox), 'none'),
                (select count(*) from postern.alias a where a.mailbox = m.mailbox),
-               lpad(to_hex(m.uidvalidity), 12, '0'), m.next_uid, m.expunges, m.created_at
+               postern.uidvalidity_text(m.uidvalidity), m.next_uid, m.expunges, m.created_at
           from postern.mailbox m
           join postern.domain d on d.domain = m.domain
           join postern.tenant t on t.tenant = d.tenant

@@ -6,11 +6,16 @@
 -- of its domain and tenant, but these only if they have a quota; usage is last,
 -- and nobody waits for it.
 
+-- uidvalidity_text: a uidvalidity as it is shown: twelve hexadecimal digits. Not granted.
+create function postern.uidvalidity_text(p_uidvalidity bigint) returns text
+language sql immutable parallel safe
+return lpad(to_hex(p_uidvalidity), 12, '0');
+
 -- uidl_prefix: the beginning of the UIDLs that a mailbox assigns itself; the uid follows.
 -- Not granted.
 create function postern.uidl_prefix(p_uidvalidity bigint) returns text
 language sql immutable parallel safe
-return lpad(to_hex(p_uidvalidity), 12, '0') || '.';
+return postern.uidvalidity_text(p_uidvalidity) || '.';
 
 -- --------------------------------------------------------------- the mailbox
 
@@ -54,6 +59,41 @@ begin
 end
 $$;
 
+-- check_quota: do p_octets more fit into a quota, of which p_used are used? A p_quota
+-- of null is no limit. Not granted.
+-- Errors: PN507.
+create function postern.check_quota(p_kind text, p_name text, p_quota bigint, p_used bigint, p_octets bigint) returns void
+language plpgsql immutable
+as $$
+begin
+    if p_used + p_octets > p_quota then
+        raise exception 'the quota of % % is % octets, % are used, % more do not fit: % too many',
+            p_kind, p_name, p_quota, p_used, p_octets, p_used + p_octets - p_quota using errcode = 'PN507';
+    end if;
+end
+$$;
+
+-- domain_used: octets in all mailboxes of a domain. Exact after the lock on the row
+-- of the domain. (PL/pgSQL keeps the plan; SQL would plan at each call.) Not granted.
+create function postern.domain_used(p_domain bigint) returns bigint
+language plpgsql stable
+as $$
+begin
+    return (select coalesce(sum(u.octets), 0) from postern.usage u where u.domain = p_domain);
+end
+$$;
+
+-- tenant_used: octets in all mailboxes of a tenant. Exact after the lock on its row.
+-- Not granted.
+create function postern.tenant_used(p_tenant bigint) returns bigint
+language plpgsql stable
+as $$
+begin
+    return (select coalesce(sum(u.octets), 0)
+              from postern.domain d join postern.usage u on u.domain = d.domain where d.tenant = p_tenant);
+end
+$$;
+
 -- check_quotas: do that many more octets fit into the quotas of the domain and its
 -- tenant? Their rows are locked only if a quota is set: then deliveries
 -- to it are serialized, and the sum is exact. Not granted; called
@@ -66,27 +106,17 @@ declare
     v_tenant bigint;
     v_name text;
     v_quota bigint;
-    v_used bigint;
 begin
     select d.tenant into v_tenant from postern.domain d where d.domain = p_domain;
     select d.name, d.quota into v_name, v_quota
       from postern.domain d where d.domain = p_domain and d.quota is not null for no key update;
     if found then
-        select coalesce(sum(u.octets), 0) into v_used from postern.usage u where u.domain = p_domain;
-        if v_used + p_octets > v_quota then
-            raise exception 'the quota of domain % is % octets, % are used, % more do not fit: % too many',
-                v_name, v_quota, v_used, p_octets, v_used + p_octets - v_quota using errcode = 'PN507';
-        end if;
+        perform postern.check_quota('domain', v_name, v_quota, postern.domain_used(p_domain), p_octets);
     end if;
     select t.name, t.quota into v_name, v_quota
       from postern.tenant t where t.tenant = v_tenant and t.quota is not null for no key update;
     if found then
-        select coalesce(sum(u.octets), 0) into v_used
-          from postern.domain d join postern.usage u using (domain) where d.tenant = v_tenant;
-        if v_used + p_octets > v_quota then
-            raise exception 'the quota of tenant % is % octets, % are used, % more do not fit: % too many',
-                v_name, v_quota, v_used, p_octets, v_used + p_octets - v_quota using errcode = 'PN507';
-        end if;
+        perform postern.check_quota('tenant', v_name, v_quota, postern.tenant_used(v_tenant), p_octets);
     end if;
 end
 $$;
@@ -148,10 +178,7 @@ begin
     if not found then
         raise exception 'mailbox % no longer exists', p_mailbox using errcode = 'PN404';
     end if;
-    if v_used + v_sum > v_quota then
-        raise exception 'the quota of mailbox % is % octets, % are used, % more do not fit: % too many',
-            v_address, v_quota, v_used, v_sum, v_used + v_sum - v_quota using errcode = 'PN507';
-    end if;
+    perform postern.check_quota('mailbox', v_address, v_quota, v_used, v_sum);
     if p_uidls is not null then
         select min(n.uidl collate "C") into v_bad from unnest(p_uidls) as n(uidl) where n.uidl collate "C" !~ '^[!-~]{1,70}$';
         if v_bad is not null then

@@ -67,14 +67,19 @@ create table postern.removed (
 );
 create index removed_account on postern.removed (account);
 comment on table  postern.removed is 'mailboxes that were removed, as long as the history may have rows of theirs';
-comment on column postern.removed.account is 'SHA-256 of the address';
+comment on column postern.removed.account is 'account_digest of the address';
+
+-- account_digest: what a removed mailbox is known by: SHA-256 of its address. Not granted.
+create function postern.account_digest(p_address text) returns bytea
+language sql stable parallel safe
+return sha256(convert_to(p_address, 'UTF8'));
 
 -- note_removed: a trigger: a mailbox was removed.
 create function postern.note_removed() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-    insert into postern.removed (mailbox, account) values (old.mailbox, sha256(convert_to(old.address, 'UTF8')));
+    insert into postern.removed (mailbox, account) values (old.mailbox, postern.account_digest(old.address));
     return null;
 end
 $$;
@@ -289,10 +294,7 @@ begin
         return;
     end if;
     perform postern.check_quotas(b.domain, v_octets);
-    if b.octets + v_octets > b.quota then
-        raise exception 'the quota of mailbox % is % octets, % are used, % more do not fit: % too many',
-            p_address, b.quota, b.octets, v_octets, b.octets + v_octets - b.quota using errcode = 'PN507';
-    end if;
+    perform postern.check_quota('mailbox', p_address, b.quota, b.octets, v_octets);
     update postern.mailbox m
        set next_uid = m.next_uid + cardinality(v_uids), messages = m.messages + cardinality(v_uids), octets = m.octets + v_octets
      where m.mailbox = v_mailbox;
