@@ -5,21 +5,29 @@
 #include "admin/mail/mailread.h"
 
 #include "admin/db.h"
+#include "storage/content/content.h"
+#include "storage/content/piece_set.h"
 #include "storage/pg/pg_array.h"
 #include "storage/pg/pg_row.h"
 
 enum {
-    PART_OCTETS = 8000,
     PARTS = 128,                        /* of a large message in one answer: 1 MB */
     SMALL = PART_OCTETS * 32,
     TOGETHER = 1024 * 1024,             /* octets of small messages in one answer */
 };
 
-static PGresult *fetch(struct ctl *c, const struct mailbox_ref *mailbox, const struct mail *mails, int count,
-                       int first, int parts)
+static int64_t uid_of(const void *asked, size_t k)
+{
+    return ((const struct mail *)asked)[k].uid;
+}
+
+/* The parts from `first` on of these messages; NULL after a message. */
+static struct piece_set *fetch(struct ctl *c, const struct mailbox_ref *mailbox, const struct mail *mails, int count,
+                               int first, int parts)
 {
     struct args a = ARGS_NONE;
     struct buf uids = BUF_EMPTY;
+    struct piece_set *set;
     PGresult *res;
 
     pg_array_begin(&uids, PG_INT8);
@@ -31,30 +39,23 @@ static PGresult *fetch(struct ctl *c, const struct mailbox_ref *mailbox, const s
     args_int(&a, first);
     args_int(&a, parts);
     res = db_ask_binary(c, "read messages",
-                        "select uid, part, delivered_to, data from postern.fetch_parts($1, $2, $3, $4)", &a);
+                        "select " PIECE_COLUMNS " from postern.fetch_parts($1, $2, $3, $4)", &a);
     buf_free(&uids);
-    return res;
+    if (res == NULL)
+        return NULL;
+    set = piece_set_new(res, uid_of, mails, (size_t)count, (uint32_t)first);
+    if (set == NULL)
+        ctl_error(CTL_FAILED, "could not read messages: there is one that was not asked for");
+    return set;
 }
 
-static bool put(const struct mail_sink *sink, void *arg, struct span octets, int64_t *sent)
+/* What an answer has of a message. */
+static bool pass_on(const struct piece_part *part, const struct mail_sink *sink, void *arg, int64_t *sent)
 {
-    *sent += (int64_t)octets.len;
-    return octets.len == 0 || sink->data(arg, octets);
-}
-
-/* The rows of one message from *row on; *row is behind them afterwards. */
-static bool rows_of(const PGresult *res, int *row, const struct mail *mail, const struct mail_sink *sink, void *arg,
-                    int64_t *sent)
-{
-    for (; *row < PQntuples(res) && db_int8(res, *row, 0) == mail->uid; ++*row) {
-        bool ok = true;
-
-        if (db_int4(res, *row, 1) == 0 && !PQgetisnull(res, *row, 2))
-            ok = put(sink, arg, SPAN_OF("Delivered-To: "), sent) && put(sink, arg, db_bytes(res, *row, 2), sent)
-                && put(sink, arg, SPAN_OF("\r\n"), sent);
-        if (!ok || !put(sink, arg, db_bytes(res, *row, 3), sent))
+    for (size_t i = 0; i < part->count; i++)
+        if (!sink->data(arg, part->spans[i]))
             return false;
-    }
+    *sent += (int64_t)part->octets;
     return true;
 }
 
@@ -74,15 +75,14 @@ static enum ctl_exit read_large(struct ctl *c, const struct mailbox_ref *mailbox
     if (!sink->begin(arg, mail))
         return CTL_FAILED;
     for (int first = 0; sent < mail->octets; first += PARTS) {
-        PGresult *res = fetch(c, mailbox, mail, 1, first, PARTS);
+        struct piece_set *set = fetch(c, mailbox, mail, 1, first, PARTS);
         int64_t before = sent;
-        int row = 0;
         bool ok;
 
-        if (res == NULL)
+        if (set == NULL)
             return db_end(c);
-        ok = rows_of(res, &row, mail, sink, arg, &sent);
-        PQclear(res);
+        ok = pass_on(piece_set_part(set, 0), sink, arg, &sent);
+        piece_release(piece_set_ref(set));
         if (!ok)
             return CTL_FAILED;
         if (sent == before)
@@ -94,21 +94,20 @@ static enum ctl_exit read_large(struct ctl *c, const struct mailbox_ref *mailbox
 static enum ctl_exit read_small(struct ctl *c, const struct mailbox_ref *mailbox, const struct mail *mails, int count,
                                 const struct mail_sink *sink, void *arg)
 {
-    PGresult *res = fetch(c, mailbox, mails, count, 0, SMALL / PART_OCTETS + 1);
+    struct piece_set *set = fetch(c, mailbox, mails, count, 0, SMALL / PART_OCTETS + 1);
     enum ctl_exit end = CTL_DONE;
-    int row = 0;
 
-    if (res == NULL)
+    if (set == NULL)
         return db_end(c);
     for (int i = 0; i < count && end == CTL_DONE; i++) {
         int64_t sent = 0;
 
-        if (!sink->begin(arg, &mails[i]) || !rows_of(res, &row, &mails[i], sink, arg, &sent))
+        if (!sink->begin(arg, &mails[i]) || !pass_on(piece_set_part(set, (size_t)i), sink, arg, &sent))
             end = CTL_FAILED;
         else
             end = whole(&mails[i], sent, sink, arg);
     }
-    PQclear(res);
+    piece_release(piece_set_ref(set));
     return end;
 }
 

@@ -6,8 +6,6 @@
  */
 #include "admin/mail/put.h"
 
-#include <sodium.h>
-
 #include "admin/db.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/sql.h"
@@ -16,7 +14,7 @@
 
 struct gathered {
     size_t at, len;             /* in octets */
-    unsigned char digest[PUT_DIGEST];
+    unsigned char digest[CONTENT_DIGEST];
     int64_t received;
     char *uidl;
 };
@@ -40,12 +38,12 @@ struct put {
 
     /* a large message */
     int64_t content;
-    int32_t part;
-    uint64_t announced, came;
-    unsigned char digest[PUT_DIGEST];
-    crypto_generichash_state hash;
+    uint64_t announced, came, sent;
+    unsigned char digest[CONTENT_DIGEST];
+    struct content_hash hash;
 
     struct buf a1, a2, a3;      /* arrays of parameters */
+    struct buf room;            /* of content_run() */
 };
 
 static const char sql_contents[] = "select postern.put_contents($1, $2, $3)";
@@ -75,11 +73,6 @@ static void forget(struct batch *b)
 
 uint64_t put_stored(const struct put *put) { return put->stored; }
 uint64_t put_stored_octets(const struct put *put) { return put->stored_octets; }
-
-void put_digest(const char *at, size_t len, unsigned char digest_r[PUT_DIGEST])
-{
-    crypto_generichash(digest_r, PUT_DIGEST, (const unsigned char *)at, len, NULL, 0);
-}
 
 /* ---------------------------------------------------------------- pipeline */
 
@@ -188,6 +181,7 @@ void put_free(struct put **put)
     buf_free(&p->a1);
     buf_free(&p->a2);
     buf_free(&p->a3);
+    buf_free(&p->room);
     mem_free(p->batch.messages);
     mem_free(p->flight.messages);
     PQexitPipelineMode(p->c->db);
@@ -226,7 +220,7 @@ static void arrays_of_contents(struct put *p)
     pg_array_begin(&p->a3, PG_INT4);
     for (size_t i = 0; i < p->flight.count; i++) {
         pg_array_put_int8(&p->a1, (int64_t)p->flight.messages[i].len);
-        pg_array_put_bytes(&p->a2, (struct span){ (const char *)p->flight.messages[i].digest, PUT_DIGEST });
+        pg_array_put_bytes(&p->a2, (struct span){ (const char *)p->flight.messages[i].digest, CONTENT_DIGEST });
         pg_array_put_int4(&p->a3, 1);
     }
     pg_array_set_count(&p->a1, (uint32_t)p->flight.count);
@@ -234,35 +228,49 @@ static void arrays_of_contents(struct put *p)
     pg_array_set_count(&p->a3, (uint32_t)p->flight.count);
 }
 
-static bool send_parts(struct put *p, struct pg_array ids)
+/* Three arrays that run side by side: contents, the parts that their runs begin with, the runs. */
+static void runs_begin(struct put *p)
 {
-    struct args a = ARGS_NONE;
-    struct span all = buf_span(&p->flight.octets);
-    uint32_t parts = 0;
-
     pg_array_begin(&p->a1, PG_INT8);
     pg_array_begin(&p->a2, PG_INT4);
     pg_array_begin(&p->a3, PG_BYTEA);
-    for (size_t i = 0; i < p->flight.count; i++) {
-        const struct gathered *m = &p->flight.messages[i];
-        int64_t id = 0;
-        int32_t part = 0;
+}
 
-        ASSERT(pg_array_int8(&ids, &id));
-        for (size_t at = 0; at < m->len; at += PUT_PART, part++, parts++) {
-            pg_array_put_int8(&p->a1, id);
-            pg_array_put_int4(&p->a2, part);
-            pg_array_put_bytes(&p->a3, (struct span){ all.at + m->at + at,
-                                                      m->len - at < PUT_PART ? m->len - at : PUT_PART });
-        }
-    }
-    pg_array_set_count(&p->a1, parts);
-    pg_array_set_count(&p->a2, parts);
-    pg_array_set_count(&p->a3, parts);
+static void runs_add(struct put *p, int64_t content, uint64_t offset, struct span octets)
+{
+    struct span run = content_run(octets, &p->room);
+
+    pg_array_put_int8(&p->a1, content);
+    pg_array_put_int4(&p->a2, content_part_at(offset));
+    pg_array_put_bytes(&p->a3, run);
+}
+
+static bool runs_send(struct put *p, uint32_t count)
+{
+    struct args a = ARGS_NONE;
+
+    pg_array_set_count(&p->a1, count);
+    pg_array_set_count(&p->a2, count);
+    pg_array_set_count(&p->a3, count);
     args_binary(&a, &p->a1);
     args_binary(&a, &p->a2);
     args_binary(&a, &p->a3);
     return send(p, sql_parts, &a);
+}
+
+static bool send_parts(struct put *p, struct pg_array ids)
+{
+    struct span all = buf_span(&p->flight.octets);
+
+    runs_begin(p);
+    for (size_t i = 0; i < p->flight.count; i++) {
+        const struct gathered *m = &p->flight.messages[i];
+        int64_t id = 0;
+
+        ASSERT(pg_array_int8(&ids, &id));
+        runs_add(p, id, 0, (struct span){ all.at + m->at, m->len });
+    }
+    return runs_send(p, (uint32_t)p->flight.count);
 }
 
 static bool send_messages(struct put *p, struct pg_array ids)
@@ -309,7 +317,7 @@ static bool send_notes(struct put *p)
 {
     buf_clear(&p->a1);
     for (size_t i = 0; i < p->flight.count; i++)
-        buf_add(&p->a1, p->flight.messages[i].digest, PUT_DIGEST);
+        buf_add(&p->a1, p->flight.messages[i].digest, CONTENT_DIGEST);
     return send_note(p);
 }
 
@@ -358,14 +366,14 @@ static enum ctl_exit launch(struct put *p)
     return end;
 }
 
-enum ctl_exit put_small(struct put *p, struct span octets, const unsigned char digest[PUT_DIGEST], int64_t received,
-                        const char *uidl)
+enum ctl_exit put_small(struct put *p, struct span octets, const unsigned char digest[CONTENT_DIGEST],
+                        int64_t received, const char *uidl)
 {
     struct batch *b = &p->batch;
     struct gathered *m = &b->messages[b->count++];
 
     *m = (struct gathered){ buf_left(&b->octets), octets.len, { 0 }, received, uidl != NULL ? mem_str(uidl) : NULL };
-    memcpy(m->digest, digest, PUT_DIGEST);
+    memcpy(m->digest, digest, CONTENT_DIGEST);
     buf_add(&b->octets, octets.at, octets.len);
     return b->count == PUT_BATCH_MESSAGES || buf_left(&b->octets) >= PUT_BATCH_OCTETS ? launch(p) : CTL_DONE;
 }
@@ -379,7 +387,7 @@ enum ctl_exit put_flush(struct put *p)
 
 /* ------------------------------------------------------------------- large */
 
-enum ctl_exit put_large_begin(struct put *p, uint64_t octets, const unsigned char digest[PUT_DIGEST])
+enum ctl_exit put_large_begin(struct put *p, uint64_t octets, const unsigned char digest[CONTENT_DIGEST])
 {
     struct pg_array ids;
     PGresult *res = NULL;
@@ -392,7 +400,7 @@ enum ctl_exit put_large_begin(struct put *p, uint64_t octets, const unsigned cha
     pg_array_put_int8(&p->a1, (int64_t)octets);
     pg_array_set_count(&p->a1, 1);
     pg_array_begin(&p->a2, PG_BYTEA);
-    pg_array_put_bytes(&p->a2, (struct span){ (const char *)digest, PUT_DIGEST });
+    pg_array_put_bytes(&p->a2, (struct span){ (const char *)digest, CONTENT_DIGEST });
     pg_array_set_count(&p->a2, 1);
     pg_array_begin(&p->a3, PG_INT4);
     pg_array_put_int4(&p->a3, 1);
@@ -402,11 +410,10 @@ enum ctl_exit put_large_begin(struct put *p, uint64_t octets, const unsigned cha
         return end;
     ASSERT(pg_array_int8(&ids, &p->content));
     PQclear(res);
-    p->part = 0;
     p->announced = octets;
-    p->came = 0;
-    memcpy(p->digest, digest, PUT_DIGEST);
-    crypto_generichash_init(&p->hash, NULL, 0, PUT_DIGEST);
+    p->came = p->sent = 0;
+    memcpy(p->digest, digest, CONTENT_DIGEST);
+    content_hash_begin(&p->hash);
     return CTL_DONE;
 }
 
@@ -418,37 +425,24 @@ bool put_large_again(const struct put *p)
 /* Whole parts of what was gathered, or with `all` the last one too. */
 static enum ctl_exit large_parts(struct put *p, bool all)
 {
-    struct args a = ARGS_NONE;
-    uint32_t parts = 0;
+    struct span run = buf_span(&p->batch.octets);
 
-    pg_array_begin(&p->a1, PG_INT8);
-    pg_array_begin(&p->a2, PG_INT4);
-    pg_array_begin(&p->a3, PG_BYTEA);
-    while (buf_left(&p->batch.octets) >= PUT_PART || (all && buf_left(&p->batch.octets) > 0)) {
-        size_t n = buf_left(&p->batch.octets) < PUT_PART ? buf_left(&p->batch.octets) : PUT_PART;
-
-        pg_array_put_int8(&p->a1, p->content);
-        pg_array_put_int4(&p->a2, p->part++);
-        pg_array_put_bytes(&p->a3, (struct span){ buf_span(&p->batch.octets).at, n });
-        buf_consume(&p->batch.octets, n);
-        parts++;
-    }
-    pg_array_set_count(&p->a1, parts);
-    pg_array_set_count(&p->a2, parts);
-    pg_array_set_count(&p->a3, parts);
-    args_binary(&a, &p->a1);
-    args_binary(&a, &p->a2);
-    args_binary(&a, &p->a3);
-    if (parts == 0)
+    if (!all)
+        run.len = content_whole(run.len);
+    if (run.len == 0)
         return CTL_DONE;
-    if (!send(p, sql_parts, &a) || PQpipelineSync(p->c->db) != 1)
+    runs_begin(p);
+    runs_add(p, p->content, p->sent, run);
+    if (!runs_send(p, 1) || PQpipelineSync(p->c->db) != 1)
         return not_sent(p);
+    p->sent += run.len;
+    buf_consume(&p->batch.octets, run.len);
     return answers(p, 1, NULL);
 }
 
 enum ctl_exit put_large_data(struct put *p, const char *at, size_t len)
 {
-    crypto_generichash_update(&p->hash, (const unsigned char *)at, len);
+    content_hash_add(&p->hash, (struct span){ at, len });
     p->came += len;
     buf_add(&p->batch.octets, at, len);
     return buf_left(&p->batch.octets) >= PUT_BATCH_OCTETS ? large_parts(p, false) : CTL_DONE;
@@ -467,13 +461,13 @@ enum ctl_exit put_large_end(struct put *p, int64_t received, const char *uidl)
 {
     const struct args none = ARGS_NONE;
     struct args a = ARGS_NONE;
-    unsigned char digest[PUT_DIGEST];
+    unsigned char digest[CONTENT_DIGEST];
     enum ctl_exit end = large_parts(p, true);
 
     if (end != CTL_DONE)
         return end;
-    crypto_generichash_final(&p->hash, digest, PUT_DIGEST);
-    if (p->came != p->announced || memcmp(digest, p->digest, PUT_DIGEST) != 0) {
+    content_hash_end(&p->hash, digest);
+    if (p->came != p->announced || memcmp(digest, p->digest, CONTENT_DIGEST) != 0) {
         put_large_abandon(p);
         return ctl_error(CTL_FAILED, "a message changed while being read: it was not stored");
     }
@@ -497,7 +491,7 @@ enum ctl_exit put_large_end(struct put *p, int64_t received, const char *uidl)
     if (!send(p, sql_messages, &a))
         return not_sent(p);
     buf_clear(&p->a1);
-    buf_add(&p->a1, digest, PUT_DIGEST);
+    buf_add(&p->a1, digest, CONTENT_DIGEST);
     if (!send_note(p) || !send(p, "commit", &none) || PQpipelineSync(p->c->db) != 1)
         return not_sent(p);
     end = answers(p, 3, NULL);

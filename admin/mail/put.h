@@ -13,10 +13,9 @@
 #include "admin/ctl.h"
 #include "daemon/base/mailbox_ref.h"
 #include "daemon/base/span.h"
+#include "storage/content/content.h"
 
 enum {
-    PUT_DIGEST = 32,                    /* BLAKE2b-256 */
-    PUT_PART = 8000,                    /* octets of a part: sql/README */
     PUT_BATCH_OCTETS = 2 * 1024 * 1024,
     PUT_BATCH_MESSAGES = 1000,
     PUT_SMALL = 1024 * 1024,            /* a larger message goes in pieces, in a transaction of its own */
@@ -28,10 +27,9 @@ struct put *put_new(struct ctl *c, const struct mailbox_ref *mailbox);
 /* What was gathered and not flushed is forgotten. */
 void put_free(struct put **put);
 
-void put_digest(const char *at, size_t len, unsigned char digest_r[PUT_DIGEST]);
 /* A small message; copied. uidl may be NULL. Sends the batch when it is full. */
-enum ctl_exit put_small(struct put *put, struct span octets, const unsigned char digest[PUT_DIGEST], int64_t received,
-                        const char *uidl);
+enum ctl_exit put_small(struct put *put, struct span octets, const unsigned char digest[CONTENT_DIGEST],
+                        int64_t received, const char *uidl);
 /* All that was gathered is sent and committed. After a failure there is nothing gathered. */
 enum ctl_exit put_flush(struct put *put);
 
@@ -40,7 +38,7 @@ enum ctl_exit put_flush(struct put *put);
  * number of calls, end. put_large_end() refuses, and stores nothing, if what
  * came is not what was announced.
  */
-enum ctl_exit put_large_begin(struct put *put, uint64_t octets, const unsigned char digest[PUT_DIGEST]);
+enum ctl_exit put_large_begin(struct put *put, uint64_t octets, const unsigned char digest[CONTENT_DIGEST]);
 enum ctl_exit put_large_data(struct put *put, const char *at, size_t len);
 enum ctl_exit put_large_end(struct put *put, int64_t received, const char *uidl);
 void put_large_abandon(struct put *put);

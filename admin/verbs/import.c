@@ -8,7 +8,6 @@
  */
 #include <errno.h>
 #include <signal.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,12 +97,12 @@ static bool known_load(struct import *im, const struct mailbox_ref *mailbox)
     return true;
 }
 
-static struct known_count *known_find(const struct known *k, const unsigned char digest[PUT_DIGEST])
+static struct known_count *known_find(const struct known *k, const unsigned char digest[CONTENT_DIGEST])
 {
     int low = 0, high = k->rows != NULL ? PQntuples(k->rows) : 0;
 
     while (low < high) {
-        int middle = low + (high - low) / 2, order = memcmp(digest, PQgetvalue(k->rows, middle, 0), PUT_DIGEST);
+        int middle = low + (high - low) / 2, order = memcmp(digest, PQgetvalue(k->rows, middle, 0), CONTENT_DIGEST);
 
         if (order == 0)
             return &k->counts[middle];
@@ -116,7 +115,7 @@ static struct known_count *known_find(const struct known *k, const unsigned char
 }
 
 /* A mailbox may hold one message several times: each of them is met once. False: it is to be stored. */
-static bool known_take(struct import *im, const unsigned char digest[PUT_DIGEST])
+static bool known_take(struct import *im, const unsigned char digest[CONTENT_DIGEST])
 {
     struct known_count *n = known_find(&im->known, digest);
 
@@ -174,7 +173,7 @@ static void gather(void *arg, const char *at, size_t len)
 
 static enum ctl_exit import_small(struct import *im, const struct source_item *it, const char *uidl)
 {
-    unsigned char digest[PUT_DIGEST];
+    unsigned char digest[CONTENT_DIGEST];
     struct span octets;
 
     buf_clear(&im->octets);
@@ -183,14 +182,14 @@ static enum ctl_exit import_small(struct import *im, const struct source_item *i
         return CTL_DONE;
     }
     octets = buf_span(&im->octets);
-    put_digest(octets.at, octets.len, digest);
+    content_digest(octets, digest);
     if (known_take(im, digest))
         return CTL_DONE;
     return put_small(im->put, octets, digest, it->received, uidl);
 }
 
 struct measure {
-    crypto_generichash_state hash;
+    struct content_hash hash;
     uint64_t octets;
 };
 
@@ -198,7 +197,7 @@ static void measure(void *arg, const char *at, size_t len)
 {
     struct measure *m = arg;
 
-    crypto_generichash_update(&m->hash, (const unsigned char *)at, len);
+    content_hash_add(&m->hash, (struct span){ at, len });
     m->octets += len;
 }
 
@@ -220,7 +219,7 @@ static void send_piece(void *arg, const char *at, size_t len)
 }
 
 static enum ctl_exit send_large(struct import *im, const struct source_item *it, uint64_t octets,
-                                const unsigned char digest[PUT_DIGEST], const char *uidl)
+                                const unsigned char digest[CONTENT_DIGEST], const char *uidl)
 {
     struct sending s = { im, CTL_DONE, 0 };
     enum ctl_exit end = put_large_begin(im->put, octets, digest);
@@ -238,16 +237,16 @@ static enum ctl_exit send_large(struct import *im, const struct source_item *it,
 /* Read twice: its digest is stored before its octets, and neither is held in memory. */
 static enum ctl_exit import_large(struct import *im, const struct source_item *it, const char *uidl)
 {
-    unsigned char digest[PUT_DIGEST];
+    unsigned char digest[CONTENT_DIGEST];
     struct measure m = { .octets = 0 };
     enum ctl_exit end;
 
-    crypto_generichash_init(&m.hash, NULL, 0, PUT_DIGEST);
+    content_hash_begin(&m.hash);
     if (!source_read(it, measure, &m)) {
         reject(im, it, "cannot be read");
         return CTL_DONE;
     }
-    crypto_generichash_final(&m.hash, digest, PUT_DIGEST);
+    content_hash_end(&m.hash, digest);
     if (known_take(im, digest))
         return CTL_DONE;
     do

@@ -7,7 +7,6 @@
  */
 #include "admin/verbs/scan.h"
 
-#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -15,16 +14,14 @@
 #include "admin/db.h"
 #include "admin/progress.h"
 #include "daemon/base/mem.h"
+#include "storage/content/check.h"
+#include "storage/content/codec.h"
 
-enum { PAGE_ROWS = 256, DIGEST = 32, NOTE_SECONDS = 2 };
+enum { PAGE_ROWS = 256, NOTE_SECONDS = 2 };
 
 struct reading {
     int64_t content;            /* 0: none yet */
-    int64_t octets, came;
-    int32_t next_part;          /* that is expected */
-    bool gap;
-    unsigned char digest[DIGEST];
-    crypto_generichash_state hash;
+    struct content_check check;
 };
 
 struct scan {
@@ -37,32 +34,20 @@ struct scan {
 
 static void begin(struct scan *s, const PGresult *res, int row)
 {
-    struct span digest = db_bytes(res, row, 2);
-
-    s->now = (struct reading){ .content = db_int8(res, row, 0), .octets = db_int8(res, row, 1) };
-    ASSERT(digest.len == DIGEST);
-    memcpy(s->now.digest, digest.at, DIGEST);
-    crypto_generichash_init(&s->now.hash, NULL, 0, DIGEST);
+    s->now.content = db_int8(res, row, 0);
+    content_check_begin(&s->now.check, db_int8(res, row, 1), db_bytes(res, row, 2));
 }
 
 /* True if the content that was read is whole; else why says what is wrong. */
 static bool finish(struct scan *s)
 {
-    struct reading *r = &s->now;
-    unsigned char digest[DIGEST];
+    char why[sizeof s->why - 40];
 
     s->totals->contents++;
-    s->totals->octets += (uint64_t)r->came;
-    crypto_generichash_final(&r->hash, digest, DIGEST);
-    if (r->gap)
-        snprintf(s->why, sizeof s->why, "content %lld: part %d is missing", (long long)r->content, (int)r->next_part);
-    else if (r->came != r->octets)
-        snprintf(s->why, sizeof s->why, "content %lld: has %lld octets, should have %lld", (long long)r->content,
-                 (long long)r->came, (long long)r->octets);
-    else if (memcmp(digest, r->digest, DIGEST) != 0)
-        snprintf(s->why, sizeof s->why, "content %lld: its octets do not have its digest", (long long)r->content);
-    else
+    s->totals->octets += (uint64_t)s->now.check.came;
+    if (content_check_end(&s->now.check, why, sizeof why))
         return true;
+    snprintf(s->why, sizeof s->why, "content %lld: %s", (long long)s->now.content, why);
     return false;
 }
 
@@ -75,16 +60,10 @@ static void finish_and_note(struct scan *s)
 
 static void part(struct reading *r, const PGresult *res, int row)
 {
-    struct span data = db_bytes(res, row, 4);
+    int32_t codec = PQgetisnull(res, row, 5) ? CODEC_PLAIN : db_int4(res, row, 5);
 
-    if (PQgetisnull(res, row, 3))
-        return;
-    if (db_int4(res, row, 3) != r->next_part)
-        r->gap = true;
-    if (!r->gap)
-        r->next_part++;
-    r->came += (int64_t)data.len;
-    crypto_generichash_update(&r->hash, (const unsigned char *)data.at, data.len);
+    if (!PQgetisnull(res, row, 3))
+        content_check_part(&r->check, db_int4(res, row, 3), codec, db_bytes(res, row, 4));
 }
 
 /* One page from behind (*content, *part_at) on; both are moved. Returns its rows, -1 after a message. */
@@ -99,7 +78,8 @@ static int page(struct scan *s, int64_t *content, int32_t *part_at, bool only)
     args_int(&a, PAGE_ROWS);
     args_bool(&a, only);
     res = db_ask_binary(s->c, "read the store",
-                        "select content, octets, digest, part, data from postern.scan_contents($1, $2, $3, $4)", &a);
+                        "select content, octets, digest, part, data, codec"
+                        " from postern.scan_contents($1, $2, $3, $4)", &a);
     if (res == NULL)
         return -1;
     rows = PQntuples(res);

@@ -174,6 +174,10 @@ comment on column postern.message.delivered_to is 'sent as one Delivered-To: lin
 comment on column postern.message.uidl is 'the UIDL of an imported message, as the old server had it: 1 to 70 octets of printable ASCII';
 comment on column postern.message.retrieved_at is 'when the session ended that first retrieved it; kept only where expire_retrieved is set';
 
+-- content_part.codec says how its data is coded, null for the octets as they are: a
+-- column that is null takes no room in a row. Only the programs code and decode
+-- (storage/content/README).
+--
 -- message.content has no foreign key: every reference is counted in
 -- content.refs by the function that makes or drops it, `posternctl check`
 -- recounts, and a key would look the content up a second time at each delivery.
@@ -200,6 +204,7 @@ begin
         content     bigint      not null,
         part        integer     not null,
         data        bytea       not null,
+        codec       integer,
         primary key (content, part)
     )' || case when parts > 0 then ' partition by hash (content)'
                else ' with (' || churn || ')' end;

@@ -17,8 +17,13 @@
 -- order; if it is still chosen as the victim of a deadlock (a domain
 -- or a tenant with a quota is locked before its mailbox), it starts again.
 --
--- The digest is BLAKE2b-256 of the octets of the content, without the
--- Delivered-To line that a message may put in front of it.
+-- What the programs know of this form is in storage/content.
+
+-- digest_octets: of the digest of a content: BLAKE2b-256 of its octets, without the
+-- Delivered-To line that a message may put in front of them. Not granted.
+create function postern.digest_octets() returns integer
+language sql immutable parallel safe
+return 32;
 
 -- part_octets: the octets of a part of a content; only its last one is shorter. A row of
 -- that size fills a page without being toasted (sql/README). Not granted.
@@ -26,8 +31,9 @@ create function postern.part_octets() returns integer
 language sql immutable parallel safe
 return 8000;
 
--- parts_of: octets, cut into parts that are counted from 0; none of no octets. One
--- query, so that it becomes part of the statement that calls it. Not granted.
+-- parts_of: a run of octets, cut into parts that are counted from 0; none of no octets.
+-- What the programs call a run is made in content_run() (storage/content/content.c).
+-- One query, so that it becomes part of the statement that calls it. Not granted.
 create function postern.parts_of(p_data bytea) returns table (part integer, data bytea)
 language sql immutable parallel safe
 begin atomic
@@ -72,8 +78,9 @@ begin
         raise exception 'put_contents: octets, digests and refs differ in number' using errcode = 'PN400';
     end if;
     if exists (select from unnest(p_octets, p_digests, p_refs) as n(octets, digest, refs)
-                where n.octets < 0 or length(n.digest) <> 32 or n.refs < 1) then
-        raise exception 'put_contents: negative octets, a digest that does not have 32 octets, or no reference' using errcode = 'PN400';
+                where n.octets < 0 or length(n.digest) <> postern.digest_octets() or n.refs < 1) then
+        raise exception 'put_contents: negative octets, a digest that does not have % octets, or no reference', postern.digest_octets()
+            using errcode = 'PN400';
     end if;
     select array_agg(nextval('postern.content_content_seq')) into v_contents from generate_series(1, v_n);
     insert into postern.content (content, refs, octets, digest)
@@ -83,14 +90,12 @@ begin
 end
 $$;
 
--- put_parts: the octets, part_octets() in each part but the last of a content, parts
--- counted from 0. A row of that size fills a page without being toasted.
+-- put_parts: runs of octets, each of a content, from part p_parts on: whole parts, but
+-- for the last one of the content. They are cut into parts here.
 -- Errors: PN400.
 create function postern.put_parts(p_contents bigint[], p_parts integer[], p_data bytea[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
-declare
-    v_longest integer;
 begin
     if cardinality(p_parts) is distinct from cardinality(p_contents)
        or cardinality(p_data) is distinct from cardinality(p_contents) then
@@ -99,20 +104,17 @@ begin
     if not postern.made_here(array(select distinct g.content from unnest(p_contents) as g(content))) then
         raise exception 'put_parts: a content that this transaction did not create' using errcode = 'PN400';
     end if;
-    select max(length(n.data)) into v_longest from unnest(p_data) as n(data);
-    if v_longest > postern.part_octets() then
-        raise exception 'put_parts: a part of % octets, at most % are allowed', v_longest, postern.part_octets() using errcode = 'PN400';
-    end if;
     if 0 > any (p_parts) then
         raise exception 'put_parts: a negative part number' using errcode = 'PN400';
     end if;
     insert into postern.content_part (content, part, data)
-        select n.content, n.part, n.data from unnest(p_contents, p_parts, p_data) as n(content, part, data);
+        select n.content, n.part + p.part, p.data
+          from unnest(p_contents, p_parts, p_data) as n(content, part, data), postern.parts_of(n.data) p;
 end
 $$;
 
--- put_octets: as put_parts, a run of octets of one content, from part p_first on:
--- whole parts, but for the last ones of the content. It copies them less often.
+-- put_octets: as put_parts, one run of one content, from part p_first on. Half a
+-- megabyte that is no element of an array is copied less often.
 -- Errors: PN400.
 create function postern.put_octets(p_content bigint, p_first integer, p_data bytea) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -130,7 +132,8 @@ end
 $$;
 
 -- keep_content: the content of a delivery, for this many messages. p_data is all
--- of it, or null where p_content was made before. Returns its number. Not granted.
+-- of it, as one run, or null where p_content was made before. Returns its number.
+-- Not granted.
 create function postern.keep_content(p_content bigint, p_refs bigint, p_octets bigint, p_digest bytea, p_data bytea)
 returns bigint
 language plpgsql
@@ -152,8 +155,8 @@ $$;
 
 -- ---------------------------------------------------------------- reading
 
--- fetch_parts: pieces p_first .. p_first + p_parts - 1 of these messages of the
--- mailbox, p_uids rising, in that order and in the order of pieces. A message
+-- fetch_parts: parts p_first .. p_first + p_parts - 1 of these messages of the
+-- mailbox, p_uids rising, in that order and in the order of parts. A message
 -- without any octets gives one row with data null; one that is gone gives no row.
 --
 -- One statement for all of them, half the cost of one or two for each. Two
@@ -162,19 +165,19 @@ $$;
 -- what is read of the mailbox, which an array does not do for the planner. A
 -- lateral join can only be a nested loop, so both orders come from the indexes.
 create function postern.fetch_parts(p_mailbox bigint, p_uids bigint[], p_first integer, p_parts integer)
-returns table (uid bigint, part integer, delivered_to text, data bytea)
+returns table (uid bigint, part integer, delivered_to text, data bytea, codec integer)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 begin
     return query
-        select m.uid, coalesce(p.part, p_first), m.delivered_to, p.data
+        select m.uid, coalesce(p.part, p_first), m.delivered_to, p.data, p.codec
           from (select m.uid, m.content, m.delivered_to
                   from postern.message m
                  where m.mailbox = p_mailbox and m.uid between p_uids[1] and p_uids[cardinality(p_uids)]
                    and m.uid = any (p_uids)
                  order by m.uid) m
-          left join lateral (select p.part, p.data
+          left join lateral (select p.part, p.data, p.codec
                   from postern.content_part p
                  where p.content = m.content and p.part between p_first and p_first + p_parts - 1
                  order by p.part) p on true;
@@ -182,10 +185,10 @@ end
 $$;
 
 -- fetch_headers: the same columns for TOP n 0: one row for each message, whose
--- data ends with the blank line after the header; or the first piece if that has
--- none. Half the cost of first pieces of 8,000 octets.
+-- data ends with the blank line after the header; or the first part if that has
+-- none, or is not plain. Half the cost of whole first parts.
 create function postern.fetch_headers(p_mailbox bigint, p_uids bigint[])
-returns table (uid bigint, part integer, delivered_to text, data bytea)
+returns table (uid bigint, part integer, delivered_to text, data bytea, codec integer)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
@@ -193,13 +196,13 @@ declare
     c_end constant bytea := '\x0d0a0d0a';
 begin
     return query
-        select m.uid, 0, m.delivered_to, case when p.at > 0 then substr(p.data, 1, p.at + 3) else p.data end
+        select m.uid, 0, m.delivered_to, case when p.at > 0 then substr(p.data, 1, p.at + 3) else p.data end, p.codec
           from (select m.uid, m.content, m.delivered_to
                   from postern.message m
                  where m.mailbox = p_mailbox and m.uid between p_uids[1] and p_uids[cardinality(p_uids)]
                    and m.uid = any (p_uids)
                  order by m.uid) m
-          left join lateral (select p.data, position(c_end in p.data) as at
+          left join lateral (select p.data, p.codec, case when p.codec is null then position(c_end in p.data) end as at
                   from postern.content_part p
                  where p.content = m.content and p.part = 0) p on true;
 end
@@ -208,7 +211,7 @@ $$;
 -- --------------------------------------------------------------- dropping
 
 -- forget_contents: drop one reference for each element; contents without references
--- are removed, with their pieces. If ours is the only reference, nobody else accesses
+-- are removed, with their parts. If ours is the only reference, nobody else accesses
 -- that row; shared ones are locked in order of content, so that two of
 -- these cannot deadlock. Not granted: other functions call it.
 create function postern.forget_contents(p_contents bigint[]) returns void

@@ -312,8 +312,9 @@ begin
        or (p_data is null) = (p_content is null) or (p_data is not null and length(p_data) <> p_octets) then
         raise exception 'deliver: arrays or octets that differ in number' using errcode = 'PN400';
     end if;
-    if p_octets < 0 or length(p_digest) <> 32 or array_to_string(p_delivered_to, '') collate "C" ~ '[\r\n]' then
-        raise exception 'deliver: negative octets, a digest that does not have 32 octets, or a line end within a Delivered-To line' using errcode = 'PN400';
+    if p_octets < 0 or length(p_digest) <> postern.digest_octets() or array_to_string(p_delivered_to, '') collate "C" ~ '[\r\n]' then
+        raise exception 'deliver: negative octets, a digest that does not have % octets, or a line end within a Delivered-To line',
+            postern.digest_octets() using errcode = 'PN400';
     end if;
     if p_content is not null and not postern.made_here(array[p_content]) then
         raise exception 'deliver: a content that this transaction did not create' using errcode = 'PN400';

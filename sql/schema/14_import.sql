@@ -1,8 +1,8 @@
 -- What an import reads and records, besides put_contents, put_parts (05_content) and
 -- put_messages (07_messages).
 
--- What imports have stored in a mailbox, in pieces of 32 octets: a digest for each
--- message, a row for each batch. A message that its client deleted leaves
+-- What imports have stored in a mailbox: the digests of its messages one after the
+-- other (digest_octets), a row for each batch. A message that its client deleted leaves
 -- nothing that lasts, and an import that is resumed must not bring it back.
 create table postern.imported (
     mailbox     bigint      not null references postern.mailbox on delete cascade,
@@ -11,7 +11,7 @@ create table postern.imported (
 create index imported_mailbox on postern.imported (mailbox);
 -- Digests cannot be compressed; and this way a piece of them is read alone.
 alter table postern.imported alter column digests set storage external;
-comment on table postern.imported is 'digests of all that imports stored in a mailbox, for --resume; 32 octets a message, kept as long as the mailbox';
+comment on table postern.imported is 'digests of all that imports stored in a mailbox, for --resume: one for each message, kept as long as the mailbox';
 
 -- begin_import: the mailbox to import into, and the right to: one import at a time, held
 -- by the connection. The last batch of an import that was killed may still be on
@@ -33,14 +33,14 @@ begin
 end
 $$;
 
--- note_imported: 32 octets for each message, in the transaction that stores them.
+-- note_imported: a digest for each message, in the transaction that stores them.
 -- Errors: PN400.
 create function postern.note_imported(p_mailbox bigint, p_digests bytea) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if coalesce(octet_length(p_digests), 0) = 0 or octet_length(p_digests) % 32 <> 0 then
-        raise exception 'note_imported: a digest must have 32 octets' using errcode = 'PN400';
+    if coalesce(octet_length(p_digests), 0) = 0 or octet_length(p_digests) % postern.digest_octets() <> 0 then
+        raise exception 'note_imported: a digest must have % octets', postern.digest_octets() using errcode = 'PN400';
     end if;
     insert into postern.imported (mailbox, digests) values (p_mailbox, p_digests);
 end
@@ -59,8 +59,8 @@ begin
             select c.digest, count(*) as n from postern.message g join postern.content c on c.content = g.content
              where g.mailbox = p_mailbox group by c.digest
         ), noted as (
-            select substr(i.digests, 32 * k + 1, 32) as digest, count(*) as n
-              from postern.imported i, generate_series(0, octet_length(i.digests) / 32 - 1) k
+            select substr(i.digests, postern.digest_octets() * k + 1, postern.digest_octets()) as digest, count(*) as n
+              from postern.imported i, generate_series(0, octet_length(i.digests) / postern.digest_octets() - 1) k
              where i.mailbox = p_mailbox group by 1
         )
         select coalesce(here.digest, noted.digest), coalesce(here.n, 0), greatest(coalesce(noted.n, 0) - coalesce(here.n, 0), 0)

@@ -31,17 +31,17 @@ begin
         union all
         select 'known networks', count(*), null, min(k.seen), max(k.seen) from postern.known_address k where k.mailbox = v_mailbox
         union all
-        select 'digests of imported messages', coalesce(sum(octet_length(i.digests) / 32), 0)::bigint, null, null, null
+        select 'digests of imported messages', coalesce(sum(octet_length(i.digests) / postern.digest_octets()), 0)::bigint, null, null, null
           from postern.imported i where i.mailbox = v_mailbox
         union all
         select 'history', count(*), null, min(h.at), max(h.at) from postern.history h where h.mailbox = v_mailbox
         union all
         select 'removed mailboxes', count(*), null, min(r.removed_at), max(r.removed_at)
-          from postern.removed r where r.account = sha256(convert_to(p_address, 'UTF8'))
+          from postern.removed r where r.account = postern.account_digest(p_address)
         union all
         select 'history of removed mailboxes', count(*), null, min(h.at), max(h.at)
           from postern.history h
-         where h.mailbox in (select r.mailbox from postern.removed r where r.account = sha256(convert_to(p_address, 'UTF8')))
+         where h.mailbox in (select r.mailbox from postern.removed r where r.account = postern.account_digest(p_address))
         union all
         select 'failed logins', count(*), null, null, max(g.until)
           from postern.guess g where g.slot = (v_account & 65535)::integer and g.account = v_account and not p_removed;
@@ -55,7 +55,7 @@ create function postern.erase_history(p_address text) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_digest constant bytea := sha256(convert_to(p_address, 'UTF8'));
+    v_digest constant bytea := postern.account_digest(p_address);
     v_account constant bigint := hashtextextended(p_address, 0);
     v_mailboxes constant bigint[] := array(select r.mailbox from postern.removed r where r.account = v_digest);
     v_first timestamptz;
@@ -94,7 +94,7 @@ begin
                            'octets', h.octets, 'messages', h.messages, 'means', h.means, 'session', h.session, 'peer', h.peer)
                            order by h.at, h.uid), '[]')
                   from postern.history h where h.mailbox = r.mailbox)) order by r.removed_at)
-      into v_removed from postern.removed r where r.account = sha256(convert_to(p_address, 'UTF8'));
+      into v_removed from postern.removed r where r.account = postern.account_digest(p_address);
     select m.*, d.name as domain_name, t.name as tenant_name into b
       from postern.mailbox m join postern.domain d on d.domain = m.domain join postern.tenant t on t.tenant = d.tenant
      where m.address = p_address;
@@ -106,7 +106,7 @@ begin
         'address', b.address, 'at', now(),
         'mailbox', json_build_object('domain', b.domain_name, 'tenant', b.tenant_name, 'enabled', b.enabled, 'quota', b.quota,
                        'messages', b.messages, 'octets', b.octets, 'created_at', b.created_at,
-                       'uidvalidity', lpad(to_hex(b.uidvalidity), 12, '0')),
+                       'uidvalidity', postern.uidvalidity_text(b.uidvalidity)),
         'secrets', (select coalesce(json_agg(json_build_object('kind', c.kind, 'name', nullif(c.label, ''), 'changed_at', c.changed_at,
                                'used_at', c.used_at) order by c.changed_at, c.credential), '[]')
                       from postern.credential c where c.mailbox = b.mailbox),
@@ -116,7 +116,7 @@ begin
         'policy', (select to_jsonb(p) - array['policy', 'tenant', 'domain', 'mailbox'] from postern.policy p where p.mailbox = b.mailbox),
         'known_networks', (select coalesce(json_agg(json_build_object('network', k.network, 'seen', k.seen) order by k.seen, k.network), '[]')
                              from postern.known_address k where k.mailbox = b.mailbox),
-        'imported_messages', (select coalesce(sum(octet_length(i.digests) / 32), 0) from postern.imported i where i.mailbox = b.mailbox),
+        'imported_messages', (select coalesce(sum(octet_length(i.digests) / postern.digest_octets()), 0) from postern.imported i where i.mailbox = b.mailbox),
         'failed_logins_until', (select g.until from postern.guess g where g.slot = (v_account & 65535)::integer and g.account = v_account),
         'messages', (select coalesce(json_agg(json_build_object('uid', g.uid, 'uidl', g.uidl, 'octets', g.octets,
                                 'received_at', g.received_at, 'retrieved_at', g.retrieved_at, 'delivered_to', g.delivered_to)

@@ -52,7 +52,7 @@ struct deliver_job {
     struct spool *spool;
     bool reading;                       /* in the list of those */
     struct deliver_job *prev_reading, *next_reading;
-    unsigned char digest[SPOOL_DIGEST];
+    unsigned char digest[CONTENT_DIGEST];
     struct delivered *delivered;
     struct delivery_lost *lost;
     size_t lost_count;

@@ -11,11 +11,12 @@
 
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
+#include "storage/content/content.h"
 #include "storage/deliver/deliver_impl.h"
 #include "storage/pg/pg_array.h"
 
 enum {
-    PIECE = 256000,             /* 32 parts of 8,000 octets */
+    PIECE = 32 * PART_OCTETS,
     PIECES_IN_FLIGHT = 2,
 };
 
@@ -101,14 +102,16 @@ static bool decided(struct deliver_job *job, enum db_status status, PGresult *re
     return status == DB_OK;
 }
 
-static void ask_deliver(struct deliver_job *job, const char *data, pg_answer *answer)
+/* data: all of it, or at NULL where its content is stored already. */
+static void ask_deliver(struct deliver_job *job, struct span data, pg_answer *answer)
 {
     struct pg_args args = PG_ARGS_EMPTY;
+    struct buf room = BUF_EMPTY;
 
     pg_arg_int8(&args, (int64_t)job->octets);
     pg_arg_bytes(&args, (struct span){ (const char *)job->digest, sizeof job->digest });
-    if (data != NULL) {
-        pg_arg_bytes(&args, (struct span){ data, (size_t)job->octets });
+    if (data.at != NULL) {
+        pg_arg_bytes(&args, content_run(data, &room));
         pg_arg_null(&args);
     } else {
         pg_arg_null(&args);
@@ -128,6 +131,7 @@ static void ask_deliver(struct deliver_job *job, const char *data, pg_answer *an
     else
         pg_arg_null(&args);
     pg_ask(job->deliver->pg, job->ref, PG_DELIVER, &args, answer, job);
+    buf_free(&room);
 }
 
 static void small_answered(void *arg, enum db_status status, PGresult *res)
@@ -155,7 +159,7 @@ bool deliver_ask_small(struct deliver_job *job)
         return false;
     }
     ASSERT(data.len == job->octets);
-    ask_deliver(job, data.at, small_answered);
+    ask_deliver(job, data, small_answered);
     spool_let_go(job->spool);
     return true;
 }
@@ -218,6 +222,7 @@ static void large_go_on(struct deliver_job *job)
 {
     while (job->status == DB_OK && job->sent < job->octets) {
         struct pg_args args = PG_ARGS_EMPTY;
+        struct buf room = BUF_EMPTY;
         struct span piece;
         enum spool_state state = spool_fetch(job->spool, job->sent, PIECE, &piece);
         if (state == SPOOL_WAIT) {
@@ -231,15 +236,16 @@ static void large_go_on(struct deliver_job *job)
         if (job->in_flight == PIECES_IN_FLIGHT)
             break;
         pg_arg_int8(&args, job->content);
-        pg_arg_int4(&args, (int32_t)(job->sent / 8000));
-        pg_arg_bytes(&args, piece);
+        pg_arg_int4(&args, content_part_at(job->sent));
+        pg_arg_bytes(&args, content_run(piece, &room));
         job->sent += piece.len;
         job->in_flight++;
         pg_ask(job->deliver->pg, job->ref, PG_PUT_OCTETS, &args, part_answered, job);
+        buf_free(&room);
     }
     if (job->status == DB_OK && job->sent == job->octets && job->in_flight == 0 && !job->deciding) {
         job->deciding = true;
-        ask_deliver(job, NULL, large_decided);
+        ask_deliver(job, (struct span){ NULL, 0 }, large_decided);
     }
 }
 

@@ -125,7 +125,7 @@ struct spool *spool_new(struct spool_space *space)
     s->space = space;
     space->users++;
     s->fd = -1;
-    crypto_generichash_init(&s->hash, NULL, 0, SPOOL_DIGEST);
+    content_hash_begin(&s->hash);
     return s;
 }
 
@@ -180,7 +180,7 @@ bool spool_add(struct spool *s, struct span data)
 {
     if (s->failed)
         return false;
-    crypto_generichash_update(&s->hash, (const unsigned char *)data.at, data.len);
+    content_hash_add(&s->hash, data);
     s->octets += data.len;
     if (!s->in_file) {
         if (grow(s, data.len)) {
@@ -205,9 +205,9 @@ uint64_t spool_octets(const struct spool *s)
     return s->octets;
 }
 
-void spool_digest(struct spool *s, unsigned char out[SPOOL_DIGEST])
+void spool_digest(struct spool *s, unsigned char out[CONTENT_DIGEST])
 {
-    crypto_generichash_final(&s->hash, out, SPOOL_DIGEST);
+    content_hash_end(&s->hash, out);
 }
 
 const char *spool_memory(const struct spool *s)

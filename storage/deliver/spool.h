@@ -18,8 +18,9 @@
 #include <stdint.h>
 
 #include "daemon/base/span.h"
+#include "storage/content/content.h"
 
-enum { SPOOL_MEMORY = 262144, SPOOL_DIGEST = 32 };
+enum { SPOOL_MEMORY = 262144 };
 
 struct loop;
 struct spool_space;
@@ -57,8 +58,8 @@ bool spool_behind(const struct spool *spool);
 void spool_drop(struct spool *spool);
 
 uint64_t spool_octets(const struct spool *spool);
-/* BLAKE2b-256 of all octets. Once, after the last spool_add(). */
-void spool_digest(struct spool *spool, unsigned char out[SPOOL_DIGEST]);
+/* Of all octets. Once, after the last spool_add(). */
+void spool_digest(struct spool *spool, unsigned char out[CONTENT_DIGEST]);
 
 enum spool_state { SPOOL_READY, SPOOL_WAIT, SPOOL_FAILED };
 /* After the last spool_add(): READY when all of it is where it is to be read from, FAILED as in spool_add(). */

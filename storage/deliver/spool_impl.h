@@ -5,8 +5,6 @@
 #ifndef POSTERN_STORAGE_SPOOL_IMPL_H
 #define POSTERN_STORAGE_SPOOL_IMPL_H
 
-#include <sodium.h>
-
 #include "storage/deliver/disk.h"
 #include "storage/deliver/spool.h"
 
@@ -35,7 +33,7 @@ struct spool_space {
 
 struct spool {
     struct spool_space *space;
-    crypto_generichash_state hash;
+    struct content_hash hash;
     uint64_t octets;
     char *data;                 /* the message; once there is a file, what the disk was not given yet */
     size_t len, size;

@@ -21,6 +21,7 @@
 
 #include "daemon/base/mailbox_ref.h"
 #include "daemon/base/span.h"
+#include "storage/content/piece.h"
 #include "storage/maildrop/listing.h"
 #include "storage/pg/status.h"
 
@@ -74,24 +75,11 @@ uint64_t drop_message_octets(const struct drop *drop, size_t i);    /* as RETR s
 size_t drop_message_uidl(const struct drop *drop, size_t i, char out[UIDL_MAX]); /* 1 to 70 octets of 0x21..0x7E */
 bool drop_lost(const struct drop *drop);
 
-/*
- * Pieces of a message, in order. The spans point into the answer of the
- * database; they hold until piece_release() of the last piece_hold(). The
- * piece itself is passed by value.
- */
-struct piece_ref;
-struct piece {
-    const struct span *spans;
-    size_t count;
-    bool last;                  /* the message ends with this one */
-    struct piece_ref *ref;      /* the receiver holds one reference */
-};
-void piece_hold(struct piece_ref *ref);
-void piece_release(struct piece_ref *ref);
+/* ---- the messages, in pieces (storage/content/piece.h) */
 
 /*
  * piece counts from 0; the first one begins with the Delivered-To line where
- * there is one. A piece is at most 256 KiB (32 parts of 8,000 octets), or eight
+ * there is one. A piece is at most 32 parts of a content (256,000 octets), or eight
  * parts while the pieces that are held in this process take more than 64 MiB. DB_NOT_FOUND: the
  * message was removed by somebody else. DB_BUG: what is stored does not have
  * the octets that the listing says (logged): never send the end of it.
@@ -100,7 +88,7 @@ typedef void drop_piece(void *owner, enum db_status status, struct piece piece);
 
 /*
  * What is wanted of a message, most likely. Of its beginning the first piece is a
- * short one (8,000 octets). Of its header it ends with the blank line behind it:
+ * short one (a part of the content). Of its header it ends with the blank line behind it:
  * the header, to that line, is all that can be read then; where it is longer
  * than a piece, it is read as a beginning.
  */

@@ -13,13 +13,13 @@
 #include "storage/maildrop/drop_impl.h"
 #include "storage/maildrop/listing.h"
 #include "storage/pg/pg_array.h"
-#include "storage/content/piece.h"
+#include "storage/content/content.h"
+#include "storage/content/piece_set.h"
 
 enum {
     PIECE_PARTS = 32,
     BEGINNING_PARTS = 1,
     FEW_PARTS = 8,
-    PART_OCTETS = 8000,
     SMALL_OCTETS = PIECE_PARTS * PART_OCTETS,  /* a message that fits in one piece, parts being what they are */
     WINDOW_GROWS = 8,
     WINDOW_MAX = 512,
@@ -67,6 +67,13 @@ struct reader {
     uint64_t used_at;
     struct reader *next, **link;    /* in readers */
 };
+
+static int64_t uid_asked(const void *asked, size_t k)
+{
+    const struct read_question *q = asked;
+
+    return listing_uid(q->drop->listing, q->first + k);
+}
 
 /* ---- what was read ahead */
 
@@ -246,7 +253,7 @@ static void fetch_answered(void *arg, enum db_status status, PGresult *res)
     }
     r->question = NULL;
     if (status == DB_OK) {
-        set = piece_set_new(res, drop->listing, q->first, q->count, r->next_part);
+        set = piece_set_new(res, uid_asked, q, q->count, r->next_part);
         if (set == NULL) {
             log_error(drop->who.session,
                       "database statement=FETCH mailbox=%s result=bug: a message that was not asked for",

@@ -8,10 +8,11 @@
 #include "storage/maildrop/listing.h"
 #include "storage/pg/pg_array.h"
 #include "storage/pg/pg_row.h"
-#include "storage/content/piece.h"
+#include "storage/content/piece_set.h"
+#include "storage/maildrop/drop.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { COLUMNS = 4, ROWS_MAX = 64 };
+enum { COLUMNS = 5, ROWS_MAX = 64 };
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -69,10 +70,15 @@ static void put(PGresult *res, int row, int column, struct span value, bool null
     free(copy);
 }
 
+static int64_t uid_of(const void *asked, size_t k)
+{
+    return listing_uid(asked, k);
+}
+
 /* Rows of any content, of a listing that is sound. */
 static void check_pieces(const struct listing *l, struct span *in)
 {
-    static char names[COLUMNS][2] = { "a", "b", "c", "d" };
+    static char names[COLUMNS][2] = { "a", "b", "c", "d", "e" };
     PGresAttDesc columns[COLUMNS];
     PGresult *res = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
     uint32_t first_part = take_octet(in) % 2;
@@ -85,15 +91,17 @@ static void check_pieces(const struct listing *l, struct span *in)
     for (int row = 0; in->len > 0 && row < ROWS_MAX; row++) {
         uint8_t flags = take_octet(in);
         uint64_t uid = htobe64(flags & 1 ? take_number(in, 8) : (uint64_t)listing_uid(l, flags / 16 % listing_count(l)));
+        uint32_t codec = htonl(flags / 32);
         uint32_t part = htonl((uint32_t)(flags & 2 ? take_number(in, 4) : take_octet(in)));
 
         put(res, row, 0, (struct span){ (const char *)&uid, sizeof uid }, false);
         put(res, row, 1, (struct span){ (const char *)&part, sizeof part }, false);
         put(res, row, 2, take_text(in), flags & 4);
         put(res, row, 3, take_text(in), flags & 8);
+        put(res, row, 4, (struct span){ (const char *)&codec, sizeof codec }, flags < 0xE0);
         octets += (size_t)PQgetlength(res, row, 2) + (size_t)PQgetlength(res, row, 3) + 16;
     }
-    struct piece_set *set = piece_set_new(res, l, 0, listing_count(l), first_part);
+    struct piece_set *set = piece_set_new(res, uid_of, l, listing_count(l), first_part);
     if (set == NULL)
         return;
     for (size_t k = 0; k < listing_count(l); k++) {

@@ -111,7 +111,7 @@ static void answer_deliver(void *arg)
 
 static void check_message(struct spool *spool)
 {
-    unsigned char digest[SPOOL_DIGEST], wanted[SPOOL_DIGEST];
+    unsigned char digest[CONTENT_DIGEST], wanted[CONTENT_DIGEST];
     size_t len = (size_t)spool_octets(spool);
     struct span whole;
     const char *message;

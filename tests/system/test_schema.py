@@ -133,10 +133,23 @@ class Files(unittest.TestCase):
                 self.assertIn(code, errors[-1] if errors else "", f"{file}: {name}")
 
     def test_numbers_once(self):
-        """What is agreed on stands in one place: the size of a part, the key of a lock, the Delivered-To line, a UIDL."""
+        """What is agreed on stands in one place: sizes of parts and digests, the key of a lock, a UIDL, an overdrawn quota."""
         code = re.sub(r"(?m)^\s*--.*$", "", "".join(path.read_text() for path in FILES))
-        for literal in (r"\b8000\b", r"x'504F'", r"octet_length\([^()]*\) \+ 16", r"to_hex\([^()]*\), 12, '0'\) \|\| '\.'"):
+        for literal in (r"\b8000\b", r"return 32;", r"x'504F'", r"octet_length\([^()]*\) \+ 16", r"to_hex\(", r"sha256\(",
+                        r"the quota of %"):
             self.assertEqual(len(re.findall(literal, code)), 1, literal)
+        self.assertNotRegex(code, r"(?:%|/|<>) 32\b|\b32 \*", "the octets of a digest")
+
+    def test_sizes_of_the_programs(self):
+        """storage/content counts with the same numbers, and nothing else in C does."""
+        numbers = dict(re.findall(r"(PART_OCTETS|CONTENT_DIGEST) = (\d+)", (kit.TOP / "storage/content/content.h").read_text()))
+        sql = (SQL / "schema" / "05_content.sql").read_text()
+        for name, function in (("PART_OCTETS", "part_octets"), ("CONTENT_DIGEST", "digest_octets")):
+            self.assertEqual(re.findall(rf"function postern[.]{function}\(\) .*\n.*\nreturn (\d+);", sql), [numbers[name]])
+        for folder in ("storage", "admin", "daemon"):
+            for path in sorted((kit.TOP / folder).rglob("*.[ch]")):
+                code = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S)
+                self.assertEqual(len(re.findall(r"\b8000\b", code)), path.name == "content.h", path)
 
     def test_readme_names_each_file(self):
         named = re.findall(r"(?m)^    (\d\d_\w+) ", (SQL / "README").read_text())

@@ -34,8 +34,7 @@ void message_add(int64_t mailbox, const char *body, size_t len, const char *deli
     snprintf(size, sizeof size, "%zu", len + (delivered_to != NULL ? strlen(delivered_to) + strlen("Delivered-To: \r\n") : 0));
     PGresult *res = PQexecParams(admin,
         "with c as (insert into postern.content (refs, octets, digest) values (1, length($2), sha256($2)) returning content),"
-        " p as (insert into postern.content_part select c.content, n, substr($2, n * 8000 + 1, 8000)"
-        "        from c, generate_series(0, (length($2) - 1) / 8000) n where length($2) > 0),"
+        " p as (insert into postern.content_part select c.content, n.part, n.data from c, postern.parts_of($2) n),"
         " b as (update postern.mailbox set next_uid = next_uid + 1, messages = messages + 1, octets = octets + $5"
         "        where mailbox = $1 returning next_uid - 1 as uid)"
         " insert into postern.message (mailbox, uid, content, octets, delivered_to, uidl)"

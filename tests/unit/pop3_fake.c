@@ -234,8 +234,8 @@ static void answer_read(void *arg)
     assert_non_null(piece.ref);
     piece.ref->refs = 1;
     memcpy(piece.ref->data, message.at + from, len);
-    for (size_t at = 0; at < len; at += FAKE_PART)
-        piece.ref->spans[piece.count++] = (struct span){ piece.ref->data + at, len - at < FAKE_PART ? len - at : FAKE_PART };
+    for (size_t at = 0; at < len; at += PART_OCTETS)
+        piece.ref->spans[piece.count++] = (struct span){ piece.ref->data + at, len - at < PART_OCTETS ? len - at : PART_OCTETS };
     piece.spans = piece.ref->spans;
     piece.last = from + len == message.len;
     if (++fake.pieces > fake.most_pieces)

@@ -32,9 +32,10 @@
 #include "daemon/net/conn.h"
 #include "daemon/net/loop.h"
 #include "daemon/pop3/pop3.h"
+#include "storage/content/content.h"
 #include "storage/maildrop/drop.h"
 
-enum { FAKE_MESSAGES = 4, FAKE_PIECE = 262144, FAKE_PART = 8000, FAKE_PARTS = FAKE_PIECE / FAKE_PART + 1, PATIENCE_MS = 20000 };
+enum { FAKE_MESSAGES = 4, FAKE_PIECE = 262144, FAKE_PARTS = FAKE_PIECE / PART_OCTETS + 1, PATIENCE_MS = 20000 };
 
 struct fake {
     struct loop *loop;

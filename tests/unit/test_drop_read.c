@@ -4,7 +4,7 @@
  * something else.
  */
 #include "tests/unit/db_fixture.h"
-#include "storage/content/piece.h"
+#include "storage/content/piece_set.h"
 
 static void expect_status(enum db_status is, enum db_status wanted)
 {

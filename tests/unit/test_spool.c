@@ -74,7 +74,7 @@ static bool read_back(struct spool *spool, uint64_t offset, char *out, size_t si
 
 static void check_content(struct spool *spool, const char *data, size_t n)
 {
-    unsigned char want[SPOOL_DIGEST], got[SPOOL_DIGEST];
+    unsigned char want[CONTENT_DIGEST], got[CONTENT_DIGEST];
     char *out = mem_alloc(n + 10);
     size_t len;
 

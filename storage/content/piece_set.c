@@ -1,17 +1,19 @@
 /*
- * piece.c - spans that point into a PGresult, which lives as long as anybody
+ * piece_set.c - spans that point into a PGresult, which lives as long as anybody
  * holds one of them: connections still send from it when its session has gone.
  *
  * So nothing here may refer to a drop or a store.
  */
-#include "storage/content/piece.h"
+#include "storage/content/piece_set.h"
+
+#include <string.h>
 
 #include "daemon/base/mem.h"
-#include "storage/maildrop/listing.h"
+#include "storage/content/codec.h"
+#include "storage/content/content.h"
 #include "storage/pg/pg_row.h"
 
-/* Columns of PG_FETCH. */
-enum { COL_UID, COL_PART, COL_DELIVERED_TO, COL_DATA };
+enum { COL_UID, COL_PART, COL_DELIVERED_TO, COL_DATA, COL_CODEC };      /* PIECE_COLUMNS */
 
 struct piece_ref {
     size_t refs, octets;
@@ -21,7 +23,7 @@ struct piece_ref {
 struct piece_set {
     struct piece_ref ref;
     size_t count;
-    struct piece_part parts[];  /* behind them the spans, behind those the Delivered-To lines */
+    struct piece_part parts[];  /* behind them the spans, the Delivered-To lines, and parts that were decoded */
 };
 
 static size_t all_octets;
@@ -58,7 +60,7 @@ const struct piece_part *piece_set_part(const struct piece_set *set, size_t k)
     return &set->parts[k];
 }
 
-/* Where the next span and the next line go. */
+/* Where the next span goes, and the next line or part that is not in the answer as it is. */
 struct place {
     struct span *span;
     char *text;
@@ -78,13 +80,31 @@ static void add_delivered_to(struct piece_part *part, struct place *place, struc
     part->octets += len;
 }
 
+static int32_t codec_of(const PGresult *res, int row)
+{
+    int32_t codec;
+
+    return pg_get_int4(res, row, COL_CODEC, &codec) ? codec : CODEC_PLAIN;
+}
+
+/* What a row holds; it may be where it was. As text_octets() has counted. */
+static bool decode(struct place *place, const PGresult *res, int row, struct span stored, struct span *octets_r)
+{
+    int32_t codec = codec_of(res, row);
+    char *room = place->text;
+
+    if (codec != CODEC_PLAIN)
+        place->text += PART_OCTETS;
+    return codec_decode(codec, stored, room, octets_r);
+}
+
 /* One row, which is of this message; false if it is not the next part. */
 static bool add_row(struct piece_part *part, struct place *place, const PGresult *res, int row, uint32_t first_part)
 {
     struct span data, address;
     int32_t number;
 
-    if (!pg_get_int4(res, row, COL_PART, &number))
+    if (part->broken || !pg_get_int4(res, row, COL_PART, &number))
         return false;
     if (!part->found) {
         part->found = true;
@@ -97,6 +117,8 @@ static bool add_row(struct piece_part *part, struct place *place, const PGresult
         return part->rows == 0;     /* without content; then this is its only row */
     if (number < 0 || (uint32_t)number != first_part + part->rows)
         return false;
+    if (!decode(place, res, row, data, &data))
+        return false;
     part->rows++;
     if (data.len > 0) {
         *place->span++ = data;
@@ -106,22 +128,26 @@ static bool add_row(struct piece_part *part, struct place *place, const PGresult
     return true;
 }
 
-/* Octets for the Delivered-To lines, each counted with each row of its message: mostly there is one row. */
+/*
+ * Octets for the Delivered-To lines, each counted with each row of its message (mostly there is
+ * one row), and for parts that are decoded.
+ */
 static size_t text_octets(const PGresult *res, int rows, uint32_t first_part)
 {
     size_t octets = 0;
     int32_t number;
 
-    if (first_part != 0)
-        return 0;
-    for (int row = 0; row < rows; row++)
-        if (pg_get_int4(res, row, COL_PART, &number) && number == 0 && !PQgetisnull(res, row, COL_DELIVERED_TO))
+    for (int row = 0; row < rows; row++) {
+        if (first_part == 0 && !PQgetisnull(res, row, COL_DELIVERED_TO) &&
+            pg_get_int4(res, row, COL_PART, &number) && number == 0)
             octets += header.len + (size_t)PQgetlength(res, row, COL_DELIVERED_TO) + 2;
+        if (codec_of(res, row) != CODEC_PLAIN)
+            octets += PART_OCTETS;
+    }
     return octets;
 }
 
-struct piece_set *piece_set_new(PGresult *res, const struct listing *listing, size_t first, size_t count,
-                                uint32_t first_part)
+struct piece_set *piece_set_new(PGresult *res, piece_uid *uid, const void *asked, size_t count, uint32_t first_part)
 {
     int rows = PQntuples(res);
     size_t texts = text_octets(res, rows, first_part);
@@ -139,11 +165,11 @@ struct piece_set *piece_set_new(PGresult *res, const struct listing *listing, si
 
     size_t k = 0;
     for (int row = 0; row < rows; row++) {
-        int64_t uid;
-        if (!pg_get_int8(res, row, COL_UID, &uid))
-            uid = 0;
+        int64_t of;
+        if (!pg_get_int8(res, row, COL_UID, &of))
+            of = 0;
         /* Rows come in the order of uid; a message without a row is gone. */
-        while (k < count && listing_uid(listing, first + k) != uid)
+        while (k < count && uid(asked, k) != of)
             k++;
         if (k == count) {
             piece_release(&set->ref);
