@@ -1,10 +1,6 @@
 /*
- * deliver.c - jobs on the lanes of deliveries: their life, the queue for a
- * lane, and the question who a recipient is.
- *
- * A lane is given to a job for one question, or alone for a transaction of
- * several: another question would become part of that transaction. Must never
- * call an asker from within its own call.
+ * deliver.c - the lanes of deliveries, what is asked for there, and the question
+ * who a recipient is. A message is sent by send.c; job.c has the life of both.
  */
 #include "storage/deliver/deliver.h"
 
@@ -15,18 +11,10 @@
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/net/loop.h"
-#include "storage/deliver/deliver_impl.h"
+#include "storage/deliver/job.h"
+#include "storage/deliver/send.h"
+#include "storage/deliver/spool.h"
 #include "storage/pg/pg_array.h"
-
-enum {
-    TRIES = 3,                  /* where two transactions got in each other's way */
-    /* in the queue for a lane: less than the 10 minutes that a mail server waits (RFC 5321 4.5.3.2.6) */
-    PATIENCE_MS = 240000,
-    QUEUE_TICK_MS = 1000,
-};
-
-static void run_queue(struct deliver *d);
-static bool start(struct deliver_job *job);
 
 /* ------------------------------------------------- arrays, as libpq takes them */
 
@@ -57,187 +45,6 @@ static void array_add(struct buf *out, const void *data, size_t len)
 static void array_add_null(struct buf *out)
 {
     put32(out, UINT32_MAX);
-}
-
-/* -------------------------------------------------------------- life of a job */
-
-static struct deliver_job *job_new(struct deliver *d, void *owner, size_t count)
-{
-    struct deliver_job *job = mem_zalloc(sizeof *job);
-
-    job->deliver = d;
-    job->owner = owner;
-    job->count = count;
-    job->started = loop_now(d->loop);
-    return job;
-}
-
-void deliver_forget_lost(struct deliver_job *job)
-{
-    for (size_t i = 0; i < job->lost_count; i++)
-        mem_free(job->lost[i].address);
-    mem_free(job->lost);
-    job->lost = NULL;
-    job->lost_count = 0;
-}
-
-void deliver_reads(struct deliver_job *job, bool reading)
-{
-    struct deliver *d = job->deliver;
-
-    if (job->reading == reading)
-        return;
-    job->reading = reading;
-    if (reading) {
-        job->prev_reading = NULL;
-        job->next_reading = d->reading;
-        if (d->reading != NULL)
-            d->reading->prev_reading = job;
-        d->reading = job;
-        return;
-    }
-    if (job->prev_reading != NULL)
-        job->prev_reading->next_reading = job->next_reading;
-    else
-        d->reading = job->next_reading;
-    if (job->next_reading != NULL)
-        job->next_reading->prev_reading = job->prev_reading;
-}
-
-static void job_free(struct deliver_job *job)
-{
-    deliver_reads(job, false);
-    deliver_forget_lost(job);
-    mem_free(job->session);
-    buf_free(&job->addresses);
-    buf_free(&job->bases);
-    buf_free(&job->mailboxes);
-    buf_free(&job->counts);
-    buf_free(&job->keys);
-    spool_free(&job->spool);
-    mem_free(job->postmaster);
-    mem_free(job->delivered);
-    mem_free(job);
-}
-
-static void let_lane_go(struct deliver_job *job)
-{
-    if (job->alone)
-        pg_share(job->ref);
-    pg_unbind(job->ref);
-    job->ref = (struct pg_ref){ NULL, 0 };
-    job->alone = false;
-}
-
-void deliver_job_over(struct deliver_job *job, const struct resolved *rows, size_t count)
-{
-    struct deliver *d = job->deliver;
-
-    let_lane_go(job);
-    if (job->done.resolve == NULL) {
-        /* Nobody is there to be told. */
-    } else if (job->resolving) {
-        job->done.resolve(job->owner, job->status, rows, count);
-    } else {
-        job->done.deliver(job->owner, &(struct delivery_result){
-            .status = job->status, .disk_full = job->disk_full,
-            .recipients = job->status == DB_OK ? job->delivered : NULL, .count = job->count,
-            .lost = job->lost, .lost_count = job->status == DB_OK ? job->lost_count : 0,
-            .ms = loop_now(d->loop) - job->started,
-        });
-    }
-    job_free(job);
-    if (!d->freeing)
-        run_queue(d);
-}
-
-void deliver_fault(struct deliver_job *job, enum db_status status)
-{
-    const char *state = pg_sqlstate(job->deliver->pg);
-
-    if (job->status != DB_OK)
-        return;
-    job->status = status;
-    job->disk_full = strcmp(state, "53100") == 0;
-    job->conflict = strcmp(state, "40P01") == 0 || strcmp(state, "40001") == 0;
-}
-
-/* --------------------------------------------------------------------- queue */
-
-static void enqueue(struct deliver_job *job)
-{
-    struct deliver *d = job->deliver;
-
-    job->next = NULL;
-    if (d->first == NULL)
-        d->first = job;
-    else
-        d->last->next = job;
-    d->last = job;
-    if (!d->ticking)
-        timer_set(d->tick, QUEUE_TICK_MS);
-    d->ticking = true;
-}
-
-/* From the loop: the job could not even be asked. */
-static void cannot(void *arg, enum db_status status, PGresult *res)
-{
-    struct deliver_job *job = arg;
-
-    PQclear(res);
-    job->status = status;
-    deliver_job_over(job, NULL, 0);
-}
-
-/* As many as there are lanes for; a large one that has to wait keeps nobody behind it waiting. */
-static void run_queue(struct deliver *d)
-{
-    struct deliver_job *waiting = d->first;
-    bool large_wait = false;
-
-    d->first = d->last = NULL;
-    while (waiting != NULL) {
-        struct deliver_job *job = waiting;
-        waiting = job->next;
-        if ((job->large && large_wait) || !start(job)) {
-            large_wait = large_wait || job->large;
-            enqueue(job);
-        }
-    }
-}
-
-static void tick(void *arg)
-{
-    struct deliver *d = arg;
-    struct deliver_job *waiting = d->first;
-    uint64_t now = loop_now(d->loop);
-
-    d->ticking = false;
-    d->first = d->last = NULL;
-    while (waiting != NULL) {
-        struct deliver_job *job = waiting;
-        waiting = job->next;
-        if (now - job->started > PATIENCE_MS) {
-            log_error(NULL, "a delivery has waited %d s for a database connection", PATIENCE_MS / 1000);
-            pg_later(d->pg, DB_RETRY, cannot, job);
-        } else {
-            enqueue(job);
-        }
-    }
-    run_queue(d);
-}
-
-bool deliver_again(struct deliver_job *job)
-{
-    if (!job->conflict || ++job->tries >= TRIES || job->deliver->freeing)
-        return false;
-    let_lane_go(job);
-    job->status = DB_OK;
-    job->conflict = job->deciding = job->ending = false;
-    job->sent = 0;
-    if (!start(job))
-        enqueue(job);
-    return true;
 }
 
 /* ------------------------------------------------------------------- resolve */
@@ -285,7 +92,7 @@ static void resolve_answered(void *arg, enum db_status status, PGresult *res)
     mem_free(rows);
 }
 
-static void ask_resolve(struct deliver_job *job)
+static bool ask_resolve(struct deliver_job *job)
 {
     struct pg_args args = PG_ARGS_EMPTY;
 
@@ -297,48 +104,15 @@ static void ask_resolve(struct deliver_job *job)
     else
         pg_arg_null(&args);
     pg_ask(job->deliver->pg, job->ref, PG_RESOLVE, &args, resolve_answered, job);
-}
-
-/* --------------------------------------------------------------------- start */
-
-/* False: there is no lane for it now. */
-static bool start(struct deliver_job *job)
-{
-    struct pg *pg = job->deliver->pg;
-
-    switch (pg_bind(pg, &job->ref)) {
-    case PG_BOUND:
-        break;
-    case PG_WAIT:
-        return false;
-    case PG_AWAY:
-        pg_later(pg, DB_RETRY, cannot, job);
-        return true;
-    case PG_WRONG:
-        pg_later(pg, DB_BUG, cannot, job);
-        return true;
-    }
-    if (job->large) {
-        job->alone = pg_keep_alone(pg, job->ref);
-        if (!job->alone) {
-            let_lane_go(job);
-            return false;
-        }
-        deliver_start_large(job);
-    } else if (job->resolving) {
-        ask_resolve(job);
-    } else if (!deliver_ask_small(job)) {
-        let_lane_go(job);
-        pg_later(pg, DB_RETRY, cannot, job);
-    }
     return true;
 }
 
 struct deliver_job *deliver_resolve(struct deliver *d, const struct resolve_question *questions, size_t count,
                                     uint64_t octets, const char *postmaster, resolve_done *done, void *owner)
 {
-    struct deliver_job *job = job_new(d, owner, count);
+    struct deliver_job *job = deliver_job_new(d, owner, count);
 
+    job->ask = ask_resolve;
     job->resolving = true;
     job->done.resolve = done;
     job->octets = octets;
@@ -352,8 +126,7 @@ struct deliver_job *deliver_resolve(struct deliver *d, const struct resolve_ques
         else
             array_add_null(&job->bases);
     }
-    if (!start(job))
-        enqueue(job);
+    deliver_job_start(job);
     return job;
 }
 
@@ -361,15 +134,16 @@ struct deliver_job *deliver_message(struct deliver *d, struct spool **spool,
                                     const struct delivery_recipient *recipients, size_t count,
                                     const struct delivery_terms *terms, deliver_done *done, void *owner)
 {
-    struct deliver_job *job = job_new(d, owner, count);
+    struct deliver_job *job = deliver_job_new(d, owner, count);
     size_t mailboxes = 0;
 
     job->done.deliver = done;
     job->spool = *spool;
     *spool = NULL;
-    spool_watch(job->spool, deliver_spool_ready, job);
+    spool_watch(job->spool, send_spool_ready, job);
     job->octets = spool_octets(job->spool);
     job->large = job->octets > SPOOL_MEMORY;
+    job->ask = job->large ? send_large : send_small;
     job->window = terms->window;
     job->all = terms->all;
     job->session = terms->session != NULL ? mem_str(terms->session) : NULL;
@@ -394,8 +168,7 @@ struct deliver_job *deliver_message(struct deliver *d, struct spool **spool,
         else
             array_add_null(&job->keys);
     }
-    if (!start(job))
-        enqueue(job);
+    deliver_job_start(job);
     return job;
 }
 
@@ -416,7 +189,7 @@ static void lanes_changed(void *owner)
 {
     struct deliver *d = owner;
     if (!d->freeing)
-        run_queue(d);
+        deliver_run_queue(d);
 }
 
 static void wrong_schema(void *owner, const char *text)
@@ -437,7 +210,7 @@ struct deliver *deliver_new(struct loop *loop, const struct storage_settings *se
     d->loop = loop;
     d->wrong_schema = wrong;
     d->arg = arg;
-    d->tick = timer_new(loop, tick, d);
+    d->tick = timer_new(loop, deliver_tick, d);
     d->pg = pg_new(loop, conninfo, &delivery_statements, (size_t)settings->database_lmtp_lanes,
                    (uint64_t)settings->database_statement_timeout, (uint64_t)settings->database_retry, &events, d);
     return d;
@@ -448,9 +221,9 @@ static void stop_reading(struct deliver_job *job)
 {
     deliver_reads(job, false);
     if (job->large)
-        deliver_stop_large(job);
+        send_stop_large(job);
     else
-        pg_later(job->deliver->pg, DB_RETRY, cannot, job);
+        deliver_job_cannot(job, DB_RETRY);
 }
 
 void deliver_free(struct deliver **deliverp)
@@ -464,7 +237,7 @@ void deliver_free(struct deliver **deliverp)
     while (d->first != NULL) {
         struct deliver_job *job = d->first;
         d->first = job->next;
-        pg_later(d->pg, DB_RETRY, cannot, job);
+        deliver_job_cannot(job, DB_RETRY);
     }
     while (d->reading != NULL)
         stop_reading(d->reading);

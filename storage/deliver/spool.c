@@ -9,7 +9,6 @@
 
 #include <string.h>
 
-#include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "storage/deliver/spool_impl.h"
 
@@ -25,15 +24,6 @@ struct spool_space *spool_space_new(const char *dir, uint64_t memory, uint64_t d
     space->memory_limit = memory;
     space->disk_limit = disk;
     return space;
-}
-
-void spool_unuse(struct spool_space *space)
-{
-    if (--space->users > 0 || !space->over)
-        return;
-    ASSERT(space->memory == 0 && space->disk == 0);
-    mem_free(space->dir);
-    mem_free(space);
 }
 
 void spool_space_free(struct spool_space **spacep)
@@ -61,19 +51,6 @@ uint64_t spool_space_disk(const struct spool_space *space)
 
 /* ------------------------------------------------------------------- memory */
 
-void spool_set_size(struct spool *s, size_t size)
-{
-    s->space->memory = s->space->memory - s->size + size;
-    s->size = size;
-    if (size > 0) {
-        s->data = mem_resize(s->data, size, 1);
-    } else {
-        mem_free(s->data);
-        s->data = NULL;
-        s->len = 0;
-    }
-}
-
 /* Room for more in memory; false: it has to go to the file. */
 static bool grow(struct spool *s, size_t more)
 {
@@ -92,28 +69,6 @@ static bool grow(struct spool *s, size_t more)
 static size_t piece_size(const struct spool *s)
 {
     return s->space->memory - s->size + SPOOL_PIECE > s->space->memory_limit ? SPOOL_PIECE_SHORT : SPOOL_PIECE;
-}
-
-void spool_drop(struct spool *s)
-{
-    spool_set_size(s, 0);
-    spool_let_go(s);
-    s->octets = 0;
-    s->failed = true;
-    spool_leave_disk(s);
-}
-
-bool spool_no_room(struct spool *s, const char *why)
-{
-    log_error(NULL, "could not write a message to %s: %s", s->space->dir, why);
-    spool_drop(s);
-    return false;
-}
-
-void spool_not_read(struct spool *s, const char *why)
-{
-    log_error(NULL, "could not read a message from %s: %s", s->space->dir, why);
-    spool_drop(s);
 }
 
 /* -------------------------------------------------------------------- spool */
@@ -224,12 +179,6 @@ enum spool_state spool_settle(struct spool *s)
     if (!s->failed && s->in_file && s->work == NULL)
         spool_set_size(s, 0);
     return s->failed ? SPOOL_FAILED : s->work != NULL || s->wants ? SPOOL_WAIT : SPOOL_READY;
-}
-
-void spool_let_go(struct spool *s)
-{
-    mem_free(s->piece);
-    s->piece = NULL;
 }
 
 enum spool_state spool_fetch(struct spool *s, uint64_t offset, size_t size, struct span *out_r)

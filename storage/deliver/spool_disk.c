@@ -1,6 +1,6 @@
 /*
- * spool_disk.c - what spools have done with their files, one piece of each
- * after the other, and how long they wait for it.
+ * spool_disk.c - what spools hold in memory and have done with their files, one
+ * piece of each after the other, how long they wait for it, and giving up.
  *
  * Where there is no thread for it it is done at once: the way is the same. Must
  * never call an owner from within its own call.
@@ -27,6 +27,36 @@ struct work {
     size_t size;                /* of its data */
     uint64_t octets;            /* DISK_CLOSE: what the file has of the space */
 };
+
+/* -------------------------------------------------------------- what it holds */
+
+void spool_unuse(struct spool_space *space)
+{
+    if (--space->users > 0 || !space->over)
+        return;
+    ASSERT(space->memory == 0 && space->disk == 0);
+    mem_free(space->dir);
+    mem_free(space);
+}
+
+void spool_set_size(struct spool *s, size_t size)
+{
+    s->space->memory = s->space->memory - s->size + size;
+    s->size = size;
+    if (size > 0) {
+        s->data = mem_resize(s->data, size, 1);
+    } else {
+        mem_free(s->data);
+        s->data = NULL;
+        s->len = 0;
+    }
+}
+
+void spool_let_go(struct spool *s)
+{
+    mem_free(s->piece);
+    s->piece = NULL;
+}
 
 /* ----------------------------------------------------------------- who waits */
 
@@ -144,7 +174,8 @@ static void leave_work(struct spool *s)
         unwanted(w);
 }
 
-void spool_leave_disk(struct spool *s)
+/* Nothing is wanted of the disk any more: the file is closed, now or behind what is being done with it. */
+static void leave_disk(struct spool *s)
 {
     wait_ends(s);
     s->wants = false;
@@ -154,6 +185,33 @@ void spool_leave_disk(struct spool *s)
     s->fd = -1;
     s->given = 0;
 }
+
+/* ------------------------------------------------------------------ giving up */
+
+void spool_drop(struct spool *s)
+{
+    spool_set_size(s, 0);
+    spool_let_go(s);
+    s->octets = 0;
+    s->failed = true;
+    leave_disk(s);
+}
+
+/* It has failed, and gives up all it has; false. */
+static bool no_room(struct spool *s, const char *why)
+{
+    log_error(NULL, "could not write a message to %s: %s", s->space->dir, why);
+    spool_drop(s);
+    return false;
+}
+
+static void not_read(struct spool *s, const char *why)
+{
+    log_error(NULL, "could not read a message from %s: %s", s->space->dir, why);
+    spool_drop(s);
+}
+
+/* ------------------------------------------------------------- what is over */
 
 /* Of the spool's own work, which is over. */
 static void take_result(struct work *w)
@@ -178,7 +236,7 @@ static void take_result(struct work *w)
         w->space->memory -= w->size;
         work_over(w);
         if (why != NULL)
-            spool_no_room(s, why);
+            no_room(s, why);
         return;
     }
     w->space->reads--;
@@ -186,7 +244,7 @@ static void take_result(struct work *w)
     w->job.work.data = NULL;
     work_over(w);
     if (why != NULL)
-        spool_not_read(s, why);
+        not_read(s, why);
 }
 
 bool spool_write_piece(struct spool *s)
@@ -195,7 +253,7 @@ bool spool_write_piece(struct spool *s)
     struct work *w;
 
     if (s->len > space->disk_limit || space->disk > space->disk_limit - s->len)
-        return spool_no_room(s, "lmtp_spool_size is used up");
+        return no_room(s, "lmtp_spool_size is used up");
     w = work_new(space, DISK_WRITE, s->fd);
     w->job.work.data = s->data;
     w->job.work.len = s->len;
@@ -283,9 +341,9 @@ static void give_up(struct spool *s)
     static const char why[] = "the disk has not responded for a minute";
 
     if (s->wants || s->work->job.work.what == DISK_READ)
-        spool_not_read(s, why);
+        not_read(s, why);
     else
-        spool_no_room(s, why);
+        no_room(s, why);
     if (s->ready != NULL)
         s->ready(s->arg);
 }

@@ -55,21 +55,15 @@ struct spool {
     uint64_t since;
 };
 
-/* spool.c */
+/* All of these in spool_disk.c, and spool_drop() and spool_let_go(); it calls nothing of spool.c. */
 void spool_unuse(struct spool_space *space);
 /* Of its data. size may be 0: the memory is given back. */
 void spool_set_size(struct spool *spool, size_t size);
-/* It has failed, and gives up all it has; false. */
-bool spool_no_room(struct spool *spool, const char *why);
-void spool_not_read(struct spool *spool, const char *why);
-
-/* spool_disk.c; what is begun is over already where there is no thread. */
+/* What is begun here is over already where there is no thread. */
 /* All that is in memory, as the next piece of the file. False: there is no room. */
 bool spool_write_piece(struct spool *spool);
 /* The piece that piece_at and piece_len say, when its turn comes. */
 void spool_want_piece(struct spool *spool);
-/* Nothing is wanted of the disk any more: the file is closed, now or behind what is being done with it. */
-void spool_leave_disk(struct spool *spool);
 void spool_disk_end(struct spool_space *space);
 
 #endif

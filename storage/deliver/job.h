@@ -1,16 +1,19 @@
 /*
- * deliver_impl.h - the insides of deliveries: for deliver.c and deliver_send.c,
- * and nobody else.
+ * job.h - a question or a message on its way through the lanes of deliveries:
+ * its life and the queue for a lane. What it asks there is its own matter: for
+ * deliver.c and send.c, and nobody else.
  */
-#ifndef POSTERN_STORAGE_DELIVER_IMPL_H
-#define POSTERN_STORAGE_DELIVER_IMPL_H
+#ifndef POSTERN_STORAGE_JOB_H
+#define POSTERN_STORAGE_JOB_H
 
 #include "daemon/base/buf.h"
-#include "storage/deliver/deliver.h"
+#include "storage/content/content.h"
+#include "storage/deliver/outcome.h"
 #include "storage/deliver/statements.h"
 #include "storage/pg/pg.h"
-#include "storage/deliver/spool.h"
 
+struct loop;
+struct spool;
 struct timer;
 
 struct deliver {
@@ -28,7 +31,12 @@ struct deliver {
 struct deliver_job {
     struct deliver *deliver;
     struct deliver_job *next;
-    bool large;
+    /*
+     * Asks its first question: the job is bound to a lane, a large one has it alone. False: there
+     * is nothing to ask, as the message cannot be read back.
+     */
+    bool (*ask)(struct deliver_job *job);
+    bool large;                         /* a transaction of several questions */
     bool resolving;
     union {
         resolve_done *resolve;
@@ -69,26 +77,26 @@ struct deliver_job {
     bool disk_full, conflict;
 };
 
-/* deliver.c */
+/* Made of nothing; deliver_job_start() begins it. */
+struct deliver_job *deliver_job_new(struct deliver *deliver, void *owner, size_t count);
+/* On a lane, or into the queue for one. */
+void deliver_job_start(struct deliver_job *job);
 /* With job->status and, for a message, job->delivered as they are to be told. The job is freed. */
 void deliver_job_over(struct deliver_job *job, const struct resolved *rows, size_t count);
+/* From the loop: a job that cannot even be asked is over with this status. */
+void deliver_job_cannot(struct deliver_job *job, enum db_status status);
 /* Forgets what deliver() said was lost. */
 void deliver_forget_lost(struct deliver_job *job);
 /* What a question ended with, remembered until the job is over. The first fault counts. */
 void deliver_fault(struct deliver_job *job, enum db_status status);
 /* Starts from the beginning, if the fault was that this transaction and another got in each other's way: true. */
 bool deliver_again(struct deliver_job *job);
-
 /* Notes that it waits for its spool, or does so no more; what is so already is no matter. */
 void deliver_reads(struct deliver_job *job, bool reading);
 
-/* deliver_send.c: the job is bound to a lane; a large one has it alone. */
-/* False: the message cannot be read back. */
-bool deliver_ask_small(struct deliver_job *job);
-void deliver_start_large(struct deliver_job *job);
-/* For spool_watch(), of the job: goes on with what waited. */
-void deliver_spool_ready(void *job);
-/* A large one is given up, as soon as no answer of the database is on its way; nothing is stored. */
-void deliver_stop_large(struct deliver_job *job);
+/* Lanes may be free: those that wait get them. */
+void deliver_run_queue(struct deliver *deliver);
+/* Timer, while jobs wait: those that have waited for too long are over. */
+void deliver_tick(void *deliver);
 
 #endif

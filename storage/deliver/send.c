@@ -1,10 +1,12 @@
 /*
- * deliver_send.c - a message on its way into the database.
+ * send.c - a message on its way into the database.
  *
  * One that fits into memory is one question and so one transaction. A large one
  * is several, from BEGIN to COMMIT. Must never report DB_OK before the commit
  * was answered.
  */
+#include "storage/deliver/send.h"
+
 #include <endian.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +14,8 @@
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "storage/content/content.h"
-#include "storage/deliver/deliver_impl.h"
+#include "storage/deliver/job.h"
+#include "storage/deliver/spool.h"
 #include "storage/pg/pg_array.h"
 
 enum {
@@ -145,7 +148,7 @@ static void small_answered(void *arg, enum db_status status, PGresult *res)
 }
 
 /* In memory, or small but in a file as memory was short. */
-bool deliver_ask_small(struct deliver_job *job)
+bool send_small(struct deliver_job *job)
 {
     struct span data;
 
@@ -275,7 +278,7 @@ static void content_answered(void *arg, enum db_status status, PGresult *res)
         large_go_on(job);
 }
 
-void deliver_spool_ready(void *arg)
+void send_spool_ready(void *arg)
 {
     struct deliver_job *job = arg;
 
@@ -284,13 +287,13 @@ void deliver_spool_ready(void *arg)
     deliver_reads(job, false);
     if (job->large) {
         large_go_on(job);
-    } else if (!deliver_ask_small(job)) {
+    } else if (!send_small(job)) {
         job->status = DB_RETRY;
         deliver_job_over(job, NULL, 0);
     }
 }
 
-void deliver_stop_large(struct deliver_job *job)
+void send_stop_large(struct deliver_job *job)
 {
     large_fault(job, DB_RETRY);
 }
@@ -305,7 +308,7 @@ static void begin_answered(void *arg, enum db_status status, PGresult *res)
         large_fault(job, status);
 }
 
-void deliver_start_large(struct deliver_job *job)
+bool send_large(struct deliver_job *job)
 {
     struct pg_args none = PG_ARGS_EMPTY, args = PG_ARGS_EMPTY;
 
@@ -314,4 +317,5 @@ void deliver_start_large(struct deliver_job *job)
     job->in_flight = 2;
     pg_ask(job->deliver->pg, job->ref, PG_BEGIN, &none, begin_answered, job);
     pg_ask(job->deliver->pg, job->ref, PG_PUT_CONTENT, &args, content_answered, job);
+    return true;
 }
