@@ -41,13 +41,7 @@ begin
     if p_octets > r.domain_quota or p_octets > r.tenant_quota then
         return 5;
     end if;
-    if r.domain_quota is not null
-       and p_octets + (select coalesce(sum(u.octets), 0) from postern.usage u where u.domain = p_domain) > r.domain_quota then
-        return 4;
-    end if;
-    if r.tenant_quota is not null
-       and p_octets + (select coalesce(sum(u.octets), 0) from postern.domain d join postern.usage u on u.domain = d.domain
-                        where d.tenant = r.tenant) > r.tenant_quota then
+    if p_octets + postern.domain_used(p_domain) > r.domain_quota or p_octets + postern.tenant_used(r.tenant) > r.tenant_quota then
         return 4;
     end if;
     return 0;
@@ -222,14 +216,67 @@ begin
 end
 $$;
 
+-- full_domains: those of these mailboxes' domains whose quota, or whose tenant's, has
+-- no room for the message in all of them; none, mostly. Locks domains and tenants that
+-- have a quota, by number, so that nobody else takes of them until the commit.
+-- p_octets runs beside p_mailboxes. Not granted.
+create function postern.full_domains(p_mailboxes bigint[], p_octets bigint[]) returns bigint[]
+language plpgsql
+as $$
+declare
+    v_domains constant bigint[] := array(select b.domain from postern.mailbox b where b.mailbox = any (p_mailboxes));
+begin
+    perform from postern.domain o where o.domain = any (v_domains) and o.quota is not null order by o.domain for no key update;
+    perform from postern.tenant t
+      where t.tenant in (select o.tenant from postern.domain o where o.domain = any (v_domains)) and t.quota is not null
+      order by t.tenant for no key update;
+    return array(
+        with wanted as (
+            select o.tenant, o.domain, o.quota, sum(n.octets) as octets
+              from unnest(p_mailboxes, p_octets) as n(mailbox, octets)
+              join postern.mailbox b on b.mailbox = n.mailbox
+              join postern.domain o on o.domain = b.domain
+             group by o.tenant, o.domain, o.quota
+        ), full_tenant as (
+            select t.tenant from postern.tenant t
+             where t.quota is not null
+               and postern.tenant_used(t.tenant) + (select sum(w.octets) from wanted w where w.tenant = t.tenant) > t.quota
+        )
+        select w.domain from wanted w
+         where w.quota is not null and postern.domain_used(w.domain) + w.octets > w.quota
+            or w.tenant in (select f.tenant from full_tenant f));
+end
+$$;
+
+-- octets_left: of the quotas above this domain, when these mailboxes have got these
+-- octets, which are not counted yet. Null is no limit. Not granted.
+create function postern.octets_left(p_domain bigint, p_mailboxes bigint[], p_octets bigint[]) returns bigint
+language plpgsql stable
+as $$
+begin
+    return (
+        select least(o.quota - postern.domain_used(o.domain) - g.of_domain, t.quota - postern.tenant_used(t.tenant) - g.of_tenant)
+          from postern.domain o
+          join postern.tenant t on t.tenant = o.tenant
+         cross join lateral (
+            select coalesce(sum(n.octets) filter (where d.domain = o.domain), 0)::bigint as of_domain,
+                   coalesce(sum(n.octets), 0)::bigint as of_tenant
+              from unnest(p_mailboxes, p_octets) as n(mailbox, octets)
+              join postern.mailbox b on b.mailbox = n.mailbox
+              join postern.domain d on d.domain = b.domain
+             where d.tenant = o.tenant) g
+         where o.domain = p_domain);
+end
+$$;
+
 -- deliver: a message into the mailboxes of its recipients, in the transaction
 -- of the caller: the content once, a message row for each mailbox. A mailbox
 -- that several recipients name gets one, with the first one's Delivered-To.
 --
 --   p_octets, p_digest  of the content; p_data is all of it, or null, and then
 --   p_content           is its number, made by put_contents in this transaction
---   p_mailboxes         of all recipients, one after the other
---   p_counts            how many of them each recipient has
+--   p_mailboxes         of all recipients, one after the other, and in parallel
+--   p_recipients        whose each of them is: a number from 1, ascending
 --   p_delivered_to      a line for each recipient
 --   p_keys, p_window    null, or what a delivery is known by, for each recipient
 --                       (null where unknown), and for how many milliseconds
@@ -249,10 +296,14 @@ $$;
 -- gets the message is refused: where some may have room later, as over quota.
 --
 -- The mailboxes are locked here, so that uids commit in order and the quotas are
--- exact.
+-- exact. Three ways lead there. The first two, one mailbox and several that all
+-- have room, are what nearly every delivery is. The last one goes through the
+-- shares in their order, as each may depend on those before it: they may have taken
+-- the room, or have the mailbox's copy, and what a refused recipient had taken is
+-- free again.
 -- Errors: PN400.
 create function postern.deliver(p_octets bigint, p_digest bytea, p_data bytea, p_content bigint,
-    p_mailboxes bigint[], p_counts bigint[], p_delivered_to text[], p_keys bytea[], p_window bigint,
+    p_mailboxes bigint[], p_recipients bigint[], p_delivered_to text[], p_keys bytea[], p_window bigint,
     p_all boolean default false, p_session text default null,
     out stored bigint, out verdicts bigint[], out uids bigint[],
     out lost_for bigint[], out lost bigint[], out lost_addresses text[], out lost_why bigint[])
@@ -260,54 +311,33 @@ create function postern.deliver(p_octets bigint, p_digest bytea, p_data bytea, p
 language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-    v_recipients constant integer := coalesce(cardinality(p_counts), 0);
+    v_recipients constant integer := coalesce(cardinality(p_delivered_to), 0);
     v_since constant timestamptz := clock_timestamp() - make_interval(secs => coalesce(p_window, 0) / 1000.0);
-    v_named bigint;
     v_content bigint;
     v_domain bigint;
     v_uid bigint;
-    -- What is known of each mailbox, side by side, in the order of their numbers.
-    b_mailbox bigint[] := '{}';
-    b_active boolean[] := '{}';
-    b_used bigint[] := '{}';
-    b_quota bigint[] := '{}';
-    b_owner integer[] := '{}';      -- its domain, as an index into o_..., 0 where no quota is to be kept
-    b_for integer[];                -- the recipient whose copy it gets
-    b_at integer;
-    b_own integer;
-    -- Domains and tenants with a quota: how much is left.
-    o_domain bigint[];
-    o_tenant bigint[];
-    o_left bigint[];
-    o_tenant_left bigint[];
-    o_quota bigint[];
-    v_before integer[];
-    v_left_before bigint[];
-    v_tenant_left_before bigint[];
-    v_domains bigint[] := '{}';
-    v_next integer := 1;
-    v_mailboxes bigint[];
-    v_lines text[];
-    v_uids bigint[];
     v_size bigint;
-    v_verdict integer;
-    v_why integer;                  -- what keeps the message from a mailbox of this recipient
-    v_placed boolean;               -- one of them gets it, as this recipient's or an earlier one's
-    v_there boolean;                -- one of them is enabled
-    v_lost bigint[];
-    v_whys bigint[];
-    m record;
+    v_full bigint[];                -- domains in which there is not room for all; null until that is known
+    s record;
+    -- Mailboxes that get the message, and whose copy that is.
+    v_placed bigint[] := '{}';
+    v_for bigint[] := '{}';
+    -- Of the recipient that it is at.
+    v_before integer := 0;          -- of v_placed: what earlier recipients have
+    v_got boolean := false;         -- one of its mailboxes has the message
+    v_active boolean := false;      -- one of them is enabled
+    v_lost bigint[] := '{}';
+    v_whys bigint[] := '{}';
+    v_why bigint;
+    v_verdict bigint;
+    v_uids bigint[];
 begin
     -- What is acknowledged is on disk, whatever the server's default; stronger settings stay.
     if current_setting('synchronous_commit') = 'off' then
         perform set_config('synchronous_commit', 'on', true);
     end if;
-    v_named := p_counts[1];
-    if v_recipients > 1 then
-        v_named := (select sum(c) from unnest(p_counts) c);
-    end if;
-    if cardinality(p_delivered_to) is distinct from v_recipients or v_recipients = 0
-       or cardinality(p_mailboxes) is distinct from v_named
+    if v_recipients = 0 or cardinality(p_mailboxes) is distinct from cardinality(p_recipients)
+       or cardinality(p_mailboxes) is null or 1 > any (p_recipients) or v_recipients < any (p_recipients)
        or coalesce(cardinality(p_keys), v_recipients) <> v_recipients
        or (p_data is null) = (p_content is null) or (p_data is not null and length(p_data) <> p_octets) then
         raise exception 'deliver: arrays or octets that differ in number' using errcode = 'PN400';
@@ -343,9 +373,9 @@ begin
     end if;
 
     -- Nor do several need a look at each, where every recipient is one mailbox of its own and all of them have room.
-    if p_keys is null and v_recipients > 1 and cardinality(p_mailboxes) = v_recipients and 1 = all (p_counts)
+    if p_keys is null and v_recipients > 1 and cardinality(p_mailboxes) = v_recipients
        and (select count(distinct f.mailbox) = v_recipients
-                   and bool_and(f.active and (f.quota is null
+                   and bool_and(r.recipient = r.i and f.active and (f.quota is null
                                 or f.octets + postern.message_octets(p_octets, r.delivered_to) <= f.quota))
               from (select b.mailbox, b.octets, b.quota,
                            b.enabled and o.enabled and t.enabled and o.quota is null and t.quota is null as active
@@ -354,7 +384,8 @@ begin
                       join postern.tenant t on t.tenant = o.tenant
                      where b.mailbox = any (p_mailboxes)
                      order by b.mailbox for no key update of b) f
-              join unnest(p_mailboxes, p_delivered_to) as r(mailbox, delivered_to) on r.mailbox = f.mailbox)
+              join unnest(p_mailboxes, p_recipients, p_delivered_to) with ordinality as r(mailbox, recipient, delivered_to, i)
+                on r.mailbox = f.mailbox)
     then
         uids := postern.place_message(p_mailboxes, p_delivered_to, p_content, p_octets, p_digest, p_data);
         stored := v_recipients;
@@ -362,127 +393,95 @@ begin
         return;
     end if;
 
-    for m in select b.mailbox, b.domain, b.octets, b.quota, b.enabled and o.enabled and t.enabled as active,
-                    o.quota is not null or t.quota is not null as owned
-               from postern.mailbox b
-               join postern.domain o on o.domain = b.domain
-               join postern.tenant t on t.tenant = o.tenant
-              where b.mailbox = any (p_mailboxes)
-              order by b.mailbox for no key update of b
+    -- One row for each share, in their order: what keeps the message from this mailbox, whatever the others get.
+    verdicts := array_fill(1::bigint, array[v_recipients]);
+    for s in
+        select n.recipient, n.mailbox, n.octets, b.domain, b.limited,
+               case when b.mailbox is null then 1 when not b.active then 3
+                    when n.octets > b.largest then 5 when b.used + n.octets > b.quota then 4 else 0 end as why,
+               p_recipients[n.i + 1] is distinct from n.recipient as last
+          from (select r.recipient, r.mailbox, r.i, postern.message_octets(p_octets, p_delivered_to[r.recipient]) as octets
+                  from unnest(p_recipients, p_mailboxes) with ordinality as r(recipient, mailbox, i)) n
+          left join (select m.mailbox, m.domain, m.octets as used, m.quota, m.enabled and o.enabled and t.enabled as active,
+                            o.quota is not null or t.quota is not null as limited, least(m.quota, o.quota, t.quota) as largest
+                       from postern.mailbox m
+                       join postern.domain o on o.domain = m.domain
+                       join postern.tenant t on t.tenant = o.tenant
+                      where m.mailbox = any (p_mailboxes)
+                      order by m.mailbox for no key update of m) b on b.mailbox = n.mailbox
+         order by n.i
     loop
-        b_mailbox := b_mailbox || m.mailbox;
-        b_active := b_active || m.active;
-        b_used := b_used || m.octets;
-        b_quota := b_quota || m.quota;
-        if m.owned and not m.domain = any (v_domains) then
-            v_domains := v_domains || m.domain;
+        v_why := s.why;
+        if s.mailbox = any (v_placed) then
+            v_why := 0;
+        elsif v_why = 0 then
+            if s.limited and v_full is null then
+                v_full := postern.full_domains(p_mailboxes,
+                    array(select postern.message_octets(p_octets, p_delivered_to[r]) from unnest(p_recipients) as r));
+            end if;
+            if s.limited and s.domain = any (v_full) then
+                v_why := case when s.octets > postern.octets_left(s.domain, v_placed,
+                    array(select postern.message_octets(p_octets, p_delivered_to[r]) from unnest(v_for) as r)) then 4 else 0 end;
+            end if;
+            if v_why = 0 then
+                v_placed := v_placed || s.mailbox;
+                v_for := v_for || s.recipient;
+            end if;
         end if;
-        b_owner := b_owner || case when m.owned then array_position(v_domains, m.domain) else 0 end;
-    end loop;
+        v_got := v_got or v_why = 0;
+        v_active := v_active or v_why not in (1, 3);
+        if v_why > 0 then
+            v_lost := v_lost || s.mailbox;
+            v_whys := v_whys || v_why;
+        end if;
+        continue when not s.last;
 
-    if v_domains <> '{}' then
-        perform from postern.domain o where o.domain = any (v_domains) and o.quota is not null
-          order by o.domain for no key update;
-        perform from postern.tenant t
-          where t.tenant in (select o.tenant from postern.domain o where o.domain = any (v_domains)) and t.quota is not null
-          order by t.tenant for no key update;
-        select array_agg(o.domain order by v.i), array_agg(o.tenant order by v.i),
-               array_agg(o.quota - (select coalesce(sum(u.octets), 0) from postern.usage u where u.domain = o.domain) order by v.i),
-               array_agg(t.quota - (select coalesce(sum(u.octets), 0)
-                                      from postern.domain s join postern.usage u on u.domain = s.domain
-                                     where s.tenant = o.tenant) order by v.i),
-               array_agg(least(o.quota, t.quota) order by v.i)
-          into o_domain, o_tenant, o_left, o_tenant_left, o_quota
-          from unnest(v_domains) with ordinality v(domain, i)
-          join postern.domain o on o.domain = v.domain
-          join postern.tenant t on t.tenant = o.tenant;
-    end if;
-
-    b_for := array_fill(0, array[cardinality(b_mailbox)]);
-    for i in 1 .. v_recipients loop
-        v_size := postern.message_octets(p_octets, p_delivered_to[i]);
-        v_before := b_for;
-        v_left_before := o_left;
-        v_tenant_left_before := o_tenant_left;
-        v_placed := false;
-        v_there := false;
-        v_lost := '{}';
-        v_whys := '{}';
-        for k in v_next .. v_next + p_counts[i]::integer - 1 loop
-            b_at := array_position(b_mailbox, p_mailboxes[k]);
-            v_why := case when b_at is null then 1 when not b_active[b_at] then 3 else 0 end;
-            v_there := v_there or v_why = 0;
-            if v_why = 0 and b_for[b_at] = 0 then
-                b_own := b_owner[b_at];
-                v_why := case when v_size > b_quota[b_at] or (b_own > 0 and v_size > o_quota[b_own]) then 5
-                              when b_used[b_at] + v_size > b_quota[b_at] then 4
-                              when b_own > 0 and (v_size > o_left[b_own] or v_size > o_tenant_left[b_own]) then 4
-                              else 0 end;
-                if v_why = 0 then
-                    b_for[b_at] := i;
-                    if b_own > 0 then
-                        o_left[b_own] := o_left[b_own] - v_size;
-                        for j in 1 .. cardinality(o_tenant) loop
-                            if o_tenant[j] = o_tenant[b_own] then
-                                o_tenant_left[j] := o_tenant_left[j] - v_size;
-                            end if;
-                        end loop;
-                    end if;
-                end if;
-            end if;
-            v_placed := v_placed or v_why = 0;
-            if v_why > 0 then
-                v_lost := v_lost || p_mailboxes[k];
-                v_whys := v_whys || v_why::bigint;
-            end if;
-        end loop;
-        v_next := v_next + p_counts[i]::integer;
+        -- The recipient's last share. Of several reasons, what may be different soon counts before what is for good.
         v_verdict := 0;
-        if not v_placed or (p_all and (4 = any (v_whys) or 5 = any (v_whys))) then
-            -- What may be different soon counts before what is for good.
-            v_verdict := (select coalesce(case when v_there and not p_all then min(w) filter (where w > 3) else max(w) end, 1)
+        if not v_got or (p_all and (4 = any (v_whys) or 5 = any (v_whys))) then
+            v_verdict := (select case when v_active and not p_all then min(w) filter (where w > 3) else max(w) end
                             from unnest(v_whys) w);
         end if;
-
         -- The mailboxes are locked: nobody else delivers to this recipient now.
-        if v_there and p_keys[i] is not null then
-            if exists (select from postern.delivery d where d.key = p_keys[i] and d.delivered_at > v_since) then
+        if v_active and p_keys[s.recipient] is not null then
+            if exists (select from postern.delivery d where d.key = p_keys[s.recipient] and d.delivered_at > v_since) then
                 v_verdict := 6;
             elsif v_verdict = 0 then
-                insert into postern.delivery as d (key, delivered_at) values (p_keys[i], clock_timestamp())
+                insert into postern.delivery as d (key, delivered_at) values (p_keys[s.recipient], clock_timestamp())
                     on conflict (key) do update set delivered_at = excluded.delivered_at;
             end if;
         end if;
         if v_verdict <> 0 then
-            b_for := v_before;
-            o_left := v_left_before;
-            o_tenant_left := v_tenant_left_before;
+            v_placed := v_placed[:v_before];
+            v_for := v_for[:v_before];
         elsif v_lost <> '{}' then
-            lost_for := lost_for || array_fill(i::bigint, array[cardinality(v_lost)]);
+            lost_for := lost_for || array_fill(s.recipient, array[cardinality(v_lost)]);
             lost := lost || v_lost;
             lost_why := lost_why || v_whys;
         end if;
-        verdicts[i] := v_verdict;
+        verdicts[s.recipient] := v_verdict;
+        v_before := cardinality(v_placed);
+        v_got := false;
+        v_active := false;
+        v_lost := '{}';
+        v_whys := '{}';
     end loop;
 
-    select count(*), array_agg(f.mailbox order by f.i), array_agg(p_delivered_to[f.recipient] order by f.i),
-           array_agg(f.recipient order by f.i)
-      into stored, v_mailboxes, v_lines, b_for
-      from unnest(b_mailbox, b_for) with ordinality as f(mailbox, recipient, i) where f.recipient > 0;
+    stored := cardinality(v_placed);
     uids := array_fill(null::bigint, array[v_recipients]);
     if stored = 0 then
         return;
     end if;
-    v_uids := postern.place_message(v_mailboxes, v_lines, p_content, p_octets, p_digest, p_data);
-    for k in 1 .. stored loop
-        uids[b_for[k]] := coalesce(uids[b_for[k]], v_uids[k]);
+    v_uids := postern.place_message(v_placed, array(select p_delivered_to[f] from unnest(v_for) as f), p_content, p_octets, p_digest, p_data);
+    for k in reverse stored .. 1 loop
+        uids[v_for[k]] := v_uids[k];
     end loop;
 
     if lost is not null then
         select array_agg(b.address order by l.i) into lost_addresses
           from unnest(lost) with ordinality as l(mailbox, i) left join postern.mailbox b on b.mailbox = l.mailbox;
         insert into postern.history (mailbox, what, octets, since, means, session)
-            select l.mailbox, 'refusal', postern.message_octets(p_octets, p_delivered_to[l.recipient::integer]), now(),
+            select l.mailbox, 'refusal', postern.message_octets(p_octets, p_delivered_to[l.recipient]), now(),
                    case l.why when 3 then 'disabled' when 4 then 'over quota' else 'larger than quota' end, p_session
               from unnest(lost, lost_for, lost_why) as l(mailbox, recipient, why) where l.why > 1;
     end if;

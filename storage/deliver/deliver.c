@@ -155,13 +155,14 @@ struct deliver_job *deliver_message(struct deliver *d, struct spool **spool,
         job->with_keys = job->with_keys || recipients[i].has_key;
     }
     pg_array_put_head(&job->mailboxes, (uint32_t)mailboxes);
-    pg_array_put_head(&job->counts, (uint32_t)count);
+    pg_array_put_head(&job->recipients, (uint32_t)mailboxes);
     array_head(&job->addresses, PG_TEXT, count);
     array_head(&job->keys, PG_BYTEA, count);
     for (size_t i = 0; i < count; i++) {
-        for (size_t k = 0; k < recipients[i].count; k++)
+        for (size_t k = 0; k < recipients[i].count; k++) {
             pg_array_put_mailbox(&job->mailboxes, &recipients[i].mailboxes[k]);
-        pg_array_put_int8(&job->counts, (int64_t)recipients[i].count);
+            pg_array_put_int8(&job->recipients, (int64_t)i + 1);
+        }
         array_add(&job->addresses, recipients[i].address, strlen(recipients[i].address));
         if (recipients[i].has_key)
             array_add(&job->keys, recipients[i].key, DELIVERY_KEY);

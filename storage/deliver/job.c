@@ -77,7 +77,7 @@ static void job_free(struct deliver_job *job)
     buf_free(&job->addresses);
     buf_free(&job->bases);
     buf_free(&job->mailboxes);
-    buf_free(&job->counts);
+    buf_free(&job->recipients);
     buf_free(&job->keys);
     spool_free(&job->spool);
     mem_free(job->postmaster);

@@ -48,7 +48,7 @@ struct deliver_job {
     struct pg_ref ref;
 
     /* The arguments. */
-    struct buf addresses, bases, mailboxes, counts, keys;
+    struct buf addresses, bases, mailboxes, recipients, keys;
     bool with_keys;
     char *postmaster;
     uint64_t octets, window;

@@ -121,7 +121,7 @@ static void ask_deliver(struct deliver_job *job, struct span data, pg_answer *an
         pg_arg_int8(&args, job->content);
     }
     pg_arg_bytes(&args, buf_span(&job->mailboxes));
-    pg_arg_bytes(&args, buf_span(&job->counts));
+    pg_arg_bytes(&args, buf_span(&job->recipients));
     pg_arg_bytes(&args, buf_span(&job->addresses));
     if (job->with_keys)
         pg_arg_bytes(&args, buf_span(&job->keys));
