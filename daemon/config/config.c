@@ -72,39 +72,33 @@ const struct listener_settings *config_listener(const struct config *c, size_t i
     return i < c->listeners.count ? (const struct listener_settings *)c->listeners.items + i : &c->unlisted;
 }
 
-bool config_is_lmtp(const struct config *c, size_t i)
+const struct protocol *config_protocol(const struct config *c, size_t i)
 {
-    return i < c->listeners.count && config_listener(c, i)->protocol == LISTENER_LMTP;
+    return protocols[config_listener(c, i)->protocol];
 }
 
-size_t config_first_pop3(const struct config *c)
+size_t config_first(const struct config *c, const struct protocol *protocol)
 {
     size_t i = 0;
 
-    while (config_is_lmtp(c, i))
+    while (i < c->listeners.count && config_protocol(c, i) != protocol)
         i++;
     return i;
 }
 
-static size_t first_lmtp(const struct config *c)
+bool config_speaks(const struct config *c, const struct protocol *protocol)
 {
-    size_t i = 0;
-
-    while (i < c->listeners.count && !config_is_lmtp(c, i))
-        i++;
-    return i;
+    return protocol == protocols[0] || config_first(c, protocol) < c->listeners.count;
 }
 
-bool config_has_lmtp(const struct config *c)
+unsigned config_needs(const struct config *c)
 {
-    return first_lmtp(c) < c->listeners.count;
-}
+    unsigned needs = 0;
 
-const char *config_allow(const struct config *c, size_t i)
-{
-    if (i >= c->listeners.count)
-        i = first_lmtp(c);
-    return i < c->listeners.count ? config_listener(c, i)->allow : "";
+    for (size_t i = 0; i < PROTOCOLS; i++)
+        if (config_speaks(c, protocols[i]))
+            needs |= protocols[i]->needs;
+    return needs;
 }
 
 struct tls_files config_tls_files(const struct config *c, size_t i)
@@ -125,12 +119,12 @@ struct tls_files config_tls_files(const struct config *c, size_t i)
     return files;
 }
 
-struct pop3_entry config_entry(const struct config *c, size_t i)
+struct session_entry config_entry(const struct config *c, size_t i)
 {
     const struct listener_settings *l = config_listener(c, i);
     size_t k = i < c->listeners.count ? i : c->listeners.count;
 
-    return (struct pop3_entry){
+    return (struct session_entry){
         .default_domain = l->default_domain,
         .tls = c->certificates != NULL ? c->certificates[k] : NULL,
         .implicit_tls = l->tls == LISTENER_TLS_IMPLICIT,

@@ -14,6 +14,7 @@
 #include "daemon/base/control.h"
 #include "daemon/base/log.h"
 #include "daemon/base/options.h"
+#include "daemon/config/protocols.h"
 #include "daemon/lmtp/lmtp.h"
 #include "daemon/net/tls_ctx.h"
 #include "daemon/pop3/pop3.h"
@@ -29,6 +30,7 @@ struct daemon_settings {
 #undef OPTION
 };
 
+/* In the order of protocols[]. */
 enum listener_protocol { LISTENER_POP3, LISTENER_LMTP };
 enum listener_tls { LISTENER_TLS_UNSET, LISTENER_TLS_IMPLICIT, LISTENER_TLS_STLS, LISTENER_TLS_NONE };
 
@@ -77,17 +79,23 @@ void config_log_problem(void *arg, const char *file, int line, const char *text)
 
 /* The i-th listener, or `unlisted` where the file has fewer. */
 const struct listener_settings *config_listener(const struct config *config, size_t i);
-/* The first listener for POP3; the number of listeners where there is none. */
-size_t config_first_pop3(const struct config *config);
-/* Does the i-th listener speak LMTP? Does any? */
-bool config_is_lmtp(const struct config *config, size_t i);
-bool config_has_lmtp(const struct config *config);
-/* Who may deliver at the i-th listener, or with i past the last one, at the first for LMTP; empty where none says. */
-const char *config_allow(const struct config *config, size_t i);
+/* What the i-th listener speaks; the first of protocols[] where the file has fewer. */
+const struct protocol *config_protocol(const struct config *config, size_t i);
+/* The first listener for it; the number of listeners where there is none. */
+size_t config_first(const struct config *config, const struct protocol *protocol);
+/* Is it spoken? There is a listener for it, or it is the one that is spoken where nothing is said. */
+bool config_speaks(const struct config *config, const struct protocol *protocol);
+/* NEEDS_ of all that are spoken. */
+unsigned config_needs(const struct config *config);
+/* The settings of a protocol: of its table of options. */
+const void *config_settings(const struct config *config, const struct protocol *protocol);
 /* The files of its certificate; that one's name is empty where it has none. */
 struct tls_files config_tls_files(const struct config *config, size_t i);
-/* What a client that comes in there may do. It may have TLS once certs_load() has been called. */
-struct pop3_entry config_entry(const struct config *config, size_t i);
+/*
+ * What a client that comes in there may do, but for `trust` and `origin`. It may have TLS once
+ * certs_load() has been called.
+ */
+struct session_entry config_entry(const struct config *config, size_t i);
 
 /* Takes away what the i-th listener does not believe a proxy. */
 void config_believe(const struct config *config, size_t i, struct proxy_origin *origin);

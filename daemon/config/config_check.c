@@ -19,6 +19,7 @@
 #include "daemon/base/mem.h"
 #include "daemon/base/network.h"
 #include "daemon/base/secret.h"
+#include "daemon/lmtp/trust.h"
 #include "daemon/net/listener.h"
 #include "daemon/net/proxy_gate.h"
 #include "daemon/net/socket_dir.h"
@@ -182,7 +183,7 @@ static void check_address(const struct listener_settings *l, int line, unsigned 
     }
 }
 
-static void check_lmtp_listener(const struct listener_settings *l, int line, struct config_report *r)
+static void check_allow(const struct listener_settings *l, int line, struct config_report *r)
 {
     char *error = NULL;
     struct trust *trust = trust_new(l->allow, &error);
@@ -191,13 +192,6 @@ static void check_lmtp_listener(const struct listener_settings *l, int line, str
         problemf(r, line, "listeners: allow: %s", error);
     trust_free(&trust);
     mem_drop(&error);
-    if (l->tls == LISTENER_TLS_IMPLICIT || l->tls == LISTENER_TLS_STLS)
-        problemf(r, line, "listeners: tls is for POP3; let the mail server connect over loopback or a unix socket");
-    /* RFC 2033 section 5: never on the port of SMTP. LMTP has none of its own. */
-    if (l->address[0] != '/' && l->port == 25)
-        problemf(r, line, "listeners: port: LMTP must not use port 25, the SMTP port");
-    else if (l->address[0] != '/' && l->port == 110)
-        problemf(r, line, "listeners: port: 110 is the POP3 port; set another for LMTP, usually 24");
 }
 
 static void check_unix_listener(const struct listener_settings *l, int line, struct config_report *r)
@@ -249,14 +243,26 @@ static void check_clients(const struct config *c, size_t i, int line, struct con
         problemf(r, line, "listeners: client_verify: TLS is not available");
 }
 
-static void check_pop3_listener(const struct config *c, size_t i, int line, struct config_report *r)
+static void check_protocol(const struct config *c, size_t i, int line, struct config_report *r)
 {
     const struct listener_settings *l = config_listener(c, i);
+    const struct protocol *protocol = config_protocol(c, i);
+    const char *wrong = NULL;
 
-    if (l->allow[0] != '\0')
+    if (protocol->trusts)
+        check_allow(l, line, r);
+    else if (l->allow[0] != '\0')
         problemf(r, line, "listeners: allow is for LMTP");
-    check_listener_tls(c, i, line, r);
-    check_clients(c, i, line, r);
+    if (protocol->needs & NEEDS_LOGINS) {
+        check_listener_tls(c, i, line, r);
+        check_clients(c, i, line, r);
+    } else if (l->tls == LISTENER_TLS_IMPLICIT || l->tls == LISTENER_TLS_STLS) {
+        problemf(r, line, "listeners: tls is for POP3; let the mail server connect over loopback or a unix socket");
+    }
+    if (l->address[0] != '/' && protocol->check_port != NULL)
+        wrong = protocol->check_port(l->port);
+    if (wrong != NULL)
+        problemf(r, line, "listeners: port: %s", wrong);
 }
 
 static void check_tls(const struct config *c, struct config_report *r)
@@ -316,10 +322,7 @@ void config_check_listeners(const struct config *c, unsigned flags, struct confi
         check_unix_listener(l, line, r);
         check_name(c, i, r);
         check_proxy(l, line, r);
-        if (config_is_lmtp(c, i))
-            check_lmtp_listener(l, line, r);
-        else
-            check_pop3_listener(c, i, line, r);
+        check_protocol(c, i, line, r);
         if (strpbrk(l->default_domain, "@ \t\r\n") != NULL)
             problemf(r, line, "listeners: default_domain: \"%s\" is not a domain", l->default_domain);
         for (size_t k = 0; k < i; k++) {

@@ -25,6 +25,15 @@ static const struct section {
 };
 enum { SECTIONS = sizeof sections / sizeof sections[0] };
 
+const void *config_settings(const struct config *c, const struct protocol *protocol)
+{
+    size_t i = 0;
+
+    while (sections[i].table != protocol->options)
+        i++;
+    return (const char *)c + sections[i].offset;
+}
+
 /* ------------------------------------------------------- telling problems */
 
 void config_print_problem(void *arg, const char *file, int line, const char *text)
@@ -67,9 +76,9 @@ struct config *config_load(const char *file, unsigned flags, options_problem *pr
     if (r.have_tree || r.count == 0)
         config_check_listeners(c, flags, &r);
     config_check(c, flags, &r);
-    pop3_settings_check(&c->pop3, config_report_problem, &r, file);
-    if (config_has_lmtp(c))
-        lmtp_settings_check(&c->lmtp, config_report_problem, &r, file);
+    for (size_t i = 0; i < PROTOCOLS; i++)
+        if (config_speaks(c, protocols[i]))
+            protocols[i]->check(config_settings(c, protocols[i]), config_report_problem, &r, file);
     config_report_close(&r);
     *problems_r = r.count;
     return c;

@@ -230,3 +230,12 @@ enum params_result mail_params_parse(struct span rest, struct mail_params *param
     }
     return more_r == 0 ? PARAMS_OK : PARAMS_SYNTAX;
 }
+
+bool path_prefix(struct span *args, struct span prefix)
+{
+    if (args->len < prefix.len || !span_is_nocase((struct span){ args->at, prefix.len }, prefix))
+        return false;
+    args->at += prefix.len;
+    args->len -= prefix.len;
+    return true;
+}

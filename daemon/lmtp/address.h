@@ -38,6 +38,9 @@ enum path_result { PATH_OK, PATH_SYNTAX, PATH_TOO_LONG, PATH_NOT_UTF8 };
  */
 enum path_result path_parse(struct span in, struct path *path_r, struct span *rest_r);
 
+/* Takes "FROM:" or "TO:" away, in whatever case. */
+bool path_prefix(struct span *args, struct span prefix);
+
 /*
  * The next parameter of *rest: 1 and its keyword and value (empty, with
  * *has_value_r false, where it has none); 0 at the end; -1 if it is malformed.

@@ -9,15 +9,11 @@
 #ifndef POSTERN_LMTP_H
 #define POSTERN_LMTP_H
 
-#include <stddef.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "daemon/base/options.h"
-#include "daemon/lmtp/trust.h"
-
-struct deliver;
-struct loop;
-struct lmtp_service;
-struct proxy_origin;
+#include "daemon/session/protocol.h"
 
 /* The words of options, in the order of options.def. */
 enum lmtp_refusal { LMTP_TEMPORARY, LMTP_PERMANENT };
@@ -32,35 +28,12 @@ struct lmtp_settings {
 };
 extern const struct option_table lmtp_options;
 
-/* What depends on more than a bound; to be called where there is a listener for LMTP. Returns how many problems. */
-int lmtp_settings_check(const struct lmtp_settings *settings, options_problem *problem, void *arg, const char *file);
-
-struct lmtp_host {
-    struct loop *loop;
-    struct deliver *deliver;
-    const struct lmtp_settings *settings;
-    void (*session_ended)(void *arg);   /* after each one */
-    void *arg;
-};
-
-/* One for each worker. The host and what it points to outlive it. */
-struct lmtp_service *lmtp_service_new(const struct lmtp_host *host);
-/* Ends every session at once. What is being committed is committed, and nobody is told. */
-void lmtp_service_free(struct lmtp_service **service);
-
 /*
- * A client is there: greets it and serves it until it ends. in and out (the
- * same, or two) belong to the session from now on. trust: who may deliver here,
- * asked now and not kept. origin: what a proxy told of the client, or NULL.
+ * Sessions that are to drain or to close end with 421: at once those that are
+ * between messages, the others behind the replies to the message that they are
+ * at. What is being committed when one is abandoned is committed, and nobody is
+ * told.
  */
-void lmtp_session_start(struct lmtp_service *service, int in, int out, const struct trust *trust,
-                        const struct proxy_origin *origin);
-size_t lmtp_service_sessions(const struct lmtp_service *service);
-/*
- * From now on sessions end with 421: at once those that are between messages,
- * the others behind the replies to the message that they are at. To be called
- * when a drain begins, as mail servers keep their connections for the next one.
- */
-void lmtp_service_close_all(struct lmtp_service *service);
+extern const struct protocol lmtp_protocol;
 
 #endif

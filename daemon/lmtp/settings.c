@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 #include "auth/name.h"
-#include "daemon/lmtp/lmtp.h"
+#include "daemon/lmtp/session.h"
 
 static const struct option rows[] = {
 #define OPTION(field, type, def, min, max, text) \
@@ -32,8 +32,9 @@ static void complain(struct report *r, const char *option, const char *value, co
     r->count++;
 }
 
-int lmtp_settings_check(const struct lmtp_settings *s, options_problem *problem, void *arg, const char *file)
+int lmtp_settings_check(const void *settings, options_problem *problem, void *arg, const char *file)
 {
+    const struct lmtp_settings *s = settings;
     struct report r = { problem, arg, file, 0 };
     char address[NAME_ADDRESS_MAX + 1];
     const char *why;

@@ -5,7 +5,7 @@
  * sessions say about it. Only a client whose login is confirmed hears any of
  * this; a stranger must not learn what is switched how for whom.
  */
-#include "daemon/pop3/session.h"
+#include "daemon/pop3/login.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -42,9 +42,9 @@ void pop3_log_refused(struct pop3_session *s, const char *reason)
     char tls[TLS_TEXT_SIZE], mechanism[SASL_LIST_SIZE];
 
     metric_add(count_of(reason), 1);
-    s->told = true;
-    log_info(s->id, "login user=%s peer=%s%s%s result=refused reason=%s",
-             log_text((struct span){ s->name, s->name_len }).s, conn_peer(s->conn), pop3_tls_text(s, tls),
+    s->login->told = true;
+    log_info(s->base.id, "login user=%s peer=%s%s%s result=refused reason=%s",
+             log_text(pop3_name(s)).s, conn_peer(s->base.conn), pop3_tls_text(s, tls),
              pop3_mechanism_text(s, mechanism), reason);
 }
 
@@ -58,14 +58,14 @@ enum outcome pop3_login_failed(struct pop3_session *s, const char *reason, enum 
 /* RFC 2449 section 6.5: counted from the last login that was let in. 0 if there is nothing to wait for. */
 static uint64_t seconds_to_wait(const struct pop3_session *s)
 {
-    const struct pop3_host *host = &s->service->host;
+    const struct service_host *host = pop3_host(s);
     uint64_t delay =
-        s->login_delay != AUTH_UNSET ? (uint64_t)s->login_delay * 1000 : (uint64_t)host->settings->pop3_login_delay;
+        s->login_delay != AUTH_UNSET ? (uint64_t)s->login_delay * 1000 : (uint64_t)pop3_settings(s)->pop3_login_delay;
     uint64_t last, gone;
 
     if (host->logins == NULL || delay == 0)
         return 0;
-    last = recent_get(host->logins, mailbox_key(&s->mailbox));
+    last = recent_get(host->logins, mailbox_key(&s->login->mailbox));
     if (last == 0)
         return 0;
     /* Another worker's turn may have begun a little later than ours. */
@@ -99,13 +99,13 @@ static struct objection find_objection(struct pop3_session *s, const struct auth
 
     if (!policy->pop3)
         object(&o, "pop3-off", RC_SYS_PERM, "POP3 is not enabled for this mailbox");
-    else if (policy->tls_only && conn_tls_version(s->conn) == NULL)
+    else if (policy->tls_only && conn_tls_version(s->base.conn) == NULL)
         object(&o, "tls-only", RC_NONE, "this mailbox can be opened over TLS only");
     else if (policy->maintenance.len > 0)
         object(&o, "maintenance", RC_SYS_TEMP, "%.*s", (int)policy->maintenance.len, policy->maintenance.at);
     else if ((wait = seconds_to_wait(s)) > 0)
         object(&o, "login-delay", RC_LOGIN_DELAY, "wait %llu second%s", (unsigned long long)wait, wait == 1 ? "" : "s");
-    else if (!guard_admit(s->service->guard, &s->seat, policy))
+    else if (!guard_admit(pop3_service_of(s)->guard, &s->seat, policy))
         object(&o, "sessions", RC_SYS_TEMP, "too many sessions of this provider or domain, try again later");
     return o;
 }
@@ -115,7 +115,7 @@ int pop3_admit(struct pop3_session *s, const struct auth_policy *policy, bool co
     s->login_delay = policy->login_delay;
     s->expire = policy->expire;
     s->replace_nul = policy->replace_nul;
-    s->trace = policy->trace;
+    s->base.traced = policy->trace;
     struct objection o = find_objection(s, policy);
     if (o.reason == NULL)
         return 1;

@@ -12,17 +12,12 @@
 #include <stddef.h>
 
 #include "daemon/base/span.h"
+#include "daemon/session/command.h"
 
 enum {
-    ARGS_MAX = 2,
     VERB_LEN = 4,
     LINE_LIMIT = 255,           /* octets of a command with its line end (RFC 2449 section 4) */
     LINE_SASL_LIMIT = 12288,    /* of what a client says in a SASL exchange (RFC 5034 section 4) */
-};
-
-struct args {
-    struct span v[ARGS_MAX];
-    unsigned count;
 };
 
 /*

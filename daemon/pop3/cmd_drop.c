@@ -6,22 +6,23 @@
  * session. Never removes anything before QUIT, and never says that something
  * was removed before the commit did it.
  */
-#include "daemon/pop3/session.h"
+#include "daemon/pop3/commands.h"
 
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/num.h"
 #include "daemon/net/conn.h"
+#include "daemon/pop3/session.h"
 
 static bool is_marked(const struct pop3_session *s, size_t i)
 {
-    return s->marks != NULL && s->marks[i] != 0;
+    return s->marks.set != NULL && s->marks.set[i] != 0;
 }
 
 /* What is not marked. */
 static struct tally unmarked(const struct pop3_session *s)
 {
-    return (struct tally){ drop_count(s->drop) - s->deleted, drop_octets(s->drop) - s->deleted_octets };
+    return (struct tally){ drop_count(s->drop) - s->marks.count, drop_octets(s->drop) - s->marks.octets };
 }
 
 static const char *plural(uint64_t n)
@@ -53,15 +54,18 @@ bool pop3_pick(struct pop3_session *s, struct span number, size_t *i_r, enum out
     return false;
 }
 
-static enum outcome cmd_noop(struct pop3_session *s, const struct args *args)
+enum outcome pop3_cmd_noop(struct session *session, const struct args *args)
 {
+    struct pop3_session *s = pop3_of(session);
+
     (void)args;
     return pop3_ok(s, "%s", "");
 }
 
 /* RFC 1939 section 5: nothing after the two numbers. */
-static enum outcome cmd_stat(struct pop3_session *s, const struct args *args)
+enum outcome pop3_cmd_stat(struct session *session, const struct args *args)
 {
+    struct pop3_session *s = pop3_of(session);
     struct tally left = unmarked(s);
 
     (void)args;
@@ -109,31 +113,31 @@ static enum outcome listing(struct pop3_session *s, listing_field *field)
     size_t count = drop_count(s->drop);
     char block[LISTING_BLOCK];
 
-    while (!conn_full(s->conn)) {
+    while (!conn_full(s->base.conn)) {
         size_t len = 0;
 
-        for (; s->at < count && len + LISTING_LINE + 3 <= sizeof block; s->at++) {
-            if (!is_marked(s, s->at))
-                len += listing_line(s, s->at, field, block + len);
+        for (; s->listed < count && len + LISTING_LINE + 3 <= sizeof block; s->listed++) {
+            if (!is_marked(s, s->listed))
+                len += listing_line(s, s->listed, field, block + len);
         }
-        if (s->at == count) {
+        if (s->listed == count) {
             memcpy(block + len, ".\r\n", 3);
-            conn_write(s->conn, block, len + 3);
-            return P3_DONE;
+            conn_write(s->base.conn, block, len + 3);
+            return CMD_DONE;
         }
-        conn_write(s->conn, block, len);
+        conn_write(s->base.conn, block, len);
     }
-    return P3_WAIT;
+    return CMD_WAIT;
 }
 
-static enum outcome list_step(struct pop3_session *s)
+enum outcome pop3_list_step(struct session *s)
 {
-    return listing(s, octets_field);
+    return listing(pop3_of(s), octets_field);
 }
 
-static enum outcome uidl_step(struct pop3_session *s)
+enum outcome pop3_uidl_step(struct session *s)
 {
-    return listing(s, uidl_field);
+    return listing(pop3_of(s), uidl_field);
 }
 
 static enum outcome one_listed(struct pop3_session *s, struct span number, listing_field *field)
@@ -147,28 +151,33 @@ static enum outcome one_listed(struct pop3_session *s, struct span number, listi
     return pop3_ok(s, "%.*s", (int)listing_line(s, i, field, line) - 2, line);
 }
 
-static enum outcome cmd_list(struct pop3_session *s, const struct args *args)
+enum outcome pop3_cmd_list(struct session *session, const struct args *args)
 {
+    struct pop3_session *s = pop3_of(session);
+
     if (args->count == 1)
         return one_listed(s, args->v[0], octets_field);
-    s->at = 0;
+    s->listed = 0;
     say_left(s);
-    return list_step(s);
+    return pop3_list_step(session);
 }
 
-static enum outcome cmd_uidl(struct pop3_session *s, const struct args *args)
+enum outcome pop3_cmd_uidl(struct session *session, const struct args *args)
 {
+    struct pop3_session *s = pop3_of(session);
+
     if (args->count == 1)
         return one_listed(s, args->v[0], uidl_field);
-    s->at = 0;
+    s->listed = 0;
     say_left(s);
-    return uidl_step(s);
+    return pop3_uidl_step(session);
 }
 
 /* ------------------------------------------------------------------ marks */
 
-static enum outcome cmd_dele(struct pop3_session *s, const struct args *args)
+enum outcome pop3_cmd_dele(struct session *session, const struct args *args)
 {
+    struct pop3_session *s = pop3_of(session);
     enum outcome out;
     size_t i;
 
@@ -177,21 +186,23 @@ static enum outcome cmd_dele(struct pop3_session *s, const struct args *args)
     /* The lock is lost, so nothing can be deleted any more: say it now, not at QUIT. */
     if (drop_lost(s->drop))
         return pop3_err(s, RC_SYS_TEMP, "connection to the maildrop lost, log in again");
-    if (s->marks == NULL)
-        s->marks = mem_array(drop_count(s->drop), 1);
-    s->marks[i] = 1;
-    s->deleted++;
-    s->deleted_octets += drop_message_octets(s->drop, i);
+    if (s->marks.set == NULL)
+        s->marks.set = mem_array(drop_count(s->drop), 1);
+    s->marks.set[i] = 1;
+    s->marks.count++;
+    s->marks.octets += drop_message_octets(s->drop, i);
     return pop3_ok(s, "message %zu is marked as deleted", i + 1);
 }
 
-static enum outcome cmd_rset(struct pop3_session *s, const struct args *args)
+enum outcome pop3_cmd_rset(struct session *session, const struct args *args)
 {
+    struct pop3_session *s = pop3_of(session);
+
     (void)args;
-    mem_free(s->marks);
-    s->marks = NULL;
-    s->deleted = 0;
-    s->deleted_octets = 0;
+    mem_free(s->marks.set);
+    s->marks.set = NULL;
+    s->marks.count = 0;
+    s->marks.octets = 0;
     return say_left(s);
 }
 
@@ -200,14 +211,14 @@ static enum outcome cmd_rset(struct pop3_session *s, const struct args *args)
 /* What to say of a QUIT, by how its commit ended. */
 static void say_quit(struct pop3_session *s, enum db_status status)
 {
-    unsigned long long left = s->left.messages;
+    unsigned long long left = s->report.left.messages;
 
     switch (status) {
     case DB_OK:
-        if (s->deleted == 0)
+        if (s->marks.count == 0)
             pop3_ok(s, "bye, %llu message%s left", left, plural(left));
         else
-            pop3_ok(s, "bye, %zu message%s deleted, %llu left", s->deleted, plural(s->deleted), left);
+            pop3_ok(s, "bye, %zu message%s deleted, %llu left", s->marks.count, plural(s->marks.count), left);
         return;
     case DB_LOST:
         /* The connection broke between the question and the answer: nobody knows. */
@@ -229,60 +240,43 @@ static void say_quit(struct pop3_session *s, enum db_status status)
 static void on_finished(void *owner, enum db_status status)
 {
     struct pop3_session *s = owner;
-    enum pop3_end end = END_QUIT;       /* also of a client that did not wait for the reply */
+    enum session_end end = END_QUIT;       /* also of a client that did not wait for the reply */
 
     s->asked = false;
-    pop3_charge(s, store_cost(s->service->host.store));
-    if (s->deleted == 0) {
+    pop3_charge(s, store_cost(pop3_host(s)->store));
+    if (s->marks.count == 0) {
         /* There was nothing to commit; a lock that is lost is a lock given back. */
         status = DB_OK;
     } else if (status == DB_OK) {
-        s->removed = s->deleted;
+        s->report.removed = s->marks.count;
     } else {
-        log_warning(s->id, "quit of user=%s failed: status=%s, %zu marked messages may still exist",
-                    log_text((struct span){ s->name, s->name_len }).s, db_status_name(status), s->deleted);
-        s->left.messages += s->deleted;
-        s->left.octets += s->deleted_octets;
+        log_warning(s->base.id, "quit of user=%s failed: status=%s, %zu marked messages may still exist",
+                    log_text(s->base.address).s, db_status_name(status), s->marks.count);
+        s->report.left.messages += s->marks.count;
+        s->report.left.octets += s->marks.octets;
         end = END_ERROR;
         metric_add(METRIC_QUIT_FAILED, 1);
     }
-    if (s->conn != NULL)
+    if (s->base.conn != NULL)
         say_quit(s, status);
     pop3_session_over(s, end);
 }
 
-static enum outcome cmd_quit(struct pop3_session *s, const struct args *args)
+enum outcome pop3_cmd_quit(struct session *session, const struct args *args)
 {
+    struct pop3_session *s = pop3_of(session);
+
     (void)args;
     pop3_enter(s, POP3_UPDATE);
     if (drop_lost(s->drop)) {
         /* Before anything was asked, so this is certain. */
-        s->end = END_ERROR;
+        s->base.end = END_ERROR;
         pop3_err(s, RC_SYS_TEMP, "connection to the maildrop lost, nothing was deleted");
-        return P3_CLOSE;
+        return CMD_CLOSE;
     }
-    s->left = unmarked(s);
+    s->report.left = unmarked(s);
     s->asked = true;
     drop_note_sent(s->drop);    /* a client that sends QUIT has what it wanted */
-    drop_finish(&s->drop, s->deleted > 0 ? s->marks : NULL, on_finished, s);
-    return P3_WAIT;
+    drop_finish(&s->drop, s->marks.count > 0 ? s->marks.set : NULL, on_finished, s);
+    return CMD_WAIT;
 }
-
-static const struct command rows[] = {
-    { .verb = "STAT", .run = cmd_stat, .counted = METRIC_COMMAND_STAT },
-    { .verb = "LIST", .max = 1, .run = cmd_list, .step = list_step, .counted = METRIC_COMMAND_LIST },
-    { .verb = "UIDL", .max = 1, .run = cmd_uidl, .step = uidl_step, .counted = METRIC_COMMAND_UIDL },
-    { .verb = "RETR",
-      .min = 1,
-      .max = 1,
-      .run = pop3_cmd_retr,
-      .step = pop3_body_step,
-      .counted = METRIC_COMMAND_RETR },
-    { .verb = "DELE", .min = 1, .max = 1, .run = cmd_dele, .counted = METRIC_COMMAND_DELE },
-    { .verb = "TOP", .min = 2, .max = 2, .run = pop3_cmd_top, .step = pop3_body_step, .counted = METRIC_COMMAND_TOP },
-    { .verb = "NOOP", .run = cmd_noop, .counted = METRIC_COMMAND_NOOP },
-    { .verb = "RSET", .run = cmd_rset, .counted = METRIC_COMMAND_RSET },
-    { .verb = "QUIT", .run = cmd_quit, .counted = METRIC_COMMAND_QUIT },
-    { .verb = "CAPA", .run = pop3_cmd_capa, .counted = METRIC_COMMAND_CAPA },
-};
-const struct command_table pop3_drop_commands = { rows, sizeof rows / sizeof rows[0] };

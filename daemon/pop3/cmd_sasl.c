@@ -2,15 +2,12 @@
  * cmd_sasl.c - AUTH (RFC 5034) and APOP (RFC 1939 section 7): the dialogue on
  * the wire.
  *
- * Owns which mechanisms are offered, lines and base64. What the messages mean
- * only the auth helper knows: nothing of them is kept here, and the verdict
- * goes the way of PASS (cmd_auth.c).
+ * Owns lines and base64. What the messages mean only the auth helper knows:
+ * nothing of them is kept here, and the verdict goes the way of PASS (opening.c).
  */
-#include "daemon/pop3/session.h"
+#include "daemon/pop3/commands.h"
 
 #include <sodium.h>
-#include <stdio.h>
-#include <time.h>
 
 #include "auth/client/client.h"
 #include "auth/name.h"
@@ -20,91 +17,30 @@
 #include "daemon/base/secret.h"
 #include "daemon/net/conn.h"
 #include "daemon/net/loop.h"
+#include "daemon/pop3/args.h"
+#include "daemon/pop3/login.h"
 
 _Static_assert(AUTH_MESSAGE_MAX >= LINE_SASL_LIMIT / 4 * 3, "what a line can hold, a helper takes");
 
 enum { BASE64 = sodium_base64_VARIANT_ORIGINAL };
-
-/* ---------------------------------------------------------------- the offer */
-
-unsigned pop3_offered(const struct pop3_session *s)
-{
-    const struct pop3_service *service = s->service;
-    unsigned char binding[CONN_BINDING_MAX];
-    unsigned offered = 0;
-
-    for (unsigned m = 0; m < MECHANISMS; m++) {
-        bool possible = s->may_login;
-
-        if ((service->mechanisms & MECH_BIT(m)) == 0)
-            continue;
-        if (mechanisms[m].flags & MECH_CERTIFICATE)
-            possible = conn_client_identity(s->conn) != NULL;
-        else if (mechanisms[m].flags & MECH_TIMESTAMP)
-            possible = s->timestamp != NULL;
-        else if (mechanisms[m].flags & MECH_BINDS)
-            possible = conn_channel_binding(s->conn, CONN_TLS_EXPORTER, binding) > 0;
-        else if (!(mechanisms[m].flags & MECH_SENDS_PASSWORD))
-            possible = s->may_login || service->host.settings->sasl_without_tls;
-        if (possible)
-            offered |= MECH_BIT(m);
-    }
-    return offered;
-}
-
-const char *pop3_sasl_list(unsigned offered, char out[SASL_LIST_SIZE])
-{
-    size_t len = 0;
-
-    out[0] = '\0';
-    for (unsigned m = 0; m < MECHANISMS; m++)
-        if ((offered & MECH_BIT(m)) != 0 && !(mechanisms[m].flags & MECH_TIMESTAMP))
-            len += (size_t)snprintf(out + len, SASL_LIST_SIZE - len, " %s", mechanisms[m].name);
-    ASSERT(len < SASL_LIST_SIZE);
-    return out;
-}
-
-const char *pop3_mechanism_text(const struct pop3_session *s, char out[SASL_LIST_SIZE])
-{
-    out[0] = '\0';
-    if (s->mechanism != MECHANISMS)
-        snprintf(out, SASL_LIST_SIZE, " mechanism=%s", mechanisms[s->mechanism].name);
-    return out;
-}
-
-/* Another one for every connection, and none that somebody could guess (P02). */
-void pop3_make_timestamp(struct pop3_session *s)
-{
-    const struct pop3_service *service = s->service;
-    unsigned char random[16];
-    char hex[2 * sizeof random + 1], text[128];
-
-    if (!(service->mechanisms & mechanisms_with(MECH_TIMESTAMP)) ||
-        !(s->may_login || service->host.settings->sasl_without_tls))
-        return;
-    randombytes_buf(random, sizeof random);
-    snprintf(text, sizeof text, "<%s.%lld@%s>", sodium_bin2hex(hex, sizeof hex, random, sizeof random),
-             (long long)time(NULL), service->host_name);
-    s->timestamp = mem_str(text);
-}
 
 /* -------------------------------------------------------------- the dialogue */
 
 /* The reply that ends an exchange before its verdict. No [AUTH]: nobody has to be asked for another password (R07). */
 static enum outcome give_up(struct pop3_session *s, const char *why)
 {
-    if (s->auth_id == 0)
+    if (s->login->auth_id == 0)
         return pop3_bad(s, why);
-    auth_forget(s->service->host.auth, s->auth_id);
-    s->auth_id = 0;
+    auth_forget(pop3_host(s)->auth, s->login->auth_id);
+    s->login->auth_id = 0;
     /* A helper was at work for it: that is not to be had without end (S30). */
     pop3_err(s, RC_NONE, "%s", why);
     /* That was no USER. */
     pop3_set_name(s, (struct span){ NULL, 0 });
-    if (++s->refused < s->service->host.settings->pop3_login_failures)
-        return P3_DONE;
-    s->end = END_REFUSED;
-    return P3_CLOSE;
+    if (++s->login->refused < pop3_settings(s)->pop3_login_failures)
+        return CMD_DONE;
+    s->base.end = END_REFUSED;
+    return CMD_CLOSE;
 }
 
 static enum outcome challenge(struct pop3_session *s, struct span octets)
@@ -115,15 +51,23 @@ static enum outcome challenge(struct pop3_session *s, struct span octets)
     sodium_bin2base64(line + 2, sizeof line - 4, (const unsigned char *)octets.at, octets.len, BASE64);
     size_t len = strlen(line);
     memcpy(line + len, "\r\n", 2);
-    pop3_trace_reply(s, SPAN_OF("+ ***"));
-    conn_write(s->conn, line, len + 2);
+    session_trace_reply(&s->base, SPAN_OF("+ ***"));
+    conn_write(s->base.conn, line, len + 2);
     secret_wipe(line, len);
-    return P3_ASK;
+    return CMD_ASK;
 }
 
-enum outcome pop3_sasl_challenge(struct pop3_session *s, struct span octets)
+/* An auth_done: a challenge of the helper, or its verdict. */
+static void on_answer(void *owner, const struct auth_result *result)
 {
-    return challenge(s, octets);
+    struct pop3_session *s = owner;
+
+    if (result->verdict != AUTH_CHALLENGE) {
+        pop3_on_verdict(s, result);
+        return;
+    }
+    pop3_time_answer(s);
+    pop3_act(s, challenge(s, result->challenge));
 }
 
 /*
@@ -134,13 +78,13 @@ static void note_name(struct pop3_session *s, struct span message)
 {
     struct span name;
 
-    if (s->name == NULL && mechanism_name(s->mechanism, message, &name))
+    if (s->login->name == NULL && mechanism_name(s->report.mechanism, message, &name))
         pop3_set_name(s, name);
 }
 
 static struct span binding(const struct pop3_session *s, enum conn_binding type, unsigned char out[CONN_BINDING_MAX])
 {
-    return (struct span){ (const char *)out, conn_channel_binding(s->conn, type, out) };
+    return (struct span){ (const char *)out, conn_channel_binding(s->base.conn, type, out) };
 }
 
 /*
@@ -149,9 +93,9 @@ static struct span binding(const struct pop3_session *s, enum conn_binding type,
  */
 static bool bindings_matter(const struct pop3_session *s)
 {
-    enum mechanism plus = mechanism_plus(s->mechanism);
+    enum mechanism plus = mechanism_plus(s->report.mechanism);
 
-    if (mechanisms[s->mechanism].flags & MECH_BINDS)
+    if (mechanisms[s->report.mechanism].flags & MECH_BINDS)
         return true;
     return plus != MECHANISMS && (pop3_offered(s) & MECH_BIT(plus)) != 0;
 }
@@ -162,27 +106,27 @@ static enum outcome start(struct pop3_session *s, struct span initial)
     unsigned char exporter[CONN_BINDING_MAX], unique[CONN_BINDING_MAX];
     char network[NETWORK_TEXT_SIZE];
     struct auth_opening opening = {
-        .mechanism = s->mechanism, .has_initial = initial.at != NULL, .initial = initial,
-        .default_domain = span_str(s->domain), .session = span_str(s->id),
+        .mechanism = s->report.mechanism, .has_initial = initial.at != NULL, .initial = initial,
+        .default_domain = span_str(s->login->domain), .session = span_str(s->base.id),
     };
 
     note_name(s, initial);
-    if (mechanisms[s->mechanism].flags & MECH_CERTIFICATE) {
-        opening.identity = span_str(conn_client_identity(s->conn));
+    if (mechanisms[s->report.mechanism].flags & MECH_CERTIFICATE) {
+        opening.identity = span_str(conn_client_identity(s->base.conn));
         pop3_set_name(s, opening.identity);
     }
-    if (mechanisms[s->mechanism].flags & MECH_TIMESTAMP)
-        opening.timestamp = span_str(s->timestamp);
+    if (mechanisms[s->report.mechanism].flags & MECH_TIMESTAMP)
+        opening.timestamp = span_str(s->login->timestamp);
     if (bindings_matter(s)) {
         opening.exporter = binding(s, CONN_TLS_EXPORTER, exporter);
         opening.unique = binding(s, CONN_TLS_UNIQUE, unique);
     }
-    s->pass_at = loop_now(s->service->host.loop);
-    s->asked_us = clock_us();
+    s->login->pass_at = loop_now(pop3_host(s)->loop);
+    s->login->asked_us = clock_us();
     /* Who it is only the helper will know: it refuses on its own where too many have guessed. */
     (void)pop3_may_try(s, SPAN_OF(""), network, &opening.origin);
-    s->auth_id = auth_start(s->service->host.auth, &opening, pop3_on_verdict, s);
-    return P3_WAIT;
+    s->login->auth_id = auth_start(pop3_host(s)->auth, &opening, on_answer, s);
+    return CMD_WAIT;
 }
 
 /* Begins an exchange, or goes on with the one that is open. */
@@ -190,26 +134,26 @@ static enum outcome message(struct pop3_session *s, struct span text)
 {
     unsigned char octets[AUTH_MESSAGE_MAX];
     size_t len;
-    enum outcome out = P3_WAIT;
+    enum outcome out = CMD_WAIT;
 
     if (!base64_decode(text, BASE64_PADDED, octets, sizeof octets, &len)) {
         out = give_up(s, "invalid base64");
-    } else if (s->auth_id == 0) {
+    } else if (s->login->auth_id == 0) {
         out = start(s, (struct span){ (const char *)octets, len });
     } else {
-        s->pass_at = loop_now(s->service->host.loop);
-        s->asked_us = clock_us();
+        s->login->pass_at = loop_now(pop3_host(s)->loop);
+        s->login->asked_us = clock_us();
         note_name(s, (struct span){ (const char *)octets, len });
-        auth_respond(s->service->host.auth, s->auth_id, (struct span){ (const char *)octets, len });
+        auth_respond(pop3_host(s)->auth, s->login->auth_id, (struct span){ (const char *)octets, len });
     }
     secret_wipe(octets, sizeof octets);
     return out;
 }
 
-enum outcome pop3_sasl_line(struct pop3_session *s, enum line_kind kind, struct span line)
+enum outcome pop3_auth_line(struct session *session, enum line_kind kind, struct span line)
 {
-    s->wants_line = false;
-    pop3_trace_answer(s);
+    struct pop3_session *s = pop3_of(session);
+
     switch (kind) {
     case LINE_COMMAND:
         break;
@@ -218,9 +162,9 @@ enum outcome pop3_sasl_line(struct pop3_session *s, enum line_kind kind, struct 
     case LINE_LONG:
         return give_up(s, "line longer than 12288 octets");
     case LINE_ENDLESS:
-        s->end = END_BAD_COMMANDS;
+        s->base.end = END_BAD_COMMANDS;
         pop3_err(s, RC_NONE, "line too long, closing connection");
-        return P3_CLOSE;
+        return CMD_CLOSE;
     case LINE_MORE:
         ASSERT(kind != LINE_MORE);
     }
@@ -241,11 +185,11 @@ static enum outcome list(struct pop3_session *s)
         return pop3_err(s, RC_NONE, "no authentication mechanism available");
     pop3_ok(s, "mechanism list follows");
     for (char *name = strtok_r(names, " ", &save); name != NULL; name = strtok_r(NULL, " ", &save)) {
-        conn_write(s->conn, name, strlen(name));
-        conn_write(s->conn, "\r\n", 2);
+        conn_write(s->base.conn, name, strlen(name));
+        conn_write(s->base.conn, "\r\n", 2);
     }
-    conn_write(s->conn, ".\r\n", 3);
-    return P3_DONE;
+    conn_write(s->base.conn, ".\r\n", 3);
+    return CMD_DONE;
 }
 
 /*
@@ -256,11 +200,11 @@ static enum outcome not_offered(struct pop3_session *s, enum mechanism m, struct
 {
     unsigned char octets[AUTH_MESSAGE_MAX];
     size_t len;
-    bool configured = (s->service->mechanisms & MECH_BIT(m)) != 0;
+    bool configured = (pop3_service_of(s)->mechanisms & MECH_BIT(m)) != 0;
 
     if (!configured || s->may_login || (mechanisms[m].flags & (MECH_TIMESTAMP | MECH_CERTIFICATE | MECH_BINDS)))
         return pop3_err(s, RC_NONE, "authentication mechanism not available");
-    s->mechanism = m;
+    s->report.mechanism = m;
     if (base64_decode(initial, BASE64_PADDED, octets, sizeof octets, &len))
         note_name(s, (struct span){ (const char *)octets, len });
     secret_wipe(octets, sizeof octets);
@@ -269,8 +213,9 @@ static enum outcome not_offered(struct pop3_session *s, enum mechanism m, struct
     return pop3_refuse_cleartext(s);
 }
 
-enum outcome pop3_cmd_auth(struct pop3_session *s, const struct args *args)
+enum outcome pop3_cmd_auth(struct session *session, const struct args *args)
 {
+    struct pop3_session *s = pop3_of(session);
     struct span rest = args->count > 0 ? args->v[0] : SPAN_OF("");
     const char *space = rest.len > 0 ? memchr(rest.at, ' ', rest.len) : NULL;
     struct span name = { rest.at, space != NULL ? (size_t)(space - rest.at) : rest.len };
@@ -282,7 +227,7 @@ enum outcome pop3_cmd_auth(struct pop3_session *s, const struct args *args)
         return pop3_err(s, RC_NONE, "authentication mechanism not available");
     if ((pop3_offered(s) & MECH_BIT(m)) == 0)
         return not_offered(s, m, space != NULL ? (struct span){ space + 1, rest.len - name.len - 1 } : SPAN_OF(""));
-    s->mechanism = m;
+    s->report.mechanism = m;
     if (space == NULL) {
         if (mechanisms[m].flags & MECH_SERVER_FIRST)
             return start(s, (struct span){ NULL, 0 });
@@ -298,14 +243,15 @@ enum outcome pop3_cmd_auth(struct pop3_session *s, const struct args *args)
     return message(s, span_is(initial, SPAN_OF("=")) ? SPAN_OF("") : initial);
 }
 
-enum outcome pop3_cmd_apop(struct pop3_session *s, const struct args *args)
+enum outcome pop3_cmd_apop(struct session *session, const struct args *args)
 {
+    struct pop3_session *s = pop3_of(session);
     struct span name_and_digest = name_trim(args->v[0]);
 
-    if (s->timestamp == NULL)
+    if (s->login->timestamp == NULL)
         return pop3_bad(s, "APOP is not available");
     if (name_and_digest.len == 0 || memchr(name_and_digest.at, ' ', name_and_digest.len) == NULL)
         return pop3_bad(s, "invalid arguments");
-    s->mechanism = MECH_APOP;
+    s->report.mechanism = MECH_APOP;
     return start(s, name_and_digest);
 }

@@ -9,7 +9,7 @@
  * clients try one thing after the other, and most come in. Never shows what
  * may be a password.
  */
-#include "daemon/pop3/session.h"
+#include "daemon/pop3/login.h"
 
 #include <stdio.h>
 
@@ -17,12 +17,13 @@
 #include "daemon/base/mem.h"
 #include "daemon/net/conn.h"
 #include "daemon/net/loop.h"
+#include "daemon/pop3/args.h"
 
 /* A flood of clients must not become a flood of lines. */
 static bool may_tell(struct pop3_service *service)
 {
     enum { LINES_A_SECOND = 10, SECOND = 1000 };
-    uint64_t second = loop_now(service->host.loop) / SECOND;
+    uint64_t second = loop_now(service->base.host.loop) / SECOND;
 
     if (second != service->turned_second) {
         service->turned_second = second;
@@ -33,49 +34,41 @@ static bool may_tell(struct pop3_service *service)
 
 void pop3_log_turned_away(struct pop3_session *s, const char *why)
 {
-    if (may_tell(s->service))
-        log_info(s->id, "connection peer=%s result=refused reason=%s", conn_peer(s->conn), why);
+    if (may_tell(pop3_service_of(s)))
+        log_info(s->base.id, "connection peer=%s result=refused reason=%s", conn_peer(s->base.conn), why);
 }
 
 void pop3_begin_login_command(struct pop3_session *s, struct span line)
 {
-    static const char verbs[][VERB_LEN + 1] = { "USER", "PASS", "AUTH", "APOP", "STLS" };
     struct span verb = { line.at, line.len < VERB_LEN ? line.len : VERB_LEN };
 
-    s->login_verb = NULL;
-    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
-        if (span_is_nocase(verb, span_str(verbs[i])))
-            s->login_verb = verbs[i];
+    s->login->verb = NULL;
+    for (size_t i = 0; i < pop3_commands.count; i++)
+        if (pop3_commands.rows[i].login && span_is_nocase(verb, span_str(pop3_commands.rows[i].verb)))
+            s->login->verb = pop3_commands.rows[i].verb;
     /* A line that could not be read at all, where PASS was to come. */
-    if (line.len == 0 && s->name != NULL)
-        s->login_verb = verbs[1];
+    if (line.len == 0 && s->login->name != NULL)
+        s->login->verb = "PASS";
 }
 
 void pop3_note_refusal(struct pop3_session *s, struct span reply)
 {
     char text[512];
 
-    if (s->state != POP3_AUTHORIZATION || s->login_verb == NULL)
+    if (s->state != POP3_AUTHORIZATION || s->login->verb == NULL)
         return;
-    if (s->told) {
-        s->told = false;
+    if (s->login->told) {
+        s->login->told = false;
         return;
     }
     snprintf(text, sizeof text, "user=%s command=%s result=refused reply=\"%.*s\"",
-             log_text((struct span){ s->name, s->name_len }).s, s->login_verb, (int)reply.len, reply.at);
-    mem_free(s->refusal);
-    s->refusal = mem_str(text);
-}
-
-void pop3_forget_refusal(struct pop3_session *s)
-{
-    mem_free(s->refusal);
-    s->refusal = NULL;
+             log_text(pop3_name(s)).s, s->login->verb, (int)reply.len, reply.at);
+    mem_free(s->login->refusal);
+    s->login->refusal = mem_str(text);
 }
 
 void pop3_tell_refusal(struct pop3_session *s)
 {
-    if (s->refusal != NULL && may_tell(s->service))
-        log_info(s->id, "login peer=%s %s", conn_peer(s->conn), s->refusal);
-    pop3_forget_refusal(s);
+    if (s->login != NULL && s->login->refusal != NULL && may_tell(pop3_service_of(s)))
+        log_info(s->base.id, "login peer=%s %s", conn_peer(s->base.conn), s->login->refusal);
 }

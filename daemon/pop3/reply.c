@@ -5,7 +5,7 @@
  * -ERR only (RFC 2449 section 8, RFC 3206), 512 octets at most, nothing of
  * what the client sent. Never decides what to answer.
  */
-#include "daemon/pop3/session.h"
+#include "daemon/pop3/login.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -39,11 +39,11 @@ reply(struct pop3_session *s, const char *status, const char *fmt, va_list args)
     len += (size_t)n;
     if (line[len - 1] == ' ')
         len--;              /* "+OK" alone */
-    pop3_trace_reply(s, (struct span){ line, len });
+    session_trace_reply(&s->base, (struct span){ line, len });
     line[len++] = '\r';
     line[len++] = '\n';
-    conn_write(s->conn, line, len);
-    s->replied_until = conn_octets_out(s->conn) + conn_queued(s->conn);
+    conn_write(s->base.conn, line, len);
+    s->base.replied_until = conn_octets_out(s->base.conn) + conn_queued(s->base.conn);
 }
 
 enum outcome pop3_ok(struct pop3_session *s, const char *fmt, ...)
@@ -53,7 +53,7 @@ enum outcome pop3_ok(struct pop3_session *s, const char *fmt, ...)
     va_start(args, fmt);
     reply(s, "+OK ", fmt, args);
     va_end(args);
-    return P3_DONE;
+    return CMD_DONE;
 }
 
 enum outcome pop3_err(struct pop3_session *s, enum code code, const char *fmt, ...)
@@ -71,12 +71,12 @@ enum outcome pop3_err(struct pop3_session *s, enum code code, const char *fmt, .
     va_start(args, fmt);
     reply(s, status, fmt, args);
     va_end(args);
-    return P3_DONE;
+    return CMD_DONE;
 }
 
 enum outcome pop3_bad(struct pop3_session *s, const char *text)
 {
-    unsigned limit = (unsigned)s->service->host.settings->pop3_bad_commands;
+    unsigned limit = (unsigned)pop3_settings(s)->pop3_bad_commands;
 
     if (s->state == POP3_AUTHORIZATION) {
         /*
@@ -89,9 +89,9 @@ enum outcome pop3_bad(struct pop3_session *s, const char *text)
     }
     if (++s->bad < limit)
         return pop3_err(s, RC_NONE, "%s", text);
-    s->end = END_BAD_COMMANDS;
+    s->base.end = END_BAD_COMMANDS;
     pop3_err(s, RC_NONE, "too many invalid commands, closing connection");
-    return P3_CLOSE;
+    return CMD_CLOSE;
 }
 
 enum outcome pop3_strange(struct pop3_session *s, const char *text)
@@ -106,8 +106,8 @@ enum outcome pop3_ready_reply(struct pop3_session *s, const char *text, size_t l
 {
     ASSERT(!s->replied);
     s->replied = true;
-    pop3_trace_reply(s, (struct span){ text, strcspn(text, "\r") });
-    conn_write(s->conn, text, len);
-    s->replied_until = conn_octets_out(s->conn) + conn_queued(s->conn);
-    return P3_DONE;
+    session_trace_reply(&s->base, (struct span){ text, strcspn(text, "\r") });
+    conn_write(s->base.conn, text, len);
+    s->base.replied_until = conn_octets_out(s->base.conn) + conn_queued(s->base.conn);
+    return CMD_DONE;
 }

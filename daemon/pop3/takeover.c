@@ -10,7 +10,7 @@
 /* Something would be lost with the session: deletions, or that it got a message which it is about to delete. */
 static bool has_to_lose(const struct pop3_session *s)
 {
-    return s->deleted > 0 || s->got_message;
+    return s->marks.count > 0 || s->got_message;
 }
 
 /*
@@ -19,13 +19,13 @@ static bool has_to_lose(const struct pop3_session *s)
  */
 static bool gives_up(const struct pop3_session *s, uint64_t silent)
 {
-    const struct pop3_settings *settings = s->service->host.settings;
+    const struct pop3_settings *settings = pop3_settings(s);
     uint64_t least = (uint64_t)settings->pop3_takeover_after,
              longer = (uint64_t)settings->pop3_takeover_after_deletions;
 
     if (least == 0 || silent < least)
         return false;
-    return !has_to_lose(s) || (longer > 0 && silent >= longer) || conn_vanished(s->conn);
+    return !has_to_lose(s) || (longer > 0 && silent >= longer) || conn_vanished(s->base.conn);
 }
 
 /*
@@ -37,15 +37,15 @@ static bool gives_up(const struct pop3_session *s, uint64_t silent)
 bool pop3_session_asked(void *owner, const char *by, bool ordered)
 {
     struct pop3_session *s = owner;
-    uint64_t silent = s->conn != NULL ? conn_silent(s->conn) : 0;
+    uint64_t silent = s->base.conn != NULL ? conn_silent(s->base.conn) : 0;
 
     if (s->state != POP3_TRANSACTION || (!ordered && (s->asked || !gives_up(s, silent))))
         return false;
-    log_info(s->id, "maildrop of user=%s given up to %s%s silent=%llu.%03llu",
-             log_text((struct span){ s->name, s->name_len }).s, ordered ? "" : "session=", log_text(span_str(by)).s,
+    log_info(s->base.id, "maildrop of user=%s given up to %s%s silent=%llu.%03llu",
+             log_text(s->base.address).s, ordered ? "" : "session=", log_text(span_str(by)).s,
              (unsigned long long)(silent / 1000), (unsigned long long)(silent % 1000));
     /* What a client that is there after all reads as the answer to its next command: nothing that it marked is gone. */
-    if (pop3_takes_line(s) && conn_queued(s->conn) == 0)
+    if (pop3_takes_line(s) && conn_queued(s->base.conn) == 0)
         pop3_err(s, RC_SYS_TEMP, ordered ? "session closed by the operator, nothing was deleted"
                                          : "maildrop taken over by another session, nothing was deleted");
     pop3_session_over(s, END_TAKEN);

@@ -62,11 +62,11 @@ void certs_warn(const struct config *c)
     for (size_t i = 0; i < c->listeners.count; i++) {
         const struct listener_settings *l = config_listener(c, i);
 
-        if (c->certificates[i] == NULL && !is_local(l->address) && l->cleartext_login != POP3_CLEARTEXT_ALWAYS)
+        if (c->certificates[i] == NULL && !is_local(l->address) && l->cleartext_login != CLEARTEXT_ALWAYS)
             log_warning(
                 NULL,
                 "listener %s port %lld has no TLS and cleartext_login = \"%s\": clients on other hosts cannot log in",
-                l->address, (long long)l->port, l->cleartext_login == POP3_CLEARTEXT_NEVER ? "never" : "local");
+                l->address, (long long)l->port, l->cleartext_login == CLEARTEXT_NEVER ? "never" : "local");
     }
 }
 

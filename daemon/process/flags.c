@@ -25,7 +25,7 @@ struct flags flags_parse(int argc, char **argv)
         { "help", no_argument, NULL, HELP },
         { NULL, 0, NULL, 0 },
     };
-    struct flags f = { .file = POSTERN_SYSCONFDIR "/postern.conf", .ready_fd = -1 };
+    struct flags f = { .file = POSTERN_SYSCONFDIR "/postern.conf", .protocol = protocols[0], .ready_fd = -1 };
     uint64_t number;
     int c;
 
@@ -37,8 +37,10 @@ struct flags flags_parse(int argc, char **argv)
         case CHECK: f.check = true; break;
         case INETD:
             f.inetd = true;
-            f.lmtp = optarg != NULL && strcmp(optarg, "lmtp") == 0;
-            f.wrong = f.wrong || (optarg != NULL && !f.lmtp && strcmp(optarg, "pop3") != 0);
+            f.protocol = optarg != NULL ? protocol_named(optarg) : protocols[0];
+            f.wrong = f.wrong || f.protocol == NULL;
+            if (f.protocol == NULL)
+                f.protocol = protocols[0];
             break;
         case TLS: f.tls = true; break;
         case READY_FD:
@@ -54,8 +56,8 @@ struct flags flags_parse(int argc, char **argv)
         default: f.wrong = true;
         }
     }
-    /* LMTP has no TLS: a mail server comes by loopback or a unix socket. */
-    if (optind < argc || (f.tls && (!f.inetd || f.lmtp)))
+    /* Without logins there is no TLS: a mail server comes by loopback or a unix socket. */
+    if (optind < argc || (f.tls && (!f.inetd || !(f.protocol->needs & NEEDS_LOGINS))))
         f.wrong = true;
     return f;
 }

@@ -7,10 +7,12 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "daemon/config/protocols.h"
+
 struct flags {
     const char *file;           /* the configuration */
     bool foreground, check, inetd, tls, print_config, print_manual, version, help;
-    bool lmtp;                  /* --inetd=lmtp */
+    const struct protocol *protocol;    /* --inetd=NAME */
     int ready_fd;               /* --ready-fd; below zero: none */
     bool wrong;                 /* an option that there is not, or too many */
 };

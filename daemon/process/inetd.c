@@ -26,6 +26,7 @@
 #include "daemon/process/cell.h"
 #include "daemon/process/certs.h"
 #include "daemon/config/config.h"
+#include "daemon/lmtp/trust.h"
 #include "daemon/net/fd.h"
 #include "daemon/net/loop.h"
 #include "daemon/net/peer.h"
@@ -120,7 +121,9 @@ static const struct serve_shared alone = { .limits_area = -1 };
 struct inetd {
     struct serve serve;
     const struct config *config;
-    struct pop3_entry entry;
+    const struct protocol *protocol;
+    struct session_entry entry;
+    struct trust *trust;        /* NULL: whoever comes may */
     struct proxy_gate *gate;    /* NULL: clients come by themselves */
     bool over;                  /* refused before the loop ran */
 };
@@ -137,10 +140,7 @@ static void close_session(void *arg)
 {
     struct inetd *s = arg;
 
-    if (s->serve.pop3 != NULL)
-        pop3_service_close_all(s->serve.pop3);
-    if (s->serve.lmtp != NULL)
-        lmtp_service_close_all(s->serve.lmtp);
+    serve_close_all(&s->serve);
 }
 
 static void wrong_schema(void *arg, const char *text)
@@ -162,13 +162,13 @@ static void header_came(void *arg, size_t index, int fd, const struct proxy_orig
     believed = *origin;
     config_believe(s->config, index, &believed);
     s->entry.origin = &believed;
-    pop3_session_start(s->serve.pop3, fd, fd, &s->entry);
+    serve_client(&s->serve, s->protocol, fd, fd, &s->entry);
 }
 
 /* Where the listener that lends us its settings stands behind a proxy, so do we. */
 static void await_proxy(struct inetd *s, int in, int out)
 {
-    size_t listener = config_first_pop3(s->config);
+    size_t listener = config_first(s->config, s->protocol);
     char *error = NULL;
     struct proxy_trust *trust = proxy_trust_new(config_listener(s->config, listener)->proxy, &error);
 
@@ -185,60 +185,52 @@ static void await_proxy(struct inetd *s, int in, int out)
     proxy_trust_free(&trust);
 }
 
-static void run_session(const struct config *config, int in, int out, int auth, bool tls)
+/* Who may come, where the protocol asks. False: nobody can tell; the client was told, and is gone. */
+static bool read_trust(struct inetd *s, int in, int out)
 {
-    size_t listener = config_first_pop3(config);
-    struct inetd s = { .config = config, .entry = config_entry(config, listener) };
+    char *error = NULL;
+
+    if (!s->protocol->trusts)
+        return true;
+    s->trust = trust_new(config_listener(s->config, config_first(s->config, s->protocol))->allow, &error);
+    s->entry.trust = s->trust;
+    if (s->trust != NULL)
+        return true;
+    log_error(NULL, "listeners: allow: %s", error);
+    mem_drop(&error);
+    inetd_refuse(out, s->protocol->refusals[REFUSAL_CONFIG]);
+    close(in);
+    if (out != in)
+        close(out);
+    return false;
+}
+
+/* auth: the socket of the helper; -1: nobody logs in. */
+static void run_session(const struct config *config, const struct protocol *protocol, int in, int out, int auth,
+                        bool tls)
+{
+    size_t listener = config_first(config, protocol);
+    struct inetd s = { .config = config, .protocol = protocol, .entry = config_entry(config, listener) };
 
     /* Only the service that opened the socket knows which listener it is: its word holds. */
     s.entry.implicit_tls = tls;
 
-    serve_start(&s.serve, config, SERVE_POP3, &auth, 1, &alone,
+    serve_start(&s.serve, config, protocol, &auth, auth >= 0 ? 1 : 0, &alone,
                 &(struct serve_calls){ .session_ended = session_ended, .wrong_schema = wrong_schema, .arg = &s });
     loop_signal(s.serve.loop, SIGTERM, close_session, &s);
     loop_signal(s.serve.loop, SIGINT, close_session, &s);
     loop_signal(s.serve.loop, SIGHUP, close_session, &s);
-    if (config_listener(config, listener)->proxy[0] != '\0')
+    if (!read_trust(&s, in, out))
+        s.over = true;
+    else if (auth >= 0 && config_listener(config, listener)->proxy[0] != '\0')
         await_proxy(&s, in, out);
     else
-        pop3_session_start(s.serve.pop3, in, out, &s.entry);
+        serve_client(&s.serve, protocol, in, out, &s.entry);
     if (!s.over)
         loop_run(s.serve.loop);
     proxy_gate_free(&s.gate);
     serve_stop(&s.serve);
-}
-
-static void start_lmtp(struct inetd *s, const struct config *config, int in, int out)
-{
-    char *error = NULL;
-    struct trust *trust = trust_new(config_allow(config, SIZE_MAX), &error);
-
-    if (trust == NULL) {
-        log_error(NULL, "listeners: allow: %s", error);
-        mem_drop(&error);
-        inetd_refuse(out, "421 4.3.5 server misconfigured\r\n");
-        close(in);
-        if (out != in)
-            close(out);
-        return;
-    }
-    lmtp_session_start(s->serve.lmtp, in, out, trust, NULL);
-    trust_free(&trust);
-    loop_run(s->serve.loop);
-}
-
-/* No auth helper: nobody logs in. */
-static void run_delivery(const struct config *config, int in, int out)
-{
-    struct inetd s;
-
-    serve_start(&s.serve, config, SERVE_LMTP, NULL, 0, &alone,
-                &(struct serve_calls){ .session_ended = session_ended, .wrong_schema = wrong_schema, .arg = &s });
-    loop_signal(s.serve.loop, SIGTERM, close_session, &s);
-    loop_signal(s.serve.loop, SIGINT, close_session, &s);
-    loop_signal(s.serve.loop, SIGHUP, close_session, &s);
-    start_lmtp(&s, config, in, out);
-    serve_stop(&s.serve);
+    trust_free(&s.trust);
 }
 
 /* Its socket is closed, so it ends; one that is held up by the database gets SIGKILL with our own end. */
@@ -254,32 +246,14 @@ static void await_helper(pid_t helper)
     waitpid(helper, NULL, WNOHANG);
 }
 
-static int one_delivery(struct config *config, int in, int out)
-{
-    int keep[2];
-
-    out = same_socket(in, out);
-    keep[0] = in;
-    keep[1] = out;
-    process_become(&(struct process_role){
-        .ident = "posternd", .name = "posternd", .user = config->daemon.user,
-        .keep = keep, .keep_count = 2,
-    });
-    config_forget_auth(config);
-    sandbox_enter(SANDBOX_SESSION, config);
-    run_delivery(config, in, out);
-    config_free(&config);
-    return EXIT_SUCCESS;
-}
-
 /* Certificates and keys, with the rights that we were started with. */
-static bool load_certificates(struct config *config, const char *file, bool tls)
+static bool load_certificates(struct config *config, const struct protocol *protocol, const char *file, bool tls)
 {
     struct tls_ends ends = TLS_ENDS_NONE;
 
     if (certs_load(config, file, NULL, config_log_problem, NULL) > 0)
         return false;
-    if (tls && config_entry(config, config_first_pop3(config)).tls == NULL) {
+    if (tls && config_entry(config, config_first(config, protocol)).tls == NULL) {
         log_error(NULL, "%s: --tls requires tls_certificate", file);
         return false;
     }
@@ -299,46 +273,52 @@ static int refuse(struct config **config, int out, bool tls, const char *reply)
     return EXIT_FAILURE;
 }
 
-int inetd_run(const char *file, bool lmtp, int in, int out, bool tls)
+static bool start_helper(struct config *config, int pair[2], pid_t *helper_r)
 {
-    static const char broken[] = "-ERR [SYS/PERM] server misconfigured\r\n";
-    struct config *config;
     sigset_t child;
-    int pair[2], keep[3];
-    pid_t helper;
+
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &child, NULL);
+    if (peer_pair(pair) < 0 || (*helper_r = cell_fork_helper(config, "1", pair[1], -1, SIGKILL)) < 0) {
+        log_error(NULL, "could not start an auth helper: %s", strerror(errno));
+        return false;
+    }
+    close(pair[1]);
+    return true;
+}
+
+int inetd_run(const char *file, const struct protocol *protocol, int in, int out, bool tls)
+{
+    bool logins = protocol->needs & NEEDS_LOGINS;
+    struct config *config;
+    int pair[2] = { -1, -1 }, keep[3];
+    pid_t helper = 0;
 
     if (is_gone(in))
         return EXIT_SUCCESS;
     config = load(file);
     if (config == NULL)
-        return refuse(&config, out, tls, lmtp ? "421 4.3.5 server misconfigured\r\n" : broken);
+        return refuse(&config, out, tls, protocol->refusals[REFUSAL_CONFIG]);
     fd_notice_loss(in, (uint64_t)config->daemon.tcp_keepalive, (uint64_t)config->daemon.tcp_user_timeout);
-    if (lmtp)
-        return one_delivery(config, in, out);
-
-    sigemptyset(&child);
-    sigaddset(&child, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &child, NULL);
-    if (peer_pair(pair) < 0 || (helper = cell_fork_helper(config, "1", pair[1], -1, SIGKILL)) < 0) {
-        log_error(NULL, "could not start an auth helper: %s", strerror(errno));
-        return refuse(&config, out, tls, "-ERR [SYS/TEMP] this server is short of resources, try again later\r\n");
-    }
-    close(pair[1]);
+    if (logins && !start_helper(config, pair, &helper))
+        return refuse(&config, out, tls, protocol->refusals[REFUSAL_RESOURCES]);
     /* Behind the fork: keys are none of the helper's business. */
-    if (!load_certificates(config, file, tls))
-        return refuse(&config, out, tls, broken);
+    if (logins && !load_certificates(config, protocol, file, tls))
+        return refuse(&config, out, tls, protocol->refusals[REFUSAL_CONFIG]);
     out = same_socket(in, out);
     keep[0] = in;
     keep[1] = out;
     keep[2] = pair[0];
     process_become(&(struct process_role){
         .ident = "posternd", .name = "posternd", .user = config->daemon.user,
-        .keep = keep, .keep_count = 3,
+        .keep = keep, .keep_count = logins ? 3 : 2,
     });
     config_forget_auth(config);
     sandbox_enter(SANDBOX_SESSION, config);
-    run_session(config, in, out, pair[0], tls);
-    await_helper(helper);
+    run_session(config, protocol, in, out, pair[0], tls);
+    if (logins)
+        await_helper(helper);
     config_free(&config);
     return EXIT_SUCCESS;
 }

@@ -137,7 +137,7 @@ static int one_session(const struct flags *f)
     if (stdio_take(fds) < 0)
         return EXIT_FAILURE;
     if (!f->wrong) {
-        int status = inetd_run(f->file, f->lmtp, fds[0], fds[1], f->tls);
+        int status = inetd_run(f->file, f->protocol, fds[0], fds[1], f->tls);
         log_finish();
         return status;
     }
@@ -145,8 +145,7 @@ static int one_session(const struct flags *f)
     log_error(NULL, "unknown option, or too many arguments");
     log_finish();
     if (!f->tls)
-        inetd_refuse(fds[1], f->lmtp ? "421 4.3.5 server misconfigured\r\n"
-                                     : "-ERR [SYS/PERM] server misconfigured\r\n");
+        inetd_refuse(fds[1], f->protocol->refusals[REFUSAL_CONFIG]);
     return EXIT_USAGE;
 }
 

@@ -9,6 +9,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/metrics.h"
 #include "daemon/net/loop.h"
+#include "daemon/session/session.h"
 #include "storage/deliver/deliver.h"
 #include "storage/maildrop/store.h"
 
@@ -48,13 +49,20 @@ static void log_waits(void *arg)
     timer_set(s->log_timer, s->log_pause);
 }
 
-static void start_pop3(struct serve *s, const struct config *config, const int *auth, size_t auth_count,
-                 const struct serve_shared *shared, const struct serve_calls *calls)
+/* With the parts that it needs, which no other may have needed yet. */
+static struct service *start_protocol(struct serve *s, const struct config *config, const struct protocol *protocol,
+                                      const int *auth, size_t auth_count, const struct serve_shared *shared,
+                                      const struct serve_calls *calls)
 {
-    s->store = store_new(s->loop, &config->storage, config->conninfo_mail, calls->wrong_schema, calls->arg);
-    s->auth = auth_client_new(s->loop, auth, auth_count, (uint64_t)config->auth.auth_deadline, helper_lost, NULL);
-    s->pop3 = pop3_service_new(&(struct pop3_host){
+    if ((protocol->needs & NEEDS_LOGINS) && s->store == NULL) {
+        s->store = store_new(s->loop, &config->storage, config->conninfo_mail, calls->wrong_schema, calls->arg);
+        s->auth = auth_client_new(s->loop, auth, auth_count, (uint64_t)config->auth.auth_deadline, helper_lost, NULL);
+    }
+    if ((protocol->needs & NEEDS_DELIVERIES) && s->deliver == NULL)
+        s->deliver = deliver_new(s->loop, &config->storage, config->conninfo_lmtp, calls->wrong_schema, calls->arg);
+    return protocol->serve(&(struct service_host){
         .loop = s->loop,
+        .settings = config_settings(config, protocol),
         .store = s->store,
         .auth = s->auth,
         .logins = shared->logins,
@@ -62,48 +70,62 @@ static void start_pop3(struct serve *s, const struct config *config, const int *
         .limits_area = shared->limits_area,
         .account_failures = (uint32_t)config->auth.auth_failures,
         .failure_time = (uint64_t)config->auth.auth_failure_time,
-        .settings = &config->pop3,
-        .session_ended = calls->session_ended,
-        .arg = calls->arg,
-    });
-}
-
-static void start_lmtp(struct serve *s, const struct config *config, const struct serve_calls *calls)
-{
-    s->deliver = deliver_new(s->loop, &config->storage, config->conninfo_lmtp, calls->wrong_schema, calls->arg);
-    s->lmtp = lmtp_service_new(&(struct lmtp_host){
-        .loop = s->loop,
         .deliver = s->deliver,
-        .settings = &config->lmtp,
         .session_ended = calls->session_ended,
         .arg = calls->arg,
     });
 }
 
-void serve_start(struct serve *s, const struct config *config, unsigned what, const int *auth, size_t auth_count,
-                 const struct serve_shared *shared, const struct serve_calls *calls)
+void serve_start(struct serve *s, const struct config *config, const struct protocol *only, const int *auth,
+                 size_t auth_count, const struct serve_shared *shared, const struct serve_calls *calls)
 {
     *s = (struct serve){ .loop = loop_new(), .lanes = (size_t)config->storage.database_lanes };
     s->log_timer = timer_new(s->loop, log_again, s);
     log_when_waiting(log_waits, s);
-    if (what & SERVE_POP3)
-        start_pop3(s, config, auth, auth_count, shared, calls);
-    if (what & SERVE_LMTP)
-        start_lmtp(s, config, calls);
+    for (size_t i = 0; i < PROTOCOLS; i++)
+        if (only != NULL ? protocols[i] == only : config_speaks(config, protocols[i]))
+            s->services[i] = start_protocol(s, config, protocols[i], auth, auth_count, shared, calls);
+}
+
+void serve_client(struct serve *s, const struct protocol *protocol, int in, int out, const struct session_entry *entry)
+{
+    size_t i = 0;
+
+    while (protocols[i] != protocol)
+        i++;
+    protocol->start(s->services[i], in, out, entry);
+}
+
+void serve_drain(struct serve *s)
+{
+    for (size_t i = 0; i < PROTOCOLS; i++)
+        if (s->services[i] != NULL)
+            service_drain(s->services[i]);
+}
+
+void serve_close_all(struct serve *s)
+{
+    for (size_t i = 0; i < PROTOCOLS; i++)
+        if (s->services[i] != NULL)
+            service_close_all(s->services[i]);
 }
 
 size_t serve_sessions(const struct serve *s)
 {
-    return (s->pop3 != NULL ? pop3_service_sessions(s->pop3) : 0) +
-           (s->lmtp != NULL ? lmtp_service_sessions(s->lmtp) : 0);
+    size_t count = 0;
+
+    for (size_t i = 0; i < PROTOCOLS; i++)
+        if (s->services[i] != NULL)
+            count += service_sessions(s->services[i]);
+    return count;
 }
 
 void serve_measure(const struct serve *s)
 {
-    metric_set(GAUGE_SESSIONS_POP3, s->pop3 != NULL ? pop3_service_sessions(s->pop3) : 0);
-    metric_set(GAUGE_SESSIONS_LMTP, s->lmtp != NULL ? lmtp_service_sessions(s->lmtp) : 0);
+    for (size_t i = 0; i < PROTOCOLS; i++)
+        metric_set(protocols[i]->open, s->services[i] != NULL ? service_sessions(s->services[i]) : 0);
     metric_set(GAUGE_LMTP_LANES_UP, s->deliver != NULL ? deliver_lanes_up(s->deliver) : 0);
-    if (s->pop3 != NULL) {
+    if (s->store != NULL) {
         metric_set(GAUGE_MAILDROPS, store_held(s->store));
         metric_set(GAUGE_LANES, s->lanes);
         metric_set(GAUGE_LANES_UP, store_lanes_up(s->store));
@@ -119,14 +141,12 @@ void serve_stop(struct serve *s)
 {
     log_when_waiting(NULL, NULL);
     timer_free(&s->log_timer);
-    lmtp_service_free(&s->lmtp);
+    for (size_t i = 0; i < PROTOCOLS; i++)
+        service_free(&s->services[i]);
     deliver_free(&s->deliver);
-    if (s->pop3 == NULL) {
-        loop_free(&s->loop);
-        return;
+    if (s->store != NULL) {
+        auth_client_free(&s->auth);
+        store_free(&s->store);
     }
-    pop3_service_free(&s->pop3);
-    auth_client_free(&s->auth);
-    store_free(&s->store);
     loop_free(&s->loop);
 }

@@ -1,6 +1,6 @@
 /*
  * serve.h - all that a session needs, put together: loop, lanes, auth helpers,
- * POP3 and LMTP. A worker has one for thousands of sessions, --inetd the same for one.
+ * protocols. A worker has one for thousands of sessions, --inetd the same for one.
  */
 #ifndef POSTERN_SERVE_H
 #define POSTERN_SERVE_H
@@ -12,7 +12,7 @@
 struct auth_client;
 struct deliver;
 struct loop;
-struct pop3_service;
+struct service;
 struct limits;
 struct recent;
 struct store;
@@ -22,14 +22,11 @@ struct serve {
     size_t lanes;                   /* as configured */
     struct store *store;
     struct auth_client *auth;
-    struct pop3_service *pop3;      /* NULL: not served */
     struct deliver *deliver;
-    struct lmtp_service *lmtp;      /* NULL: not served */
+    struct service *services[PROTOCOLS];    /* NULL: not served */
     struct timer *log_timer;        /* runs while lines of the log wait */
     uint64_t log_pause;
 };
-
-enum { SERVE_POP3 = 1, SERVE_LMTP = 2 };
 
 struct serve_calls {
     void (*session_ended)(void *arg);
@@ -45,16 +42,22 @@ struct serve_shared {
 };
 
 /*
- * what: SERVE_POP3, SERVE_LMTP or both. auth: the sockets of the helpers, which belong to it from
- * now on. The configuration outlives it.
+ * only: that protocol; NULL: all that the configuration speaks. auth: the sockets of the helpers,
+ * which belong to it from now on. The configuration outlives it.
  */
-void serve_start(struct serve *serve, const struct config *config, unsigned what, const int *auth, size_t auth_count,
-                 const struct serve_shared *shared, const struct serve_calls *calls);
+void serve_start(struct serve *serve, const struct config *config, const struct protocol *only, const int *auth,
+                 size_t auth_count, const struct serve_shared *shared, const struct serve_calls *calls);
+/* A client is there, of a protocol that is served. */
+void serve_client(struct serve *serve, const struct protocol *protocol, int in, int out,
+                  const struct session_entry *entry);
+/* All of them are asked to drain, or to end (daemon/session/session.h). */
+void serve_drain(struct serve *serve);
+void serve_close_all(struct serve *serve);
 /* Sessions that are left end without a deletion. */
 void serve_stop(struct serve *serve);
 /* Sets the gauges of this process (metrics.h). */
 void serve_measure(const struct serve *serve);
-/* Of both protocols. */
+/* Of all protocols. */
 size_t serve_sessions(const struct serve *serve);
 
 #endif

@@ -89,10 +89,11 @@ static void say_what_is_missing(const struct sockets_place *p, const struct list
                     lacks);
 }
 
-static int bind_listener(const struct listener_settings *l, int *fds_r, char **error_r)
+static int bind_listener(const struct config *config, size_t i, int *fds_r, char **error_r)
 {
+    const struct listener_settings *l = config_listener(config, i);
     const struct group *group = l->group[0] != '\0' ? getgrnam(l->group) : NULL;
-    const char *mode = l->mode[0] != '\0' ? l->mode : l->protocol == LISTENER_LMTP ? "0660" : "0666";
+    const char *mode = l->mode[0] != '\0' ? l->mode : config_protocol(config, i)->socket_mode;
 
     if (l->address[0] != '/')
         return listener_bind(l->address, (uint16_t)l->port, (int)l->backlog, fds_r, error_r);
@@ -172,7 +173,7 @@ struct sockets *sockets_bind(const struct config *config, const struct sockets *
             use_on(p, before, l->backlog);
             complete(p, l);
         } else {
-            made = bind_listener(l, p->fds, error_r);
+            made = bind_listener(config, i, p->fds, error_r);
             if (made < 0) {
                 sockets_free(&s, old);
                 return NULL;

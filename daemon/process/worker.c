@@ -17,6 +17,7 @@
 #include "daemon/base/metrics.h"
 #include "daemon/base/thread.h"
 #include "daemon/base/traced.h"
+#include "daemon/lmtp/trust.h"
 #include "daemon/net/fd.h"
 #include "daemon/net/listener.h"
 #include "daemon/net/loop.h"
@@ -25,6 +26,7 @@
 #include "daemon/system/sandbox.h"
 #include "daemon/process/serve.h"
 #include "daemon/process/sockets.h"
+#include "daemon/session/session.h"
 #include "storage/deliver/disk.h"
 #include "storage/pg/names.h"
 
@@ -32,7 +34,8 @@ struct worker {
     const struct config *config;
     const struct sockets *sockets;
     struct serve serve;
-    struct trust **trust;           /* of each socket; NULL: it is not for LMTP */
+    const struct protocol **speaks; /* of each socket */
+    struct trust **trust;           /* of each socket; NULL: whoever comes may */
     struct proxy_trust **proxies;   /* of each socket; NULL: clients come by themselves */
     struct proxy_gate *gate;
     struct listener *listener;      /* NULL: accepts no more, ever */
@@ -69,13 +72,11 @@ static void see_crowd(struct worker *w)
 
 static void start_session(struct worker *w, size_t index, int fd, const struct proxy_origin *origin)
 {
-    struct pop3_entry entry = config_entry(w->config, w->sockets->listener[index]);
+    struct session_entry entry = config_entry(w->config, w->sockets->listener[index]);
 
     entry.origin = origin;
-    if (w->trust[index] != NULL)
-        lmtp_session_start(w->serve.lmtp, fd, fd, w->trust[index], origin);
-    else
-        pop3_session_start(w->serve.pop3, fd, fd, &entry);
+    entry.trust = w->trust[index];
+    serve_client(&w->serve, w->speaks[index], fd, fd, &entry);
 }
 
 static void accepted(void *arg, size_t index, int fd)
@@ -139,17 +140,19 @@ static void read_proxies(struct worker *w)
     w->gate = proxy_gate_new(w->serve.loop, PROXY_PATIENCE_MS, header_came, w);
 }
 
-/* Who may deliver, read once: names of users are looked up in files. */
+/* What is spoken where, and who may come, read once: names of users are looked up in files. */
 static void read_trust(struct worker *w)
 {
+    w->speaks = mem_array(w->sockets->count, sizeof *w->speaks);
     w->trust = mem_array(w->sockets->count, sizeof *w->trust);
     for (size_t i = 0; i < w->sockets->count; i++) {
         size_t listener = w->sockets->listener[i];
         char *error = NULL;
 
-        if (!config_is_lmtp(w->config, listener))
+        w->speaks[i] = config_protocol(w->config, listener);
+        if (!w->speaks[i]->trusts)
             continue;
-        w->trust[i] = trust_new(config_allow(w->config, listener), &error);
+        w->trust[i] = trust_new(config_listener(w->config, listener)->allow, &error);
         if (w->trust[i] == NULL) {
             /* It was checked; a user has vanished since. Then only this host's own may come. */
             log_error(NULL, "listeners: allow: %s", error);
@@ -170,8 +173,7 @@ static void retire(void *arg)
     /* As long as one of us has them open, clients connect to sockets that nobody accepts from. */
     sockets_close(w->sockets);
     /* Mail servers keep a connection for the next message: they are told to come back. */
-    if (w->serve.lmtp != NULL)
-        lmtp_service_close_all(w->serve.lmtp);
+    serve_drain(&w->serve);
     if (clients(w) == 0)
         loop_stop(w->serve.loop);
 }
@@ -186,7 +188,7 @@ static void close_all(void *arg)
     timer_stop(w->deadline);
     if (left > 0) {
         log_info(NULL, "closing %zu sessions that did not end in time", left);
-        pop3_service_close_all(w->serve.pop3);
+        serve_close_all(&w->serve);
     }
     if (clients(w) == 0)
         loop_stop(w->serve.loop);
@@ -274,7 +276,9 @@ static void kick(struct worker *w, const struct order *order, int operator)
 {
     struct kicking k = { operator, BUF_EMPTY };
 
-    pop3_service_kick(w->serve.pop3, span_str(order->subject), kicked, &k);
+    for (size_t i = 0; i < PROTOCOLS; i++)
+        if (w->serve.services[i] != NULL)
+            service_kick(w->serve.services[i], span_str(order->subject), kicked, &k);
     buf_add_str(&k.text, "done\n");
     if (operator >= 0)
         tell_operator(operator, buf_span(&k.text));
@@ -354,13 +358,13 @@ int worker_run(const struct config *config, const struct sockets *sockets, const
     keep_memory();
     read_trust(&w);
     names_start((const char *const []){ config->conninfo_mail, config->conninfo_lmtp }, 2);
-    if (config_has_lmtp(config) && !disk_start())
+    if ((config_needs(config) & NEEDS_DELIVERIES) && !disk_start())
         log_warning(NULL,
                     "no thread for lmtp_spool_dir: a slow disk will delay all sessions of this worker");
     threads_confine(confine, (void *)(uintptr_t)config);
     names_await();
     sandbox_enter(SANDBOX_WORKER, config);
-    serve_start(&w.serve, config, SERVE_POP3 | (config_has_lmtp(config) ? SERVE_LMTP : 0), auth, auth_count, shared,
+    serve_start(&w.serve, config, NULL, auth, auth_count, shared,
                 &(struct serve_calls){ .session_ended = session_ended, .wrong_schema = wrong_schema, .arg = &w });
     read_proxies(&w);
     /* Clients inherit it, so that none costs a system call for it. */
@@ -389,6 +393,7 @@ int worker_run(const struct config *config, const struct sockets *sockets, const
         trust_free(&w.trust[i]);
         proxy_trust_free(&w.proxies[i]);
     }
+    mem_free(w.speaks);
     mem_free(w.trust);
     mem_free(w.proxies);
     return w.status;

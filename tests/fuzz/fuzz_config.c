@@ -5,6 +5,7 @@
 #include "daemon/config/config.c"
 #include "daemon/config/config_check.c"
 #include "daemon/config/config_file.c"
+#include "daemon/config/protocols.c"
 
 #include "tests/fuzz/fuzz.h"
 

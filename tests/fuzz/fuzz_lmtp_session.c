@@ -18,7 +18,9 @@
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
 #include "daemon/lmtp/lmtp.h"
+#include "daemon/lmtp/trust.h"
 #include "daemon/net/loop.h"
+#include "daemon/session/session.h"
 #include "storage/deliver/deliver.h"
 #include "storage/deliver/spool.h"
 #include "tests/fuzz/fuzz.h"
@@ -27,7 +29,7 @@ enum { TURNS = 3, PATIENCE_MS = 20000, QUESTIONS = 256, RECIPIENTS = 1000 };
 
 static struct loop *loop;
 static struct lmtp_settings settings;
-static struct lmtp_service *service;
+static struct service *service;
 static struct trust *trust;
 static size_t ended;
 static enum db_status status;
@@ -265,10 +267,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     status = statuses[take_octet(&in) % 6];
     mine.bare_newline = flags & 1 ? LMTP_BARE_REJECT : LMTP_BARE_CONVERT;
     mine.nul_octets = flags & 2 ? LMTP_NUL_REJECT : LMTP_NUL_STORE;
-    service = lmtp_service_new(&(struct lmtp_host){ .loop = loop, .settings = &mine, .session_ended = session_ended });
+    service = lmtp_protocol.serve(&(struct service_host){ .loop = loop, .settings = &mine, .session_ended = session_ended });
     ended = 0;
     MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
-    lmtp_session_start(service, pair[0], pair[0], trust, NULL);
+    lmtp_protocol.start(service, pair[0], pair[0], &(struct session_entry){ .default_domain = "", .trust = trust });
     while (in.len > 0 && ended == 0) {
         struct span piece = cut(&c, &in);
 
@@ -278,15 +280,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         hear(pair[1], &heard);
     }
     if (flags & 4)
-        lmtp_service_close_all(service);
+        service_drain(service);
     shutdown(pair[1], flags & 8 ? SHUT_RDWR : SHUT_WR);
     until_ended();
     hear(pair[1], &heard);
     check_replies(buf_span(&heard));
-    MUST(lmtp_service_sessions(service) == 0);
+    MUST(service_sessions(service) == 0);
     run_turns(TURNS);
     close(pair[1]);
-    lmtp_service_free(&service);
+    service_free(&service);
     buf_free(&heard);
     return 0;
 }

@@ -52,7 +52,7 @@ static void begin(struct span *in)
     fake.policy.tls_only = (c & 6) == 6;
     fake.policy.maintenance = (c & 24) == 24 ? SPAN_OF("moving") : SPAN_OF("");
     fake.policy.pop3 = (c & 96) != 96;
-    fake.cleartext = c & 128 ? POP3_CLEARTEXT_NEVER : POP3_CLEARTEXT_LOCAL;
+    fake.cleartext = c & 128 ? CLEARTEXT_NEVER : CLEARTEXT_LOCAL;
     fake.lost = false;
     fake.opens = fake.opened = fake.finishes = fake.checks = 0;
     fake.ended = 0;

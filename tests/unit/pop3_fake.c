@@ -356,7 +356,7 @@ struct client *client_new(const char *domain)
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     c->fd = pair[1];
-    pop3_session_start(fake.service, pair[0], pair[0], &(struct pop3_entry){
+    pop3_protocol.start(fake.service, pair[0], pair[0], &(struct session_entry){
         .default_domain = domain, .cleartext = fake.cleartext,
     });
     c->watch = watch_new(fake.loop, c->fd, client_readable, c);
@@ -455,13 +455,13 @@ void fake_mail(size_t i, const char *text)
 
 void fake_service(void)
 {
-    struct pop3_host host = {
+    struct service_host host = {
         .loop = fake.loop, .logins = fake.logins, .settings = &fake.settings, .session_ended = fake_ended,
     };
 
     if (fake.service != NULL)
-        pop3_service_free(&fake.service);
-    fake.service = pop3_service_new(&host);
+        service_free(&fake.service);
+    fake.service = pop3_protocol.serve(&host);
 }
 
 static void no_problem(void *arg, const char *file, int line, const char *text)
@@ -480,7 +480,7 @@ int fake_setup(void **state)
     log_set_level(LOG_LEVEL_ERROR);
     assert_int_equal(options_load(NULL, &target, 1, NULL, false, no_problem, NULL), 0);
     fake.settings.pop3_failure_delay = 1;
-    fake.cleartext = POP3_CLEARTEXT_LOCAL;
+    fake.cleartext = CLEARTEXT_LOCAL;
     fake.policy = (struct auth_policy){
         .pop3 = true, .maintenance = SPAN_OF(""), .login_delay = AUTH_UNSET, .expire = AUTH_UNSET,
         .domain_sessions = AUTH_UNSET, .tenant_sessions = AUTH_UNSET,
@@ -496,7 +496,7 @@ int fake_setup(void **state)
 int fake_teardown(void **state)
 {
     (void)state;
-    pop3_service_free(&fake.service);
+    service_free(&fake.service);
     run_a_while(1);
     assert_int_equal(fake.pieces, 0);
     if (fake.logins != NULL)

@@ -32,6 +32,7 @@
 #include "daemon/net/conn.h"
 #include "daemon/net/loop.h"
 #include "daemon/pop3/pop3.h"
+#include "daemon/session/session.h"
 #include "storage/content/content.h"
 #include "storage/maildrop/drop.h"
 
@@ -39,7 +40,7 @@ enum { FAKE_MESSAGES = 4, FAKE_PIECE = 262144, FAKE_PARTS = FAKE_PIECE / PART_OC
 
 struct fake {
     struct loop *loop;
-    struct pop3_service *service;
+    struct service *service;
     struct pop3_settings settings;
     struct recent *logins;
 
@@ -53,7 +54,7 @@ struct fake {
     uint32_t read_fails_at;
     enum db_status finish_status;
     bool lost;
-    enum pop3_cleartext cleartext;
+    enum cleartext cleartext;
     struct auth_policy policy;          /* of the mailbox */
     bool hold_auth, hold_open, hold_finish;        /* the answer waits for fake_answer() */
 

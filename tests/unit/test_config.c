@@ -19,6 +19,7 @@
 #include "daemon/config/config.c"
 #include "daemon/config/config_check.c"
 #include "daemon/config/config_file.c"
+#include "daemon/config/protocols.c"
 
 static char file[] = "/tmp/postern-test-config-XXXXXX";
 static char problems[8192];         /* "LINE: text\n" each */
@@ -89,7 +90,7 @@ static void test_defaults(void **state)
     assert_non_null(strstr(c->conninfo_auth, "postern_auth"));
     /* Of a socket that no listener of the file is for. */
     assert_string_equal(config_listener(c, 0)->default_domain, "");
-    assert_int_equal(config_entry(c, 0).cleartext, POP3_CLEARTEXT_LOCAL);
+    assert_int_equal(config_entry(c, 0).cleartext, CLEARTEXT_LOCAL);
     assert_null(config_entry(c, 0).tls);
     config_free(&c);
     assert_null(c);
@@ -156,8 +157,8 @@ static void test_tls(void **state)
     assert_string_equal(config_tls_files(c, 1).sni_directory, "");
     assert_false(config_entry(c, 0).implicit_tls);
     assert_true(config_entry(c, 1).implicit_tls);
-    assert_int_equal(config_entry(c, 1).cleartext, POP3_CLEARTEXT_NEVER);
-    assert_int_equal(config_entry(c, 2).cleartext, POP3_CLEARTEXT_ALWAYS);
+    assert_int_equal(config_entry(c, 1).cleartext, CLEARTEXT_NEVER);
+    assert_int_equal(config_entry(c, 2).cleartext, CLEARTEXT_ALWAYS);
     assert_string_equal(config_tls_files(c, 7).certificate, "/c/all.pem");
     config_free(&c);
 

@@ -126,12 +126,12 @@ static void test_gone(void **state)
                 loop_defer(fake.loop, answer_challenge, NULL);
             until_ended((size_t)when + 1);
         } else if (when == 1) {
-            pop3_service_close_all(fake.service);
+            service_close_all(fake.service);
             expect_eof(c);
             until_ended(2);
             fake_service();
         } else {
-            pop3_service_close_all(fake.service);
+            service_close_all(fake.service);
             loop_defer(fake.loop, answer_challenge, NULL);
             expect(c, "+ Zmlyc3Q=\r\n");
             expect_eof(c);
@@ -216,7 +216,7 @@ static void test_not_in_the_clear(void **state)
 
     (void)state;
     with_mechanisms("plain scram-sha-256 cram-md5 apop");
-    fake.cleartext = POP3_CLEARTEXT_NEVER;
+    fake.cleartext = CLEARTEXT_NEVER;
     c = greeted();
     ask(c, "AUTH\r\n", "-ERR no authentication mechanism available\r\n");
     ask(c, "AUTH PLAIN c2VjcmV0\r\n", "-ERR TLS is required to log in: use TLS on port 995\r\n");

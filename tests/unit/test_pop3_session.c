@@ -38,7 +38,7 @@ static void test_one_segment(void **state)
     expect_eof(c);
     until_ended(1);
     assert_true(fake.marked[0] && !fake.marked[1] && !fake.marked[2]);
-    assert_int_equal(pop3_service_sessions(fake.service), 0);
+    assert_int_equal(service_sessions(fake.service), 0);
 }
 
 /* N02, G20: cut at each octet. */
@@ -519,8 +519,8 @@ static void test_close_all(void **state)
     ask(quitting, "DELE 1\r\nQUIT\r\n", "+OK message 1 is marked as deleted\r\n");
     run_a_while(0);
     assert_true(fake.marked[0]);
-    pop3_service_close_all(fake.service);
-    assert_int_equal(pop3_service_sessions(fake.service), 3);
+    service_close_all(fake.service);
+    assert_int_equal(service_sessions(fake.service), 3);
     loop_defer(fake.loop, answer_finish, NULL);
     expect_eof(fresh);
     expect_eof(idle);
@@ -545,7 +545,7 @@ static int problems(const char *expire, int64_t idle, bool below, int64_t delay)
     fake.settings.pop3_idle = idle;
     fake.settings.pop3_idle_below_standard = below;
     fake.settings.pop3_login_delay = delay;
-    told = pop3_settings_check(&fake.settings, count_problem, &count, "x.conf");
+    told = pop3_protocol.check(&fake.settings, count_problem, &count, "x.conf");
     assert_int_equal(told, count);
     return told;
 }
@@ -572,7 +572,7 @@ static void test_no_cleartext(void **state)
     struct client *c;
 
     (void)state;
-    fake.cleartext = POP3_CLEARTEXT_NEVER;
+    fake.cleartext = CLEARTEXT_NEVER;
     c = client_new("");
     expect(c, "+OK Postern ready\r\n");
     ask(c, "CAPA\r\n", "+OK capability list follows\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n"

@@ -1,0 +1,83 @@
+/*
+ * login.h - a session before somebody has logged in, for the files of this
+ * folder only: what is known of the client, and how far its login is.
+ *
+ * Made with the session, freed when the login is complete.
+ */
+#ifndef POSTERN_POP3_LOGIN_H
+#define POSTERN_POP3_LOGIN_H
+
+#include "daemon/pop3/session.h"
+
+struct auth_policy;
+struct auth_result;
+
+struct pop3_login {
+    /* as USER or a mechanism's message has it; when the password was right, the address of the mailbox */
+    char *name;
+    size_t name_len;
+    char *domain;                   /* of the listener, or NULL */
+    struct tls_ctx *tls;            /* what STLS may use; NULL where it may not be used, or not again */
+    char *timestamp;                /* of the greeting, for APOP; NULL where that is not offered */
+    unsigned refused;
+    bool cleartext_logged;          /* of a login in the clear: once is enough */
+    bool told;                      /* the log has the refusal that is to be said next */
+    const char *verb;               /* of the command that is carried out, if it belongs to a login; else NULL */
+    char *refusal;                  /* the last one that the log has not: see refusal.c */
+    uint64_t auth_id, open_id;      /* requests that wait for an answer, or (auth_id) to be confirmed, or 0 */
+    uint64_t asked_us;              /* when the helper was asked, then when the maildrop was; monotonic */
+    uint64_t pass_at;               /* when PASS, or the client's last message of an exchange, came */
+    uint64_t refuse_at;             /* when the refusal is to be said, or 0 */
+    struct mailbox_ref mailbox;
+};
+
+/* login.c */
+struct pop3_login *pop3_login_new(const struct session_entry *entry);
+/* Forgets what was asked, too. */
+void pop3_login_free(struct pop3_session *s);
+/* What the client calls itself; empty if it has said nothing. */
+struct span pop3_name(const struct pop3_session *s);
+void pop3_set_name(struct pop3_session *s, struct span name);
+/* guard_try(), for whatever mechanism; the name may be empty. */
+bool pop3_may_try(struct pop3_session *s, struct span name, char network[NETWORK_TEXT_SIZE],
+                  struct auth_origin *origin_r);
+/* " tls=TLSv1.3 cipher=...", or nothing: for the log. */
+enum { TLS_TEXT_SIZE = 128 };
+const char *pop3_tls_text(const struct pop3_session *s, char out[TLS_TEXT_SIZE]);
+/* " mechanism=PLAIN", or nothing: for the log. */
+const char *pop3_mechanism_text(const struct pop3_session *s, char out[SASL_LIST_SIZE]);
+
+/* refusal.c */
+/* Before the login: this line is what is answered next; empty if it could not be read. */
+void pop3_begin_login_command(struct pop3_session *s, struct span line);
+/* An -ERR is said: without its line end. */
+void pop3_note_refusal(struct pop3_session *s, struct span reply);
+/* The client never logged in: what it was last refused for, unless the log has it. */
+void pop3_tell_refusal(struct pop3_session *s);
+/* By the limits on its address. */
+void pop3_log_turned_away(struct pop3_session *s, const char *why);
+
+/* admit.c */
+/*
+ * The password was right: may this session be, by the policy of the mailbox, by
+ * the delay between logins, by the number of sessions? 1: it may. 0: it may not,
+ * *out_r is the outcome of the -ERR. -1: it may not, but nothing was said, as the
+ * login is not confirmed.
+ */
+int pop3_admit(struct pop3_session *s, const struct auth_policy *policy, bool confirmed, enum outcome *out_r);
+/* Refused for another reason than its credentials: no delay, the name is forgotten. */
+enum outcome pop3_login_failed(struct pop3_session *s, const char *reason, enum code code, const char *text);
+void pop3_log_refused(struct pop3_session *s, const char *reason);
+
+/* opening.c */
+/* An auth_done: the verdict of a helper. */
+void pop3_on_verdict(void *owner, const struct auth_result *result);
+/* A helper has answered: how long it took. */
+void pop3_time_answer(struct pop3_session *s);
+/* The credentials are refused, to be said after a delay. guesses: as the helper told, or 0. */
+enum outcome pop3_refuse(struct pop3_session *s, const char *reason, uint32_t guesses);
+enum outcome pop3_say_refusal(struct pop3_session *s);      /* after its delay */
+enum outcome pop3_refuse_cleartext(struct pop3_session *s);
+void pop3_log_cleartext(struct pop3_session *s);
+
+#endif

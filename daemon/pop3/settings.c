@@ -1,0 +1,73 @@
+/*
+ * settings.c - the options of POP3, and what a bound cannot say of them.
+ */
+#include "daemon/pop3/session.h"
+
+#include <stdio.h>
+
+#include "daemon/base/mem.h"
+#include "daemon/base/network.h"
+#include "daemon/base/num.h"
+
+static const struct option rows[] = {
+#define OPTION(field, type, def, min, max, text) \
+    { #field, OPTION_T_##type, def, min, max, text, offsetof(struct pop3_settings, field) },
+#include "daemon/pop3/options.def"
+#undef OPTION
+};
+const struct option_table pop3_options = { rows, sizeof rows / sizeof rows[0], sizeof(struct pop3_settings) };
+
+enum { STANDARD_IDLE = 600000, EXPIRE_MAX = 99999 };
+
+int pop3_parse_expire(const char *text, uint64_t *days_r, bool *user_r)
+{
+    static const struct span user = { " user", 5 };
+    struct span expire = span_str(text);
+
+    *user_r =
+        expire.len > user.len && span_is_nocase((struct span){ expire.at + expire.len - user.len, user.len }, user);
+    if (*user_r)
+        expire.len -= user.len;
+    if (span_is_nocase(expire, SPAN_OF("never")))
+        return 0;
+    return num_parse(expire, EXPIRE_MAX, days_r) == 1 ? 1 : -1;
+}
+
+int pop3_settings_check(const void *of, options_problem *problem, void *arg, const char *file)
+{
+    const struct pop3_settings *settings = of;
+    int problems = 0;
+    char *error = NULL;
+    uint64_t days;
+    bool user;
+
+    if (settings->pop3_idle < STANDARD_IDLE && !settings->pop3_idle_below_standard) {
+        problem(arg, file, 0, "pop3_idle is below the 10 minutes that RFC 1939 requires; "
+                              "set pop3_idle_below_standard = true to allow that");
+        problems++;
+    }
+    if (settings->pop3_expire[0] != '\0' && pop3_parse_expire(settings->pop3_expire, &days, &user) < 0) {
+        problem(
+            arg, file, 0,
+            "pop3_expire must be empty, \"never\" or a number of days up to 99999, followed by \" user\""
+            " where mailboxes differ");
+        problems++;
+    }
+    if (settings->pop3_login_delay % 1000 != 0 || settings->pop3_login_delay_user % 1000 != 0) {
+        problem(
+            arg, file, 0,
+            "pop3_login_delay and pop3_login_delay_user must be whole seconds, as CAPA announces them in seconds");
+        problems++;
+    }
+    struct network_list *exempt = network_list_new(settings->pop3_limit_exempt, &error);
+    if (exempt == NULL) {
+        char text[256];
+
+        snprintf(text, sizeof text, "pop3_limit_exempt: %.200s", error);
+        problem(arg, file, 0, text);
+        problems++;
+        mem_drop(&error);
+    }
+    network_list_free(&exempt);
+    return problems;
+}
