@@ -77,7 +77,7 @@ ALL_CFLAGS   = -std=c11 $(WARN) $(OPT) $(HARDEN) $(CFLAGS)
 ALL_LDFLAGS  = $(LDHARDEN) $(LDFLAGS)
 
 SQL      := $(wildcard sql/schema/[0-9][0-9]_*.sql sql/upgrade/[0-9][0-9][0-9][0-9]_*.sql)
-LIB_SRC  := $(wildcard $(addsuffix /*.c,daemon/base daemon/net daemon/session daemon/pop3 daemon/lmtp storage storage/* auth auth/*))
+LIB_SRC  := $(filter-out daemon/config/% daemon/system/% daemon/control/% daemon/process/%,$(wildcard $(addsuffix /*.c,daemon/* storage storage/* auth auth/*)))
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/storage/pg/schema_sql.o
 POSTERND_OBJ   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard daemon/config/*.c daemon/system/*.c daemon/control/*.c daemon/process/*.c))
 ifdef WATCHED

@@ -11,6 +11,7 @@
  * that is one word of a few is an enum of the module, and has TYPE
  *
  *   WORD(enum_name, [ID_A] = "a", [ID_B] = "b")        in the order of the enum
+ *   WORD_OF(enum_name, array_of_words)                 the same, NULL at the end
  *
  * and a list of words, as a set of bits, WORDS(array_of_words). All options
  * are scalars at the top of one libconfig file, named as the field;
@@ -33,6 +34,7 @@
 #define OPTION_C_DURATION int64_t
 #define OPTION_C_TEXT char *
 #define OPTION_C_WORD(name, ...) enum name
+#define OPTION_C_WORD_OF(name, words) enum name
 #define OPTION_C_WORDS(words) unsigned
 
 #define OPTION_T_BOOL OPTION_BOOL, NULL
@@ -41,6 +43,7 @@
 #define OPTION_T_DURATION OPTION_DURATION, NULL
 #define OPTION_T_TEXT OPTION_TEXT, NULL
 #define OPTION_T_WORD(name, ...) OPTION_WORD, (const char *const[]){ __VA_ARGS__, NULL }
+#define OPTION_T_WORD_OF(name, words) OPTION_WORD, words
 #define OPTION_T_WORDS(words) OPTION_WORDS, words
 
 /*

@@ -30,8 +30,6 @@ struct daemon_settings {
 #undef OPTION
 };
 
-/* In the order of protocols[]. */
-enum listener_protocol { LISTENER_POP3, LISTENER_LMTP };
 enum listener_tls { LISTENER_TLS_UNSET, LISTENER_TLS_IMPLICIT, LISTENER_TLS_STLS, LISTENER_TLS_NONE };
 
 struct listener_settings {
@@ -49,8 +47,9 @@ struct config {
     struct storage_settings storage;
     struct auth_settings auth;
     struct tls_settings tls;
-    struct pop3_settings pop3;
-    struct lmtp_settings lmtp;
+#define PROTOCOL(name, title) struct name##_settings name;
+#include "daemon/config/protocols.def"
+#undef PROTOCOL
     struct option_list listeners;
     struct listener_settings unlisted;  /* of a socket that no listener of the file is for: all defaults */
     struct tls_ctx **certificates;      /* by listener, the last one of `unlisted`; NULL before certs_load() */

@@ -20,8 +20,9 @@ static const struct section {
     { "Database", &storage_options, offsetof(struct config, storage) },
     { "Authentication", &auth_options, offsetof(struct config, auth) },
     { "TLS", &tls_options, offsetof(struct config, tls) },
-    { "POP3", &pop3_options, offsetof(struct config, pop3) },
-    { "LMTP", &lmtp_options, offsetof(struct config, lmtp) },
+#define PROTOCOL(name, title) { title, &name##_options, offsetof(struct config, name) },
+#include "daemon/config/protocols.def"
+#undef PROTOCOL
 };
 enum { SECTIONS = sizeof sections / sizeof sections[0] };
 

@@ -5,10 +5,21 @@
 
 #include <string.h>
 
-#include "daemon/lmtp/lmtp.h"
-#include "daemon/pop3/pop3.h"
+#define PROTOCOL(name, title) extern const struct protocol name##_protocol;
+#include "daemon/config/protocols.def"
+#undef PROTOCOL
 
-const struct protocol *const protocols[PROTOCOLS] = { &pop3_protocol, &lmtp_protocol };
+const struct protocol *const protocols[PROTOCOLS] = {
+#define PROTOCOL(name, title) &name##_protocol,
+#include "daemon/config/protocols.def"
+#undef PROTOCOL
+};
+
+const char *const protocol_names[PROTOCOLS + 1] = {
+#define PROTOCOL(name, title) #name,
+#include "daemon/config/protocols.def"
+#undef PROTOCOL
+};
 
 const struct protocol *protocol_named(const char *name)
 {

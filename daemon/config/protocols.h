@@ -1,19 +1,22 @@
 /*
- * protocols.h - the protocols that posternd speaks, a row for each.
- *
- * A protocol is a folder beside daemon/pop3, its row here, and its settings in
- * struct config (config.h) and in the sections of config.c. Nothing else knows
- * which protocols there are.
+ * protocols.h - the protocols that posternd speaks, a row for each in
+ * protocols.def. Nothing else knows which there are.
  */
 #ifndef POSTERN_PROTOCOLS_H
 #define POSTERN_PROTOCOLS_H
 
 #include "daemon/session/protocol.h"
 
-enum { PROTOCOLS = 2 };
+enum protocol_id {
+#define PROTOCOL(name, title) PROTOCOL_##name,
+#include "daemon/config/protocols.def"
+#undef PROTOCOL
+    PROTOCOLS
+};
 
-/* The first is what is spoken where nothing is said. */
 extern const struct protocol *const protocols[PROTOCOLS];
+/* The words of a listener's `protocol`; NULL at the end. */
+extern const char *const protocol_names[PROTOCOLS + 1];
 
 /* NULL if there is none of that name. */
 const struct protocol *protocol_named(const char *name);

@@ -66,7 +66,6 @@ static const char *check_port(int64_t port)
 
 const struct protocol lmtp_protocol = {
     .name = "lmtp",
-    .title = "LMTP",
     .needs = NEEDS_DELIVERIES,
     .trusts = true,
     .id_digits = 16,

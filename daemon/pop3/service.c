@@ -60,7 +60,6 @@ static void abandon(struct session *s)
 
 const struct protocol pop3_protocol = {
     .name = "pop3",
-    .title = "POP3",
     .needs = NEEDS_LOGINS,
     .id_digits = 12,
     .socket_mode = "0666",

@@ -67,8 +67,7 @@ enum refusal {
 };
 
 struct protocol {
-    const char *name;               /* of a listener's `protocol`, of --inetd=NAME and of what is logged */
-    const char *title;              /* for people */
+    const char *name;               /* of a listener's `protocol` and of --inetd=NAME */
     unsigned needs;
     bool trusts;                    /* its listeners have a list of those who may connect: `allow` */
     unsigned id_digits;             /* of the id of a session */
