@@ -19,7 +19,7 @@
 #include "daemon/base/mem.h"
 #include "daemon/base/network.h"
 #include "daemon/base/secret.h"
-#include "daemon/lmtp/trust.h"
+#include "daemon/session/trust.h"
 #include "daemon/net/listener.h"
 #include "daemon/net/proxy_gate.h"
 #include "daemon/net/socket_dir.h"

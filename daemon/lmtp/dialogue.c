@@ -12,7 +12,7 @@
 
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
-#include "daemon/lmtp/trust.h"
+#include "daemon/session/trust.h"
 #include "daemon/net/conn.h"
 #include "daemon/net/fd.h"
 #include "daemon/net/loop.h"

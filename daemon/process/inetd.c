@@ -26,7 +26,7 @@
 #include "daemon/process/cell.h"
 #include "daemon/process/certs.h"
 #include "daemon/config/config.h"
-#include "daemon/lmtp/trust.h"
+#include "daemon/session/trust.h"
 #include "daemon/net/fd.h"
 #include "daemon/net/loop.h"
 #include "daemon/net/peer.h"

@@ -17,7 +17,7 @@
 #include "daemon/base/metrics.h"
 #include "daemon/base/thread.h"
 #include "daemon/base/traced.h"
-#include "daemon/lmtp/trust.h"
+#include "daemon/session/trust.h"
 #include "daemon/net/fd.h"
 #include "daemon/net/listener.h"
 #include "daemon/net/loop.h"

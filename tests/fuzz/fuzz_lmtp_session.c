@@ -18,7 +18,7 @@
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
 #include "daemon/lmtp/lmtp.h"
-#include "daemon/lmtp/trust.h"
+#include "daemon/session/trust.h"
 #include "daemon/net/loop.h"
 #include "daemon/session/session.h"
 #include "storage/deliver/deliver.h"

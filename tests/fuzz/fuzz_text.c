@@ -8,7 +8,7 @@
 #include "daemon/base/mem.h"
 #include "daemon/base/network.h"
 #include "daemon/base/num.h"
-#include "daemon/lmtp/trust.h"
+#include "daemon/session/trust.h"
 #include "storage/pg/conninfo.h"
 #include "tests/fuzz/fuzz.h"
 

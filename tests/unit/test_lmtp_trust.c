@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include "daemon/base/mem.h"
-#include "daemon/lmtp/trust.h"
+#include "daemon/session/trust.h"
 
 static struct trust *must(const char *allow)
 {

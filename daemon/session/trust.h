@@ -1,8 +1,8 @@
 /*
- * trust.h - who may deliver: lists of networks and of users.
+ * trust.h - who may connect, where a listener has a list of them: networks and users.
  */
-#ifndef POSTERN_LMTP_TRUST_H
-#define POSTERN_LMTP_TRUST_H
+#ifndef POSTERN_SESSION_TRUST_H
+#define POSTERN_SESSION_TRUST_H
 
 #include <stdbool.h>
 

@@ -1,7 +1,7 @@
 /*
- * trust.c - who may deliver.
+ * trust.c - who may connect.
  */
-#include "daemon/lmtp/trust.h"
+#include "daemon/session/trust.h"
 
 #include <errno.h>
 #include <pwd.h>
