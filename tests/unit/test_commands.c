@@ -99,7 +99,7 @@ static void test_verbs(void **state)
 {
     static const struct { bool reloads; const char *line, *answer, *asked; } cases[] = {
         { true, "reload", "OK reloaded, 3 cells with the new configuration\n", "reload " },
-        { false, "reload", "ERR the old configuration stays:\nx.conf:1: no\n", "reload " },
+        { false, "reload", "ERR the old configuration stays in effect:\nx.conf:1: no\n", "reload " },
         { true, "drain", "OK draining, sessions have 30 s to finish\n", "drain_time drain=30000 " },
         { true, "drain 5", "OK draining, sessions have 5 s to finish\n", "drain_time drain=5000 " },
         { true, "upgrade", "OK later\n", "upgrade " },
@@ -144,8 +144,8 @@ static void test_while_stopping(void **state)
 {
     (void)state;
     stopping = true;
-    assert_string_equal(told("reload"), "ERR this posternd is stopping\n");
-    assert_string_equal(told("upgrade"), "ERR this posternd is stopping\n");
+    assert_string_equal(told("reload"), "ERR posternd is stopping\n");
+    assert_string_equal(told("upgrade"), "ERR posternd is stopping\n");
     assert_string_equal(asked, "");
     assert_string_equal(told("drain 0"), "OK draining, sessions have 0 s to finish\n");
     assert_string_equal(asked, "drain_time drain=0 ");
