@@ -17,6 +17,7 @@
 #include "admin/out.h"
 #include "auth/account/make.h"
 #include "auth/scheme/scheme.h"
+#include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
 #include "storage/pg/pg_array.h"
 #include "storage/pg/pg_row.h"
@@ -377,5 +378,47 @@ enum ctl_exit run_app_password_remove(struct ctl *c)
     end = db_call(c, "remove the app password", "select postern.remove_app_password($1, $2)", &a);
     if (end == CTL_DONE)
         ctl_say(c, "app password %s of %s removed", c->args[1], address);
+    return end;
+}
+
+/* ------------------------------------------------------------- certificates */
+
+/* The stored text is no secret: that it is there is the proof, and its seal proves that posternctl put it there. */
+static enum ctl_exit set_certificate(struct ctl *c, const struct keyring *keyring, const struct mailbox_ref *mailbox,
+                                     bool remove, const char *address)
+{
+    const struct seal_row row = { *mailbox, credential_kind_name(CREDENTIAL_CERTIFICATE), SPAN_OF("") };
+    char sealed[SEAL_TEXT_MAX] = "any";
+    struct args a = ARGS_NONE;
+    enum ctl_exit end;
+
+    args_mailbox(&a, mailbox);
+    if (keyring != NULL)
+        ASSERT(seal_close(keyring, &row, "any", sealed));
+    args_text(&a, remove ? NULL : sealed);
+    end = db_call(c, "set whether the mailbox accepts certificates", "select postern.set_certificate($1, $2)", &a);
+    return end == CTL_DONE && !remove ? is_proven_with(c, mailbox, "certificate", address, "accepted") : end;
+}
+
+enum ctl_exit run_certificate(struct ctl *c)
+{
+    const bool remove = c->opt[OPT_REMOVE] != NULL;
+    struct keyring *keyring = NULL;
+    struct mailbox_ref mailbox = { 0 };
+    char address[CTL_ADDRESS_SIZE];
+    struct args a = ARGS_NONE;
+    enum ctl_exit end;
+
+    if (!ctl_address(c->args[0], false, address) || !ctl_keyring(c, &keyring))
+        return CTL_FAILED;
+    args_text(&a, address);
+    PGresult *plan = db_ask(c, "find the mailbox", "select mailbox from postern.secret_plan($1)", &a);
+    if (plan != NULL)
+        mailbox_parse(span_str(PQgetvalue(plan, 0, 0)), &mailbox);
+    end = plan != NULL ? set_certificate(c, keyring, &mailbox, remove, address) : db_end(c);
+    PQclear(plan);
+    keyring_free(&keyring);
+    if (end == CTL_DONE)
+        ctl_say(c, "%s %s client certificates", address, remove ? "no longer accepts" : "accepts");
     return end;
 }

@@ -8,20 +8,28 @@
 #include "auth/account/account.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "auth/account/credentials.h"
+#include "auth/account/decoy.h"
 #include "auth/login_cache.h"
 #include "auth/account/make.h"
 #include "auth/account/policies.h"
 #include "auth/scheme/prepare.h"
 #include "auth/settings.h"
 #include "auth/account/upkeep.h"
+#include "daemon/base/clock.h"
+#include "daemon/base/limit.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
 
-enum { WRITES_A_SECOND = 20 };
+enum {
+    WRITES_A_SECOND = 20,
+    GUESSED_NAMES = 1 << 14,    /* 128 KiB */
+    TRUSTED = 4,                /* times auth_failures: see is_guessing() */
+};
 
 struct accounts {
     const struct auth_settings *settings;
@@ -31,6 +39,8 @@ struct accounts {
     struct login_cache *login_cache;
     /* What is verified where there is nothing to verify. */
     char decoy[SCHEME_TEXT_MAX];
+    struct limit_rates *guesses;    /* failures that this helper has verified itself, by name */
+    struct limit_seed seed;
     time_t second;          /* in which these writes were made */
     int writes;
 };
@@ -65,7 +75,10 @@ struct accounts *accounts_new(const char *conninfo, const struct auth_settings *
     a->source = credentials_source_new(conninfo, schema_version, settings->auth_deadline, a->keyring,
                                        (size_t)settings->auth_cache);
     a->upkeep = upkeep_new(a->source, settings, a->keyring);
-    credentials_source_connect(a->source);
+    a->guesses = limit_rates_new(GUESSED_NAMES);
+    ASSERT(a->guesses != NULL);
+    limit_seed_make(&a->seed);
+    (void)credentials_source_connect(a->source);
     return a;
 }
 
@@ -77,6 +90,7 @@ void accounts_free(struct accounts **accounts)
         return;
     *accounts = NULL;
     login_cache_free(&a->login_cache);
+    limit_rates_free(&a->guesses);
     upkeep_free(&a->upkeep);
     credentials_source_free(&a->source);
     keyring_free(&a->keyring);
@@ -259,18 +273,60 @@ static uint32_t failures(const struct accounts *a, int64_t guessed_ms)
     return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
 }
 
+/* --- failures that this helper has verified itself --- */
+
+/*
+ * A worker counts guesses too, and says where clients are and whether they logged in
+ * before. A worker that was taken over can claim anything, so the helper has a count
+ * of its own, in memory that no worker can reach.
+ */
+static uint64_t guess_key(const struct accounts *a, const char *address)
+{
+    return limit_key(&a->seed, 0, address, strlen(address));
+}
+
+static uint32_t most_guesses(const struct accounts *a)
+{
+    return (uint32_t)a->settings->auth_failures * TRUSTED;
+}
+
+static uint32_t guesses(const struct accounts *a, const char *address)
+{
+    return limit_count(a->guesses, guess_key(a, address), (uint64_t)a->settings->auth_failure_time, clock_ms());
+}
+
+/* Counted until its verdict is known. A password that is not verified is no guess: the refusal reveals nothing. */
+static void count_guess(struct accounts *a, struct account_verdict *v)
+{
+    v->counted = true;
+    limit_add(a->guesses, guess_key(a, v->address), (uint64_t)a->settings->auth_failure_time, most_guesses(a),
+              clock_ms());
+}
+
+static void take_guess_back(struct accounts *a, struct account_verdict *v)
+{
+    if (v->counted)
+        limit_take_back(a->guesses, guess_key(a, v->address), (uint64_t)a->settings->auth_failure_time, clock_ms());
+    v->counted = false;
+}
+
 /*
  * Too many have guessed: the password is not even looked at, right or wrong, but
  * for one who was let in from there before. It costs no Argon2, and tells
  * nothing: names that do not exist are guessed at as well, and the worker
- * says every refusal after the same time.
+ * says every refusal after the same time. Networks that are known or, as the worker
+ * says, good or exempt may try four times as often, by the helper's own count.
  */
 static bool is_guessing(const struct accounts *a, const struct auth_origin *origin, const struct account_verdict *v,
                         bool known)
 {
+    const uint32_t most = (uint32_t)a->settings->auth_failures, before = guesses(a, v->address);
+
+    if (before >= most_guesses(a))
+        return true;
     if (origin->network.len == 0 || known || origin->good)
         return false;
-    return origin->suspect || v->guesses >= (uint32_t)a->settings->auth_failures;
+    return origin->suspect || v->guesses >= most || before >= most;
 }
 
 int account_find(struct accounts *a, struct span name, struct span default_domain, const struct auth_origin *origin,
@@ -281,11 +337,18 @@ int account_find(struct accounts *a, struct span name, struct span default_domai
     memset(v, 0, sizeof *v);
     memcpy(v->network, origin->network.len > 0 ? origin->network.at : "", origin->network.len);
     refuse(v, AUTH_REFUSED, "unknown");
-    if (!name_canonical(name, default_domain, v->address, NULL))
-        return 0;
+    if (!name_canonical(name, default_domain, v->address, NULL)) {
+        /* An exchange takes the same path for this name, so it needs the key of the decoys. */
+        if (decoy_has_key() || credentials_source_connect(a->source) == CREDENTIALS_FOUND)
+            return 0;
+        refuse(v, AUTH_UNAVAILABLE, NULL);
+        return -1;
+    }
     enum credentials_answer answer = credentials_fetch(a->source, v->address, v->network, whole, out, &guessed_ms);
     v->guesses = failures(a, guessed_ms);
     v->barred = is_guessing(a, origin, v, answer == CREDENTIALS_FOUND && out->known);
+    if (!v->barred && answer >= 0)
+        count_guess(a, v);
     switch (answer) {
     case CREDENTIALS_FOUND:
         return 1;
@@ -314,6 +377,7 @@ static bool is_cached_unconfirmed(struct accounts *a, const struct auth_request 
     memcpy(v->network, request->origin.network.at != NULL ? request->origin.network.at : "",
            request->origin.network.len);
     if (!name_canonical(request->name, request->default_domain, v->address, NULL) ||
+        guesses(a, v->address) >= most_guesses(a) ||
         (e = credentials_recent(a->source, v->address, v->network)) == NULL ||
         !login_cache_has_proof(a->login_cache, &e->mailbox, e->versions.proof, request->password))
         return false;
@@ -367,10 +431,12 @@ void account_upkeep(struct accounts *a)
     upkeep_write(a->upkeep);
 }
 
-void account_write_down(struct accounts *a, const struct account_verdict *v)
+void account_write_down(struct accounts *a, struct account_verdict *v)
 {
     time_t now = time(NULL);
 
+    if (v->verdict != AUTH_REFUSED || strcmp(v->reason, "aborted") == 0)
+        take_guess_back(a, v);
     if (v->network[0] == '\0' || v->address[0] == '\0')
         return;
     if (v->verdict != AUTH_REFUSED && !(v->verdict == AUTH_OK && v->unseen))

@@ -46,9 +46,10 @@ void account_check(struct accounts *accounts, const struct auth_request *request
 /* After the client has its answer: writes that the last login requires, mostly none. Blocks. */
 void account_upkeep(struct accounts *accounts);
 /*
- * After the verdict was sent, as nobody waits for it: records a failure, or the
- * network of a login. In a flood some are skipped.
+ * After the verdict was sent, as nobody waits for it: records a failure that counts,
+ * or the network of a login. In a flood some are skipped. Takes back the count of
+ * what was no guess, so each verdict must be passed to it once.
  */
-void account_write_down(struct accounts *accounts, const struct account_verdict *verdict);
+void account_write_down(struct accounts *accounts, struct account_verdict *verdict);
 
 #endif

@@ -9,11 +9,13 @@
 #include "auth/account/credentials.h"
 
 #include <limits.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "auth/account/auth_db.h"
+#include "auth/account/decoy.h"
 #include "auth/account/policies.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
@@ -52,7 +54,7 @@ const char *credential_kind_name(enum credential_kind kind)
     static const char *const names[] = {
         [CREDENTIAL_PASSWORD] = "password", [CREDENTIAL_APP_PASSWORD] = "app-password",
         [CREDENTIAL_SCRAM_SHA_256] = "scram-sha-256", [CREDENTIAL_SCRAM_SHA_1] = "scram-sha-1",
-        [CREDENTIAL_SHARED_SECRET] = "shared-secret",
+        [CREDENTIAL_SHARED_SECRET] = "shared-secret", [CREDENTIAL_CERTIFICATE] = "certificate",
     };
 
     return names[kind];
@@ -83,9 +85,61 @@ void credentials_source_free(struct credentials_source **source)
     mem_free(s);
 }
 
-void credentials_source_connect(struct credentials_source *s)
+static enum credentials_answer answer_of(enum auth_db_state state)
 {
-    auth_db_connect(s->db);
+    return state == AUTH_DB_BROKEN ? CREDENTIALS_BROKEN : CREDENTIALS_AWAY;
+}
+
+/* PostgreSQL's hex form of bytea; *len_r octets in out, 0 if it is not valid. */
+static void read_bytea(const PGresult *result, unsigned char *out, size_t size, size_t *len_r)
+{
+    struct span text = { PQgetvalue(result, 0, 0), (size_t)PQgetlength(result, 0, 0) };
+
+    if (text.len < 2 || text.at[0] != '\\' || text.at[1] != 'x' ||
+        sodium_hex2bin(out, size, text.at + 2, text.len - 2, NULL, len_r, NULL) != 0)
+        *len_r = 0;
+}
+
+/* Reads the key of the decoys, on each new connection: it may be to another database. */
+static enum credentials_answer take_decoy_key(struct credentials_source *s)
+{
+    unsigned char of_database[64], of_file[KEYRING_DERIVED];
+    enum credentials_answer answer = CREDENTIALS_FOUND;
+    size_t len = 0;
+
+    PGresult *result = auth_db_query(s->db, "select postern.decoy_key()", 0, NULL);
+    if (result == NULL)
+        return CREDENTIALS_AWAY;
+    if (PQresultStatus(result) != PGRES_TUPLES_OK) {
+        answer = answer_of(auth_db_failed(s->db, "could not read the key of decoys", result));
+        PQclear(result);
+        return answer;
+    }
+    read_bytea(result, of_database, sizeof of_database, &len);
+    if (s->keyring != NULL)
+        keyring_derive(s->keyring, "postern decoy", of_file);
+    if (len == 0) {
+        log_error(NULL, "postern.decoy_key() returned no key: postern.login_key has no row");
+        answer = CREDENTIALS_BROKEN;
+    } else {
+        decoy_set_key((struct span){ (const char *)of_database, len },
+                      (struct span){ (const char *)of_file, s->keyring != NULL ? sizeof of_file : 0 });
+    }
+    secret_wipe(PQgetvalue(result, 0, 0), (size_t)PQgetlength(result, 0, 0));
+    secret_wipe(of_database, sizeof of_database);
+    secret_wipe(of_file, sizeof of_file);
+    PQclear(result);
+    return answer;
+}
+
+enum credentials_answer credentials_source_connect(struct credentials_source *s)
+{
+    bool fresh = !auth_db_is_up(s->db);
+    enum auth_db_state state = auth_db_connect(s->db);
+
+    if (state != AUTH_DB_UP)
+        return answer_of(state);
+    return fresh || !decoy_has_key() ? take_decoy_key(s) : CREDENTIALS_FOUND;
 }
 
 enum {
@@ -283,11 +337,6 @@ static void read_and_keep_policy(struct credentials_source *s, const char *addre
     policies_put(s->policies, address, network, (int64_t)time(NULL), &entry);
 }
 
-static enum credentials_answer answer_of(enum auth_db_state state)
-{
-    return state == AUTH_DB_BROKEN ? CREDENTIALS_BROKEN : CREDENTIALS_AWAY;
-}
-
 static enum credentials_answer ask(struct credentials_source *s, const char *address, const char *network, bool whole,
                                    struct credentials *out, int64_t *guessed_ms_r)
 {
@@ -335,10 +384,10 @@ enum credentials_answer credentials_fetch(struct credentials_source *s, const ch
     *guessed_ms_r = 0;
     for (;;) {
         bool fresh = !auth_db_is_up(s->db);
-        enum auth_db_state state = auth_db_connect(s->db);
-        if (state != AUTH_DB_UP)
-            return answer_of(state);
-        enum credentials_answer answer = ask(s, address, network, whole, out, guessed_ms_r);
+        enum credentials_answer answer = credentials_source_connect(s);
+        if (answer != CREDENTIALS_FOUND)
+            return answer;
+        answer = ask(s, address, network, whole, out, guessed_ms_r);
         /*
          * A provider's credentials() has made the mailbox in this very
          * statement, whose snapshot does not show yet what holds for it: the

@@ -25,6 +25,7 @@ enum credential_kind {
     /* "SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>" */
     CREDENTIAL_SCRAM_SHA_256, CREDENTIAL_SCRAM_SHA_1,
     CREDENTIAL_SHARED_SECRET,                           /* the secret itself */
+    CREDENTIAL_CERTIFICATE,                             /* any text: the mailbox accepts certificates (EXTERNAL) */
     CREDENTIAL_KINDS,                                   /* how many there are; none itself */
 };
 /* As the database calls it. */
@@ -65,8 +66,12 @@ struct credentials_source *credentials_source_new(const char *conninfo, int sche
                                                   const struct keyring *keyring, size_t policies);
 void credentials_source_free(struct credentials_source **source);
 
-/* Connects if it is not, so that the first login need not wait for it; a database that is away is logged. */
-void credentials_source_connect(struct credentials_source *source);
+/*
+ * Connects if it is not connected, so that the first login need not wait for it, and reads the key
+ * of the decoys; logs if the database is away. CREDENTIALS_FOUND: there is a connection, and the
+ * decoys have a key.
+ */
+enum credentials_answer credentials_source_connect(struct credentials_source *source);
 
 /*
  * Blocks. out is filled for CREDENTIALS_FOUND; the caller wipes it. Why it

@@ -6,9 +6,8 @@
  */
 #include "auth/account/decoy.h"
 
-#include <fcntl.h>
 #include <sodium.h>
-#include <unistd.h>
+#include <stdint.h>
 
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
@@ -16,25 +15,27 @@
 static unsigned char key[crypto_generichash_KEYBYTES];
 static bool made;
 
-void decoy_init(void)
+void decoy_set_key(struct span of_database, struct span of_file)
 {
-    static const char purpose[] = "postern decoy 1";
-    unsigned char id[64];
+    static const char purpose[] = "postern decoy 2";
+    const uint64_t len = of_database.len;
+    crypto_generichash_state state;
 
-    if (made)
-        return;
     secret_init();
+    crypto_generichash_init(&state, (const unsigned char *)purpose, sizeof purpose - 1, sizeof key);
+    /* The length separates the two. */
+    crypto_generichash_update(&state, (const unsigned char *)&len, sizeof len);
+    crypto_generichash_update(&state, (const unsigned char *)of_database.at, of_database.len);
+    if (of_file.len > 0)
+        crypto_generichash_update(&state, (const unsigned char *)of_file.at, of_file.len);
+    crypto_generichash_final(&state, key, sizeof key);
+    secret_wipe(&state, sizeof state);
     made = true;
-    randombytes_buf(key, sizeof key);
-    int fd = open("/etc/machine-id", O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    ssize_t len = read(fd, id, sizeof id);
-    close(fd);
-    /* 128 bits in hex; before the first boot of an image it is empty or says so. */
-    if (len >= 32 && memcmp(id, "uninitialized", 13) != 0)
-        crypto_generichash(key, sizeof key, id, 32, (const unsigned char *)purpose, sizeof purpose - 1);
-    secret_wipe(id, sizeof id);
+}
+
+bool decoy_has_key(void)
+{
+    return made;
 }
 
 void decoy_octets(const char *purpose, struct span name, unsigned char *out, size_t len)

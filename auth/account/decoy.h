@@ -6,19 +6,21 @@
 #ifndef POSTERN_AUTH_DECOY_H
 #define POSTERN_AUTH_DECOY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "daemon/base/span.h"
 
 /*
- * Makes the key, once, before helpers are forked, so that all show the same.
- * It comes from /etc/machine-id, which no client knows, and is so the same
- * after a restart and for each session under inetd; without that file it is
- * random.
+ * The key is derived from a key in the database (postern.decoy_key()) and, if there is
+ * a key file, from that (empty: none). So it is the same on all hosts, after a restart,
+ * and for each session under inetd, and neither of the two alone reveals which names
+ * exist. Both spans are lent; the caller wipes them.
  */
-void decoy_init(void);
+void decoy_set_key(struct span of_database, struct span of_file);
+bool decoy_has_key(void);
 
-/* 16 to 64 octets for this purpose and this name. */
+/* 16 to 64 octets for this purpose and this name. There must be a key. */
 void decoy_octets(const char *purpose, struct span name, unsigned char *out, size_t len);
 
 #endif

@@ -88,6 +88,7 @@ static int make_of(enum credential_kind kind, struct span password, const struct
     case CREDENTIAL_SCRAM_SHA_1:
         return scram_of(kind == CREDENTIAL_SCRAM_SHA_1, password, out, error_r);
     case CREDENTIAL_SHARED_SECRET:
+    case CREDENTIAL_CERTIFICATE:
     case CREDENTIAL_KINDS:
         break;
     }

@@ -19,7 +19,7 @@ struct account_verdict {
     /*
      * Of a refusal, for the log and nobody else: "unknown", "disabled",
      * "password", "no-password", "guessing"; of an exchange also "no-secret", "malformed",
-     * "authzid", "binding", "certificate", "aborted", "token-...".
+     * "authzid", "binding", "certificate", "mechanism", "aborted", "token-...".
      */
     const char *reason;
     bool cached;                    /* AUTH_OK, AUTH_OK_UNCONFIRMED: the password was not verified now, but before */
@@ -27,6 +27,7 @@ struct account_verdict {
     char network[FRAME_NETWORK_MAX + 1];    /* network of the client; empty if it is not counted */
     bool barred;                    /* too many failures: refused as "guessing", even with the right password */
     bool unseen;                    /* AUTH_OK: its network was not recorded today */
+    bool counted;                   /* as a guess, by this helper, until account_write_down() */
     uint32_t guesses;               /* failures of this name before this one, on all hosts */
     struct auth_policy policy;      /* AUTH_OK; its text is in `maintenance` */
     char maintenance[AUTH_MAINTENANCE_MAX];

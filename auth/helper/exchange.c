@@ -31,18 +31,20 @@ struct entry {
 struct exchanges {
     struct accounts *accounts;
     const struct auth_settings *settings;
+    unsigned served;                            /* MECH_BIT() of mechanisms */
     struct idmap *open;
     TAILQ_HEAD(entry_list, entry) by_age;       /* the oldest first */
 };
 
 /* ------------------------------------------------------------------ lives */
 
-struct exchanges *exchanges_new(struct accounts *accounts, const struct auth_settings *settings)
+struct exchanges *exchanges_new(struct accounts *accounts, const struct auth_settings *settings, unsigned served)
 {
     struct exchanges *e = mem_zalloc(sizeof *e);
 
     e->accounts = accounts;
     e->settings = settings;
+    e->served = served;
     e->open = idmap_new();
     TAILQ_INIT(&e->by_age);
     return e;
@@ -157,12 +159,19 @@ static void settle(struct exchanges *e, struct entry *entry, bool challenged, st
 
 void exchange_start(struct exchanges *e, uint64_t id, const struct auth_opening *opening, struct exchange_answer *out)
 {
-    struct entry *entry = entry_new(e, id, opening);
     struct span name;
 
     begin_answer(out);
     if (mechanism_name(opening->mechanism, opening->initial, &name))
         put_typed(out, name);
+    /* Only a worker that was taken over asks for it. */
+    if ((e->served & MECH_BIT(opening->mechanism)) == 0) {
+        copy_session(out->session, opening->session);
+        out->mechanism = opening->mechanism;
+        verdict_refuse(&out->verdict, "mechanism");
+        return;
+    }
+    struct entry *entry = entry_new(e, id, opening);
     settle(e, entry, mechanisms[opening->mechanism].how->start(&entry->x, opening, &out->challenge), out);
 }
 
@@ -194,6 +203,7 @@ void exchange_abort(struct exchanges *e, const struct auth_step *step, struct ex
         return;
     /* What is written down of a refusal is not of this one: nobody tried a password. */
     memcpy(aborted.address, entry->x.verdict.address, sizeof aborted.address);
+    aborted.counted = entry->x.verdict.counted;
     verdict_refuse(&aborted, "aborted");
     entry->x.verdict = aborted;
     settle(e, entry, false, out);

@@ -27,8 +27,8 @@ struct exchange_answer {
     struct sasl_challenge challenge;
 };
 
-/* Both outlive it. */
-struct exchanges *exchanges_new(struct accounts *accounts, const struct auth_settings *settings);
+/* Both outlive it. served: a set of MECH_BIT(); exchanges of all others are refused. */
+struct exchanges *exchanges_new(struct accounts *accounts, const struct auth_settings *settings, unsigned served);
 void exchanges_free(struct exchanges **exchanges);
 
 /* All three block as account_check() does. id is that of the worker's request; another one's exchange is not there. */

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "auth/account/account.h"
-#include "auth/account/decoy.h"
 #include "auth/helper/exchange.h"
 #include "auth/frame.h"
 #include "daemon/base/log.h"
@@ -120,16 +119,15 @@ static void await_request(int fd)
 }
 
 int auth_helper_run(int fd, const char *conninfo, const struct auth_settings *settings, int schema_version,
-                    int login_cache)
+                    int login_cache, unsigned served)
 {
     unsigned char data[PEER_MAX];
     bool sane = true;
 
     secret_init();
     secret_no_core();
-    decoy_init();
     struct accounts *accounts = accounts_new(conninfo, settings, schema_version, login_cache);
-    struct exchanges *exchanges = exchanges_new(accounts, settings);
+    struct exchanges *exchanges = exchanges_new(accounts, settings, served);
     while (sane) {
         await_request(fd);
         long len = peer_receive_blocking(fd, data, sizeof data);

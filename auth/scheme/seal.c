@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
 
 #define PREFIX "{SEALED}"
@@ -132,6 +133,14 @@ void keyring_free(struct keyring **keyring)
 const char *keyring_first(const struct keyring *r)
 {
     return r->keys[0].id;
+}
+
+/* The oldest key is the last one (the first one seals), and stays last when others are added. */
+void keyring_derive(const struct keyring *r, const char *purpose, unsigned char out[KEYRING_DERIVED])
+{
+    ASSERT(r->count > 0);
+    crypto_generichash(out, KEYRING_DERIVED, (const unsigned char *)purpose, strlen(purpose), r->keys[r->count - 1].key,
+                       KEY);
 }
 
 bool keyring_new_line(const char *id, char out[KEYRING_LINE_MAX])

@@ -48,6 +48,12 @@ struct keyring *keyring_load(const char *path, char error_r[KEYRING_ERROR_MAX]);
 void keyring_free(struct keyring **keyring);
 /* The id of the key that seals. */
 const char *keyring_first(const struct keyring *keyring);
+/*
+ * 32 octets that only those who have the oldest key of the file can derive: a keyed hash of the
+ * purpose. The caller wipes them.
+ */
+enum { KEYRING_DERIVED = 32 };
+void keyring_derive(const struct keyring *keyring, const char *purpose, unsigned char out[KEYRING_DERIVED]);
 /* A new line for such a file, without its line end; false if the id is none. The caller wipes it. */
 enum { KEYRING_LINE_MAX = 96 };
 bool keyring_new_line(const char *id, char out[KEYRING_LINE_MAX]);

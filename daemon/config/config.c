@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "auth/mechanism.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
 #include "daemon/net/proxy.h"
@@ -140,4 +141,40 @@ void config_believe(const struct config *c, size_t i, struct proxy_origin *origi
         origin->tls = false;
     if (!origin->tls || l->client_identity != TLS_IDENTITY_CN || strchr(origin->client_name, '@') == NULL)
         origin->client_name[0] = '\0';
+}
+
+/* The mechanisms that the i-th listener can offer, to a client for which most is possible. */
+static unsigned offered_at(const struct config *c, size_t i)
+{
+    const struct listener_settings *l = config_listener(c, i);
+    const bool tls = l->tls != LISTENER_TLS_NONE && config_tls_files(c, i).certificate[0] != '\0';
+    const bool password = tls || l->proxy_tls || l->cleartext_login != POP3_CLEARTEXT_NEVER;
+    const bool identity = (tls && l->client_verify != TLS_VERIFY_NONE) ||
+                          (l->proxy_tls && l->client_identity == TLS_IDENTITY_CN);
+    unsigned offered = 0;
+
+    for (unsigned m = 0; m < MECHANISMS; m++) {
+        bool possible = password;
+
+        if (mechanisms[m].flags & MECH_CERTIFICATE)
+            possible = identity;
+        else if (mechanisms[m].flags & MECH_BINDS)
+            possible = tls;
+        else if (!(mechanisms[m].flags & MECH_SENDS_PASSWORD))
+            possible = password || c->pop3.sasl_without_tls;
+        if (possible)
+            offered |= MECH_BIT(m);
+    }
+    return offered;
+}
+
+unsigned config_mechanisms(const struct config *c)
+{
+    unsigned offered = 0;
+
+    /* The last one is for a socket that is passed to us and that no listener of the file is for. */
+    for (size_t i = 0; i <= c->listeners.count; i++)
+        if (!config_is_lmtp(c, i))
+            offered |= offered_at(c, i);
+    return c->pop3.sasl_mechanisms & offered;
 }

@@ -96,6 +96,12 @@ struct tls_files config_tls_files(const struct config *config, size_t i);
  */
 struct session_entry config_entry(const struct config *config, size_t i);
 
+/*
+ * The mechanisms (MECH_BIT()) that are configured and that at least one POP3 listener can offer:
+ * an auth helper serves no others.
+ */
+unsigned config_mechanisms(const struct config *config);
+
 /* Takes away what the i-th listener does not believe a proxy. */
 void config_believe(const struct config *config, size_t i, struct proxy_origin *origin);
 

@@ -15,7 +15,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "auth/account/decoy.h"
 #include "auth/helper/helper.h"
 #include "daemon/base/limit.h"
 #include "daemon/base/log.h"
@@ -64,7 +63,6 @@ pid_t cell_fork_helper(struct config *config, const char *number, int fd, int lo
     char ident[48], name[16];
     pid_t parent = getpid(), pid;
 
-    decoy_init();           /* here, so that all helpers have the same */
     pid = fork();
     if (pid != 0)
         return pid;
@@ -85,7 +83,8 @@ pid_t cell_fork_helper(struct config *config, const char *number, int fd, int lo
     signal(SIGUSR2, SIG_IGN);
     unblock_signals();
     sandbox_enter(SANDBOX_HELPER, config);
-    int status = auth_helper_run(fd, config->conninfo_auth, &config->auth, schema_wanted(), login_cache);
+    int status = auth_helper_run(fd, config->conninfo_auth, &config->auth, schema_wanted(), login_cache,
+                                 config_mechanisms(config));
     log_finish();
     _exit(status);
 }

@@ -105,7 +105,7 @@ create table postern.credential (
     credential  bigint      generated always as identity primary key,
     mailbox     bigint      not null references postern.mailbox on delete cascade,
     kind        text collate "C" not null
-                check (kind in ('password', 'app-password', 'scram-sha-256', 'scram-sha-1', 'shared-secret')),
+                check (kind in ('password', 'app-password', 'scram-sha-256', 'scram-sha-1', 'shared-secret', 'certificate')),
     label       text collate "C" not null default '',
     secret      text collate "C" not null,
     changed_at  timestamptz not null default now(),
@@ -115,9 +115,9 @@ create table postern.credential (
     unique (mailbox, kind, label)
 );
 comment on table postern.credential is 'stored secrets: only postern.credentials() shows them, and only to postern_auth';
-comment on column postern.credential.kind is 'what it is good for: password and app-password for a password in the clear, the others for SASL mechanisms and APOP that do not send it';
+comment on column postern.credential.kind is 'what it verifies: password and app-password a password in the clear, certificate that client certificates with the address are accepted, the others SASL mechanisms and APOP that do not send it';
 comment on column postern.credential.label is 'name of an app password; else empty';
-comment on column postern.credential.secret is 'a hash, a verifier or, as shared-secret, the password itself; sealed where there is a key: {SEALED}ID:...';
+comment on column postern.credential.secret is 'a hash, a verifier or, as shared-secret, the password itself; for certificate any text, which is no secret; sealed where there is a key: {SEALED}ID:...';
 comment on column postern.credential.used_at is 'when an app password was last used, to the hour';
 
 create table postern.alias (

@@ -74,7 +74,7 @@ end
 $$;
 
 -- set_secrets: a new password, in all its forms; those of the old one go. With
--- empty arrays there is none any more. App passwords stay.
+-- empty arrays there is none any more. App passwords stay, and so does certificate.
 -- Errors: PN400.
 create function postern.set_secrets(p_mailbox bigint, p_kinds text[], p_secrets text[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -83,7 +83,7 @@ begin
     if cardinality(p_kinds) <> cardinality(p_secrets) or not p_kinds <@ array['password', 'scram-sha-256', 'scram-sha-1', 'shared-secret'] then
         raise exception 'invalid kinds of secrets for a password' using errcode = 'PN400';
     end if;
-    delete from postern.credential c where c.mailbox = p_mailbox and c.kind <> 'app-password' and c.kind <> all (p_kinds);
+    delete from postern.credential c where c.mailbox = p_mailbox and c.kind not in ('app-password', 'certificate') and c.kind <> all (p_kinds);
     insert into postern.credential as c (mailbox, kind, secret)
         select p_mailbox, n.kind, n.secret from unnest(p_kinds, p_secrets) as n(kind, secret)
         on conflict (mailbox, kind, label) do update set secret = excluded.secret, changed_at = now();
@@ -137,6 +137,26 @@ begin
 end
 $$;
 
+-- set_certificate: from now on the mailbox accepts a certificate with its address that a
+-- listener has verified (SASL EXTERNAL); with p_secret null it does not. The text of
+-- p_secret does not matter; it exists to be sealed.
+-- Errors: PN404.
+create function postern.set_certificate(p_mailbox bigint, p_secret text) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if p_secret is not null then
+        insert into postern.credential as c (mailbox, kind, secret) values (p_mailbox, 'certificate', p_secret)
+            on conflict (mailbox, kind, label) do update set secret = excluded.secret, changed_at = now();
+        return;
+    end if;
+    delete from postern.credential c where c.mailbox = p_mailbox and c.kind = 'certificate';
+    if not found then
+        raise exception 'the mailbox does not accept certificates' using errcode = 'PN404';
+    end if;
+end
+$$;
+
 -- set_domain_stores: from the next password on; what is not wanted any more goes at once.
 -- Errors: PN400, PN404.
 create function postern.set_domain_stores(p_name text, p_stores text[]) returns void
@@ -147,7 +167,7 @@ declare
 begin
     update postern.domain d set stores = p_stores where d.domain = v_domain;
     delete from postern.credential c using postern.mailbox m
-     where m.domain = v_domain and c.mailbox = m.mailbox and c.kind not in ('password', 'app-password') and c.kind <> all (p_stores);
+     where m.domain = v_domain and c.mailbox = m.mailbox and c.kind not in ('password', 'app-password', 'certificate') and c.kind <> all (p_stores);
 exception when check_violation then
     raise exception 'a domain may store scram-sha-256, scram-sha-1 and shared-secret' using errcode = 'PN400';
 end
@@ -189,5 +209,5 @@ grant execute on function
 grant execute on function
     postern.secret_plan(text), postern.set_secrets(bigint, text[], text[]),
     postern.add_app_password(bigint, text, text), postern.list_app_passwords(text),
-    postern.remove_app_password(text, text), postern.set_domain_stores(text, text[])
+    postern.remove_app_password(text, text), postern.set_certificate(bigint, text), postern.set_domain_stores(text, text[])
     to postern_admin;

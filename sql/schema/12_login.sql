@@ -5,17 +5,51 @@
 -- function that a provider replaces. If an auth helper already knows the policy, it
 -- calls credentials() itself, which is a third of the work.
 
--- Failed logins of accounts, shared by all hosts. The account is a hash of the name
--- that was tried, whether it exists or not, so that nothing here reveals which names
--- exist. A row for each of 65,536 slots at most; a crash loses them, which is
--- acceptable for counts that decay.
+-- Keys that strangers must not know, the same for all hosts and after each restart:
+-- auth helpers derive the salts of names that do not exist from decoy, and guess is
+-- the key for the hash of a name that was tried. gen_random_uuid() uses the strong
+-- random numbers of the system, 122 bits each.
+create table postern.login_key (
+    one         boolean     not null primary key default true check (one),
+    decoy       bytea       not null default sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())),
+    guess       bytea       not null default sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))
+);
+insert into postern.login_key default values;
+comment on table  postern.login_key is 'one row: keys that only functions read';
+comment on column postern.login_key.decoy is 'key of the salts that are shown for names that do not exist';
+comment on column postern.login_key.guess is 'key of the hash of a name in postern.guess';
+
+-- decoy_key: the first of them.
+create function postern.decoy_key() returns bytea
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (select k.decoy from postern.login_key k);
+end
+$$;
+
+-- guess_account: the keyed hash that stands for this name in postern.guess. Without the
+-- key nobody can find two names that share a place there. Not granted.
+create function postern.guess_account(p_address text) returns bigint
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (select ('x' || encode(substring(sha256(k.guess || convert_to(p_address, 'UTF8')) for 8), 'hex'))::bit(64)::bigint
+              from postern.login_key k);
+end
+$$;
+
+-- Failed logins of accounts, shared by all hosts. The account is a keyed hash of the
+-- name that was tried, whether it exists or not, so that nothing here reveals which
+-- names exist. Each name belongs to one of 65,536 sets of two slots, 2n and 2n + 1; a
+-- crash loses them, which is acceptable for counts that decay.
 create unlogged table postern.guess (
     slot        integer     not null primary key,
     account     bigint      not null,
     until       timestamptz not null
 ) with (fillfactor = 50);
 comment on table  postern.guess is 'accounts whose passwords are being guessed';
-comment on column postern.guess.account is 'hash of the address that was tried';
+comment on column postern.guess.account is 'keyed hash of the address that was tried: guess_account()';
 comment on column postern.guess.until is 'when the last of the failures will be forgotten: each adds one interval';
 
 -- Networks of successful logins to a mailbox: its owner can still log in from there
@@ -62,6 +96,19 @@ begin
 end
 $$;
 
+-- guessed_until: when the last of the failures of this name will be forgotten. In the
+-- past or null if there are none. Not granted.
+create function postern.guessed_until(p_address text) returns timestamptz
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_account constant bigint := postern.guess_account(p_address);
+    v_slot constant integer := (v_account & 65535)::integer * 2;
+begin
+    return (select max(g.until) from postern.guess g where g.slot in (v_slot, v_slot + 1) and g.account = v_account);
+end
+$$;
+
 -- login: a row for each stored secret, as credentials() returns them, with the policy
 -- of the mailbox repeated in each row. There is always a row: for an unknown name it
 -- has the failures only.
@@ -80,14 +127,14 @@ returns table (mailbox bigint, address text, active boolean, kind text, label te
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_account constant bigint := hashtextextended(p_address, 0);
     v_seen date;
     v_of bigint;
     c record;
     p record;
 begin
-    select (extract(epoch from g.until - clock_timestamp()) * 1000)::bigint into guessed_ms
-      from postern.guess g where g.slot = (v_account & 65535)::integer and g.account = v_account;
+    if p_network is not null then
+        guessed_ms := (extract(epoch from postern.guessed_until(p_address) - clock_timestamp()) * 1000)::bigint;
+    end if;
     select v.version into version from postern.policy_version v;
     pop3 := true;
     tls_only := false;
@@ -139,24 +186,35 @@ begin
 end
 $$;
 
--- count_failure: one failure more of this name, forgotten p_interval_ms later
--- than the one before it. Where two names meet in a slot the one with more
--- failures stays and loses one, so that a flood of names cannot clear it.
+-- count_failure: one more failure of this name, forgotten p_interval_ms later
+-- than the one before it. If both slots of its set belong to other names, one with a
+-- single failure left makes room; if there is none, this failure is not counted here.
+-- So neither a flood of names nor a name in the same set reduces the count of an
+-- account that is being guessed at.
 create function postern.count_failure(p_address text, p_interval_ms integer, p_most integer) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_account constant bigint := hashtextextended(p_address, 0);
+    v_account constant bigint := postern.guess_account(p_address);
+    v_slot constant integer := (v_account & 65535)::integer * 2;
     v_interval constant interval := p_interval_ms * interval '1 millisecond';
     v_now constant timestamptz := clock_timestamp();
 begin
-    insert into postern.guess as g (slot, account, until)
-        values ((v_account & 65535)::integer, v_account, v_now + v_interval)
-        on conflict (slot) do update
-           set account = case when g.account <> v_account and g.until <= v_now + v_interval then v_account else g.account end,
-               until = case when g.account = v_account then least(greatest(g.until, v_now) + v_interval, v_now + p_most * v_interval)
-                            when g.until <= v_now + v_interval then v_now + v_interval
-                            else g.until - v_interval end;
+    update postern.guess g
+       set until = least(greatest(g.until, v_now) + v_interval, v_now + p_most * v_interval)
+     where g.slot in (v_slot, v_slot + 1) and g.account = v_account;
+    if found then
+        return;
+    end if;
+    for i in 0 .. 1 loop
+        insert into postern.guess (slot, account, until) values (v_slot + i, v_account, v_now + v_interval) on conflict do nothing;
+        if found then
+            return;
+        end if;
+    end loop;
+    update postern.guess g set account = v_account, until = v_now + v_interval
+     where g.slot = (select o.slot from postern.guess o where o.slot in (v_slot, v_slot + 1) order by o.until, o.slot limit 1)
+       and g.until <= v_now + v_interval;
 end
 $$;
 
@@ -179,5 +237,5 @@ $$;
 revoke all on all functions in schema postern from public;
 grant execute on function
     postern.credentials(text), postern.login(text, inet, boolean), postern.count_failure(text, integer, integer),
-    postern.remember_address(bigint, inet)
+    postern.remember_address(bigint, inet), postern.decoy_key()
     to postern_auth;

@@ -10,7 +10,7 @@ as $$
 #variable_conflict use_column
 declare
     v_mailbox constant bigint := (select m.mailbox from postern.mailbox m where m.address = p_address and not p_removed);
-    v_account constant bigint := hashtextextended(p_address, 0);
+    v_account constant bigint := postern.guess_account(p_address);
 begin
     return query
         select 'mailbox', count(*), null::bigint, min(m.created_at), max(m.created_at)
@@ -44,7 +44,8 @@ begin
          where h.mailbox in (select r.mailbox from postern.removed r where r.account = postern.account_digest(p_address))
         union all
         select 'failed logins', count(*), null, null, max(g.until)
-          from postern.guess g where g.slot = (v_account & 65535)::integer and g.account = v_account and not p_removed;
+          from postern.guess g
+         where g.slot in ((v_account & 65535)::integer * 2, (v_account & 65535)::integer * 2 + 1) and g.account = v_account and not p_removed;
 end
 $$;
 
@@ -56,7 +57,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_digest constant bytea := postern.account_digest(p_address);
-    v_account constant bigint := hashtextextended(p_address, 0);
+    v_account constant bigint := postern.guess_account(p_address);
     v_mailboxes constant bigint[] := array(select r.mailbox from postern.removed r where r.account = v_digest);
     v_first timestamptz;
     v_end timestamptz;
@@ -71,7 +72,7 @@ begin
     end if;
     delete from postern.removed r where r.mailbox = any (v_mailboxes);
     if not exists (select from postern.mailbox m where m.address = p_address) then
-        delete from postern.guess g where g.slot = (v_account & 65535)::integer and g.account = v_account;
+        delete from postern.guess g where g.slot in ((v_account & 65535)::integer * 2, (v_account & 65535)::integer * 2 + 1) and g.account = v_account;
     end if;
     return 0;
 end
@@ -84,7 +85,6 @@ create function postern.person(p_address text, p_removed boolean) returns text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_account constant bigint := hashtextextended(p_address, 0);
     b record;
     v_removed json;
     v_person json;
@@ -117,7 +117,7 @@ begin
         'known_networks', (select coalesce(json_agg(json_build_object('network', k.network, 'seen', k.seen) order by k.seen, k.network), '[]')
                              from postern.known_address k where k.mailbox = b.mailbox),
         'imported_messages', (select coalesce(sum(octet_length(i.digests) / postern.digest_octets()), 0) from postern.imported i where i.mailbox = b.mailbox),
-        'failed_logins_until', (select g.until from postern.guess g where g.slot = (v_account & 65535)::integer and g.account = v_account),
+        'failed_logins_until', postern.guessed_until(p_address),
         'messages', (select coalesce(json_agg(json_build_object('uid', g.uid, 'uidl', g.uidl, 'octets', g.octets,
                                 'received_at', g.received_at, 'retrieved_at', g.retrieved_at, 'delivered_to', g.delivered_to)
                                 order by g.uid), '[]')

@@ -65,8 +65,8 @@ begin
     select m.address into v_address from postern.mailbox m where m.mailbox = p_mailbox;
     return not exists (select c.kind, c.secret from postern.credential c where c.mailbox = p_mailbox
                        except select g.kind, g.secret from postern.credentials(v_address) g where g.mailbox = p_mailbox)
-       and (exists (select from postern.credential c where c.mailbox = p_mailbox and c.kind <> 'app-password')
-            or not exists (select from postern.credentials(v_address) g where g.kind <> 'app-password' and g.secret is not null));
+       and (exists (select from postern.credential c where c.mailbox = p_mailbox and c.kind not in ('app-password', 'certificate'))
+            or not exists (select from postern.credentials(v_address) g where g.kind not in ('app-password', 'certificate') and g.secret is not null));
 end
 $$;
 

@@ -23,7 +23,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     (void)argc, (void)argv;
     secret_init();
     log_set_level(LOG_LEVEL_ERROR);
-    decoy_init();
+    decoy_set_key(SPAN_OF("fuzz"), SPAN_OF(""));
     settings.oauth_keys = settings.oauth_issuer = settings.oauth_audience = settings.auth_key_file = empty;
     settings.oauth_claim = email;
     return 0;
@@ -92,7 +92,7 @@ static void check(const struct exchange_answer *out, bool external)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct exchanges *e = exchanges_new(NULL, &settings);
+    struct exchanges *e = exchanges_new(NULL, &settings, ~0u);
     struct span in = { (const char *)data, size };
     struct exchange_answer out;
     struct auth_opening o = { .session = SPAN_OF("0123456789ab"), .default_domain = SPAN_OF("example.org") };

@@ -62,6 +62,7 @@ class Clients(unittest.TestCase):
         cls.site.up()
         for who in (WHO, OTHER):
             cls.site.account(who, [kit.letter(1)])
+            cls.site.ctl("certificate", who)
         cls.ca, cls.foreign_ca = Authority(cls.site.dir, "ours"), Authority(cls.site.dir, "theirs")
         san = f"subjectAltName=email:{WHO}"
         cls.good = cls.ca.sign("good", "/CN=Anna", san)
@@ -137,6 +138,22 @@ class Clients(unittest.TestCase):
                         self.assertEqual(pop.stat()[0], 1)
                         pop.ok("QUIT")
         self.logged(rf'login user="{WHO}" peer=\S+ tls=\S+ cipher=\S+ mechanism=EXTERNAL result=ok')
+
+    def test_only_where_it_is_stored(self):
+        """A certificate, or a worker that says there was one, lets nobody in to a mailbox that accepts none."""
+        with self.connect("optional", self.good) as pop:
+            self.assertTrue(self.offered(pop))
+            self.site.ctl("certificate", WHO, "--remove")
+            self.addCleanup(self.site.ctl, "certificate", WHO)
+            self.assertEqual(self.external(pop), b"-ERR [AUTH] wrong name or password")
+            self.logged(rf'auth name="{WHO}" mechanism=EXTERNAL result=refused reason=no-secret')
+            self.assertNotEqual(self.site.ctl("certificate", WHO, "--remove", check=False).returncode, 0)
+            # Neither a new password nor what the domain stores is about certificates.
+            self.site.ctl("certificate", WHO)
+            self.site.ctl("password", WHO, stdin=kit.PASSWORD.encode() + b"\n")
+            self.site.ctl("domain", "set", WHO.split("@")[1], "--store", "none")
+            self.assertRegex(self.external(pop), rb"^\+OK")
+            pop.ok("QUIT")
 
     def test_stls(self):
         """Nothing is proved before the handshake."""

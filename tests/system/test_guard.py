@@ -114,6 +114,46 @@ class Guessing(GuardCase):
         self.assertTrue(plain(kit.PASSWORD, "127.3.0.1").startswith(b"+OK"))
 
 
+class Shared(GuardCase):
+    """What the hosts count together: postern.guess."""
+
+    def failures(self, name):
+        return int(self.site.sql(f"select coalesce(ceil(extract(epoch from postern.guessed_until('{name}') - clock_timestamp()) / 3600), 0)"))
+
+    def guess(self, name, times):
+        self.site.sql(f"select postern.count_failure('{name}', 3600000, 100) from generate_series(1, {times})")
+
+    def test_strangers_name(self):
+        """A name that meets that of a victim, and any number of others, take none of its failures away."""
+        self.site.sql("delete from postern.guess")
+        rows = self.site.sql("""select string_agg(name, ' ') from (select 'n' || n || '@example.org' as name from generate_series(1, 20000) n) x
+            group by postern.guess_account(name) & 65535 having count(*) >= 4 limit 1""").split()
+        victim, *strangers = rows
+        self.guess(victim, 10)
+        for stranger in strangers:
+            self.guess(stranger, 30)
+        self.assertEqual(self.failures(victim), 10)
+        self.assertEqual(self.failures(strangers[0]), 30)
+        self.guess(victim, 5)
+        self.assertEqual(self.failures(victim), 15)
+        # One failure gives way, so that no name that was tried once stays in the way for ever.
+        self.site.sql("delete from postern.guess")
+        self.guess(strangers[0], 1)
+        self.guess(strangers[1], 1)
+        self.guess(victim, 2)
+        self.assertEqual(self.failures(victim), 2)
+
+    def test_nobody_can_aim(self):
+        """Which names meet depends on a key that is nobody's, and is another one in each database."""
+        where = "select string_agg((postern.guess_account('n' || n) & 65535)::text, ' ') from generate_series(1, 50) n"
+        before = self.site.sql(where)
+        self.assertEqual(self.site.sql(where), before)
+        kept = self.site.sql("select guess from postern.login_key")
+        self.addCleanup(self.site.sql, f"update postern.login_key set guess = '{kept}'")
+        self.site.sql("update postern.login_key set guess = sha256('other')")
+        self.assertNotEqual(self.site.sql(where), before)
+
+
 class Flood(GuardCase):
     conf = STRICT + "auth_failures = 50; pop3_limit_failures = 50; pop3_limit_connections = 0;\n"
 

@@ -1054,7 +1054,7 @@ class Grants(Base):
 
     roles = {
         'postern_auth': {'schema_version', 'credentials', 'current_policy', 'login', 'count_failure', 'remember_address', 'upgrade_secret', 'missing_secrets',
-                         'add_secret', 'use_app_password'},
+                         'add_secret', 'use_app_password', 'decoy_key'},
         'postern_mail': {'schema_version', 'lock_key', 'open_maildrop', 'close_maildrop', 'fetch_parts', 'fetch_headers', 'expunge', 'answer', 'ask_release', 'is_operator',
                          'note_sessions', 'reclaim', 'move_locks'},
         'postern_lmtp': {'schema_version', 'resolve', 'deliver', 'put_contents', 'put_octets', 'put_messages'},
@@ -1062,7 +1062,7 @@ class Grants(Base):
             'schema_version', 'lock_key', 'held_maildrops', 'ask_who', 'order_release', 'end_backend', 'fetch_parts', 'put_contents', 'put_parts', 'put_messages',
             'find_mailbox', 'add_tenant', 'list_tenants', 'set_tenant', 'remove_tenant', 'add_domain', 'list_domains', 'set_domain',
             'remove_domain', 'add_mailbox', 'list_mailboxes', 'show_mailbox', 'set_mailbox', 'remove_mailbox', 'secret_plan',
-            'set_secrets', 'set_domain_stores', 'add_app_password', 'list_app_passwords', 'remove_app_password', 'list_replaced', 'proves',
+            'set_secrets', 'set_domain_stores', 'add_app_password', 'list_app_passwords', 'remove_app_password', 'set_certificate', 'list_replaced', 'proves',
             'holdings', 'add_alias', 'list_aliases', 'set_alias', 'remove_alias', 'list_messages', 'show_message', 'remove_mail',
             'begin_import', 'set_policy', 'clear_policy', 'list_policies', 'list_digests', 'note_imported', 'find_problems', 'mend', 'scan_contents', 'content_owners',
             'make_history', 'old_history', 'drop_history', 'reclaim', 'undelete', 'show_history', 'list_expired', 'expire_mail',

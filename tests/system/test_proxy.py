@@ -219,6 +219,7 @@ class Headers(ProxyCase):
 
     def test_told_of_a_certificate(self):
         """The name in it is the client's address where the listener says so, and the proxy has found it good."""
+        self.site.ctl("certificate", WHO)
         name = WHO.encode()
         for port, header, want in (("names", tls_facts(7, 0, name), True), ("names", tls_facts(5, 0, name), True),
                                    ("names", tls_facts(1, 0, name), False), ("names", tls_facts(7, 1, name), False),

@@ -153,6 +153,14 @@ class Scram(SaslCase):
             c = scram.Client(user, "x")
             return c.parse(challenge(pop.cmd(f"AUTH {mechanism} {scram.b64(c.first())}")))[1:]
 
+    def elsewhere(self, user):
+        """What a host that has just been started offers."""
+        second = self.site.second().start()
+        try:
+            return self.offer(user, second.address)
+        finally:
+            second.stop()
+
     def test_names_that_are_not_there(self):
         """S26: they have a salt like others, always the same, whichever helper is asked, and after a restart."""
         none = "none@example.org"
@@ -173,6 +181,17 @@ class Scram(SaslCase):
         with self.site.connect() as pop:
             self.refused(scram_login(pop, scram.Client(none, kit.PASSWORD)))
         self.in_log(rf'auth name="{none}" mechanism=SCRAM-SHA-256 result=refused reason=no-secret')
+
+    def test_salts_are_of_the_database(self):
+        """They come from a row of the database: whatever host it is, and whatever its machine-id."""
+        kept = self.site.sql("select decoy from postern.login_key")
+        self.addCleanup(self.site.sql, f"update postern.login_key set decoy = '{kept}'")
+        salt, real = self.offer(GHOST), self.offer(WHO)
+        self.site.sql("update postern.login_key set decoy = sha256('other')")
+        self.assertNotEqual(self.elsewhere(GHOST)[0], salt[0])
+        self.assertEqual(self.elsewhere(WHO), real)
+        self.site.sql(f"update postern.login_key set decoy = '{kept}'")
+        self.assertEqual(self.elsewhere(GHOST), salt)
 
     def test_inetd_has_the_same_salts(self):
         want = self.offer(GHOST)

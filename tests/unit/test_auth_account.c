@@ -17,7 +17,6 @@
 #include <sodium.h>
 
 #include "auth/account/account.h"
-#include "auth/account/decoy.h"
 #include "auth/login_cache.h"
 #include "auth/account/make.h"
 #include "auth/settings.h"
@@ -153,7 +152,6 @@ static int setup(void **state)
         "insert into postern.mailbox (domain, address, enabled) select domain, a || '@' || name, a <> 'off'"
         " from postern.domain, unnest(array['a', 'b', 'off', 'none', 'cheap']) a where name = 'account-test.example'");
     secret_init();
-    decoy_init();
     accounts = accounts_new(auth_conninfo, &settings, schema_wanted(), login_cache_memory((size_t)settings.auth_cache));
     return 0;
 }

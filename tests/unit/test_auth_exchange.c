@@ -15,7 +15,7 @@
 #include <libpq-fe.h>
 
 #include "auth/account/account.h"
-#include "auth/account/decoy.h"
+#include "auth/mechanism.h"
 #include "auth/helper/exchange.h"
 #include "auth/login_cache.h"
 #include "auth/settings.h"
@@ -26,7 +26,10 @@
 
 static struct auth_settings settings = {
     .auth_helpers = 1, .auth_argon2_memory = 8388608, .auth_argon2_passes = 1, .auth_cache = 64, .auth_deadline = 20000,
+    .auth_failures = 3, .auth_failure_time = 3600000,
 };
+/* All but one. */
+enum { SERVED = (1 << MECHANISMS) - 1 - MECH_BIT(MECH_XOAUTH2) };
 static struct accounts *accounts;
 static struct exchanges *exchanges;
 static struct exchange_answer answer;
@@ -151,12 +154,83 @@ static void test_malformed(void **state)
     refused("malformed");
 }
 
+/* Only a worker that was taken over asks for a mechanism that is not configured or that no listener can offer. */
+static void test_not_served(void **state)
+{
+    (void)state;
+    start(MECH_XOAUTH2, "user=anna@exchange-test.example\1auth=Bearer x\1\1", 1);
+    refused("mechanism");
+    assert_int_equal(answer.mechanism, MECH_XOAUTH2);
+    assert_string_equal(answer.typed, "anna@exchange-test.example");
+    assert_string_equal(answer.session, "0a");
+}
+
+/* A whole try, as helper.c goes about it; its origin is what the worker says. */
+static const char *guess(const char *initial, const char *network, bool good)
+{
+    struct auth_opening o = { .mechanism = MECH_PLAIN, .session = SPAN_OF("0a"), .default_domain = SPAN_OF("example.org"),
+                              .has_initial = true, .origin = { .network = span_str(network), .good = good } };
+
+    char *message = strdup(initial);
+    size_t len = strlen(message);
+    for (char *p = message; (p = memchr(p, '|', len - (size_t)(p - message))) != NULL;)
+        *p = '\0';
+    o.initial = (struct span){ message, len };
+    exchange_start(exchanges, 1, &o, &answer);
+    free(message);
+    account_write_down(accounts, &answer.verdict);
+    return answer.verdict.verdict == AUTH_REFUSED ? answer.verdict.reason : "ok";
+}
+
+/*
+ * Guesses are counted here, whatever the worker says: that its client needs no
+ * counting, or did well before, from wherever.
+ */
+static void test_own_count(void **state)
+{
+    static const struct { const char *name, *network; bool good; unsigned most; } rows[] = {
+        { "|lena@exchange-test.example|wrong", "", false, 12 },
+        { "|mara@exchange-test.example|wrong", "192.0.2.1", true, 12 },
+        { "|nina@exchange-test.example|wrong", "192.0.2.1", false, 3 },
+        { "|ghost1@exchange-test.example|wrong", "", false, 12 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        for (unsigned n = 0; n < rows[i].most; n++) {
+            const char *reason = guess(rows[i].name, rows[i].network, rows[i].good);
+            if (strcmp(reason, "guessing") == 0 || strcmp(reason, "ok") == 0)
+                fail_msg("%s: %s after %u", rows[i].name, reason, n);
+        }
+        for (unsigned n = 0; n < 20; n++)
+            assert_string_equal(guess(rows[i].name, rows[i].network, rows[i].good), "guessing");
+    }
+    /* The right one is not looked at either, in the cache neither. */
+    assert_string_equal(guess("|lena@exchange-test.example|right", "", false), "guessing");
+    /* One that is right is no guess. */
+    for (unsigned n = 0; n < 30; n++)
+        assert_string_equal(guess("|olga@exchange-test.example|right", "", false), "ok");
+    /* Nor is one that the client gave up. */
+    for (unsigned n = 0; n < 30; n++) {
+        start(MECH_SCRAM_SHA_256, "n,,n=ghost2@exchange-test.example,r=abcdefgh", 1);
+        assert_true(answer.exchange != 0);
+        exchange_abort(exchanges, &(struct auth_step){ 1, answer.exchange, SPAN_OF("") }, &answer);
+        account_write_down(accounts, &answer.verdict);
+    }
+    assert_string_equal(guess("|ghost2@exchange-test.example|x", "192.0.2.1", false), "unknown");
+}
+
 /* S28: the certificate's address is enough, and that of a mailbox that is enabled; not for somebody else's. */
 static void test_external(void **state)
 {
     struct auth_opening o = { .mechanism = MECH_EXTERNAL, .has_initial = true, .identity = SPAN_OF("Anna@exchange-test.example") };
 
     (void)state;
+    /* A worker that was taken over could name anybody. */
+    exchange_start(exchanges, 1, &o, &answer);
+    refused("no-secret");
+    admin_run("insert into postern.credential (mailbox, kind, secret)"
+              " select mailbox, 'certificate', 'any' from postern.mailbox where address like '%@exchange-test.example'");
     exchange_start(exchanges, 1, &o, &answer);
     assert_int_equal(answer.verdict.verdict, AUTH_OK);
     assert_true(answer.verdict.mailbox.number > 0);
@@ -227,11 +301,14 @@ static int setup(void **state)
               "insert into postern.tenant (name) values ('exchange-test');"
               "insert into postern.domain (tenant, name) select tenant, 'exchange-test.example' from postern.tenant"
               " where name = 'exchange-test';"
-              "insert into postern.mailbox (domain, address, enabled) select domain, a || name, a = 'anna@'"
-              " from postern.domain, unnest(array['anna@', 'off@']) a where name = 'exchange-test.example'");
-    decoy_init();
+              "insert into postern.mailbox (domain, address, enabled) select domain, a || name, a <> 'off@'"
+              " from postern.domain, unnest(array['anna@', 'off@', 'lena@', 'mara@', 'nina@', 'olga@']) a"
+              " where name = 'exchange-test.example';"
+              "insert into postern.credential (mailbox, kind, secret)"
+              " select mailbox, 'password', '{SHA256}JwQvTm7KfQsqfuQCbfLs+lHTM55tEiqgmRGOzYVjutk='"
+              " from postern.mailbox where address ~ '^(lena|mara|nina|olga)@exchange-test.example'");
     accounts = accounts_new(auth_conninfo, &settings, schema_wanted(), login_cache_memory((size_t)settings.auth_cache));
-    exchanges = exchanges_new(accounts, &settings);
+    exchanges = exchanges_new(accounts, &settings, SERVED);
     return 0;
 }
 
@@ -249,6 +326,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_login),     cmocka_unit_test(test_whose), cmocka_unit_test(test_bound),
         cmocka_unit_test(test_malformed), cmocka_unit_test(test_noise), cmocka_unit_test(test_external),
+        cmocka_unit_test(test_not_served), cmocka_unit_test(test_own_count),
     };
     if (without_database("auth_exchange"))
         return 0;

@@ -147,11 +147,21 @@ static void test_decoy(void **state)
     unsigned char a[16], b[16];
 
     (void)state;
-    decoy_init();
+    assert_false(decoy_has_key());
+    decoy_set_key(SPAN_OF("database"), SPAN_OF("file"));
+    assert_true(decoy_has_key());
     decoy_octets("salt", SPAN_OF("anna@example.org"), a, sizeof a);
-    decoy_init();
+    decoy_set_key(SPAN_OF("database"), SPAN_OF("file"));
     decoy_octets("salt", SPAN_OF("anna@example.org"), b, sizeof b);
     assert_memory_equal(a, b, sizeof a);
+    /* It takes both of them. */
+    decoy_set_key(SPAN_OF("database"), SPAN_OF(""));
+    decoy_octets("salt", SPAN_OF("anna@example.org"), b, sizeof b);
+    assert_memory_not_equal(a, b, sizeof a);
+    decoy_set_key(SPAN_OF("databas"), SPAN_OF("efile"));
+    decoy_octets("salt", SPAN_OF("anna@example.org"), b, sizeof b);
+    assert_memory_not_equal(a, b, sizeof a);
+    decoy_set_key(SPAN_OF("database"), SPAN_OF("file"));
     decoy_octets("salt", SPAN_OF("anne@example.org"), b, sizeof b);
     assert_memory_not_equal(a, b, sizeof a);
     decoy_octets("other", SPAN_OF("anna@example.org"), b, sizeof b);
