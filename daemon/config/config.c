@@ -148,7 +148,7 @@ static unsigned offered_at(const struct config *c, size_t i)
 {
     const struct listener_settings *l = config_listener(c, i);
     const bool tls = l->tls != LISTENER_TLS_NONE && config_tls_files(c, i).certificate[0] != '\0';
-    const bool password = tls || l->proxy_tls || l->cleartext_login != POP3_CLEARTEXT_NEVER;
+    const bool password = tls || l->proxy_tls || l->cleartext_login != CLEARTEXT_NEVER;
     const bool identity = (tls && l->client_verify != TLS_VERIFY_NONE) ||
                           (l->proxy_tls && l->client_identity == TLS_IDENTITY_CN);
     unsigned offered = 0;
@@ -174,7 +174,7 @@ unsigned config_mechanisms(const struct config *c)
 
     /* The last one is for a socket that is passed to us and that no listener of the file is for. */
     for (size_t i = 0; i <= c->listeners.count; i++)
-        if (!config_is_lmtp(c, i))
+        if (config_protocol(c, i)->needs & NEEDS_LOGINS)
             offered |= offered_at(c, i);
     return c->pop3.sasl_mechanisms & offered;
 }

@@ -57,6 +57,32 @@ static enum outcome challenge(struct pop3_session *s, struct span octets)
     return CMD_ASK;
 }
 
+static enum outcome say_challenge(struct pop3_session *s)
+{
+    enum outcome out = challenge(s, (struct span){ s->login->challenge, s->login->challenge_len });
+
+    pop3_drop_challenge(s->login);
+    return out;
+}
+
+/*
+ * Only the answer to the message that contains the name depends on it: if the server
+ * begins, it has sent all challenges before it looks up anything, and a second
+ * challenge of SCRAM follows a correct proof only.
+ */
+static enum outcome hold_challenge(struct pop3_session *s, struct span text)
+{
+    struct pop3_login *login = s->login;
+
+    if (login->challenged || (mechanisms[s->report.mechanism].flags & MECH_SERVER_FIRST))
+        return challenge(s, text);
+    login->challenged = true;
+    pop3_drop_challenge(login);
+    login->challenge = mem_strn(text.at, text.len);
+    login->challenge_len = text.len;
+    return pop3_hold(s, say_challenge, pop3_soon(s));
+}
+
 /* An auth_done: a challenge of the helper, or its verdict. */
 static void on_answer(void *owner, const struct auth_result *result)
 {
@@ -67,7 +93,7 @@ static void on_answer(void *owner, const struct auth_result *result)
         return;
     }
     pop3_time_answer(s);
-    pop3_act(s, challenge(s, result->challenge));
+    pop3_act(s, hold_challenge(s, result->challenge));
 }
 
 /*
@@ -121,6 +147,7 @@ static enum outcome start(struct pop3_session *s, struct span initial)
         opening.exporter = binding(s, CONN_TLS_EXPORTER, exporter);
         opening.unique = binding(s, CONN_TLS_UNIQUE, unique);
     }
+    s->login->challenged = false;
     s->login->pass_at = loop_now(pop3_host(s)->loop);
     s->login->asked_us = clock_us();
     /* Who it is only the helper will know: it refuses on its own where too many have guessed. */

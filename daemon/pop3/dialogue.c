@@ -32,10 +32,10 @@ static void on_timer(void *arg)
         pop3_look_at_output(s);
     } else if (now >= pop3_login_by(s)) {
         pop3_session_over(s, END_TIMEOUT);
-    } else if (s->login->refuse_at != 0 && now >= s->login->refuse_at) {
-        s->login->refuse_at = 0;
+    } else if (s->login->say_at != 0 && now >= s->login->say_at) {
+        s->login->say_at = 0;
         pop3_set_login_timer(s);
-        pop3_act(s, pop3_say_refusal(s));
+        pop3_act(s, s->login->say(s));
     } else {
         pop3_set_login_timer(s);
     }

@@ -41,8 +41,8 @@ void pop3_set_login_timer(struct pop3_session *s)
 {
     uint64_t now = loop_now(pop3_host(s)->loop), due = pop3_login_by(s);
 
-    if (s->login->refuse_at != 0 && s->login->refuse_at < due)
-        due = s->login->refuse_at;
+    if (s->login->say_at != 0 && s->login->say_at < due)
+        due = s->login->say_at;
     timer_set(s->timer, due > now ? due - now : 0);
 }
 

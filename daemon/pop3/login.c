@@ -10,6 +10,7 @@
 
 #include "auth/client/client.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/secret.h"
 #include "daemon/net/conn.h"
 #include "daemon/net/loop.h"
 
@@ -20,6 +21,14 @@ struct pop3_login *pop3_login_new(const struct session_entry *entry)
     if (entry->default_domain[0] != '\0')
         login->domain = mem_str(entry->default_domain);
     return login;
+}
+
+void pop3_drop_challenge(struct pop3_login *login)
+{
+    if (login->challenge != NULL)
+        secret_wipe(login->challenge, login->challenge_len);
+    mem_free(login->challenge);
+    login->challenge = NULL;
 }
 
 void pop3_login_free(struct pop3_session *s)
@@ -37,6 +46,7 @@ void pop3_login_free(struct pop3_session *s)
     mem_free(login->domain);
     mem_free(login->timestamp);
     mem_free(login->refusal);
+    pop3_drop_challenge(login);
     mem_free(login);
 }
 

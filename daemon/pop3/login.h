@@ -27,7 +27,11 @@ struct pop3_login {
     uint64_t auth_id, open_id;      /* requests that wait for an answer, or (auth_id) to be confirmed, or 0 */
     uint64_t asked_us;              /* when the helper was asked, then when the maildrop was; monotonic */
     uint64_t pass_at;               /* when PASS, or the client's last message of an exchange, came */
-    uint64_t refuse_at;             /* when the refusal is to be said, or 0 */
+    uint64_t say_at;                /* when the answer that is held is sent, by `say`, or 0 */
+    enum outcome (*say)(struct pop3_session *s);
+    bool challenged;                /* in this exchange, with a challenge that depends on a name */
+    char *challenge;                /* one that is held, or NULL */
+    size_t challenge_len;
     struct mailbox_ref mailbox;
 };
 
@@ -35,6 +39,8 @@ struct pop3_login {
 struct pop3_login *pop3_login_new(const struct session_entry *entry);
 /* Forgets what was asked, too. */
 void pop3_login_free(struct pop3_session *s);
+/* The one that is held, if any, is not to be sent. */
+void pop3_drop_challenge(struct pop3_login *login);
 /* What the client calls itself; empty if it has said nothing. */
 struct span pop3_name(const struct pop3_session *s);
 void pop3_set_name(struct pop3_session *s, struct span name);
@@ -70,13 +76,24 @@ enum outcome pop3_login_failed(struct pop3_session *s, const char *reason, enum 
 void pop3_log_refused(struct pop3_session *s, const char *reason);
 
 /* opening.c */
+/*
+ * Before a login, answers that depend on a name are sent on a grid of time. A helper
+ * takes more or less time for a name that exists, for one that has an old hash, for
+ * a domain of ours; the client must not be able to see the difference. A successful
+ * login is not delayed: the client has proven that the name exists, also where it is
+ * told why there can be no session.
+ *
+ * say() is called at that time, unless the session ends before.
+ */
+enum outcome pop3_hold(struct pop3_session *s, enum outcome (*say)(struct pop3_session *s), uint64_t at);
+/* The next time for what is not a refusal. */
+uint64_t pop3_soon(const struct pop3_session *s);
 /* An auth_done: the verdict of a helper. */
 void pop3_on_verdict(void *owner, const struct auth_result *result);
 /* A helper has answered: how long it took. */
 void pop3_time_answer(struct pop3_session *s);
 /* The credentials are refused, to be said after a delay. guesses: as the helper told, or 0. */
 enum outcome pop3_refuse(struct pop3_session *s, const char *reason, uint32_t guesses);
-enum outcome pop3_say_refusal(struct pop3_session *s);      /* after its delay */
 enum outcome pop3_refuse_cleartext(struct pop3_session *s);
 void pop3_log_cleartext(struct pop3_session *s);
 

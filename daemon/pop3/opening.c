@@ -16,6 +16,7 @@
 #include "daemon/base/recent.h"
 #include "daemon/net/conn.h"
 #include "daemon/net/loop.h"
+#include "daemon/pop3/grid.h"
 
 /*
  * RFC 2595 section 2.3, RFC 8314 section 4.1: a password is not to be read by others. It was sent
@@ -46,21 +47,20 @@ static void count_login(const struct pop3_session *s)
     metric_time(HISTOGRAM_OPEN, clock_us() - s->login->asked_us);
 }
 
-/*
- * The credentials do not hold, for whatever reason. When it is said depends on
- * when PASS came and on how often this address and this name were refused
- * before, so that the time tells nobody the reason (A10).
- */
-enum outcome pop3_refuse(struct pop3_session *s, const char *reason, uint32_t guesses)
+enum outcome pop3_hold(struct pop3_session *s, enum outcome (*say)(struct pop3_session *s), uint64_t at)
 {
-    pop3_log_refused(s, reason);
-    s->login->refuse_at = s->login->pass_at + guard_wrong(pop3_service_of(s)->guard, &s->seat, pop3_name(s), guesses,
-                                                          loop_now(pop3_host(s)->loop));
+    s->login->say = say;
+    s->login->say_at = at;
     pop3_set_login_timer(s);
     return CMD_WAIT;
 }
 
-enum outcome pop3_say_refusal(struct pop3_session *s)
+uint64_t pop3_soon(const struct pop3_session *s)
+{
+    return grid_next(s->login->pass_at, GRID_CHALLENGE, GRID_CHALLENGE, loop_now(pop3_host(s)->loop));
+}
+
+static enum outcome say_refusal(struct pop3_session *s)
 {
     pop3_set_name(s, (struct span){ NULL, 0 });
     s->login->refused++;
@@ -69,6 +69,36 @@ enum outcome pop3_say_refusal(struct pop3_session *s)
         return CMD_DONE;
     s->base.end = END_REFUSED;
     return CMD_CLOSE;
+}
+
+static enum outcome say_unavailable(struct pop3_session *s)
+{
+    return pop3_login_failed(s, "auth-unavailable", RC_SYS_TEMP, "cannot verify the login now, try again later");
+}
+
+static enum outcome say_broken(struct pop3_session *s)
+{
+    return pop3_login_failed(s, "broken", RC_SYS_PERM, "cannot verify the login, contact your mail provider");
+}
+
+static uint64_t at_least(uint64_t ms, uint64_t least)
+{
+    return ms > least ? ms : least;
+}
+
+/*
+ * The credentials do not hold, for whatever reason. When it is said depends on
+ * when PASS came and on how often this address and this name were refused
+ * before, so that the time tells nobody the reason (A10).
+ */
+enum outcome pop3_refuse(struct pop3_session *s, const char *reason, uint32_t guesses)
+{
+    pop3_log_refused(s, reason);
+    uint64_t now = loop_now(pop3_host(s)->loop);
+    uint64_t delay = guard_wrong(pop3_service_of(s)->guard, &s->seat, pop3_name(s), guesses, now);
+    return pop3_hold(s, say_refusal,
+                     grid_next(s->login->pass_at, at_least(delay, GRID_REFUSAL),
+                               at_least((uint64_t)pop3_settings(s)->pop3_failure_delay, GRID_REFUSAL), now));
 }
 
 static enum outcome logged_in(struct pop3_session *s, struct drop *drop)
@@ -226,11 +256,11 @@ void pop3_on_verdict(void *owner, const struct auth_result *result)
         break;
     case AUTH_UNAVAILABLE:
         guard_unknown(pop3_service_of(s)->guard, &s->seat, loop_now(pop3_host(s)->loop));
-        out = pop3_login_failed(s, "auth-unavailable", RC_SYS_TEMP, "cannot verify the login now, try again later");
+        out = pop3_hold(s, say_unavailable, pop3_soon(s));
         break;
     case AUTH_BROKEN:
         guard_unknown(pop3_service_of(s)->guard, &s->seat, loop_now(pop3_host(s)->loop));
-        out = pop3_login_failed(s, "broken", RC_SYS_PERM, "cannot verify the login, contact your mail provider");
+        out = pop3_hold(s, say_broken, pop3_soon(s));
         break;
     case AUTH_CHALLENGE:
         ASSERT(result->verdict != AUTH_CHALLENGE);

@@ -1,6 +1,6 @@
 """Who guesses and who comes too often; what the policy of a mailbox does (A10, A11, L02, R03, C11, C12)."""
+import base64
 import concurrent.futures
-import math
 import os
 import re
 import socket
@@ -96,7 +96,6 @@ class Guessing(GuardCase):
 
     def test_exchanges_count(self):
         """AUTH is one more way to guess."""
-        import base64
         who = "sasl@example.org"
         self.site.account(who, [])
 
@@ -324,47 +323,6 @@ class Policy(GuardCase):
                      ("--mailbox", "ghost@example.org", "pop3=off"), ("--domain", "example.org", "--mailbox", WHO, "pop3=off")):
             with self.subTest(args=args):
                 self.assertNotEqual(self.site.ctl("policy", "set", *args, check=False).returncode, 0)
-
-
-class Indistinguishable(GuardCase):
-    conf = kit.QUICK
-
-    def test_times(self):
-        """
-        A10: the times of a wrong password, an unknown name and a disabled account come from one
-        distribution. Mann-Whitney over tries that take turns; what fails here by chance does so once
-        in a million runs, whatever the load of the machine, as it hits all alike.
-        """
-        self.site.account("off@example.org", [])
-        self.site.ctl("mailbox", "disable", "off@example.org")
-        kinds = {WHO: [], "nobody@example.org": [], "off@example.org": []}
-
-        def tries(_):
-            taken = {who: [] for who in kinds}
-            for n in range(12):
-                for who in kinds:
-                    with connect(self.site) as pop:
-                        pop.ok("USER " + who)
-                        began = time.perf_counter()
-                        pop.err("PASS wrong%d" % n, "AUTH")
-                        taken[who].append(time.perf_counter() - began)
-            return taken
-        with concurrent.futures.ThreadPoolExecutor(6) as pool:
-            for taken in pool.map(tries, range(6)):
-                for who, times in taken.items():
-                    kinds[who] += times
-        for who in ("nobody@example.org", "off@example.org"):
-            self.assertGreater(mann_whitney(kinds[WHO], kinds[who]), 1e-6, who)
-
-
-def mann_whitney(a, b):
-    """The two-sided p that these come from one distribution (normal approximation)."""
-    ranked = sorted([(x, 0) for x in a] + [(x, 1) for x in b])
-    rank_sum = sum(rank for rank, (_, of) in enumerate(ranked, 1) if of == 0)
-    u = rank_sum - len(a) * (len(a) + 1) / 2
-    mean = len(a) * len(b) / 2
-    deviation = math.sqrt(len(a) * len(b) * (len(a) + len(b) + 1) / 12)
-    return math.erfc(abs(u - mean) / deviation / math.sqrt(2))
 
 
 class Fail2ban(GuardCase):

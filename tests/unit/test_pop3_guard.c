@@ -8,6 +8,7 @@
 
 #include "daemon/base/limit.h"
 #include "daemon/base/secret.h"
+#include "daemon/pop3/grid.h"
 #include "daemon/pop3/guard.h"
 #include "daemon/pop3/pop3.h"
 
@@ -219,12 +220,26 @@ static void alone(void **state)
     guard_free(&g);
 }
 
+/* A10: at the first moment of the grid that is not past, whatever it took. */
+static void grid(void **state)
+{
+    (void)state;
+    for (uint64_t took = 0; took <= 20; took++)
+        assert_int_equal(grid_next(1000, 20, 20, 1000 + took), 1020);
+    assert_int_equal(grid_next(1000, 20, 20, 1021), 1040);
+    assert_int_equal(grid_next(1000, 20, 20, 1040), 1040);
+    /* After a delay that is no multiple of the quantum. */
+    assert_int_equal(grid_next(5, 15000, 1000, 5), 15005);
+    assert_int_equal(grid_next(5, 15000, 1000, 15006), 16005);
+    assert_int_equal(grid_next(5, 15000, 1000, 99999), 100005);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
         TEST(delay_grows), TEST(exempt_ones), TEST(guessing_address), TEST(guessed_account), TEST(parallel),
-        TEST(sessions), TEST(sessions_of_a_tenant), TEST(alone),
+        TEST(sessions), TEST(sessions_of_a_tenant), TEST(alone), cmocka_unit_test(grid),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
