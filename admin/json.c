@@ -3,21 +3,43 @@
  */
 #include "admin/json.h"
 
+#include "admin/shown.h"
 #include "daemon/base/json_quote.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/utf8.h"
 
 void json_start(struct json *j, FILE *out)
 {
     *j = (struct json){ .out = out };
 }
 
+/* \u and four digits, above U+FFFF as a pair of surrogates (RFC 8259 section 7). */
+static void escaped(FILE *out, uint32_t code)
+{
+    if (code > 0xFFFF)
+        fprintf(out, "\\u%04x\\u%04x", (unsigned)(0xD800 + ((code - 0x10000) >> 10)),
+                (unsigned)(0xDC00 + ((code - 0x10000) & 0x3FF)));
+    else
+        fprintf(out, "\\u%04x", (unsigned)code);
+}
+
+/* It may be printed on a terminal: characters that a terminal could obey are escaped too (shown.h). */
 static void string(FILE *out, struct span text)
 {
     static struct buf quoted = BUF_EMPTY;
 
     buf_clear(&quoted);
     json_quote(&quoted, text);
-    fwrite(buf_span(&quoted).at, 1, buf_span(&quoted).len, out);
+    for (struct span s = buf_span(&quoted); s.len > 0;) {
+        uint32_t code;
+        size_t n = utf8_char(s, &code);
+
+        if (shown_plain(s) > 0)
+            fwrite(s.at, 1, n, out);
+        else
+            escaped(out, code);
+        s = (struct span){ s.at + n, s.len - n };
+    }
 }
 
 static void member(struct json *j, const char *key)

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "admin/mail/eol.h"
+#include "admin/mail/folder.h"
 #include "admin/mail/fromline.h"
 #include "admin/shown.h"
 #include "daemon/base/buf.h"
@@ -23,7 +23,6 @@
 #include "daemon/base/num.h"
 
 enum {
-    CHUNK = 128 * 1024,
     HEAD = 2 * FROM_AHEAD,      /* what is looked at to see what a file is */
     LEFT_OVER = 8,              /* From_ lines in front of a header */
 };
@@ -32,6 +31,7 @@ struct file {
     char *path;
     const char *reject;         /* static text */
     bool in_maildir, in_folder;
+    size_t folder;              /* index in folders, from 1; 0: reached by its path */
     uint64_t order;             /* Maildir: the time in its name */
     int64_t mtime;
     int64_t octets;
@@ -43,6 +43,9 @@ struct source {
     int64_t octets;
     struct source_how how;
     struct source_seen seen;
+    struct folder *folders;
+    size_t folder_count, folder_room;
+    size_t open_folder;         /* the one that is being read, from 1; 0: none */
     int fd;
     struct mbox_scan *scan;     /* of the mbox that is being read */
     uint64_t separators;        /* of those before it */
@@ -68,10 +71,11 @@ static struct file *add(struct source *s, const char *dir, const char *name, con
 }
 
 /*
- * Symbolic links are followed, spools are made of them; but in a folder only
- * those that root made, or who owns what they lead to. An operator who imports
- * somebody's folder may read more than that person, who would find the files of
- * others among their mail.
+ * With --follow-links, and for files that the operator has named, symbolic links are
+ * followed, as spools are made of them; but in a folder only those of root, or of the
+ * owner of the target. An operator who imports somebody's folder may read more than
+ * that person, who would find the files of others among their mail. Without the option
+ * see folder.h.
  */
 static bool leads_astray(const struct stat *link, const struct stat *target)
 {
@@ -105,6 +109,21 @@ static void look(struct source *s, struct file *f)
         s->octets += f->octets;
 }
 
+/* The same from a folder, which is open. */
+static void look_in(struct source *s, struct file *f, const struct folder *folder, const char *name)
+{
+    struct stat st = { .st_size = 0 };
+
+    f->reject = folder_look(folder, name, &st);
+    f->mtime = (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
+    if (f->reject == NULL && st.st_size == 0)
+        f->reject = "is empty";
+    if (f->reject != NULL)
+        return;
+    f->octets = st.st_size;
+    s->octets += f->octets;
+}
+
 /* Maildir: "time.unique.host:2,flags". Names of another form stand where their mtime is. */
 static uint64_t name_time(const char *name, int64_t mtime)
 {
@@ -135,35 +154,82 @@ static int by_time(const void *a, const void *b)
     return x < y ? -1 : x > y ? 1 : by_name(a, b);
 }
 
-/* All that does not begin with a dot. */
-static void list_dir(struct source *s, const char *dir, bool maildir)
+/* A file in a directory; `folder` as in struct file. */
+static void add_found(struct source *s, const char *dir, const char *name, size_t folder, bool maildir)
 {
-    struct stat st, link;
-    DIR *d = NULL;
+    struct file *f;
+
+    if (name[0] == '.')
+        return;
+    f = add(s, dir, name, NULL);
+    f->in_folder = true;
+    f->folder = folder;
+    if (folder == 0)
+        look(s, f);
+    else
+        look_in(s, f, &s->folders[folder - 1], name);
+    f->in_maildir = maildir;
+    f->order = name_time(name, f->mtime);
+}
+
+/* All that does not begin with a dot. d, which may be NULL with errno, is closed. */
+static void list_all(struct source *s, const char *dir, DIR *d, size_t folder, bool maildir)
+{
     struct dirent *e;
 
-    /* `new` and `cur`; the folder itself the operator has named. */
-    if (maildir && lstat(dir, &link) == 0 && stat(dir, &st) == 0 && leads_astray(&link, &st)) {
-        add(s, NULL, dir, not_theirs);
-        return;
-    }
-    d = opendir(dir);
     if (d == NULL) {
         add(s, NULL, dir, errno == EACCES ? "permission denied" : "cannot be opened");
         return;
     }
-    while ((e = readdir(d)) != NULL) {
-        struct file *f;
-
-        if (e->d_name[0] == '.')
-            continue;
-        f = add(s, dir, e->d_name, NULL);
-        f->in_folder = true;
-        look(s, f);
-        f->in_maildir = maildir;
-        f->order = name_time(e->d_name, f->mtime);
-    }
+    while ((e = readdir(d)) != NULL)
+        add_found(s, dir, e->d_name, folder, maildir);
     closedir(d);
+}
+
+static void list_following(struct source *s, const char *dir, bool maildir)
+{
+    struct stat st, link;
+
+    /* `new` and `cur`; the folder itself the operator has named. */
+    if (maildir && lstat(dir, &link) == 0 && stat(dir, &st) == 0 && leads_astray(&link, &st))
+        add(s, NULL, dir, not_theirs);
+    else
+        list_all(s, dir, opendir(dir), 0, maildir);
+}
+
+static size_t add_folder(struct source *s, const char *path, const char *inner)
+{
+    if (s->folder_count == s->folder_room) {
+        s->folder_room = s->folder_room > 0 ? 2 * s->folder_room : 4;
+        s->folders = mem_resize(s->folders, s->folder_room, sizeof *s->folders);
+    }
+    s->folders[s->folder_count++] = folder_of(path, inner);
+    return s->folder_count;
+}
+
+/* inner: "new" or "cur" of a Maildir, whose path this is; or NULL. */
+static void list_dir(struct source *s, const char *path, const char *inner)
+{
+    const bool maildir = inner != NULL;
+    char *dir = NULL;
+
+    if (asprintf(&dir, "%s%s%s", path, maildir ? "/" : "", maildir ? inner : "") < 0)
+        abort();
+    if (s->how.follow_links) {
+        list_following(s, dir, maildir);
+    } else {
+        size_t n = add_folder(s, path, inner);
+        const char *why = folder_open(&s->folders[n - 1]);
+
+        if (why != NULL) {
+            add(s, NULL, dir, why);
+        } else {
+            int fd = openat(s->folders[n - 1].fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+            list_all(s, dir, fd >= 0 ? fdopendir(fd) : NULL, n, maildir);
+        }
+        folder_close(&s->folders[n - 1]);
+    }
+    free(dir);
 }
 
 static bool has_dir(const char *path, const char *name)
@@ -186,18 +252,10 @@ static void add_dir(struct source *s, const char *path)
     size_t first = s->count;
     bool maildir = format == SOURCE_MAILDIR || (format == SOURCE_AUTO && has_dir(path, "cur") && has_dir(path, "new"));
 
-    if (!maildir) {
-        list_dir(s, path, false);
-    } else {
-        for (size_t i = 0; i < 2; i++) {
-            char *inner = NULL;
-
-            if (asprintf(&inner, "%s/%s", path, parts[i]) < 0)
-                abort();
-            list_dir(s, inner, true);
-            free(inner);
-        }
-    }
+    if (!maildir)
+        list_dir(s, path, NULL);
+    for (size_t i = 0; maildir && i < 2; i++)
+        list_dir(s, path, parts[i]);
     if (s->count > first)
         qsort(s->files + first, s->count - first, sizeof *s->files, maildir ? by_time : by_name);
 }
@@ -253,6 +311,9 @@ void source_free(struct source **source)
     for (size_t i = 0; i < s->count; i++)
         mem_free(s->files[i].path);
     mem_free(s->files);
+    for (size_t i = 0; i < s->folder_count; i++)
+        folder_free(&s->folders[i]);
+    mem_free(s->folders);
     buf_free(&s->name);
     mem_free(s);
     *source = NULL;
@@ -287,7 +348,7 @@ const char *source_not_mail(const char *head, size_t len)
 }
 
 /* Below zero: errno, or it leads astray (*reject_r), where it was not a link when we looked too. */
-static int open_file(const struct file *f, struct stat *st, const char **reject_r)
+static int open_named(const struct file *f, struct stat *st, const char **reject_r)
 {
     struct stat link;
     bool is_link = lstat(f->path, &link) == 0 && S_ISLNK(link.st_mode);
@@ -299,6 +360,19 @@ static int open_file(const struct file *f, struct stat *st, const char **reject_
     else if (f->in_folder && is_link && leads_astray(&link, st))
         *reject_r = not_theirs;
     return fd;
+}
+
+/* From its folder, which stays open until a file of another folder is opened. */
+static int open_file(struct source *s, const struct file *f, struct stat *st, const char **reject_r)
+{
+    if (f->folder == 0)
+        return open_named(f, st, reject_r);
+    struct folder *folder = &s->folders[f->folder - 1];
+    if (s->open_folder != 0 && s->open_folder != f->folder)
+        folder_close(&s->folders[s->open_folder - 1]);
+    s->open_folder = f->folder;
+    *reject_r = folder_open(folder);
+    return *reject_r == NULL ? folder_file(folder, base_name(f->path), st, reject_r) : -1;
 }
 
 static ssize_t read_head(int fd, off_t at, char *head, size_t size)
@@ -470,7 +544,7 @@ static bool open_next(struct source *s, const struct file *f, struct source_item
     s->seen.files++;
     if (it->reject != NULL)
         return false;
-    s->fd = it->fd = open_file(f, &st, &it->reject);
+    s->fd = it->fd = open_file(s, f, &st, &it->reject);
     if (it->reject != NULL)
         return false;
     if (!S_ISREG(st.st_mode)) {
@@ -517,55 +591,4 @@ int source_next(struct source *s, struct source_item *it)
         s->scan = mbox_scan_new(s->fd, s->how.any, doubt_in_mbox, s);
         s->number = 0;
     }
-}
-
-/* ----------------------------------------------------------------- reading */
-
-struct reading {
-    struct eol eol;
-    char *room;         /* EOL_ROOM(CHUNK) */
-    source_out *out;
-    void *arg;
-};
-
-static void convert(void *arg, const char *at, size_t len)
-{
-    struct reading *r = arg;
-    size_t n = eol_feed(&r->eol, at, len, r->room);
-
-    if (n > 0)
-        r->out(r->arg, r->room, n);
-}
-
-bool source_read(const struct source_item *it, source_out *out, void *arg)
-{
-    struct reading r = { EOL_START, mem_alloc(EOL_ROOM(CHUNK)), out, arg };
-    struct mbox_filter filter = { .quoting = it->quoting };
-    char *chunk = mem_alloc(CHUNK);
-    off_t at = it->at;
-    bool ok = true;
-
-    while (ok && at < it->end) {
-        size_t want = it->end - at < CHUNK ? (size_t)(it->end - at) : CHUNK;
-        ssize_t got = pread(it->fd, chunk, want, at);
-
-        if (got > 0) {
-            mbox_filter_feed(&filter, chunk, (size_t)got, convert, &r);
-            at += got;
-        } else if (got == 0 || errno != EINTR) {
-            errno = got == 0 ? ENODATA : errno;
-            ok = false;
-        }
-    }
-    if (ok) {
-        size_t n;
-
-        mbox_filter_end(&filter, convert, &r);
-        n = eol_end(&r.eol, r.room);
-        if (n > 0)
-            out(arg, r.room, n);
-    }
-    mem_free(chunk);
-    mem_free(r.room);
-    return ok;
 }

@@ -33,6 +33,7 @@ typedef void source_doubt(void *arg, const char *path, uint64_t line, const char
 struct source_how {
     enum source_format format;
     enum mbox_quoting quoting;
+    bool follow_links;          /* in folders; if false, see folder.h */
     bool any;                   /* take what does not look like mail, and take off no From_ line */
     source_doubt *doubt;
     void *arg;

@@ -4,7 +4,6 @@
  *
  * Reads one snapshot of the mailbox. Must never overwrite anything.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -19,13 +18,17 @@
 #include "admin/verbs/export.h"
 #include "admin/mail/mailread.h"
 #include "admin/mail/mbox.h"
+#include "admin/mail/outdir.h"
 #include "admin/progress.h"
 #include "admin/shown.h"
 
 enum { PAGE = 1000 };
 
 struct export {
-    const char *path;           /* of the mbox, or of the directory */
+    const char *path;           /* of the mbox, or of the directory, as it is shown */
+    int at;                     /* the directory is created here, at the path `base` */
+    const char *base;
+    int dir;                    /* its descriptor, or -1 */
     FILE *out;                  /* the mbox, or the file of this message */
     FILE *uidls;                /* NULL: not wanted */
     char *name, *temporary;     /* of the file of this message */
@@ -134,34 +137,26 @@ static bool mbox_close(struct export *e, bool ok)
 
 /* -------------------------------------------------- a file for each message */
 
-static bool is_empty_dir(const char *path)
-{
-    DIR *d = opendir(path);
-    struct dirent *entry;
-    bool empty = d != NULL;
-
-    while (empty && (entry = readdir(d)) != NULL)
-        empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
-    if (d != NULL)
-        closedir(d);
-    return empty;
-}
-
 static bool dir_open(struct export *e)
 {
-    if (mkdir(e->path, 0700) == 0 || (errno == EEXIST && is_empty_dir(e->path)))
-        return true;
-    if (errno == 0 || errno == EEXIST)
-        ctl_error(CTL_FAILED, "%s exists and is not an empty directory: nothing was written",
-                  shown_name(e->path));
-    else
-        failed(e, "make");
-    return false;
+    const char *why;
+
+    e->dir = outdir_open(e->at, e->base, true, &why);
+    if (e->dir < 0)
+        ctl_error(CTL_FAILED, "could not write to %s: %s; nothing was written", shown_name(e->path), why);
+    return e->dir >= 0;
+}
+
+/* The name relative to the directory. */
+static const char *inside(const struct export *e, const char *name)
+{
+    return name + strlen(e->path) + 1;
 }
 
 static bool file_begin(struct export *e)
 {
-    int fd = open(e->temporary != NULL ? e->temporary : e->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int fd = openat(e->dir, inside(e, e->temporary != NULL ? e->temporary : e->name),
+                    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
     e->out = fd >= 0 ? fdopen(fd, "w") : NULL;
     return e->out != NULL || failed(e, "create");
@@ -178,7 +173,7 @@ static bool file_end(struct export *e, const struct mail *mail)
     ok = fclose(e->out) == 0 && ok;
     e->out = NULL;
     if (ok && e->temporary != NULL)
-        ok = rename(e->temporary, e->name) == 0;
+        ok = renameat(e->dir, inside(e, e->temporary), e->dir, inside(e, e->name)) == 0;
     if (!ok)
         failed(e, "write");
     free(e->name);
@@ -189,18 +184,16 @@ static bool file_end(struct export *e, const struct mail *mail)
 
 static bool dir_close(struct export *e, bool ok)
 {
-    int fd;
-
     if (e->out != NULL)
         fclose(e->out);
     free(e->name);
     free(e->temporary);
     e->name = e->temporary = NULL;
-    fd = open(e->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (ok && (fd < 0 || syncfs(fd) != 0))
+    if (ok && syncfs(e->dir) != 0)
         ok = failed(e, "write");
-    if (fd >= 0)
-        close(fd);
+    if (e->dir >= 0)
+        close(e->dir);
+    e->dir = -1;
     return ok;
 }
 
@@ -232,17 +225,9 @@ static bool maildir_open(struct export *e)
 
     if (!dir_open(e))
         return false;
-    for (size_t i = 0; i < 3; i++) {
-        char *inner = NULL;
-        bool ok;
-
-        if (asprintf(&inner, "%s/%s", e->path, parts[i]) < 0)
-            abort();
-        ok = mkdir(inner, 0700) == 0;
-        free(inner);
-        if (!ok)
+    for (size_t i = 0; i < 3; i++)
+        if (mkdirat(e->dir, parts[i], 0700) != 0)
             return failed(e, "create directories in");
-    }
     return true;
 }
 
@@ -390,9 +375,10 @@ static enum ctl_exit export_snapshot(struct ctl *c, const char *address, struct 
     return end == CTL_DONE && !ok ? CTL_FAILED : end;
 }
 
-enum ctl_exit export_eml(struct ctl *c, const char *address, const char *path, uint64_t *count_r)
+enum ctl_exit export_eml(struct ctl *c, const char *address, const char *path, int at, const char *base,
+                         uint64_t *count_r)
 {
-    struct export e = { .path = path };
+    struct export e = { .path = path, .at = at, .base = base, .dir = -1 };
     struct counted n = { &e, &formats[FORMAT_EML] };
     enum ctl_exit end = export_snapshot(c, address, &n);
 
@@ -402,7 +388,7 @@ enum ctl_exit export_eml(struct ctl *c, const char *address, const char *path, u
 
 enum ctl_exit run_export(struct ctl *c)
 {
-    struct export e = { .path = c->args[1] };
+    struct export e = { .path = c->args[1], .at = AT_FDCWD, .base = c->args[1], .dir = -1 };
     struct counted n = { &e, &formats[FORMAT_MBOX] };
     char address[CTL_ADDRESS_SIZE];
     enum ctl_exit end;

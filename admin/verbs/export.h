@@ -8,8 +8,9 @@
 
 /*
  * Within a transaction of the caller's: NNNNNNNNN.eml for each message, in a new directory at
- * path. *count_r messages.
+ * base, relative to the directory `at`; messages show path. *count_r messages.
  */
-enum ctl_exit export_eml(struct ctl *c, const char *address, const char *path, uint64_t *count_r);
+enum ctl_exit export_eml(struct ctl *c, const char *address, const char *path, int at, const char *base,
+                         uint64_t *count_r);
 
 #endif

@@ -439,7 +439,10 @@ enum ctl_exit run_import(struct ctl *c)
     mailbox = db_mailbox(res, 0, 0);
     PQclear(res);
 
-    how = (struct source_how){ (enum source_format)format, meanings[quoting], c->opt[OPT_ANY] != NULL, doubt, &im };
+    how = (struct source_how){
+        .format = (enum source_format)format, .quoting = meanings[quoting], .any = c->opt[OPT_ANY] != NULL,
+        .follow_links = c->opt[OPT_FOLLOW_LINKS] != NULL, .doubt = doubt, .arg = &im,
+    };
     source = source_new(c->args + 1, c->nargs - 1, &how);
     if (c->opt[OPT_UIDLS] == NULL || (im.uidls = uidls_new(c->opt[OPT_UIDLS])) != NULL)
         end = c->opt[OPT_RESUME] == NULL || known_load(&im, &mailbox) ? import_run(&im, source, &mailbox) : db_end(c);

@@ -16,7 +16,9 @@
 #include "admin/db.h"
 #include "admin/verbs/export.h"
 #include "admin/json.h"
+#include "admin/mail/outdir.h"
 #include "admin/out.h"
+#include "admin/shown.h"
 #include "admin/verbs/remove.h"
 
 /* Workers write what the sessions of a second did at its end (note_sessions): those that just ended, too. */
@@ -37,14 +39,14 @@ static const struct kept {
 
 /* ------------------------------------------------------------------ disclose */
 
-static bool write_all(const char *path, const char *text)
+static bool write_all(int directory, const char *path, const char *text)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int fd = openat(directory, "data.json", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     FILE *out = fd >= 0 ? fdopen(fd, "w") : NULL;
     bool good = out != NULL && fputs(text, out) >= 0 && putc('\n', out) != EOF && fflush(out) == 0 && fsync(fd) == 0;
 
     if (!good)
-        ctl_error(CTL_FAILED, "could not write %s: %s", path, strerror(errno));
+        ctl_error(CTL_FAILED, "could not write %s/data.json: %s", shown_name(path), strerror(errno));
     if (out != NULL)
         fclose(out);
     else if (fd >= 0)
@@ -57,7 +59,9 @@ static enum ctl_exit disclose(struct ctl *c, const char *address, const char *di
 {
     struct args a = ARGS_NONE;
     char *path = NULL;
+    const char *why;
     enum ctl_exit end = CTL_FAILED;
+    int fd = -1;
     bool has_mail;
     PGresult *res;
 
@@ -70,20 +74,19 @@ static enum ctl_exit disclose(struct ctl *c, const char *address, const char *di
     has_mail = PQgetvalue(res, 0, 1)[0] == 't';
     if (PQgetisnull(res, 0, 0))
         ctl_error(CTL_FAILED, "no data about %s", address);
-    else if (mkdir(directory, 0700) < 0)
-        ctl_error(CTL_FAILED, "could not create %s: %s", directory, strerror(errno));
-    else if (asprintf(&path, "%s/data.json", directory) < 0)
-        abort();
-    else if (write_all(path, PQgetvalue(res, 0, 0)))
+    else if ((fd = outdir_open(AT_FDCWD, directory, false, &why)) < 0)
+        ctl_error(CTL_FAILED, "could not create %s: %s", shown_name(directory), why);
+    else if (write_all(fd, directory, PQgetvalue(res, 0, 0)))
         end = CTL_DONE;
     PQclear(res);
-    free(path);
-    if (end != CTL_DONE || !has_mail)
-        return end;
-    if (asprintf(&path, "%s/mail", directory) < 0)
-        abort();
-    end = export_eml(c, address, path, count_r);
-    free(path);
+    if (end == CTL_DONE && has_mail) {
+        if (asprintf(&path, "%s/mail", directory) < 0)
+            abort();
+        end = export_eml(c, address, path, fd, "mail", count_r);
+        free(path);
+    }
+    if (fd >= 0)
+        close(fd);
     return end;
 }
 

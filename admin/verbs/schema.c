@@ -162,6 +162,14 @@ enum ctl_exit run_schema_upgrade(struct ctl *c)
     return say_version(c);
 }
 
+/* A line with a value that comes from the database. */
+static void said(const char *what, const char *value)
+{
+    printf("%-12s", what);
+    out_text(stdout, value, 0);
+    putchar('\n');
+}
+
 enum ctl_exit run_schema_status(struct ctl *c)
 {
     int found = db_schema_version(c);
@@ -196,15 +204,13 @@ enum ctl_exit run_schema_status(struct ctl *c)
         json_int(&j, "postgresql", PQserverVersion(c->db) / 10000);
         json_end(&j);
     } else {
-        printf("database    %s\npostgresql  %d\nfound       %d\nwanted      %d\n", PQdb(c->db),
-               PQserverVersion(c->db) / 10000, found, schema_wanted());
+        said("database", PQdb(c->db));
+        printf("postgresql  %d\nfound       %d\nwanted      %d\n", PQserverVersion(c->db) / 10000, found,
+               schema_wanted());
         if (replaced[0] != '\0')
-            printf("replaced    %s\n", replaced);
-        if (collation != NULL) {
-            fputs("collation   ", stdout);
-            out_text(stdout, collation, 0);
-            putchar('\n');
-        }
+            said("replaced", replaced);
+        if (collation != NULL)
+            said("collation", collation);
         if (advice != NULL)
             printf("advice      %s\n", advice);
     }

@@ -293,23 +293,90 @@ class Links(ImportCase):
         os.lchown(path, owner, -1)
         return str(path)
 
+    FOLLOW = "see --follow-links"
+
     def test_in_a_folder(self):
+        """No link is followed, whoever made it; with --follow-links those of root, and to one's own."""
         self.link("mail/1.eml", self.secret, self.user)
         self.link("mail/2.eml", self.theirs, self.user)
         self.link("mail/3.eml", self.secret, 0)
-        out, _ = self.expect([b"From: me@x\n\ntheirs\n", b"From: root@x\n\nsecret\n"], str(self.dir / "mail"), exit=PARTLY)
+        self.write("mail/4.eml", b"From: me@x\n\nmine\n")
+        out, _ = self.expect([b"From: me@x\n\nmine\n"], str(self.dir / "mail"), exit=PARTLY)
+        for n in "123":
+            self.assertIn(f"mail/{n}.eml is a symbolic link: {self.FOLLOW}", out)
+        out, _ = self.expect([b"From: me@x\n\ntheirs\n", b"From: root@x\n\nsecret\n", b"From: me@x\n\nmine\n"],
+                             str(self.dir / "mail"), "--follow-links", exit=PARTLY)
         self.assertIn("mail/1.eml is a symbolic link to a file of another owner", out)
 
     def test_in_a_maildir(self):
         self.link("Maildir/cur/1:2,", self.secret, self.user)
         self.write("Maildir/new/2", b"From: me@x\n\nmine\n")
         out, _ = self.expect([b"From: me@x\n\nmine\n"], str(self.dir / "Maildir"), exit=PARTLY)
+        self.assertIn(f"cur/1:2, is a symbolic link: {self.FOLLOW}", out)
+        out, _ = self.expect([b"From: me@x\n\nmine\n"], str(self.dir / "Maildir"), "--follow-links", exit=PARTLY)
         self.assertIn("cur/1:2, is a symbolic link to a file of another owner", out)
         self.write("other/1", b"From: other@x\n\nanother's\n")
         self.link("Maildir2/cur", self.dir / "other", self.user)
         self.write("Maildir2/new/2", b"From: me@x\n\nmine\n")
         out, _ = self.expect([b"From: me@x\n\nmine\n"], str(self.dir / "Maildir2"), exit=PARTLY)
+        self.assertIn(f"Maildir2/cur is a symbolic link: {self.FOLLOW}", out)
+        out, _ = self.expect([b"From: me@x\n\nmine\n"], str(self.dir / "Maildir2"), "--follow-links", exit=PARTLY)
         self.assertIn("Maildir2/cur is a symbolic link to a file of another owner", out)
+
+    def customers(self):
+        """A Maildir with one message, all of it theirs."""
+        folder = self.dir / "theirs.d"
+        self.write("theirs.d/cur/1:2,S", b"From: me@x\n\nmine\n")
+        (folder / "new").mkdir()
+        for path in (folder, folder / "new", folder / "cur", folder / "cur/1:2,S"):
+            os.chown(path, self.user, -1)
+        return folder
+
+    def test_of_others_and_hard_links(self):
+        """What is not of the folder's owner did not come there as their mail; nor did what has another name elsewhere."""
+        folder = self.customers()
+        os.link(self.secret, folder / "cur/2:2,")
+        os.link(self.theirs, folder / "cur/3:2,")
+        self.write("theirs.d/new/4", b"From: root@x\n\nof root\n")
+        out, _ = self.expect([b"From: me@x\n\nmine\n"], str(folder), exit=PARTLY)
+        self.assertIn(f"cur/2:2, does not belong to the owner of its directory: {self.FOLLOW}", out)
+        self.assertIn(f"cur/3:2, has more than one link: {self.FOLLOW}", out)
+        self.assertIn(f"new/4 does not belong to the owner of its directory: {self.FOLLOW}", out)
+        who = self.mailbox()
+        self.run_import(who, str(folder), "--follow-links")
+        self.assertEqual(len(self.site.fetched(who)), 4)
+
+    def test_with_the_rights_of_the_owner(self):
+        """Root may read anything; what its owner may not read is no mail of theirs."""
+        folder = self.customers()
+        (folder / "cur/1:2,S").chmod(0)
+        out, _ = self.expect([], str(folder), exit=PARTLY)
+        self.assertIn("cur/1:2,S permission denied", out)
+        (folder / "cur/1:2,S").chmod(0o400)
+        self.expect([b"From: me@x\n\nmine\n"], str(folder))
+
+    def test_what_is_written(self):
+        """No export, and nothing of disclose, goes where a link leads, or into a directory of somebody else's."""
+        who = self.mailbox()
+        self.site.ctl("import", who, self.write("one.eml", b"From: me@x\n\nmine\n"))
+        empty, others = self.dir / "empty", self.dir / "others"
+        for path in (empty, others):
+            path.mkdir()
+        os.chown(others, self.user, -1)
+        self.link("linked", empty, self.user)
+        for verb, path in (("export", "linked"), ("export", "others"), ("disclose", "linked"), ("disclose", "others")):
+            for form in (("--format", "maildir"), ("--format", "eml")) if verb == "export" else ((),):
+                done = self.site.ctl(verb, who, str(self.dir / path), *form, check=False)
+                self.assertEqual(done.returncode, 1, (verb, path, done.stdout))
+        self.link("file", self.dir / "made", self.user)
+        for args in (("export", who, str(self.dir / "file")), ("export", who, str(self.dir / "m1"), "--uidls", str(self.dir / "file"))):
+            self.assertEqual(self.site.ctl(*args, check=False).returncode, 1, args)
+        self.assertEqual(list(empty.iterdir()) + list(others.iterdir()), [])
+        self.assertFalse((self.dir / "made").exists())
+        self.site.ctl("export", who, str(empty), "--format", "maildir")
+        self.assertEqual(len(list((empty / "new").iterdir())), 1)
+        self.site.ctl("disclose", who, str(self.dir / "told"))
+        self.assertEqual(sorted(p.name for p in (self.dir / "told").rglob("*")), ["000000001.eml", "data.json", "mail"])
 
     def test_that_the_operator_named(self):
         self.expect([b"From: root@x\n\nsecret\n"], self.link("box.eml", self.secret, self.user))

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "admin/json.c"
+#include "admin/shown.c"
 
 static char *text;
 static size_t size;
@@ -71,6 +72,9 @@ static void test_text(void **state)
     (void)state;
     check(SPAN_OF(""), "\"\"");
     check(SPAN_OF("a\"\xff"), "\"a\\\"\\ufffd\"");
+    /* What a terminal could obey: C1, turned writing, what nobody sees; above U+FFFF too. */
+    check(SPAN_OF("\xc2\x9b" "2J\xe2\x80\xae\xef\xbb\xbf\xf3\xa0\x80\x81"), "\"\\u009b2J\\u202e\\ufeff\\udb40\\udc01\"");
+    check(SPAN_OF("\xc3\xa4\xe2\x82\xac\xf0\x9f\x93\xac"), "\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x93\xac\"");
 }
 
 int main(void)
