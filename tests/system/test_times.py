@@ -84,6 +84,13 @@ class Indistinguishable(test_guard.GuardCase):
                     all_taken[who] += times
         return all_taken
 
+    def test_challenge_waits(self):
+        """What a busy machine blurs: no challenge that depends on a name comes before its quantum of 20 ms is over."""
+        taken = self.times([WHO, "ghost@example.org", "x@nowhere.example"], self.scram, 8, 1)
+        for who, times in taken.items():
+            # The server's clock is of whole milliseconds; there is no upper bound here.
+            self.assertGreater(min(times), 0.018, who)
+
     def compare(self, names, ways, tries, threads):
         for way in ways:
             taken = self.times(names, way, tries, threads)
