@@ -256,7 +256,7 @@ static void fetch_answered(void *arg, enum db_status status, PGresult *res)
         set = piece_set_new(res, uid_asked, q, q->count, r->next_part);
         if (set == NULL) {
             log_error(drop->who.session,
-                      "database statement=FETCH mailbox=%s result=bug: a message that was not asked for",
+                      "database statement=FETCH mailbox=%s result=bug: a message that was not requested",
                       mailbox_text(&drop->place.mailbox).s);
             status = DB_BUG;
         } else {

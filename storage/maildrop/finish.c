@@ -140,7 +140,7 @@ static bool expunge_again(struct drop *drop)
 {
     if (!drop->ending.conflict || ++drop->ending.tries >= SQL_TRIES || !pg_alive(drop->lane))
         return false;
-    log_debug(drop->who.session, "mailbox=%s: the deletion gave way to another transaction, and is tried again",
+    log_debug(drop->who.session, "mailbox=%s: the deletion conflicted with another transaction, retrying",
               mailbox_text(&drop->place.mailbox).s);
     ask_expunge(drop, expunge_answered_again);
     return true;

@@ -265,7 +265,7 @@ static void order_checked(void *arg, enum db_status status, PGresult *res)
     if (status == DB_OK && pg_get_bool(res, 0, 0, &may) && may && !order->store->closing)
         release(order->store, &order->mailbox, order->channel, "an operator", true);
     else if (status == DB_OK && !may)
-        log_warning(NULL, "mailbox=%s: somebody who is not an operator ordered its release",
+        log_warning(NULL, "mailbox=%s: ignoring a release order that is not from an operator",
                     mailbox_text(&order->mailbox).s);
     PQclear(res);
     mem_free(order->channel);

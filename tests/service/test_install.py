@@ -26,7 +26,7 @@ class Install(unittest.TestCase):
         self.assertEqual(steps, list(range(1, len(steps) + 1)))
         for number in re.findall(r"\b(?:step|steps|see) (\d+)\b", self.text):
             self.assertIn(int(number), steps)
-        self.assertIn(f"sealed, see {self.step_of('Sealed secrets')})", self.text)
+        self.assertIn(f"sealed (step {self.step_of('Sealed secrets')})", self.text)
 
     def step_of(self, title):
         return int(re.search(rf"^ ?(\d+)\. {title}", self.text, re.M).group(1))

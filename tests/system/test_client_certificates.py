@@ -254,8 +254,8 @@ class Clients(unittest.TestCase):
         for old, new, why in ((f'client_ca = "{self.ca.pem}"', 'client_ca = ""', "requires client_ca"),
                               (f'client_ca = "{self.ca.pem}"', 'client_ca = "/nonexistent"', "could not read the client authorities in /nonexistent"),
                               (f'client_crl = "{self.crl}"', f'client_crl = "{self.ca.pem}"', "could not read the revocation list"),
-                              ('client_verify = "require"', 'client_verify = "maybe"', 'is not "none", "optional" or "require"'),
-                              ('client_identity = "cn"', 'client_identity = "dn"', 'is not "san", "email" or "cn"'),
+                              ('client_verify = "require"', 'client_verify = "maybe"', 'client_verify must be "none", "optional" or "require"'),
+                              ('client_identity = "cn"', 'client_identity = "dn"', 'client_identity must be "san", "email" or "cn"'),
                               ('client_verify = "require"', 'client_verify = "none"', "require client_verify"),
                               ('client_verify = "require"', 'tls = "none"; client_verify = "require"', "TLS is not available")):
             with self.subTest(why=why):

@@ -136,7 +136,7 @@ class Remove(Base):
             done = self.site.ctl("tenant", "remove", "leaving", "--yes", check=False)
             self.assertEqual(done.returncode, 1)
             self.assertIn(b"a session holds the maildrop of " + names[1].encode(), done.stdout)
-            self.assertIn(b"goes on", done.stdout)
+            self.assertIn(b"repeat the command to continue", done.stdout)
             self.assertEqual(len(self.json("mailbox", "list", "leaving.example")), 2)
             self.assertEqual(pop.retr(5), kit.letter(4))
             pop.ok("QUIT")
