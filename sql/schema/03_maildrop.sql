@@ -17,6 +17,11 @@ create function postern.lock_key(p_mailbox bigint) returns bigint
 language sql immutable parallel safe
 return (x'504F'::bigint << 48) | p_mailbox;
 
+-- lock_keys: of several, in their order. Not granted.
+create function postern.lock_keys(p_mailboxes bigint[]) returns bigint[]
+language sql immutable parallel safe
+return array(select postern.lock_key(m.mailbox) from unnest(p_mailboxes) with ordinality m(mailbox, n) order by m.n);
+
 -- open_maildrop: take the lock, then tell what is in it.
 --
 -- outcome: 0 locked and listed, 1 another session holds it, 2 there is no such
@@ -31,8 +36,12 @@ return (x'504F'::bigint << 48) | p_mailbox;
 -- false; otherwise pass nulls, or see whole = true, and take all of it.
 -- The three arrays run side by side, in the order of uid; uidls is null where
 -- no message has an own UIDL.
+--
+-- p_ticket is what the auth helper made for this mailbox, proof, version and connection
+-- (20_tickets).
+-- Errors: PN401.
 create function postern.open_maildrop(p_mailbox bigint, p_uidvalidity bigint, p_next_uid bigint, p_expunges bigint,
-    p_proof bigint, p_version bigint,
+    p_proof bigint, p_version bigint, p_ticket bytea,
     out outcome integer, out uidvalidity bigint, out next_uid bigint, out expunges bigint,
     out whole boolean, out uids bigint[], out octets bigint[], out uidls text[])
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -40,9 +49,14 @@ as $$
 declare
     v_key constant bigint := postern.lock_key(p_mailbox);
     v_active boolean;
+    v_holds boolean;
     v_from bigint := 0;
 begin
-    if not pg_try_advisory_lock(v_key) then
+    if not (postern.ticket_opens(p_ticket, p_proof, p_version) and postern.is_ticket(p_ticket, p_mailbox)) then
+        raise exception 'no valid ticket for mailbox %', p_mailbox using errcode = 'PN401';
+    end if;
+    -- Twice: see owns().
+    if not (pg_try_advisory_lock(v_key) and pg_try_advisory_lock(v_key)) then
         outcome := 1;
         return;
     end if;
@@ -50,15 +64,15 @@ begin
     -- From here on a new snapshot: what the last holder committed before it
     -- unlocked is seen.
     select m.uidvalidity, m.next_uid, m.expunges,
-           m.enabled and d.enabled and t.enabled and
-           (p_proof is null or (m.proof = p_proof and p_version = (select v.version from postern.policy_version v)))
-      into uidvalidity, next_uid, expunges, v_active
+           m.enabled and d.enabled and t.enabled, m.proof = p_proof and p_version = (select v.version from postern.policy_version v)
+      into uidvalidity, next_uid, expunges, v_active, v_holds
       from postern.mailbox m
       join postern.domain d on d.domain = m.domain
       join postern.tenant t on t.tenant = d.tenant
      where m.mailbox = p_mailbox;
-    if not found or not v_active then
-        perform pg_advisory_unlock(v_key);
+    -- What depends on whether there is a proof is not in the statement: it would be planned anew each time.
+    if not found or not v_active or (p_proof is not null and not v_holds) then
+        perform pg_advisory_unlock(v_key), pg_advisory_unlock(v_key);
         outcome := 2;
         return;
     end if;
@@ -88,15 +102,18 @@ $$;
 create function postern.close_maildrop(p_mailbox bigint) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_key constant bigint := postern.lock_key(p_mailbox);
 begin
-    return pg_advisory_unlock(postern.lock_key(p_mailbox));
+    -- Twice: see owns().
+    return pg_advisory_unlock(v_key) and pg_advisory_unlock(v_key);
 end
 $$;
 
 -- move_locks: one step in moving the locks of idle sessions from one
 -- connection to another (storage/maildrop/aside.c). Between two steps each maildrop is
--- locked by at least one of the two connections, in one mode or the other, so a
--- session that opens it and asks for the exclusive lock is refused all the time.
+-- locked by at least one of the two connections, in one mode or the other, and
+-- whoever wants to open it asks for the exclusive one: they are refused all the time.
 --
 --   1  share  here the exclusive lock becomes a shared one
 --   2  join   the other connection takes a shared one: all of them, or none
@@ -104,69 +121,90 @@ $$;
 --             connection has held it without a gap
 --   4  own    there (or here, if step 2 failed) the shared becomes exclusive
 --
--- Returns the number of locks that could not be moved. Session-level locks survive an
+-- Each lock is taken twice: see owns(). A connection can turn only what it has. What it
+-- can join it is told by the one that has it: the pass that step 1 returns is made for
+-- these mailboxes in this order and for the connection whose process is p_pid, and
+-- holds until p_until (milliseconds since 1970); step 2 takes p_until and p_pass.
+--
+-- failed: for how many it could not be done. Session-level locks survive an
 -- error, so step 2, which takes new slots of the lock table and may find none,
 -- gives back what it took.
-create function postern.move_locks(p_step integer, p_mailboxes bigint[]) returns integer
+-- Errors: PN401.
+create function postern.move_locks(p_step integer, p_mailboxes bigint[], p_pid integer, p_until bigint, p_pass bytea,
+    out failed integer, out until bigint, out pass bytea)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_mailbox bigint;
+    c_pass_ms constant bigint := 60000;
+    v_key bigint;
     v_done integer := 0;
 begin
     if p_step = 1 then
-        foreach v_mailbox in array p_mailboxes loop
-            if pg_try_advisory_lock_shared(postern.lock_key(v_mailbox)) and pg_advisory_unlock(postern.lock_key(v_mailbox)) then
+        foreach v_key in array postern.lock_keys(p_mailboxes) loop
+            if pg_advisory_unlock(v_key) and pg_try_advisory_lock_shared(v_key) and pg_try_advisory_lock_shared(v_key)
+               and pg_advisory_unlock(v_key) then
                 v_done := v_done + 1;
             end if;
         end loop;
+        if v_done = cardinality(p_mailboxes) then
+            until := postern.now_ms() + c_pass_ms;
+            select postern.signed(k, postern.pass_text(p_mailboxes, p_pid, until)) into pass
+              from postern.ticket_key k order by k.key desc limit 1;
+        end if;
     elsif p_step = 2 then
+        if p_until < postern.now_ms()
+           or not exists (select from postern.ticket_key k
+                           where postern.signed(k, postern.pass_text(p_mailboxes, pg_backend_pid(), p_until)) = p_pass) then
+            raise exception 'no valid pass for these locks' using errcode = 'PN401';
+        end if;
         begin
-            foreach v_mailbox in array p_mailboxes loop
-                exit when not pg_try_advisory_lock_shared(postern.lock_key(v_mailbox));
+            foreach v_key in array postern.lock_keys(p_mailboxes) loop
+                exit when not pg_try_advisory_lock_shared(v_key);
                 v_done := v_done + 1;
+                perform pg_try_advisory_lock_shared(v_key);
             end loop;
         exception when others or query_canceled then
             null;
         end;
         if v_done < cardinality(p_mailboxes) then
-            foreach v_mailbox in array p_mailboxes[:v_done] loop
-                perform pg_advisory_unlock_shared(postern.lock_key(v_mailbox));
+            foreach v_key in array postern.lock_keys(p_mailboxes[:v_done]) loop
+                perform pg_advisory_unlock_shared(v_key), pg_advisory_unlock_shared(v_key);
             end loop;
             v_done := 0;
         end if;
     elsif p_step = 3 then
-        foreach v_mailbox in array p_mailboxes loop
-            if pg_advisory_unlock_shared(postern.lock_key(v_mailbox)) then
+        foreach v_key in array postern.lock_keys(p_mailboxes) loop
+            if pg_advisory_unlock_shared(v_key) and pg_advisory_unlock_shared(v_key) then
                 v_done := v_done + 1;
             end if;
         end loop;
     elsif p_step = 4 then
-        foreach v_mailbox in array p_mailboxes loop
-            if pg_try_advisory_lock(postern.lock_key(v_mailbox)) and pg_advisory_unlock_shared(postern.lock_key(v_mailbox)) then
+        foreach v_key in array postern.lock_keys(p_mailboxes) loop
+            if pg_advisory_unlock_shared(v_key) and pg_try_advisory_lock_shared(v_key)
+               and pg_try_advisory_lock(v_key) and pg_try_advisory_lock(v_key)
+               and pg_advisory_unlock_shared(v_key) and pg_advisory_unlock_shared(v_key) then
                 v_done := v_done + 1;
             end if;
         end loop;
     end if;
-    return cardinality(p_mailboxes) - v_done;
+    failed := cardinality(p_mailboxes) - v_done;
 end
 $$;
 
 -- expunge: what QUIT does. All of these messages go, or none, in the
 -- transaction of the caller. Who asks is told in the history.
 --
--- The fence: the caller's connection must be the one that holds the lock. The
--- lock is asked for once more, for this transaction: on the connection that
--- holds it that always succeeds, on any other one it fails while somebody else
--- holds the maildrop. (A program that lost its connection does not even ask.)
+-- The fence: the caller's connection must be the one that holds the lock (owns); it
+-- holds it until the end of the transaction, as nobody else can take it away. (A
+-- program that lost its connection does not even ask.)
 -- Errors: PN423.
 create function postern.expunge(p_mailbox bigint, p_uids bigint[], p_session text, p_peer text, p_ms bigint,
-    p_retrieved bigint[], p_octets bigint, out removed bigint, out expunges bigint, out deferred boolean)
+    p_retrieved bigint[], p_octets bigint, p_ticket bytea, out removed bigint, out expunges bigint, out deferred boolean)
 -- Plans made for the arrays of each call would cost more than what they gain.
 language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-    if not pg_try_advisory_xact_lock(postern.lock_key(p_mailbox)) then
+    if not postern.owns(p_mailbox, p_ticket) then
         raise exception 'the maildrop lock of mailbox % was lost', p_mailbox using errcode = 'PN423';
     end if;
     select r.removed, r.expunges, r.deferred into removed, expunges, deferred
@@ -181,6 +219,7 @@ $$;
 revoke all on all functions in schema postern from public;
 grant execute on function postern.lock_key(bigint) to postern_mail, postern_admin;
 grant execute on function
-    postern.open_maildrop(bigint, bigint, bigint, bigint, bigint, bigint), postern.close_maildrop(bigint),
-    postern.move_locks(integer, bigint[]), postern.expunge(bigint, bigint[], text, text, bigint, bigint[], bigint)
+    postern.open_maildrop(bigint, bigint, bigint, bigint, bigint, bigint, bytea), postern.close_maildrop(bigint),
+    postern.move_locks(integer, bigint[], integer, bigint, bytea),
+    postern.expunge(bigint, bigint[], text, text, bigint, bigint[], bigint, bytea)
     to postern_mail;

@@ -74,16 +74,20 @@ begin
 end
 $$;
 
--- ask_release: asks the holder of this maildrop to release it if it is silent, and to
--- answer on p_channel: `free`, or `busy`. p_session is for the holder's log.
--- Errors: PN400.
-create function postern.ask_release(p_mailbox bigint, p_channel text, p_session text) returns void
+-- ask_release: whoever holds this maildrop and is silent shall give it up, and
+-- answers on p_channel: `free`, or `busy`. p_session is for the holder's log. Only
+-- whoever could open it may ask.
+-- Errors: PN400, PN401.
+create function postern.ask_release(p_mailbox bigint, p_channel text, p_session text, p_ticket bytea) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform postern.check_reply_channel(p_channel);
     if p_session is null or p_session collate "C" !~ '^[0-9A-Za-z]{1,32}$' then
         raise exception 'not a session' using errcode = 'PN400';
+    end if;
+    if not postern.is_ticket(p_ticket, p_mailbox) or substr(p_ticket, 30, 8) < int8send(postern.now_ms()) then
+        raise exception 'no valid ticket for mailbox %', p_mailbox using errcode = 'PN401';
     end if;
     perform set_config('synchronous_commit', 'off', true);
     perform pg_notify('postern_ask', format('release %s %s %s', p_mailbox, p_channel, p_session));
@@ -165,5 +169,5 @@ grant execute on function
     postern.held_maildrops(), postern.ask_who(text), postern.order_release(bigint, text), postern.end_backend(bigint)
     to postern_admin;
 grant execute on function
-    postern.answer(text, text), postern.ask_release(bigint, text, text), postern.is_operator(integer)
+    postern.answer(text, text), postern.ask_release(bigint, text, text, bytea), postern.is_operator(integer)
     to postern_mail;

@@ -155,46 +155,73 @@ $$;
 
 -- ---------------------------------------------------------------- reading
 
--- fetch_parts: parts p_first .. p_first + p_parts - 1 of these messages of the
+-- message_parts: parts p_first .. p_first + p_parts - 1 of these messages of the
 -- mailbox, p_uids rising, in that order and in the order of parts. A message
 -- without any octets gives one row with data null; one that is gone gives no row.
+-- It becomes part of the statement that calls it. Not granted.
 --
 -- One statement for all of them, half the cost of one or two for each. Two
 -- things make its plan the right one for any arguments: it is kept (to plan
 -- costs four times what running it does), and the first and the last uid bound
 -- what is read of the mailbox, which an array does not do for the planner. A
 -- lateral join can only be a nested loop, so both orders come from the indexes.
-create function postern.fetch_parts(p_mailbox bigint, p_uids bigint[], p_first integer, p_parts integer)
+create function postern.message_parts(p_mailbox bigint, p_uids bigint[], p_first integer, p_parts integer)
+returns table (uid bigint, part integer, delivered_to text, data bytea, codec integer)
+language sql stable
+begin atomic
+    select m.uid, coalesce(p.part, p_first), m.delivered_to, p.data, p.codec
+      from (select m.uid, m.content, m.delivered_to
+              from postern.message m
+             where m.mailbox = p_mailbox and m.uid between p_uids[1] and p_uids[cardinality(p_uids)]
+               and m.uid = any (p_uids)
+             order by m.uid) m
+      left join lateral (select p.part, p.data, p.codec
+              from postern.content_part p
+             where p.content = m.content and p.part between p_first and p_first + p_parts - 1
+             order by p.part) p on true;
+end;
+
+-- fetch_parts: what a session reads of the maildrop that it has open: message_parts().
+-- Errors: PN423.
+create function postern.fetch_parts(p_mailbox bigint, p_uids bigint[], p_first integer, p_parts integer, p_ticket bytea)
+returns table (uid bigint, part integer, delivered_to text, data bytea, codec integer)
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+    if not postern.owns(p_mailbox, p_ticket) then
+        raise exception 'the maildrop lock of mailbox % was lost', p_mailbox using errcode = 'PN423';
+    end if;
+    return query select p.uid, p.part, p.delivered_to, p.data, p.codec
+                   from postern.message_parts(p_mailbox, p_uids, p_first, p_parts) p;
+end
+$$;
+
+-- read_parts: the same for an operator, who needs no lock.
+create function postern.read_parts(p_mailbox bigint, p_uids bigint[], p_first integer, p_parts integer)
 returns table (uid bigint, part integer, delivered_to text, data bytea, codec integer)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
-#variable_conflict use_column
 begin
-    return query
-        select m.uid, coalesce(p.part, p_first), m.delivered_to, p.data, p.codec
-          from (select m.uid, m.content, m.delivered_to
-                  from postern.message m
-                 where m.mailbox = p_mailbox and m.uid between p_uids[1] and p_uids[cardinality(p_uids)]
-                   and m.uid = any (p_uids)
-                 order by m.uid) m
-          left join lateral (select p.part, p.data, p.codec
-                  from postern.content_part p
-                 where p.content = m.content and p.part between p_first and p_first + p_parts - 1
-                 order by p.part) p on true;
+    return query select p.uid, p.part, p.delivered_to, p.data, p.codec
+                   from postern.message_parts(p_mailbox, p_uids, p_first, p_parts) p;
 end
 $$;
 
 -- fetch_headers: the same columns for TOP n 0: one row for each message, whose
 -- data ends with the blank line after the header; or the first part if that has
 -- none, or is not plain. Half the cost of whole first parts.
-create function postern.fetch_headers(p_mailbox bigint, p_uids bigint[])
+-- Errors: PN423.
+create function postern.fetch_headers(p_mailbox bigint, p_uids bigint[], p_ticket bytea)
 returns table (uid bigint, part integer, delivered_to text, data bytea, codec integer)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
     c_end constant bytea := '\x0d0a0d0a';
 begin
+    if not postern.owns(p_mailbox, p_ticket) then
+        raise exception 'the maildrop lock of mailbox % was lost', p_mailbox using errcode = 'PN423';
+    end if;
     return query
         select m.uid, 0, m.delivered_to, case when p.at > 0 then substr(p.data, 1, p.at + 3) else p.data end, p.codec
           from (select m.uid, m.content, m.delivered_to
@@ -259,5 +286,7 @@ revoke all on all functions in schema postern from public;
 grant execute on function postern.put_contents(bigint[], bytea[], integer[]) to postern_lmtp, postern_admin;
 grant execute on function postern.put_parts(bigint[], integer[], bytea[]) to postern_admin;
 grant execute on function postern.put_octets(bigint, integer, bytea) to postern_lmtp;
-grant execute on function postern.fetch_parts(bigint, bigint[], integer, integer) to postern_mail, postern_admin;
-grant execute on function postern.fetch_headers(bigint, bigint[]) to postern_mail;
+grant execute on function
+    postern.fetch_parts(bigint, bigint[], integer, integer, bytea), postern.fetch_headers(bigint, bigint[], bytea)
+    to postern_mail;
+grant execute on function postern.read_parts(bigint, bigint[], integer, integer) to postern_admin;

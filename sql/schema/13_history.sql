@@ -190,33 +190,44 @@ $$;
 --
 -- The arrays run side by side: p_opened and p_closed are milliseconds of the
 -- worker's clock, which is at p_now; p_messages says how many elements of
--- p_retrieved, one after the other, are a session's.
+-- p_retrieved, one after the other, are a session's. A session without the ticket that
+-- opened its maildrop is passed over, and none was before its ticket or is to come.
 create function postern.note_sessions(p_now bigint, p_mailboxes bigint[], p_sessions text[], p_peers text[], p_opened bigint[],
-    p_closed bigint[], p_octets bigint[], p_messages bigint[], p_retrieved bigint[]) returns void
+    p_closed bigint[], p_octets bigint[], p_messages bigint[], p_retrieved bigint[], p_tickets bytea[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     r record;
+    v_valid boolean[];
+    v_since timestamptz[];
+    v_at timestamptz[];
 begin
     perform set_config('synchronous_commit', 'off', true);
+    select array_agg(postern.is_ticket(s.ticket, s.mailbox) order by s.n),
+           array_agg(greatest(now() - (p_now - s.opened) * interval '1 millisecond', t.made_at) order by s.n),
+           array_agg(least(greatest(now() - (p_now - s.closed) * interval '1 millisecond', t.made_at), now()) order by s.n)
+      into v_valid, v_since, v_at
+      from unnest(p_tickets, p_mailboxes, p_opened, p_closed) with ordinality s(ticket, mailbox, opened, closed, n),
+           lateral (select postern.ticket_made_at(s.ticket) as made_at) t;
     if exists (select from postern.policy x where x.expire_retrieved is not null) then
         -- Mailboxes by number, as everywhere.
         for r in
-            select s.mailbox, now() - (p_now - s.closed) * interval '1 millisecond' as at, s.messages,
-                   sum(s.messages) over (order by s.n) - s.messages as before
-              from unnest(p_mailboxes, p_closed, p_messages) with ordinality s(mailbox, closed, messages, n)
+            select s.mailbox, s.at, s.messages, s.valid, sum(s.messages) over (order by s.n) - s.messages as before
+              from unnest(p_mailboxes, v_at, p_messages, v_valid) with ordinality s(mailbox, at, messages, valid, n)
              order by s.mailbox, s.n
         loop
-            perform postern.note_retrieved(r.mailbox, p_retrieved[r.before + 1 : r.before + r.messages], r.at);
+            if r.valid then
+                perform postern.note_retrieved(r.mailbox, p_retrieved[r.before + 1 : r.before + r.messages], r.at);
+            end if;
         end loop;
     end if;
     insert into postern.history (at, mailbox, what, octets, since, messages, means, session, peer)
-        select now() - (p_now - s.closed) * interval '1 millisecond', s.mailbox, 'session', s.octets,
-               now() - (p_now - s.opened) * interval '1 millisecond', s.messages, 'pop3', s.session, s.peer
-          from unnest(p_mailboxes, p_sessions, p_peers, p_opened, p_closed, p_octets, p_messages)
-               s(mailbox, session, peer, opened, closed, octets, messages)
+        select s.at, s.mailbox, 'session', s.octets, s.since, s.messages, 'pop3', s.session, s.peer
+          from unnest(p_mailboxes, p_sessions, p_peers, v_since, v_at, p_octets, p_messages, v_valid)
+               s(mailbox, session, peer, since, at, octets, messages, valid)
+         where s.valid
          -- Of one that was erased meanwhile there is to be nothing.
-         where coalesce((select true from postern.mailbox m where m.mailbox = s.mailbox),
+           and coalesce((select true from postern.mailbox m where m.mailbox = s.mailbox),
                         (select true from postern.removed d where d.mailbox = s.mailbox));
 end
 $$;
@@ -356,7 +367,8 @@ grant execute on function
     postern.undelete(text, timestamptz, text, bigint, boolean), postern.show_history(text, timestamptz)
     to postern_admin;
 grant execute on function
-    postern.note_sessions(bigint, bigint[], text[], text[], bigint[], bigint[], bigint[], bigint[], bigint[])
+    postern.note_sessions(bigint, bigint[], text[], text[], bigint[], bigint[], bigint[], bigint[], bigint[],
+                          bytea[])
     to postern_mail;
 grant execute on function postern.reclaim(bigint) to postern_mail, postern_admin;
 
