@@ -143,6 +143,23 @@ static struct mailbox_ref get_mailbox(struct reader *r)
     return (struct mailbox_ref){ .number = get_id(r) };
 }
 
+static void put_ticket(unsigned char **at, const struct mailbox_ticket *ticket)
+{
+    memcpy(*at, ticket->octets, sizeof ticket->octets);
+    *at += sizeof ticket->octets;
+}
+
+static void get_ticket(struct reader *r, struct mailbox_ticket *ticket_r)
+{
+    if (r->bad || r->left < sizeof ticket_r->octets) {
+        r->bad = true;
+        return;
+    }
+    memcpy(ticket_r->octets, r->at, sizeof ticket_r->octets);
+    r->at += sizeof ticket_r->octets;
+    r->left -= sizeof ticket_r->octets;
+}
+
 static void get_policy(struct reader *r, struct auth_policy *p)
 {
     unsigned flags = (unsigned)get_number(r, 1);
@@ -171,7 +188,7 @@ unsigned frame_kind(const unsigned char *data, size_t len)
     return len > 0 ? data[0] : 0;
 }
 
-enum { UNCACHED_AT = 1 + 8 };
+enum { UNCACHED_AT = 1 + 8, REQUEST_LANE_AT = UNCACHED_AT + 1, START_LANE_AT = 1 + 8 + 2 };
 
 size_t frame_put_request(unsigned char out[FRAME_REQUEST_MAX], const struct auth_request *request)
 {
@@ -184,6 +201,7 @@ size_t frame_put_request(unsigned char out[FRAME_REQUEST_MAX], const struct auth
     put_number(&at, FRAME_CHECK_PASSWORD, 1);
     put_number(&at, request->id, 8);
     put_number(&at, request->uncached, 1);
+    put_number(&at, request->lane, 4);
     put_text(&at, request->name);
     put_text(&at, request->password);
     put_text(&at, request->default_domain);
@@ -198,6 +216,14 @@ void frame_ask_uncached(unsigned char *request, size_t len)
     request[UNCACHED_AT] = 1;
 }
 
+void frame_set_lane(unsigned char *frame, size_t len, uint32_t lane)
+{
+    unsigned char *at = frame + (frame[0] == FRAME_START ? START_LANE_AT : REQUEST_LANE_AT);
+
+    ASSERT((frame[0] == FRAME_START || frame[0] == FRAME_CHECK_PASSWORD) && len > START_LANE_AT + 4);
+    put_number(&at, lane, 4);
+}
+
 bool frame_get_request(const unsigned char *data, size_t len, struct auth_request *request_r)
 {
     struct reader r = { data, len, false };
@@ -208,6 +234,7 @@ bool frame_get_request(const unsigned char *data, size_t len, struct auth_reques
     uint64_t uncached = get_number(&r, 1);
     r.bad = r.bad || uncached > 1;
     request_r->uncached = uncached == 1;
+    request_r->lane = (uint32_t)get_number(&r, 4);
     request_r->name = get_text(&r, NAME_TYPED_MAX);
     request_r->password = get_text(&r, PASSWORD_MAX);
     request_r->default_domain = get_text(&r, NAME_TYPED_MAX);
@@ -239,6 +266,8 @@ size_t frame_put_reply(unsigned char out[FRAME_REPLY_MAX], const struct auth_rep
         put_number(&at, (uint64_t)reply->versions.proof, 8);
         put_number(&at, (uint64_t)reply->versions.policy, 8);
     }
+    if (is_ok(reply->verdict))
+        put_ticket(&at, &reply->ticket);
     return (size_t)(at - out);
 }
 
@@ -262,6 +291,9 @@ bool frame_get_reply(const unsigned char *data, size_t len, struct auth_reply *r
         r.bad = r.bad || reply_r->versions.proof == 0;
         reply_r->versions.policy = get_id(&r);
     }
+    reply_r->ticket = (struct mailbox_ticket){ { 0 } };
+    if (is_ok(verdict))
+        get_ticket(&r, &reply_r->ticket);
     if (r.bad || r.left != 0 || verdict > AUTH_BROKEN)
         return false;
     reply_r->verdict = (enum auth_verdict)verdict;
@@ -283,6 +315,7 @@ size_t frame_put_start(unsigned char out[FRAME_START_MAX], uint64_t id, const st
     put_number(&at, id, 8);
     put_number(&at, o->mechanism, 1);
     put_number(&at, o->has_initial, 1);
+    put_number(&at, o->lane, 4);
     put_text(&at, o->initial);
     put_text(&at, o->default_domain);
     put_text(&at, o->session);
@@ -307,6 +340,7 @@ bool frame_get_start(const unsigned char *data, size_t len, uint64_t *id_r, stru
         return false;
     opening_r->mechanism = (enum mechanism)mechanism;
     opening_r->has_initial = has_initial == 1;
+    opening_r->lane = (uint32_t)get_number(&r, 4);
     opening_r->initial = get_text(&r, AUTH_MESSAGE_MAX);
     opening_r->default_domain = get_text(&r, NAME_TYPED_MAX);
     opening_r->session = get_session(&r);

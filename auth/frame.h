@@ -22,6 +22,7 @@ struct auth_request {
     struct span session;    /* its id, for the log: lower-case hex digits, or nothing */
     struct auth_origin origin;      /* but for `line` and `failed`, which are the worker's own */
     bool uncached;          /* no cached login is good enough: look at what is stored now */
+    uint32_t lane;          /* process of the connection that is to open the maildrop: for its ticket */
 };
 
 /* Goes on with an exchange, or ends one that nobody waits for any more. */
@@ -45,6 +46,7 @@ struct auth_reply {
     uint32_t guesses;
     struct auth_policy policy;      /* of these two; not sent else */
     struct mailbox_versions versions;   /* of AUTH_OK_UNCONFIRMED, its proof not 0; not sent else */
+    struct mailbox_ticket ticket;   /* of AUTH_OK and AUTH_OK_UNCONFIRMED; not sent else */
 };
 
 enum {
@@ -52,14 +54,16 @@ enum {
     FRAME_NETWORK_MAX = 64,
     FRAME_ORIGIN_MAX = 2 + FRAME_NETWORK_MAX + 1,
     FRAME_POLICY_MAX = 1 + 2 + AUTH_MAINTENANCE_MAX + 2 * 4 + 2 * 8 + 2 * 4,
-    FRAME_REQUEST_MAX = 1 + 8 + 1 + 4 * 2 + 2 * NAME_TYPED_MAX + PASSWORD_MAX + FRAME_SESSION_MAX + FRAME_ORIGIN_MAX,
+    FRAME_REQUEST_MAX = 1 + 8 + 1 + 4 + 4 * 2 + 2 * NAME_TYPED_MAX + PASSWORD_MAX + FRAME_SESSION_MAX +
+                        FRAME_ORIGIN_MAX,
     FRAME_BINDING_MAX = 64,
     FRAME_TIMESTAMP_MAX = 512,
-    FRAME_START_MAX = 1 + 8 + 2 + 7 * 2 + AUTH_MESSAGE_MAX + NAME_TYPED_MAX + FRAME_SESSION_MAX +
+    FRAME_START_MAX = 1 + 8 + 2 + 4 + 7 * 2 + AUTH_MESSAGE_MAX + NAME_TYPED_MAX + FRAME_SESSION_MAX +
                       2 * FRAME_BINDING_MAX + NAME_ADDRESS_MAX + FRAME_TIMESTAMP_MAX + FRAME_ORIGIN_MAX,
     FRAME_STEP_MAX = 1 + 8 + 8 + 2 + AUTH_MESSAGE_MAX,
     FRAME_MAILBOX = 8,
-    FRAME_REPLY_MAX = 1 + 8 + 1 + FRAME_MAILBOX + 2 + NAME_ADDRESS_MAX + 4 + FRAME_POLICY_MAX + 2 * 8,
+    FRAME_REPLY_MAX = 1 + 8 + 1 + FRAME_MAILBOX + 2 + NAME_ADDRESS_MAX + 4 + FRAME_POLICY_MAX + 2 * 8 +
+                      MAILBOX_TICKET,
     FRAME_CHALLENGE_MAX = 1 + 8 + 8 + 2 + AUTH_CHALLENGE_MAX,
 };
 
@@ -79,6 +83,8 @@ unsigned frame_kind(const unsigned char *data, size_t len);
 size_t frame_put_request(unsigned char out[FRAME_REQUEST_MAX], const struct auth_request *request);
 /* Makes one that was put say `uncached`. */
 void frame_ask_uncached(unsigned char *request, size_t len);
+/* The same for the lane, of a request or of a start. */
+void frame_set_lane(unsigned char *frame, size_t len, uint32_t lane);
 size_t frame_put_reply(unsigned char out[FRAME_REPLY_MAX], const struct auth_reply *reply);
 
 /* False if data is not one whole message of that kind. The spans point into data. */

@@ -64,6 +64,7 @@ struct auth_opening {
     struct span exporter, unique;
     struct span identity;       /* EXTERNAL: the address that the client's certificate proves */
     struct span timestamp;      /* APOP: of the greeting */
+    uint32_t lane;              /* process of the connection that is to open the maildrop: for its ticket */
     struct auth_origin origin;
 };
 

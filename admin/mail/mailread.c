@@ -39,7 +39,7 @@ static struct piece_set *fetch(struct ctl *c, const struct mailbox_ref *mailbox,
     args_int(&a, first);
     args_int(&a, parts);
     res = db_ask_binary(c, "read messages",
-                        "select " PIECE_COLUMNS " from postern.fetch_parts($1, $2, $3, $4)", &a);
+                        "select " PIECE_COLUMNS " from postern.read_parts($1, $2, $3, $4)", &a);
     buf_free(&uids);
     if (res == NULL)
         return NULL;

@@ -16,6 +16,7 @@
 #include "auth/login_cache.h"
 #include "auth/account/make.h"
 #include "auth/account/policies.h"
+#include "auth/account/tickets.h"
 #include "auth/scheme/prepare.h"
 #include "auth/settings.h"
 #include "auth/account/upkeep.h"
@@ -36,6 +37,7 @@ struct accounts {
     struct credentials_source *source;
     struct keyring *keyring;    /* NULL: there is none, or it cannot be read (logged) */
     struct upkeep *upkeep;
+    struct tickets *tickets;
     struct login_cache *login_cache;
     /* What is verified where there is nothing to verify. */
     char decoy[SCHEME_TEXT_MAX];
@@ -78,7 +80,10 @@ struct accounts *accounts_new(const char *conninfo, const struct auth_settings *
     a->guesses = limit_rates_new(GUESSED_NAMES);
     ASSERT(a->guesses != NULL);
     limit_seed_make(&a->seed);
-    (void)credentials_source_connect(a->source);
+    a->tickets = tickets_new(a->source);
+    credentials_source_connect(a->source);
+    if (credentials_connection(a->source) > 0)
+        (void)tickets_look(a->tickets);
     return a;
 }
 
@@ -92,6 +97,7 @@ void accounts_free(struct accounts **accounts)
     login_cache_free(&a->login_cache);
     limit_rates_free(&a->guesses);
     upkeep_free(&a->upkeep);
+    tickets_free(&a->tickets);
     credentials_source_free(&a->source);
     keyring_free(&a->keyring);
     mem_free(a);
@@ -424,6 +430,19 @@ void account_check(struct accounts *a, const struct auth_request *request, bool 
     }
     if (found > 0)
         secret_wipe(&c, sizeof c);
+}
+
+void account_ticket(struct accounts *a, struct account_verdict *v, uint32_t lane, struct mailbox_ticket *ticket_r)
+{
+    const struct mailbox_versions confirmed = { 0, 0 };
+
+    *ticket_r = (struct mailbox_ticket){ { 0 } };
+    if (v->verdict != AUTH_OK && v->verdict != AUTH_OK_UNCONFIRMED)
+        return;
+    if (tickets_make(a->tickets, &v->mailbox, v->verdict == AUTH_OK ? &confirmed : &v->versions, lane, ticket_r))
+        return;
+    v->mailbox = (struct mailbox_ref){ 0 };
+    refuse(v, AUTH_UNAVAILABLE, NULL);
 }
 
 void account_upkeep(struct accounts *a)

@@ -43,6 +43,15 @@ int account_find(struct accounts *accounts, struct span name, struct span defaul
 void account_check(struct accounts *accounts, const struct auth_request *request, bool may_be_unconfirmed,
                    struct account_verdict *verdict_r);
 
+/*
+ * What the maildrop of an AUTH_OK or AUTH_OK_UNCONFIRMED is opened with, on the
+ * connection whose process is `lane`. Blocks for a statement where the key has to be
+ * asked for. Without a key the verdict becomes AUTH_UNAVAILABLE: nobody could open
+ * anything. Other verdicts stay, and get no ticket.
+ */
+void account_ticket(struct accounts *accounts, struct account_verdict *verdict, uint32_t lane,
+                    struct mailbox_ticket *ticket_r);
+
 /* After the client has its answer: writes that the last login requires, mostly none. Blocks. */
 void account_upkeep(struct accounts *accounts);
 /*

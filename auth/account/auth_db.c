@@ -35,6 +35,7 @@ struct auth_db {
     const struct auth_db_statement *statements;
     size_t count;
     PGconn *conn;               /* NULL: not connected. Else the schema was right and the statements are prepared */
+    uint64_t connection;        /* how often it was connected */
     uint64_t tried, complained; /* when, 0 for never or no longer true */
     bool broken;                /* why there is no connection: an operator has to act */
 };
@@ -207,6 +208,7 @@ enum auth_db_state auth_db_connect(struct auth_db *db)
     }
     enum auth_db_state state = set_up(db);
     if (state == AUTH_DB_UP) {
+        db->connection++;
         if (db->complained != 0)
             log_info(NULL, "reconnected to the database");
         db->complained = 0;
@@ -217,6 +219,11 @@ enum auth_db_state auth_db_connect(struct auth_db *db)
 bool auth_db_is_up(const struct auth_db *db)
 {
     return db->conn != NULL;
+}
+
+uint64_t auth_db_connection(const struct auth_db *db)
+{
+    return db->connection;
 }
 
 struct auth_db *auth_db_new(const char *conninfo, int schema_version, int64_t statement_ms,

@@ -39,6 +39,8 @@ void auth_db_free(struct auth_db **db);
  */
 enum auth_db_state auth_db_connect(struct auth_db *db);
 bool auth_db_is_up(const struct auth_db *db);
+/* Which one it is, or was last: counts from 1. */
+uint64_t auth_db_connection(const struct auth_db *db);
 
 /*
  * Each blocks for one statement; values are texts. The result, which may be an

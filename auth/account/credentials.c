@@ -433,6 +433,44 @@ static void call(struct credentials_source *s, const char *what, const char *sql
     PQclear(result);
 }
 
+/* The key as the database writes it, "\\x" and hex digits; false for anything else. */
+static bool read_key(const PGresult *answer, unsigned char key_r[TICKET_KEY], int64_t *now_ms_r)
+{
+    struct span text = column(answer, 0, 0);
+    size_t len = 0;
+    bool ok = text.len == 2 + 2 * TICKET_KEY &&
+              sodium_hex2bin(key_r, TICKET_KEY, text.at + 2, text.len - 2, NULL, &len, NULL) == 0 && len == TICKET_KEY;
+
+    *now_ms_r = number(answer, 1, 0);
+    secret_wipe(PQgetvalue(answer, 0, 0), text.len);
+    return ok;
+}
+
+bool credentials_ticket_key(struct credentials_source *s, unsigned char key_r[TICKET_KEY], int64_t *now_ms_r)
+{
+    PGresult *answer = NULL;
+
+    /* That a connection was lost is noticed only when it is used: once more, on a new one. */
+    for (int tries = 0; answer == NULL && tries < 2; tries++) {
+        if (auth_db_connect(s->db) != AUTH_DB_UP)
+            return false;
+        call(s, "could not read the key of tickets", "select secret, now_ms from postern.newest_ticket_key()", 0, NULL,
+             &answer);
+        if (answer == NULL && auth_db_is_up(s->db))
+            return false;
+    }
+    bool ok = answer != NULL && PQntuples(answer) == 1 && read_key(answer, key_r, now_ms_r);
+    if (answer != NULL && !ok)
+        log_error(NULL, "the database has no key of tickets: run posternctl secrets new-ticket-key");
+    PQclear(answer);
+    return ok;
+}
+
+uint64_t credentials_connection(const struct credentials_source *s)
+{
+    return auth_db_connection(s->db);
+}
+
 void credentials_upgrade(struct credentials_source *s, const struct mailbox_ref *mailbox, enum credential_kind kind,
                          const char *label, const char *old, const char *better)
 {

@@ -13,6 +13,7 @@
 #include "auth/name.h"
 #include "auth/scheme/scheme.h"
 #include "auth/scheme/seal.h"
+#include "auth/ticket.h"
 #include "daemon/base/mailbox_ref.h"
 
 struct credentials_source;
@@ -92,6 +93,14 @@ enum credentials_answer credentials_fetch(struct credentials_source *source, con
  */
 const struct policy_entry *credentials_recent(const struct credentials_source *source, const char *address,
                                               const char *network);
+
+/*
+ * Blocks. The key that tickets are made with now, and the database's time in
+ * milliseconds since 1970. False: it could not be told (logged). The caller wipes it.
+ */
+bool credentials_ticket_key(struct credentials_source *source, unsigned char key_r[TICKET_KEY], int64_t *now_ms_r);
+/* The number of the connection to the database that is there, or was there last. */
+uint64_t credentials_connection(const struct credentials_source *source);
 
 /* Blocks. Writes one failure more down; where the database is away nobody is told. */
 void credentials_count_failure(struct credentials_source *source, const char *address, int64_t interval_ms,

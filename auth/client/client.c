@@ -156,7 +156,7 @@ static void on_said(void *arg, struct helper *h, const unsigned char *data, size
     if (done != NULL)
         done(owner, &(struct auth_result){
             .verdict = reply.verdict, .mailbox = reply.mailbox, .address = reply.address, .policy = reply.policy,
-            .versions = reply.versions, .guesses = reply.guesses,
+            .versions = reply.versions, .guesses = reply.guesses, .ticket = reply.ticket,
         });
 }
 
@@ -207,10 +207,29 @@ static void send_first(struct auth_client *c, struct request *r, const struct au
         request_settle(&c->requests, r, AUTH_UNAVAILABLE);
     } else {
         request_set_frame(r, frame, len);
-        request_queue(&c->requests, r, origin);
-        helpers_send(c->helpers);
+        request_rank(r, origin);
+        request_enter(r, &c->requests.lists, REQUEST_HELD);
     }
     secret_wipe(frame, len);
+}
+
+void auth_lane(struct auth_client *c, uint64_t id, uint32_t pid)
+{
+    struct request *r = idmap_get(c->requests.by_id, id);
+
+    if (r == NULL || r->state != REQUEST_HELD)
+        return;
+    frame_set_lane(r->frame, r->len, pid);
+    if (helpers_alive(c->helpers) == 0) {
+        request_settle(&c->requests, r, AUTH_UNAVAILABLE);
+        return;
+    }
+    request_leave(&c->requests, r);
+    if (r->first)
+        request_queue_first(&c->requests, r);
+    else
+        request_queue(&c->requests, r);
+    helpers_send(c->helpers);
 }
 
 uint64_t auth_check_password(struct auth_client *c, struct span name, struct span password,
@@ -221,7 +240,7 @@ uint64_t auth_check_password(struct auth_client *c, struct span name, struct spa
     struct request *r = ask(c, name, done, owner);
     const uint64_t id = r->id;
     struct auth_request request = { id,   name, password, default_domain, span_str(session), { .network = SPAN_OF("") },
-                                    false };
+                                    false, 0 };
 
     if (origin != NULL)
         request.origin = *origin;
@@ -241,10 +260,9 @@ void auth_check_uncached(struct auth_client *c, uint64_t id)
         request_settle(&c->requests, r, AUTH_UNAVAILABLE);
         return;
     }
-    /* It has waited for its turn once. */
     request_leave(&c->requests, r);
-    request_queue_first(&c->requests, r);
-    helpers_send(c->helpers);
+    r->first = true;
+    request_enter(r, &c->requests.lists, REQUEST_HELD);
 }
 
 uint64_t auth_start(struct auth_client *c, const struct auth_opening *opening, auth_done *done, void *owner)

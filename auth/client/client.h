@@ -28,6 +28,7 @@ struct auth_result {
     struct span challenge;  /* AUTH_CHALLENGE: the octets, not in base64 */
     struct auth_policy policy;      /* AUTH_OK, AUTH_OK_UNCONFIRMED */
     struct mailbox_versions versions;   /* AUTH_OK_UNCONFIRMED, which is told of passwords only */
+    struct mailbox_ticket ticket;   /* AUTH_OK, AUTH_OK_UNCONFIRMED: for the lane that was told */
     uint32_t guesses;       /* failures of this name on all hosts, before this one */
 };
 
@@ -48,10 +49,18 @@ void auth_client_free(struct auth_client **client);
  * digits, at most 16). origin may be NULL. done comes later, never from within, unless
  * auth_forget() was called. Copies of the password are wiped. Returns the id
  * of the request, never 0.
+ *
+ * Nobody is asked before auth_lane() has said which connection is to open the
+ * maildrop; so for auth_start() and auth_check_uncached(), too.
  */
 uint64_t auth_check_password(struct auth_client *client, struct span name, struct span password,
                              struct span default_domain, const struct auth_origin *origin, const char *session,
                              auth_done *done, void *owner);
+/*
+ * pid: of the connection's process, 0 where there is none: then a ticket that comes
+ * of it opens nothing. An id that is over, or was told its lane, is allowed.
+ */
+void auth_lane(struct auth_client *client, uint64_t id, uint32_t pid);
 /*
  * AUTH_OK_UNCONFIRMED is not the last word: the id holds, and the request is
  * kept with its password until the asker says either that the login is

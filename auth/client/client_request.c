@@ -167,16 +167,20 @@ static struct request *out_of_queue(struct queue_place *place)
 }
 
 /* Where origins are not counted, each name is in a line of its own. */
-void request_queue(struct requests *q, struct request *r, const struct auth_origin *origin)
+void request_rank(struct request *r, const struct auth_origin *origin)
 {
-    uint64_t line = origin->line != 0 ? origin->line : r->spread;
     bool trusted = origin->network.len == 0;        /* nobody counts there */
-    enum queue_rank rank = origin->good || trusted ? QUEUE_GOOD : origin->failed ? QUEUE_FAILED : QUEUE_NEW;
 
+    r->place.line = origin->line != 0 ? origin->line : r->spread;
+    r->place.rank = origin->good || trusted ? QUEUE_GOOD : origin->failed ? QUEUE_FAILED : QUEUE_NEW;
+    r->doubtful = r->place.rank != QUEUE_GOOD;
+}
+
+void request_queue(struct requests *q, struct request *r)
+{
     ASSERT(r->state == REQUEST_NOWHERE);
-    r->doubtful = rank != QUEUE_GOOD;
     r->state = REQUEST_WAITING;
-    struct queue_place *lost = queue_put(q->waiting, &r->place, line, rank);
+    struct queue_place *lost = queue_put(q->waiting, &r->place, r->place.line, r->place.rank);
     if (lost != NULL)
         request_settle(q, out_of_queue(lost), AUTH_UNAVAILABLE);
 }

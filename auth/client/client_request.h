@@ -24,6 +24,7 @@ struct timer;
 
 enum request_state {
     REQUEST_NOWHERE,        /* in no list: on its way from one to the next */
+    REQUEST_HELD,           /* it has yet to be told its lane */
     REQUEST_WAITING,        /* in the queue, for any helper */
     REQUEST_SETTLED,        /* its verdict is there and will be told in the next turn */
     REQUEST_SENT,           /* a helper has it */
@@ -63,6 +64,7 @@ struct request {
     void (*done)(void *owner, const struct auth_result *result);    /* NULL: nobody waits for it any more */
     void *owner;
     struct queue_place place;
+    bool first;                     /* of one that is held: it has waited for its turn already */
     TAILQ_ENTRY(request) by_time, in_state;
     size_t len;
     unsigned char *frame;           /* holds the password */
@@ -106,8 +108,10 @@ void request_leave(struct requests *q, struct request *r);
 void request_enter(struct request *r, struct request_lists *lists, enum request_state state);
 /* This is its verdict, to be told in the next turn. */
 void request_settle(struct requests *q, struct request *r, enum auth_verdict verdict);
+/* Whose it is, for the queue. */
+void request_rank(struct request *r, const struct auth_origin *origin);
 /* At the end of its line; one that there is no room for is settled as AUTH_UNAVAILABLE, perhaps this one. */
-void request_queue(struct requests *q, struct request *r, const struct auth_origin *origin);
+void request_queue(struct requests *q, struct request *r);
 /* Before all others: it has waited for its turn already. */
 void request_queue_first(struct requests *q, struct request *r);
 /* The next one out of the queue, of this rank or a higher one; NULL if there is none. */

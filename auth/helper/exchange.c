@@ -25,6 +25,7 @@ struct entry {
     uint64_t request;
     uint64_t opened;                    /* clock_ms() */
     char session[FRAME_SESSION_MAX + 1];
+    uint32_t lane;
     struct exchange x;
 };
 
@@ -93,6 +94,7 @@ static struct entry *entry_new(const struct exchanges *e, uint64_t request, cons
 
     entry->request = request;
     copy_session(entry->session, opening->session);
+    entry->lane = opening->lane;
     x->mechanism = opening->mechanism;
     x->accounts = e->accounts;
     x->settings = e->settings;
@@ -132,6 +134,7 @@ static void begin_answer(struct exchange_answer *out)
 {
     out->typed[0] = '\0';
     out->exchange = 0;
+    out->lane = 0;
     out->mechanism = MECHANISMS;
     out->session[0] = '\0';
     out->challenge.len = 0;
@@ -153,6 +156,7 @@ static void settle(struct exchanges *e, struct entry *entry, bool challenged, st
         return;
     }
     out->challenge.len = 0;
+    out->lane = entry->lane;
     out->verdict = entry->x.verdict;
     entry_free(e, entry);
 }

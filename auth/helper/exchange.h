@@ -24,6 +24,7 @@ struct exchange_answer {
     /* the verdict's: the name as it was typed, for the log; empty if it is not known */
     char typed[EXCHANGE_TYPED_MAX + 1];
     struct account_verdict verdict;
+    uint32_t lane;                  /* as it was opened for: for the ticket */
     struct sasl_challenge challenge;
 };
 

@@ -43,13 +43,13 @@ static void log_verdict(const char *session, const char *mechanism, struct span 
 }
 
 /* That the worker has gone is seen when the next request is read. */
-static void send_verdict(int fd, uint64_t id, const struct account_verdict *v)
+static void send_verdict(int fd, uint64_t id, const struct account_verdict *v, const struct mailbox_ticket *ticket)
 {
     unsigned char out[FRAME_REPLY_MAX];
     bool is_ok = v->verdict == AUTH_OK || v->verdict == AUTH_OK_UNCONFIRMED;
     struct auth_reply reply = {
         id, v->verdict, is_ok ? v->mailbox : (struct mailbox_ref){ 0 }, span_str(v->address), v->guesses,
-        v->policy, v->versions,
+        v->policy, v->versions, *ticket,
     };
 
     reply.policy.maintenance.at = v->maintenance;
@@ -60,14 +60,16 @@ static bool serve_password(int fd, struct accounts *accounts, const unsigned cha
 {
     struct auth_request request;
     struct account_verdict v;
+    struct mailbox_ticket ticket;
     char session[FRAME_SESSION_MAX + 1] = "";
 
     if (!frame_get_request(data, len, &request))
         return false;
     account_check(accounts, &request, true, &v);
+    account_ticket(accounts, &v, request.lane, &ticket);
     memcpy(session, request.session.at, request.session.len);
     log_verdict(session, NULL, request.name, &v);
-    send_verdict(fd, request.id, &v);
+    send_verdict(fd, request.id, &v, &ticket);
     account_write_down(accounts, &v);
     return true;
 }
@@ -78,6 +80,7 @@ static bool serve_exchange(int fd, struct accounts *accounts, struct exchanges *
     struct auth_opening opening;
     struct auth_step step;
     struct exchange_answer answer;
+    struct mailbox_ticket ticket;
     unsigned char out[FRAME_CHALLENGE_MAX];
     unsigned kind = frame_kind(data, len);
 
@@ -96,9 +99,10 @@ static bool serve_exchange(int fd, struct accounts *accounts, struct exchanges *
         peer_send_blocking(fd, out, frame_put_challenge(out, &challenge));
         return true;
     }
+    account_ticket(accounts, &answer.verdict, answer.lane, &ticket);
     log_verdict(answer.session, answer.mechanism < MECHANISMS ? mechanisms[answer.mechanism].name : "none",
                 span_str(answer.typed), &answer.verdict);
-    send_verdict(fd, step.id, &answer.verdict);
+    send_verdict(fd, step.id, &answer.verdict, &ticket);
     account_write_down(accounts, &answer.verdict);
     return true;
 }

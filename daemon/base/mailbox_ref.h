@@ -27,6 +27,20 @@ struct mailbox_versions {
     int64_t policy;     /* policy_version: of all that is common to several */
 };
 
+/*
+ * What an auth helper makes for a login and the database takes for the lock: of this
+ * mailbox, for one connection, for two minutes (auth/ticket.h). Everybody else hands
+ * it on as it is.
+ */
+enum { MAILBOX_TICKET = 69 };
+struct mailbox_ticket {
+    unsigned char octets[MAILBOX_TICKET];
+};
+static inline struct span mailbox_ticket_span(const struct mailbox_ticket *t)
+{
+    return (struct span){ (const char *)t->octets, sizeof t->octets };
+}
+
 /* False: it refers to none. */
 static inline bool mailbox_is_one(const struct mailbox_ref *m) { return m->number != 0; }
 static inline bool mailbox_same(const struct mailbox_ref *a, const struct mailbox_ref *b)

@@ -89,5 +89,6 @@ enum outcome pop3_cmd_pass(struct session *session, const struct args *args)
     s->login->asked_us = clock_us();
     s->login->auth_id = auth_check_password(pop3_host(s)->auth, name, args->v[0], span_str(s->login->domain), &origin,
                                             s->base.id, pop3_on_verdict, s);
+    pop3_bind_login(s);
     return CMD_WAIT;
 }

@@ -153,6 +153,7 @@ static enum outcome start(struct pop3_session *s, struct span initial)
     /* Who it is only the helper will know: it refuses on its own where too many have guessed. */
     (void)pop3_may_try(s, SPAN_OF(""), network, &opening.origin);
     s->login->auth_id = auth_start(pop3_host(s)->auth, &opening, on_answer, s);
+    pop3_bind_login(s);
     return CMD_WAIT;
 }
 

@@ -13,6 +13,7 @@
 #include "daemon/base/secret.h"
 #include "daemon/net/conn.h"
 #include "daemon/net/loop.h"
+#include "storage/maildrop/login_lane.h"
 
 struct pop3_login *pop3_login_new(const struct session_entry *entry)
 {
@@ -42,6 +43,7 @@ void pop3_login_free(struct pop3_session *s)
         auth_forget(pop3_host(s)->auth, login->auth_id);
     if (login->open_id != 0)
         drop_forget(pop3_host(s)->store, login->open_id);
+    login_lane_free(&login->lane);
     mem_free(login->name);
     mem_free(login->domain);
     mem_free(login->timestamp);

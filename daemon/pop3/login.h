@@ -10,6 +10,7 @@
 #include "daemon/pop3/session.h"
 
 struct auth_policy;
+struct login_lane;
 struct auth_result;
 
 struct pop3_login {
@@ -25,6 +26,7 @@ struct pop3_login {
     const char *verb;               /* of the command that is carried out, if it belongs to a login; else NULL */
     char *refusal;                  /* the last one that the log has not: see refusal.c */
     uint64_t auth_id, open_id;      /* requests that wait for an answer, or (auth_id) to be confirmed, or 0 */
+    struct login_lane *lane;        /* on which the maildrop of the login under way is to be opened, or NULL */
     uint64_t asked_us;              /* when the helper was asked, then when the maildrop was; monotonic */
     uint64_t pass_at;               /* when PASS, or the client's last message of an exchange, came */
     uint64_t say_at;                /* when the answer that is held is sent, by `say`, or 0 */
@@ -90,6 +92,8 @@ enum outcome pop3_hold(struct pop3_session *s, enum outcome (*say)(struct pop3_s
 uint64_t pop3_soon(const struct pop3_session *s);
 /* An auth_done: the verdict of a helper. */
 void pop3_on_verdict(void *owner, const struct auth_result *result);
+/* login->auth_id is asked as soon as there is a lane for its maildrop: mostly at once. */
+void pop3_bind_login(struct pop3_session *s);
 /* A helper has answered: how long it took. */
 void pop3_time_answer(struct pop3_session *s);
 /* The credentials are refused, to be said after a delay. guesses: as the helper told, or 0. */

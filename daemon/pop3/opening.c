@@ -17,6 +17,7 @@
 #include "daemon/net/conn.h"
 #include "daemon/net/loop.h"
 #include "daemon/pop3/grid.h"
+#include "storage/maildrop/login_lane.h"
 
 /*
  * RFC 2595 section 2.3, RFC 8314 section 4.1: a password is not to be read by others. It was sent
@@ -124,11 +125,29 @@ static enum outcome logged_in(struct pop3_session *s, struct drop *drop)
     return pop3_ok(s, "%zu message%s, %llu octets", count, count == 1 ? "" : "s", octets);
 }
 
+static void on_lane(void *owner)
+{
+    struct pop3_session *s = owner;
+    uint32_t pid;
+
+    if (login_lane_pid(s->login->lane, &pid))
+        auth_lane(pop3_host(s)->auth, s->login->auth_id, pid);
+}
+
+void pop3_bind_login(struct pop3_session *s)
+{
+    /* One that is left over from a login that failed may be lost by now. */
+    login_lane_free(&s->login->lane);
+    s->login->lane = login_lane_new(pop3_host(s)->store, on_lane, s);
+    on_lane(s);
+}
+
 /* An unconfirmed login is not good enough for what is to be said: once more, by what is stored. */
 static void check_uncached(struct pop3_session *s)
 {
     s->login->asked_us = clock_us();
     auth_check_uncached(pop3_host(s)->auth, s->login->auth_id);
+    pop3_bind_login(s);
 }
 
 /*
@@ -196,12 +215,13 @@ static enum outcome open_drop(struct pop3_session *s, const struct auth_result *
     struct drop_holder holder = {
         .session = s->base.id, .peer = conn_peer(s->base.conn), .protocol = "pop3", .since = time(NULL),
         .asked = pop3_session_asked, .asks = pop3_settings(s)->pop3_takeover_after > 0,
+        .ticket = result->ticket,
     };
 
     if (result->verdict == AUTH_OK_UNCONFIRMED)
         holder.versions = result->versions;
     s->login->asked_us = clock_us();
-    s->login->open_id = drop_open(pop3_host(s)->store, &s->login->mailbox, &holder, on_opened, s);
+    s->login->open_id = drop_open(pop3_host(s)->store, &s->login->lane, &s->login->mailbox, &holder, on_opened, s);
     return CMD_WAIT;
 }
 

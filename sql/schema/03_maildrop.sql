@@ -196,23 +196,36 @@ $$;
 --
 -- The fence: the caller's connection must be the one that holds the lock (owns); it
 -- holds it until the end of the transaction, as nobody else can take it away. (A
--- program that lost its connection does not even ask.)
+-- program that lost its connection does not even ask.) The program asks for the
+-- unlocking in the same breath, so what gave way to another transaction (a deadlock)
+-- is rolled back and tried again in here, under the lock.
 -- Errors: PN423.
 create function postern.expunge(p_mailbox bigint, p_uids bigint[], p_session text, p_peer text, p_ms bigint,
     p_retrieved bigint[], p_octets bigint, p_ticket bytea, out removed bigint, out expunges bigint, out deferred boolean)
 -- Plans made for the arrays of each call would cost more than what they gain.
 language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+    c_tries constant integer := 3;
 begin
     if not postern.owns(p_mailbox, p_ticket) then
         raise exception 'the maildrop lock of mailbox % was lost', p_mailbox using errcode = 'PN423';
     end if;
-    select r.removed, r.expunges, r.deferred into removed, expunges, deferred
-      from postern.remove_messages(p_mailbox, p_uids, 'pop3', p_session, p_peer) r;
-    -- Of a mailbox that was erased meanwhile there is to be nothing.
-    if expunges is not null or exists (select from postern.removed r where r.mailbox = p_mailbox) then
-        perform postern.note_session(p_mailbox, p_session, p_peer, p_ms, p_retrieved, p_octets);
-    end if;
+    for v_try in 1..c_tries loop
+        begin
+            select r.removed, r.expunges, r.deferred into removed, expunges, deferred
+              from postern.remove_messages(p_mailbox, p_uids, 'pop3', p_session, p_peer) r;
+            -- Of a mailbox that was erased meanwhile there is to be nothing.
+            if expunges is not null or exists (select from postern.removed r where r.mailbox = p_mailbox) then
+                perform postern.note_session(p_mailbox, p_session, p_peer, p_ms, p_retrieved, p_octets);
+            end if;
+            return;
+        exception when deadlock_detected or serialization_failure then
+            if v_try = c_tries then
+                raise;
+            end if;
+        end;
+    end loop;
 end
 $$;
 

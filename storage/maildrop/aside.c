@@ -33,11 +33,16 @@ enum {
     REFUSED_PAUSE_MS = 60000,
 };
 enum { SHARE = 1, JOIN, LEAVE, OWN };
+enum { PASS = 32 };
+/* Columns of PG_MOVE_LOCKS. */
+enum { COL_FAILED, COL_UNTIL, COL_PASS };
 
 struct move {
     struct aside *all;      /* that it belongs to */
     struct pg_ref from, aside;
     uint64_t pause;         /* before the next one */
+    int64_t until;          /* what step 1 said for step 2: the pass of these locks, and how long it holds */
+    unsigned char pass[PASS];
     size_t count;
     struct drop *drops[BATCH];
 };
@@ -90,6 +95,17 @@ static void ask_step(struct move *m, struct pg_ref lane, int step, pg_answer *an
         pg_array_put_mailbox(&mailboxes, &m->drops[i]->place.mailbox);
     pg_arg_int4(&args, step);
     pg_arg_bytes(&args, buf_span(&mailboxes));
+    if (step == SHARE)
+        pg_arg_int4(&args, pg_backend_pid(m->aside));
+    else
+        pg_arg_null(&args);
+    if (step == JOIN) {
+        pg_arg_int8(&args, m->until);
+        pg_arg_bytes(&args, (struct span){ (const char *)m->pass, sizeof m->pass });
+    } else {
+        pg_arg_null(&args);
+        pg_arg_null(&args);
+    }
     pg_ask(m->all->store->pg, lane, PG_MOVE_LOCKS, &args, answer, m);
     buf_free(&mailboxes);
 }
@@ -98,7 +114,7 @@ static void ask_step(struct move *m, struct pg_ref lane, int step, pg_answer *an
 static bool step_done(enum db_status status, PGresult *res)
 {
     int32_t refused = -1;
-    bool done = status == DB_OK && PQntuples(res) == 1 && pg_get_int4(res, 0, 0, &refused) && refused == 0;
+    bool done = status == DB_OK && PQntuples(res) == 1 && pg_get_int4(res, 0, COL_FAILED, &refused) && refused == 0;
 
     PQclear(res);
     return done;
@@ -178,11 +194,24 @@ static void joined(void *arg, enum db_status status, PGresult *res)
     }
 }
 
+/* False: it is not there. */
+static bool take_pass(struct move *m, enum db_status status, const PGresult *res)
+{
+    struct span pass;
+
+    if (status != DB_OK || PQntuples(res) != 1 || !pg_get_int8(res, 0, COL_UNTIL, &m->until) ||
+        !pg_get_bytes(res, 0, COL_PASS, &pass) || pass.len != sizeof m->pass)
+        return false;
+    memcpy(m->pass, pass.at, sizeof m->pass);
+    return true;
+}
+
 static void shared(void *arg, enum db_status status, PGresult *res)
 {
     struct move *m = arg;
+    bool passed = take_pass(m, status, res);
 
-    if (step_done(status, res)) {
+    if (step_done(status, res) && passed) {
         ask_step(m, m->aside, JOIN, joined);
     } else {
         give_up(m->from);

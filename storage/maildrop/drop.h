@@ -27,6 +27,7 @@
 
 struct store;
 struct drop;
+struct login_lane;
 
 /*
  * Somebody wants a maildrop that is open: a good login, `by` its session id, or
@@ -44,13 +45,15 @@ struct drop_holder {
     drop_asked *asked;      /* NULL: as if it always said false */
     bool asks;              /* another session that holds the maildrop is asked for it, once */
     struct mailbox_versions versions;   /* of a cached login, which is then confirmed; else all zero */
+    struct mailbox_ticket ticket;       /* what the helper made for this login */
 };
 
 /*
  * drop is the asker's from now on if status is DB_OK, else NULL. DB_LOCKED:
  * another session holds it, and is not silent, or not asked. DB_NOT_FOUND:
  * removed or disabled meanwhile. DB_UNCONFIRMED: any of these to a cached login,
- * or it does not hold; no lock was taken, and nobody was asked.
+ * or it does not hold, or its lane was lost meanwhile, or its ticket is not valid; no
+ * lock was taken, and nobody was asked.
  */
 typedef void drop_opened(void *owner, enum db_status status, struct drop *drop);
 
@@ -63,9 +66,12 @@ struct drop_cost drop_cost(const struct drop *drop);
 /* In a drop_opened that failed and in a drop_done: of the maildrop that it is about, from its opening to now. */
 struct drop_cost store_cost(const struct store *store);
 
-/* One statement. Returns an id for drop_forget(), never 0. */
-uint64_t drop_open(struct store *store, const struct mailbox_ref *mailbox, const struct drop_holder *holder,
-                   drop_opened *done, void *owner);
+/*
+ * One statement, on the lane that the ticket is for; that is the drop's from now on,
+ * and *lane NULL. Returns an id for drop_forget(), never 0.
+ */
+uint64_t drop_open(struct store *store, struct login_lane **lane, const struct mailbox_ref *mailbox,
+                   const struct drop_holder *holder, drop_opened *done, void *owner);
 /* The asker has gone: a lock that was taken is given back when the answer comes. An id that is over is allowed. */
 void drop_forget(struct store *store, uint64_t id);
 

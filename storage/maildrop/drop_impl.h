@@ -7,6 +7,8 @@
 #ifndef POSTERN_STORAGE_DROP_IMPL_H
 #define POSTERN_STORAGE_DROP_IMPL_H
 
+#include <sys/queue.h>
+
 #include "storage/maildrop/drop.h"
 #include "storage/maildrop/held.h"
 #include "storage/maildrop/retrieved.h"
@@ -35,7 +37,7 @@ struct store {
 
     struct store_opens {            /* open.c */
         struct idmap *askers;
-        struct drop *parked;        /* opened before the first attempt to connect came to an end, latest first */
+        TAILQ_HEAD(, login_lane) waiting;   /* for the end of the first attempt to connect; login_lane.c */
     } opens;
     struct store_owner {            /* store.c */
         void (*wrong_schema)(void *arg, const char *text);
@@ -62,6 +64,7 @@ struct drop {
     struct held_place place;        /* in store->held; and whose maildrop it is */
     struct pg_ref lane;
     struct listing *listing;        /* while opening: the one that the cache has, or NULL */
+    struct mailbox_ticket ticket;
     enum drop_state state;
     enum db_status status;          /* to tell the owner, */
     void *owner;                    /* who waits for the opening or the end, and is asked in between */
@@ -80,7 +83,7 @@ struct drop {
         uint64_t id;                /* 0 once it was open */
         drop_opened *opened;
         struct mailbox_versions versions;
-        struct drop *next_parked;
+        enum pg_bound bound;        /* what there was for a lane */
     } opening;
     struct drop_closing {           /* close.c */
         drop_closed *closed;
@@ -90,8 +93,6 @@ struct drop {
         drop_done *done;
         unsigned char *marks;       /* while the expunge is under way */
         size_t marked;
-        unsigned tries;
-        bool conflict;              /* the expunge was rolled back, and may be tried again */
     } ending;
     struct reader *reader;          /* drop_read.c; NULL until something is read */
     struct passing *passing;        /* takeover.c; NULL where nobody has asked anybody for it */

@@ -300,6 +300,7 @@ static void ask(struct drop *drop, const struct read_question *question)
     r->question = q;
     r->used_at = loop_now(r->store->loop);
     r->store->octets += q->ahead_octets;
+    pg_arg_bytes(&args, mailbox_ticket_span(&drop->ticket));
     pg_ask(drop->store->pg, drop->lane, q->want == WANT_HEADER ? PG_FETCH_HEADERS : PG_FETCH, &args, fetch_answered, q);
     buf_free(&uids);
 }

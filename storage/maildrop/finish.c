@@ -9,7 +9,6 @@
 
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
-#include "daemon/base/sql.h"
 #include "daemon/net/loop.h"
 #include "storage/maildrop/close.h"
 #include "storage/maildrop/drop_read.h"
@@ -21,8 +20,6 @@
 
 /* Columns of PG_EXPUNGE. */
 enum { COL_REMOVED, COL_EXPUNGES_NOW, COL_DEFERRED };
-
-static bool expunge_again(struct drop *drop);
 
 /* ---- the word */
 
@@ -39,8 +36,6 @@ static void finished(struct drop *drop)
 
 static void closed(struct drop *drop, enum db_status status)
 {
-    if (status == DB_OK && expunge_again(drop))
-        return;
     /* With the lane the lock has gone too: the end is as good, but who marked nothing was told nothing yet. */
     if (status == DB_LOST && drop->ending.marks == NULL)
         drop->status = DB_LOST;
@@ -80,7 +75,6 @@ static void expunge_answered(void *arg, enum db_status status, PGresult *res)
 
     drop_charge(drop);
     drop->status = status;
-    drop->ending.conflict = status != DB_OK && sql_is_conflict(pg_sqlstate(drop->store->pg));
     if (status == DB_OK &&
         (PQntuples(res) != 1 || !pg_get_int8(res, 0, COL_REMOVED, &removed) ||
          !pg_get_int8(res, 0, COL_EXPUNGES_NOW, &expunges) || !pg_get_bool(res, 0, COL_DEFERRED, &deferred)))
@@ -105,7 +99,7 @@ static void expunge_answered(void *arg, enum db_status status, PGresult *res)
 }
 
 /* All in one statement, and the unlocking behind it in a transaction of its own: after the commit. */
-static void ask_expunge(struct drop *drop, pg_answer *answer)
+static void ask_expunge(struct drop *drop)
 {
     struct pg_args args = PG_ARGS_EMPTY;
     struct buf uids = BUF_EMPTY, retrieved = BUF_EMPTY;
@@ -113,43 +107,16 @@ static void ask_expunge(struct drop *drop, pg_answer *answer)
     pg_arg_mailbox(&args, &drop->place.mailbox);
     pg_arg_bytes(&args, marked_uids(drop, drop->ending.marks, 1, drop->ending.marked, &uids));
     session_args(drop, &args, &retrieved);
-    pg_ask(drop->store->pg, drop->lane, PG_EXPUNGE, &args, answer, drop);
+    pg_arg_bytes(&args, mailbox_ticket_span(&drop->ticket));
+    pg_ask(drop->store->pg, drop->lane, PG_EXPUNGE, &args, expunge_answered, drop);
     buf_free(&uids);
     buf_free(&retrieved);
-}
-
-static void expunge_answered_again(void *arg, enum db_status status, PGresult *res)
-{
-    struct drop *drop = arg;
-
-    expunge_answered(drop, status, res);
-    /* Somebody else has the maildrop by now: of this deletion it is certain that nothing was done. */
-    if (status == DB_LOST && strcmp(pg_sqlstate(drop->store->pg), "PN423") == 0)
-        drop->status = DB_RETRY;
-    if (!expunge_again(drop))
-        finished(drop);
-}
-
-/*
- * It was rolled back, as another transaction and this one were in each other's
- * way. The unlocking behind it has been done by now; expunge() takes the lock
- * once more for its own transaction, and removes nothing where somebody else
- * has it. In this process nobody opens the maildrop before the drop has ended.
- */
-static bool expunge_again(struct drop *drop)
-{
-    if (!drop->ending.conflict || ++drop->ending.tries >= SQL_TRIES || !pg_alive(drop->lane))
-        return false;
-    log_debug(drop->who.session, "mailbox=%s: the deletion conflicted with another transaction, retrying",
-              mailbox_text(&drop->place.mailbox).s);
-    ask_expunge(drop, expunge_answered_again);
-    return true;
 }
 
 static void ask_end(struct drop *drop)
 {
     if (drop->ending.marked > 0)
-        ask_expunge(drop, expunge_answered);
+        ask_expunge(drop);
     else if (drop->retrieved.count > 0)
         history_add(drop->store->history, drop);
     drop_close(drop, closed);

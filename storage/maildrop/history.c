@@ -28,7 +28,7 @@ enum {
 };
 
 /* Of history.arrays. */
-enum { MAILBOXES, SESSIONS, PEERS, OPENED, CLOSED, OCTETS, MESSAGES, RETRIEVED_UIDS };
+enum { MAILBOXES, SESSIONS, PEERS, OPENED, CLOSED, OCTETS, MESSAGES, RETRIEVED_UIDS, TICKETS };
 
 static bool is_much(const struct history *h, size_t times)
 {
@@ -91,7 +91,7 @@ static void history_write(void *arg)
 static void begin(struct history *h)
 {
     for (size_t i = 0; i < sizeof h->arrays / sizeof h->arrays[0]; i++)
-        pg_array_begin(&h->arrays[i], i == SESSIONS || i == PEERS ? PG_TEXT : PG_INT8);
+        pg_array_begin(&h->arrays[i], i == SESSIONS || i == PEERS ? PG_TEXT : i == TICKETS ? PG_BYTEA : PG_INT8);
     timer_set(h->timer, WAIT_MS);
 }
 
@@ -106,6 +106,7 @@ void history_add(struct history *h, const struct drop *drop)
     pg_array_put_int8(&h->arrays[CLOSED], (int64_t)loop_now(h->store->loop));
     pg_array_put_int8(&h->arrays[OCTETS], (int64_t)drop->retrieved.octets);
     pg_array_put_int8(&h->arrays[MESSAGES], (int64_t)drop->retrieved.count);
+    pg_array_put_bytes(&h->arrays[TICKETS], mailbox_ticket_span(&drop->ticket));
     for (size_t i = 0, count = listing_count(drop->listing); i < count; i++)
         if (drop->retrieved.marks[i] == RETRIEVED_DONE)
             pg_array_put_int8(&h->arrays[RETRIEVED_UIDS], listing_uid(drop->listing, i));

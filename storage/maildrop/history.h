@@ -18,7 +18,7 @@ struct history {
     struct store *store;
     size_t sessions;                /* elements of each array but the last one */
     size_t messages;                /* elements of the last one */
-    struct buf arrays[8];           /* in the order of the parameters of PG_NOTE_SESSIONS */
+    struct buf arrays[9];           /* in the order of the parameters of PG_NOTE_SESSIONS */
     struct timer *timer;
     size_t under_way;               /* statements */
 };

@@ -15,6 +15,7 @@
 #include "storage/maildrop/close.h"
 #include "storage/maildrop/listing.h"
 #include "storage/maildrop/listing_cache.h"
+#include "storage/maildrop/login_lane.h"
 #include "storage/maildrop/takeover.h"
 
 /* Columns of PG_OPEN. */
@@ -108,6 +109,13 @@ static enum db_status opened_status(struct drop *drop, const PGresult *res)
     return DB_BUG;
 }
 
+/* It came too late, most likely, or its key is not known any more: nothing was locked. */
+static void ticket_refused(struct drop *drop)
+{
+    drop->status = is_cached(drop) ? DB_UNCONFIRMED : DB_RETRY;
+    open_failed(drop);
+}
+
 static void open_answered(void *arg, enum db_status status, PGresult *res)
 {
     struct drop *drop = arg;
@@ -117,6 +125,10 @@ static void open_answered(void *arg, enum db_status status, PGresult *res)
     if (status == DB_OK)
         status = opened_status(drop, res);
     PQclear(res);
+    if (status == DB_RETRY && strcmp(pg_sqlstate(store->pg), "PN401") == 0) {
+        ticket_refused(drop);
+        return;
+    }
     drop->status = status;
     switch (status) {
     case DB_OK:
@@ -164,29 +176,18 @@ static void refused(void *arg, enum db_status status, PGresult *res)
 
 /* ---- the question */
 
-/* The drop is in store->held. */
+/* The drop is in store->held. Its ticket is for the lane that it has, and opens nothing on another. */
 static void try_open(struct drop *drop)
 {
     struct store *store = drop->store;
 
-    switch (pg_bind(store->pg, &drop->lane)) {
-    case PG_WAIT:
-        if (!store->closing) {
-            drop->opening.next_parked = store->opens.parked;
-            store->opens.parked = drop;
-            return;
-        }
-        /* fall through */
-    case PG_AWAY:
-        pg_later(store->pg, DB_RETRY, refused, drop);
-        return;
-    case PG_WRONG:
+    if (pg_alive(drop->lane))
+        ask_open(drop);
+    else if (drop->opening.bound == PG_WRONG)
         pg_later(store->pg, DB_BUG, refused, drop);
-        return;
-    case PG_BOUND:
-        break;
-    }
-    ask_open(drop);
+    else
+        /* Another lane is there already: who can, asks for another ticket. */
+        pg_later(store->pg, is_cached(drop) && pg_lanes_up(store->pg) > 0 ? DB_UNCONFIRMED : DB_RETRY, refused, drop);
 }
 
 static void ask_open(struct drop *drop)
@@ -214,6 +215,7 @@ static void ask_open(struct drop *drop)
         pg_arg_null(&args);
         pg_arg_null(&args);
     }
+    pg_arg_bytes(&args, mailbox_ticket_span(&drop->ticket));
     pg_ask(store->pg, drop->lane, PG_OPEN, &args, open_answered, drop);
 }
 
@@ -225,8 +227,6 @@ void drop_open_again(struct drop *drop, bool is_refused)
     if (is_refused || store->closing || !drop_is_awaited(drop) ||
         (!drop->place.there && !held_add(&store->held, &drop->place)))
         open_failed(drop);
-    else if (drop->lane.lane != NULL)
-        ask_open(drop);
     else
         try_open(drop);
 }
@@ -239,8 +239,8 @@ static const char *keep_text(char **at, const char *text, size_t size)
     return kept;
 }
 
-uint64_t drop_open(struct store *store, const struct mailbox_ref *mailbox, const struct drop_holder *holder,
-                   drop_opened *done, void *owner)
+uint64_t drop_open(struct store *store, struct login_lane **lane, const struct mailbox_ref *mailbox,
+                   const struct drop_holder *holder, drop_opened *done, void *owner)
 {
     size_t session = strlen(holder->session) + 1, peer = strlen(holder->peer) + 1,
            protocol = strlen(holder->protocol) + 1;
@@ -257,6 +257,8 @@ uint64_t drop_open(struct store *store, const struct mailbox_ref *mailbox, const
     drop->who.asked = holder->asked;
     drop->who.asks = holder->asks;
     drop->opening.versions = holder->versions;
+    drop->opening.bound = login_lane_take(lane, &drop->lane);
+    drop->ticket = holder->ticket;
     drop->who.session = keep_text(&texts, holder->session, session);
     drop->who.peer = keep_text(&texts, holder->peer, peer);
     drop->who.protocol = keep_text(&texts, holder->protocol, protocol);
@@ -275,23 +277,4 @@ void drop_forget(struct store *store, uint64_t id)
 {
     /* The drop goes on by itself, until it is known that it has no lock. */
     idmap_take(store->opens.askers, id);
-}
-
-void drop_try_parked(struct store *store)
-{
-    struct drop *parked = store->opens.parked;
-    struct drop *in_order = NULL;
-
-    store->opens.parked = NULL;
-    while (parked != NULL) {
-        struct drop *next = parked->opening.next_parked;
-        parked->opening.next_parked = in_order;
-        in_order = parked;
-        parked = next;
-    }
-    while (in_order != NULL) {
-        struct drop *next = in_order->opening.next_parked;
-        try_open(in_order);
-        in_order = next;
-    }
 }

@@ -7,11 +7,8 @@
 #include <stdbool.h>
 
 struct drop;
-struct store;
 
 /* The end of a wait for a maildrop that somebody held: another try, or not. */
 void drop_open_again(struct drop *drop, bool refused);
-/* There may be lanes now, for those that were opened before. */
-void drop_try_parked(struct store *store);
 
 #endif

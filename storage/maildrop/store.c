@@ -13,6 +13,7 @@
 #include "storage/maildrop/finish.h"
 #include "storage/maildrop/history.h"
 #include "storage/maildrop/listing_cache.h"
+#include "storage/maildrop/login_lane.h"
 #include "storage/maildrop/open.h"
 #include "storage/maildrop/presence.h"
 #include "storage/maildrop/reclaim.h"
@@ -33,7 +34,7 @@ static void lane_lost(void *owner)
 
 static void decided(void *owner)
 {
-    drop_try_parked(owner);
+    login_lanes_decided(owner);
 }
 
 static void notified(void *owner, const char *channel, const char *text, int pid)
@@ -59,6 +60,7 @@ struct store *store_new(struct loop *loop, const struct storage_settings *settin
     store->loop = loop;
     store->owner = (struct store_owner){ wrong, arg };
     store->opens.askers = idmap_new();
+    TAILQ_INIT(&store->opens.waiting);
     store->listings = listing_cache_new((size_t)settings->listing_cache);
     store->read_ahead = read_ahead_new(loop, (uint64_t)settings->read_ahead, (uint64_t)settings->read_ahead_total);
     store->takeover = takeover_new(store, drop_open_again);
@@ -84,7 +86,6 @@ void store_free(struct store **storep)
         return;
     /* Answers that were on their way end their drops without telling anybody. */
     store->closing = true;
-    drop_try_parked(store);
     takeover_due(store->takeover);
     history_end(store->history);
     pg_free(&store->pg);

@@ -166,6 +166,7 @@ bool takeover_start(struct drop *drop)
     pg_arg_mailbox(&args, &drop->place.mailbox);
     pg_arg_bytes(&args, span_str(pg_reply_channel(store->pg)));
     pg_arg_bytes(&args, span_str(drop->who.session));
+    pg_arg_bytes(&args, mailbox_ticket_span(&drop->ticket));
     pg_ask(store->pg, listener, PG_ASK_RELEASE, &args, ignore, NULL);
     wait_for_answer(drop);
     return true;

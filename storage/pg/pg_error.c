@@ -30,6 +30,8 @@ static enum db_status meaning(const char *state)
         return DB_RETRY;
     if (strcmp(state, "PN423") == 0)    /* expunge(): this connection does not hold the maildrop */
         return DB_LOST;
+    if (strcmp(state, "PN401") == 0)    /* the ticket is none any more: the next login has another */
+        return DB_RETRY;
     for (size_t i = 0; i < sizeof not_now / sizeof not_now[0]; i++)
         if (strncmp(state, not_now[i], strlen(not_now[i])) == 0)
             return DB_RETRY;

@@ -40,6 +40,7 @@ struct pg_lane {
     bool tried;                 /* the first attempt to connect came to an end */
     uint64_t generation;        /* of the connection; raised when one is lost */
     PGconn *conn;
+    int32_t pid;                /* of the backend, as it says itself: in front of it there may be a pooler */
     struct watch *watch;
     struct timer *timer;        /* next attempt; deadline of an attempt; watchdog while up */
 

@@ -87,7 +87,7 @@ void pg_break(struct pg_ref ref, const char *why)
 
 int pg_backend_pid(struct pg_ref ref)
 {
-    return pg_alive(ref) ? PQbackendPID(ref.lane->conn) : 0;
+    return pg_alive(ref) ? ref.lane->pid : 0;
 }
 
 struct pg_ref pg_listener(const struct pg *pg)

@@ -5,6 +5,7 @@
 #include "storage/pg/pg_setup.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "daemon/base/mem.h"
 #include "daemon/base/schema_version.h"
@@ -31,7 +32,7 @@ static const char make_room[] = "select repeat(' ', 100000), length(repeat(' ', 
  * PgBouncer has those of each client apart.
  */
 static const char mark[] = "select pg_catalog.current_setting('postern.lane', true), "
-                           "pg_catalog.set_config('postern.lane', 'marked', false)";
+                           "pg_catalog.set_config('postern.lane', 'marked', false), pg_catalog.pg_backend_pid()";
 
 /* What many sessions will need: see make_room, and each statement is parsed once. */
 static bool send_preparation(struct pg_lane *lane)
@@ -73,7 +74,8 @@ static enum setup refused(const PGresult *res, char why[PG_WHY_SIZE])
 }
 
 /* What one result of the set-up says. */
-static enum setup setup_result(unsigned step, const PGresult *res, char why[PG_WHY_SIZE], int *version_r)
+static enum setup setup_result(unsigned step, const PGresult *res, char why[PG_WHY_SIZE], int *version_r,
+                               int32_t *pid_r)
 {
     int version = step == STEP_VERSION ? schema_version_of(res) : -1;
 
@@ -83,6 +85,8 @@ static enum setup setup_result(unsigned step, const PGresult *res, char why[PG_W
         snprintf(why, PG_WHY_SIZE, "%s", SQL_POOLER_ADVICE);
         return SETUP_HOPELESS;
     }
+    if (step == STEP_MARK)
+        *pid_r = PQntuples(res) == 1 ? (int32_t)strtol(PQgetvalue(res, 0, 2), NULL, 10) : 0;
     if (step == STEP_VERSION && version != schema_wanted()) {
         *version_r = version > 0 ? version : 0;
         return SETUP_WRONG_SCHEMA;
@@ -108,7 +112,8 @@ enum setup setup_read(struct pg_lane *lane, char why[PG_WHY_SIZE], int *version_
         }
         ended = false;
         enum setup is = PQresultStatus(res) == PGRES_PIPELINE_SYNC
-                            ? SETUP_DONE : setup_result(lane->connecting.setup_step++, res, why, version_r);
+                            ? SETUP_DONE : setup_result(lane->connecting.setup_step++, res, why, version_r,
+                                                        &lane->pid);
         PQclear(res);
         if (is != SETUP_UNDER_WAY)
             return is;

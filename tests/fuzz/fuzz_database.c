@@ -22,6 +22,7 @@
 #include "storage/maildrop/aside.h"
 #include "storage/maildrop/drop_impl.h"
 #include "storage/maildrop/drop_read.h"
+#include "storage/maildrop/login_lane.h"
 #include "storage/maildrop/reclaim.h"
 #include "storage/maildrop/takeover.h"
 #include "tests/fuzz/fuzz.h"
@@ -382,7 +383,7 @@ static bool expunged[MAILBOXES];    /* by an answer that said so, since the mail
 static void answer_next(struct pg *pg, struct pg_lane *lane)
 {
     static const enum db_status faults[] = { DB_RETRY, DB_BUG, DB_RETRY, DB_LOST };
-    static const char *const states[] = { "", "40P01", "53100", "PN423" };
+    static const char *const states[] = { "", "40P01", "53100", "PN423", "PN401" };
     struct question q = lane->asked[0];
     uint8_t kind = take_octet(&in);
 
@@ -392,7 +393,7 @@ static void answer_next(struct pg *pg, struct pg_lane *lane)
     memmove(lane->asked, lane->asked + 1, lane->count * sizeof lane->asked[0]);
     pg->sqlstate = "";
     if (kind >= 224) {
-        pg->sqlstate = states[kind / 4 % 4];
+        pg->sqlstate = states[kind / 4 % 5];
         q.answer(q.arg, faults[kind % 4], NULL);
     } else {
         if (q.statement == &maildrop_statements.at[PG_EXPUNGE])
@@ -505,7 +506,10 @@ static void begin_open(struct slot *s)
     if (s->drop != NULL || s->opening != 0)
         return;
     *s = (struct slot){ .mailbox = flags % MAILBOXES + 1, .gives_up = flags & 8 };
-    s->opening = drop_open(store, &(struct mailbox_ref){ s->mailbox }, &holder, opened, s);
+    struct login_lane *lane = login_lane_new(store, NULL, NULL);
+    uint32_t pid;
+    MUST(login_lane_pid(lane, &pid));
+    s->opening = drop_open(store, &lane, &(struct mailbox_ref){ s->mailbox }, &holder, opened, s);
 }
 
 static void take_piece(struct slot *s, struct piece *piece)

@@ -59,6 +59,7 @@ void on_done(void *owner, const struct auth_result *result)
     a->calls++;
     a->verdict = result->verdict;
     a->mailbox = result->mailbox;
+    a->ticket = result->ticket;
     snprintf(a->address, sizeof a->address, "%.*s", (int)result->address.len, result->address.at);
     snprintf(a->challenge, sizeof a->challenge, "%.*s", (int)result->challenge.len, result->challenge.at);
     if (++f.answers == f.wanted)
@@ -70,6 +71,7 @@ uint64_t ask(struct asker *a, const char *name)
     int before = f.answers;
     uint64_t id = auth_check_password(f.client, span_str(name), SPAN_OF("secret"), SPAN_OF("example.org"), NULL, "0a1b2c", on_done, a);
 
+    auth_lane(f.client, id, LANE);
     assert_int_equal(f.answers, before);    /* never from within */
     assert_true(id != 0);
     return id;
@@ -110,6 +112,7 @@ struct auth_request take(size_t i)
     long len = peer_receive_blocking(f.helper[i], data, sizeof data);
     assert_true(len > 0);
     assert_true(frame_get_request(data, (size_t)len, &r));
+    assert_int_equal(r.lane, LANE);
     return r;
 }
 
@@ -124,6 +127,7 @@ void give_unconfirmed(size_t i, uint64_t id)
     unsigned char out[FRAME_REPLY_MAX];
     const struct auth_reply reply = {
         .id = id, .verdict = AUTH_OK_UNCONFIRMED, .mailbox = { 42 }, .address = SPAN_OF("anna@example.org"), .versions = { 5, 6 },
+        .ticket = { "for anna" },
     };
 
     assert_true(peer_send_blocking(f.helper[i], out, frame_put_reply(out, &reply)));

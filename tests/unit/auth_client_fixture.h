@@ -23,7 +23,7 @@
 #include "daemon/net/loop.h"
 #include "daemon/net/peer.h"
 
-enum { HELPERS_MAX = 3, NEVER = 3600000 };
+enum { HELPERS_MAX = 3, NEVER = 3600000, LANE = 4711 };
 
 struct fixture {
     struct loop *loop;
@@ -40,6 +40,7 @@ struct asker {
     int calls;
     enum auth_verdict verdict;
     struct mailbox_ref mailbox;
+    struct mailbox_ticket ticket;
     char address[NAME_ADDRESS_MAX + 1];
     char challenge[64];
 };
@@ -54,7 +55,7 @@ void run_until(int more);
 void stop(void *arg);
 /* Everything that is ready now, and what follows from it; nobody is answered. */
 void run_idle(void);
-/* The next request that helper i got. The spans hold until the next call. */
+/* The next request that helper i got, for LANE. The spans hold until the next call. */
 struct auth_request take(size_t i);
 bool has_request(size_t i);
 /* From the cache. */

@@ -1,6 +1,8 @@
 /* db_fixture.c - see db_fixture.h. */
 #include "tests/unit/db_fixture.h"
 
+#include <sodium.h>
+
 struct loop *loop;
 static int64_t test_domain;
 
@@ -137,10 +139,48 @@ void opened(void *owner, enum db_status status, struct drop *drop)
 
 const struct drop_holder test_holder = { .session = "0123abcd", .peer = "192.0.2.1:4242", .protocol = "pop3", .since = 1700000000 };
 
+struct mailbox_ticket ticket_for(int64_t mailbox, const struct mailbox_versions *versions, uint32_t pid)
+{
+    struct mailbox_ticket ticket;
+    char sql[600];
+    size_t len = 0;
+
+    snprintf(sql, sizeof sql,
+             "with t as (select '\\x01'::bytea || int8send(%lld) || int8send(%lld) || int8send(%lld) || int4send(%ld)"
+             " || int8send(postern.now_ms() + 120000) as text)"
+             " select encode(t.text || postern.signed(k, t.text), 'hex') from t, postern.ticket_key k order by k.key desc limit 1",
+             (long long)mailbox, (long long)versions->proof, (long long)versions->policy, (long)pid);
+    PGresult *res = PQexec(admin, sql);
+    if (PQresultStatus(res) != PGRES_TUPLES_OK || PQntuples(res) != 1)
+        fail_msg("ticket_for: %s", PQerrorMessage(admin));
+    assert_int_equal(sodium_hex2bin(ticket.octets, sizeof ticket.octets, PQgetvalue(res, 0, 0), strlen(PQgetvalue(res, 0, 0)), NULL, &len, NULL), 0);
+    assert_int_equal(len, MAILBOX_TICKET);
+    PQclear(res);
+    return ticket;
+}
+
+static void lane_is_ready(void *owner)
+{
+    (void)owner;
+    loop_stop(loop);
+}
+
+uint64_t open_for(struct store *store, int64_t mailbox, const struct drop_holder *holder, drop_opened *done, void *owner)
+{
+    struct login_lane *lane = login_lane_new(store, lane_is_ready, NULL);
+    struct drop_holder with = *holder;
+    uint32_t pid;
+
+    while (!login_lane_pid(lane, &pid))
+        wait_for_answer();
+    with.ticket = ticket_for(mailbox, &holder->versions, pid);
+    return drop_open(store, &lane, BOX(mailbox), &with, done, owner);
+}
+
 struct opened open_with(struct store *store, int64_t mailbox, const struct drop_holder *holder)
 {
     struct opened o = { 0 };
-    assert_true(drop_open(store, BOX(mailbox), holder, opened, &o) != 0);
+    assert_true(open_for(store, mailbox, holder, opened, &o) != 0);
     assert_false(o.answered);
     while (!o.answered)
         wait_for_answer();

@@ -24,6 +24,7 @@
 #include "daemon/net/loop.h"
 #include "storage/pg/conninfo.h"
 #include "storage/maildrop/drop.h"
+#include "storage/maildrop/login_lane.h"
 #include "storage/maildrop/store.h"
 #include "tests/unit/admin_fixture.h"
 
@@ -48,6 +49,11 @@ void wait_for_answer(void);
 /* Lets the loop run for a while. */
 void turn_for(uint64_t ms);
 void wait_for_lanes(struct store *store, size_t n);
+
+/* What an auth helper would make, by the database: for a lane of this process number, zero where there is no key. */
+struct mailbox_ticket ticket_for(int64_t mailbox, const struct mailbox_versions *versions, uint32_t pid);
+/* drop_open() with a ticket, as soon as the lane for it is known. */
+uint64_t open_for(struct store *store, int64_t mailbox, const struct drop_holder *holder, drop_opened *done, void *owner);
 
 struct opened {
     bool answered;

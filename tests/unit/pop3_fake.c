@@ -8,7 +8,7 @@ static struct drop the_drop;
 
 static void answer_auth(void *arg)
 {
-    struct auth_result result = { .verdict = fake.auth_says, .mailbox = { 42 }, .address = SPAN_OF("anna@example.org"), .policy = fake.policy };
+    struct auth_result result = { .verdict = fake.auth_says, .mailbox = { 42 }, .address = SPAN_OF("anna@example.org"), .policy = fake.policy, .ticket = { "the ticket" } };
     auth_done *done = fake.auth_done;
 
     (void)arg;
@@ -59,6 +59,50 @@ void auth_check_uncached(struct auth_client *client, uint64_t id)
     fake.auth_done = fake.uncached_done;
     fake.auth_owner = fake.uncached_owner;
     loop_defer(fake.loop, answer_auth, NULL);
+}
+
+void auth_lane(struct auth_client *client, uint64_t id, uint32_t pid)
+{
+    (void)client;
+    assert_int_equal(id, 7);
+    assert_int_equal(pid, FAKE_LANE);
+    fake.bound++;
+}
+
+struct login_lane {
+    struct store *store;
+};
+static struct login_lane the_lane;
+
+struct login_lane *login_lane_new(struct store *store, void (*ready)(void *owner), void *owner)
+{
+    (void)ready, (void)owner;
+    assert_null(the_lane.store);
+    fake.lanes++;
+    the_lane.store = store;
+    return &the_lane;
+}
+
+bool login_lane_pid(const struct login_lane *lane, uint32_t *pid_r)
+{
+    assert_ptr_equal(lane, &the_lane);
+    *pid_r = FAKE_LANE;
+    return true;
+}
+
+static void lane_gone(struct login_lane **lane)
+{
+    assert_ptr_equal(*lane, &the_lane);
+    assert_true(fake.lanes > 0);
+    fake.lanes--;
+    the_lane.store = NULL;
+    *lane = NULL;
+}
+
+void login_lane_free(struct login_lane **lane)
+{
+    if (*lane != NULL)
+        lane_gone(lane);
 }
 
 void answer_challenge(void *arg)
@@ -124,9 +168,12 @@ void answer_open(void *arg)
     done(fake.open_owner, fake.open_says, fake.open_says == DB_OK ? &the_drop : NULL);
 }
 
-uint64_t drop_open(struct store *store, const struct mailbox_ref *mailbox, const struct drop_holder *holder, drop_opened *done, void *owner)
+uint64_t drop_open(struct store *store, struct login_lane **lane, const struct mailbox_ref *mailbox, const struct drop_holder *holder,
+                   drop_opened *done, void *owner)
 {
     (void)store;
+    lane_gone(lane);
+    assert_string_equal(holder->ticket.octets, "the ticket");
     assert_int_equal(mailbox->number, 42);
     assert_string_equal(holder->protocol, "pop3");
     fake.opens++;
@@ -499,6 +546,7 @@ int fake_teardown(void **state)
     service_free(&fake.service);
     run_a_while(1);
     assert_int_equal(fake.pieces, 0);
+    assert_int_equal(fake.lanes, 0);
     if (fake.logins != NULL)
         recent_free(&fake.logins);
     options_free(&pop3_options, &fake.settings);

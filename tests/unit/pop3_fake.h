@@ -35,8 +35,12 @@
 #include "daemon/session/session.h"
 #include "storage/content/content.h"
 #include "storage/maildrop/drop.h"
+#include "storage/maildrop/login_lane.h"
 
-enum { FAKE_MESSAGES = 4, FAKE_PIECE = 262144, FAKE_PARTS = FAKE_PIECE / PART_OCTETS + 1, PATIENCE_MS = 20000 };
+enum {
+    FAKE_MESSAGES = 4, FAKE_PIECE = 262144, FAKE_PARTS = FAKE_PIECE / PART_OCTETS + 1, PATIENCE_MS = 20000,
+    FAKE_LANE = 4711,
+};
 
 struct fake {
     struct loop *loop;
@@ -76,6 +80,8 @@ struct fake {
     enum db_status open_unconfirmed;
     bool unconfirmed;
     unsigned uncached;          /* how often it was asked for */
+    unsigned bound;             /* how often a request was told its lane */
+    size_t lanes;               /* bound, and neither opened on nor given back */
     auth_done *uncached_done;
     void *uncached_owner;
 

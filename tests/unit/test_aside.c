@@ -23,7 +23,7 @@ static int wrap(void **state)
     if (database_setup(state) != 0)
         return -1;
     /* A trap springs once, and a sequence remembers that through the end of any transaction. */
-    admin_do("alter function postern.move_locks(integer, bigint[]) rename to move_locks_really; create sequence public.sprung;"
+    admin_do("alter function postern.move_locks(integer, bigint[], integer, bigint, bytea) rename to move_locks_really; create sequence public.sprung;"
              " create table public.trap (step integer, late boolean, what text);"
              " create function public.spring(t public.trap) returns boolean language plpgsql as $$ begin"
              "   if t.what = 'error' then raise exception 'trap' using errcode = '53200'; end if;"
@@ -31,25 +31,26 @@ static int wrap(void **state)
              "       and t.what = case a.pid when pg_backend_pid() then 'this' else 'other' end;"
              "   perform pg_sleep(0.02);"
              "   return t.what = 'refuse'; end $$");
-    admin_do("create function postern.move_locks(p_step integer, p_mailboxes bigint[]) returns integer"
+    admin_do("create function postern.move_locks(p_step integer, p_mailboxes bigint[], p_pid integer, p_until bigint, p_pass bytea,"
+             "   out failed integer, out until bigint, out pass bytea)"
              " language plpgsql security definer as $$"
-             " declare t public.trap; refused integer := 0; begin"
+             " declare t public.trap; begin"
              "   select * into t from public.trap where step = p_step;"
              "   if found and nextval('public.sprung') > 1 then t := null; end if;"
              "   perform pg_sleep(0.01);"
-             "   if not t.late and public.spring(t) then return 1; end if;"
-             "   refused := postern.move_locks_really(p_step, p_mailboxes);"
+             "   if not t.late and public.spring(t) then failed := 1; return; end if;"
+             "   select r.* into failed, until, pass from postern.move_locks_really(p_step, p_mailboxes, p_pid, p_until, p_pass) r;"
              "   if t.late then perform public.spring(t); end if;"
              "   perform pg_sleep(0.01);"
-             "   return refused; end $$;"
-             " grant execute on function postern.move_locks(integer, bigint[]) to postern_mail");
+             "   end $$;"
+             " grant execute on function postern.move_locks(integer, bigint[], integer, bigint, bytea) to postern_mail");
     return 0;
 }
 
 static int unwrap(void **state)
 {
-    admin_do("drop function postern.move_locks(integer, bigint[]); drop function public.spring(public.trap); drop table public.trap;"
-             " drop sequence public.sprung; alter function postern.move_locks_really(integer, bigint[]) rename to move_locks");
+    admin_do("drop function postern.move_locks(integer, bigint[], integer, bigint, bytea); drop function public.spring(public.trap); drop table public.trap;"
+             " drop sequence public.sprung; alter function postern.move_locks_really(integer, bigint[], integer, bigint, bytea) rename to move_locks");
     return database_teardown(state);
 }
 
@@ -351,11 +352,14 @@ static void all_or_none(void **state)
 {
     int64_t one = mailbox_new(), taken = mailbox_new();
     PGconn *second = PQconnectdb(getenv("POSTERN_TEST_DB"));
-    char sql[200];
+    int64_t until = admin_number("select postern.now_ms() + 60000");
+    char sql[600];
 
     (void)state;
     assert_true(stranger_gets(taken));
-    snprintf(sql, sizeof sql, "select postern.move_locks_really(2, '{%lld,%lld}')", (long long)one, (long long)taken);
+    snprintf(sql, sizeof sql, "select failed from postern.ticket_key k, postern.move_locks_really(2, '{%lld,%lld}', null, %lld,"
+             " postern.signed(k, postern.pass_text('{%lld,%lld}', pg_backend_pid(), %lld)))",
+             (long long)one, (long long)taken, (long long)until, (long long)one, (long long)taken, (long long)until);
     PGresult *res = PQexec(second, sql);
     assert_int_equal(PQresultStatus(res), PGRES_TUPLES_OK);
     assert_string_equal(PQgetvalue(res, 0, 0), "2");

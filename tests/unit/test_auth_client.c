@@ -237,6 +237,7 @@ static void test_unconfirmed(void **state)
     give_unconfirmed(0, id);
     run_until(1);
     auth_check_uncached(f.client, id);
+    auth_lane(f.client, id, LANE);
     struct auth_request r = take(0);
     assert_true(r.id == id && r.uncached && span_is(r.name, SPAN_OF("anna")) && span_is(r.password, SPAN_OF("secret")));
     /* Meanwhile others are served. */
@@ -255,6 +256,7 @@ static void test_unconfirmed(void **state)
     give_unconfirmed(0, id);
     run_until(1);
     auth_check_uncached(f.client, id);
+    auth_lane(f.client, id, LANE);
     auth_forget(f.client, id);
     give(0, take(0).id, AUTH_OK);
     run_idle();
@@ -282,6 +284,7 @@ static void test_unconfirmed_by_a_lost_helper(void **state)
     run_idle();
     assert_int_equal(a.calls, 1);
     auth_check_uncached(f.client, id);
+    auth_lane(f.client, id, LANE);
     assert_true(take(1 - first).uncached);
     give(1 - first, id, AUTH_OK);
     run_until(1);
@@ -294,6 +297,7 @@ static void test_unconfirmed_by_a_lost_helper(void **state)
     hang_up(1 - first);
     run_idle();
     auth_check_uncached(f.client, id);
+    auth_lane(f.client, id, LANE);
     run_until(1);
     assert_int_equal(a.verdict, AUTH_UNAVAILABLE);
     end();
@@ -311,6 +315,7 @@ static void test_cached_again(void **state)
     give_unconfirmed(0, id);
     run_until(1);
     auth_check_uncached(f.client, id);
+    auth_lane(f.client, id, LANE);
     take(0);
     give_unconfirmed(0, id);
     run_until(1);
@@ -423,6 +428,7 @@ static void test_forget(void **state)
     /* One whose verdict is there, but was not told yet. */
     static const char lengthy[PASSWORD_MAX + 1];
     id = auth_check_password(f.client, SPAN_OF("anna"), (struct span){ lengthy, sizeof lengthy }, SPAN_OF(""), NULL, "0a1b2c", on_done, &a);
+    auth_lane(f.client, id, LANE);
     auth_forget(f.client, id);
     run_idle();
     assert_int_equal(a.calls, 0);
@@ -444,12 +450,12 @@ static void test_too_long(void **state)
     (void)state;
     memset(lengthy, 'x', sizeof lengthy);
     begin(1, NEVER);
-    auth_check_password(f.client, SPAN_OF("anna"), (struct span){ lengthy, PASSWORD_MAX + 1 }, SPAN_OF(""), NULL, "0a1b2c", on_done, &a);
+    auth_lane(f.client, auth_check_password(f.client, SPAN_OF("anna"), (struct span){ lengthy, PASSWORD_MAX + 1 }, SPAN_OF(""), NULL, "0a1b2c", on_done, &a), LANE);
     assert_int_equal(a.calls, 0);
     run_until(1);
     assert_int_equal(a.verdict, AUTH_REFUSED);
     assert_false(has_request(0));
-    auth_check_password(f.client, SPAN_OF("anna"), (struct span){ lengthy, PASSWORD_MAX }, SPAN_OF(""), NULL, "0a1b2c", on_done, &a);
+    auth_lane(f.client, auth_check_password(f.client, SPAN_OF("anna"), (struct span){ lengthy, PASSWORD_MAX }, SPAN_OF(""), NULL, "0a1b2c", on_done, &a), LANE);
     struct auth_request r = take(0);
     assert_int_equal(r.password.len, PASSWORD_MAX);
     give(0, r.id, AUTH_OK);
@@ -476,7 +482,7 @@ static void test_asks_in_callback(void **state)
     (void)state;
     memset(&again, 0, sizeof again);
     begin(1, NEVER);
-    auth_check_password(f.client, SPAN_OF("anna"), SPAN_OF("x"), SPAN_OF(""), NULL, "0a1b2c", on_done_asks, &a);
+    auth_lane(f.client, auth_check_password(f.client, SPAN_OF("anna"), SPAN_OF("x"), SPAN_OF(""), NULL, "0a1b2c", on_done_asks, &a), LANE);
     to_forget = ask(&c, "carl");
     give(0, take(0).id, AUTH_REFUSED);
     run_until(1);
@@ -486,7 +492,7 @@ static void test_asks_in_callback(void **state)
     assert_int_equal(again.verdict, AUTH_OK);
     assert_int_equal(c.calls, 0);
     /* The same where nobody can answer. */
-    auth_check_password(f.client, SPAN_OF("anna"), SPAN_OF("x"), SPAN_OF(""), NULL, "0a1b2c", on_done_asks, &a);
+    auth_lane(f.client, auth_check_password(f.client, SPAN_OF("anna"), SPAN_OF("x"), SPAN_OF(""), NULL, "0a1b2c", on_done_asks, &a), LANE);
     hang_up(0);
     run_until(2);
     assert_int_equal(a.verdict, AUTH_UNAVAILABLE);
@@ -509,6 +515,52 @@ static void test_end(void **state)
     auth_client_free(&f.client);
 }
 
+/* Nobody is asked before the lane is known; and a request may be told its lane when it is over. */
+static void waits_for_lane(void **state)
+{
+    struct asker a = { 0 }, late = { 0 }, gone = { 0 };
+
+    (void)state;
+    begin(1, NEVER);
+    uint64_t id = auth_check_password(f.client, SPAN_OF("anna"), SPAN_OF("secret"), SPAN_OF("x"), NULL, "0a1b2c", on_done, &a);
+    run_idle();
+    assert_false(has_request(0));
+    auth_lane(f.client, id, LANE);
+    auth_lane(f.client, id, LANE + 1);      /* once is enough */
+    give_unconfirmed(0, take(0).id);
+    run_until(1);
+    assert_int_equal(a.verdict, AUTH_OK_UNCONFIRMED);
+    assert_string_equal(a.ticket.octets, "for anna");
+    auth_check_uncached(f.client, id);
+    run_idle();
+    assert_false(has_request(0));
+    auth_lane(f.client, id, LANE);
+    struct auth_request r = take(0);
+    assert_true(r.uncached && span_is(r.password, SPAN_OF("secret")));
+    give(0, r.id, AUTH_OK);
+    run_until(1);
+    auth_lane(f.client, id, LANE);
+
+    uint64_t forgotten = auth_check_password(f.client, SPAN_OF("anna"), SPAN_OF("secret"), SPAN_OF("x"), NULL, "0a1b2c", on_done, &gone);
+    auth_forget(f.client, forgotten);
+    auth_lane(f.client, forgotten, LANE);
+    run_idle();
+    assert_false(has_request(0));
+    id = auth_check_password(f.client, SPAN_OF("anna"), SPAN_OF("secret"), SPAN_OF("x"), NULL, "0a1b2c", on_done, &gone);
+    hang_up(0);
+    run_idle();
+    auth_lane(f.client, id, LANE);
+    run_until(1);
+    assert_int_equal(gone.verdict, AUTH_UNAVAILABLE);
+    end();
+
+    begin(1, 20);
+    auth_check_password(f.client, SPAN_OF("anna"), SPAN_OF("secret"), SPAN_OF("x"), NULL, "0a1b2c", on_done, &late);
+    run_until(1);
+    assert_int_equal(late.verdict, AUTH_UNAVAILABLE);
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -518,6 +570,7 @@ int main(void)
         cmocka_unit_test(test_cached_again), cmocka_unit_test(test_none_left),  cmocka_unit_test(test_lost_unseen),
         cmocka_unit_test(test_nonsense),     cmocka_unit_test(test_forget),     cmocka_unit_test(test_too_long),
         cmocka_unit_test(test_asks_in_callback), cmocka_unit_test(test_end),
+        cmocka_unit_test(waits_for_lane),
     };
     secret_init();
     log_set_level(LOG_LEVEL_ERROR);

@@ -6,9 +6,11 @@
 
 static uint64_t begin_exchange(struct asker *a, const char *initial)
 {
-    return auth_start(f.client, &(struct auth_opening){
+    uint64_t id = auth_start(f.client, &(struct auth_opening){
         .mechanism = MECH_SCRAM_SHA_256, .has_initial = true, .initial = span_str(initial), .session = SPAN_OF("0a1b2c"),
     }, on_done, a);
+    auth_lane(f.client, id, LANE);
+    return id;
 }
 
 /* The helper that has something to do. */
@@ -30,6 +32,7 @@ static uint64_t take_start(size_t i, const char *initial)
     long len = peer_receive_blocking(f.helper[i], data, sizeof data);
     assert_true(len > 0);
     assert_true(frame_get_start(data, (size_t)len, &id, &o));
+    assert_int_equal(o.lane, LANE);
     assert_true(span_is(o.initial, span_str(initial)) && o.has_initial && o.mechanism == MECH_SCRAM_SHA_256);
     return id;
 }

@@ -45,13 +45,13 @@ static bool reply_in(const unsigned char *data, size_t len)
 static void test_request(void **state)
 {
     unsigned char out[FRAME_REQUEST_MAX];
-    struct auth_request r, in = { UINT64_C(0x8070605040302010), SPAN_OF("anna\0x"), SPAN_OF(" a  b "), SPAN_OF("example.org"), SPAN_OF("09af"), { .network = SPAN_OF("2001:db8::/64"), .suspect = true }, false };
+    struct auth_request r, in = { UINT64_C(0x8070605040302010), SPAN_OF("anna\0x"), SPAN_OF(" a  b "), SPAN_OF("example.org"), SPAN_OF("09af"), { .network = SPAN_OF("2001:db8::/64"), .suspect = true }, false, 0x80000001 };
 
     (void)state;
     size_t len = frame_put_request(out, &in);
     assert_true(len > 0);
     assert_true(frame_get_request(out, len, &r));
-    assert_true(r.id == in.id);
+    assert_true(r.id == in.id && r.lane == in.lane);
     assert_true(span_is(r.name, in.name) && span_is(r.password, in.password) && span_is(r.default_domain, in.default_domain) && span_is(r.session, in.session));
     assert_true(span_is(r.origin.network, in.origin.network) && r.origin.suspect && !r.origin.good);
     for (size_t cut = 0; cut < len; cut++)
@@ -60,7 +60,7 @@ static void test_request(void **state)
     assert_false(request_in(out, len + 1));
     assert_false(reply_in(out, len));
 
-    in = (struct auth_request){ 1, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { .good = true }, true };
+    in = (struct auth_request){ 1, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { .good = true }, true, 5 };
     len = frame_put_request(out, &in);
     assert_true(frame_get_request(out, len, &r));
     assert_int_equal(r.name.len + r.password.len + r.default_domain.len, 0);
@@ -69,7 +69,9 @@ static void test_request(void **state)
     frame_put_request(out, &in);
     assert_true(frame_get_request(out, len, &r) && !r.uncached);
     frame_ask_uncached(out, len);
-    assert_true(frame_get_request(out, len, &r) && r.uncached);
+    assert_true(frame_get_request(out, len, &r) && r.uncached && r.lane == 5);
+    frame_set_lane(out, len, UINT32_MAX);
+    assert_true(frame_get_request(out, len, &r) && r.uncached && r.lane == UINT32_MAX && r.session.len == 0);
 }
 
 static void test_request_bounds(void **state)
@@ -81,7 +83,7 @@ static void test_request_bounds(void **state)
 
     (void)state;
     memset(network, '1', sizeof network);
-    r = (struct auth_request){ 1, { text, NAME_TYPED_MAX }, { text, PASSWORD_MAX }, { text, NAME_TYPED_MAX }, SPAN_OF("0123456789abcdef"), { .network = { network, FRAME_NETWORK_MAX } }, false };
+    r = (struct auth_request){ 1, { text, NAME_TYPED_MAX }, { text, PASSWORD_MAX }, { text, NAME_TYPED_MAX }, SPAN_OF("0123456789abcdef"), { .network = { network, FRAME_NETWORK_MAX } }, false, 0 };
     assert_int_equal(frame_put_request(out, &r), FRAME_REQUEST_MAX);
     assert_true(request_in(out, FRAME_REQUEST_MAX));
     r.password.len++;
@@ -105,7 +107,7 @@ static void test_request_bounds(void **state)
     assert_false(request_in(out, frame_put_request(out, &r)));
 
     /* A length that is larger than a name may be, all of it there. */
-    r = (struct auth_request){ 1, { text, 5 }, { text, NAME_TYPED_MAX + 1 }, { NULL, 0 }, { NULL, 0 }, { .good = true }, false };
+    r = (struct auth_request){ 1, { text, 5 }, { text, NAME_TYPED_MAX + 1 }, { NULL, 0 }, { NULL, 0 }, { .good = true }, false, 0 };
     size_t len = frame_put_request(out, &r);
     memmove(out + 10, out + 10 + 2 + 5, len - 17);    /* the name's place is taken by the password */
     assert_false(request_in(out, len - 7));
@@ -117,7 +119,7 @@ static void test_reply(void **state)
     struct auth_reply r, in = {
         7, AUTH_OK_UNCONFIRMED, INT64_C(281474976710655), SPAN_OF("anna@example.org"), 3,
         { true, false, true, false, SPAN_OF("back at noon"), 600, AUTH_UNSET, 5, INT64_MAX, AUTH_UNSET, 20 },
-        { 1700000000000000, 9 },
+        { 1700000000000000, 9 }, { "a ticket\377" },
     };
 
     (void)state;
@@ -125,6 +127,7 @@ static void test_reply(void **state)
     assert_true(frame_get_reply(out, len, &r));
     assert_true(r.id == 7 && r.verdict == AUTH_OK_UNCONFIRMED && mailbox_same(&r.mailbox, &in.mailbox) && span_is(r.address, in.address) && r.guesses == 3);
     assert_true(r.versions.proof == in.versions.proof && r.versions.policy == 9);
+    assert_memory_equal(r.ticket.octets, in.ticket.octets, MAILBOX_TICKET);
     assert_true(r.policy.pop3 && !r.policy.tls_only && r.policy.replace_nul && !r.policy.trace);
     assert_true(span_is(r.policy.maintenance, in.policy.maintenance) && r.policy.login_delay == 600 && r.policy.expire == AUTH_UNSET);
     assert_true(r.policy.domain == 5 && r.policy.tenant == INT64_MAX && r.policy.domain_sessions == AUTH_UNSET && r.policy.tenant_sessions == 20);
@@ -213,7 +216,7 @@ static void test_start(void **state)
     struct auth_opening o, in = {
         .mechanism = MECH_SCRAM_SHA_256_PLUS, .has_initial = true, .initial = SPAN_OF("n,,n=\0"), .default_domain = SPAN_OF("example.org"),
         .session = SPAN_OF("09af"), .exporter = SPAN_OF("e"), .unique = SPAN_OF("uu"), .identity = SPAN_OF("a@x"), .timestamp = SPAN_OF("<1@x>"),
-        .origin = { .network = SPAN_OF("192.0.2.1"), .good = true },
+        .origin = { .network = SPAN_OF("192.0.2.1"), .good = true }, .lane = 0x80000001,
     };
     char network[FRAME_NETWORK_MAX + 1];
     uint64_t id;
@@ -225,7 +228,9 @@ static void test_start(void **state)
     assert_true(id == UINT64_C(0x8070605040302010) && o.mechanism == in.mechanism && o.has_initial && span_is(o.initial, in.initial));
     assert_true(span_is(o.default_domain, in.default_domain) && span_is(o.session, in.session) && span_is(o.exporter, in.exporter) &&
                 span_is(o.unique, in.unique) && span_is(o.identity, in.identity) && span_is(o.timestamp, in.timestamp));
-    assert_true(span_is(o.origin.network, in.origin.network) && o.origin.good && !o.origin.suspect);
+    assert_true(span_is(o.origin.network, in.origin.network) && o.origin.good && !o.origin.suspect && o.lane == in.lane);
+    frame_set_lane(out, len, 7);
+    assert_true(frame_get_start(out, len, &id, &o) && o.lane == 7 && o.has_initial && span_is(o.initial, in.initial));
     for (size_t cut = 0; cut < len; cut++)
         assert_false(start_in(out, cut));
     out[len] = 0;

@@ -73,6 +73,7 @@ static void helper_end(void)
     assert_int_equal(helper_status(), 0);
 }
 
+enum { LANE = 4711 };
 static struct auth_reply last;
 static const char *network = "";        /* where the next login comes from */
 static bool suspect, uncached;
@@ -82,7 +83,7 @@ static enum auth_verdict ask_helper(struct span name, struct span password, cons
 {
     static uint64_t id;
     static unsigned char data[PEER_MAX];    /* the last answer lies in it */
-    struct auth_request r = { ++id, name, password, span_str(default_domain), SPAN_OF(""), { .network = span_str(network), .suspect = suspect }, uncached };
+    struct auth_request r = { ++id, name, password, span_str(default_domain), SPAN_OF(""), { .network = span_str(network), .suspect = suspect }, uncached, LANE };
 
     assert_true(peer_send_blocking(helper_fd, data, frame_put_request(data, &r)));
     long len = peer_receive_blocking(helper_fd, data, sizeof data);

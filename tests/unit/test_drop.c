@@ -292,7 +292,7 @@ static void retrieved_in_any_order(void **state)
 /* An expunge() that answers less than it should: what it did is committed and told, and no listing is kept that may be wrong. */
 static void expunge_without_all_columns(void **state)
 {
-    static const char args[] = "bigint, bigint[], text, text, bigint, bigint[], bigint";
+    static const char args[] = "bigint, bigint[], text, text, bigint, bigint[], bigint, bytea";
     static const char *const columns[] = { "null::bigint, expunges, deferred", "removed, null::bigint, deferred", "removed, expunges, null::boolean" };
     struct store *store = test_store(&test_settings);
     int64_t mailbox = mailbox_new();
@@ -302,7 +302,7 @@ static void expunge_without_all_columns(void **state)
     admin_do("alter function postern.expunge(%s) rename to expunge_away", args);
     for (size_t i = 0; i < 3; i++) {
         admin_do("create function postern.expunge(%s, out removed bigint, out expunges bigint, out deferred boolean)"
-                 " language sql security definer as $$ select %s from postern.expunge_away($1, $2, $3, $4, $5, $6, $7) $$;"
+                 " language sql security definer as $$ select %s from postern.expunge_away($1, $2, $3, $4, $5, $6, $7, $8) $$;"
                  " grant execute on function postern.expunge(%s) to postern_mail", args, columns[i], args);
         struct drop *d = must_open(store, mailbox);
         assert_int_equal(drop_count(d), 4 - i);
@@ -427,7 +427,7 @@ static void asker_leaves(void **state)
 
     (void)state;
     wait_for_lanes(store, 2);
-    uint64_t id = drop_open(store, BOX(mailbox), &test_holder, opened, &never);
+    uint64_t id = open_for(store, mailbox, &test_holder, opened, &never);
     drop_forget(store, id);
     drop_forget(store, id);
     /* The lock is taken and given back meanwhile. */

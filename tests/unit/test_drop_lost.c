@@ -85,7 +85,7 @@ static void lost_while_opening(void **state)
     (void)state;
     messages_add(mailbox, 1, 10);
     admin_do("begin; lock table postern.message in access exclusive mode");
-    drop_open(store, BOX(mailbox), &test_holder, opened, &o);
+    open_for(store, mailbox, &test_holder, opened, &o);
     wait_until_blocked();
     kill_holder(mailbox);
     while (!o.answered)

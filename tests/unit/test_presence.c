@@ -3,6 +3,8 @@
  */
 #include "tests/unit/db_fixture.h"
 
+#include <sodium.h>
+
 #include "storage/maildrop/drop_impl.h"
 
 static const char channel[] = "postern_reply_0123456789abcdef";
@@ -40,7 +42,7 @@ static void every_session_is_told_once(void **state)
     wait_for_lanes(idle, 2);
     struct drop *a = must_open(store, mailbox_new());
     int64_t second = mailbox_new();
-    drop_open(store, BOX(second), &odd, opened, &o);
+    open_for(store, second, &odd, opened, &o);
     while (!o.answered)
         wait_for_answer();
     unsigned long long before = store_statements(store);
@@ -203,7 +205,10 @@ static void not_the_form(void **state)
     assert_int_equal(count, 0);
     assert_int_equal(asked_for, 0);
     /* The right one is heard. */
-    admin_do("select postern.ask_release(%lld, '%s', 'a')", (long long)mailbox, channel);
+    struct mailbox_ticket ticket = ticket_for(mailbox, &(struct mailbox_versions){ 0, 0 }, 0);
+    char hex[2 * MAILBOX_TICKET + 1];
+    admin_do("select postern.ask_release(%lld, '%s', 'a', '\\x%s')", (long long)mailbox, channel,
+             sodium_bin2hex(hex, sizeof hex, ticket.octets, sizeof ticket.octets));
     collect(&out, &count);
     assert_int_equal(count, 1);
     assert_int_equal(asked_for, 1);

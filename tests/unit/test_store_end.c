@@ -63,14 +63,23 @@ static struct drop *session(struct store *store)
     return must_open(store, mailbox);
 }
 
+static void stop_waiting(void *owner)
+{
+    ((struct opened *)owner)->answered = true;
+}
+
 /* Before the first attempt to connect came to an end. */
 static void before_there_is_a_lane(void **state)
 {
     struct store *store = test_store(&test_settings);
     struct opened o = { 0 };
+    uint32_t pid;
+    struct login_lane *lane = login_lane_new(store, stop_waiting, &o);
 
     (void)state;
-    drop_open(store, BOX(mailbox_new()), &test_holder, opened, &o);
+    assert_false(login_lane_pid(lane, &pid));
+    login_lane_free(&lane);
+    assert_null(lane);
     store_free(&store);
     assert_null(store);
     store_free(&store);
@@ -89,9 +98,9 @@ static void while_opening(void **state)
 
     (void)state;
     asks.asks = true;
-    drop_open(store, BOX(opening), &test_holder, opened, &o[0]);
-    drop_open(store, BOX(locked), &asks, opened, &o[1]);
-    drop_open(store, BOX(gone), &test_holder, opened, &o[2]);
+    open_for(store, opening, &test_holder, opened, &o[0]);
+    open_for(store, locked, &asks, opened, &o[1]);
+    open_for(store, gone, &test_holder, opened, &o[2]);
     int64_t mailbox = drop->place.mailbox.number;
     end_of_a_session(drop);
     store_free(&store);

@@ -81,7 +81,7 @@ static void flood_of_logins(void **state)
     wait_for_lanes(here, 2);
     uint64_t then = loop_now(loop);
     for (int i = 0; i < MAILDROPS; i++)
-        drop_open(here, BOX(boxes[i]), &asks, refused, &count);
+        open_for(here, boxes[i], &asks, refused, &count);
     while (count < MAILDROPS)
         wait_for_answer();
     wait_asked();
