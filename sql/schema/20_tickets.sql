@@ -86,8 +86,10 @@ $$;
 -- verified under that proof and version (0: by the secrets)? Not granted.
 create function postern.ticket_opens(p_ticket bytea, p_proof bigint, p_version bigint) returns boolean
 language sql volatile
-return substr(p_ticket, 10, 20) = int8send(coalesce(p_proof, 0)) || int8send(coalesce(p_version, 0)) || int4send(pg_backend_pid())
-   and substr(p_ticket, 30, 8) >= int8send(postern.now_ms());
+begin atomic
+    select substr(p_ticket, 10, 20) = int8send(coalesce(p_proof, 0)) || int8send(coalesce(p_version, 0)) || int4send(pg_backend_pid())
+       and substr(p_ticket, 30, 8) >= int8send(postern.now_ms());
+end;
 
 -- ticket_made_at: helpers make them for two minutes (auth/ticket.h). Not granted.
 create function postern.ticket_made_at(p_ticket bytea) returns timestamptz
@@ -97,8 +99,10 @@ return to_timestamp(('x' || encode(substr(p_ticket, 30, 8), 'hex'))::bit(64)::bi
 -- pass_text: of locks that are to move to the connection of that process. Not granted.
 create function postern.pass_text(p_mailboxes bigint[], p_pid integer, p_until bigint) returns bytea
 language sql immutable parallel safe
-return '\x03'::bytea || int4send(p_pid) || int8send(p_until)
-       || (select coalesce(string_agg(int8send(m.mailbox), '' order by m.n), '') from unnest(p_mailboxes) with ordinality m(mailbox, n));
+begin atomic
+    select '\x03'::bytea || int4send(p_pid) || int8send(p_until)
+           || (select coalesce(string_agg(int8send(m.mailbox), '' order by m.n), '') from unnest(p_mailboxes) with ordinality m(mailbox, n));
+end;
 
 -- owns: may the connection that asks read this maildrop and delete from it? It may
 -- if it holds the lock. Only open_maildrop() and move_locks() take that, twice, so
@@ -149,8 +153,8 @@ begin
     if not v_ours then
         v_body := 'postern.is_ticket(p_ticket, p_mailbox) and ' || v_body;
     end if;
-    execute 'create or replace function postern.owns(p_mailbox bigint, p_ticket bytea) returns boolean'
-            ' language sql volatile return ' || v_body;
+    execute 'create or replace function'
+            ' postern.owns(p_mailbox bigint, p_ticket bytea) returns boolean language sql volatile return ' || v_body;
     return v_ours;
 end
 $$;
