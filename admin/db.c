@@ -88,6 +88,19 @@ char *db_collation(struct ctl *c)
     return text;
 }
 
+const char db_locks_advice[] =
+    "anybody in this database can take advisory locks, which keeps owners out of their maildrops; mail is read and"
+    " deleted with valid tickets only. A superuser changes that: select postern.protect()";
+
+bool db_locks_are_ours(struct ctl *c, bool *ours_r)
+{
+    PGresult *res = db_ask(c, "see who can lock maildrops", "select postern.locks_are_ours()", &ARGS_NONE);
+
+    *ours_r = res != NULL && PQgetvalue(res, 0, 0)[0] == 't';
+    PQclear(res);
+    return res != NULL;
+}
+
 enum ctl_exit db_need_schema(struct ctl *c)
 {
     int found = db_schema_version(c);

@@ -21,6 +21,10 @@ void db_close(struct ctl *c);
 int db_schema_version(struct ctl *c);
 /* What is to be said of the database's collation (storage/pg/collation.h), to mem_free(); NULL if nothing. */
 char *db_collation(struct ctl *c);
+/* What keeps maildrop locks from others: postern.locks_are_ours(). False after a message. */
+bool db_locks_are_ours(struct ctl *c, bool *ours_r);
+/* What is to be said where they are not. */
+extern const char db_locks_advice[];
 /* CTL_DONE if it is the one that this program was made for. */
 enum ctl_exit db_need_schema(struct ctl *c);
 

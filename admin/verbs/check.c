@@ -168,8 +168,13 @@ enum ctl_exit run_check(struct ctl *c)
     struct check k = { .c = c };
     struct scan_totals totals = { 0, 0 };
     char *collation;
+    bool ours;
     enum ctl_exit end;
 
+    if (!db_locks_are_ours(c, &ours))
+        return db_end(c);
+    if (!ours && !c->json)
+        ctl_error(CTL_DONE, "%s", db_locks_advice);
     collation = db_collation(c);
     if (collation != NULL && !c->json)
         ctl_error(CTL_DONE, "%s", collation);
@@ -177,6 +182,7 @@ enum ctl_exit run_check(struct ctl *c)
         json_start(&k.json, stdout);
         json_object(&k.json, NULL);
         json_text(&k.json, "collation", span_str(collation));
+        json_text(&k.json, "locks", span_str(ours ? "revoked" : "tickets"));
         json_array(&k.json, "problems");
     }
     end = check_counts(&k);

@@ -105,6 +105,18 @@ static enum ctl_exit make_schema(struct ctl *c, int64_t partitions)
     return note_and_commit(c, "create the schema", schema_wanted(), "schema") ? say_version(c) : db_end(c);
 }
 
+/*
+ * What a new version of PostgreSQL, or a restored database, has given back to everybody
+ * is taken away again. Who is not the owner leaves it as it is.
+ */
+static enum ctl_exit protect(struct ctl *c)
+{
+    return run_text(c, "protect the locks of maildrops",
+                    "select case when has_function_privilege('postern.protect()', 'execute')"
+                    " then postern.protect() end")
+               ? CTL_DONE : db_end(c);
+}
+
 /* One upgrade, unless somebody else has applied it meanwhile. */
 static enum ctl_exit apply(struct ctl *c, const struct schema_text *t)
 {
@@ -159,7 +171,8 @@ enum ctl_exit run_schema_upgrade(struct ctl *c)
         if (end != CTL_DONE)
             return end;
     }
-    return say_version(c);
+    enum ctl_exit end = protect(c);
+    return end == CTL_DONE ? say_version(c) : end;
 }
 
 /* A line with a value that comes from the database. */
@@ -175,6 +188,7 @@ enum ctl_exit run_schema_status(struct ctl *c)
     int found = db_schema_version(c);
     const char *advice, *replaced;
     char *collation;
+    bool ours = false;
     PGresult *res = NULL;
     struct json j;
 
@@ -185,7 +199,8 @@ enum ctl_exit run_schema_status(struct ctl *c)
     if (advice == NULL) {
         res = db_ask(c, "find replaced functions",
                      "select coalesce(string_agg(r, ', '), '') from postern.list_replaced() as r", &ARGS_NONE);
-        if (res == NULL) {
+        if (res == NULL || !db_locks_are_ours(c, &ours)) {
+            PQclear(res);
             mem_free(collation);
             return db_end(c);
         }
@@ -200,6 +215,8 @@ enum ctl_exit run_schema_status(struct ctl *c)
         json_text(&j, "advice", span_str(advice));
         json_text(&j, "replaced", span_str(replaced));
         json_text(&j, "collation", span_str(collation));
+        if (advice == NULL)
+            json_text(&j, "locks", span_str(ours ? "revoked" : "tickets"));
         json_text(&j, "database", span_str(PQdb(c->db)));
         json_int(&j, "postgresql", PQserverVersion(c->db) / 10000);
         json_end(&j);
@@ -209,6 +226,8 @@ enum ctl_exit run_schema_status(struct ctl *c)
                schema_wanted());
         if (replaced[0] != '\0')
             said("replaced", replaced);
+        if (advice == NULL)
+            said("locks", ours ? "nobody but Postern's functions takes them" : db_locks_advice);
         if (collation != NULL)
             said("collation", collation);
         if (advice != NULL)

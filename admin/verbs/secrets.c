@@ -1,5 +1,5 @@
 /*
- * secrets.c - `secrets new-key`, `status`, `seal`, `unseal`: what is stored, and
+ * secrets.c - `secrets new-key`, `status`, `seal`, `unseal`, `new-ticket-key`: what is stored, and
  * whether a stolen database gives it away.
  *
  * Secrets are read and replaced one by one, each only if it is still the one
@@ -45,6 +45,16 @@ enum ctl_exit run_secrets_status(struct ctl *c)
     if (res == NULL)
         return db_end(c);
     out_rows(c, res);
+    PQclear(res);
+    return CTL_DONE;
+}
+
+enum ctl_exit run_secrets_new_ticket_key(struct ctl *c)
+{
+    PGresult *res = db_ask(c, "make a key of tickets", "select postern.new_ticket_key()", &ARGS_NONE);
+
+    if (res == NULL)
+        return db_end(c);
     PQclear(res);
     return CTL_DONE;
 }

@@ -116,7 +116,7 @@ class Base(unittest.TestCase):
 class CommandLine(Base):
     def test_help_of_each_verb(self):
         text = self.ctl('--help')
-        verbs = re.findall(r'^  ([a-z][a-z-]*(?: (?:init|upgrade|status|add|show|list|set|enable|disable|remove|new-key|seal|unseal))?)\b', text, re.M)
+        verbs = re.findall(r'^  ([a-z][a-z-]*(?: (?:init|upgrade|status|add|show|list|set|enable|disable|remove|new-key|new-ticket-key|seal|unseal))?)\b', text, re.M)
         self.assertGreater(len(verbs), 35)
         for verb in verbs:
             self.assertIn('usage: posternctl', self.ctl(*verb.split(), '--help'))
@@ -342,7 +342,10 @@ class Holder:
         # Not the super user: it reads its own notifications and calls only what a worker may.
         self.ask('select pg_backend_pid()')
         self.pid = self.last
-        self.ask('listen postern_ask; select outcome from postern.open_maildrop(%s, null, null, null, null, null)' % self.mailbox)
+        ticket = case.sql("with t as (select '\\x01'::bytea || int8send(%s) || int8send(0) || int8send(0) || int4send(%s)"
+                          " || int8send(postern.now_ms() + 120000) as text) select t.text || postern.signed(k, t.text) from t, postern.ticket_key k"
+                          " order by k.key desc limit 1" % (self.mailbox, self.pid))
+        self.ask("listen postern_ask; select outcome from postern.open_maildrop(%s, null, null, null, null, null, '%s')" % (self.mailbox, ticket))
         case.assertEqual(self.last, '0')
 
     def ask(self, sql):
@@ -1054,12 +1057,12 @@ class Grants(Base):
 
     roles = {
         'postern_auth': {'schema_version', 'credentials', 'current_policy', 'login', 'count_failure', 'remember_address', 'upgrade_secret', 'missing_secrets',
-                         'add_secret', 'use_app_password', 'decoy_key'},
+                         'add_secret', 'use_app_password', 'decoy_key', 'newest_ticket_key'},
         'postern_mail': {'schema_version', 'lock_key', 'open_maildrop', 'close_maildrop', 'fetch_parts', 'fetch_headers', 'expunge', 'answer', 'ask_release', 'is_operator',
                          'note_sessions', 'reclaim', 'move_locks'},
         'postern_lmtp': {'schema_version', 'resolve', 'deliver', 'put_contents', 'put_octets', 'put_messages'},
         'postern_admin': {
-            'schema_version', 'lock_key', 'held_maildrops', 'ask_who', 'order_release', 'end_backend', 'fetch_parts', 'put_contents', 'put_parts', 'put_messages',
+            'schema_version', 'lock_key', 'held_maildrops', 'ask_who', 'order_release', 'end_backend', 'read_parts', 'put_contents', 'put_parts', 'put_messages', 'locks_are_ours',
             'find_mailbox', 'add_tenant', 'list_tenants', 'set_tenant', 'remove_tenant', 'add_domain', 'list_domains', 'set_domain',
             'remove_domain', 'add_mailbox', 'list_mailboxes', 'show_mailbox', 'set_mailbox', 'remove_mailbox', 'secret_plan',
             'set_secrets', 'set_domain_stores', 'add_app_password', 'list_app_passwords', 'remove_app_password', 'set_certificate', 'list_replaced', 'proves',
