@@ -86,7 +86,7 @@ static enum setup setup_result(unsigned step, const PGresult *res, char why[PG_W
         return SETUP_HOPELESS;
     }
     if (step == STEP_MARK)
-        *pid_r = PQntuples(res) == 1 ? (int32_t)strtol(PQgetvalue(res, 0, 2), NULL, 10) : 0;
+        *pid_r = PQntuples(res) == 1 && PQnfields(res) == 3 ? (int32_t)strtol(PQgetvalue(res, 0, 2), NULL, 10) : 0;
     if (step == STEP_VERSION && version != schema_wanted()) {
         *version_r = version > 0 ? version : 0;
         return SETUP_WRONG_SCHEMA;

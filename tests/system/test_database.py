@@ -153,7 +153,7 @@ class Database(unittest.TestCase):
 
     def test_open_fails_after_good_credentials(self):
         """A12 A13 R07: one -ERR, not [AUTH], and no lock stays behind."""
-        name = "open_maildrop(bigint, bigint, bigint, bigint, bigint, bigint)"
+        name = "open_maildrop(bigint, bigint, bigint, bigint, bigint, bigint, bytea)"
         self.site.sql(f"revoke execute on function postern.{name} from postern_mail")
         try:
             pop = self.site.connect()
@@ -172,7 +172,7 @@ class Database(unittest.TestCase):
 
     def test_first_piece_cannot_be_read(self):
         """Y12: -ERR and no octet of the message; the session goes on."""
-        name = "fetch_parts(bigint, bigint[], integer, integer)"
+        name = "fetch_parts(bigint, bigint[], integer, integer, bytea)"
         with self.site.login(WHO) as pop:
             self.site.sql(f"revoke execute on function postern.{name} from postern_mail")
             try:
