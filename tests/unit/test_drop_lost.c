@@ -205,7 +205,7 @@ static void lock_taken_away(void **state)
     messages_add(accomplice, 1, 10);
     struct drop *d = must_open(store, mailbox), *other = must_open(store, accomplice);
     admin_do("create function public.let_go() returns trigger language plpgsql security definer as"
-             " $$ begin perform pg_advisory_unlock(postern.lock_key(%lld)); return null; end $$;"
+             " $$ begin perform pg_advisory_unlock(k), pg_advisory_unlock(k) from postern.lock_key(%lld) k; return null; end $$;"
              " create trigger let_go after update on postern.mailbox for each row when (new.mailbox = %lld)"
              " execute function public.let_go()", (long long)mailbox, (long long)accomplice);
     expect_status(finish(other, (const unsigned char[]){ 1 }), DB_OK);
@@ -219,10 +219,80 @@ static void lock_taken_away(void **state)
     store_free(&store);
 }
 
+/* A login whose lane went while it was verified: the ticket opens nothing on another lane, and who can, asks for another one. */
+static void lost_before_opening(void **state)
+{
+    struct storage_settings two = test_settings;
+    struct drop_holder cached = test_holder;
+    int64_t mailbox = mailbox_new();
+    uint32_t pid, now;
+
+    (void)state;
+    struct store *store = test_store(&two);
+    wait_for_lanes(store, 2);
+    cached.versions = (struct mailbox_versions){
+        admin_number("select proof from postern.mailbox where mailbox = %lld", (long long)mailbox),
+        admin_number("select version from postern.policy_version"),
+    };
+    for (int i = 0; i < 2; i++) {
+        struct login_lane *lane = login_lane_new(store, NULL, NULL);
+        struct drop_holder holder = i == 0 ? cached : test_holder;
+        struct opened o = { 0 };
+
+        assert_true(login_lane_pid(lane, &pid) && pid > 0);
+        holder.ticket = ticket_for(mailbox, &holder.versions, pid);
+        admin_number("select pg_terminate_backend(%ld, 5000)::int", (long)pid);
+        do {
+            turn_for(5);
+            assert_true(login_lane_pid(lane, &now));
+        } while (now != 0);
+        wait_for_lanes(store, 2);
+        drop_open(store, &lane, BOX(mailbox), &holder, opened, &o);
+        assert_null(lane);
+        while (!o.answered)
+            wait_for_answer();
+        expect_status(o.status, i == 0 ? DB_UNCONFIRMED : DB_RETRY);
+    }
+    expect_status(finish(open_with(store, mailbox, &cached).drop, NULL), DB_OK);
+    store_free(&store);
+}
+
+/* For another lane, mailbox or proof, or of no key: nothing is opened, and no lock stays. */
+static void no_valid_ticket(void **state)
+{
+    struct store *store = one_lane();
+    int64_t mailbox = mailbox_new(), other = mailbox_new();
+    struct drop_holder holder = test_holder;
+    const struct mailbox_versions none = { 0, 0 }, odd = { 5, 6 };
+    uint32_t pid;
+
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        struct login_lane *lane = login_lane_new(store, NULL, NULL);
+        struct opened o = { 0 };
+
+        assert_true(login_lane_pid(lane, &pid) && pid > 0);
+        holder.versions = i == 5 ? odd : none;
+        holder.ticket = i == 0 ? ticket_for(other, &none, pid) : i == 1 ? ticket_for(mailbox, &none, pid + 1) : ticket_for(mailbox, i == 2 ? &odd : &none, pid);
+        holder.ticket.octets[MAILBOX_TICKET - 1] ^= i == 3;
+        if (i == 4)
+            holder.ticket = (struct mailbox_ticket){ { 0 } };
+        drop_open(store, &lane, BOX(mailbox), &holder, opened, &o);
+        while (!o.answered)
+            wait_for_answer();
+        expect_status(o.status, i == 5 ? DB_UNCONFIRMED : DB_RETRY);
+        assert_int_equal(admin_number("select count(*) from postern.held_maildrops() where mailbox = %lld", (long long)mailbox), 0);
+    }
+    expect_status(finish(must_open(store, mailbox), NULL), DB_OK);
+    store_free(&store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lost_while_idle),
+        cmocka_unit_test(lost_before_opening),
+        cmocka_unit_test(no_valid_ticket),
         cmocka_unit_test(lost_while_opening),
         cmocka_unit_test(lost_while_reading),
         cmocka_unit_test(lost_while_committing),
