@@ -188,7 +188,7 @@ returns table (uid bigint, part integer, delivered_to text, data bytea, codec in
 language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-    if not postern.owns(p_mailbox, p_ticket) then
+    if not postern.reads(p_mailbox, p_ticket) then
         raise exception 'the maildrop lock of mailbox % was lost', p_mailbox using errcode = 'PN423';
     end if;
     return query select p.uid, p.part, p.delivered_to, p.data, p.codec
@@ -219,7 +219,7 @@ as $$
 declare
     c_end constant bytea := '\x0d0a0d0a';
 begin
-    if not postern.owns(p_mailbox, p_ticket) then
+    if not postern.reads(p_mailbox, p_ticket) then
         raise exception 'the maildrop lock of mailbox % was lost', p_mailbox using errcode = 'PN423';
     end if;
     return query

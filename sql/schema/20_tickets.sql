@@ -113,6 +113,16 @@ create function postern.owns(p_mailbox bigint, p_ticket bytea) returns boolean
 language sql volatile
 return pg_advisory_unlock(postern.lock_key(p_mailbox)) and pg_try_advisory_lock(postern.lock_key(p_mailbox));
 
+-- reads: the same for who only reads: between two steps of move_locks() the lock is a
+-- shared one, and a session that wakes up meanwhile goes on reading. Not granted.
+create function postern.reads(p_mailbox bigint, p_ticket bytea) returns boolean
+language sql volatile
+begin atomic
+    select postern.owns(p_mailbox, p_ticket)
+        or (postern.is_ticket(p_ticket, p_mailbox) and pg_advisory_unlock_shared(postern.lock_key(p_mailbox))
+            and pg_try_advisory_lock_shared(postern.lock_key(p_mailbox)));
+end;
+
 -- locks_are_ours: can nobody take an advisory lock but by these functions?
 create function postern.locks_are_ours() returns boolean
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp

@@ -181,7 +181,7 @@ static void hear_question(int fd, char *sql, size_t size)
     }
 }
 
-/* The next lane that connects: its server is ready for it. The number of a backend is that of its descriptor here. */
+/* The next lane that connects: its server is ready for it. What says another number here than the backend says itself is a pooler. */
 static int greet(void)
 {
     struct buf out = BUF_EMPTY, key = BUF_EMPTY;
@@ -190,7 +190,7 @@ static int greet(void)
     TURN_UNTIL((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0);
     mem_free(hear_body(fd));
     put_message(&out, 'R', "\0\0\0\0", 4);
-    put32(&key, (uint32_t)fd);
+    put32(&key, (uint32_t)fd + 1000);
     put32(&key, 0);
     put_message(&out, 'K', key.data, buf_left(&key));
     put_ready(&out);
@@ -203,6 +203,36 @@ enum { NO_VERSION = -1 };   /* not even a row */
 
 static const char *mark;    /* what the connection has from before */
 
+/* The mark, what it is from now on, and the number of the backend: here that of its descriptor. */
+static void put_mark(struct buf *out, int fd)
+{
+    struct buf names = BUF_EMPTY, row = BUF_EMPTY;
+    char pid[16];
+    const char *const values[] = { mark != NULL ? mark : "", "marked", pid };
+
+    snprintf(pid, sizeof pid, "%d", fd);
+    put16(&names, 3);
+    put16(&row, 3);
+    for (size_t i = 0; i < 3; i++) {
+        buf_add(&names, "c", 2);
+        put32(&names, 0);
+        put16(&names, 0);
+        put32(&names, 25);
+        put16(&names, -1);
+        put32(&names, UINT32_MAX);
+        put16(&names, 0);
+        put32(&row, (uint32_t)strlen(values[i]));
+        buf_add(&row, values[i], strlen(values[i]));
+    }
+    put_message(out, '1', "", 0);
+    put_message(out, '2', "", 0);
+    put_message(out, 'T', names.data, buf_left(&names));
+    put_message(out, 'D', row.data, buf_left(&row));
+    put_message(out, 'C', "SELECT 1", sizeof "SELECT 1");
+    buf_free(&names);
+    buf_free(&row);
+}
+
 static void answer_setup(int fd, int version)
 {
     struct buf out = BUF_EMPTY;
@@ -210,7 +240,7 @@ static void answer_setup(int fd, int version)
 
     hear_question(fd, NULL, 0);
     put_row(&out, 1, 25, "1ms", 3);
-    put_row(&out, 1, 25, mark, mark != NULL ? strlen(mark) : 0);
+    put_mark(&out, fd);
     put_row(&out, 1, PG_INT4, version != NO_VERSION ? &raw : NULL, sizeof raw);
     put_ready(&out);
     say(fd, &out);
