@@ -473,12 +473,15 @@ class Import(Base):
         rejected = [line for line in out.split('\n') if line.startswith('REJECTED ')]
         self.assertEqual(len(rejected), 7, rejected)
         for name, why in (('2 with space.eml', 'empty'), ('3.png', 'not a mail message'), ('4.dir', 'directory'), ('5.fifo', 'regular'),
-                          ('6.device', 'regular'), ('7.gone', 'no such file'), ('8.txt', 'not a mail message')):
+                          ('6.device', 'symbolic link'), ('7.gone', 'symbolic link'), ('8.txt', 'not a mail message')):
             self.assertTrue(any(self.path('bad/' + name) in line and why in line for line in rejected), (name, rejected))
         self.assertEqual(len(got), 4)
         # From_ lines in front of the header are no part of a message; --any leaves all as it is.
         self.assertEqual(got[2:], [b'Subject: x\r\n\r\n', b'Subject: y\r\n\r\n'])
         self.assertIn('7 rejected', out)
+        out, _ = self.stored(self.mailbox('follow'), self.path('bad'), '--follow-links', exit=PARTLY)
+        for name, why in (('6.device', 'is not a regular file'), ('7.gone', 'no such file')):
+            self.assertRegex(out, f'REJECTED {self.path("bad/" + name)} .*{why}')
         other = self.mailbox('any')
         out, got = self.stored(other, self.path('bad'), '--any', exit=PARTLY)
         self.assertEqual((out.count('REJECTED'), len(got)), (5, 6))
