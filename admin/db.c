@@ -21,7 +21,7 @@
 /* What is asked may take as long as it takes. */
 static enum ctl_exit ask_for_settings(struct ctl *c, bool may_be_read_only)
 {
-    char *sql = sql_settings(SQL_TOOL, 0, may_be_read_only);
+    char *sql = sql_settings(&(struct sql_wants){ .program = SQL_TOOL, .may_be_read_only = may_be_read_only });
     PGresult *res = PQexec(c->db, sql);
     enum ctl_exit end = PQresultStatus(res) == PGRES_TUPLES_OK ? CTL_DONE : db_failed(c, "set up the connection", res);
 

@@ -227,7 +227,7 @@ uint64_t auth_db_connection(const struct auth_db *db)
 }
 
 struct auth_db *auth_db_new(const char *conninfo, int schema_version, int64_t statement_ms,
-                            const struct auth_db_statement *statements, size_t count)
+                            enum sql_commit commit, const struct auth_db_statement *statements, size_t count)
 {
     struct auth_db *db = mem_zalloc(sizeof *db);
 
@@ -236,7 +236,10 @@ struct auth_db *auth_db_new(const char *conninfo, int schema_version, int64_t st
     db->statement_ms = statement_ms;
     db->statements = statements;
     db->count = count;
-    char *settings = sql_settings(SQL_SERVES, (uint64_t)statement_ms, connect_wants_writable(conninfo));
+    char *settings = sql_settings(&(struct sql_wants){
+        .program = SQL_SERVES, .commit = commit, .statement_timeout = (uint64_t)statement_ms,
+        .may_be_read_only = connect_wants_writable(conninfo),
+    });
     struct buf first = BUF_EMPTY;
     buf_addf(&first, "%s; " SCHEMA_VERSION_QUERY, settings);
     db->first = mem_strn(buf_span(&first).at, buf_span(&first).len);

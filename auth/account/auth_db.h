@@ -11,6 +11,8 @@
 
 #include <libpq-fe.h>
 
+#include "daemon/base/sql.h"
+
 struct auth_db;
 
 enum auth_db_state {
@@ -30,7 +32,7 @@ struct auth_db_statement {
  * is connected yet.
  */
 struct auth_db *auth_db_new(const char *conninfo, int schema_version, int64_t statement_ms,
-                            const struct auth_db_statement *statements, size_t count);
+                            enum sql_commit commit, const struct auth_db_statement *statements, size_t count);
 void auth_db_free(struct auth_db **db);
 
 /*

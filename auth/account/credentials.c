@@ -61,12 +61,14 @@ const char *credential_kind_name(enum credential_kind kind)
 }
 
 struct credentials_source *credentials_source_new(const char *conninfo, int schema_version, int64_t statement_ms,
-                                                  const struct keyring *keyring, size_t policies)
+                                                  enum sql_commit commit, const struct keyring *keyring,
+                                                  size_t policies)
 {
     struct credentials_source *s = mem_zalloc(sizeof *s);
 
     s->keeps = policies > 0;
-    s->db = auth_db_new(conninfo, schema_version, statement_ms, statements, s->keeps ? STATEMENTS : STATEMENTS - 1);
+    s->db = auth_db_new(conninfo, schema_version, statement_ms, commit, statements,
+                        s->keeps ? STATEMENTS : STATEMENTS - 1);
     s->keyring = keyring;
     s->statement_ms = statement_ms;
     s->policies = policies_new(policies);

@@ -15,6 +15,7 @@
 #include "auth/scheme/seal.h"
 #include "auth/ticket.h"
 #include "daemon/base/mailbox_ref.h"
+#include "daemon/base/sql.h"
 
 struct credentials_source;
 
@@ -64,7 +65,8 @@ enum credentials_answer {
  * source. policies: of how many addresses it remembers the policy (policies.h). Connects when first asked.
  */
 struct credentials_source *credentials_source_new(const char *conninfo, int schema_version, int64_t statement_ms,
-                                                  const struct keyring *keyring, size_t policies);
+                                                  enum sql_commit commit, const struct keyring *keyring,
+                                                  size_t policies);
 void credentials_source_free(struct credentials_source **source);
 
 /*

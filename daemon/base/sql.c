@@ -27,20 +27,27 @@ static const struct setting {
 #undef SETTING_OF_SUPERUSERS
 };
 
-char *sql_settings(enum sql_program program, uint64_t statement_timeout, bool may_be_read_only)
+char *sql_settings(const struct sql_wants *wants)
 {
+    static const char *const commits[] = { SQL_COMMIT_WORDS };
     struct buf out = BUF_EMPTY;
 
     buf_addf(&out,
              "select pg_catalog.set_config(s.name, s.value, false) from (values ('statement_timeout', '%llu', true)",
-             (unsigned long long)statement_timeout);
-    if (!may_be_read_only)
+             (unsigned long long)wants->statement_timeout);
+    /* Twice: expunge() is to know that it was the operator who said off. Nothing has set a name of ours before. */
+    if (wants->program == SQL_SERVES)
+        buf_addf(&out, ", ('synchronous_commit', '%s', true), ('postern.synchronous_commit', '%s', true)",
+                 commits[wants->commit], commits[wants->commit]);
+    if (!wants->may_be_read_only)
         buf_add_str(&out, ", ('default_transaction_read_only', 'off', true)");
     for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
-        if (settings[i].value[program] != NULL)
-            buf_addf(&out, ", ('%s', %s, %s)", settings[i].name, settings[i].value[program],
+        if (settings[i].value[wants->program] != NULL)
+            buf_addf(&out, ", ('%s', %s, %s)", settings[i].name, settings[i].value[wants->program],
                      settings[i].always ? "true" : "false");
-    buf_add_str(&out, ") s (name, value, always) where pg_catalog.current_setting(s.name, true) is not null"
+    buf_add_str(&out, ") s (name, value, always)"
+                      " where (pg_catalog.current_setting(s.name, true) is not null"
+                      " or s.name operator(pg_catalog.=) 'postern.synchronous_commit')"
                       " and (s.always or pg_catalog.current_setting(s.name, true) operator(pg_catalog.<>) s.value)");
     struct span all = buf_span(&out);
     char *text = mem_strn(all.at, all.len);

@@ -14,14 +14,28 @@ enum sql_program {
     SQL_TOOL,       /* posternctl */
 };
 
+/* synchronous_commit of what serves, by the option database_synchronous_commit. */
+enum sql_commit { SQL_COMMIT_ON, SQL_COMMIT_REMOTE_APPLY, SQL_COMMIT_REMOTE_WRITE, SQL_COMMIT_LOCAL, SQL_COMMIT_OFF };
+#define SQL_COMMIT_WORDS \
+    [SQL_COMMIT_ON] = "on", [SQL_COMMIT_REMOTE_APPLY] = "remote_apply", [SQL_COMMIT_REMOTE_WRITE] = "remote_write", \
+    [SQL_COMMIT_LOCAL] = "local", [SQL_COMMIT_OFF] = "off"
+
+struct sql_wants {
+    enum sql_program program;
+    enum sql_commit commit;         /* for SQL_SERVES; posternctl keeps what the server has, unless that is off */
+    uint64_t statement_timeout;     /* milliseconds, 0: none */
+    /*
+     * Whoever connects has asked for a server that can be written to, so one that is told not to write
+     * (default_transaction_read_only) is taken for one that cannot.
+     */
+    bool may_be_read_only;
+};
 /*
  * One statement without parameters, to mem_free(), that sets for this session
- * what sql_settings.def lists, and statement_timeout (milliseconds, 0: none).
- * To be sent first on each new connection. may_be_read_only: whoever connects
- * has asked for a server that can be written to, so one that is told not to
- * write (default_transaction_read_only) is taken for one that cannot.
+ * what sql_settings.def lists, and what is wanted. To be sent first on each new
+ * connection.
  */
-char *sql_settings(enum sql_program program, uint64_t statement_timeout, bool may_be_read_only);
+char *sql_settings(const struct sql_wants *wants);
 
 /*
  * A deadlock or a serialization failure: the transaction was rolled back, that

@@ -73,6 +73,7 @@ struct config *config_load(const char *file, unsigned flags, options_problem *pr
     options_load(file, targets, SECTIONS, &c->listeners, false, config_report_problem, &r);
     options_load(NULL, &(struct option_target){ &listener_options, &c->unlisted }, 1, NULL, false,
                  config_report_problem, &r);
+    c->auth.commit = c->storage.database_synchronous_commit;
     /* What cannot be read at all would only be told again, as a listener that is missing. */
     if (r.have_tree || r.count == 0)
         config_check_listeners(c, flags, &r);

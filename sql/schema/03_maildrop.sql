@@ -208,6 +208,10 @@ as $$
 declare
     c_tries constant integer := 3;
 begin
+    -- What is acknowledged is on disk, whatever the server's default, unless the operator's option says otherwise.
+    if current_setting('synchronous_commit') = 'off' and current_setting('postern.synchronous_commit', true) is distinct from 'off' then
+        perform set_config('synchronous_commit', 'on', true);
+    end if;
     if not postern.owns(p_mailbox, p_ticket) then
         raise exception 'the maildrop lock of mailbox % was lost', p_mailbox using errcode = 'PN423';
     end if;

@@ -212,8 +212,11 @@ struct deliver *deliver_new(struct loop *loop, const struct storage_settings *se
     d->wrong_schema = wrong;
     d->arg = arg;
     d->tick = timer_new(loop, deliver_tick, d);
-    d->pg = pg_new(loop, conninfo, &delivery_statements, (size_t)settings->database_lmtp_lanes,
-                   (uint64_t)settings->database_statement_timeout, (uint64_t)settings->database_retry, &events, d);
+    d->pg = pg_new(loop, conninfo, &delivery_statements,
+                   &(struct pg_wants){ (size_t)settings->database_lmtp_lanes,
+                                       (uint64_t)settings->database_statement_timeout,
+                                       (uint64_t)settings->database_retry, settings->database_synchronous_commit },
+                   &events, d);
     return d;
 }
 

@@ -70,8 +70,10 @@ struct store *store_new(struct loop *loop, const struct storage_settings *settin
     if (gethostname(store->host, sizeof store->host - 1) != 0)
         store->host[0] = '\0';
     store->pg =
-        pg_new(loop, conninfo, &maildrop_statements, (size_t)settings->database_lanes,
-               (uint64_t)settings->database_statement_timeout, (uint64_t)settings->database_retry, &events, store);
+        pg_new(loop, conninfo, &maildrop_statements,
+               &(struct pg_wants){ (size_t)settings->database_lanes, (uint64_t)settings->database_statement_timeout,
+                                   (uint64_t)settings->database_retry, settings->database_synchronous_commit },
+               &events, store);
     if (settings->one_session)
         pg_serve_one(store->pg);
     return store;

@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "daemon/base/options.h"
+#include "daemon/base/sql.h"
 #include "storage/pg/status.h"
 
 struct loop;

@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/base/sql.h"
 #include "storage/pg/pg_row.h"
 #include "storage/pg/status.h"
 
@@ -65,12 +66,18 @@ struct pg_events {
     void (*wrong_schema)(void *owner, const char *text);
 };
 
+/* What an operator says of the connections. Times in milliseconds. */
+struct pg_wants {
+    size_t lanes;
+    uint64_t statement_timeout, retry;
+    enum sql_commit commit;
+};
 /*
- * Starts to connect and returns. conninfo is copied; statements, which each lane
- * prepares, and events are not. Times in milliseconds.
+ * Starts to connect and returns. conninfo and wants are copied; statements,
+ * which each lane prepares, and events are not.
  */
-struct pg *pg_new(struct loop *loop, const char *conninfo, const struct pg_statements *statements, size_t lanes,
-                  uint64_t statement_timeout, uint64_t retry, const struct pg_events *events, void *owner);
+struct pg *pg_new(struct loop *loop, const char *conninfo, const struct pg_statements *statements,
+                  const struct pg_wants *wants, const struct pg_events *events, void *owner);
 /*
  * At once after pg_new(): there will be one session. Nothing is made ready that
  * it may never ask for, as that takes several times what its statements do.

@@ -86,7 +86,7 @@ struct pg {
     const struct pg_lane_events *lane_events;
     bool one_session;           /* pg_serve_one() */
     bool freeing;
-    uint64_t statement_timeout, retry;
+    struct pg_wants wants;
     struct pg_server {
         char *conninfo;
         size_t hosts;           /* that it names */

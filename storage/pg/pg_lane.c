@@ -133,8 +133,8 @@ static void lane_fail(struct pg_lane *lane, const char *why)
     say_why(lane, lane->away.parting[0] != '\0' ? lane->away.parting : why);
     /* The pause is 0 after a time in which the lane was up. */
     lane->connecting.pause = lane->connecting.pause == 0 ? RETRY_FIRST_MS : lane->connecting.pause * 2;
-    if (lane->connecting.pause > lane->pg->retry)
-        lane->connecting.pause = lane->pg->retry;
+    if (lane->connecting.pause > lane->pg->wants.retry)
+        lane->connecting.pause = lane->pg->wants.retry;
     lane_lose(lane, lane->connecting.pause);
 }
 
@@ -142,7 +142,7 @@ static void lane_fail(struct pg_lane *lane, const char *why)
 static void lane_give_up(struct pg_lane *lane, const char *why)
 {
     say_why(lane, why);
-    lane->connecting.pause = lane->pg->retry;
+    lane->connecting.pause = lane->pg->wants.retry;
     lane_lose(lane, lane->connecting.pause);
 }
 
@@ -529,7 +529,7 @@ static void lane_timer(void *arg)
     case LANE_UP:
         /* The database ends a statement that takes too long; if it does not even do that, it hangs. */
         if (lane->answers.asked.count > 0 &&
-            loop_now(lane->pg->loop) - lane->answers.oldest_since > lane->pg->statement_timeout + ANSWER_GRACE_MS) {
+            loop_now(lane->pg->loop) - lane->answers.oldest_since > lane->pg->wants.statement_timeout + ANSWER_GRACE_MS) {
             distrust_idle_lanes(lane->pg);
             lane_fail(lane, "no answer from the database, even after its statement_timeout");
         } else {
@@ -550,7 +550,7 @@ void lane_start(struct pg_lane *lane)
 void lane_end(struct pg_lane *lane)
 {
     if (lane->state != LANE_REST)
-        lane_lose(lane, lane->pg->retry);
+        lane_lose(lane, lane->pg->wants.retry);
     lane_use_reserve(lane);
     timer_free(&lane->timer);
 }

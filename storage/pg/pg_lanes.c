@@ -317,8 +317,8 @@ static const struct pg_lane_events lane_events = {
 
 /* ---- life */
 
-struct pg *pg_new(struct loop *loop, const char *conninfo, const struct pg_statements *statements, size_t lanes,
-                  uint64_t statement_timeout, uint64_t retry, const struct pg_events *events, void *owner)
+struct pg *pg_new(struct loop *loop, const char *conninfo, const struct pg_statements *statements,
+                  const struct pg_wants *wants, const struct pg_events *events, void *owner)
 {
     struct pg *pg = mem_zalloc(sizeof *pg);
     unsigned char random[8];
@@ -330,8 +330,7 @@ struct pg *pg_new(struct loop *loop, const char *conninfo, const struct pg_state
     pg->server.wants_writable = connect_wants_writable(conninfo);
     pg->statements = statements;
     pg->lane_events = &lane_events;
-    pg->statement_timeout = statement_timeout;
-    pg->retry = retry;
+    pg->wants = *wants;
     pg->events = events;
     pg->owner = owner;
     pg->wrong_version = -1;
@@ -340,10 +339,10 @@ struct pg *pg_new(struct loop *loop, const char *conninfo, const struct pg_state
              sodium_bin2hex(hex, sizeof hex, random, sizeof random));
     pg->laters.timer = timer_new(loop, answer_later, pg);
     pg->away.timer = timer_new(loop, pg_away_due, pg);
-    pg->count = lanes;
-    pg->lanes = mem_array(lanes + 1, sizeof pg->lanes[0]);
-    pg->aside = &pg->lanes[lanes];
-    for (size_t i = 0; i < lanes + 1; i++) {
+    pg->count = wants->lanes;
+    pg->lanes = mem_array(wants->lanes + 1, sizeof pg->lanes[0]);
+    pg->aside = &pg->lanes[wants->lanes];
+    for (size_t i = 0; i < wants->lanes + 1; i++) {
         pg->lanes[i].pg = pg;
         pg->lanes[i].number = (unsigned)i + 1;
         pg->lanes[i].away.reserve = -1;
@@ -352,7 +351,7 @@ struct pg *pg_new(struct loop *loop, const char *conninfo, const struct pg_state
     for (size_t i = 0; i < PG_SPARE; i++)
         pg->away.spare[i] = -1;
     pg_reserve(pg);
-    for (size_t i = 0; i < lanes; i++)
+    for (size_t i = 0; i < wants->lanes; i++)
         lane_start(&pg->lanes[i]);
     return pg;
 }

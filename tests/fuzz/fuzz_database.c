@@ -62,12 +62,12 @@ static struct storage_settings settings;
 
 /* ------------------------------------------------------ what storage/pg/pg.h declares */
 
-struct pg *pg_new(struct loop *l, const char *conninfo, const struct pg_statements *statements, size_t lanes,
-                  uint64_t statement_timeout, uint64_t retry, const struct pg_events *events, void *owner)
+struct pg *pg_new(struct loop *l, const char *conninfo, const struct pg_statements *statements,
+                  const struct pg_wants *wants, const struct pg_events *events, void *owner)
 {
     struct pg *pg = mem_zalloc(sizeof *pg);
 
-    (void)l, (void)conninfo, (void)lanes, (void)statement_timeout, (void)retry;
+    (void)l, (void)conninfo, (void)wants;
     pg->events = events;
     pg->owner = owner;
     pg->sqlstate = "";

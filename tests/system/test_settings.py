@@ -1,5 +1,6 @@
 """What a database, a role or a connection string sets for its sessions must not change what the programs do."""
 import re
+import signal
 import smtplib
 import threading
 import time
@@ -139,6 +140,55 @@ class Settings(unittest.TestCase):
                 pop.ok("QUIT")
         finally:
             other.stop()
+
+
+class Crash(unittest.TestCase):
+    """A role may set its own defaults, on all hosts and for good: what QUIT acknowledged is on disk all the same."""
+
+    @classmethod
+    def setUpClass(cls):
+        # Nothing that was not waited for reaches the disk by itself.
+        cls.site = kit.Site("crash-", CONF, pgconf="wal_writer_delay = '10s'\n")
+        cls.addClassCleanup(cls.site.down)
+        cls.site.up()
+        cls.boxes = [f"crash{n}@example.org" for n in range(8)]
+        for box in cls.boxes:
+            cls.site.account(box, [kit.letter(n) for n in range(3)])
+
+    def crash(self):
+        place = self.site.lab
+        kit.lab.signal_all(place.pg_pids(), signal.SIGKILL)
+        kit.wait_until(lambda: not place.pg_pids())
+        place.pg_start()
+
+    def after_crash(self):
+        """What is left in each, of three messages of which QUIT has removed one."""
+        self.site.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename like 'postern%'")
+        self.site.wait_lanes()
+        sessions = [self.site.login_soon(box) for box in self.boxes]
+        for pop in sessions:
+            pop.ok("DELE 1")
+        for pop in sessions:
+            pop.ok("QUIT")
+        self.crash()
+        self.site.wait_lanes()
+        return [int(self.site.sql(f"select count(*) from postern.message where mailbox = {self.site.mailbox(box)}")) for box in self.boxes]
+
+    def test_role_says_off(self):
+        for role in ("postern_mail", "postern_auth"):
+            self.site.sql(f"set session authorization {role}; alter role {role} set synchronous_commit = off")
+        self.addCleanup(self.site.sql, "alter role postern_mail reset all; alter role postern_auth reset all")
+        self.assertEqual(self.after_crash(), [2] * 8)
+
+    def test_server_says_off(self):
+        """And the connection is one that says nothing of its own: the function waits for the disk."""
+        self.site.account("alone@example.org", [kit.letter(1)])
+        number = self.site.mailbox("alone@example.org")
+        self.site.sql(f"set synchronous_commit = off; select pg_advisory_lock(postern.lock_key({number}));"
+                      f" select postern.expunge({number}, '{{1}}', 's', 'p', 1, '{{}}', 0)")
+        self.crash()
+        self.assertEqual(self.site.sql(f"select count(*) from postern.message where mailbox = {number}"), "0")
+        self.site.wait_lanes()
 
 
 class Conflicts(unittest.TestCase):

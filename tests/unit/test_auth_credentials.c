@@ -61,7 +61,7 @@ static int teardown(void **state)
 
 static struct credentials_source *source_of(int version, size_t policies)
 {
-    return credentials_source_new(auth_conninfo, version, PATIENCE_MS, NULL, policies);
+    return credentials_source_new(auth_conninfo, version, PATIENCE_MS, SQL_COMMIT_ON, NULL, policies);
 }
 
 static enum credentials_answer fetch_from(struct credentials_source *s, const char *address)
@@ -238,7 +238,7 @@ static void wrong_schema(void **state)
 /* It does not answer: the login is put off when the time is over, and the connection given up. */
 static void no_answer(void **state)
 {
-    struct credentials_source *s = credentials_source_new(auth_conninfo, schema_wanted(), 300, NULL, 0);
+    struct credentials_source *s = credentials_source_new(auth_conninfo, schema_wanted(), 300, SQL_COMMIT_ON, NULL, 0);
 
     (void)state;
     assert_int_equal(fetch_from(s, "slow@odd.example"), CREDENTIALS_AWAY);

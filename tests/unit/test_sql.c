@@ -21,7 +21,12 @@ static const char hostile[] =
     "-c default_transaction_isolation=serializable -c default_transaction_deferrable=on -c default_transaction_read_only=on"
     " -c idle_session_timeout=99s -c idle_in_transaction_session_timeout=99s -c lock_timeout=99s -c statement_timeout=99s"
     " -c search_path=nowhere -c standard_conforming_strings=off -c bytea_output=escape -c DateStyle=German -c IntervalStyle=iso_8601"
-    " -c TimeZone=Asia/Kathmandu -c extra_float_digits=0 -c array_nulls=off -c synchronous_commit=off -c client_encoding=LATIN1";
+    " -c TimeZone=Asia/Kathmandu -c extra_float_digits=0 -c array_nulls=off -c synchronous_commit=off -c client_encoding=LATIN1"
+    " -c client_min_messages=error -c row_security=off -c transform_null_equals=on -c plpgsql.extra_errors=all -c jit=on"
+    " -c plan_cache_mode=force_custom_plan -c enable_bitmapscan=off -c enable_hashagg=off -c enable_hashjoin=off"
+    " -c enable_incremental_sort=off -c enable_indexonlyscan=off -c enable_indexscan=off -c enable_material=off"
+    " -c enable_memoize=off -c enable_mergejoin=off -c enable_nestloop=off -c enable_partition_pruning=off"
+    " -c enable_seqscan=off -c enable_sort=off -c enable_tidscan=off";
 
 static PGconn *connect_as(const char *options)
 {
@@ -32,15 +37,21 @@ static PGconn *connect_as(const char *options)
     return db;
 }
 
-static ExecStatusType ask_for(PGconn *db, enum sql_program program, uint64_t timeout, bool may_be_read_only)
+static ExecStatusType ask_with(PGconn *db, const struct sql_wants *wants)
 {
-    char *text = sql_settings(program, timeout, may_be_read_only);
+    char *text = sql_settings(wants);
     PGresult *res = PQexec(db, text);
     ExecStatusType status = PQresultStatus(res);
 
     PQclear(res);
     mem_free(text);
     return status;
+}
+
+static ExecStatusType ask_for(PGconn *db, enum sql_program program, uint64_t timeout, bool may_be_read_only)
+{
+    return ask_with(db, &(struct sql_wants){
+        .program = program, .statement_timeout = timeout, .may_be_read_only = may_be_read_only });
 }
 
 static void expect(PGconn *db, const char *name, const char *value)
@@ -62,6 +73,12 @@ static void expect_common(PGconn *db)
         { "standard_conforming_strings", "on" }, { "bytea_output", "hex" }, { "DateStyle", "ISO, MDY" },
         { "IntervalStyle", "postgres" }, { "TimeZone", "UTC" }, { "extra_float_digits", "1" }, { "array_nulls", "on" },
         { "client_encoding", "UTF8" }, { "session_replication_role", "origin" },
+        { "client_min_messages", "notice" }, { "row_security", "on" }, { "transform_null_equals", "off" },
+        { "plpgsql.extra_errors", "none" }, { "jit", "off" }, { "plan_cache_mode", "auto" }, { "enable_bitmapscan", "on" },
+        { "enable_hashagg", "on" }, { "enable_hashjoin", "on" }, { "enable_incremental_sort", "on" },
+        { "enable_indexonlyscan", "on" }, { "enable_indexscan", "on" }, { "enable_material", "on" },
+        { "enable_memoize", "on" }, { "enable_mergejoin", "on" }, { "enable_nestloop", "on" },
+        { "enable_partition_pruning", "on" }, { "enable_seqscan", "on" }, { "enable_sort", "on" }, { "enable_tidscan", "on" },
     };
 
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
@@ -78,8 +95,26 @@ static void test_serves(void **state)
     expect(db, "statement_timeout", "1500ms");
     expect(db, "idle_in_transaction_session_timeout", "5min");
     expect(db, "default_transaction_read_only", "off");
-    expect(db, "synchronous_commit", "off");    /* an operator's choice */
+    expect(db, "synchronous_commit", "on");
+    expect(db, "postern.synchronous_commit", "on");
     PQfinish(db);
+}
+
+/* What serves has what the option says, whatever the connection has. */
+static void test_commit_of_what_serves(void **state)
+{
+    static const char *const words[] = { SQL_COMMIT_WORDS };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        PGconn *db = connect_as(hostile);
+        struct sql_wants wants = { .program = SQL_SERVES, .commit = (enum sql_commit)i };
+
+        assert_int_equal(ask_with(db, &wants), PGRES_TUPLES_OK);
+        expect(db, "synchronous_commit", words[i]);
+        expect(db, "postern.synchronous_commit", words[i]);
+        PQfinish(db);
+    }
 }
 
 static void test_tool(void **state)
@@ -146,6 +181,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_serves),
+        cmocka_unit_test(test_commit_of_what_serves),
         cmocka_unit_test(test_tool),
         cmocka_unit_test(test_synchronous_commit),
         cmocka_unit_test(test_of_superusers),
