@@ -30,6 +30,21 @@ static enum ctl_exit ask_for_settings(struct ctl *c, bool may_be_read_only)
     return end;
 }
 
+static void on_notice(void *arg, const PGresult *res)
+{
+    struct ctl *c = arg;
+
+    c->unconfirmed = c->unconfirmed || sql_is_unconfirmed(PQresultErrorField(res, PG_DIAG_SOURCE_FUNCTION));
+}
+
+/* False, and said, if what was done is lost when the standby takes over. */
+static bool is_confirmed(struct ctl *c, const char *what)
+{
+    if (c->unconfirmed)
+        ctl_error(db_end(c), "could not %s for certain: a wait for the synchronous standby was cancelled", what);
+    return !c->unconfirmed;
+}
+
 enum ctl_exit db_connect(struct ctl *c)
 {
     const char *role = c->opt[OPT_AS] != NULL ? c->opt[OPT_AS] : c->storage.database_admin;
@@ -42,7 +57,7 @@ enum ctl_exit db_connect(struct ctl *c)
         return end;
     }
     bool may_be_read_only = connect_wants_writable(conninfo);
-    c->db = connect_quietly(conninfo, connect_no_notice, NULL);
+    c->db = connect_quietly(conninfo, on_notice, c);
     mem_free(conninfo);
     if (PQstatus(c->db) != CONNECTION_OK)
         return ctl_error(CTL_NO_DATABASE, "the database cannot be reached: %s", PQerrorMessage(c->db));
@@ -173,9 +188,10 @@ static PGresult *ask(struct ctl *c, const char *what, const char *sql, const str
         PQclear(res);
         res = PQexecParams(c->db, sql, a->n, NULL, a->values, a->lengths, a->formats, format);
     }
-    if (PQresultStatus(res) == PGRES_TUPLES_OK)
+    if (PQresultStatus(res) != PGRES_TUPLES_OK)
+        db_failed(c, what, res);
+    else if (is_confirmed(c, what))
         return res;
-    db_failed(c, what, res);
     PQclear(res);
     return NULL;
 }
@@ -219,7 +235,7 @@ bool db_do(struct ctl *c, const char *what, const char *sql)
     if (!ok)
         db_failed(c, what, res);
     PQclear(res);
-    return ok;
+    return ok && is_confirmed(c, what);
 }
 
 struct span db_bytes(const PGresult *res, int row, int col)

@@ -87,6 +87,12 @@ bool sql_cannot_load(const char *function)
            (strcmp(function, "internal_load_library") == 0 || strcmp(function, "incompatible_module_error") == 0);
 }
 
+bool sql_is_unconfirmed(const char *function)
+{
+    /* syncrep.c of PostgreSQL 15 to 17; the message is translated, and its SQLSTATE that of any warning. */
+    return function != NULL && strcmp(function, "SyncRepWaitForLSN") == 0;
+}
+
 const char *sql_advice(const char *sqlstate, const char *function)
 {
     if (sql_cannot_load(function))

@@ -49,6 +49,13 @@ enum { SQL_TRIES = 3 };
 bool sql_ends_connection(const char *sqlstate);
 
 /*
+ * Does this warning say that the wait for a synchronous standby was cancelled?
+ * The transaction is committed here all the same, and lost if the standby takes
+ * over now. function: as below; may be NULL.
+ */
+bool sql_is_unconfirmed(const char *function);
+
+/*
  * What an operator is to do about an error whose message does not tell: static,
  * begins with "; ". Empty where there is nothing to add. function: the C function of the
  * server (PG_DIAG_SOURCE_FUNCTION). Either may be NULL.

@@ -95,7 +95,10 @@ static bool take_all_lost(struct deliver_job *job, const PGresult *res)
 static bool decided(struct deliver_job *job, enum db_status status, PGresult *res, int64_t *stored_r)
 {
     *stored_r = 0;
-    if (status == DB_OK && (!take_verdicts(job, res, stored_r) || !take_all_lost(job, res))) {
+    /* Stored on a server that may be lost now, and the message with it: the sender keeps it. */
+    if (status == DB_OK && pg_unconfirmed(job->deliver->pg))
+        status = DB_LOST;
+    else if (status == DB_OK && (!take_verdicts(job, res, stored_r) || !take_all_lost(job, res))) {
         log_error(NULL, "database statement=DELIVER result=bug: the verdicts are not one for each recipient");
         status = DB_BUG;
     }
@@ -174,6 +177,10 @@ static void large_ended(void *arg, enum db_status status, PGresult *res)
     struct deliver_job *job = arg;
     bool committed = status == DB_OK && strcmp(PQcmdStatus(res), "COMMIT") == 0;
 
+    if (committed && pg_unconfirmed(job->deliver->pg)) {
+        committed = false;
+        status = DB_LOST;
+    }
     PQclear(res);
     if (job->status == DB_OK && !committed && !job->nothing)
         deliver_fault(job, status == DB_OK ? DB_BUG : status);

@@ -127,7 +127,8 @@ void drop_note_sent(struct drop *drop);
  * asked but the unlocking. *drop is NULL afterwards. done may be NULL.
  *
  * DB_RETRY and DB_BUG: nothing was removed, for certain. DB_LOST: the lane was
- * lost before or while it was asked; if while, nobody can know whether it was
+ * lost before or while it was asked, or somebody cancelled the wait for the
+ * synchronous standby; if while or then, nobody can know whether it was
  * removed. Whatever the status, a login after done() does not meet this lock
  * (where the lane was lost: as soon as the database has noticed).
  */

@@ -141,6 +141,11 @@ typedef void pg_answer(void *arg, enum db_status status, PGresult *res);
 /* In such a call: the SQLSTATE of the error that status stands for; empty where the database did not give one. */
 const char *pg_sqlstate(const struct pg *pg);
 
+/*
+ * In such a call, with DB_OK: somebody cancelled the wait for the synchronous
+ * standby. It is committed on this server, but may be lost with it: not certain.
+ */
+bool pg_unconfirmed(const struct pg *pg);
 /* In such a call: the time since the question was asked, in microseconds; 0 if it was not sent. */
 uint64_t pg_took_us(const struct pg *pg);
 

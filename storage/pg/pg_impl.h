@@ -51,6 +51,7 @@ struct pg_lane {
         PGresult *res;          /* of the oldest question, until its Sync is answered */
         enum db_status status;
         char sqlstate[6];       /* of the error that status stands for */
+        bool unconfirmed;       /* the server has warned of its commit */
     } answers;
     struct lane_connecting {    /* pg_lane.c */
         size_t first_host;      /* of the list, that is tried first; raised when one said nothing */
@@ -104,6 +105,7 @@ struct pg {
     struct pg_told {            /* of the answer that is being given */
         char sqlstate[6];       /* pg_sqlstate() */
         uint64_t took_us;       /* pg_took_us() */
+        bool unconfirmed;       /* pg_unconfirmed() */
     } told;
     struct pg_laters {          /* pg_lanes.c */
         struct later { pg_answer *answer; void *arg; enum db_status status; } *at;

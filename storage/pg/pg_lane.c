@@ -19,6 +19,7 @@
 #include "daemon/base/mem.h"
 #include "daemon/base/metrics.h"
 #include "daemon/base/secret.h"
+#include "daemon/base/sql.h"
 #include "daemon/net/loop.h"
 #include "storage/pg/conninfo.h"
 #include "storage/pg/names.h"
@@ -118,6 +119,8 @@ static void lane_lose(struct pg_lane *lane, uint64_t pause)
 
     lane->pg->lane_events->lost(lane);
     lane->pg->told.sqlstate[0] = '\0';
+    lane->pg->told.unconfirmed = false;
+    lane->answers.unconfirmed = false;
     while (asked.count > 0) {
         struct question q = ring_take(&asked);
         q.answer(q.arg, DB_LOST, NULL);
@@ -274,6 +277,8 @@ static void give_answer(struct pg_lane *lane)
     lane->answers.answered++;
     memcpy(lane->pg->told.sqlstate, lane->answers.sqlstate, sizeof lane->answers.sqlstate);
     lane->answers.sqlstate[0] = '\0';
+    lane->pg->told.unconfirmed = lane->answers.unconfirmed;
+    lane->answers.unconfirmed = false;
     lane->answers.res = NULL;
     lane->answers.status = DB_OK;
     lane->answers.oldest_since = loop_now(lane->pg->loop);
@@ -365,11 +370,19 @@ static void lane_is_up(struct pg_lane *lane)
 
 static void on_notice(void *arg, const PGresult *res)
 {
+    struct pg_lane *lane = arg;
+
     /*
      * libpq's own receiver writes to standard error, which may be the client. What ends an idle
      * connection comes here, too.
      */
-    lane_note_parting(arg, res);
+    lane_note_parting(lane, res);
+    /* It comes between the rows of the oldest question and its Sync, which is its commit. */
+    if (sql_is_unconfirmed(PQresultErrorField(res, PG_DIAG_SOURCE_FUNCTION))) {
+        lane->answers.unconfirmed = true;
+        log_warning(NULL, "database lane %u: a wait for the synchronous standby was cancelled, the commit is not"
+                          " confirmed", lane->number);
+    }
     log_debug(NULL, "database notice=%s", log_text(span_str(PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY))).s);
 }
 
@@ -528,8 +541,8 @@ static void lane_timer(void *arg)
         break;
     case LANE_UP:
         /* The database ends a statement that takes too long; if it does not even do that, it hangs. */
-        if (lane->answers.asked.count > 0 &&
-            loop_now(lane->pg->loop) - lane->answers.oldest_since > lane->pg->wants.statement_timeout + ANSWER_GRACE_MS) {
+        if (lane->answers.asked.count > 0 && loop_now(lane->pg->loop) - lane->answers.oldest_since >
+                                                 lane->pg->wants.statement_timeout + ANSWER_GRACE_MS) {
             distrust_idle_lanes(lane->pg);
             lane_fail(lane, "no answer from the database, even after its statement_timeout");
         } else {

@@ -33,6 +33,7 @@ static void answer_later(void *arg)
     pg->laters.count = pg->laters.cap = 0;
     pg->told.sqlstate[0] = '\0';
     pg->told.took_us = 0;
+    pg->told.unconfirmed = false;
     for (size_t i = 0; i < count; i++)
         batch[i].answer(batch[i].arg, batch[i].status, NULL);
     mem_free(batch);
@@ -216,6 +217,11 @@ void pg_share(struct pg_ref ref)
 const char *pg_sqlstate(const struct pg *pg)
 {
     return pg->told.sqlstate;
+}
+
+bool pg_unconfirmed(const struct pg *pg)
+{
+    return pg->told.unconfirmed;
 }
 
 uint64_t pg_took_us(const struct pg *pg)

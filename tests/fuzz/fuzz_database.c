@@ -52,6 +52,7 @@ struct pg {
     enum db_status later_status[DEEP];
     size_t later_count;
     const char *sqlstate;
+    bool unconfirmed;
 };
 
 static struct span in;                  /* what is left of the input */
@@ -245,6 +246,7 @@ void pg_break(struct pg_ref ref, const char *why)
 }
 
 const char *pg_sqlstate(const struct pg *pg) { return pg->sqlstate; }
+bool pg_unconfirmed(const struct pg *pg) { return pg->unconfirmed; }
 uint64_t pg_took_us(const struct pg *pg) { (void)pg; return 1; }
 size_t pg_lanes_up(const struct pg *pg) { return pg->lanes[0].up + (size_t)pg->lanes[1].up; }
 size_t pg_lanes_busy(const struct pg *pg) { return pg->lanes[0].count > 0; }

@@ -316,5 +316,85 @@ class Failover(unittest.TestCase):
         self.check_ledger()
 
 
+class Unconfirmed(unittest.TestCase):
+    """A standby that has to confirm each commit and does not exist; somebody cancels the wait: the server commits, and warns."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.site = kit.Site("postern-unconfirmed-", conf=CONF.replace('"1s"', '"30s"'), lmtp=True, pgconf="fsync = off\n")
+        cls.addClassCleanup(cls.site.down)
+        cls.site.up()
+        # Warnings are not for the role to hide.
+        cls.site.sql("alter role postern_mail set client_min_messages = error; alter role postern_lmtp set client_min_messages = error")
+        cls.site.account(READERS[0], [kit.letter(n) for n in range(3)])
+        cls.site.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename like 'postern%'")
+        cls.site.wait_lanes()
+
+    def setUp(self):
+        self.site.login_soon(READERS[0]).close()
+        self.wants("nobody")
+        self.addCleanup(self.wants, "")
+
+    def wants(self, names):
+        self.site.lab.sql(f"alter system set synchronous_standby_names = '{names}'")
+        self.site.lab.sql("select pg_reload_conf()")
+        kit.wait_until(lambda: self.site.sql("show synchronous_standby_names") == names)
+
+    def cancel(self, role):
+        """What waits for the standby. A worker that waits is asked again until it goes on."""
+        self.assertTrue(kit.wait_until(lambda: "t" in self.site.sql(
+            f"select pg_cancel_backend(pid) from pg_stat_activity where usename = '{role}' and wait_event = 'SyncRep'")))
+
+    def count(self):
+        return int(self.site.sql(f"select count(*) from postern.message where mailbox = {self.site.mailbox(READERS[0])}"))
+
+    def test_quit(self):
+        had = self.count()
+        pop = self.site.login(READERS[0])
+        pop.ok("DELE 1")
+        pop.send(b"QUIT\r\n")
+        self.cancel("postern_mail")
+        self.assertRegex(pop.line(), rb"^-ERR \[SYS/TEMP\] .*may or may not have been deleted")
+        self.assertEqual(self.count(), had - 1)
+        self.assertIn("a wait for the synchronous standby was cancelled", self.site.log_text())
+        # The lock was given back, and the lane goes on.
+        self.wants("")
+        with self.site.login(READERS[0]) as again:
+            again.ok("QUIT")
+
+    def deliver(self, message):
+        answers = []
+
+        def run():
+            with smtplib.LMTP("127.0.0.1", self.site.lmtp, timeout=30) as lmtp:
+                lmtp.ehlo()
+                try:
+                    lmtp.sendmail("sender@example.org", [READERS[0]], message)
+                    answers.append(250)
+                except smtplib.SMTPDataError as e:
+                    answers.append(e.smtp_code)
+        thread = threading.Thread(target=run)
+        thread.start()
+        self.cancel("postern_lmtp")
+        thread.join(30)
+        return answers
+
+    def test_delivery(self):
+        self.assertEqual(self.deliver(b"Subject: small\r\n\r\ntext\r\n"), [451])
+
+    def test_large_delivery(self):
+        self.assertEqual(self.deliver(kit.letter(1, 3_000_000)), [451])
+
+    def test_verb(self):
+        """posternctl says so, and fails."""
+        found = []
+        thread = threading.Thread(target=lambda: found.append(self.site.ctl("tenant", "add", "unsure", check=False)))
+        thread.start()
+        self.cancel("postern_admin")
+        thread.join(30)
+        self.assertEqual(found[0].returncode, 1, found[0].stdout)
+        self.assertIn(b"a wait for the synchronous standby was cancelled", found[0].stdout)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -303,13 +303,14 @@ static void start(size_t lanes, const struct pg_events *events, const char *more
 struct answer {
     bool answered;
     enum db_status status;
+    bool unconfirmed;
 };
 
 static void answered(void *arg, enum db_status status, PGresult *res)
 {
     assert_false(((struct answer *)arg)->answered);
     assert_true((status == DB_OK) == (res != NULL));
-    *(struct answer *)arg = (struct answer){ true, status };
+    *(struct answer *)arg = (struct answer){ true, status, pg_unconfirmed(pg) };
     PQclear(res);
 }
 
@@ -317,7 +318,7 @@ static void ask_close(struct pg_ref ref, struct answer *a)
 {
     struct pg_args args = PG_ARGS_EMPTY;
 
-    *a = (struct answer){ false, DB_OK };
+    *a = (struct answer){ false, DB_OK, false };
     pg_arg_int8(&args, 1);
     pg_ask(pg, ref, PG_CLOSE, &args, answered, a);
     assert_false(a->answered);
@@ -329,7 +330,7 @@ static void ask_large(struct pg_ref ref, struct answer *a)
     struct pg_args args = PG_ARGS_EMPTY;
     char *text = mem_zalloc(LARGE);
 
-    *a = (struct answer){ false, DB_OK };
+    *a = (struct answer){ false, DB_OK, false };
     pg_arg_bytes(&args, SPAN_OF("postern_reply_0123456789abcdef"));
     pg_arg_bytes(&args, (struct span){ text, LARGE });
     pg_ask(pg, ref, PG_ANSWER, &args, answered, a);
@@ -562,6 +563,44 @@ static void errors(void **state)
 }
 
 /* The end of an answer that never began must not pass for one. */
+static void put_warning(struct buf *out, const char *function)
+{
+    struct buf fields = BUF_EMPTY;
+
+    buf_addf(&fields, "SWARNUNG%cVWARNING%cC01000%cMin words of another language%cR%s%c%c", 0, 0, 0, 0, function, 0, 0);
+    put_message(out, 'N', fields.data, buf_left(&fields));
+    buf_free(&fields);
+}
+
+/* The server warns between the rows and the Sync, and it is told of that question and of no other. */
+static void unconfirmed(void **state)
+{
+    (void)state;
+    start(1, &deaf, "");
+    int fd = serve();
+    struct pg_ref ref = bound();
+    struct answer a[3];
+    struct buf out = BUF_EMPTY;
+
+    for (int i = 0; i < 3; i++)
+        ask_close(ref, &a[i]);
+    for (int i = 0; i < 3; i++) {
+        hear_question(fd, NULL, 0);
+        put_row(&out, 1, PG_BOOL, "\1", 1);
+        put_warning(&out, i == 1 ? "SyncRepWaitForLSN" : "errfinish");
+        put_ready(&out);
+    }
+    say(fd, &out);
+    TURN_UNTIL(a[2].answered);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(a[i].status, DB_OK);
+        assert_int_equal(a[i].unconfirmed, i == 1);
+    }
+    pg_unbind(ref);
+    pg_free(&pg);
+    close(fd);
+}
+
 static void no_answer(void **state)
 {
     struct buf out = BUF_EMPTY;
@@ -943,6 +982,7 @@ int main(void)
         cmocka_unit_test(no_connect_timeout),
         cmocka_unit_test(other_columns),
         cmocka_unit_test(errors),
+        cmocka_unit_test(unconfirmed),
         cmocka_unit_test(no_answer),
         cmocka_unit_test(not_the_protocol),
         cmocka_unit_test(gone_before_all_was_sent),

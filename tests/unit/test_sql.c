@@ -169,6 +169,8 @@ static void test_meanings(void **state)
     assert_false(sql_is_conflict(NULL) || sql_is_conflict("") || sql_is_conflict("40003") || sql_is_conflict("40000"));
     assert_true(sql_ends_connection("57P01") && sql_ends_connection("57P05") && sql_ends_connection("25P04"));
     assert_false(sql_ends_connection(NULL) || sql_ends_connection("57014"));
+    assert_true(sql_is_unconfirmed("SyncRepWaitForLSN"));
+    assert_false(sql_is_unconfirmed(NULL) || sql_is_unconfirmed("") || sql_is_unconfirmed("errfinish"));
     assert_string_equal(sql_advice(NULL, NULL), "");
     assert_string_equal(sql_advice("40001", "exec_stmt"), "");
     assert_non_null(strstr(sql_advice("58P01", "internal_load_library"), "restart PostgreSQL"));
