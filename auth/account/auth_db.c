@@ -157,6 +157,10 @@ static enum auth_db_state check_schema(struct auth_db *db)
         disconnect(db);
         db->broken = true;
         state = AUTH_DB_BROKEN;
+    } else if (schema_version_is_of_standby(result)) {
+        complain(db, "could not use the database", SQL_STANDBY_ADVICE);
+        disconnect(db);
+        state = AUTH_DB_AWAY;
     }
     PQclear(result);
     return state;
@@ -199,7 +203,7 @@ enum auth_db_state auth_db_connect(struct auth_db *db)
     if (db->tried != 0 && clock_ms() - db->tried < RECONNECT_MS)
         return db->broken ? AUTH_DB_BROKEN : AUTH_DB_AWAY;
     db->broken = false;
-    db->conn = connect_quietly(db->conninfo, on_notice, NULL);
+    db->conn = connect_to_primary(db->conninfo, on_notice, NULL);
     db->tried = clock_ms();
     if (PQstatus(db->conn) != CONNECTION_OK) {
         complain(db, "could not connect to the database", PQerrorMessage(db->conn));
@@ -241,7 +245,7 @@ struct auth_db *auth_db_new(const char *conninfo, int schema_version, int64_t st
         .may_be_read_only = connect_wants_writable(conninfo),
     });
     struct buf first = BUF_EMPTY;
-    buf_addf(&first, "%s; " SCHEMA_VERSION_QUERY, settings);
+    buf_addf(&first, "%s; " SCHEMA_VERSION_AND_STANDBY_QUERY, settings);
     db->first = mem_strn(buf_span(&first).at, buf_span(&first).len);
     buf_free(&first);
     mem_free(settings);

@@ -37,13 +37,19 @@ static bool wait_for(PGconn *conn, PostgresPollingStatusType what, uint64_t end)
     return n != 0;
 }
 
-PGconn *connect_quietly(const char *conninfo, PQnoticeReceiver notice, void *arg)
+PGconn *connect_start(const char *conninfo)
 {
-    static const char *const words[] = { "dbname", "client_encoding", NULL };
-    const char *const values[] = { conninfo, "UTF8", NULL };
+    /* What is in conninfo replaces what stands before it. */
+    static const char *const words[] = { "target_session_attrs", "dbname", "client_encoding", NULL };
+    const char *const values[] = { "primary", conninfo, "UTF8", NULL };
+
+    return PQconnectStartParams(words, values, 1);
+}
+
+static PGconn *finish(PGconn *conn, PQnoticeReceiver notice, void *arg)
+{
     PostgresPollingStatusType next = PGRES_POLLING_WRITING;
     uint64_t end = clock_ms() + QUICK_MS;
-    PGconn *conn = PQconnectStartParams(words, values, 1);
 
     ASSERT(conn != NULL);       /* out of memory */
     PQsetNoticeReceiver(conn, notice, arg);
@@ -58,6 +64,19 @@ PGconn *connect_quietly(const char *conninfo, PQnoticeReceiver notice, void *arg
         next = PQconnectPoll(conn);
     }
     return conn;
+}
+
+PGconn *connect_quietly(const char *conninfo, PQnoticeReceiver notice, void *arg)
+{
+    static const char *const words[] = { "dbname", "client_encoding", NULL };
+    const char *const values[] = { conninfo, "UTF8", NULL };
+
+    return finish(PQconnectStartParams(words, values, 1), notice, arg);
+}
+
+PGconn *connect_to_primary(const char *conninfo, PQnoticeReceiver notice, void *arg)
+{
+    return finish(connect_start(conninfo), notice, arg);
 }
 
 bool connect_wants_writable(const char *conninfo)

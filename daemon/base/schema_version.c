@@ -26,7 +26,7 @@ int schema_version_of(const PGresult *res)
 
     if (PQresultStatus(res) != PGRES_TUPLES_OK)
         return is_missing(PQresultErrorField(res, PG_DIAG_SQLSTATE)) ? 0 : -1;
-    if (PQntuples(res) != 1 || PQnfields(res) != 1)
+    if (PQntuples(res) != 1 || PQnfields(res) < 1)
         return -1;
     if (PQgetisnull(res, 0, 0))         /* the table is empty */
         return 0;
@@ -37,6 +37,11 @@ int schema_version_of(const PGresult *res)
     memcpy(&binary, PQgetvalue(res, 0, 0), sizeof binary);
     binary = be32toh(binary);
     return binary <= INT_MAX ? (int)binary : -1;
+}
+
+bool schema_version_is_of_standby(const PGresult *res)
+{
+    return PQnfields(res) == 2 && strcmp(PQgetvalue(res, 0, 1), "t") == 0;
 }
 
 const char *schema_version_advice(int found, int wanted)

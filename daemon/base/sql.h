@@ -70,4 +70,8 @@ bool sql_cannot_load(const char *function);
     " between Postern and the database; the lock of a maildrop belongs to a connection, so let `database` name" \
     " PostgreSQL itself (for posternd --inetd a pooler with pool_mode = session is possible)"
 
+#define SQL_STANDBY_ADVICE \
+    "the server is a standby, which knows less than its primary and holds no locks: let `database` name the primary, or" \
+    " both with target_session_attrs=primary"
+
 #endif

@@ -94,7 +94,7 @@ static void expunge_answered(void *arg, enum db_status status, PGresult *res)
     if (removed > 0 && (size_t)removed == drop->ending.marked &&
         expunges == listing_state(drop->listing)->expunges + 1) {
         struct listing *left = listing_without(drop->listing, drop->ending.marks);
-        listing_cache_put(drop->store->listings, &drop->place.mailbox, left);
+        listing_cache_put(drop->store->listings, &drop->place.mailbox, pg_server(drop->lane), left);
         listing_release(&left);
     }
 }

@@ -10,6 +10,7 @@
 struct entry {
     struct hash_link by_mailbox;
     struct listing *listing;
+    uint64_t server;
     struct entry *newer, *older;
 };
 
@@ -74,27 +75,32 @@ static struct entry *find(const struct listing_cache *cache, const struct mailbo
     return link != NULL ? HASH_OF(link, struct entry, by_mailbox) : NULL;
 }
 
-struct listing *listing_cache_get(struct listing_cache *cache, const struct mailbox_ref *mailbox)
+struct listing *listing_cache_get(struct listing_cache *cache, const struct mailbox_ref *mailbox, uint64_t server)
 {
     struct entry *e = find(cache, mailbox);
 
     if (e == NULL)
         return NULL;
+    if (e->server != server) {
+        remove_entry(cache, e);
+        return NULL;
+    }
     unlink_from_ring(e);
     link_as_newest(cache, e);
     return listing_hold(e->listing);
 }
 
-void listing_cache_put(struct listing_cache *cache, const struct mailbox_ref *mailbox, struct listing *l)
+void listing_cache_put(struct listing_cache *cache, const struct mailbox_ref *mailbox, uint64_t server,
+                       struct listing *l)
 {
     struct entry *e = find(cache, mailbox);
 
-    if (e != NULL && e->listing == l)
+    if (e != NULL && e->listing == l && e->server == server)
         return;
     if (e != NULL)
         remove_entry(cache, e);
     e = mem_alloc(sizeof *e);
-    *e = (struct entry){ .listing = listing_hold(l) };
+    *e = (struct entry){ .listing = listing_hold(l), .server = server };
     hash_add(&cache->by_mailbox, mailbox_key(mailbox), &e->by_mailbox);
     link_as_newest(cache, e);
     cache->octets += cost(e);

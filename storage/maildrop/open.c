@@ -151,7 +151,7 @@ static void open_answered(void *arg, enum db_status status, PGresult *res)
         return;
     }
 
-    listing_cache_put(store->listings, &drop->place.mailbox, drop->listing);
+    listing_cache_put(store->listings, &drop->place.mailbox, pg_server(drop->lane), drop->listing);
     if (!drop_is_awaited(drop) || store->closing) {
         drop_close(drop, closed);    /* the asker has left */
         return;
@@ -196,7 +196,7 @@ static void ask_open(struct drop *drop)
     struct pg_args args = PG_ARGS_EMPTY;
 
     listing_release(&drop->listing);
-    drop->listing = listing_cache_get(store->listings, &drop->place.mailbox);
+    drop->listing = listing_cache_get(store->listings, &drop->place.mailbox, pg_server(drop->lane));
     pg_arg_mailbox(&args, &drop->place.mailbox);
     if (drop->listing != NULL) {
         const struct listing_state *state = listing_state(drop->listing);

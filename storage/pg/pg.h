@@ -115,6 +115,11 @@ size_t pg_bound_aside(const struct pg *pg);
 /* Unbinds *ref and binds it to the connection of `to`, which is alive. */
 void pg_rebind(struct pg_ref *ref, struct pg_ref to);
 bool pg_alive(struct pg_ref ref);
+/*
+ * A number of the server behind it: what was learned of one, a listing say, does not hold on one of another
+ * number, which may be a standby that was promoted and had not heard of everything. 0 if ref is dead.
+ */
+uint64_t pg_server(struct pg_ref ref);
 int pg_backend_pid(struct pg_ref ref);      /* 0 if it is dead */
 /*
  * A channel of this process alone, listened to from the first call on; it

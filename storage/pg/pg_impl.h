@@ -10,7 +10,7 @@
 struct timer;
 struct watch;
 
-enum { PG_CHANNEL_SIZE = 32, PG_WHY_SIZE = 512, PG_AWAY_REASONS = 4, PG_SPARE = 3 };
+enum { PG_CHANNEL_SIZE = 32, PG_SERVER_SIZE = 48, PG_WHY_SIZE = 512, PG_AWAY_REASONS = 4, PG_SPARE = 3 };
 
 enum lane_state {
     LANE_REST,      /* no connection; the timer says when to try again */
@@ -57,7 +57,9 @@ struct pg_lane {
         size_t first_host;      /* of the list, that is tried first; raised when one said nothing */
         uint64_t pause;         /* before the last attempt */
         unsigned setup_step;    /* pg_setup.c */
+        char server[PG_SERVER_SIZE];    /* postern.server_identity() */
     } connecting;
+    uint64_t server;            /* pg_server(); pg_lanes.c */
     struct lane_use {           /* pg_lanes.c */
         size_t bound;           /* sessions */
         bool alone;             /* pg_keep_alone() */
@@ -92,6 +94,8 @@ struct pg {
         char *conninfo;
         size_t hosts;           /* that it names */
         bool wants_writable;    /* it asks for a server that can be written to */
+        char identity[PG_SERVER_SIZE];  /* of the lane that connected last */
+        uint64_t number;        /* of servers that differed from the one before */
     } server;
 
     struct pg_lane *lanes;

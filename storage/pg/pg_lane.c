@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 
 #include "daemon/base/clock.h"
+#include "daemon/base/connect.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/metrics.h"
@@ -410,6 +411,11 @@ static void lane_setup(struct pg_lane *lane)
         lane_fail(lane, PQerrorMessage(lane->conn));
 }
 
+static void try_next_host(struct pg_lane *lane)
+{
+    lane->connecting.first_host = (lane->connecting.first_host + 1) % lane->pg->server.hosts;
+}
+
 static void lane_read_setup(struct pg_lane *lane)
 {
     char why[PG_WHY_SIZE];
@@ -422,6 +428,10 @@ static void lane_read_setup(struct pg_lane *lane)
         lane_is_up(lane);
         break;
     case SETUP_FAILED:
+        lane_fail(lane, why);
+        break;
+    case SETUP_STANDBY:
+        try_next_host(lane);
         lane_fail(lane, why);
         break;
     case SETUP_HOPELESS:
@@ -466,7 +476,7 @@ static void lane_connect(struct pg_lane *lane)
     }
     lane_use_reserve(lane);
     pg_use_reserve(lane->pg);
-    lane->conn = PQconnectStart(conninfo);
+    lane->conn = connect_start(conninfo);
     pg_reserve(lane->pg);
     secret_wipe(conninfo, strlen(conninfo));
     mem_free(conninfo);
@@ -536,7 +546,7 @@ static void lane_timer(void *arg)
         break;
     case LANE_CONNECT:
     case LANE_SETUP:
-        lane->connecting.first_host = (lane->connecting.first_host + 1) % lane->pg->server.hosts;
+        try_next_host(lane);
         lane_fail(lane, "no answer within connect_timeout");
         break;
     case LANE_UP:

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "daemon/base/clock.h"
 #include "daemon/base/connect.h"
@@ -89,6 +90,11 @@ void pg_break(struct pg_ref ref, const char *why)
 int pg_backend_pid(struct pg_ref ref)
 {
     return pg_alive(ref) ? ref.lane->pid : 0;
+}
+
+uint64_t pg_server(struct pg_ref ref)
+{
+    return ref.lane != NULL && ref.lane->generation == ref.generation ? ref.lane->server : 0;
 }
 
 struct pg_ref pg_listener(const struct pg *pg)
@@ -286,10 +292,25 @@ static void collation_answered(void *arg, enum db_status status, PGresult *res)
     PQclear(res);
 }
 
+/* Two servers by turns count on, and then nothing is believed of either for longer than necessary. */
+static void note_server(struct pg_lane *lane)
+{
+    struct pg_server *server = &lane->pg->server;
+
+    if (strcmp(server->identity, lane->connecting.server) != 0) {
+        if (server->number++ > 0)
+            log_info(NULL, "database lane %u: another server or timeline than before (%s, was %s)", lane->number,
+                     lane->connecting.server, server->identity);
+        memcpy(server->identity, lane->connecting.server, sizeof server->identity);
+    }
+    lane->server = server->number;
+}
+
 static void lane_is_up(struct pg_lane *lane)
 {
     struct pg *pg = lane->pg;
 
+    note_server(lane);
     pg->wrong_version = -1;
     choose_listener(pg);
     if (lane == &pg->lanes[0] && collation_is_shared())

@@ -12,7 +12,7 @@
 #include "daemon/base/sql.h"
 #include "storage/pg/schema.h"
 
-enum { STEP_SETTINGS, STEP_MARK, STEP_VERSION, STEP_PREPARE };
+enum { STEP_SETTINGS, STEP_MARK, STEP_VERSION, STEP_SERVER, STEP_PREPARE };
 
 /*
  * Room at both ends. libpq reads no more at once than its buffer has room for:
@@ -33,6 +33,9 @@ static const char make_room[] = "select repeat(' ', 100000), length(repeat(' ', 
  */
 static const char mark[] = "select pg_catalog.current_setting('postern.lane', true), "
                            "pg_catalog.set_config('postern.lane', 'marked', false), pg_catalog.pg_backend_pid()";
+
+/* Null on a standby. What is known of one server's mailboxes does not hold on another one. */
+static const char server[] = "select postern.server_identity()";
 
 /* What many sessions will need: see make_room, and each statement is parsed once. */
 static bool send_preparation(struct pg_lane *lane)
@@ -59,7 +62,8 @@ bool setup_send(struct pg_lane *lane)
     lane->connecting.setup_step = STEP_SETTINGS;
     sent = sent && PQsendQueryParams(lane->conn, settings, 0, NULL, NULL, NULL, NULL, 0) &&
            PQsendQueryParams(lane->conn, mark, 0, NULL, NULL, NULL, NULL, 0) &&
-           PQsendQueryParams(lane->conn, SCHEMA_VERSION_QUERY, 0, NULL, NULL, NULL, NULL, 1);
+           PQsendQueryParams(lane->conn, SCHEMA_VERSION_QUERY, 0, NULL, NULL, NULL, NULL, 1) &&
+           PQsendQueryParams(lane->conn, server, 0, NULL, NULL, NULL, NULL, 0);
     if (!lane->pg->one_session)
         sent = sent && send_preparation(lane);
     mem_free(settings);
@@ -77,8 +81,8 @@ static enum setup refused(const PGresult *res, char why[PG_WHY_SIZE])
 }
 
 /* What one result of the set-up says. */
-static enum setup setup_result(unsigned step, const PGresult *res, char why[PG_WHY_SIZE], int *version_r,
-                               int32_t *pid_r)
+static enum setup setup_result(struct pg_lane *lane, unsigned step, const PGresult *res, char why[PG_WHY_SIZE],
+                               int *version_r)
 {
     int version = step == STEP_VERSION ? schema_version_of(res) : -1;
 
@@ -89,11 +93,17 @@ static enum setup setup_result(unsigned step, const PGresult *res, char why[PG_W
         return SETUP_HOPELESS;
     }
     if (step == STEP_MARK)
-        *pid_r = PQntuples(res) == 1 && PQnfields(res) == 3 ? (int32_t)strtol(PQgetvalue(res, 0, 2), NULL, 10) : 0;
+        lane->pid = PQntuples(res) == 1 && PQnfields(res) == 3 ? (int32_t)strtol(PQgetvalue(res, 0, 2), NULL, 10) : 0;
     if (step == STEP_VERSION && version != schema_wanted()) {
         *version_r = version > 0 ? version : 0;
         return SETUP_WRONG_SCHEMA;
     }
+    if (step == STEP_SERVER && (PQntuples(res) != 1 || PQgetlength(res, 0, 0) == 0)) {
+        snprintf(why, PG_WHY_SIZE, "%s", SQL_STANDBY_ADVICE);
+        return SETUP_STANDBY;
+    }
+    if (step == STEP_SERVER)
+        snprintf(lane->connecting.server, sizeof lane->connecting.server, "%s", PQgetvalue(res, 0, 0));
     return SETUP_UNDER_WAY;
 }
 
@@ -115,8 +125,7 @@ enum setup setup_read(struct pg_lane *lane, char why[PG_WHY_SIZE], int *version_
         }
         ended = false;
         enum setup is = PQresultStatus(res) == PGRES_PIPELINE_SYNC
-                            ? SETUP_DONE : setup_result(lane->connecting.setup_step++, res, why, version_r,
-                                                        &lane->pid);
+                            ? SETUP_DONE : setup_result(lane, lane->connecting.setup_step++, res, why, version_r);
         PQclear(res);
         if (is != SETUP_UNDER_WAY)
             return is;

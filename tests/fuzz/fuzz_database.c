@@ -246,6 +246,7 @@ void pg_break(struct pg_ref ref, const char *why)
 }
 
 const char *pg_sqlstate(const struct pg *pg) { return pg->sqlstate; }
+uint64_t pg_server(struct pg_ref ref) { return ref.lane != NULL; }
 bool pg_unconfirmed(const struct pg *pg) { return pg->unconfirmed; }
 uint64_t pg_took_us(const struct pg *pg) { (void)pg; return 1; }
 size_t pg_lanes_up(const struct pg *pg) { return pg->lanes[0].up + (size_t)pg->lanes[1].up; }

@@ -316,6 +316,95 @@ class Failover(unittest.TestCase):
         self.check_ledger()
 
 
+class Authority(unittest.TestCase):
+    """A standby is no authority; and what was learned from a server does not hold on the one that takes over."""
+
+    def setUp(self):
+        self.site = kit.Site("postern-authority-", conf=CONF, lmtp=True, pgconf="fsync = off\n")
+        self.addCleanup(self.site.down)
+        self.site.up()
+        self.standby = Standby(self.site)
+        self.addCleanup(self.standby.stop)
+        self.site.account(READERS[0], [kit.letter(1)])
+        self.standby.make()
+
+    def at(self, ports, more=""):
+        hosts = ",".join([str(self.site.lab.sockets)] * len(ports.split(",")))
+        return f'database = "host={hosts} port={ports} dbname={kit.lab.DATABASE} connect_timeout=2 {more}";\n'
+
+    def refused(self, more, why):
+        other = self.site.second(self.at(str(SECOND), more))
+        other.start()
+        try:
+            with kit.Pop(other.address) as pop:
+                pop.ok("USER " + READERS[0])
+                pop.err("PASS " + kit.PASSWORD, "SYS/TEMP")
+            # Workers and helpers.
+            self.assertTrue(kit.wait_until(lambda: len(re.findall(why, other.log.read_text())) >= 2), other.log.read_text())
+            self.assertEqual(self.standby.sql("select count(*) from pg_stat_activity where usename in ('postern_mail', 'postern_auth')"
+                                              " and state = 'idle'"), "0")
+        finally:
+            other.stop()
+
+    def test_standby_alone(self):
+        self.refused("", "server is in hot standby mode")
+        self.refused("target_session_attrs=any", "the server is a standby")
+
+    def test_standby_first(self):
+        """Two sessions would hold one maildrop; from the list the primary is taken, whoever is asked first."""
+        with self.site.login(READERS[0]):
+            for more in ("", "target_session_attrs=any"):
+                other = self.site.second(self.at(f"{SECOND},{kit.lab.PGPORT}", more) + self.auth_at(more))
+                other.start()
+                try:
+                    def in_use():
+                        with kit.Pop(other.address) as pop:
+                            pop.ok("USER " + READERS[0])
+                            return b"[IN-USE]" in pop.cmd("PASS " + kit.PASSWORD)
+                    self.assertTrue(kit.wait_until(in_use), other.log.read_text())
+                finally:
+                    other.stop()
+
+    @staticmethod
+    def auth_at(more):
+        """A helper takes the host that libpq gives it, and says so."""
+        return 'database_auth = "user=postern_auth target_session_attrs=primary";\n' if more else ""
+
+    def test_one_delivery_behind(self):
+        """The next message gets the uid of the one that is lost, which a worker has listed."""
+        self.site.lab.sql("alter system set synchronous_standby_names = ''")
+        self.site.lab.sql("select pg_reload_conf()")
+        place = self.site.lab
+        place.conf.write_text(re.sub(r"(?m)^database = .*$", self.at(f"{kit.lab.PGPORT},{SECOND}").strip(), place.conf.read_text()))
+        self.site.ctl("reload")
+        self.site.wait_lanes()
+        self.assertTrue(kit.wait_until(lambda: self.standby.sql("select count(*) from postern.message") == "1"))
+        self.standby.sql("alter system set primary_conninfo = ''")
+        self.standby.sql("select pg_reload_conf()")
+        self.assertTrue(kit.wait_until(lambda: self.site.sql("select count(*) from pg_stat_replication") == "0"))
+        lost, next_one = kit.letter(2, 9000), kit.letter(3, 700)
+        self.deliver(lost)
+        self.assertEqual(len(self.site.fetched(READERS[0])), 2)
+        kit.lab.signal_all(self.site.lab.pg_pids(), signal.SIGKILL)
+        self.standby.promote()
+        self.assertTrue(kit.wait_until(lambda: self.delivered(next_one)))
+        found = self.site.fetched(READERS[0])
+        self.assertEqual(len(found), 2)
+        self.assertTrue(found[1].endswith(next_one), found[1][:300])
+        self.assertIn("another server or timeline than before", self.site.log_text())
+
+    def deliver(self, message):
+        with smtplib.LMTP("127.0.0.1", self.site.lmtp, timeout=30) as lmtp:
+            lmtp.sendmail("sender@example.org", [READERS[0]], message)
+
+    def delivered(self, message):
+        try:
+            self.deliver(message)
+            return True
+        except (OSError, smtplib.SMTPException):
+            return False
+
+
 class Unconfirmed(unittest.TestCase):
     """A standby that has to confirm each commit and does not exist; somebody cancels the wait: the server commits, and warns."""
 

@@ -252,7 +252,7 @@ static struct listing *of_size(size_t n)
 
 static bool cached(struct listing_cache *c, int64_t mailbox)
 {
-    struct listing *l = listing_cache_get(c, BOX(mailbox));
+    struct listing *l = listing_cache_get(c, BOX(mailbox), 1);
     bool there = l != NULL;
     listing_release(&l);
     return there;
@@ -265,32 +265,49 @@ static void cache_keeps_what_was_used_last(void **state)
 
     (void)state;
     struct listing_cache *c = listing_cache_new(1 << 20);
-    listing_cache_put(c, BOX(1), l);
+    listing_cache_put(c, BOX(1), 1, l);
     each = listing_cache_octets(c);
     assert_in_range(each, listing_memory(l), listing_memory(l) + 100);
     listing_cache_free(&c);
 
     c = listing_cache_new(3 * each);
     for (int64_t m = 1; m <= 3; m++)
-        listing_cache_put(c, BOX(m), l);
+        listing_cache_put(c, BOX(m), 1, l);
     assert_true(cached(c, 1));
-    listing_cache_put(c, BOX(4), l);
+    listing_cache_put(c, BOX(4), 1, l);
     assert_true(cached(c, 1));
     assert_false(cached(c, 2));
     assert_true(cached(c, 3));
     assert_true(cached(c, 4));
     assert_true(listing_cache_octets(c) <= 3 * each);
     /* In place of: nothing is counted twice, and what is held lives on. */
-    struct listing *other = of_size(12), *held = listing_cache_get(c, BOX(4));
-    listing_cache_put(c, BOX(4), other);
+    struct listing *other = of_size(12), *held = listing_cache_get(c, BOX(4), 1);
+    listing_cache_put(c, BOX(4), 1, other);
     assert_true(held == l);
     listing_release(&held);
-    held = listing_cache_get(c, BOX(4));
+    held = listing_cache_get(c, BOX(4), 1);
     assert_true(held == other);
     listing_release(&held);
     listing_release(&other);
     listing_cache_free(&c);
     assert_int_equal(listing_count(l), 10);
+    listing_release(&l);
+}
+
+/* What one server knew may be another message on the next one. */
+static void cache_of_another_server(void **state)
+{
+    struct listing *l = of_size(10);
+
+    (void)state;
+    struct listing_cache *c = listing_cache_new(1 << 20);
+    listing_cache_put(c, BOX(1), 1, l);
+    assert_null(listing_cache_get(c, BOX(1), 2));
+    assert_int_equal(listing_cache_octets(c), 0);
+    listing_cache_put(c, BOX(1), 1, l);
+    listing_cache_put(c, BOX(1), 2, l);
+    assert_null(listing_cache_get(c, BOX(1), 1));
+    listing_cache_free(&c);
     listing_release(&l);
 }
 
@@ -300,11 +317,11 @@ static void cache_bounds(void **state)
     struct listing *l = of_size(50);
 
     (void)state;
-    listing_cache_put(none, BOX(1), l);
+    listing_cache_put(none, BOX(1), 1, l);
     assert_false(cached(none, 1));
     assert_int_equal(listing_cache_octets(none), 0);
     for (int64_t m = 0; m < 5000; m++)
-        listing_cache_put(many, BOX(m * 16), l);
+        listing_cache_put(many, BOX(m * 16), 1, l);
     assert_true(listing_cache_octets(many) <= 1 << 20);
     assert_false(cached(many, 0));
     assert_true(cached(many, 4999 * 16));
@@ -325,6 +342,7 @@ int main(void)
         cmocka_unit_test(nonsense_is_refused),
         cmocka_unit_test(memory_of_large_ones),
         cmocka_unit_test(cache_keeps_what_was_used_last),
+        cmocka_unit_test(cache_of_another_server),
         cmocka_unit_test(cache_bounds),
     };
     return cmocka_run_group_tests_name("listing", tests, NULL, NULL);

@@ -202,6 +202,7 @@ static int greet(void)
 enum { NO_VERSION = -1 };   /* not even a row */
 
 static const char *mark;    /* what the connection has from before */
+static const char *identity = "7/00000001";    /* empty: a standby */
 
 /* The mark, what it is from now on, and the number of the backend: here that of its descriptor. */
 static void put_mark(struct buf *out, int fd)
@@ -242,6 +243,7 @@ static void answer_setup(int fd, int version)
     put_row(&out, 1, 25, "1ms", 3);
     put_mark(&out, fd);
     put_row(&out, 1, PG_INT4, version != NO_VERSION ? &raw : NULL, sizeof raw);
+    put_row(&out, 1, 25, identity, strlen(identity));
     put_ready(&out);
     say(fd, &out);
 }
@@ -469,6 +471,35 @@ static void marked_connection(void **state)
     mark = NULL;
     expect_fine(fd, bound());
     close(fd);
+    pg_free(&pg);
+}
+
+/* Not used, and asked for again; another identity is another number. */
+static void standby(void **state)
+{
+    struct pg_ref ref;
+
+    (void)state;
+    start(1, &deaf, "");
+    int fd = greet();
+    identity = "";
+    answer_setup(fd, schema_wanted());
+    TURN_UNTIL(decisions > 0);
+    assert_int_equal(pg_bind(pg, &ref), PG_AWAY);
+    assert_int_equal(wrong_schemas, 0);
+    close(fd);
+    static const struct { const char *identity; uint64_t number; } cases[] = {
+        { "7/00000001", 1 }, { "7/00000001", 1 }, { "7/00000002", 2 }, { "7/00000001", 3 },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        identity = cases[i].identity;
+        fd = serve();
+        ref = bound();
+        assert_int_equal(pg_server(ref), cases[i].number);
+        close(fd);
+        TURN_UNTIL(!pg_alive(ref));
+        assert_int_equal(pg_server(ref), 0);
+    }
     pg_free(&pg);
 }
 
@@ -978,6 +1009,7 @@ int main(void)
         cmocka_unit_test(gone_before_it_is_up),
         cmocka_unit_test(another_schema),
         cmocka_unit_test(marked_connection),
+        cmocka_unit_test(standby),
         cmocka_unit_test(refused_set_up),
         cmocka_unit_test(no_connect_timeout),
         cmocka_unit_test(other_columns),
