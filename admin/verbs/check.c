@@ -111,6 +111,27 @@ static enum ctl_exit check_counts(struct check *k)
 }
 
 /*
+ * What somebody has set, granted or taken over. What is not wrong for certain
+ * is told, and not counted.
+ */
+static enum ctl_exit check_risks(struct check *k)
+{
+    PGresult *res = db_ask(k->c, "look for added rights", "select is_wrong, risk from postern.find_risks()",
+                           &ARGS_NONE);
+
+    if (res == NULL)
+        return db_end(k->c);
+    for (int i = 0; i < PQntuples(res); i++) {
+        if (PQgetvalue(res, i, 0)[0] == 't')
+            report(k, "risk", PQgetvalue(res, i, 1), false);
+        else if (!k->c->json)
+            ctl_error(CTL_DONE, "%s", PQgetvalue(res, i, 1));
+    }
+    PQclear(res);
+    return CTL_DONE;
+}
+
+/*
  * SQL knows what the programs make of ASCII. Letters beyond it they fold by the
  * tables of a library of their own: what they would spell in another way is
  * looked for here, among the few that have such letters.
@@ -188,6 +209,8 @@ enum ctl_exit run_check(struct ctl *c)
     end = check_counts(&k);
     if (end == CTL_DONE)
         end = check_spellings(&k);
+    if (end == CTL_DONE)
+        end = check_risks(&k);
     if (end == CTL_DONE && c->opt[OPT_QUICK] == NULL)
         end = scan_contents(c, &(struct scan_how){ .damaged = damaged, .arg = &k }, &totals);
     if (c->json) {

@@ -85,6 +85,25 @@ static enum ctl_exit say_version(struct ctl *c)
     return CTL_DONE;
 }
 
+/* What was added to the rights or settings of our roles, and what is not taken from others; NULL after a message. */
+static PGresult *find_risks(struct ctl *c)
+{
+    return db_ask(c, "look for added rights", "select risk from postern.find_risks()", &ARGS_NONE);
+}
+
+/* Roles belong to the cluster, so they may have something from before. */
+static enum ctl_exit say_risks(struct ctl *c)
+{
+    PGresult *res = find_risks(c);
+
+    if (res == NULL)
+        return db_end(c);
+    for (int i = 0; i < PQntuples(res); i++)
+        ctl_error(CTL_DONE, "%s", PQgetvalue(res, i, 0));
+    PQclear(res);
+    return say_version(c);
+}
+
 static enum ctl_exit make_schema(struct ctl *c, int64_t partitions)
 {
     char what[96], set[64];
@@ -102,7 +121,7 @@ static enum ctl_exit make_schema(struct ctl *c, int64_t partitions)
         if (!run_text(c, what, t->sql))
             return db_end(c);
     }
-    return note_and_commit(c, "create the schema", schema_wanted(), "schema") ? say_version(c) : db_end(c);
+    return note_and_commit(c, "create the schema", schema_wanted(), "schema") ? say_risks(c) : db_end(c);
 }
 
 /*
@@ -189,7 +208,7 @@ enum ctl_exit run_schema_status(struct ctl *c)
     const char *advice, *replaced;
     char *collation;
     bool ours = false;
-    PGresult *res = NULL;
+    PGresult *res = NULL, *risks = NULL;
     struct json j;
 
     if (found < 0)
@@ -199,7 +218,9 @@ enum ctl_exit run_schema_status(struct ctl *c)
     if (advice == NULL) {
         res = db_ask(c, "find replaced functions",
                      "select coalesce(string_agg(r, ', '), '') from postern.list_replaced() as r", &ARGS_NONE);
-        if (res == NULL || !db_locks_are_ours(c, &ours)) {
+        risks = res != NULL ? find_risks(c) : NULL;
+        if (risks == NULL || !db_locks_are_ours(c, &ours)) {
+            PQclear(risks);
             PQclear(res);
             mem_free(collation);
             return db_end(c);
@@ -217,6 +238,10 @@ enum ctl_exit run_schema_status(struct ctl *c)
         json_text(&j, "collation", span_str(collation));
         if (advice == NULL)
             json_text(&j, "locks", span_str(ours ? "revoked" : "tickets"));
+        json_array(&j, "risks");
+        for (int i = 0; i < PQntuples(risks); i++)
+            json_text(&j, NULL, span_str(PQgetvalue(risks, i, 0)));
+        json_end(&j);
         json_text(&j, "database", span_str(PQdb(c->db)));
         json_int(&j, "postgresql", PQserverVersion(c->db) / 10000);
         json_end(&j);
@@ -230,10 +255,13 @@ enum ctl_exit run_schema_status(struct ctl *c)
             said("locks", ours ? "nobody but Postern's functions takes them" : db_locks_advice);
         if (collation != NULL)
             said("collation", collation);
+        for (int i = 0; i < PQntuples(risks); i++)
+            said("risk", PQgetvalue(risks, i, 0));
         if (advice != NULL)
             printf("advice      %s\n", advice);
     }
     PQclear(res);
+    PQclear(risks);
     mem_free(collation);
     return advice == NULL ? CTL_DONE : CTL_WRONG_SCHEMA;
 }

@@ -71,7 +71,7 @@ bool sql_cannot_load(const char *function);
     " PostgreSQL itself (for posternd --inetd a pooler with pool_mode = session is possible)"
 
 #define SQL_STANDBY_ADVICE \
-    "the server is a standby, which knows less than its primary and holds no locks: let `database` name the primary, or" \
-    " both with target_session_attrs=primary"
+    "the server is a standby, which knows less than its primary and holds no locks: let `database` name the primary," \
+    " or both with target_session_attrs=primary"
 
 #endif

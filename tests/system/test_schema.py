@@ -219,6 +219,91 @@ class Ways(unittest.TestCase):
         text = (kit.lab.build_dir() / "storage" / "pg" / "schema_sql.c").read_text()
         return int(re.search(r"schema_version = (\d+);", text)[1])
 
+    def check(self, database):
+        """Lines of `posternctl check`, as the role that it has."""
+        done = subprocess.run([self.ours, "-c", self.dir / f"{database}.conf", "check", "--quick"], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, check=False)
+        return done.stdout.splitlines()
+
+    def test_added_rights(self):
+        """What somebody has added is told, each with the command that mends it; nothing else is."""
+        database = self.database(self.ours)
+        self.assertEqual(self.check(database), ["0 wrong, 0 mended"])
+        self.assertNotIn("risk", self.ctl(database, "status"))
+        self.addCleanup(pg.sql, "postgres", "alter role postern_mail reset all; alter role postern_lmtp nocreatedb; drop role intruder")
+        pg.sql(database, f"""create role intruder; grant postern_mail to intruder; grant pg_read_all_data to postern_lmtp;
+            alter role postern_lmtp createdb;
+            alter database {database} set enable_indexscan = off; alter database {database} set work_mem = '8MB';
+            grant usage on schema postern to intruder; grant select (secret) on postern.credential to postern_mail;
+            grant execute on function postern.credentials(text) to postern_mail, public;
+            alter function postern.uidl_prefix(bigint) owner to intruder; grant execute on function postern.uidl_prefix(bigint) to postgres""")
+        pg.sql(database, "set session authorization postern_mail; alter role postern_mail set synchronous_commit = off")
+        found = self.check(database)
+        self.assertEqual(found[-1], f"{len(found) - 1} wrong, 0 mended")
+        text = "\n".join(found)
+        for part in ("role postern_mail sets synchronous_commit=off", "sets enable_indexscan=off", "role intruder may do what postern_mail may",
+                     "role postern_lmtp may do what pg_read_all_data may", "role postern_lmtp has attributes",
+                     "intruder has the right USAGE on schema postern,", "postern_mail has the right SELECT on table postern.credential,",
+                     "public has the right EXECUTE on function postern.credentials(text)",
+                     "postern_mail has the right EXECUTE on function postern.credentials(text)",
+                     "function postern.uidl_prefix(bigint) belongs to intruder"):
+            self.assertIn(part, text)
+        self.assertNotIn("work_mem", text)
+        status = self.ctl(database, "status")
+        for line in found[:-1]:
+            self.assertIn(line.removeprefix("WRONG "), status)
+            pg.sql(database, line.rpartition(": ")[2].replace("SELECT on table", "select (secret), select on table"))
+        self.assertEqual(self.check(database), ["0 wrong, 0 mended"])
+
+    def test_hardened(self):
+        """What everybody could do in any database, and roles of ours cannot in this one."""
+        database = self.database(self.ours)
+        self.addCleanup(pg.sql, "postgres", "drop role stranger")
+        pg.sql(database, "create role stranger login")
+        for role in ("postern_mail", "postern_lmtp", "postern_auth", "postern_admin"):
+            for attack in ("select pg_sleep(0)", "select pg_sleep_for('0')", "select pg_cancel_backend(0)", "select pg_terminate_backend(0)",
+                           "select pg_notify('postern_ask', '')", "select lo_create(0)", "select lo_from_bytea(0, 'x')",
+                           "select pg_logical_emit_message(true, 'x', 'x')", "select pg_export_snapshot()", "select pg_current_wal_lsn()",
+                           "create temporary table t (n integer)"):
+                with self.assertRaisesRegex(RuntimeError, "permission denied", msg=f"{role}: {attack}"):
+                    pg.sql(database, attack, role)
+            self.assertEqual(pg.sql(database, "select 1", role), "1")
+        with self.assertRaisesRegex(RuntimeError, "permission denied for database"):
+            pg.sql(database, "select 1", "stranger")
+        with self.assertRaisesRegex(RuntimeError, "only a superuser"):
+            pg.sql(database, "create function pg_temp.f() returns void language plpgsql as 'begin set local role pg_monitor; perform postern.harden(); end';"
+                             " grant usage on schema postern to pg_monitor; grant execute on function postern.harden() to pg_monitor; select pg_temp.f()")
+        pg.sql(database, "revoke usage on schema postern from pg_monitor; revoke execute on function postern.harden() from pg_monitor")
+        # As in a dump that was restored: it is told, and is not wrong.
+        pg.sql(database, f"grant connect on database {database} to public; grant execute on function pg_sleep(double precision) to public")
+        found = self.check(database)
+        self.assertEqual([line.rpartition(": ")[2] for line in found],
+                         ["as a superuser, select postern.harden()"] * 2 + ["0 wrong, 0 mended"])
+        self.assertIn("right CONNECT", self.ctl(database, "status"))
+        pg.sql(database, "select postern.harden()")
+        self.assertEqual(self.check(database), ["0 wrong, 0 mended"])
+
+    def test_owner_who_is_no_superuser(self):
+        """As where PostgreSQL is managed by others: all works, and status says what everybody may do."""
+        pg.sql("postgres", "create role owner login createrole")
+        self.made += 1
+        database = f"managed_{self.made}"
+        pg.sql("postgres", f"create database {database} owner owner")
+        self.addCleanup(pg.sql, "postgres", "drop role owner")
+        self.addCleanup(pg.sql, "postgres", f"drop database {database}")
+        conf = self.dir / f"{database}.conf"
+        conf.write_text(f'database = "{pg.conninfo(database)}";\n')
+        done = subprocess.run([self.ours, "-c", conf, "--as", "user=owner", "schema", "init"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True, check=False)
+        self.assertEqual(done.returncode, DONE, done.stdout)
+        self.assertIn("everybody may execute", done.stdout)
+        self.assertEqual(self.check(database)[-1], "0 wrong, 0 mended")
+        self.assertRegex(pg.sql(database, "select postern.server_identity()", "postern_mail"), r"^[0-9]+/[0-9A-F]{8}$")
+        pg.sql(database, "select postern.harden()")
+        self.assertEqual(self.check(database), ["0 wrong, 0 mended"])
+        self.assertRegex(pg.sql(database, "select postern.server_identity()", "postern_mail"), r"^[0-9]+/[0-9A-F]{8}$")
+        pg.sql(database, "select postern.answer('postern_reply_0123456789abcdef', 'x')", "postern_mail")
+
     def test_the_same_twice(self):
         self.same(self.database(self.ours), self.database(self.ours))
         self.same(self.database(self.ours, 3), self.database(self.ours, 3))

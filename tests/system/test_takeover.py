@@ -266,7 +266,7 @@ class Takeover(unittest.TestCase):
             for text in (f"release {mailbox} {CHANNEL} x", f"order {mailbox} {CHANNEL}", f"order {mailbox} x",
                          f"release {mailbox} {CHANNEL}", f"release -1 {CHANNEL} x", f"release {2 ** 64} {CHANNEL} x", "release",
                          "", " ", "who", "who x", "order  ", "x" * 7000, f"free {mailbox}"):
-                worker.stdin.write(f"select pg_notify('postern_ask', $${text}$$);\n")
+                worker.stdin.write(f"notify postern_ask, $${text}$$;\n")
             worker.stdin.flush()
             self.logged(self.site.lab.log, "ignoring a release order that is not from an operator")
             old.ok("NOOP")
