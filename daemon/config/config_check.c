@@ -153,6 +153,9 @@ static void check_users(const struct config *c, struct config_report *r)
     auth_user = check_user(r, "auth_user", c->daemon.auth_user);
     if (user >= 0 && user == auth_user)
         problemf(r, 0, "auth_user: must differ from user, or a worker could read a helper's memory");
+    if (c->daemon.metrics_user[0] != '\0' && auth_user >= 0 &&
+        check_user(r, "metrics_user", c->daemon.metrics_user) == auth_user)
+        problemf(r, 0, "metrics_user: must differ from auth_user, or it could read a helper's memory");
 }
 
 static void check_directory(const char *path, int line, struct config_report *r)

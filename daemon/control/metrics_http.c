@@ -157,7 +157,8 @@ pid_t metrics_http_fork(struct config *config, int fd)
     if (pid != 0)
         return pid;
     process_become(&(struct process_role){
-        .ident = "posternd metrics", .name = "posternd metric", .user = config->daemon.user,
+        .ident = "posternd metrics", .name = "posternd metric",
+        .user = config->daemon.metrics_user[0] != '\0' ? config->daemon.metrics_user : config->daemon.user,
         .keep = &fd, .keep_count = 1, .parent_signal = SIGKILL, .parent = parent,
     });
     /* It speaks to strangers, and knows nothing that they could want. */

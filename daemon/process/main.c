@@ -27,8 +27,10 @@
 #include "daemon/process/master.h"
 #include "daemon/net/socket_dir.h"
 #include "daemon/process/probe.h"
+#include "daemon/system/privdrop.h"
 #include "daemon/system/sd.h"
 #include "daemon/system/stdio.h"
+#include "storage/pg/conninfo.h"
 
 enum { EXIT_USAGE = 2, SD_FIRST_FD = 3, SD_MOST_FDS = 256 };
 
@@ -82,6 +84,18 @@ static void warn_of_control(const struct config *config, const char *file)
     mem_drop(&error);
 }
 
+/* The same of rights that a process has without need. */
+static void warn_of_users(const struct config *config, const char *file)
+{
+    const struct daemon_settings *d = &config->daemon;
+
+    if (privdrop_is_root() && config->control.metrics_listen[0] != '\0' &&
+        (d->metrics_user[0] == '\0' || strcmp(d->metrics_user, d->user) == 0) &&
+        conninfo_goes_by_user(config->conninfo_mail))
+        printf("%s: warning: metrics_user: the process that serves the metrics has the user of the workers, whom"
+               " the database lets in without a password; give it a user of its own\n", file);
+}
+
 static int check(const struct flags *f)
 {
     struct tls_ends ends = TLS_ENDS_NONE;
@@ -93,6 +107,8 @@ static int check(const struct flags *f)
         problems = certs_load(config, f->file, NULL, config_print_problem, stdout);
     if (problems == 0 && !f->inetd)
         warn_of_control(config, f->file);
+    if (problems == 0 && !f->inetd)
+        warn_of_users(config, f->file);
     /*
      * No problem of the file: with a certificate that is over the server starts, and must, for
      * those who do not look at it.

@@ -31,6 +31,7 @@ enum {
     ACCEPTS = WORKER | METRICS,
     SERVES = ACCEPTS | SESSION,
     ALL = SERVES | HELPER,
+    CONNECTS = WORKER | SESSION | HELPER,
 };
 
 static const struct {
@@ -155,7 +156,9 @@ static int fill(scmp_filter_ctx f, unsigned role, struct sandbox_network network
         else if (calls[i].roles & role)
             bad |= seccomp_rule_add(f, SCMP_ACT_ALLOW, calls[i].call, 0);
     }
-    return bad | add_memory(f) | add_sockets(f, network) | add_others(f);
+    if (role & CONNECTS)
+        bad |= add_sockets(f, network);
+    return bad | add_memory(f) | add_others(f);
 }
 
 /* In the mode "log" what is not allowed happens all the same. */
@@ -167,7 +170,9 @@ static int fill_log_only(scmp_filter_ctx f, unsigned role, struct sandbox_networ
         if (calls[i].call >= 0 && (calls[i].roles & role))
             bad |= seccomp_rule_add(f, SCMP_ACT_ALLOW, calls[i].call, 0);
     }
-    return bad | add_memory(f) | add_sockets(f, network);
+    if (role & CONNECTS)
+        bad |= add_sockets(f, network);
+    return bad | add_memory(f);
 }
 
 static bool filter(unsigned role, struct sandbox_network network, bool log_only)

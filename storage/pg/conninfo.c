@@ -273,3 +273,16 @@ size_t conninfo_hosts(const char *conninfo)
     PQconninfoFree(options);
     return n;
 }
+
+bool conninfo_goes_by_user(const char *conninfo)
+{
+    static const char *const others[] = { "password", "passfile", "hostaddr" };
+    PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+    const char *host = options != NULL ? find(options, "host") : NULL;
+    bool user = options != NULL && (host == NULL || host[0] == '/' || host[0] == '@' || host[0] == '\0');
+
+    for (size_t i = 0; user && i < sizeof others / sizeof others[0]; i++)
+        user = find(options, others[i]) == NULL;
+    PQconninfoFree(options);
+    return user;
+}

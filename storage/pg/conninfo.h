@@ -27,6 +27,12 @@ char *conninfo_rotate(const char *conninfo, size_t by);
 /* How many hosts it names, at least 1. */
 size_t conninfo_hosts(const char *conninfo);
 
+/*
+ * Is it a unix socket, and does it bring neither a password nor a passfile along? Then it is probably the
+ * system user (pg_hba.conf: peer) that the database goes by.
+ */
+bool conninfo_goes_by_user(const char *conninfo);
+
 /* Calls each for every host of it that is a name without an address. */
 void conninfo_names(const char *conninfo, void (*each)(void *arg, const char *name), void *arg);
 

@@ -222,7 +222,11 @@ class TakenOver(unittest.TestCase):
                 self.assertEqual(p.call(intruder.KILL, pid, 0), -1)     # EPERM
 
     def as_worker(self, role, query):
-        return subprocess.run(["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-U", role, "-c", query], cwd="/", user="nobody", group="nogroup",
+        return self.as_user("nobody", role, query)
+
+    def as_user(self, user, role, query):
+        pw = pwd.getpwnam(user)
+        return subprocess.run(["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-U", role, "-c", query], cwd="/", user=pw.pw_uid, group=pw.pw_gid,
                               extra_groups=[], env=self.site.lab.env(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
 
     def test_worker_at_the_database(self):
@@ -242,6 +246,42 @@ class TakenOver(unittest.TestCase):
             self.assertIn("permission denied to set role", self.as_worker(role, "set role postern_auth").stdout)
             self.assertIn("permission denied", self.as_worker(role, "select pg_read_file('PG_VERSION')").stdout)
             self.assertIn("pg_execute_server_program", self.as_worker(role, "copy (select 1) to program 'true'").stdout)
+
+    def test_metrics_at_the_database(self):
+        """Nothing lets who serves the metrics in: neither the kernel, nor the database the user that it has."""
+        daemon = self.site.second(f'metrics_listen = "127.0.0.1:{kit.lab.free_port()}"; metrics_user = "mail";\n')
+        self.addCleanup(daemon.stop)
+        daemon.start()
+        found = []
+        self.assertTrue(kit.wait_until(lambda: found.extend(p for p in daemon.pids() if pathlib.Path(
+            f"/proc/{p}/comm").read_text() == "posternd metric\n") or found, 10))
+        self.assertTrue(kit.wait_until(lambda: status(found[0])["Seccomp"].strip() == "2"))
+        self.assertEqual(status(found[0])["Uid"].split(), [str(pwd.getpwnam("mail").pw_uid)] * 4)
+        with Intruder(found[0]) as p, socket.create_server(("127.0.0.1", 0)) as there:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                self.assertEqual(p.connects(str(self.site.lab.sockets / ".s.PGSQL.5432"), kind), "EPERM")
+                self.assertEqual(p.connects(there.getsockname(), kind), "EPERM")
+        for role in ("postern_mail", "postern_lmtp", "postern_auth", "postern_admin", "postgres"):
+            self.assertIn("authentication failed", self.as_user("mail", role, "select 1").stdout, role)
+
+    def test_each_kind_at_the_database(self):
+        """Who of them gets in as what."""
+        for user, roles in (("nobody", {"postern_mail", "postern_lmtp"}), ("daemon", {"postern_auth"})):
+            for role in ("postern_mail", "postern_lmtp", "postern_auth", "postern_admin", "postgres"):
+                self.assertEqual(self.as_user(user, role, "select 1").stdout == "1\n", role in roles, (user, role))
+
+    def test_metrics_user_is_checked(self):
+        listen = f'metrics_listen = "127.0.0.1:{kit.lab.free_port()}";\n'
+        for user, said in (("", "warning: metrics_user"), ('metrics_user = "mail";', None),
+                           ('metrics_user = "daemon";', "must differ from auth_user"), ('metrics_user = "root";', "is the superuser"),
+                           ('metrics_user = "nosuchuser";', "does not exist")):
+            conf = self.site.second(listen + user + "\n").conf
+            done = subprocess.run([str(self.site.lab.posternd), "-c", str(conf), "--check"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                  text=True, check=False)
+            if said is None:
+                self.assertNotIn("metrics_user", done.stdout)
+            else:
+                self.assertIn(said, done.stdout)
 
     def test_master_has_no_client(self):
         """It reads no octet of one: it does not even have the socket."""

@@ -211,8 +211,13 @@ static void few_connections(void **state)
     in_every_role(raw_socket, CANNOT);
     in_every_role(packet_socket, CANNOT);
     in_every_role(listen_somewhere, CANNOT);
-    in_every_role(unix_socket, CAN);
-    in_every_role(syslog_socket, CAN);
+    for (int role = SANDBOX_WORKER; role < SANDBOX_METRICS; role++) {
+        assert_int_equal(child((enum sandbox_role)role, unix_socket), CAN);
+        assert_int_equal(child((enum sandbox_role)role, syslog_socket), CAN);
+    }
+    /* It has what it listens on, and makes nothing else. */
+    assert_int_equal(child(SANDBOX_METRICS, unix_socket), CANNOT);
+    assert_int_equal(child(SANDBOX_METRICS, syslog_socket), CANNOT);
     /* The database is a unix socket: nothing of the Internet is needed. */
     in_every_role(stream_socket, CANNOT);
     in_every_role(datagram_socket, CANNOT);
