@@ -330,6 +330,7 @@ declare
     v_whys bigint[] := '{}';
     v_why bigint;
     v_verdict bigint;
+    v_key bytea;
     v_uids bigint[];
 begin
     -- What is acknowledged is on disk, whatever the server's default; stronger settings stay.
@@ -443,11 +444,12 @@ begin
                             from unnest(v_whys) w);
         end if;
         -- The mailboxes are locked: nobody else delivers to this recipient now.
-        if v_active and p_keys[s.recipient] is not null then
-            if exists (select from postern.delivery d where d.key = p_keys[s.recipient] and d.delivered_at > v_since) then
+        v_key := p_keys[s.recipient];
+        if v_active and v_key is not null then
+            if exists (select from postern.delivery d where d.key = v_key and d.delivered_at > v_since) then
                 v_verdict := 6;
             elsif v_verdict = 0 then
-                insert into postern.delivery as d (key, delivered_at) values (p_keys[s.recipient], clock_timestamp())
+                insert into postern.delivery as d (key, delivered_at) values (v_key, clock_timestamp())
                     on conflict (key) do update set delivered_at = excluded.delivered_at;
             end if;
         end if;
