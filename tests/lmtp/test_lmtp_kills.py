@@ -128,6 +128,7 @@ class Cuts(Case):
             self.assertTrue(c.reply().startswith(b"451 4.3.0"))
             psql.ask("rollback")
         self.assertEqual(self.state(), before)
+        self.site.sql("alter role postern_lmtp reset lock_timeout")    # check reports it
         self.site.checked()
 
     def fault(self, errcode, when="true"):

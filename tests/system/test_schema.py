@@ -280,7 +280,7 @@ class Ways(unittest.TestCase):
         self.assertEqual([line.rpartition(": ")[2] for line in found],
                          ["as a superuser, select postern.harden()"] * 2 + ["0 wrong, 0 mended"])
         self.assertIn("right CONNECT", self.ctl(database, "status"))
-        pg.sql(database, "select postern.harden()")
+        pg.sql(database, "select postern.harden(), postern.protect()")
         self.assertEqual(self.check(database), ["0 wrong, 0 mended"])
 
     def test_owner_who_is_no_superuser(self):

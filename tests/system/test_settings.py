@@ -184,8 +184,8 @@ class Crash(unittest.TestCase):
         """And the connection is one that says nothing of its own: the function waits for the disk."""
         self.site.account("alone@example.org", [kit.letter(1)])
         number = self.site.mailbox("alone@example.org")
-        self.site.sql(f"set synchronous_commit = off; select pg_advisory_lock(postern.lock_key({number}));"
-                      f" select postern.expunge({number}, '{{1}}', 's', 'p', 1, '{{}}', 0)")
+        self.site.sql(f"set synchronous_commit = off; select pg_advisory_lock(postern.lock_key({number})) from generate_series(1, 2);"
+                      f" select postern.expunge({number}, '{{1}}', 's', 'p', 1, '{{}}', 0, null)")
         self.crash()
         self.assertEqual(self.site.sql(f"select count(*) from postern.message where mailbox = {number}"), "0")
         self.site.wait_lanes()
