@@ -113,7 +113,7 @@ create function postern.owns(p_mailbox bigint, p_ticket bytea) returns boolean
 language sql volatile
 return pg_advisory_unlock(postern.lock_key(p_mailbox)) and pg_try_advisory_lock(postern.lock_key(p_mailbox));
 
--- reads: the same for who only reads: between two steps of move_locks() the lock is a
+-- reads: the same for reading alone: between two steps of move_locks() the lock is a
 -- shared one, and a session that wakes up meanwhile goes on reading. Not granted.
 create function postern.reads(p_mailbox bigint, p_ticket bytea) returns boolean
 language sql volatile
