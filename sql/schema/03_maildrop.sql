@@ -98,6 +98,68 @@ begin
 end
 $$;
 
+-- open_maildrops: the same for several sessions of this connection, a row for each; n
+-- counts from 1, and of what is not listed there is the outcome alone. What needs an error of its own (no valid ticket) or would keep the
+-- others waiting (a long listing) has no row and no lock: it is to be asked for alone.
+-- If this fails no lock was taken.
+create function postern.open_maildrops(p_mailboxes bigint[], p_uidvalidities bigint[], p_next_uids bigint[], p_expunges bigint[],
+    p_proofs bigint[], p_versions bigint[], p_tickets bytea[])
+returns table (n integer, outcome integer, uidvalidity bigint, next_uid bigint, expunges bigint,
+               whole boolean, uids bigint[], octets bigint[], uidls text[])
+-- Plans made for the arrays of each call would cost more than what they gain.
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+    c_long constant integer := 500;
+    v_locked boolean[];     -- null: not asked for
+    v_version bigint;
+begin
+    -- One statement, as the next ones need a later snapshot; twice: see owns().
+    select array_agg(l.locked order by l.n) into v_locked
+      from (select m.n, case when postern.ticket_opens(m.ticket, m.proof, m.version)
+                              and substr(m.ticket, 1, 9) = '\x01'::bytea || int8send(m.mailbox)
+                              and exists (select from postern.ticket_key k
+                                           where postern.signed(k, substr(m.ticket, 1, 37)) = substr(m.ticket, 38))
+                             then pg_try_advisory_lock(postern.lock_key(m.mailbox))
+                              and pg_try_advisory_lock(postern.lock_key(m.mailbox)) end as locked
+              from unnest(p_mailboxes, p_proofs, p_versions, p_tickets) with ordinality m(mailbox, proof, version, ticket, n)) l;
+    select v.version into v_version from postern.policy_version v;
+    return query
+        select m.n::integer, case when not m.locked then 1 when s.holds then 0 else 2 end,
+               case when s.holds then s.uidvalidity end, case when s.holds then s.next_uid end,
+               case when s.holds then s.expunges end, case when s.holds then s.whole end, l.uids, l.octets, l.uidls
+          from unnest(p_mailboxes, p_uidvalidities, p_next_uids, p_expunges, p_proofs, p_versions, v_locked)
+               with ordinality m(mailbox, uidvalidity, next_uid, expunges, proof, version, locked, n)
+          left join (select b.*, b.enabled and d.enabled and t.enabled as active
+                       from postern.mailbox b
+                       join postern.domain d on d.domain = b.domain
+                       join postern.tenant t on t.tenant = d.tenant) b on b.mailbox = m.mailbox
+         -- Evaluated once for each: it gives locks back.
+         cross join lateral (
+            select x.holds and not x.long as listed, x.holds, x.long, x.whole,
+                   b.uidvalidity, b.next_uid, b.expunges,
+                   case when m.locked and not (x.holds and not x.long)
+                        then pg_advisory_unlock(postern.lock_key(m.mailbox)) and pg_advisory_unlock(postern.lock_key(m.mailbox)) end as freed
+              from (select h.holds, h.whole, h.holds and case when h.whole then b.messages else b.next_uid - m.next_uid end > c_long as long
+                      from (select m.locked and coalesce(b.active and (m.proof is null or (b.proof = m.proof and m.version = v_version)), false)
+                                   as holds,
+                                   (b.uidvalidity, b.expunges) is distinct from (m.uidvalidity, m.expunges) or m.next_uid is null as whole) h) x
+            offset 0) s
+          left join lateral (
+            select array_agg(g.uid) as uids, array_agg(g.octets) as octets, case when count(g.uidl) > 0 then array_agg(g.uidl) end as uidls
+              from (select g.uid, g.octets, g.uidl from postern.message g
+                     where g.mailbox = m.mailbox and g.uid >= case when s.whole then 0 else m.next_uid end and g.uid < s.next_uid
+                     order by g.uid) g) l on s.listed and (s.whole or s.next_uid > m.next_uid)
+         where m.locked is not null and not s.long
+         order by m.n;
+exception when others or query_canceled then
+    -- Such locks survive a rollback. What was not taken is a warning.
+    perform pg_advisory_unlock(postern.lock_key(m.mailbox)) from unnest(p_mailboxes) m(mailbox), generate_series(1, 2);
+    raise;
+end
+$$;
+
 -- close_maildrop: give the lock back. False if this connection did not hold it.
 create function postern.close_maildrop(p_mailbox bigint) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -107,6 +169,17 @@ declare
 begin
     -- Twice: see owns().
     return pg_advisory_unlock(v_key) and pg_advisory_unlock(v_key);
+end
+$$;
+
+-- close_maildrops: the same for several, a row for each; n counts from 1.
+create function postern.close_maildrops(p_mailboxes bigint[]) returns table (n integer, was_held boolean)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query
+        select m.n::integer, pg_advisory_unlock(postern.lock_key(m.mailbox)) and pg_advisory_unlock(postern.lock_key(m.mailbox))
+          from unnest(p_mailboxes) with ordinality m(mailbox, n);
 end
 $$;
 
@@ -237,6 +310,7 @@ revoke all on all functions in schema postern from public;
 grant execute on function postern.lock_key(bigint) to postern_mail, postern_admin;
 grant execute on function
     postern.open_maildrop(bigint, bigint, bigint, bigint, bigint, bigint, bytea), postern.close_maildrop(bigint),
+    postern.open_maildrops(bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], bytea[]), postern.close_maildrops(bigint[]),
     postern.move_locks(integer, bigint[], integer, bigint, bytea),
     postern.expunge(bigint, bigint[], text, text, bigint, bigint[], bigint, bytea)
     to postern_mail;

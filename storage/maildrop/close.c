@@ -43,7 +43,7 @@ static void ask_close(struct drop *drop)
 
     drop->closing.tries++;
     pg_arg_mailbox(&args, &drop->place.mailbox);
-    pg_ask(drop->store->pg, drop->lane, PG_CLOSE, &args, close_answered, drop);
+    pg_ask_grouped(drop->store->pg, drop->lane, PG_CLOSE, &args, close_answered, drop);
 }
 
 void drop_close(struct drop *drop, drop_closed *closed)

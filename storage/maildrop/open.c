@@ -216,7 +216,7 @@ static void ask_open(struct drop *drop)
         pg_arg_null(&args);
     }
     pg_arg_bytes(&args, mailbox_ticket_span(&drop->ticket));
-    pg_ask(store->pg, drop->lane, PG_OPEN, &args, open_answered, drop);
+    pg_ask_grouped(store->pg, drop->lane, PG_OPEN, &args, open_answered, drop);
 }
 
 void drop_open_again(struct drop *drop, bool is_refused)

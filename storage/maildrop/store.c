@@ -72,7 +72,8 @@ struct store *store_new(struct loop *loop, const struct storage_settings *settin
     store->pg =
         pg_new(loop, conninfo, &maildrop_statements,
                &(struct pg_wants){ (size_t)settings->database_lanes, (uint64_t)settings->database_statement_timeout,
-                                   (uint64_t)settings->database_retry, settings->database_synchronous_commit },
+                                   (uint64_t)settings->database_retry, settings->database_synchronous_commit,
+                                   (size_t)settings->database_lane_sessions },
                &events, store);
     if (settings->one_session)
         pg_serve_one(store->pg);

@@ -34,6 +34,8 @@ struct pg_statement {
     int arg_count, column_count;
     bool apart;                     /* pg_statements() does not count it */
     bool once;                      /* not worth preparing */
+    bool is_group;                  /* it is a group form */
+    const char *group_name, *group_sql;     /* of its group form (pg_group.c); NULL: it has none */
 };
 struct pg_statements {
     const struct pg_statement *at;
@@ -41,14 +43,20 @@ struct pg_statements {
     bool long_answers;              /* of many messages: lanes make room for them (pg_setup.c) */
 };
 #define LIST(...) __VA_ARGS__
+#define PG_STATEMENT_TYPES_GROUPED(name, sql, args, columns, group) \
+    PG_STATEMENT_TYPES(name, sql, LIST(args), LIST(columns))
 #define PG_STATEMENT_TYPES(name, sql, args, columns) \
     static const Oid args_of_##name[] = { 0, args }; \
     static const Oid columns_of_##name[] = { 0, columns };   /* from 1, as there may be none */
 #define PG_STATEMENT_ROW(name, sql, args, columns) PG_STATEMENT_OF(name, sql, false)
 #define PG_STATEMENT_ROW_APART(name, sql, args, columns) PG_STATEMENT_OF(name, sql, true)
-#define PG_STATEMENT_OF(name, sql, apart) \
-    { #name, sql, args_of_##name + 1, columns_of_##name + 1, sizeof args_of_##name / sizeof(Oid) - 1, \
-      sizeof columns_of_##name / sizeof(Oid) - 1, apart, false },
+#define PG_STATEMENT_OF(name, sql, is_apart) { PG_STATEMENT_BASE(name, sql), .apart = is_apart },
+#define PG_STATEMENT_ROW_GROUPED(name, sql, args, columns, group) \
+    { PG_STATEMENT_BASE(name, sql), .group_name = #name "_GROUP", .group_sql = group },
+#define PG_STATEMENT_BASE(statement, text) \
+    .name = #statement, .sql = text, .args = args_of_##statement + 1, .columns = columns_of_##statement + 1, \
+    .arg_count = sizeof args_of_##statement / sizeof(Oid) - 1, \
+    .column_count = sizeof columns_of_##statement / sizeof(Oid) - 1
 
 /* Where a question to all workers comes. */
 #define PG_ASK_CHANNEL "postern_ask"
@@ -71,6 +79,7 @@ struct pg_wants {
     size_t lanes;
     uint64_t statement_timeout, retry;
     enum sql_commit commit;
+    size_t together;            /* sessions that one lane gets before another is used; 0 and 1: spread evenly */
 };
 /*
  * Starts to connect and returns. conninfo and wants are copied; statements,
@@ -98,7 +107,7 @@ struct pg_ref {
     uint64_t generation;
 };
 enum pg_bound {
-    PG_BOUND,   /* to the least busy lane */
+    PG_BOUND,   /* to a lane that is not busy; several to one, so that their questions meet */
     PG_WAIT,    /* the first attempt to connect is still under way: `decided` will tell; or all lanes are kept alone */
     PG_AWAY,    /* no lane is up */
     PG_WRONG,   /* the same, and the schema is not ours */
@@ -157,6 +166,12 @@ uint64_t pg_took_us(const struct pg *pg);
 /* statement: its place in the table. The values of args are copied before it returns. */
 void pg_ask(struct pg *pg, struct pg_ref ref, size_t statement, const struct pg_args *args, pg_answer *answer,
             void *arg);
+/*
+ * The same for a statement with a group form, where this question may be asked together with those of others
+ * (pg_group.h). What the same binding asks behind it may be answered first.
+ */
+void pg_ask_grouped(struct pg *pg, struct pg_ref ref, size_t statement, const struct pg_args *args, pg_answer *answer,
+                    void *arg);
 /* Asks nothing; answers later from the loop, with this status and no result. */
 void pg_later(struct pg *pg, enum db_status status, pg_answer *answer, void *arg);
 /*

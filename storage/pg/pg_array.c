@@ -14,6 +14,8 @@
 #include "daemon/base/mem.h"
 #include "storage/pg/pg_row.h"
 
+enum { HAS_NULLS_AT = 4, COUNT_AT = 12 };
+
 static bool take_u32(struct span *rest, uint32_t *value_r)
 {
     if (rest->len < sizeof *value_r)
@@ -145,10 +147,19 @@ void pg_array_put_bytes(struct buf *out, struct span value)
     buf_add(out, value.at, value.len);
 }
 
+void pg_array_put_null(struct buf *out)
+{
+    put_u32(out, UINT32_MAX);
+    memcpy(out->data + out->at + HAS_NULLS_AT, &(uint32_t){ htobe32(1) }, sizeof(uint32_t));
+}
+
+void pg_array_put_rest(struct buf *out, const struct pg_array *a)
+{
+    buf_add(out, a->rest.at, a->rest.len);
+}
+
 void pg_array_set_count(struct buf *out, uint32_t count)
 {
-    enum { COUNT_AT = 12 };
-
     ASSERT(buf_left(out) >= COUNT_AT + sizeof count);
     count = htobe32(count);
     memcpy(out->data + out->at + COUNT_AT, &count, sizeof count);

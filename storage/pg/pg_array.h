@@ -40,6 +40,9 @@ void pg_array_begin(struct buf *out, uint32_t element_type);
 void pg_array_put_int4(struct buf *out, int32_t value);
 void pg_array_put_time(struct buf *out, int64_t value);         /* timestamptz; microseconds since 1970 */
 void pg_array_put_bytes(struct buf *out, struct span value);    /* text and bytea */
+void pg_array_put_null(struct buf *out);
+/* All elements of another array that were not read yet, which has the same element type. */
+void pg_array_put_rest(struct buf *out, const struct pg_array *a);
 void pg_array_set_count(struct buf *out, uint32_t count);
 
 #endif

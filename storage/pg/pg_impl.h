@@ -10,7 +10,8 @@
 struct timer;
 struct watch;
 
-enum { PG_CHANNEL_SIZE = 32, PG_SERVER_SIZE = 48, PG_WHY_SIZE = 512, PG_AWAY_REASONS = 4, PG_SPARE = 3 };
+enum { PG_CHANNEL_SIZE = 32, PG_SERVER_SIZE = 48, PG_WHY_SIZE = 512, PG_AWAY_REASONS = 4, PG_SPARE = 3,
+       PG_COLUMNS_MAX = 12 };
 
 enum lane_state {
     LANE_REST,      /* no connection; the timer says when to try again */
@@ -59,9 +60,12 @@ struct pg_lane {
         unsigned setup_step;    /* pg_setup.c */
         char server[PG_SERVER_SIZE];    /* postern.server_identity() */
     } connecting;
+    struct gathering *gatherings;   /* by statement; pg_group.c */
+    size_t gathered;            /* questions in them */
     uint64_t server;            /* pg_server(); pg_lanes.c */
     struct lane_use {           /* pg_lanes.c */
         size_t bound;           /* sessions */
+        size_t busy_with;       /* questions under way that are not in groups */
         bool alone;             /* pg_keep_alone() */
         bool listens;           /* for notifications */
     } use;
@@ -74,10 +78,23 @@ struct pg_lane {
     } away;
 };
 
+/* The group form of a statement; the one of the statement is NULL where it has none. */
+struct pg_group_form {
+    struct pg_statement statement;
+    Oid args[PG_ARGS_MAX], columns[PG_COLUMNS_MAX];
+};
+
+/* What the loop is to call at the end of a turn. It may outlive the pg. */
+struct pg_flush {
+    struct pg *pg;
+    bool due;
+};
+
 /* What a lane reports to those above it. */
 struct pg_lane_events {
     void (*up)(struct pg_lane *lane);
     void (*lost)(struct pg_lane *lane);         /* before its questions are answered */
+    void (*gone)(struct pg_lane *lane);         /* after that */
     void (*wrong_version)(struct pg *pg, int version);  /* of the schema */
 };
 
@@ -101,6 +118,8 @@ struct pg {
     struct pg_lane *lanes;
     size_t count;
     struct pg_lane *aside;      /* one more, behind them; without a timer until it is started */
+    struct pg_group_form *forms;    /* one for each statement; pg_group.c */
+    struct pg_flush *flush;
     char reply_channel[PG_CHANNEL_SIZE];
     bool hears_replies;         /* pg_reply_channel() was asked for */
     int wrong_version;          /* that was found last; -1 while it was never wrong */

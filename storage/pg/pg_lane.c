@@ -37,8 +37,14 @@ enum {
     READS_IN_A_TURN = 16,
 };
 
-static const int binary[] = { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 };
+static const int binary[] = { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 };
 _Static_assert(sizeof binary / sizeof binary[0] == PG_ARGS_MAX, "all parameters are binary");
+
+/* Of one session, and none that might have been asked for several. */
+static bool is_single(const struct question *q)
+{
+    return q->statement != NULL && q->statement->group_sql == NULL && !q->statement->is_group;
+}
 
 /* ---- the questions that are under way */
 static void ring_put(struct question_ring *ring, const struct question *q)
@@ -112,6 +118,7 @@ static void lane_lose(struct pg_lane *lane, uint64_t pause)
     if (was_up) {
         lane->generation++;
         lane->use.bound = 0;
+        lane->use.busy_with = 0;
         lane->use.alone = false;
     }
     close_connection(lane);
@@ -127,6 +134,7 @@ static void lane_lose(struct pg_lane *lane, uint64_t pause)
         q.answer(q.arg, DB_LOST, NULL);
     }
     mem_free(asked.at);
+    lane->pg->lane_events->gone(lane);
 }
 
 static void lane_fail(struct pg_lane *lane, const char *why)
@@ -181,6 +189,7 @@ static void lane_asked(struct pg_lane *lane, const struct question *q, bool sent
     if (lane->answers.asked.count == 0)
         lane->answers.oldest_since = loop_now(lane->pg->loop);
     ring_put(&lane->answers.asked, q);
+    lane->use.busy_with += is_single(q);
     if (!sent || !PQpipelineSync(lane->conn) || !lane_flush(lane))
         lane_break(lane, PQerrorMessage(lane->conn));
 }
@@ -189,6 +198,7 @@ void lane_send(struct pg_lane *lane, const struct question *q, const struct pg_a
 {
     if (lane->broken) {
         ring_put(&lane->answers.asked, q);
+        lane->use.busy_with += is_single(q);
         return;
     }
     const struct pg_statement *s = q->statement;
@@ -275,6 +285,7 @@ static void give_answer(struct pg_lane *lane)
     PGresult *res = lane->answers.res;
     enum db_status status = lane->answers.status;
 
+    lane->use.busy_with -= is_single(&q);
     lane->answers.answered++;
     memcpy(lane->pg->told.sqlstate, lane->answers.sqlstate, sizeof lane->answers.sqlstate);
     lane->answers.sqlstate[0] = '\0';

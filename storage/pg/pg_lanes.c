@@ -18,6 +18,7 @@
 #include "storage/pg/collation.h"
 #include "storage/pg/conninfo.h"
 #include "storage/pg/pg_away.h"
+#include "storage/pg/pg_group.h"
 #include "storage/pg/pg_lane.h"
 #include "storage/pg/schema.h"
 
@@ -59,13 +60,18 @@ bool pg_alive(struct pg_ref ref)
            ref.lane->generation == ref.generation;
 }
 
+/* A lane that is about to be given up still takes questions, so that they are answered in the order of asking. */
+static bool takes_questions(struct pg_ref ref)
+{
+    return ref.lane != NULL && ref.lane->state == LANE_UP && ref.lane->generation == ref.generation;
+}
+
 static void ask(struct pg *pg, struct pg_ref ref, const struct pg_statement *statement, const struct pg_args *args,
                 pg_answer *answer, void *arg)
 {
     struct question q = { answer, arg, statement, clock_us() };
 
-    /* A lane that is about to be given up still takes questions, so that they are answered in the order of asking. */
-    if (ref.lane == NULL || ref.lane->state != LANE_UP || ref.lane->generation != ref.generation) {
+    if (!takes_questions(ref)) {
         pg_later(pg, DB_LOST, answer, arg);
         return;
     }
@@ -79,6 +85,19 @@ void pg_ask(struct pg *pg, struct pg_ref ref, size_t statement, const struct pg_
 {
     ASSERT(statement < pg->statements->count);
     ask(pg, ref, &pg->statements->at[statement], args, answer, arg);
+}
+
+void pg_ask_grouped(struct pg *pg, struct pg_ref ref, size_t statement, const struct pg_args *args, pg_answer *answer,
+                    void *arg)
+{
+    const struct pg_statement *s = &pg->statements->at[statement];
+    struct question q = { answer, arg, s, clock_us() };
+
+    ASSERT(statement < pg->statements->count && s->group_sql != NULL && args->count == s->arg_count);
+    if (pg->one_session || !takes_questions(ref))
+        ask(pg, ref, s, args, answer, arg);
+    else
+        group_ask(ref.lane, &q, args);
 }
 
 void pg_break(struct pg_ref ref, const char *why)
@@ -123,6 +142,7 @@ bool pg_wait(struct pg *pg, int ms)
 
     for (size_t i = 0; i <= pg->count; i++) {
         struct pg_lane *lane = &pg->lanes[i];
+        group_flush(lane);
         if (lane->state != LANE_UP || lane->broken || lane->answers.asked.count == 0)
             continue;
         short events = POLLIN | (PQflush(lane->conn) > 0 ? POLLOUT : 0);
@@ -140,6 +160,22 @@ bool pg_wait(struct pg *pg, int ms)
 
 /* ---- binding */
 
+/*
+ * One that is not at work for a single session; and of several the one that has
+ * sessions already, whose questions can then be asked together, but not too many.
+ */
+static bool is_better(const struct pg_lane *lane, const struct pg_lane *than)
+{
+    size_t together = lane->pg->wants.together;
+    bool full = lane->use.bound >= together, than_full = than->use.bound >= together;
+
+    if (lane->use.busy_with != than->use.busy_with)
+        return lane->use.busy_with < than->use.busy_with;
+    if (full != than_full)
+        return !full;
+    return full ? lane->use.bound < than->use.bound : lane->use.bound > than->use.bound;
+}
+
 enum pg_bound pg_bind(struct pg *pg, struct pg_ref *ref_r)
 {
     struct pg_lane *best = NULL;
@@ -155,8 +191,7 @@ enum pg_bound pg_bind(struct pg *pg, struct pg_ref *ref_r)
         taken = taken || lane->use.alone;
         if (lane->use.alone)
             continue;
-        if (best == NULL || lane->use.bound < best->use.bound ||
-            (lane->use.bound == best->use.bound && lane->answers.asked.count < best->answers.asked.count))
+        if (best == NULL || is_better(lane, best))
             best = lane;
     }
     if (best == NULL)
@@ -339,7 +374,7 @@ static void found_version(struct pg *pg, int version)
 }
 
 static const struct pg_lane_events lane_events = {
-    .up = lane_is_up, .lost = lane_was_lost, .wrong_version = found_version
+    .up = lane_is_up, .lost = lane_was_lost, .gone = group_lose, .wrong_version = found_version
 };
 
 /* ---- life */
@@ -378,6 +413,7 @@ struct pg *pg_new(struct loop *loop, const char *conninfo, const struct pg_state
     for (size_t i = 0; i < PG_SPARE; i++)
         pg->away.spare[i] = -1;
     pg_reserve(pg);
+    group_begin(pg);
     for (size_t i = 0; i < wants->lanes; i++)
         lane_start(&pg->lanes[i]);
     return pg;
@@ -401,6 +437,7 @@ void pg_free(struct pg **pgp)
     /* Last, as the answers of the lanes may have asked something of a lane that is no more. */
     while (pg->laters.count > 0)
         answer_later(pg);
+    group_end(pg);
     timer_free(&pg->laters.timer);
     timer_free(&pg->away.timer);
     pg_use_reserve(pg);

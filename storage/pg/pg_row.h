@@ -17,8 +17,8 @@
 
 /* OIDs of PostgreSQL's own types: fixed for ever (pg_type.dat). */
 enum {
-    PG_BOOL = 16, PG_BYTEA = 17, PG_INT8 = 20, PG_INT4 = 23, PG_TEXT = 25, PG_BYTEA_ARRAY = 1001, PG_TEXT_ARRAY = 1009,
-    PG_INT8_ARRAY = 1016, PG_TIMESTAMPTZ = 1184, PG_VOID = 2278,
+    PG_BOOL = 16, PG_BYTEA = 17, PG_INT8 = 20, PG_INT4 = 23, PG_TEXT = 25, PG_BOOL_ARRAY = 1000, PG_BYTEA_ARRAY = 1001,
+    PG_INT4_ARRAY = 1007, PG_TEXT_ARRAY = 1009, PG_INT8_ARRAY = 1016, PG_TIMESTAMPTZ = 1184, PG_VOID = 2278,
 };
 
 /* timestamptz is microseconds since 2000-01-01 on the wire; since 1970-01-01 everywhere else. Seconds in between. */
@@ -35,7 +35,7 @@ bool pg_get_mailbox(const PGresult *res, int row, int column, struct mailbox_ref
 bool pg_get_bytes(const PGresult *res, int row, int column, struct span *value_r);
 
 /* The parameters of one statement, in order. What is not a number is borrowed until it was sent. */
-enum { PG_ARGS_MAX = 11 };
+enum { PG_ARGS_MAX = 16 };
 struct pg_args {
     int count;
     const char *values[PG_ARGS_MAX];

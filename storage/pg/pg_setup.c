@@ -48,6 +48,11 @@ static bool send_preparation(struct pg_lane *lane)
         if (!s->once)
             sent = PQsendPrepare(lane->conn, s->name, s->sql, s->arg_count, s->args);
     }
+    for (size_t i = 0; sent && i < all->count; i++) {
+        const struct pg_statement *s = &lane->pg->forms[i].statement;
+        if (s->sql != NULL)
+            sent = PQsendPrepare(lane->conn, s->name, s->sql, s->arg_count, s->args);
+    }
     return sent;
 }
 

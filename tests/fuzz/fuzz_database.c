@@ -251,6 +251,11 @@ bool pg_unconfirmed(const struct pg *pg) { return pg->unconfirmed; }
 uint64_t pg_took_us(const struct pg *pg) { (void)pg; return 1; }
 size_t pg_lanes_up(const struct pg *pg) { return pg->lanes[0].up + (size_t)pg->lanes[1].up; }
 size_t pg_lanes_busy(const struct pg *pg) { return pg->lanes[0].count > 0; }
+void pg_ask_grouped(struct pg *pg, struct pg_ref ref, size_t statement, const struct pg_args *args, pg_answer *answer, void *arg)
+{
+    pg_ask(pg, ref, statement, args, answer, arg);
+}
+
 unsigned long long pg_statements(const struct pg *pg) { (void)pg; return 0; }
 
 /* libpq keeps it where only it can write to. */

@@ -298,7 +298,7 @@ static void start(size_t lanes, const struct pg_events *events, const char *more
         close(fd);
     snprintf(conninfo, sizeof conninfo, "host=%s port=5432 user=u dbname=d sslmode=disable gssencmode=disable %s", dir, more);
     decisions = wrong_schemas = notifications = 0;
-    pg = pg_new(loop, conninfo, &maildrop_statements, &(struct pg_wants){ lanes, 1, 20, SQL_COMMIT_ON }, events, NULL);
+    pg = pg_new(loop, conninfo, &maildrop_statements, &(struct pg_wants){ lanes, 1, 20, SQL_COMMIT_ON, 0 }, events, NULL);
     pg_serve_one(pg);
 }
 
