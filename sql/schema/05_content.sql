@@ -64,8 +64,33 @@ begin
 end
 $$;
 
+-- check_stored: have these contents the octets that put_contents was told, in as many parts
+-- as these take? What a message counts for is what is there of it. Not granted; called where
+-- all parts were put.
+-- Errors: PN400.
+create function postern.check_stored(p_contents bigint[]) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+    r record;
+begin
+    select c.octets, s.octets as stored, s.parts into r
+      from unnest(p_contents) as g(content)
+      join postern.content c on c.content = g.content
+     cross join lateral (select coalesce(sum(length(p.data)), 0)::bigint as octets, count(*) as parts
+                           from postern.content_part p where p.content = c.content) s
+     where s.octets <> c.octets or s.parts <> (s.octets + postern.part_octets() - 1) / postern.part_octets()
+     limit 1;
+    if found then
+        raise exception 'a content is said to have % octets, and % in % parts are stored', r.octets, r.stored, r.parts
+            using errcode = 'PN400';
+    end if;
+end
+$$;
+
 -- put_contents: an id for each, in their order. p_refs says how many messages
--- will refer to it; the caller keeps that promise in this transaction.
+-- will refer to it; the caller keeps that promise in this transaction. That all p_octets
+-- of it were put is checked where a message refers to it.
 -- Errors: PN400.
 create function postern.put_contents(p_octets bigint[], p_digests bytea[], p_refs integer[]) returns bigint[]
 language plpgsql security definer set search_path = pg_catalog, pg_temp

@@ -156,6 +156,7 @@ begin
         raise exception 'put_messages: a line end within a Delivered-To line' using errcode = 'PN400';
     end if;
 
+    perform postern.check_stored(p_contents);
     select array_agg(postern.message_octets(c.octets, n.delivered_to) order by n.i),
            sum(postern.message_octets(c.octets, n.delivered_to))
       into v_octets, v_sum

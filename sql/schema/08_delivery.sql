@@ -29,7 +29,8 @@ begin
     if p_octets > p_quota then
         return 5;
     end if;
-    if p_used + p_octets > p_quota then
+    -- What is left, as the sum of the two might be too large for a number.
+    if p_octets > p_quota - p_used then
         return 4;
     end if;
     select d.quota as domain_quota, t.quota as tenant_quota, d.tenant into r
@@ -41,7 +42,7 @@ begin
     if p_octets > r.domain_quota or p_octets > r.tenant_quota then
         return 5;
     end if;
-    if p_octets + postern.domain_used(p_domain) > r.domain_quota or p_octets + postern.tenant_used(r.tenant) > r.tenant_quota then
+    if p_octets > r.domain_quota - postern.domain_used(p_domain) or p_octets > r.tenant_quota - postern.tenant_used(r.tenant) then
         return 4;
     end if;
     return 0;
@@ -92,7 +93,7 @@ begin
                           join postern.domain o on o.domain = b.domain
                           join postern.tenant t on t.tenant = o.tenant
                          where b.address = r.address and b.enabled and o.enabled and t.enabled
-                           and (b.quota is null or b.octets + v_octets <= b.quota) and o.quota is null and t.quota is null
+                           and (b.quota is null or v_octets <= b.quota - b.octets) and o.quota is null and t.quota is null
                         offset 0) x on true;
         if cardinality(v_found) = cardinality(p_addresses) then
             return query select f.i::integer, 0, f.mailbox from unnest(v_found) with ordinality as f(mailbox, i);
@@ -105,7 +106,7 @@ begin
         v_address := p_addresses[i];
 
         select b.mailbox, b.octets, b.quota, b.domain, b.enabled and o.enabled and t.enabled as active,
-               (b.quota is null or b.octets + v_octets <= b.quota) and o.quota is null and t.quota is null as fits into m
+               (b.quota is null or v_octets <= b.quota - b.octets) and o.quota is null and t.quota is null as fits into m
           from postern.mailbox b
           join postern.domain o on o.domain = b.domain
           join postern.tenant t on t.tenant = o.tenant
@@ -347,8 +348,14 @@ begin
         raise exception 'deliver: negative octets, a digest that does not have % octets, or a line end within a Delivered-To line',
             postern.digest_octets() using errcode = 'PN400';
     end if;
-    if p_content is not null and not postern.made_here(array[p_content]) then
-        raise exception 'deliver: a content that this transaction did not create' using errcode = 'PN400';
+    if p_content is not null then
+        if not postern.made_here(array[p_content]) then
+            raise exception 'deliver: a content that this transaction did not create' using errcode = 'PN400';
+        end if;
+        perform postern.check_stored(array[p_content]);
+        if p_octets <> (select c.octets from postern.content c where c.content = p_content) then
+            raise exception 'deliver: % octets, but this content has others', p_octets using errcode = 'PN400';
+        end if;
     end if;
 
     -- Mostly there is one mailbox, and room in it: one statement finds that out and takes the uid.

@@ -1118,6 +1118,38 @@ class Grants(Base):
                      " where p.content = c[1]); end $$")
         self.check_clean()
 
+    def test_lying_deliverer(self):
+        """What a deliverer says of a content must be what it has stored: no domain gets full by a number."""
+        address = self.mailbox('lied-to')
+        domain = address.split('@')[1]
+        mailbox = self.sql("select mailbox from postern.mailbox where address = '%s'" % address)
+        self.ctl('domain', 'set', domain, '--quota', '1G')
+        huge = 9_200_000_000_000_000_000
+        deliver = "perform postern.deliver(%%s, sha256('x'), null, c[1], array[%s]::bigint[], array[1], array['a'], null, null);" % mailbox
+        messages = "perform postern.put_messages(%s, c, null, null, null);" % mailbox
+        octets = "perform postern.put_octets(c[1], 0, 'abc');"
+        for said, put, then, error in (
+                (huge, octets, deliver % huge, 'is said to have %d octets, and 3 in 1 parts' % huge),
+                (huge, octets, deliver % 3, 'is said to have %d octets, and 3 in 1 parts' % huge),
+                (huge, '', messages, 'is said to have %d octets, and 0 in 0 parts' % huge),
+                (4, octets, messages, 'is said to have 4 octets, and 3 in 1 parts'),
+                (2, octets, messages, 'is said to have 2 octets, and 3 in 1 parts'),
+                (2, ''.join("perform postern.put_octets(c[1], %d, 'a');" % n for n in (0, 1)), messages, 'and 2 in 2 parts'),
+                (3, octets, deliver % huge, '%d octets, but this content has others' % huge),
+                (3, octets, deliver % 0, '0 octets, but this content has others')):
+            with self.assertRaisesRegex(RuntimeError, error):
+                self.sql("do $$ declare c bigint[]; begin c := postern.put_contents('{%d}', array[sha256('x')], '{1}'); %s %s end $$"
+                         % (said, put, then), 'postern_lmtp')
+        resolve = "select verdict from postern.resolve(array['%s'], array[null], %d, null)"
+        self.assertEqual(self.sql(resolve % (address, huge), 'postern_lmtp'), '5')
+        for then in (deliver % 3, messages):
+            self.sql("do $$ declare c bigint[]; begin c := postern.put_contents('{3}', array[sha256('x')], '{1}'); %s %s end $$"
+                     % (octets, then), 'postern_lmtp')
+        self.assertEqual(self.sql('select messages, octets from postern.mailbox where mailbox = %s' % mailbox), '2|23')
+        self.ctl('domain', 'set', domain, '--quota', 'none')
+        self.assertEqual(self.sql('select count(*) from postern.find_problems()'), '0')
+        self.sql("select postern.remove_mail('%s', null)" % address)    # no digest of it is right
+
     def test_what_must_not_be(self):
         """The tables of the mail have no CHECKs: the functions refuse, and a trigger does for addresses and quotas."""
         address = self.mailbox('strict')
@@ -1132,7 +1164,8 @@ class Grants(Base):
                 ('postern_lmtp', put % (fine, "perform postern.put_octets(c[1], -1, 'abc');")),
                 ('postern_admin', put % (fine, "perform postern.put_parts(c, '{-1}', array['abc'::bytea]);")),
                 ('postern_lmtp', put % (fine, "perform postern.put_messages(%s, c, null, array[E'a\nX: y'], null);" % mailbox)),
-                ('postern_lmtp', put % (fine, "perform postern.put_messages(%s, c, null, null, array['a b']);" % mailbox)),
+                ('postern_lmtp', put % (fine, "perform postern.put_octets(c[1], 0, 'abc');"
+                                              " perform postern.put_messages(%s, c, null, null, array['a b']);" % mailbox)),
                 ('postern_lmtp', put % (fine, "perform postern.deliver(-9, sha256('x'), null, c[1], array[%s]::bigint[], array[1],"
                                               " array['a'], null, null);" % mailbox)),
                 ('postern_lmtp', deliver % ("3, 'short', 'abc'", mailbox, "'a'")),
