@@ -183,8 +183,8 @@ begin
 end
 $$;
 
--- move_locks: one step in moving the locks of idle sessions from one
--- connection to another (storage/maildrop/aside.c). Between two steps each maildrop is
+-- move_locks: one step in moving the locks of sessions from one
+-- connection to another (storage/maildrop/move.c). Between two steps each maildrop is
 -- locked by at least one of the two connections, in one mode or the other, and
 -- whoever wants to open it asks for the exclusive one: they are refused all the time.
 --

@@ -7,7 +7,7 @@
  * that was given up hears no more.
  *
  * The fence: everything goes over the lane that has the lock: the one on which
- * it was taken, or that to which it was moved (aside.c). Once that lane was
+ * it was taken, or that to which it was moved (move.c). Once that lane was
  * lost, every question is DB_LOST, for ever: a session that lost its lock is
  * unable to delete.
  */

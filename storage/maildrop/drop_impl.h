@@ -15,6 +15,7 @@
 #include "storage/maildrop/statements.h"
 #include "storage/pg/pg.h"
 
+struct alone;
 struct aside;
 struct history;
 struct idmap;
@@ -43,6 +44,7 @@ struct store {
         void (*wrong_schema)(void *arg, const char *text);
         void *arg;
     } owner;
+    struct alone *alone;
     struct aside *aside;
     struct history *history;
     struct read_ahead *read_ahead;
@@ -71,7 +73,7 @@ struct drop {
     uint64_t opened_at;             /* of the loop's clock */
     struct drop_cost cost;
     struct retrieved retrieved;
-    bool moving;                    /* aside.c: it must not end now; drop_finish() waits for drop_moved() */
+    bool moving;                    /* move.c: it must not end now; drop_finish() waits for drop_moved() */
 
     struct drop_who {               /* who holds it; the texts lie behind the struct */
         time_t since;
@@ -93,6 +95,7 @@ struct drop {
         drop_done *done;
         unsigned char *marks;       /* while the expunge is under way */
         size_t marked;
+        struct drop *next;          /* in alone.waiting */
     } ending;
     struct reader *reader;          /* drop_read.c; NULL until something is read */
     struct passing *passing;        /* takeover.c; NULL where nobody has asked anybody for it */

@@ -1,7 +1,8 @@
 /*
  * finish.c - drop_finish(): the deletion, the unlocking behind it, and the word.
  *
- *   OPEN -------> CLOSING --> (gone)     after the move, if its lock is just moved aside
+ *   OPEN -------> CLOSING --> (gone)     after the move, if its lock is just moved aside, or
+ *                                        if it is moved for the deletion (alone.c)
  *
  * Never tells that something was removed before its commit was answered.
  */
@@ -10,6 +11,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/net/loop.h"
+#include "storage/maildrop/alone.h"
 #include "storage/maildrop/close.h"
 #include "storage/maildrop/drop_read.h"
 #include "storage/maildrop/history.h"
@@ -29,6 +31,7 @@ static void finished(struct drop *drop)
     void *owner = drop->owner;
     enum db_status status = drop->status;
 
+    alone_over(drop->store->alone, drop);
     drop_end(drop);
     if (done != NULL)
         done(owner, status);
@@ -114,8 +117,18 @@ static void ask_expunge(struct drop *drop)
     buf_free(&retrieved);
 }
 
+/* What the statement is to change: of each message that goes, and where it is noted, of each that was retrieved. */
+static bool is_long(const struct drop *drop)
+{
+    return drop->ending.marked > 0 && drop->ending.marked + drop->retrieved.count >= drop->store->alone->many;
+}
+
 static void ask_end(struct drop *drop)
 {
+    if (is_long(drop) && !drop->store->closing) {
+        alone_wait(drop->store->alone, drop);
+        return;
+    }
     if (drop->ending.marked > 0)
         ask_expunge(drop);
     else if (drop->retrieved.count > 0)
@@ -159,4 +172,13 @@ void drop_moved(struct drop *drop)
     drop->moving = false;
     if (drop->state == DROP_CLOSING)
         ask_end(drop);
+}
+
+void drop_end_alone(struct drop *drop, bool has_lane)
+{
+    if (has_lane)
+        ask_expunge(drop);
+    else
+        drop->status = DB_RETRY;    /* nothing was asked */
+    drop_close(drop, closed);
 }

@@ -7,6 +7,7 @@
 
 #include "daemon/base/idmap.h"
 #include "daemon/base/mem.h"
+#include "storage/maildrop/alone.h"
 #include "storage/maildrop/aside.h"
 #include "storage/maildrop/drop_impl.h"
 #include "storage/maildrop/drop_read.h"
@@ -34,7 +35,10 @@ static void lane_lost(void *owner)
 
 static void decided(void *owner)
 {
-    login_lanes_decided(owner);
+    struct store *store = owner;
+
+    login_lanes_decided(store);
+    alone_next(store->alone);
 }
 
 static void notified(void *owner, const char *channel, const char *text, int pid)
@@ -66,6 +70,7 @@ struct store *store_new(struct loop *loop, const struct storage_settings *settin
     store->takeover = takeover_new(store, drop_open_again);
     store->reclaim = reclaim_new(store);
     store->aside = aside_new(store, drop_moved);
+    store->alone = alone_new(store, drop_end_alone);
     store->history = history_new(store);
     if (gethostname(store->host, sizeof store->host - 1) != 0)
         store->host[0] = '\0';
@@ -90,11 +95,13 @@ void store_free(struct store **storep)
     /* Answers that were on their way end their drops without telling anybody. */
     store->closing = true;
     takeover_due(store->takeover);
+    alone_end(store->alone);
     history_end(store->history);
     pg_free(&store->pg);
     read_ahead_free(&store->read_ahead);
     takeover_free(&store->takeover);
     reclaim_free(&store->reclaim);
+    alone_free(&store->alone);
     aside_free(&store->aside);
     history_free(&store->history);
     listing_cache_free(&store->listings);

@@ -121,6 +121,15 @@ void pg_unbind(struct pg_ref ref);
  */
 bool pg_bind_aside(struct pg *pg, struct pg_ref *ref_r);
 size_t pg_bound_aside(const struct pg *pg);
+/*
+ * One more, which pg_bind() never gives, for work whose length a client chooses:
+ * a statement may take PG_ALONE_MS on it, and nobody else waits meanwhile. It is
+ * made when it is asked for, and closed when nobody is bound to it any more.
+ * PG_WAIT: it is being made, `decided` will tell. PG_AWAY: that has failed; who
+ * asks again has it tried again. It counts in none of the numbers above.
+ */
+enum { PG_ALONE_MS = 3600000 };
+enum pg_bound pg_bind_alone(struct pg *pg, struct pg_ref *ref_r);
 /* Unbinds *ref and binds it to the connection of `to`, which is alive. */
 void pg_rebind(struct pg_ref *ref, struct pg_ref to);
 bool pg_alive(struct pg_ref ref);

@@ -105,7 +105,7 @@ void group_begin(struct pg *pg)
     for (size_t i = 0; i < all->count; i++)
         if (all->at[i].group_sql != NULL)
             make_form(&pg->forms[i], &all->at[i]);
-    for (size_t i = 0; i <= pg->count; i++)
+    for (size_t i = 0; i < pg->count + PG_MORE_LANES; i++)
         pg->lanes[i].gatherings = mem_array(all->count, sizeof(struct gathering));
     pg->flush = mem_zalloc(sizeof *pg->flush);
     pg->flush->pg = pg;
@@ -113,7 +113,7 @@ void group_begin(struct pg *pg)
 
 void group_end(struct pg *pg)
 {
-    for (size_t i = 0; i <= pg->count; i++) {
+    for (size_t i = 0; i < pg->count + PG_MORE_LANES; i++) {
         for (size_t kind = 0; kind < pg->statements->count; kind++)
             mem_free(pg->lanes[i].gatherings[kind].at);
         mem_free(pg->lanes[i].gatherings);
@@ -137,7 +137,7 @@ static void flush_lanes(void *arg)
         return;
     }
     flush->due = false;
-    for (size_t i = 0; i <= pg->count; i++)
+    for (size_t i = 0; i < pg->count + PG_MORE_LANES; i++)
         group_flush(&pg->lanes[i]);
 }
 

@@ -11,7 +11,7 @@ struct timer;
 struct watch;
 
 enum { PG_CHANNEL_SIZE = 32, PG_SERVER_SIZE = 48, PG_WHY_SIZE = 512, PG_AWAY_REASONS = 4, PG_SPARE = 3,
-       PG_COLUMNS_MAX = 12 };
+       PG_COLUMNS_MAX = 12, PG_MORE_LANES = 2 /* aside, alone */ };
 
 enum lane_state {
     LANE_REST,      /* no connection; the timer says when to try again */
@@ -63,10 +63,13 @@ struct pg_lane {
     struct gathering *gatherings;   /* by statement; pg_group.c */
     size_t gathered;            /* questions in them */
     uint64_t server;            /* pg_server(); pg_lanes.c */
+    uint64_t statement_timeout; /* in milliseconds */
+    bool on_demand;             /* pg_bind_alone(): not connected unless it is asked for */
     struct lane_use {           /* pg_lanes.c */
         size_t bound;           /* sessions */
         size_t busy_with;       /* questions under way that are not in groups */
         bool alone;             /* pg_keep_alone() */
+        bool asked_for;         /* on_demand: it is to be connected */
         bool listens;           /* for notifications */
     } use;
     struct lane_away {          /* pg_away.c */
@@ -117,7 +120,7 @@ struct pg {
 
     struct pg_lane *lanes;
     size_t count;
-    struct pg_lane *aside;      /* one more, behind them; without a timer until it is started */
+    struct pg_lane *aside, *alone;  /* two more, behind them; without a timer until they are started */
     struct pg_group_form *forms;    /* one for each statement; pg_group.c */
     struct pg_flush *flush;
     char reply_channel[PG_CHANNEL_SIZE];

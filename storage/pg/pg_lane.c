@@ -113,7 +113,7 @@ static void lane_lose(struct pg_lane *lane, uint64_t pause)
     if ((!lane->away.complained || lane->state == LANE_SETUP) && !lane->pg->freeing)
         lane->away.said |= pg_say_away(lane, was_up);
     lane->away.complained = true;
-    lane->tried = true;
+    lane->tried = !(lane->on_demand && was_up);
     lane->answers.asked = (struct question_ring){ 0 };
     if (was_up) {
         lane->generation++;
@@ -122,8 +122,10 @@ static void lane_lose(struct pg_lane *lane, uint64_t pause)
         lane->use.alone = false;
     }
     close_connection(lane);
+    lane->use.asked_for = false;
     /* Half of it by chance, so that workers do not come back all at once. */
-    timer_set(lane->timer, pause / 2 + randombytes_uniform((uint32_t)(pause / 2 + 1)));
+    if (!lane->on_demand)
+        timer_set(lane->timer, pause / 2 + randombytes_uniform((uint32_t)(pause / 2 + 1)));
 
     lane->pg->lane_events->lost(lane);
     lane->pg->told.sqlstate[0] = '\0';
@@ -529,6 +531,20 @@ void lane_event(void *arg, int fd, unsigned events)
     }
 }
 
+void lane_unused(struct pg_lane *lane)
+{
+    if (lane->state == LANE_UP && !lane->broken)
+        timer_set(lane->timer, 0);
+}
+
+/* Nobody loses anything. */
+static void close_unused(struct pg_lane *lane)
+{
+    lane->generation++;
+    lane->tried = lane->use.asked_for = false;
+    close_connection(lane);
+}
+
 /*
  * Where one lane gets no answer, others may not get one either. What nobody uses
  * is connected anew before it is used: then whoever waited in vain does not wait
@@ -561,9 +577,13 @@ static void lane_timer(void *arg)
         lane_fail(lane, "no answer within connect_timeout");
         break;
     case LANE_UP:
+        if (lane->on_demand && lane->use.bound == 0 && lane->answers.asked.count == 0) {
+            close_unused(lane);
+            break;
+        }
         /* The database ends a statement that takes too long; if it does not even do that, it hangs. */
         if (lane->answers.asked.count > 0 && loop_now(lane->pg->loop) - lane->answers.oldest_since >
-                                                 lane->pg->wants.statement_timeout + ANSWER_GRACE_MS) {
+                                                 lane->statement_timeout + ANSWER_GRACE_MS) {
             distrust_idle_lanes(lane->pg);
             lane_fail(lane, "no answer from the database, even after its statement_timeout");
         } else {

@@ -22,6 +22,7 @@
 #include "storage/pg/pg_lane.h"
 #include "storage/pg/schema.h"
 
+
 /* ---- answers that need no question */
 
 static void answer_later(void *arg)
@@ -136,11 +137,11 @@ const char *pg_reply_channel(struct pg *pg)
 
 bool pg_wait(struct pg *pg, int ms)
 {
-    struct pollfd *fds = mem_array(pg->count + 1, sizeof fds[0]);
-    struct pg_lane **lanes = mem_array(pg->count + 1, sizeof lanes[0]);
+    struct pollfd *fds = mem_array(pg->count + PG_MORE_LANES, sizeof fds[0]);
+    struct pg_lane **lanes = mem_array(pg->count + PG_MORE_LANES, sizeof lanes[0]);
     nfds_t count = 0;
 
-    for (size_t i = 0; i <= pg->count; i++) {
+    for (size_t i = 0; i < pg->count + PG_MORE_LANES; i++) {
         struct pg_lane *lane = &pg->lanes[i];
         group_flush(lane);
         if (lane->state != LANE_UP || lane->broken || lane->answers.asked.count == 0)
@@ -203,8 +204,11 @@ enum pg_bound pg_bind(struct pg *pg, struct pg_ref *ref_r)
 
 void pg_unbind(struct pg_ref ref)
 {
-    if (ref.lane != NULL && ref.lane->generation == ref.generation)
-        ref.lane->use.bound--;
+    if (ref.lane == NULL || ref.lane->generation != ref.generation)
+        return;
+    ref.lane->use.bound--;
+    if (ref.lane->on_demand && ref.lane->use.bound == 0)
+        lane_unused(ref.lane);
 }
 
 bool pg_bind_aside(struct pg *pg, struct pg_ref *ref_r)
@@ -224,6 +228,34 @@ bool pg_bind_aside(struct pg *pg, struct pg_ref *ref_r)
 size_t pg_bound_aside(const struct pg *pg)
 {
     return pg->aside->use.bound;
+}
+
+enum pg_bound pg_bind_alone(struct pg *pg, struct pg_ref *ref_r)
+{
+    struct pg_lane *lane = pg->alone;
+
+    *ref_r = (struct pg_ref){ NULL, 0 };
+    if (lane->state == LANE_UP && !lane->broken) {
+        lane->use.bound++;
+        *ref_r = (struct pg_ref){ lane, lane->generation };
+        return PG_BOUND;
+    }
+    if (lane->state != LANE_REST || lane->use.asked_for)
+        return PG_WAIT;
+    if (lane->tried) {
+        lane->tried = false;
+        return pg->wrong_version >= 0 ? PG_WRONG : PG_AWAY;
+    }
+    /* The server that the others have found. */
+    for (size_t i = 0; i < pg->count; i++)
+        if (pg->lanes[i].state == LANE_UP)
+            lane->connecting.first_host = pg->lanes[i].connecting.first_host;
+    lane->use.asked_for = true;
+    if (lane->timer == NULL)
+        lane_start(lane);
+    else
+        timer_set(lane->timer, 0);
+    return PG_WAIT;
 }
 
 void pg_rebind(struct pg_ref *ref, struct pg_ref to)
@@ -402,14 +434,18 @@ struct pg *pg_new(struct loop *loop, const char *conninfo, const struct pg_state
     pg->laters.timer = timer_new(loop, answer_later, pg);
     pg->away.timer = timer_new(loop, pg_away_due, pg);
     pg->count = wants->lanes;
-    pg->lanes = mem_array(wants->lanes + 1, sizeof pg->lanes[0]);
+    pg->lanes = mem_array(wants->lanes + PG_MORE_LANES, sizeof pg->lanes[0]);
     pg->aside = &pg->lanes[wants->lanes];
-    for (size_t i = 0; i < wants->lanes + 1; i++) {
+    pg->alone = pg->aside + 1;
+    for (size_t i = 0; i < wants->lanes + PG_MORE_LANES; i++) {
         pg->lanes[i].pg = pg;
+        pg->lanes[i].statement_timeout = wants->statement_timeout;
         pg->lanes[i].number = (unsigned)i + 1;
         pg->lanes[i].away.reserve = -1;
         lane_reserve(&pg->lanes[i]);
     }
+    pg->alone->on_demand = true;
+    pg->alone->statement_timeout = PG_ALONE_MS;
     for (size_t i = 0; i < PG_SPARE; i++)
         pg->away.spare[i] = -1;
     pg_reserve(pg);
@@ -434,6 +470,7 @@ void pg_free(struct pg **pgp)
     for (size_t i = 0; i < pg->count; i++)
         lane_end(&pg->lanes[i]);
     lane_end(pg->aside);
+    lane_end(pg->alone);
     /* Last, as the answers of the lanes may have asked something of a lane that is no more. */
     while (pg->laters.count > 0)
         answer_later(pg);

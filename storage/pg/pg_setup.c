@@ -59,7 +59,7 @@ static bool send_preparation(struct pg_lane *lane)
 bool setup_send(struct pg_lane *lane)
 {
     char *settings = sql_settings(&(struct sql_wants){
-        .program = SQL_SERVES, .commit = lane->pg->wants.commit, .statement_timeout = lane->pg->wants.statement_timeout,
+        .program = SQL_SERVES, .commit = lane->pg->wants.commit, .statement_timeout = lane->statement_timeout,
         .may_be_read_only = lane->pg->server.wants_writable,
     });
     bool sent = PQsetnonblocking(lane->conn, 1) == 0 && PQenterPipelineMode(lane->conn) == 1;

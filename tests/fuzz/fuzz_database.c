@@ -19,6 +19,7 @@
 #include "storage/deliver/deliver.h"
 #include "storage/deliver/spool.h"
 #include "storage/deliver/statements.h"
+#include "storage/maildrop/alone.h"
 #include "storage/maildrop/aside.h"
 #include "storage/maildrop/drop_impl.h"
 #include "storage/maildrop/drop_read.h"
@@ -27,7 +28,7 @@
 #include "storage/maildrop/takeover.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { LANES = 2, DEEP = 512, SLOTS = 4, MAILBOXES = 2, ROWS_MAX = 9, VALUE_MAX = 20000, LARGE = 300000, LARGE_MAX = 2, JOBS_MAX = 16, STEPS_MAX = 400 };
+enum { LANES = 2, ASIDE = LANES, ALONE, ALL_LANES, DEEP = 512, SLOTS = 4, MAILBOXES = 2, ROWS_MAX = 9, VALUE_MAX = 20000, LARGE = 300000, LARGE_MAX = 2, JOBS_MAX = 16, STEPS_MAX = 400 };
 
 struct question {
     const struct pg_statement *statement;
@@ -44,7 +45,8 @@ struct pg_lane {
 };
 
 struct pg {
-    struct pg_lane lanes[LANES + 1];    /* the last one is aside */
+    struct pg_lane lanes[ALL_LANES];
+    bool alone_fails;
     const struct pg_statements *statements;
     const struct pg_events *events;
     void *owner;
@@ -72,7 +74,7 @@ struct pg *pg_new(struct loop *l, const char *conninfo, const struct pg_statemen
     pg->events = events;
     pg->owner = owner;
     pg->sqlstate = "";
-    for (size_t i = 0; i <= LANES; i++)
+    for (size_t i = 0; i < ALL_LANES; i++)
         pg->lanes[i] = (struct pg_lane){ .up = i < LANES, .generation = 1 };
     pg->statements = statements;
     pgs[statements == &delivery_statements] = pg;
@@ -124,7 +126,7 @@ void pg_free(struct pg **pgp)
 {
     struct pg *pg = *pgp;
 
-    for (size_t i = 0; i <= LANES; i++)
+    for (size_t i = 0; i < ALL_LANES; i++)
         lose(pg, &pg->lanes[i], true);
     while (pg->later_count > 0)
         tell_later(pg);
@@ -167,7 +169,7 @@ void pg_unbind(struct pg_ref ref)
 
 bool pg_bind_aside(struct pg *pg, struct pg_ref *ref_r)
 {
-    struct pg_lane *lane = &pg->lanes[LANES];
+    struct pg_lane *lane = &pg->lanes[ASIDE];
 
     *ref_r = (struct pg_ref){ NULL, 0 };
     if (!lane->up)
@@ -179,7 +181,19 @@ bool pg_bind_aside(struct pg *pg, struct pg_ref *ref_r)
 
 size_t pg_bound_aside(const struct pg *pg)
 {
-    return pg->lanes[LANES].bound;
+    return pg->lanes[ASIDE].bound;
+}
+
+enum pg_bound pg_bind_alone(struct pg *pg, struct pg_ref *ref_r)
+{
+    struct pg_lane *lane = &pg->lanes[ALONE];
+
+    *ref_r = (struct pg_ref){ NULL, 0 };
+    if (!lane->up)
+        return pg->alone_fails ? PG_AWAY : PG_WAIT;
+    lane->bound++;
+    *ref_r = (struct pg_ref){ lane, lane->generation };
+    return PG_BOUND;
 }
 
 void pg_rebind(struct pg_ref *ref, struct pg_ref to)
@@ -242,7 +256,7 @@ void pg_break(struct pg_ref ref, const char *why)
     (void)why;
     /* As a lane that is broken: dead at once, its questions are answered by and by, which is when the input says so. */
     if (pg_alive(ref))
-        lose(ref.lane >= pgs[1]->lanes && ref.lane <= pgs[1]->lanes + LANES ? pgs[1] : pgs[0], ref.lane, false);
+        lose(ref.lane >= pgs[1]->lanes && ref.lane < pgs[1]->lanes + ALL_LANES ? pgs[1] : pgs[0], ref.lane, false);
 }
 
 const char *pg_sqlstate(const struct pg *pg) { return pg->sqlstate; }
@@ -414,7 +428,7 @@ static void answer_next(struct pg *pg, struct pg_lane *lane)
 bool pg_wait(struct pg *pg, int ms)
 {
     MUST(ms > 0);
-    for (size_t i = 0; i <= LANES; i++)
+    for (size_t i = 0; i < ALL_LANES; i++)
         if (pg->lanes[i].up && pg->lanes[i].count > 0) {
             answer_next(pg, &pg->lanes[i]);
             return true;
@@ -703,6 +717,9 @@ static void time_passes(uint8_t what)
     case 5:
         read_ahead_forget(store->read_ahead);
         break;
+    case 6:
+        alone_next(store->alone);
+        break;
     default:
         tell_later(pgs[0]);
         tell_later(pgs[1]);
@@ -723,7 +740,7 @@ static void step(void)
         answer_next(pg, lane);
         break;
     case 4:
-        answer_next(pgs[0], &pgs[0]->lanes[LANES]);
+        answer_next(pgs[0], &pgs[0]->lanes[what & 64 ? ALONE : ASIDE]);
         break;
     case 5:
         begin_open(s);
@@ -745,7 +762,7 @@ static void step(void)
             finish(s, what & 64);
         break;
     case 11:
-        lane = what & 32 ? &pg->lanes[LANES] : lane;
+        lane = what & 32 ? &pg->lanes[what & 16 ? ALONE : ASIDE] : lane;
         if (lane->up) {
             lose(pg, lane, false);
         } else {
@@ -800,6 +817,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     large_ones = 0;
     store->aside->rest = 0;
     store->aside->many = 1;
+    store->alone->many = 2;
     for (unsigned n = 0; in.len > 0 && n < STEPS_MAX; n++)
         step();
     for (size_t i = 0; i < SLOTS; i++) {
@@ -810,13 +828,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         slots[i] = (struct slot){ .drop = NULL };
     }
     /* Everything that is asked is answered or lost; who ends is told. */
-    for (size_t i = 0; i <= LANES; i++)
+    pgs[0]->alone_fails = true;
+    for (size_t i = 0; i < ALL_LANES; i++)
         lose(pgs[0], &pgs[0]->lanes[i], false);
     for (size_t i = 0; i < LANES; i++)
         lose(pgs[1], &pgs[1]->lanes[i], false);
     while (pgs[0]->later_count + pgs[1]->later_count > 0) {
         tell_later(pgs[0]);
         tell_later(pgs[1]);
+    }
+    for (int i = 0; i < 10; i++) {
+        alone_next(store->alone);
+        tell_later(pgs[0]);
     }
     MUST(finishing == 0 && jobs == 0);
     MUST(store_held(store) == 0);

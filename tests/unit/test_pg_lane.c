@@ -793,6 +793,51 @@ static void aside(void **state)
     pg_free(&pg);
 }
 
+/* The lane for long work: there when it is asked for and as long as somebody is bound; a failure is told once. */
+static void on_demand(void **state)
+{
+    struct pg_ref ref, again, shared;
+    char heard[16];
+
+    (void)state;
+    start(1, &deaf, "");
+    int fd = serve();
+    bound();
+    assert_int_equal(pg_bind_alone(pg, &ref), PG_WAIT);
+    assert_null(ref.lane);
+    int other = serve();
+    TURN_UNTIL(pg_bind_alone(pg, &ref) == PG_BOUND);
+    assert_int_equal(pg_bind_alone(pg, &again), PG_BOUND);
+    assert_int_equal(pg_lanes_up(pg), 1);
+    assert_int_equal(pg_bind(pg, &shared), PG_BOUND);
+    assert_ptr_not_equal(shared.lane, ref.lane);
+    pg_unbind(ref);
+    turn();
+    assert_true(pg_alive(again));
+    pg_unbind(again);
+    TURN_UNTIL(!pg_alive(again));
+    TURN_UNTIL(recv(other, heard, sizeof heard, MSG_DONTWAIT) == 0);
+    close(other);
+    /* Lost at its set-up. */
+    assert_int_equal(pg_bind_alone(pg, &ref), PG_WAIT);
+    other = greet();
+    close(other);
+    enum pg_bound is = PG_WAIT;
+    TURN_UNTIL((is = pg_bind_alone(pg, &ref)) != PG_WAIT);
+    assert_int_equal(is, PG_AWAY);
+    /* And lost while it was used: the next one asks for it anew. */
+    assert_int_equal(pg_bind_alone(pg, &ref), PG_WAIT);
+    other = serve();
+    TURN_UNTIL(pg_bind_alone(pg, &ref) == PG_BOUND);
+    pg_break(ref, "a test");
+    assert_int_equal(pg_bind_alone(pg, &again), PG_WAIT);
+    turn();
+    assert_int_equal(pg_bind_alone(pg, &again), PG_WAIT);
+    close(other);
+    close(fd);
+    pg_free(&pg);
+}
+
 /* At the end of the process, without the loop: an answer of any lane is waited for, and no longer than it was said. */
 static void waited_for(void **state)
 {
@@ -1021,6 +1066,7 @@ int main(void)
         cmocka_unit_test(given_up),
         cmocka_unit_test(alone),
         cmocka_unit_test(aside),
+        cmocka_unit_test(on_demand),
         cmocka_unit_test(waited_for),
         cmocka_unit_test(waiting_sends),
         cmocka_unit_test(hanging_server),
