@@ -34,6 +34,7 @@ struct table {
     _Alignas(64) struct metric_stripe stripes[STRIPES];
     struct seat seats[SEATS];
     uint64_t started;           /* seconds since 1970 */
+    _Atomic uint64_t no_logins; /* nobody logs in here: deliveries only */
 };
 
 static struct metric_stripe own;
@@ -196,8 +197,16 @@ uint64_t metrics_gauge(enum metric_gauge g)
     return sum;
 }
 
+void metrics_logins(bool served)
+{
+    if (table != NULL)
+        atomic_store_explicit(&table->no_logins, !served, memory_order_relaxed);
+}
+
 bool metrics_ready(void)
 {
+    if (table != NULL && read_word(&table->no_logins) != 0)
+        return metrics_gauge(GAUGE_LMTP_LANES_UP) > 0;
     return metrics_gauge(GAUGE_LANES_UP) > 0 && metrics_gauge(GAUGE_HELPERS) > 0;
 }
 

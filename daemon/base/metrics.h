@@ -96,7 +96,12 @@ void metrics_beat(void);
 /* What workers that have been heard of within ten seconds say: how many they are, and the sum of a gauge. */
 unsigned metrics_workers(void);
 uint64_t metrics_gauge(enum metric_gauge g);
-/* At least one worker can serve: it runs, its database answers, its schema is right. */
+/* In the master: are there logins at all? Until it says no, there are. */
+void metrics_logins(bool served);
+/*
+ * At least one worker can serve: it runs, its database answers, its schema is right; where there
+ * are logins, it is one that serves them.
+ */
 bool metrics_ready(void);
 
 /*

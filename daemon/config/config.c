@@ -56,13 +56,17 @@ static void forget_certificates(struct config *c)
     tls_tickets_free(&c->tickets);
 }
 
-void config_forget_mail(struct config *c)
+void config_forget_sessions(struct config *c, unsigned needs)
 {
-    forget_certificates(c);
-    forget(c->conninfo_mail);
-    forget(c->conninfo_lmtp);
-    forget(c->storage.database_mail);
-    forget(c->storage.database_lmtp);
+    if (needs & NEEDS_LOGINS) {
+        forget_certificates(c);
+        forget(c->conninfo_mail);
+        forget(c->storage.database_mail);
+    }
+    if (needs & NEEDS_DELIVERIES) {
+        forget(c->conninfo_lmtp);
+        forget(c->storage.database_lmtp);
+    }
     forget(c->storage.database_admin);
 }
 
@@ -87,19 +91,54 @@ size_t config_first(const struct config *c, const struct protocol *protocol)
     return i;
 }
 
-bool config_speaks(const struct config *c, const struct protocol *protocol)
+unsigned config_speaks(const struct config *c)
 {
-    return protocol == protocols[0] || config_first(c, protocol) < c->listeners.count;
+    unsigned set = c->listeners.count == 0 ? protocol_bit(protocols[0]) : 0;
+
+    for (size_t i = 0; i < c->listeners.count; i++)
+        set |= protocol_bit(config_protocol(c, i));
+    return set;
 }
 
-unsigned config_needs(const struct config *c)
+const void *config_settings(const struct config *c, const struct protocol *protocol)
 {
-    unsigned needs = 0;
+    static const size_t at[PROTOCOLS] = {
+#define PROTOCOL(name, title) [PROTOCOL_##name] = offsetof(struct config, name),
+#include "daemon/config/protocols.def"
+#undef PROTOCOL
+    };
+    size_t i = 0;
+
+    while (protocols[i] != protocol)
+        i++;
+    return (const char *)c + at[i];
+}
+
+static const char *user_of(const struct config *c, const struct protocol *protocol)
+{
+    const char *own = protocol->user != NULL ? protocol->user(config_settings(c, protocol)) : "";
+
+    return own[0] != '\0' ? own : c->daemon.user;
+}
+
+const char *config_user(const struct config *c, unsigned set)
+{
+    size_t i = 0;
+
+    while (!(set & protocol_bit(protocols[i])))
+        i++;
+    return user_of(c, protocols[i]);
+}
+
+unsigned config_together(const struct config *c, unsigned set)
+{
+    const char *user = config_user(c, set);
+    unsigned together = 0;
 
     for (size_t i = 0; i < PROTOCOLS; i++)
-        if (config_speaks(c, protocols[i]))
-            needs |= protocols[i]->needs;
-    return needs;
+        if ((set & protocol_bit(protocols[i])) && strcmp(user, user_of(c, protocols[i])) == 0)
+            together |= protocol_bit(protocols[i]);
+    return together;
 }
 
 struct tls_files config_tls_files(const struct config *c, size_t i)

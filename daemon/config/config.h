@@ -82,10 +82,12 @@ const struct listener_settings *config_listener(const struct config *config, siz
 const struct protocol *config_protocol(const struct config *config, size_t i);
 /* The first listener for it; the number of listeners where there is none. */
 size_t config_first(const struct config *config, const struct protocol *protocol);
-/* Is it spoken? There is a listener for it, or it is the one that is spoken where nothing is said. */
-bool config_speaks(const struct config *config, const struct protocol *protocol);
-/* NEEDS_ of all that are spoken. */
-unsigned config_needs(const struct config *config);
+/* The set of protocols that there are listeners for; without any, what is spoken where nothing is said. */
+unsigned config_speaks(const struct config *config);
+/* System user of the workers that serve the first of the set. */
+const char *config_user(const struct config *config, unsigned set);
+/* Those of the set that the same workers serve, the first with all that have the same user. */
+unsigned config_together(const struct config *config, unsigned set);
 /* The settings of a protocol: of its table of options. */
 const void *config_settings(const struct config *config, const struct protocol *protocol);
 /* The files of its certificate; that one's name is empty where it has none. */
@@ -106,11 +108,11 @@ unsigned config_mechanisms(const struct config *config);
 void config_believe(const struct config *config, size_t i, struct proxy_origin *origin);
 
 /*
- * Overwrites how to become the auth role, or the mail role, at the database,
- * and with the latter the keys of certificates: for a process that is not to know.
+ * Overwrites how to become the auth role at the database, or the roles of sessions with these
+ * NEEDS_, for logins with the keys of certificates: for a process that is not to know.
  */
 void config_forget_auth(struct config *config);
-void config_forget_mail(struct config *config);
+void config_forget_sessions(struct config *config, unsigned needs);
 
 /* The sample configuration; the rows of postern.conf(5). */
 void config_sample(FILE *out);

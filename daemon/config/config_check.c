@@ -156,6 +156,14 @@ static void check_users(const struct config *c, struct config_report *r)
     if (c->daemon.metrics_user[0] != '\0' && auth_user >= 0 &&
         check_user(r, "metrics_user", c->daemon.metrics_user) == auth_user)
         problemf(r, 0, "metrics_user: must differ from auth_user, or it could read a helper's memory");
+    for (size_t i = 0; i < PROTOCOLS; i++) {
+        const char *name = config_user(c, protocol_bit(protocols[i]));
+        char option[64];
+
+        snprintf(option, sizeof option, "%s_user", protocols[i]->name);
+        if (name != c->daemon.user && check_user(r, option, name) == auth_user && auth_user >= 0)
+            problemf(r, 0, "%s: must differ from auth_user, or a worker could read a helper's memory", option);
+    }
 }
 
 static void check_directory(const char *path, int line, struct config_report *r)

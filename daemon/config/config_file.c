@@ -26,15 +26,6 @@ static const struct section {
 };
 enum { SECTIONS = sizeof sections / sizeof sections[0] };
 
-const void *config_settings(const struct config *c, const struct protocol *protocol)
-{
-    size_t i = 0;
-
-    while (sections[i].table != protocol->options)
-        i++;
-    return (const char *)c + sections[i].offset;
-}
-
 /* ------------------------------------------------------- telling problems */
 
 void config_print_problem(void *arg, const char *file, int line, const char *text)
@@ -78,8 +69,9 @@ struct config *config_load(const char *file, unsigned flags, options_problem *pr
     if (r.have_tree || r.count == 0)
         config_check_listeners(c, flags, &r);
     config_check(c, flags, &r);
+    /* The first one's always: a socket that no listener of the file is for speaks it. */
     for (size_t i = 0; i < PROTOCOLS; i++)
-        if (config_speaks(c, protocols[i]))
+        if (i == 0 || (config_speaks(c) & protocol_bit(protocols[i])))
             protocols[i]->check(config_settings(c, protocols[i]), config_report_problem, &r, file);
     config_report_close(&r);
     *problems_r = r.count;
@@ -94,7 +86,7 @@ void config_free(struct config **config)
         return;
     *config = NULL;
     config_forget_auth(c);
-    config_forget_mail(c);
+    config_forget_sessions(c, NEEDS_ALL);
     for (size_t i = 0; i < SECTIONS; i++)
         options_free(sections[i].table, (char *)c + sections[i].offset);
     options_free_list(&c->listeners);

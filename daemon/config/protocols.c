@@ -28,3 +28,22 @@ const struct protocol *protocol_named(const char *name)
             return protocols[i];
     return NULL;
 }
+
+unsigned protocol_bit(const struct protocol *protocol)
+{
+    unsigned i = 0;
+
+    while (protocols[i] != protocol)
+        i++;
+    return 1u << i;
+}
+
+unsigned protocols_need(unsigned set)
+{
+    unsigned needs = 0;
+
+    for (size_t i = 0; i < PROTOCOLS; i++)
+        if (set & protocol_bit(protocols[i]))
+            needs |= protocols[i]->needs;
+    return needs;
+}

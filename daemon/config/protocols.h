@@ -21,4 +21,9 @@ extern const char *const protocol_names[PROTOCOLS + 1];
 /* NULL if there is none of that name. */
 const struct protocol *protocol_named(const char *name);
 
+/* A set of protocols is a bit for each. */
+unsigned protocol_bit(const struct protocol *protocol);
+/* NEEDS_ of all in the set. */
+unsigned protocols_need(unsigned set);
+
 #endif

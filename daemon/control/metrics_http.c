@@ -163,7 +163,7 @@ pid_t metrics_http_fork(struct config *config, int fd)
     });
     /* It speaks to strangers, and knows nothing that they could want. */
     config_forget_auth(config);
-    config_forget_mail(config);
+    config_forget_sessions(config, NEEDS_ALL);
     setrlimit(RLIMIT_NOFILE, &few);
     /* What strangers make it warn of is not for the log. */
     event_set_log_callback(forget_libevent_text);

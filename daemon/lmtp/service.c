@@ -54,6 +54,11 @@ static void abandon(struct session *session)
     lmtp_session_free(s);
 }
 
+static const char *user(const void *settings)
+{
+    return ((const struct lmtp_settings *)settings)->lmtp_user;
+}
+
 /* RFC 2033 section 5: never on the port of SMTP. LMTP has none of its own. */
 static const char *check_port(int64_t port)
 {
@@ -77,6 +82,7 @@ const struct protocol lmtp_protocol = {
         [REFUSAL_RESOURCES] = "421 4.3.2 this server is short of resources\r\n",
     },
     .options = &lmtp_options,
+    .user = user,
     .check = lmtp_settings_check,
     .check_port = check_port,
     .serve = serve,

@@ -31,6 +31,7 @@
 
 struct cell {
     unsigned number;
+    unsigned serves;        /* a set of protocols */
     uint64_t started;
     pid_t worker;           /* 0: gone */
     pid_t *helpers;         /* 0: gone */
@@ -73,7 +74,7 @@ pid_t cell_fork_helper(struct config *config, const char *number, int fd, int lo
         .keep = keep, .keep_count = login_cache >= 0 ? 2 : 1, .parent_signal = parent_signal, .parent = parent,
     });
     metrics_use((unsigned)strtoul(number, NULL, 10));
-    config_forget_mail(config);
+    config_forget_sessions(config, NEEDS_ALL);
     /*
      * A helper ends when its worker does: a signal to the whole group or service must not take it
      * from sessions that drain.
@@ -92,12 +93,12 @@ pid_t cell_fork_helper(struct config *config, const char *number, int fd, int lo
 static pid_t fork_worker(struct cell *cell, const struct cell_plan *plan, const int *auth, int orders)
 {
     char ident[48], name[16];
-    const struct sockets *sockets = plan->sockets;
     const size_t auth_count = cell->helper_count;
-    const unsigned number = cell->number;
+    const unsigned number = cell->number, serves = cell->serves;
     const int seat = cell->seat;
     pid_t parent = getpid();
     pid_t pid = fork();
+    struct sockets *sockets;
     int *keep;
     const struct serve_shared shared = { plan->logins, plan->limits, cell->limits_area };
 
@@ -108,22 +109,24 @@ static pid_t fork_worker(struct cell *cell, const struct cell_plan *plan, const 
     mem_free(cell);
     snprintf(ident, sizeof ident, "posternd worker %u", number);
     snprintf(name, sizeof name, "posternd w%u", number);
+    sockets = sockets_of(plan->sockets, plan->config, serves);
     keep = mem_array(sockets->count + auth_count + 1, sizeof *keep);
     if (sockets->count > 0)
         memcpy(keep, sockets->fds, sockets->count * sizeof *keep);
     memcpy(keep + sockets->count, auth, auth_count * sizeof *keep);
     keep[sockets->count + auth_count] = orders;
     process_become(&(struct process_role){
-        .ident = ident, .name = name, .user = plan->config->daemon.user,
+        .ident = ident, .name = name, .user = config_user(plan->config, serves),
         .keep = keep, .keep_count = sockets->count + auth_count + (orders >= 0),
         /* A worker without a master drains: nobody else would ever tell it to. */
         .parent_signal = WORKER_DRAIN, .parent = parent,
     });
     mem_free(keep);
     config_forget_auth(plan->config);
+    config_forget_sessions(plan->config, NEEDS_ALL & ~protocols_need(serves));
     metrics_use(number);
     metrics_sit(seat);
-    int status = worker_run(plan->config, sockets, auth, auth_count, &shared, orders);
+    int status = worker_run(plan->config, serves, sockets, auth, auth_count, &shared, orders);
     log_finish();
     _exit(status);
 }
@@ -152,24 +155,26 @@ static bool fork_helpers(struct cell *c, const struct cell_plan *plan, int *ends
     return true;
 }
 
-struct cell *cell_new(unsigned number, uint64_t now, const struct cell_plan *plan)
+struct cell *cell_new(unsigned number, unsigned serves, uint64_t now, const struct cell_plan *plan)
 {
+    const bool logins = protocols_need(serves) & NEEDS_LOGINS;
     struct cell *c = mem_zalloc(sizeof *c);
     int *ends;
 
     int orders[2] = { -1, -1 };
 
     c->number = number;
+    c->serves = serves;
     c->started = now;
     c->seat = metrics_seat_take();
-    c->helper_count = (size_t)plan->config->auth.auth_helpers;
+    c->helper_count = logins ? (size_t)plan->config->auth.auth_helpers : 0;
     c->helpers = mem_array(c->helper_count, sizeof *c->helpers);
     ends = mem_array(c->helper_count, sizeof *ends);
     for (size_t i = 0; i < c->helper_count; i++)
         ends[i] = -1;
 
     c->limits = plan->limits;
-    c->limits_area = limit_area_take(c->limits->present);
+    c->limits_area = logins ? limit_area_take(c->limits->present) : -1;
     if (fork_helpers(c, plan, ends)) {
         pid_t pid;
 

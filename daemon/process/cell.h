@@ -1,6 +1,6 @@
 /*
  * cell.h - a worker and its auth helpers: forked together, and of no use
- * without each other.
+ * without each other. Where nobody logs in there are no helpers.
  */
 #ifndef POSTERN_CELL_H
 #define POSTERN_CELL_H
@@ -27,11 +27,11 @@ struct cell_plan {
 };
 
 /*
- * Forks the members. Called with all signals blocked; the members unblock
- * theirs when they are ready for them. Always a cell: where a fork failed
- * (logged) cell_complete() is false.
+ * Forks the members. serves: a set of protocols with the same user (config_together()).
+ * Called with all signals blocked; the members unblock theirs when they are ready for
+ * them. Always a cell: where a fork failed (logged) cell_complete() is false.
  */
-struct cell *cell_new(unsigned number, uint64_t now, const struct cell_plan *plan);
+struct cell *cell_new(unsigned number, unsigned serves, uint64_t now, const struct cell_plan *plan);
 /* Only a cell without a member left. */
 void cell_free(struct cell **cell);
 

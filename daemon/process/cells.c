@@ -11,6 +11,7 @@
 #include "daemon/base/mem.h"
 #include "daemon/base/metrics.h"
 #include "daemon/net/tls_tickets.h"
+#include "daemon/process/sockets.h"
 
 #define NEVER UINT64_MAX
 
@@ -22,6 +23,7 @@ enum {
 
 /* One of the cells there should be. */
 struct slot {
+    unsigned serves;            /* a set of protocols */
     struct cell *cell;          /* NULL: to be started at start_at */
     uint64_t start_at;
     uint64_t pause;             /* the last one */
@@ -54,7 +56,8 @@ void cells_free(struct cells **cells)
     *cells = NULL;
 }
 
-unsigned cells_wanted(const struct config *c)
+/* How many for each set of protocols with the same user. */
+static unsigned wanted_each(const struct config *c)
 {
     cpu_set_t cpus;
 
@@ -62,6 +65,17 @@ unsigned cells_wanted(const struct config *c)
         return (unsigned)c->daemon.cells;
     /* Those that we may run on: a container often has fewer than the machine. */
     return sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? (unsigned)CPU_COUNT(&cpus) : 1;
+}
+
+unsigned cells_wanted(const struct config *c, unsigned spoken)
+{
+    unsigned count = 0;
+
+    for (unsigned set; spoken != 0; spoken &= ~set) {
+        set = config_together(c, spoken);
+        count += wanted_each(c);
+    }
+    return count;
 }
 
 /* From now on it is an old one: its worker accepts no more, what has sessions finishes them. */
@@ -106,9 +120,24 @@ void cells_start(struct cells *c, uint64_t now)
 
         if (slot->cell != NULL || slot->start_at > now)
             continue;
-        slot->cell = cell_new(i + 1, now, &c->plan);
+        slot->cell = cell_new(i + 1, slot->serves, now, &c->plan);
         if (!cell_complete(slot->cell))
             slot_lost(c, slot, now);
+    }
+}
+
+/* Empty ones, for what is spoken on the sockets. */
+static void make_slots(struct cells *c)
+{
+    const struct config *config = c->plan.config;
+    unsigned spoken = sockets_speak(c->plan.sockets, config), each = wanted_each(config), n = 0;
+
+    c->slot_count = cells_wanted(config, spoken);
+    c->slots = mem_array(c->slot_count, sizeof *c->slots);
+    for (unsigned set; spoken != 0; spoken &= ~set) {
+        set = config_together(config, spoken);
+        for (unsigned i = 0; i < each; i++)
+            c->slots[n++].serves = set;
     }
 }
 
@@ -118,8 +147,7 @@ void cells_renew(struct cells *c, const struct cell_plan *plan, uint64_t now)
     unsigned count = c->slot_count;
 
     c->plan = *plan;
-    c->slot_count = cells_wanted(plan->config);
-    c->slots = mem_array(c->slot_count, sizeof *c->slots);
+    make_slots(c);
     cells_start(c, now);
     for (unsigned i = 0; i < count; i++) {
         if (slots[i].cell != NULL)
@@ -216,6 +244,15 @@ uint64_t cells_deadline(const struct cells *c)
 unsigned cells_count(const struct cells *c)
 {
     return c->slot_count;
+}
+
+unsigned cells_count_with(const struct cells *c, unsigned needs)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < c->slot_count; i++)
+        count += (protocols_need(c->slots[i].serves) & needs) != 0;
+    return count;
 }
 
 bool cells_accepting(const struct cells *c)

@@ -19,12 +19,12 @@ struct cells *cells_new(void);
 /* The processes are left alone. */
 void cells_free(struct cells **cells);
 
-/* How many the configuration wants. */
-unsigned cells_wanted(const struct config *config);
+/* How many the configuration wants for this set of protocols; those with users of their own have as many each. */
+unsigned cells_wanted(const struct config *config, unsigned spoken);
 /*
- * As many as the plan's configuration wants, started now; then those of before are put aside, so
- * that somebody accepts all the time. What the plan points to stays until the next one, or
- * cells_retire().
+ * As many as the plan's configuration wants for what is spoken on its sockets, started now; then
+ * those of before are put aside, so that somebody accepts all the time. What the plan points to
+ * stays until the next one, or cells_retire().
  */
 void cells_renew(struct cells *cells, const struct cell_plan *plan, uint64_t now);
 /* Starts what is due. */
@@ -44,8 +44,12 @@ void cells_retire(struct cells *cells);
 void cells_tell_old(struct cells *cells, void (*tell)(struct cell *cell));
 void cells_each(struct cells *cells, void (*each)(struct cell *cell, void *arg), void *arg);
 
-/* How many there should be; whether one of them runs; how many old ones there are. */
+/*
+ * How many there should be; of these, those that serve a protocol with one of these NEEDS_; whether
+ * one of them runs; how many old ones there are.
+ */
 unsigned cells_count(const struct cells *cells);
+unsigned cells_count_with(const struct cells *cells, unsigned needs);
 bool cells_accepting(const struct cells *cells);
 size_t cells_old(const struct cells *cells);
 

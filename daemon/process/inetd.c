@@ -215,7 +215,7 @@ static void run_session(const struct config *config, const struct protocol *prot
     /* Only the service that opened the socket knows which listener it is: its word holds. */
     s.entry.implicit_tls = tls;
 
-    serve_start(&s.serve, config, protocol, &auth, auth >= 0 ? 1 : 0, &alone,
+    serve_start(&s.serve, config, protocol_bit(protocol), &auth, auth >= 0 ? 1 : 0, &alone,
                 &(struct serve_calls){ .session_ended = session_ended, .wrong_schema = wrong_schema, .arg = &s });
     loop_signal(s.serve.loop, SIGTERM, close_session, &s);
     loop_signal(s.serve.loop, SIGINT, close_session, &s);
@@ -311,10 +311,11 @@ int inetd_run(const char *file, const struct protocol *protocol, int in, int out
     keep[1] = out;
     keep[2] = pair[0];
     process_become(&(struct process_role){
-        .ident = "posternd", .name = "posternd", .user = config->daemon.user,
+        .ident = "posternd", .name = "posternd", .user = config_user(config, protocol_bit(protocol)),
         .keep = keep, .keep_count = logins ? 3 : 2,
     });
     config_forget_auth(config);
+    config_forget_sessions(config, NEEDS_ALL & ~protocol->needs);
     sandbox_enter(SANDBOX_SESSION, config);
     run_session(config, protocol, in, out, pair[0], tls);
     if (logins)

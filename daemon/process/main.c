@@ -61,14 +61,16 @@ static void print_end(void *arg, bool over, const char *text)
     printf("%s: %s: %s\n", (const char *)arg, over ? "error" : "warning", text);
 }
 
-/* What would keep us from starting. A database that is away would not. */
+/* What would keep us from starting. A database that is away, or does not let a worker in, would not. */
 static int check_database(struct config *config, const char *file)
 {
     char *text = NULL;
-    int outcome = probe_schema(config, &text);
+    int outcome = probe_schema(config, config_speaks(config), &text);
 
     if (outcome == 0)
         config_print_problem(stdout, file, 0, text);
+    else if (outcome < 0)
+        printf("%s: warning: %s\n", file, text);
     mem_drop(&text);
     return outcome == 0;
 }
@@ -84,16 +86,32 @@ static void warn_of_control(const struct config *config, const char *file)
     mem_drop(&error);
 }
 
-/* The same of rights that a process has without need. */
-static void warn_of_users(const struct config *config, const char *file)
+/* Those that serve this set of protocols. */
+static void warn_of_workers(const struct config *config, unsigned set, const char *file)
 {
     const struct daemon_settings *d = &config->daemon;
+    const char *metrics = d->metrics_user[0] != '\0' ? d->metrics_user : d->user;
 
-    if (privdrop_is_root() && config->control.metrics_listen[0] != '\0' &&
-        (d->metrics_user[0] == '\0' || strcmp(d->metrics_user, d->user) == 0) &&
+    if (config->control.metrics_listen[0] != '\0' && strcmp(metrics, config_user(config, set)) == 0 &&
         conninfo_goes_by_user(config->conninfo_mail))
         printf("%s: warning: metrics_user: the process that serves the metrics has the user of the workers, whom"
                " the database lets in without a password; give it a user of its own\n", file);
+    for (size_t i = 0; i < PROTOCOLS; i++)
+        if (protocols[i]->user != NULL && (set & protocol_bit(protocols[i])) && set != protocol_bit(protocols[i]))
+            printf("%s: warning: %s_user: the workers that serve %s serve other protocols, too, and so have the"
+                   " rights for all of them at the database; give it workers with a user of their own\n", file,
+                   protocols[i]->name, protocols[i]->name);
+}
+
+/* The same of rights that a process has without need. */
+static void warn_of_users(const struct config *config, const char *file)
+{
+    unsigned spoken = config_speaks(config);
+
+    for (unsigned set; privdrop_is_root() && spoken != 0; spoken &= ~set) {
+        set = config_together(config, spoken);
+        warn_of_workers(config, set, file);
+    }
 }
 
 static int check(const struct flags *f)

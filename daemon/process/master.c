@@ -99,6 +99,7 @@ static void renew_cells(struct master *m)
     };
 
     cells_renew(m->cells, &plan, master_now());
+    metrics_logins(cells_count_with(m->cells, NEEDS_LOGINS) > 0);
 }
 
 /* The names of files are in the memory of the process that shows them: it is another one then. */
@@ -216,12 +217,14 @@ static void heed(struct master *m, enum upgrade_news news)
 static void relieve(struct master *m)
 {
     const struct handover *h = m->setup.start->handover;
-    const unsigned cells = cells_count(m->cells);
-    const uint64_t lanes = (uint64_t)m->setup.config->storage.database_lanes;
+    const struct storage_settings *storage = &m->setup.config->storage;
+    const uint64_t lanes = cells_count_with(m->cells, NEEDS_LOGINS) * (uint64_t)storage->database_lanes;
+    const uint64_t lmtp = cells_count_with(m->cells, NEEDS_DELIVERIES) * (uint64_t)storage->database_lmtp_lanes;
 
     if (!upgrade_is_awaited(m->upgrade))
         return;
-    if ((metrics_workers() < cells || metrics_gauge(GAUGE_LANES_UP) < cells * lanes) &&
+    if ((metrics_workers() < cells_count(m->cells) || metrics_gauge(GAUGE_LANES_UP) < lanes ||
+         metrics_gauge(GAUGE_LMTP_LANES_UP) < lmtp) &&
         !upgrade_is_late(m->upgrade, master_now()))
         return;
     log_info(NULL, "upgrade: this process serves, the old one may end");
@@ -430,7 +433,8 @@ static void log_start(const struct master *m)
 {
     const struct passwd *pw;
 
-    log_info(NULL, "posternd " POSTERN_VERSION " starting with %u cells", cells_wanted(m->setup.config));
+    log_info(NULL, "posternd " POSTERN_VERSION " starting with %u cells",
+             cells_wanted(m->setup.config, sockets_speak(m->setup.sockets, m->setup.config)));
     if (privdrop_is_root())
         return;
     pw = getpwuid(geteuid());
@@ -442,7 +446,7 @@ static void log_start(const struct master *m)
 static bool first_schema(const struct master *m)
 {
     char *text = NULL;
-    int outcome = probe_schema(m->setup.config, &text);
+    int outcome = probe_schema(m->setup.config, sockets_speak(m->setup.sockets, m->setup.config), &text);
 
     if (outcome == 0)
         setup_tell(m->setup.start, true, "%s", text);

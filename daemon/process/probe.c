@@ -20,17 +20,20 @@
 enum { PROBE_GOOD = 0, PROBE_WRONG = 10, PROBE_AWAY = 11 };
 enum { TEXT_MAX = 1024 };
 
-static _Noreturn void probe(struct config *config, int out, pid_t parent)
+/* As a worker that serves these protocols. */
+static _Noreturn void probe(struct config *config, unsigned set, int out, pid_t parent)
 {
+    unsigned needs = protocols_need(set);
     char *text = NULL;
     int outcome;
 
     process_become(&(struct process_role){
-        .ident = "posternd probe", .name = "posternd probe", .user = config->daemon.user,
+        .ident = "posternd probe", .name = "posternd probe", .user = config_user(config, set),
         .keep = &out, .keep_count = 1, .parent_signal = SIGKILL, .parent = parent,
     });
     config_forget_auth(config);
-    outcome = schema_probe(config->conninfo_mail, &text);
+    config_forget_sessions(config, NEEDS_ALL & ~needs);
+    outcome = schema_probe(needs & NEEDS_LOGINS ? config->conninfo_mail : config->conninfo_lmtp, &text);
     if (text != NULL)
         (void)!write(out, text, strnlen(text, TEXT_MAX));
     _exit(outcome > 0 ? PROBE_GOOD : outcome == 0 ? PROBE_WRONG : PROBE_AWAY);
@@ -58,7 +61,7 @@ static char *read_text(int fd)
     return mem_strn(text, len);
 }
 
-int probe_schema(struct config *config, char **text_r)
+static int probe_as(struct config *config, unsigned set, char **text_r)
 {
     int fds[2], status = 0;
     pid_t parent = getpid(), pid;
@@ -70,7 +73,7 @@ int probe_schema(struct config *config, char **text_r)
     }
     pid = fork();
     if (pid == 0)
-        probe(config, fds[1], parent);
+        probe(config, set, fds[1], parent);
     close(fds[1]);
     if (pid > 0) {
         *text_r = read_text(fds[0]);
@@ -92,4 +95,15 @@ int probe_schema(struct config *config, char **text_r)
     if (!WIFEXITED(status) || WEXITSTATUS(status) != PROBE_WRONG)
         mem_error(text_r, "could not check the database schema: could not start a process for it");
     return 0;
+}
+
+int probe_schema(struct config *config, unsigned spoken, char **text_r)
+{
+    int outcome = 1;
+
+    for (unsigned set; spoken != 0 && outcome == 1; spoken &= ~set) {
+        set = config_together(config, spoken);
+        outcome = probe_as(config, set, text_r);
+    }
+    return outcome;
 }

@@ -76,14 +76,14 @@ static struct service *start_protocol(struct serve *s, const struct config *conf
     });
 }
 
-void serve_start(struct serve *s, const struct config *config, const struct protocol *only, const int *auth,
+void serve_start(struct serve *s, const struct config *config, unsigned serves, const int *auth,
                  size_t auth_count, const struct serve_shared *shared, const struct serve_calls *calls)
 {
     *s = (struct serve){ .loop = loop_new(), .lanes = (size_t)config->storage.database_lanes };
     s->log_timer = timer_new(s->loop, log_again, s);
     log_when_waiting(log_waits, s);
     for (size_t i = 0; i < PROTOCOLS; i++)
-        if (only != NULL ? protocols[i] == only : config_speaks(config, protocols[i]))
+        if (serves & protocol_bit(protocols[i]))
             s->services[i] = start_protocol(s, config, protocols[i], auth, auth_count, shared, calls);
 }
 

@@ -42,10 +42,10 @@ struct serve_shared {
 };
 
 /*
- * only: that protocol; NULL: all that the configuration speaks. auth: the sockets of the helpers,
- * which belong to it from now on. The configuration outlives it.
+ * serves: a set of protocols. auth: the sockets of the helpers, which belong to it from now on.
+ * The configuration outlives it.
  */
-void serve_start(struct serve *serve, const struct config *config, const struct protocol *only, const int *auth,
+void serve_start(struct serve *serve, const struct config *config, unsigned serves, const int *auth,
                  size_t auth_count, const struct serve_shared *shared, const struct serve_calls *calls);
 /* A client is there, of a protocol that is served. */
 void serve_client(struct serve *serve, const struct protocol *protocol, int in, int out,

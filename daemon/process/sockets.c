@@ -194,6 +194,25 @@ struct sockets *sockets_bind(const struct config *config, const struct sockets *
     return s;
 }
 
+unsigned sockets_speak(const struct sockets *s, const struct config *config)
+{
+    unsigned set = 0;
+
+    for (size_t i = 0; i < s->count; i++)
+        set |= protocol_bit(config_protocol(config, s->listener[i]));
+    return set;
+}
+
+struct sockets *sockets_of(const struct sockets *s, const struct config *config, unsigned set)
+{
+    struct sockets *some = sockets_none();
+
+    for (size_t i = 0; i < s->count; i++)
+        if (set & protocol_bit(config_protocol(config, s->listener[i])))
+            add_fd(some, s->fds[i], s->listener[i]);
+    return some;
+}
+
 void sockets_close(const struct sockets *s)
 {
     for (size_t i = 0; i < s->count; i++)

@@ -49,7 +49,10 @@ void sockets_leave(struct sockets **sockets);
  * master's: workers have their own copies of the descriptors.
  */
 void sockets_free(struct sockets **sockets, const struct sockets *next);
-/* In a worker: closes its copies. */
+/* The set of protocols that are spoken on them (protocols.h). */
+unsigned sockets_speak(const struct sockets *sockets, const struct config *config);
+/* In a worker: of these, those on which one of the set is spoken; and closes its copies. */
+struct sockets *sockets_of(const struct sockets *sockets, const struct config *config, unsigned set);
 void sockets_close(const struct sockets *sockets);
 
 #endif

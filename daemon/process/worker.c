@@ -349,8 +349,8 @@ static void confine(void *config)
     sandbox_enter(SANDBOX_WORKER, config);
 }
 
-int worker_run(const struct config *config, const struct sockets *sockets, const int *auth, size_t auth_count,
-               const struct serve_shared *shared, int orders)
+int worker_run(const struct config *config, unsigned serves, const struct sockets *sockets, const int *auth,
+               size_t auth_count, const struct serve_shared *shared, int orders)
 {
     struct worker w = { .config = config, .sockets = sockets, .status = EXIT_SUCCESS };
     sigset_t none;
@@ -358,13 +358,13 @@ int worker_run(const struct config *config, const struct sockets *sockets, const
     keep_memory();
     read_trust(&w);
     names_start((const char *const []){ config->conninfo_mail, config->conninfo_lmtp }, 2);
-    if ((config_needs(config) & NEEDS_DELIVERIES) && !disk_start())
+    if ((protocols_need(serves) & NEEDS_DELIVERIES) && !disk_start())
         log_warning(NULL,
                     "no thread for lmtp_spool_dir: a slow disk will delay all sessions of this worker");
     threads_confine(confine, (void *)(uintptr_t)config);
     names_await();
     sandbox_enter(SANDBOX_WORKER, config);
-    serve_start(&w.serve, config, NULL, auth, auth_count, shared,
+    serve_start(&w.serve, config, serves, auth, auth_count, shared,
                 &(struct serve_calls){ .session_ended = session_ended, .wrong_schema = wrong_schema, .arg = &w });
     read_proxies(&w);
     /* Clients inherit it, so that none costs a system call for it. */

@@ -24,10 +24,11 @@ enum { WORKER_WRONG_SCHEMA = 3 };
 
 /*
  * Runs until it is asked to end; returns the exit status of the process.
- * Called after privileges were dropped, with signals blocked. auth: the
+ * Called after privileges were dropped, with signals blocked. serves: a set of
+ * protocols, those that are spoken on the sockets. auth: the
  * sockets of its helpers. orders: where they come from (orders.h), or -1.
  */
-int worker_run(const struct config *config, const struct sockets *sockets, const int *auth, size_t auth_count,
-               const struct serve_shared *shared, int orders);
+int worker_run(const struct config *config, unsigned serves, const struct sockets *sockets, const int *auth,
+               size_t auth_count, const struct serve_shared *shared, int orders);
 
 #endif

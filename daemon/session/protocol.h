@@ -28,6 +28,7 @@ struct trust;
 enum {
     NEEDS_LOGINS = 1,       /* auth helpers and maildrops; clients have passwords, so TLS, too */
     NEEDS_DELIVERIES = 2,   /* lanes for deliveries, and a spool */
+    NEEDS_ALL = NEEDS_LOGINS | NEEDS_DELIVERIES,
 };
 
 /* What the service of a protocol gets from its process. All that is pointed to outlives the service. */
@@ -77,6 +78,8 @@ struct protocol {
     const char *refusals[REFUSALS];
 
     const struct option_table *options;
+    /* The system user of its workers, which then serve it alone; empty: the user of all others. May be NULL: empty. */
+    const char *(*user)(const void *settings);
     /* What depends on more than one option: problem is an options_problem, told with line 0. Returns how many. */
     int (*check)(const void *settings, void (*problem)(void *arg, const char *file, int line, const char *text),
                  void *arg, const char *file);

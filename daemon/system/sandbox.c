@@ -196,6 +196,12 @@ static bool filter(unsigned role, struct sandbox_network network, bool log_only)
 
 /* -------------------------------------------------------------------- enter */
 
+/* NULL where the process was made to forget it (config_forget_sessions()). */
+static const char *known(const char *conninfo)
+{
+    return conninfo != NULL && conninfo[0] != '\0' ? conninfo : NULL;
+}
+
 static struct sandbox_reach reach_of(enum sandbox_role role, const struct config *config)
 {
     struct sandbox_reach reach = { .spool = NULL };
@@ -203,12 +209,13 @@ static struct sandbox_reach reach_of(enum sandbox_role role, const struct config
     switch (role) {
     case SANDBOX_WORKER:
     case SANDBOX_SESSION:
-        reach.conninfo[0] = config->conninfo_mail;
-        reach.conninfo[1] = config->conninfo_lmtp;
-        reach.spool = config->lmtp.lmtp_spool_dir;
+        reach.conninfo[0] = known(config->conninfo_mail);
+        reach.conninfo[1] = known(config->conninfo_lmtp);
+        if (reach.conninfo[1] != NULL)
+            reach.spool = config->lmtp.lmtp_spool_dir;
         break;
     case SANDBOX_HELPER:
-        reach.conninfo[0] = config->conninfo_auth;
+        reach.conninfo[0] = known(config->conninfo_auth);
         reach.read[0] = config->auth.auth_key_file;
         reach.read[1] = config->auth.oauth_keys;
         break;

@@ -20,7 +20,7 @@ static socklen_t place_len = sizeof place;
 /* For the process around it, which is not here. */
 void process_become(const struct process_role *role) { (void)role; }
 void config_forget_auth(struct config *config) { (void)config; }
-void config_forget_mail(struct config *config) { (void)config; }
+void config_forget_sessions(struct config *config, unsigned needs) { (void)config, (void)needs; }
 void sandbox_enter(enum sandbox_role role, const struct config *config) { (void)role, (void)config; }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)

@@ -13,7 +13,7 @@ import socket
 import struct
 
 AVAILABLE = platform.machine() == "x86_64"
-OPEN, CLOSE, SOCKET, CONNECT, EXECVE, KILL = 2, 3, 41, 42, 59, 62
+READ, WRITE, OPEN, CLOSE, SOCKET, CONNECT, EXECVE, KILL = 0, 1, 2, 3, 41, 42, 59, 62
 ATTACH, DETACH, STEP, GETREGS, SETREGS = 16, 17, 9, 12, 13
 R10, R9, R8, RAX, RDX, RSI, RDI, ORIG_RAX, RIP, RSP = 7, 8, 9, 10, 12, 13, 14, 15, 16, 19
 REGISTERS = 27
@@ -121,6 +121,26 @@ class Intruder:
         result = self.call(CONNECT, fd, sockaddr, len(sockaddr))
         self.call(CLOSE, fd)
         return 0 if result >= 0 else errno.errorcode[-result]
+
+    def logs_in(self, path, role, database):
+        """To PostgreSQL at that socket: True, False where it is refused, or the errno of socket() or connect()."""
+        fd = self.call(SOCKET, socket.AF_UNIX, socket.SOCK_STREAM, 0)
+        if fd < 0:
+            return errno.errorcode[-fd]
+        result = self.call(CONNECT, fd, struct.pack("=H", 1) + os.fsencode(str(path)) + b"\0", 2 + len(os.fsencode(str(path))) + 1)
+        if result < 0:
+            self.call(CLOSE, fd)
+            return errno.errorcode[-result]
+        text = b"user\0" + role.encode() + b"\0database\0" + database.encode() + b"\0\0"
+        hello = struct.pack(">II", 8 + len(text), 0x30000) + text
+        assert self.call(WRITE, fd, hello, len(hello)) == len(hello)
+        # Nothing of the process's is there: below what call() puts on the stack.
+        at = (self.saved[RSP] - 4096) & ~15
+        assert self.call(READ, fd, at, 9) == 9
+        self.mem.seek(at)
+        answer = self.mem.read(9)
+        self.call(CLOSE, fd)
+        return answer == b"R" + struct.pack(">II", 8, 0)
 
     def executes(self, path):
         return self.call(EXECVE, os.fsencode(path), 0, 0)

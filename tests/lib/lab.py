@@ -13,8 +13,8 @@ stopped by `down`; nothing outside DIR is written, but for a folder
 /tmp/postern-lab-* where DIR is too long or too private for PostgreSQL's socket.
 
 As root the lab shows the privilege picture: PostgreSQL runs as postgres,
-workers as nobody with the roles postern_mail and postern_lmtp, auth helpers as daemon with the
-role postern_auth, and pg_hba.conf lets each have that role only. As an
+workers as nobody with the role postern_mail and, unless there is a lmtp_user, postern_lmtp, auth helpers
+as daemon with the role postern_auth, and pg_hba.conf lets each have that role only. As an
 ordinary user there is one user for all.
 
 Environment: BUILD is the folder of the programs, POSTERN_LAB_PGCONF is text
@@ -264,6 +264,10 @@ class Lab:
             self.pg_stop()
         (self.dir / "complete").touch()
 
+    def lmtp_user(self):
+        found = re.search(r'\blmtp_user\s*[=:]\s*"([^"]+)"', strip_comments(self.conf.read_text()))
+        return found.group(1) if found else "nobody"
+
     def write_pg_conf(self):
         owner = "postgres" if ROOT else None
         (self.data / "lab.conf").write_text(f"""\
@@ -279,7 +283,7 @@ shared_buffers = 256MB
 """)
         (self.data / "pg_hba.conf").write_text("local all all peer map=postern\n")
         if ROOT:
-            pairs = [("nobody", "postern_mail"), ("nobody", "postern_lmtp"), ("daemon", "postern_auth"),
+            pairs = [("nobody", "postern_mail"), (self.lmtp_user(), "postern_lmtp"), ("daemon", "postern_auth"),
                      ("root", "postern_admin"), ("root", "postgres")]
             pairs += [("postgres", role) for role in ROLES + ["postgres"]]
         else:
@@ -485,7 +489,7 @@ shared_buffers = 256MB
             self.write_conf(port or free_port(), more, lmtp)
             self.spool.mkdir(mode=0o700, exist_ok=True)
             if ROOT:
-                shutil.chown(self.spool, "nobody")
+                shutil.chown(self.spool, self.lmtp_user())
             self.make_cluster()
             self.pg_start()
             self.make_database()

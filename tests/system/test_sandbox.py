@@ -118,7 +118,7 @@ class TakenOver(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.site = kit.Site("taken-", kit.QUICK, lmtp=True, pop3s=True)
+        cls.site = kit.Site("taken-", kit.QUICK + 'lmtp_user = "news";\n', lmtp=True, pop3s=True)
         cls.addClassCleanup(cls.site.down)
         cls.site.up()
         cls.site.account(WHO, [kit.letter(1)])
@@ -139,19 +139,31 @@ class TakenOver(unittest.TestCase):
                    f' lmtp_spool_dir = "{cls.site.lab.spool}"; auth_key_file = "{cls.own_seal_key}";\n')
 
     def setUp(self):
-        self.daemon = self.site.second(self.tls)
+        self.start()
+
+    def start(self, more=""):
+        pop3, lmtp = kit.lab.free_port(), kit.lab.free_port()
+        self.daemon = self.site.second(self.tls + more + f"""listeners = ( {{ address = "127.0.0.1"; port = {pop3}; }},
+            {{ address = "127.0.0.1"; port = {lmtp}; protocol = "lmtp"; }} );\n""")
+        self.daemon.address = f"127.0.0.1:{pop3}"
         self.addCleanup(self.daemon.stop)
         self.daemon.start()
         self.master = self.daemon.proc.pid
-        named = {p: pathlib.Path(f"/proc/{p}/comm").read_text() for p in self.daemon.pids()}
-        self.worker = next(p for p, name in named.items() if name.startswith("posternd w"))
-        self.helper = next(p for p, name in named.items() if name.startswith("posternd a"))
+        self.worker, self.lmtp_worker, self.helper = self.named("posternd w1"), self.named("posternd w2"), self.named("posternd a1.1")
         # A helper takes its first order a moment after the listeners are there: only then has it shut itself in.
-        self.assertTrue(kit.wait_until(lambda: all(status(p)["Seccomp"].strip() == "2" for p in (self.worker, self.helper))))
+        self.assertTrue(kit.wait_until(lambda: all(status(p)["Seccomp"].strip() == "2" for p in (
+            self.worker, self.lmtp_worker, self.helper))))
+
+    def named(self, name):
+        """It takes its name when it has begun, which may be after the first greeting."""
+        found = []
+        self.assertTrue(kit.wait_until(lambda: found.extend(p for p in self.daemon.pids() if pathlib.Path(
+            f"/proc/{p}/comm").read_text() == name + "\n") or found, 10), name)
+        return found[0]
 
     def test_own_users_without_rights(self):
         """No capability, no user and group but the role's own, whichever of the four one looks at."""
-        for pid, user in ((self.worker, "nobody"), (self.helper, "daemon")):
+        for pid, user in ((self.worker, "nobody"), (self.lmtp_worker, "news"), (self.helper, "daemon")):
             is_, pw = status(pid), pwd.getpwnam(user)
             self.assertEqual(is_["Uid"].split(), [str(pw.pw_uid)] * 4)
             self.assertEqual(is_["Gid"].split(), [str(pw.pw_gid)] * 4)
@@ -160,14 +172,15 @@ class TakenOver(unittest.TestCase):
 
     @unittest.skipUnless(intruder.landlock() >= 1, "the kernel has no Landlock")
     def test_worker_reads_no_key(self):
-        with Intruder(self.worker) as p:
-            self.assertEqual(p.opens(self.site.lab.tls / "localhost.key"), "EACCES")
-            self.assertEqual(p.opens(self.open_tls_key), "EACCES")
-            self.assertEqual(p.opens(self.seal_key), "EACCES")
-            self.assertEqual(p.opens(self.own_seal_key), "EACCES")
-            self.assertEqual(p.opens("/etc/shadow"), "EACCES")
-            # What it does need is there: the test can tell the two apart.
-            self.assertEqual(p.opens("/etc/passwd"), 0)
+        for pid in (self.worker, self.lmtp_worker):
+            with Intruder(pid) as p:
+                self.assertEqual(p.opens(self.site.lab.tls / "localhost.key"), "EACCES")
+                self.assertEqual(p.opens(self.open_tls_key), "EACCES")
+                self.assertEqual(p.opens(self.seal_key), "EACCES")
+                self.assertEqual(p.opens(self.own_seal_key), "EACCES")
+                self.assertEqual(p.opens("/etc/shadow"), "EACCES")
+                # What it does need is there: the test can tell the two apart.
+                self.assertEqual(p.opens("/etc/passwd"), 0)
         with Intruder(self.helper) as p:
             self.assertEqual(p.opens(self.open_tls_key), "EACCES")
             self.assertEqual(p.opens(self.own_seal_key), 0)
@@ -185,12 +198,15 @@ class TakenOver(unittest.TestCase):
 
     @unittest.skipUnless(intruder.landlock() >= 1, "the kernel has no Landlock")
     def test_worker_opens_nothing_of_others(self):
-        """Neither mail at the database's, nor what is open or in memory elsewhere; nothing new but in the spool."""
+        """Neither mail at the database's, nor what is open or in memory elsewhere; nothing new but, for LMTP, in the spool."""
         self.assertEqual([name for name in kit.opened(self.worker) if name.endswith((".key", ".pem", ".conf"))], [])
         with Intruder(self.worker) as p:
             self.assertEqual(p.opens(self.site.lab.data / "PG_VERSION"), "EACCES")
             for path in (f"/proc/{self.helper}/mem", f"/proc/{self.master}/mem", f"/proc/{self.master}/fd/0", "/proc/self/mem"):
                 self.assertIn(p.opens(path), ("EACCES", "EPERM", "ENOENT"), path)
+            self.assertEqual(p.opens("/tmp/postern-was-here", os.O_WRONLY | os.O_CREAT), "EACCES")
+            self.assertEqual(p.opens(self.site.lab.spool, os.O_RDWR | os.O_TMPFILE), "EACCES")
+        with Intruder(self.lmtp_worker) as p:
             self.assertEqual(p.opens("/tmp/postern-was-here", os.O_WRONLY | os.O_CREAT), "EACCES")
             self.assertEqual(p.opens(self.site.lab.spool, os.O_RDWR | os.O_TMPFILE), 0)
         self.assertEqual(list(self.site.lab.spool.iterdir()), [], "files of the spool have no name to open")
@@ -209,7 +225,7 @@ class TakenOver(unittest.TestCase):
     def test_nobody_connects_elsewhere(self):
         """The database of this daemon is a socket in a folder: neither TCP nor UDP is any of their business."""
         with socket.create_server(("127.0.0.1", 0)) as there:
-            for pid in (self.worker, self.helper):
+            for pid in (self.worker, self.lmtp_worker, self.helper):
                 with Intruder(pid) as p:
                     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
                         self.assertEqual(p.connects(there.getsockname(), kind), "EPERM")
@@ -221,67 +237,87 @@ class TakenOver(unittest.TestCase):
             for pid in (self.master, self.helper):
                 self.assertEqual(p.call(intruder.KILL, pid, 0), -1)     # EPERM
 
-    def as_worker(self, role, query):
-        return self.as_user("nobody", role, query)
-
     def as_user(self, user, role, query):
         pw = pwd.getpwnam(user)
         return subprocess.run(["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-U", role, "-c", query], cwd="/", user=pw.pw_uid, group=pw.pw_gid,
                               extra_groups=[], env=self.site.lab.env(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
 
     def test_worker_at_the_database(self):
-        """What is left to one who has the worker's user: two roles, each with a handful of functions."""
-        for role in ("postern_auth", "postern_admin", "postgres"):
-            self.assertIn("authentication failed", self.as_worker(role, "select 1").stdout, role)
+        """What is left to one who has a worker's user: one role, with a handful of functions."""
         tables = self.site.sql("select relname from pg_class where relnamespace = 'postern'::regnamespace and relkind in ('r', 'p', 'v', 'm', 'S')").split()
         self.assertIn("credential", tables)
         self.assertIn("content_part", tables)
-        for role in ("postern_mail", "postern_lmtp"):
-            self.assertEqual(self.as_worker(role, "select postern.schema_version() > 0").stdout.strip(), "t")
+        for user, role in (("nobody", "postern_mail"), ("news", "postern_lmtp")):
+            def ask(query, user=user, role=role):
+                return self.as_user(user, role, query)
+            self.assertEqual(ask("select postern.schema_version() > 0").stdout.strip(), "t")
             asked = "; ".join(f"do $$ begin perform 1 from postern.{name}; raise notice 'read {name}';"
                               " exception when insufficient_privilege then null; end $$" for name in tables)
-            told = self.as_worker(role, asked)
+            told = ask(asked)
             self.assertEqual((told.returncode, told.stdout), (0, ""), role)
-            self.assertIn("permission denied for function credentials", self.as_worker(role, f"select postern.credentials('{WHO}')").stdout)
-            self.assertIn("permission denied to set role", self.as_worker(role, "set role postern_auth").stdout)
-            self.assertIn("permission denied", self.as_worker(role, "select pg_read_file('PG_VERSION')").stdout)
-            self.assertIn("pg_execute_server_program", self.as_worker(role, "copy (select 1) to program 'true'").stdout)
-
-    def test_metrics_at_the_database(self):
-        """Nothing lets who serves the metrics in: neither the kernel, nor the database the user that it has."""
-        daemon = self.site.second(f'metrics_listen = "127.0.0.1:{kit.lab.free_port()}"; metrics_user = "mail";\n')
-        self.addCleanup(daemon.stop)
-        daemon.start()
-        found = []
-        self.assertTrue(kit.wait_until(lambda: found.extend(p for p in daemon.pids() if pathlib.Path(
-            f"/proc/{p}/comm").read_text() == "posternd metric\n") or found, 10))
-        self.assertTrue(kit.wait_until(lambda: status(found[0])["Seccomp"].strip() == "2"))
-        self.assertEqual(status(found[0])["Uid"].split(), [str(pwd.getpwnam("mail").pw_uid)] * 4)
-        with Intruder(found[0]) as p, socket.create_server(("127.0.0.1", 0)) as there:
-            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-                self.assertEqual(p.connects(str(self.site.lab.sockets / ".s.PGSQL.5432"), kind), "EPERM")
-                self.assertEqual(p.connects(there.getsockname(), kind), "EPERM")
-        for role in ("postern_mail", "postern_lmtp", "postern_auth", "postern_admin", "postgres"):
-            self.assertIn("authentication failed", self.as_user("mail", role, "select 1").stdout, role)
+            self.assertIn("permission denied for function credentials", ask(f"select postern.credentials('{WHO}')").stdout)
+            self.assertIn("permission denied to set role", ask("set role postern_auth").stdout)
+            self.assertIn("permission denied", ask("select pg_read_file('PG_VERSION')").stdout)
+            self.assertIn("pg_execute_server_program", ask("copy (select 1) to program 'true'").stdout)
 
     def test_each_kind_at_the_database(self):
-        """Who of them gets in as what."""
-        for user, roles in (("nobody", {"postern_mail", "postern_lmtp"}), ("daemon", {"postern_auth"})):
-            for role in ("postern_mail", "postern_lmtp", "postern_auth", "postern_admin", "postgres"):
-                self.assertEqual(self.as_user(user, role, "select 1").stdout == "1\n", role in roles, (user, role))
+        """In each process, as each role: one of them, and none for who serves the metrics, whom the kernel keeps out, too."""
+        self.daemon.stop()
+        self.start(f'metrics_listen = "127.0.0.1:{kit.lab.free_port()}"; metrics_user = "mail";\n')
+        metrics = self.named("posternd metric")
+        self.assertTrue(kit.wait_until(lambda: status(metrics)["Seccomp"].strip() == "2"))
+        self.assertEqual(status(metrics)["Uid"].split(), [str(pwd.getpwnam("mail").pw_uid)] * 4)
+        socket_file, database = self.site.lab.sockets / ".s.PGSQL.5432", kit.lab.DATABASE
+        for pid, user, own in ((self.worker, "nobody", "postern_mail"), (self.lmtp_worker, "news", "postern_lmtp"),
+                               (self.helper, "daemon", "postern_auth"), (metrics, "mail", None)):
+            with Intruder(pid) as p:
+                for role in ("postern_mail", "postern_lmtp", "postern_auth", "postern_admin", "postgres"):
+                    self.assertEqual(p.logs_in(socket_file, role, database), "EPERM" if own is None else role == own, (user, role))
+                    # The database does not let the user in either, whatever process it has.
+                    self.assertEqual(self.as_user(user, role, "select 1").stdout == "1\n", role == own, (user, role))
+        with Intruder(metrics) as p, socket.create_server(("127.0.0.1", 0)) as there:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                self.assertEqual(p.connects(str(socket_file), kind), "EPERM")
+                self.assertEqual(p.connects(there.getsockname(), kind), "EPERM")
 
-    def test_metrics_user_is_checked(self):
-        listen = f'metrics_listen = "127.0.0.1:{kit.lab.free_port()}";\n'
-        for user, said in (("", "warning: metrics_user"), ('metrics_user = "mail";', None),
-                           ('metrics_user = "daemon";', "must differ from auth_user"), ('metrics_user = "root";', "is the superuser"),
-                           ('metrics_user = "nosuchuser";', "does not exist")):
-            conf = self.site.second(listen + user + "\n").conf
+    def test_one_session_at_the_database(self):
+        """The same of --inetd: who speaks LMTP has its user, and one role."""
+        socket_file = self.site.lab.sockets / ".s.PGSQL.5432"
+        for mode, user, own in (("--inetd", "nobody", "postern_mail"), ("--inetd=lmtp", "news", "postern_lmtp")):
+            ours, theirs = socket.socketpair()
+            with ours, subprocess.Popen([str(self.site.lab.posternd), "-c", str(self.daemon.conf), mode], stdin=theirs, stdout=theirs) as proc:
+                theirs.close()
+                self.assertRegex(ours.recv(1000), rb"^(\+OK|220) ")
+                self.assertEqual(status(proc.pid)["Uid"].split(), [str(pwd.getpwnam(user).pw_uid)] * 4)
+                with Intruder(proc.pid) as p:
+                    for role in ("postern_mail", "postern_lmtp", "postern_auth"):
+                        self.assertEqual(p.logs_in(socket_file, role, kit.lab.DATABASE), role == own, (user, role))
+                    self.assertEqual(p.opens(self.site.lab.spool, os.O_RDWR | os.O_TMPFILE), 0 if own == "postern_lmtp" else "EACCES")
+                ours.sendall(b"QUIT\r\n")
+
+    def test_users_are_checked(self):
+        listen = f"""metrics_listen = "127.0.0.1:{kit.lab.free_port()}";
+            listeners = ( {{ address = "127.0.0.1"; port = {kit.lab.free_port()}; }},
+                          {{ address = "127.0.0.1"; port = {kit.lab.free_port()}; protocol = "lmtp"; }} );\n"""
+        good = self.site.conf_text
+        self.addCleanup(setattr, self.site, "conf_text", good)
+        self.site.conf_text = good.replace('lmtp_user = "news";', "")
+        for metrics, lmtp, said in (
+                ("", "news", "warning: metrics_user"), ("news", "news", "warning: metrics_user"), ("mail", "news", None),
+                ("daemon", "news", "metrics_user: must differ from auth_user"), ("root", "news", "is the superuser"),
+                ("nosuchuser", "news", "does not exist"), ("mail", "", "warning: lmtp_user"), ("mail", "nobody", "warning: lmtp_user"),
+                ("mail", "daemon", "lmtp_user: must differ from auth_user"), ("mail", "root", "lmtp_user: \"root\" is the superuser"),
+                ("mail", "nosuchuser", "lmtp_user: user \"nosuchuser\" does not exist"),
+                # Whom the database does not know.
+                ("news", "mail", 'Peer authentication failed for user "postern_lmtp"')):
+            conf = self.site.second(listen + f'metrics_user = "{metrics}"; lmtp_user = "{lmtp}"; lmtp_spool_dir = "/tmp";\n').conf
             done = subprocess.run([str(self.site.lab.posternd), "-c", str(conf), "--check"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                   text=True, check=False)
-            if said is None:
-                self.assertNotIn("metrics_user", done.stdout)
-            else:
-                self.assertIn(said, done.stdout)
+            with self.subTest(metrics=metrics, lmtp=lmtp):
+                if said is None:
+                    self.assertEqual((done.stdout, done.returncode), (f"{conf}: ok\n", 0))
+                else:
+                    self.assertIn(said, done.stdout)
 
     def test_master_has_no_client(self):
         """It reads no octet of one: it does not even have the socket."""

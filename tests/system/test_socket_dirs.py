@@ -39,7 +39,9 @@ class SocketDirs(unittest.TestCase):
         place.mkdir(mode=0o755)
         second = self.daemon(place)
         done = self.check(second)
-        self.assertEqual((done.returncode, done.stdout), (0, f"{second.conf}: ok\n"))
+        # But for that LMTP has no user of its own.
+        lines = [line for line in done.stdout.splitlines() if "warning: lmtp_user: " not in line]
+        self.assertEqual((done.returncode, lines), (0, [f"{second.conf}: ok"]))
         self.assertEqual(list(place.iterdir()), [])             # a check makes nothing
         self.addCleanup(second.stop)
         second.start("--foreground", umask=0o077)

@@ -117,6 +117,41 @@ static void test_listeners(void **state)
     config_free(&c);
 }
 
+/* Who serves what. */
+static void test_workers(void **state)
+{
+    static const char both[] = "listeners = ( { address = \"127.0.0.1\"; },\n"
+                               "  { address = \"127.0.0.1\"; port = 24; protocol = \"lmtp\"; } ); lmtp_spool_dir = \"/tmp\";\n";
+    const unsigned pop3 = 1u << PROTOCOL_pop3, lmtp = 1u << PROTOCOL_lmtp;
+    char text[1024];
+    int count;
+    struct config *c;
+
+    (void)state;
+    c = load(USERS, 0, &count);
+    assert_int_equal(config_speaks(c), pop3);
+    config_free(&c);
+    snprintf(text, sizeof text, "%s%s", USERS, both);
+    c = load(text, 0, &count);
+    assert_int_equal(count, 0);
+    assert_int_equal(config_speaks(c), pop3 | lmtp);
+    assert_int_equal(config_together(c, pop3 | lmtp), pop3 | lmtp);
+    assert_string_equal(config_user(c, lmtp), c->daemon.user);
+    config_free(&c);
+    snprintf(text, sizeof text, "%s%slmtp_user = \"mail\";\n", USERS, both);
+    c = load(text, 0, &count);
+    assert_int_equal(count, 0);
+    assert_int_equal(config_together(c, pop3 | lmtp), pop3);
+    assert_int_equal(config_together(c, lmtp), lmtp);
+    assert_string_equal(config_user(c, lmtp), "mail");
+    assert_string_equal(config_user(c, pop3), c->daemon.user);
+    /* What a worker does not serve it is made to forget. */
+    config_forget_sessions(c, NEEDS_LOGINS);
+    assert_string_equal(c->conninfo_mail, "");
+    assert_non_null(strstr(c->conninfo_lmtp, "postern_lmtp"));
+    config_free(&c);
+}
+
 static void test_listeners_wrong(void **state)
 {
     (void)state;
@@ -367,7 +402,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_listeners),
+        cmocka_unit_test(test_listeners), cmocka_unit_test(test_workers),
         cmocka_unit_test(test_listeners_wrong),
         cmocka_unit_test(test_tls),
         cmocka_unit_test(test_log),

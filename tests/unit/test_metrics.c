@@ -110,6 +110,14 @@ static void test_gauges_end_with_their_worker(void **state)
     metrics_seat_free(a);
     assert_int_equal(metrics_gauge(GAUGE_LANES_UP), 4);
     assert_false(metrics_ready());
+    /* Where nobody logs in, deliveries are what it is there for. */
+    metrics_logins(false);
+    assert_false(metrics_ready());
+    metric_set(GAUGE_LMTP_LANES_UP, 1);
+    assert_true(metrics_ready());
+    metrics_logins(true);
+    assert_false(metrics_ready());
+    metric_set(GAUGE_LMTP_LANES_UP, 0);
     assert_int_equal(metrics_seat_take(), a);
     assert_int_equal(metrics_gauge(GAUGE_LANES_UP), 4);
     metrics_seat_free(a);

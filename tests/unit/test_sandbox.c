@@ -24,7 +24,7 @@
 
 static char dir[] = "/tmp/postern-sandbox-XXXXXX", spool[64], key[64];
 static char with_socket[] = "host=/tmp dbname=x user=postern_mail", with_address[] = "host=127.0.0.1 port=5499 dbname=x",
-            with_name[] = "host=/tmp,database.example.org port=5499 dbname=x", with_service[] = "service=x";
+            with_name[] = "host=/tmp,database.example.org port=5499 dbname=x", with_service[] = "service=x", forgotten[] = "";
 static struct config config;
 
 enum answer { CAN, CANNOT, KILLED };
@@ -173,6 +173,11 @@ static void few_files(void **state)
     assert_int_equal(child(SANDBOX_SESSION, spool_file), CAN);
     assert_int_equal(child(SANDBOX_HELPER, spool_file), CANNOT);
     assert_int_equal(child(SANDBOX_METRICS, spool_file), CANNOT);
+    /* A worker that serves no deliveries, whose role it was made to forget. */
+    config.conninfo_lmtp = forgotten;
+    assert_int_equal(child(SANDBOX_WORKER, spool_file), CANNOT);
+    assert_int_equal(child(SANDBOX_SESSION, spool_file), CANNOT);
+    config.conninfo_lmtp = with_socket;
 }
 
 /* ------------------------------------------------------------------ network */
@@ -193,6 +198,7 @@ static int datagram_socket(void) { return socket(AF_INET, SOCK_DGRAM | SOCK_CLOE
 static int unix_socket(void) { return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) < 0 ? -1 : 0; }
 static int syslog_socket(void) { return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0) < 0 ? -1 : 0; }
 static int connect_database(void) { return connect_to(5499); }
+static int connect_usual(void) { return connect_to(5432); }
 static int connect_elsewhere(void) { return connect_to(25); }
 static int raw_socket(void) { return socket(AF_INET, SOCK_RAW, IPPROTO_ICMP) < 0 ? -1 : 0; }
 static int packet_socket(void) { return socket(AF_PACKET, SOCK_DGRAM, 0) < 0 ? -1 : 0; }
@@ -235,6 +241,9 @@ static void few_connections(void **state)
     if (!has_landlock(4))
         skip();
     config.conninfo_mail = config.conninfo_auth = with_address;
+    config.conninfo_lmtp = forgotten;
+    assert_int_equal(child(SANDBOX_WORKER, connect_usual), CANNOT);
+    config.conninfo_lmtp = with_socket;
     assert_int_equal(child(SANDBOX_WORKER, connect_database), CAN);
     assert_int_equal(child(SANDBOX_HELPER, connect_database), CAN);
     assert_int_equal(child(SANDBOX_METRICS, connect_database), CANNOT);
