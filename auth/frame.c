@@ -188,7 +188,7 @@ unsigned frame_kind(const unsigned char *data, size_t len)
     return len > 0 ? data[0] : 0;
 }
 
-enum { UNCACHED_AT = 1 + 8, REQUEST_LANE_AT = UNCACHED_AT + 1, START_LANE_AT = 1 + 8 + 2 };
+enum { UNCACHED_AT = 1 + 8, REQUEST_LANE_AT = UNCACHED_AT + 1, START_LANE_AT = UNCACHED_AT + 3 };
 
 size_t frame_put_request(unsigned char out[FRAME_REQUEST_MAX], const struct auth_request *request)
 {
@@ -210,10 +210,10 @@ size_t frame_put_request(unsigned char out[FRAME_REQUEST_MAX], const struct auth
     return (size_t)(at - out);
 }
 
-void frame_ask_uncached(unsigned char *request, size_t len)
+void frame_ask_uncached(unsigned char *frame, size_t len)
 {
-    ASSERT(len > UNCACHED_AT && request[0] == FRAME_CHECK_PASSWORD);
-    request[UNCACHED_AT] = 1;
+    ASSERT(len > UNCACHED_AT && (frame[0] == FRAME_CHECK_PASSWORD || frame[0] == FRAME_START));
+    frame[UNCACHED_AT] = 1;
 }
 
 void frame_set_lane(unsigned char *frame, size_t len, uint32_t lane)
@@ -313,6 +313,7 @@ size_t frame_put_start(unsigned char out[FRAME_START_MAX], uint64_t id, const st
         return 0;
     put_number(&at, FRAME_START, 1);
     put_number(&at, id, 8);
+    put_number(&at, o->uncached, 1);
     put_number(&at, o->mechanism, 1);
     put_number(&at, o->has_initial, 1);
     put_number(&at, o->lane, 4);
@@ -334,10 +335,12 @@ bool frame_get_start(const unsigned char *data, size_t len, uint64_t *id_r, stru
     if (get_number(&r, 1) != FRAME_START)
         return false;
     *id_r = get_number(&r, 8);
+    uint64_t uncached = get_number(&r, 1);
     uint64_t mechanism = get_number(&r, 1);
     uint64_t has_initial = get_number(&r, 1);
-    if (r.bad || mechanism >= MECHANISMS || has_initial > 1)
+    if (r.bad || uncached > 1 || mechanism >= MECHANISMS || has_initial > 1)
         return false;
+    opening_r->uncached = uncached == 1;
     opening_r->mechanism = (enum mechanism)mechanism;
     opening_r->has_initial = has_initial == 1;
     opening_r->lane = (uint32_t)get_number(&r, 4);

@@ -58,7 +58,7 @@ enum {
                         FRAME_ORIGIN_MAX,
     FRAME_BINDING_MAX = 64,
     FRAME_TIMESTAMP_MAX = 512,
-    FRAME_START_MAX = 1 + 8 + 2 + 4 + 7 * 2 + AUTH_MESSAGE_MAX + NAME_TYPED_MAX + FRAME_SESSION_MAX +
+    FRAME_START_MAX = 1 + 8 + 3 + 4 + 7 * 2 + AUTH_MESSAGE_MAX + NAME_TYPED_MAX + FRAME_SESSION_MAX +
                       2 * FRAME_BINDING_MAX + NAME_ADDRESS_MAX + FRAME_TIMESTAMP_MAX + FRAME_ORIGIN_MAX,
     FRAME_STEP_MAX = 1 + 8 + 8 + 2 + AUTH_MESSAGE_MAX,
     FRAME_MAILBOX = 8,
@@ -81,9 +81,9 @@ unsigned frame_kind(const unsigned char *data, size_t len);
 
 /* Octets written; 0 if a part is longer than a frame has room for. */
 size_t frame_put_request(unsigned char out[FRAME_REQUEST_MAX], const struct auth_request *request);
-/* Makes one that was put say `uncached`. */
-void frame_ask_uncached(unsigned char *request, size_t len);
-/* The same for the lane, of a request or of a start. */
+/* Makes a request or a start that was put say `uncached`. */
+void frame_ask_uncached(unsigned char *frame, size_t len);
+/* The same for the lane. */
 void frame_set_lane(unsigned char *frame, size_t len, uint32_t lane);
 size_t frame_put_reply(unsigned char out[FRAME_REPLY_MAX], const struct auth_reply *reply);
 

@@ -56,6 +56,7 @@ struct auth_origin {
 /* What an exchange begins with. Empty spans for what is not there; all is copied. */
 struct auth_opening {
     enum mechanism mechanism;
+    bool uncached;              /* no cached login is good enough: look at what is stored now */
     bool has_initial;           /* the client sent a first message already, though it may be empty */
     struct span initial;        /* AUTH_MESSAGE_MAX; for APOP the name, a space and the digest */
     struct span default_domain;

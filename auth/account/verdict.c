@@ -21,6 +21,7 @@ void verdict_accept(struct account_verdict *v, const struct credentials *c)
 void verdict_refuse(struct account_verdict *v, const char *reason)
 {
     v->verdict = AUTH_REFUSED;
+    v->cached = false;
     v->mailbox = (struct mailbox_ref){ 0 };
     v->reason = reason;
 }
@@ -29,7 +30,8 @@ void verdict_authorize(struct account_verdict *v, struct span authzid, struct sp
 {
     char address[NAME_ADDRESS_MAX + 1];
 
-    if (v->verdict != AUTH_OK || authzid.len == 0)
+    /* One that is unconfirmed went by the mailbox's own address, too: no other name has a proof. */
+    if ((v->verdict != AUTH_OK && v->verdict != AUTH_OK_UNCONFIRMED) || authzid.len == 0)
         return;
     if (!name_canonical(authzid, domain, address, NULL) || strcmp(address, v->address) != 0)
         verdict_refuse(v, "authzid");

@@ -140,7 +140,8 @@ static void on_said(void *arg, struct helper *h, const unsigned char *data, size
         return;
     }
     bool unconfirmed = reply.verdict == AUTH_OK_UNCONFIRMED;
-    if (unconfirmed && (r->may_challenge || r->uncached)) {
+    /* What is asked once more is all in one frame: of an exchange that is so before its first challenge. */
+    if (unconfirmed && (r->exchange != 0 || r->uncached)) {
         helper_lost(h, "cached answer to a request that must not be answered from the cache");
         return;
     }

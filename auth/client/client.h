@@ -27,7 +27,7 @@ struct auth_result {
     struct span address;    /* of these two its address, as stored; else the name as it was understood, or empty */
     struct span challenge;  /* AUTH_CHALLENGE: the octets, not in base64 */
     struct auth_policy policy;      /* AUTH_OK, AUTH_OK_UNCONFIRMED */
-    struct mailbox_versions versions;   /* AUTH_OK_UNCONFIRMED, which is told of passwords only */
+    struct mailbox_versions versions;   /* AUTH_OK_UNCONFIRMED, which is told of passwords, by PASS or PLAIN, only */
     struct mailbox_ticket ticket;   /* AUTH_OK, AUTH_OK_UNCONFIRMED: for the lane that was told */
     uint32_t guesses;       /* failures of this name on all hosts, before this one */
 };
@@ -71,7 +71,7 @@ void auth_check_uncached(struct auth_client *client, uint64_t id);
 /*
  * A SASL exchange, or APOP. done comes later, never from within; after
  * AUTH_CHALLENGE it comes once more for each auth_respond(). Returns the id,
- * which holds until a verdict was told.
+ * which holds until a verdict was told, and after AUTH_OK_UNCONFIRMED as above.
  */
 uint64_t auth_start(struct auth_client *client, const struct auth_opening *opening, auth_done *done, void *owner);
 /* The client's answer, of AUTH_MESSAGE_MAX octets at most, to the challenge that was told for this id. */

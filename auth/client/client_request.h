@@ -32,7 +32,7 @@ enum request_state {
     REQUEST_CHALLENGED,     /* the asker has the word, and nobody waits */
     REQUEST_PINNED,         /* for its helper: what goes on with an exchange no other can take */
     REQUEST_ORPHANED,       /* as REQUEST_CHALLENGED, but the helper has gone */
-    /* Of a password: */
+    /* Of a password, and of PLAIN: */
     REQUEST_UNCONFIRMED,    /* its verdict was told, and is to be confirmed; nobody waits */
     REQUEST_STATES,
 };

@@ -25,13 +25,16 @@ static bool until_nul(struct span *rest, struct span *part_r)
     return true;
 }
 
-static void check_password(struct exchange *x, struct span name, struct span password)
+/* may_be_unconfirmed: all is in the message that the exchange began with, so the worker can ask the same once more. */
+static void check_password(struct exchange *x, struct span name, struct span password, bool may_be_unconfirmed,
+                           bool uncached)
 {
     struct auth_request request = {
         .name = name, .password = password, .default_domain = span_str(x->domain), .origin = x->origin,
+        .uncached = uncached,
     };
 
-    account_check(x->accounts, &request, false, &x->verdict);
+    account_check(x->accounts, &request, may_be_unconfirmed, &x->verdict);
 }
 
 /* PLAIN: [authzid] NUL authcid NUL passwd (RFC 4616 section 2). */
@@ -52,7 +55,7 @@ static bool plain_start(struct exchange *x, const struct auth_opening *o, struct
         verdict_refuse(&x->verdict, "malformed");
         return false;
     }
-    check_password(x, name, password);
+    check_password(x, name, password, true, o->uncached);
     verdict_authorize(&x->verdict, authzid, o->default_domain);
     return false;
 }
@@ -77,7 +80,7 @@ static bool login_step(struct exchange *x, struct span message, struct sasl_chal
     if (x->name == NULL)
         verdict_refuse(&x->verdict, "malformed");
     else
-        check_password(x, span_str(x->name), message);
+        check_password(x, span_str(x->name), message, false, false);
     return false;
 }
 

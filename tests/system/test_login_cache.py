@@ -3,6 +3,8 @@
 The secrets cannot be asked for in these tests, so that nobody can have looked
 at them who let somebody in.
 """
+import base64
+import functools
 import pathlib
 import sys
 import unittest
@@ -14,7 +16,21 @@ WHO, OTHER = "anna@example.org", "bert@example.org"
 ASKED = "postern.credentials(text), postern.login(text, inet, boolean)"
 
 
+def by_each(test):
+    """By PASS, and by PLAIN, which carries the same."""
+    @functools.wraps(test)
+    def wrapped(self):
+        for self.by in ("PASS", "PLAIN"):
+            with self.subTest(by=self.by):
+                self.setUp()
+                test(self)
+                self.doCleanups()
+    return wrapped
+
+
 class Unconfirmed(unittest.TestCase):
+    by = "PASS"
+
     @classmethod
     def setUpClass(cls):
         # One helper, as each remembers policies for itself.
@@ -26,8 +42,11 @@ class Unconfirmed(unittest.TestCase):
 
     def say(self, name=WHO, password=kit.PASSWORD):
         with self.site.connect() as pop:
-            pop.ok("USER " + name)
-            reply = pop.cmd("PASS " + password)
+            if self.by == "PASS":
+                pop.ok("USER " + name)
+                reply = pop.cmd("PASS " + password)
+            else:
+                reply = pop.cmd("AUTH PLAIN " + base64.b64encode(f"\0{name}\0{password}".encode()).decode())
             if reply.startswith(b"+OK"):
                 pop.ok("QUIT")
             return reply
@@ -46,14 +65,17 @@ class Unconfirmed(unittest.TestCase):
         # A helper that was told that it may not asks again after a second.
         kit.wait_until(lambda: self.say("nobody@example.org").startswith(b"-ERR [AUTH]"))
 
+    @by_each
     def test_nobody_is_asked(self):
         self.without_secrets()
         for _ in range(3):
             self.assertTrue(self.say().startswith(b"+OK"))
-        self.assertIn('auth name="anna@example.org" result=ok cached=unconfirmed', self.site.log_text())
+        by = "" if self.by == "PASS" else " mechanism=PLAIN"
+        self.assertIn(f'auth name="anna@example.org"{by} result=ok cached=unconfirmed', self.site.log_text())
         self.assertRegex(self.say(password="wrong"), rb"^-ERR \[SYS/(TEMP|PERM)\]")
         self.assertRegex(self.say(OTHER), rb"^-ERR \[SYS/(TEMP|PERM)\]")
 
+    @by_each
     def test_what_ends_it(self):
         changes = (
             "update postern.credential c set secret = c.secret from postern.mailbox m where m.mailbox = c.mailbox and m.address = '%s'",
@@ -73,6 +95,7 @@ class Unconfirmed(unittest.TestCase):
                               "update postern.tenant set enabled = true")
                 self.doCleanups()
 
+    @by_each
     def test_new_password(self):
         self.site.ctl("password", WHO, stdin=b"another one\n")
         try:
@@ -83,6 +106,7 @@ class Unconfirmed(unittest.TestCase):
         finally:
             self.site.ctl("password", WHO, stdin=kit.PASSWORD.encode() + b"\n")
 
+    @by_each
     def test_disabled(self):
         self.site.ctl("mailbox", "disable", WHO)
         try:
@@ -91,6 +115,7 @@ class Unconfirmed(unittest.TestCase):
             self.site.ctl("mailbox", "enable", WHO)
         self.assertTrue(self.say().startswith(b"+OK"))
 
+    @by_each
     def test_policy(self):
         self.site.ctl("policy", "set", "--mailbox", WHO, "maintenance=back at noon")
         try:
@@ -100,6 +125,7 @@ class Unconfirmed(unittest.TestCase):
             self.site.ctl("policy", "clear", "--mailbox", WHO)
         self.assertTrue(self.say().startswith(b"+OK"))
 
+    @by_each
     def test_in_use(self):
         """Only a confirmed login is told, or asks the other session to go."""
         with self.site.login(WHO) as held:
@@ -112,6 +138,15 @@ class Unconfirmed(unittest.TestCase):
                 self.site.ctl("password", WHO, stdin=kit.PASSWORD.encode() + b"\n")
             held.ok("QUIT")
         self.assertTrue(self.say().startswith(b"+OK"))
+
+    def test_one_for_another(self):
+        """What PASS has verified PLAIN need not, also with her own name to act as; with another's it is refused."""
+        self.without_secrets()
+        with self.site.connect() as pop:
+            pop.ok("AUTH PLAIN " + base64.b64encode(f"{WHO}\0{WHO}\0{kit.PASSWORD}".encode()).decode())
+            pop.ok("QUIT")
+        with self.site.connect() as pop:
+            pop.err("AUTH PLAIN " + base64.b64encode(f"{OTHER}\0{WHO}\0{kit.PASSWORD}".encode()).decode(), "AUTH")
 
     def test_replaced_credentials(self):
         """What another program's tables say may change without a word to us: they are asked each time."""

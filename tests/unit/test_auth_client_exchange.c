@@ -228,6 +228,49 @@ static void test_begins_anew(void **state)
     end();
 }
 
+/* What was said in one message can be answered from the cache, and be asked once more; later there is nothing to ask again. */
+static void test_unconfirmed(void **state)
+{
+    struct asker a = { 0 };
+    unsigned char data[PEER_MAX];
+    struct auth_opening o;
+    uint64_t id, again = 0;
+
+    (void)state;
+    begin(1, NEVER);
+    id = begin_exchange(&a, "first");
+    take_start(0, "first");
+    give_unconfirmed(0, id);
+    run_until(1);
+    assert_int_equal(a.verdict, AUTH_OK_UNCONFIRMED);
+    auth_forget(f.client, id);          /* it was confirmed */
+
+    id = begin_exchange(&a, "first");
+    take_start(0, "first");
+    give_unconfirmed(0, id);
+    run_until(1);
+    auth_check_uncached(f.client, id);
+    auth_lane(f.client, id, LANE + 1);
+    long len = peer_receive_blocking(f.helper[0], data, sizeof data);
+    assert_true(len > 0 && frame_get_start(data, (size_t)len, &again, &o));
+    assert_true(again == id && o.uncached && o.lane == LANE + 1 && span_is(o.initial, SPAN_OF("first")));
+    give(0, id, AUTH_OK);
+    run_until(1);
+    assert_int_equal(a.verdict, AUTH_OK);
+    assert_int_equal(a.calls, 3);
+    end();
+
+    begin(1, NEVER);
+    struct asker b = { 0 };
+    challenged(&b, &id);
+    auth_respond(f.client, id, SPAN_OF("second"));
+    take_step(0, FRAME_RESPOND, id, 77, "second");
+    give_unconfirmed(0, id);            /* such a helper is not heard any more */
+    run_until(1);
+    assert_int_equal(b.verdict, AUTH_UNAVAILABLE);
+    end();
+}
+
 static void test_deadline(void **state)
 {
     struct asker a = { 0 };
@@ -295,7 +338,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whole),       cmocka_unit_test(test_order),       cmocka_unit_test(test_forget),
-        cmocka_unit_test(test_forget_pinned), cmocka_unit_test(test_helper_lost), cmocka_unit_test(test_begins_anew),
+        cmocka_unit_test(test_forget_pinned), cmocka_unit_test(test_helper_lost), cmocka_unit_test(test_begins_anew), cmocka_unit_test(test_unconfirmed),
         cmocka_unit_test(test_deadline),    cmocka_unit_test(test_nonsense),
     };
     secret_init();

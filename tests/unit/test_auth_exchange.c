@@ -165,6 +165,38 @@ static void test_not_served(void **state)
     assert_string_equal(answer.session, "0a");
 }
 
+/*
+ * PLAIN says what PASS does, and is answered from the cache like that: where the worker can ask
+ * the same once more. LOGIN is not.
+ */
+static void test_unconfirmed(void **state)
+{
+    static const char right[] = "\0pia@exchange-test.example\0right", as_her[] = "pia@exchange-test.example\0pia@exchange-test.example\0right",
+                      as_other[] = "lena@exchange-test.example\0pia@exchange-test.example\0right", wrong[] = "\0pia@exchange-test.example\0wrong";
+    static const struct { struct span message; bool uncached; enum auth_verdict verdict; } rows[] = {
+        { { right, sizeof right - 1 }, false, AUTH_OK },
+        { { right, sizeof right - 1 }, false, AUTH_OK_UNCONFIRMED },
+        { { as_her, sizeof as_her - 1 }, false, AUTH_OK_UNCONFIRMED },
+        { { as_other, sizeof as_other - 1 }, false, AUTH_REFUSED },
+        { { wrong, sizeof wrong - 1 }, false, AUTH_REFUSED },
+        { { right, sizeof right - 1 }, true, AUTH_OK },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct auth_opening o = { .mechanism = MECH_PLAIN, .has_initial = true, .initial = rows[i].message, .uncached = rows[i].uncached };
+        exchange_start(exchanges, 1, &o, &answer);
+        account_write_down(accounts, &answer.verdict);
+        assert_int_equal(answer.verdict.verdict, rows[i].verdict);
+        assert_true((answer.verdict.verdict == AUTH_REFUSED) == (answer.verdict.mailbox.number == 0));
+        assert_true(answer.verdict.verdict != AUTH_OK_UNCONFIRMED || answer.verdict.versions.proof != 0);
+        assert_string_equal(answer.verdict.address, "pia@exchange-test.example");
+    }
+    start(MECH_LOGIN, "pia@exchange-test.example", 1);
+    respond(1, answer.exchange, SPAN_OF("right"));
+    assert_int_equal(answer.verdict.verdict, AUTH_OK);
+}
+
 /* A whole try, as helper.c goes about it; its origin is what the worker says. */
 static const char *guess(const char *initial, const char *network, bool good)
 {
@@ -302,11 +334,11 @@ static int setup(void **state)
               "insert into postern.domain (tenant, name) select tenant, 'exchange-test.example' from postern.tenant"
               " where name = 'exchange-test';"
               "insert into postern.mailbox (domain, address, enabled) select domain, a || name, a <> 'off@'"
-              " from postern.domain, unnest(array['anna@', 'off@', 'lena@', 'mara@', 'nina@', 'olga@']) a"
+              " from postern.domain, unnest(array['anna@', 'off@', 'lena@', 'mara@', 'nina@', 'olga@', 'pia@']) a"
               " where name = 'exchange-test.example';"
               "insert into postern.credential (mailbox, kind, secret)"
               " select mailbox, 'password', '{SHA256}JwQvTm7KfQsqfuQCbfLs+lHTM55tEiqgmRGOzYVjutk='"
-              " from postern.mailbox where address ~ '^(lena|mara|nina|olga)@exchange-test.example'");
+              " from postern.mailbox where address ~ '^(lena|mara|nina|olga|pia)@exchange-test.example'");
     accounts = accounts_new(auth_conninfo, &settings, schema_wanted(), login_cache_memory((size_t)settings.auth_cache));
     exchanges = exchanges_new(accounts, &settings, SERVED);
     return 0;
@@ -326,7 +358,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_login),     cmocka_unit_test(test_whose), cmocka_unit_test(test_bound),
         cmocka_unit_test(test_malformed), cmocka_unit_test(test_noise), cmocka_unit_test(test_external),
-        cmocka_unit_test(test_not_served), cmocka_unit_test(test_own_count),
+        cmocka_unit_test(test_not_served), cmocka_unit_test(test_unconfirmed), cmocka_unit_test(test_own_count),
     };
     if (without_database("auth_exchange"))
         return 0;

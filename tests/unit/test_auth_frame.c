@@ -236,14 +236,22 @@ static void test_start(void **state)
     out[len] = 0;
     assert_false(start_in(out, len + 1));
     assert_false(request_in(out, len) || reply_in(out, len) || challenge_in(out, len) || step_in(out, len, FRAME_RESPOND));
+    assert_false(o.uncached);
+    frame_ask_uncached(out, len);
+    assert_true(frame_get_start(out, len, &id, &o) && o.uncached && o.mechanism == in.mechanism && o.lane == 7);
     for (unsigned v = 0; v < 256; v++) {
         out[9] = (unsigned char)v;
+        assert_int_equal(start_in(out, len), v < 2);
+    }
+    out[9] = 0;
+    for (unsigned v = 0; v < 256; v++) {
+        out[10] = (unsigned char)v;
         assert_int_equal(start_in(out, len), v < MECHANISMS);
     }
-    out[9] = MECH_PLAIN;
-    out[10] = 2;
+    out[10] = MECH_PLAIN;
+    out[11] = 2;
     assert_false(start_in(out, len));
-    out[10] = 0;        /* none, and yet there is one */
+    out[11] = 0;        /* none, and yet there is one */
     assert_false(start_in(out, len));
 
     in = (struct auth_opening){ .mechanism = MECH_LOGIN, .session = SPAN_OF("1\n2") };
