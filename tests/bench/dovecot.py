@@ -85,7 +85,7 @@ def installed():
 
 
 class Dovecot:
-    db_root = None
+    beside, db_root = (), None
 
     def __init__(self, directory, password, certificate, peer="dovecot"):
         self.dir, self.password, self.peer, self.root = pathlib.Path(directory), password, peer, None

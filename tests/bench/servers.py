@@ -1,8 +1,9 @@
 """The servers that tests/bench/run visits, and what /proc tells about them:
 Postern in a lab, the same under xinetd, mailutils-pop3d under xinetd, the null
 server. Dovecot has a module of its own. Each has `root`, the process whose
-tree is counted; `db_root`, its database's, or None; `port`, `tls_port` and
-`lmtp`, None where it has none."""
+tree is counted; `beside`, other servers that do a part of its work; `db_root`,
+its database's process, or None; `port`, `tls_port` and `lmtp`, None where it has none."""
+import collections
 import json
 import os
 import pathlib
@@ -13,13 +14,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BUILD", TOP / "build"))
 if not BUILD.is_absolute():
     BUILD = TOP / BUILD
-LAB = TOP / "tests" / "lab"
 
 
 def sh(*argv, stdin=None, check=True, env=None):
@@ -64,11 +65,58 @@ def tree(root, table=None):
     return found
 
 
-def cpu_of(root):
-    if root is None:
+def switches_of(pid):
+    """How often it was put to sleep or made to wait for a processor."""
+    try:
+        text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    except OSError:
         return 0
-    table = process_table()
-    return sum(table[pid][1] for pid in tree(root, table))
+    return sum(map(int, re.findall(r"^(?:non)?voluntary_ctxt_switches:\s+(\d+)", text, re.M)))
+
+
+class Meter:
+    """What a server and its database use while something is measured."""
+    instructions = False    # of programs, not of the kernel, by perf, too: --instructions
+
+    def __init__(self, server):
+        self.roots = {"": [server.root] + [other.root for other in server.beside], "db": [server.db_root]}
+        self.before = {part: self.usage(part) for part in self.roots}
+        self.counters = {part: self.count(part) for part in self.roots} if Meter.instructions else {}
+
+    def usage(self, part):
+        table = process_table()
+        pids = {pid for root in self.roots[part] if root for pid in tree(root, table)}
+        return sum(table[pid][1] for pid in pids), {pid: switches_of(pid) for pid in pids}
+
+    def count(self, part):
+        pids = list(self.before[part][1])
+        if not pids:
+            return None
+        with tempfile.NamedTemporaryFile("w", prefix="postern-bench-", suffix=".perf", delete=False) as out:
+            process = subprocess.Popen(["perf", "stat", "-x,", "-e", "instructions:u", "-o", out.name, "-p", ",".join(map(str, pids))],
+                                       stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(0.5)
+        return process, pathlib.Path(out.name)
+
+    def end(self, units):
+        """By part, for 1,000 units: CPU seconds; switches between tasks, where no process has ended meanwhile; millions of instructions."""
+        found = {}
+        for part, counter in self.counters.items():
+            if counter:
+                counter[0].send_signal(signal.SIGINT)
+                counter[0].wait()
+                match = re.search(r"^(\d+),", counter[1].read_text(), re.M)
+                counter[1].unlink()
+                if not match:
+                    sys.exit("bench: perf stat counts no instructions here")
+                found[part + "instructions1000"] = int(match.group(1)) / 1e6 * 1000 / units if units else None
+        for part, (cpu, switches) in self.before.items():
+            cpu_now, switches_now = self.usage(part)
+            if units:
+                found[part + ("1000" if part else "cpu1000")] = (cpu_now - cpu) * 1000 / units
+                if switches and switches.keys() <= switches_now.keys():
+                    found[part + "switches1000"] = (sum(switches_now.values()) - sum(switches.values())) * 1000 / units
+        return found
 
 
 def pss_of(root):
@@ -94,20 +142,30 @@ def await_port(port):
 
 # ---------------------------------------------------------------------- Postern
 
-class Lab:
-    """A Postern of its own, with its own PostgreSQL."""
-    peer = "postern"
+# How the program that a super server starts hands its connection over to a resident posternd: the program's name in the
+# build folder, its arguments, and what the resident's configuration says. {dir} is the folder of the lab.
+Handover = collections.namedtuple("Handover", "program arguments settings")
+HANDOVER = None
 
-    def __init__(self, directory):
-        self.dir = directory
+
+class Lab:
+    """A Postern of its own, with its own PostgreSQL; the programs and the lab are those of a tree of sources."""
+    beside = ()
+
+    def __init__(self, directory, peer="postern", top=TOP, build=BUILD):
+        self.dir, self.peer, self.top, self.build = directory, peer, top, build
         self.port, self.tls_port, self.lmtp = free_port(), free_port(), free_port()
+        self.handover = HANDOVER if HANDOVER and (build / HANDOVER.program).exists() else None
         self.up()
         self.sql("create extension if not exists pg_stat_statements")
 
     def up(self):
-        env = dict(os.environ, POSTERN_LAB_PGCONF="shared_preload_libraries = 'plpgsql, pg_stat_statements'\n"
+        env = dict(os.environ, BUILD=str(self.build), POSTERN_LAB_PGCONF="shared_preload_libraries = 'plpgsql, pg_stat_statements'\n"
                    "pg_stat_statements.track = none\nshared_buffers = 1GB\nmin_wal_size = 1GB\nmax_wal_size = 2GB\n")
-        out = sh(LAB, "up", self.dir, "--pop3", self.port, "--pop3s", self.tls_port, "--lmtp", self.lmtp, env=env).stdout
+        if self.top != TOP:
+            env["POSTERN_LAB_BUILT"] = "yes"    # what lies there is measured, and not made anew
+        settings = ["--set", self.handover.settings.format(dir=self.dir)] if self.handover else []
+        out = sh(self.top / "tests" / "lab", "up", self.dir, "--pop3", self.port, "--pop3s", self.tls_port, "--lmtp", self.lmtp, *settings, env=env).stdout
         self.facts = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
         self.root = int(pathlib.Path(self.dir, "posternd.pid").read_text())
         self.db_root = int(pathlib.Path(self.dir, "pg", "postmaster.pid").read_text().split()[0])
@@ -130,7 +188,7 @@ class Lab:
         self.sql("select pg_stat_statements_reset()")
 
     def ctl(self, *args, stdin=None):
-        return sh(BUILD / "posternctl", "-c", self.facts["CONF"], *args, stdin=stdin)
+        return sh(self.build / "posternctl", "-c", self.facts["CONF"], *args, stdin=stdin)
 
     def fresh(self):
         """New workers: those that served before have room in their heaps."""
@@ -142,14 +200,14 @@ class Lab:
         time.sleep(1)
 
     def stop(self):
-        sh(LAB, "down", self.dir, check=False)
+        sh(self.top / "tests" / "lab", "down", self.dir, check=False)
 
     down = stop
 
 
 class Null:
     """Answers from memory: the ceiling of generator and loopback."""
-    peer, db_root, lmtp = "null", None, None
+    peer, beside, db_root, lmtp = "null", (), None, None
 
     def __init__(self, messages, size, certificate=None):
         self.port = free_port()
@@ -169,12 +227,12 @@ class Null:
 # ----------------------------------------------------------------------- xinetd
 
 class Xinetd:
-    """A program for each session."""
-    db_root, tls_port, lmtp = None, None, None
+    """A program for each session. lab: of whose database it is a client."""
+    tls_port, lmtp = None, None
 
-    def __init__(self, directory, peer, program, arguments, db_root=None):
-        directory.mkdir(exist_ok=True)
-        self.peer, self.port, self.db_root = peer, free_port(), db_root
+    def __init__(self, directory, peer, program, arguments, lab=None, beside=()):
+        directory.mkdir(parents=True, exist_ok=True)
+        self.peer, self.port, self.lab, self.beside = peer, free_port(), lab, beside
         conf = directory / f"{peer}.xinetd"
         conf.write_text(f"service {peer}\n{{\n    type = UNLISTED\n    socket_type = stream\n    protocol = tcp\n    wait = no\n"
                         f"    user = root\n    bind = 127.0.0.1\n    port = {self.port}\n    server = {program}\n"
@@ -184,6 +242,10 @@ class Xinetd:
         self.root = self.process.pid
         await_port(self.port)
 
+    @property
+    def db_root(self):
+        return self.lab and self.lab.db_root
+
     def down(self):
         self.process.terminate()
         self.process.wait()
@@ -191,6 +253,23 @@ class Xinetd:
 
 def xinetd_is_there():
     return os.path.exists("/usr/sbin/xinetd") and os.geteuid() == 0
+
+
+def single_shot(directory, lab):
+    """posternd started for each session, with nobody beside it."""
+    conf = pathlib.Path(lab.facts["CONF"])
+    if lab.handover:
+        text = conf.read_text().replace(lab.handover.settings.format(dir=lab.dir), "")
+        conf = conf.with_name("single-shot.conf")
+        conf.write_text(text)
+    return Xinetd(directory, lab.peer, lab.build / "posternd", f"--inetd -c {conf}", lab)
+
+
+def handed_over(directory, lab):
+    """A small program for each session, which hands it over to the lab's posternd; None where the build has none."""
+    if lab.handover is None:
+        return None
+    return Xinetd(directory, lab.peer, lab.build / lab.handover.program, lab.handover.arguments.format(dir=lab.dir), lab, (lab,))
 
 
 class Mailutils(Xinetd):
@@ -226,6 +305,8 @@ class Mailutils(Xinetd):
 # ------------------------------------------------------------------- generators
 
 def generator(program, port, users, *options):
+    if not (BUILD / "bench" / program).exists():
+        sys.exit(f"bench: there is no {BUILD}/bench/{program}; make it with `make {os.path.relpath(BUILD, TOP)}/bench/{program}`")
     done = sh(BUILD / "bench" / program, "--port", port, "--users", users, "--quiet", *options, check=False)
     if not done.stdout.strip():
         sys.exit(f"bench: {program}: {done.stderr}")
