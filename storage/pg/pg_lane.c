@@ -27,6 +27,7 @@
 #include "storage/pg/pg_away.h"
 #include "storage/pg/pg_error.h"
 #include "storage/pg/pg_setup.h"
+#include "storage/pg/question_ring.h"
 #include "storage/pg/schema.h"
 
 enum {
@@ -39,35 +40,6 @@ enum {
 
 static const int binary[] = { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 };
 _Static_assert(sizeof binary / sizeof binary[0] == PG_ARGS_MAX, "all parameters are binary");
-
-/* Of one session, and none that might have been asked for several. */
-static bool is_single(const struct question *q)
-{
-    return q->statement != NULL && q->statement->group_sql == NULL && !q->statement->is_group;
-}
-
-/* ---- the questions that are under way */
-static void ring_put(struct question_ring *ring, const struct question *q)
-{
-    if (ring->count == ring->cap) {
-        size_t cap = ring->cap == 0 ? 16 : ring->cap * 2;
-        struct question *at = mem_array(cap, sizeof at[0]);
-        for (size_t i = 0; i < ring->count; i++)
-            at[i] = ring->at[(ring->first + i) % ring->cap];
-        mem_free(ring->at);
-        *ring = (struct question_ring){ at, 0, ring->count, cap };
-    }
-    ring->at[(ring->first + ring->count) % ring->cap] = *q;
-    ring->count++;
-}
-
-static struct question ring_take(struct question_ring *ring)
-{
-    struct question q = ring->at[ring->first];
-    ring->first = (ring->first + 1) % ring->cap;
-    ring->count--;
-    return q;
-}
 
 /* ---- loss */
 
