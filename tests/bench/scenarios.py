@@ -3,8 +3,8 @@ rows name. Each is a function of (bench, server) that returns a dictionary
 with `value`, in the unit of the row, and `errors`; `p50` and `p99` are in ms,
 `client` is the generator's share of a processor. For 1,000 units, warm-up
 included: `cpu1000`, `db1000` and `gen1000` are CPU seconds of the server, of its
-database and of the generator, `switches1000` and `dbswitches1000` how often
-their processes went to sleep or waited for a processor."""
+database and of the generator, `wakeups1000` and `dbwakeups1000` how often the
+processes of the server and of its database were woken."""
 import collections
 import json
 import pathlib

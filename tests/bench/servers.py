@@ -14,7 +14,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -40,7 +39,7 @@ def free_port():
 # ------------------------------------------------------------------ processes
 
 def process_table():
-    """pid -> (parent, CPU seconds with those of its ended children)"""
+    """pid -> (parent, CPU seconds, those of its ended children)"""
     tick = os.sysconf("SC_CLK_TCK")
     table = {}
     for entry in os.listdir("/proc"):
@@ -50,7 +49,7 @@ def process_table():
             except OSError:
                 continue
             rest = text[text.rindex(")") + 2:].split()
-            table[int(entry)] = (int(rest[1]), sum(map(int, rest[11:15])) / tick)
+            table[int(entry)] = (int(rest[1]), sum(map(int, rest[11:13])) / tick, sum(map(int, rest[13:15])) / tick)
     return table
 
 
@@ -61,61 +60,49 @@ def tree(root, table=None):
         pid = todo.pop()
         if pid in table:
             found.append(pid)
-            todo += [p for p, (parent, _) in table.items() if parent == pid]
+            todo += [p for p, (parent, *_) in table.items() if parent == pid]
     return found
 
 
-def switches_of(pid):
-    """How often it was put to sleep or made to wait for a processor."""
-    try:
-        text = pathlib.Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0
-    return sum(map(int, re.findall(r"^(?:non)?voluntary_ctxt_switches:\s+(\d+)", text, re.M)))
+def threads_of(pid):
+    """Of its threads: CPU seconds, which stat counts in steps of 10 ms, and how often they were woken."""
+    seconds = wakeups = 0
+    for thread in pathlib.Path(f"/proc/{pid}/task").glob("*"):
+        try:
+            seconds += int((thread / "schedstat").read_text().split()[0]) / 1e9
+            wakeups += int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", (thread / "status").read_text(), re.M).group(1))
+        except OSError:
+            pass    # it has ended, or this kernel does not tell
+    return seconds, wakeups
 
 
 class Meter:
     """What a server and its database use while something is measured."""
-    instructions = False    # of programs, not of the kernel, by perf, too: --instructions
 
     def __init__(self, server):
         self.roots = {"": [server.root] + [other.root for other in server.beside], "db": [server.db_root]}
         self.before = {part: self.usage(part) for part in self.roots}
-        self.counters = {part: self.count(part) for part in self.roots} if Meter.instructions else {}
 
     def usage(self, part):
+        """CPU seconds so far, those of processes that have ended, and how often each of the others was woken."""
         table = process_table()
-        pids = {pid for root in self.roots[part] if root for pid in tree(root, table)}
-        return sum(table[pid][1] for pid in pids), {pid: switches_of(pid) for pid in pids}
-
-    def count(self, part):
-        pids = list(self.before[part][1])
-        if not pids:
-            return None
-        with tempfile.NamedTemporaryFile("w", prefix="postern-bench-", suffix=".perf", delete=False) as out:
-            process = subprocess.Popen(["perf", "stat", "-x,", "-e", "instructions:u", "-o", out.name, "-p", ",".join(map(str, pids))],
-                                       stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(0.5)
-        return process, pathlib.Path(out.name)
+        seconds, ended, wakeups = 0, 0, {}
+        for pid in {pid for root in self.roots[part] if root for pid in tree(root, table)}:
+            of_threads, wakeups[pid] = threads_of(pid)
+            seconds += max(table[pid][1], of_threads) + table[pid][2]
+            ended += table[pid][2]
+        return seconds, ended, wakeups
 
     def end(self, units):
-        """By part, for 1,000 units: CPU seconds; switches between tasks, where no process has ended meanwhile; millions of instructions."""
+        """By part, for 1,000 units: CPU seconds; wake-ups, where it is not processes that come and go that do the work."""
         found = {}
-        for part, counter in self.counters.items():
-            if counter:
-                counter[0].send_signal(signal.SIGINT)
-                counter[0].wait()
-                match = re.search(r"^(\d+),", counter[1].read_text(), re.M)
-                counter[1].unlink()
-                if not match:
-                    sys.exit("bench: perf stat counts no instructions here")
-                found[part + "instructions1000"] = int(match.group(1)) / 1e6 * 1000 / units if units else None
-        for part, (cpu, switches) in self.before.items():
-            cpu_now, switches_now = self.usage(part)
-            if units:
-                found[part + ("1000" if part else "cpu1000")] = (cpu_now - cpu) * 1000 / units
-                if switches and switches.keys() <= switches_now.keys():
-                    found[part + "switches1000"] = (sum(switches_now.values()) - sum(switches.values())) * 1000 / units
+        for part, (seconds, ended, wakeups) in self.before.items():
+            seconds_now, ended_now, wakeups_now = self.usage(part)
+            if not units:
+                continue
+            found[part + ("1000" if part else "cpu1000")] = (seconds_now - seconds) * 1000 / units
+            if ended_now - ended < (seconds_now - seconds) / 10:
+                found[part + "wakeups1000"] = sum(n - wakeups.get(pid, 0) for pid, n in wakeups_now.items()) * 1000 / units
         return found
 
 
