@@ -112,10 +112,10 @@ def readme(results):
 
 
 def plot(results, path):
-    """Bars of the ratios, and their goals, on a logarithmic scale; nothing without gnuplot."""
-    if not shutil.which("gnuplot"):
-        return False
+    """Bars of the ratios, and their goals, on a logarithmic scale; nothing without gnuplot or without ratios."""
     shown = [r for r in rows(results) if r["ratio"]]
+    if not shown or not shutil.which("gnuplot"):
+        return False
     data = pathlib.Path(path).with_suffix(".data")
     data.write_text("".join(f"\"{r['scenario']}{', ' + r['peer'] if r['peer'] != 'Dovecot' else ''}\"\t{r['ratio']:.3f}\t{r['goal'] or 'NaN'}\n"
                             for r in reversed(shown)))
