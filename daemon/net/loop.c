@@ -23,6 +23,9 @@
  */
 enum { DEFER_ROUNDS = 4, LAST_ROUNDS = 1000 };
 
+/* For so many turns in which something was ready, what is to be done before the wait is left to gather. */
+enum { BUSY_TURNS = 4 };
+
 struct deferred {
     loop_cb *cb;
     void *arg;
@@ -48,6 +51,8 @@ struct loop {
     bool in_turn;       /* `now` is of this turn */
     bool stop;
     struct deferred_list deferred, running;
+    struct deferred_list before_wait, lull;     /* the second one: while they are called */
+    int busy_turns;     /* since the first of before_wait was put there */
     struct signal_watch *signals;
 };
 
@@ -130,11 +135,24 @@ static void run_deferred(struct loop *loop, int rounds)
     }
 }
 
+static void run_before_wait(struct loop *loop)
+{
+    struct deferred_list list = loop->before_wait;
+
+    loop->before_wait = loop->lull;             /* the empty one */
+    loop->lull = list;
+    loop->busy_turns = 0;
+    for (size_t i = 0; i < list.count; i++)
+        list.items[i].cb(list.items[i].arg);
+    loop->lull.count = 0;
+}
+
 void loop_free(struct loop **loop_p)
 {
     struct loop *loop = *loop_p;
     if (loop == NULL)
         return;
+    run_before_wait(loop);
     run_deferred(loop, LAST_ROUNDS);            /* mostly frees */
     while (loop->signals != NULL) {
         struct signal_watch *s = loop->signals;
@@ -145,6 +163,8 @@ void loop_free(struct loop **loop_p)
     event_base_free(loop->base);
     mem_free(loop->deferred.items);
     mem_free(loop->running.items);
+    mem_free(loop->before_wait.items);
+    mem_free(loop->lull.items);
     mem_free(loop);
     *loop_p = NULL;
 }
@@ -153,11 +173,14 @@ void loop_run(struct loop *loop)
 {
     while (!loop->stop) {
         int flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY;
-        if (loop->deferred.count > 0)
+        if (loop->deferred.count > 0 || loop->before_wait.count > 0)
             flags |= EVLOOP_NONBLOCK;
         event_base_loop(loop->base, flags);
+        bool nothing = !loop->in_turn;          /* was ready */
         turn_begins(loop);
         run_deferred(loop, DEFER_ROUNDS);
+        if (loop->before_wait.count > 0 && (nothing || ++loop->busy_turns > BUSY_TURNS))
+            run_before_wait(loop);
         loop->in_turn = false;
     }
     loop->stop = false;
@@ -258,14 +281,23 @@ void timer_free(struct timer **t)
     *t = NULL;
 }
 
-void loop_defer(struct loop *loop, loop_cb *cb, void *arg)
+static void list_add(struct deferred_list *list, loop_cb *cb, void *arg)
 {
-    struct deferred_list *list = &loop->deferred;
     if (list->count == list->cap) {
         list->cap = list->cap > 0 ? list->cap * 2 : 64;
         list->items = mem_resize(list->items, list->cap, sizeof *list->items);
     }
     list->items[list->count++] = (struct deferred){ cb, arg };
+}
+
+void loop_defer(struct loop *loop, loop_cb *cb, void *arg)
+{
+    list_add(&loop->deferred, cb, arg);
+}
+
+void loop_before_wait(struct loop *loop, loop_cb *cb, void *arg)
+{
+    list_add(&loop->before_wait, cb, arg);
 }
 
 static void on_signal(evutil_socket_t fd, short what, void *arg)

@@ -44,6 +44,11 @@ void timer_free(struct timer **t);
 
 /* cb(arg) once, after the callbacks that are due in this turn. In the order of the calls. */
 void loop_defer(struct loop *loop, loop_cb *cb, void *arg);
+/*
+ * cb(arg) once, when nothing is ready any more and the loop would wait, or some busy turns later: for what is
+ * cheaper done for many than for one, and keeps nobody waiting until then.
+ */
+void loop_before_wait(struct loop *loop, loop_cb *cb, void *arg);
 /* cb(arg) at each arrival of a signal, in the loop. Kept until loop_free(). */
 void loop_signal(struct loop *loop, int signo, loop_cb *cb, void *arg);
 

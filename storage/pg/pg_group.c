@@ -125,7 +125,7 @@ void group_end(struct pg *pg)
         mem_free(pg->flush);
 }
 
-/* ---- the end of a turn */
+/* ---- when it goes out */
 
 static void flush_lanes(void *arg)
 {
@@ -146,7 +146,7 @@ static void flush_later(struct pg *pg)
     if (pg->flush->due)
         return;
     pg->flush->due = true;
-    loop_defer(pg->loop, flush_lanes, pg->flush);
+    loop_before_wait(pg->loop, flush_lanes, pg->flush);
 }
 
 /* ---- members */

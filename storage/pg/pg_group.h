@@ -1,10 +1,11 @@
 /*
  * pg_group.h - questions of many sessions in one statement.
  *
- * A statement that has a group form is gathered for each lane: what has gathered
- * when the loop's turn ends, or when the answer to what was sent before comes,
- * goes out together. So nobody waits for a timer; one question alone is sent as
- * it is, at once; and the busier a lane is, the fewer statements each session costs.
+ * A statement that has a group form is gathered for each lane, while a group of its
+ * kind is under way and as long as the loop has other things to do: what is there
+ * when it would wait goes out together. So nobody waits for a timer; one question
+ * alone is sent as it is, at once; and the busier worker and database are, the fewer
+ * statements each session costs.
  */
 #ifndef POSTERN_STORAGE_PG_GROUP_H
 #define POSTERN_STORAGE_PG_GROUP_H

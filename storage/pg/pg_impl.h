@@ -87,7 +87,7 @@ struct pg_group_form {
     Oid args[PG_ARGS_MAX], columns[PG_COLUMNS_MAX];
 };
 
-/* What the loop is to call at the end of a turn. It may outlive the pg. */
+/* What the loop is to call before it waits. It may outlive the pg. */
 struct pg_flush {
     struct pg *pg;
     bool due;

@@ -124,6 +124,32 @@ static void close_pair(struct pair *p)
     close(p->fd[1]);
 }
 
+/* While something is ready it gathers, but not for ever; where nothing is, it is done at once. */
+static void before_the_wait(void **state)
+{
+    struct pair p;
+    int turns = 0;
+
+    (void)state;
+    open_pair(&p);
+    loop_before_wait(loop, note, one);
+    turn();
+    traced("1");
+    assert_int_equal(write(p.fd[1], "x", 1), 1);
+    watch_set(p.watch, LOOP_READ);      /* which nobody reads: always ready */
+    loop_before_wait(loop, note, one);
+    for (; buf_left(&trace) == 0; turns++) {
+        assert_true(turns < 100);
+        turn();
+        if (turns == 0)
+            loop_before_wait(loop, note, two);
+    }
+    traced("12");
+    assert_true(turns > 1);
+    loop_before_wait(loop, free, malloc(10));   /* the sanitizer tells */
+    close_pair(&p);
+}
+
 static void watches(void **state)
 {
     (void)state;
@@ -271,6 +297,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(deferred_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(deferred_does_not_starve, setup, teardown),
         cmocka_unit_test_setup_teardown(freed_with_loop, setup, teardown),
+        cmocka_unit_test_setup_teardown(before_the_wait, setup, teardown),
         cmocka_unit_test_setup_teardown(watches, setup, teardown),
         cmocka_unit_test_setup_teardown(watch_freed_in_its_callback, setup, teardown),
         cmocka_unit_test_setup_teardown(watch_freed_while_it_is_due, setup, teardown),
