@@ -8,22 +8,59 @@
 #include "admin/db.h"
 #include "admin/out.h"
 #include "daemon/base/list.h"
+#include "daemon/base/num.h"
 #include "storage/pg/pg_array.h"
 #include "storage/pg/pg_row.h"
 
-/* The option --quota: null where it is not given. False after a message. */
+/* Of an option that is a number of messages: -1 for none. */
+static bool messages(const struct ctl *c, enum ctl_option option, int64_t *n_r)
+{
+    uint64_t n;
+
+    *n_r = -1;
+    if (strcmp(c->opt[option], "none") == 0)
+        return true;
+    if (num_parse(span_str(c->opt[option]), INT64_MAX, &n) != 1) {
+        ctl_error(CTL_USAGE, "--%s must be a number of messages or none, not \"%s\"", ctl_options[option].name,
+                  c->opt[option]);
+        return false;
+    }
+    *n_r = (int64_t)n;
+    return true;
+}
+
+static bool args_messages(const struct ctl *c, enum ctl_option option, struct args *a)
+{
+    int64_t n;
+
+    if (c->opt[option] == NULL) {
+        args_null(a);
+        return true;
+    }
+    if (!messages(c, option, &n))
+        return false;
+    args_int(a, n);
+    return true;
+}
+
+/* The options --quota and --quota-messages: null where one is not given. False after a message. */
 static bool args_quota(struct ctl *c, struct args *a)
 {
     int64_t octets;
 
-    if (c->opt[OPT_QUOTA] == NULL) {
+    if (c->opt[OPT_QUOTA] == NULL)
         args_null(a);
-        return true;
-    }
-    if (!ctl_quota(c->opt[OPT_QUOTA], &octets))
+    else if (ctl_quota(c->opt[OPT_QUOTA], &octets))
+        args_int(a, octets);
+    else
         return false;
-    args_int(a, octets);
-    return true;
+    return args_messages(c, OPT_QUOTA_MESSAGES, a);
+}
+
+/* One of them is given. */
+static bool has_quota(const struct ctl *c)
+{
+    return c->opt[OPT_QUOTA] != NULL || c->opt[OPT_QUOTA_MESSAGES] != NULL;
 }
 
 static enum ctl_exit nothing_to_set(void)
@@ -31,9 +68,9 @@ static enum ctl_exit nothing_to_set(void)
     return ctl_error(CTL_USAGE, "nothing to change: give at least one option, see --help");
 }
 
-static const char set_tenant[] = "select postern.set_tenant($1, $2, $3, $4)";
-static const char set_domain[] = "select postern.set_domain($1, $2, $3, $4, $5)";
-static const char set_mailbox[] = "select postern.set_mailbox($1, $2, $3, $4)";
+static const char set_tenant[] = "select postern.set_tenant($1, $2, $3, $4, $5, $6)";
+static const char set_domain[] = "select postern.set_domain($1, $2, $3, $4, $5, $6)";
+static const char set_mailbox[] = "select postern.set_mailbox($1, $2, $3, $4, $5)";
 
 /* Asks, and says what was done: "domain example.org changed". */
 static enum ctl_exit change(struct ctl *c, const char *what, const char *sql, const struct args *a, const char *kind,
@@ -53,9 +90,9 @@ enum ctl_exit run_tenant_add(struct ctl *c)
     struct args a = ARGS_NONE;
 
     args_text(&a, c->args[0]);
-    if (!args_quota(c, &a))
+    if (!args_quota(c, &a) || !args_messages(c, OPT_QUOTA_MESSAGES_EACH, &a))
         return CTL_USAGE;
-    return change(c, "add the tenant", "select postern.add_tenant($1, $2)", &a, "tenant", c->args[0], "added");
+    return change(c, "add the tenant", "select postern.add_tenant($1, $2, $3, $4)", &a, "tenant", c->args[0], "added");
 }
 
 static enum ctl_exit tenants(struct ctl *c, const char *name)
@@ -74,12 +111,12 @@ enum ctl_exit run_tenant_set(struct ctl *c)
 {
     struct args a = ARGS_NONE;
 
-    if (c->opt[OPT_NAME] == NULL && c->opt[OPT_QUOTA] == NULL)
+    if (c->opt[OPT_NAME] == NULL && !has_quota(c) && c->opt[OPT_QUOTA_MESSAGES_EACH] == NULL)
         return nothing_to_set();
     args_text(&a, c->args[0]);
     args_text(&a, c->opt[OPT_NAME]);
     args_null(&a);
-    if (!args_quota(c, &a))
+    if (!args_quota(c, &a) || !args_messages(c, OPT_QUOTA_MESSAGES_EACH, &a))
         return CTL_USAGE;
     return change(c, "change the tenant", set_tenant, &a, "tenant", c->args[0], "changed");
 }
@@ -91,6 +128,8 @@ static enum ctl_exit tenant_switch(struct ctl *c, bool enabled)
     args_text(&a, c->args[0]);
     args_null(&a);
     args_bool(&a, enabled);
+    args_null(&a);
+    args_null(&a);
     args_null(&a);
     return change(c, "change the tenant", set_tenant, &a, "tenant", c->args[0], enabled ? "enabled" : "disabled");
 }
@@ -114,7 +153,7 @@ enum ctl_exit run_domain_add(struct ctl *c)
     args_text(&a, c->opt[OPT_ALIAS_OF] != NULL ? home : NULL);
     if (!args_quota(c, &a))
         return CTL_USAGE;
-    return change(c, "add the domain", "select postern.add_domain($1, $2, $3, $4)", &a, "domain", name, "added");
+    return change(c, "add the domain", "select postern.add_domain($1, $2, $3, $4, $5)", &a, "domain", name, "added");
 }
 
 enum ctl_exit run_domain_show(struct ctl *c)
@@ -166,8 +205,7 @@ enum ctl_exit run_domain_set(struct ctl *c)
     char name[CTL_DOMAIN_SIZE], new_name[CTL_DOMAIN_SIZE];
     enum ctl_exit end;
 
-    if (c->opt[OPT_NAME] == NULL && c->opt[OPT_TENANT] == NULL && c->opt[OPT_QUOTA] == NULL &&
-        c->opt[OPT_STORE] == NULL)
+    if (c->opt[OPT_NAME] == NULL && c->opt[OPT_TENANT] == NULL && !has_quota(c) && c->opt[OPT_STORE] == NULL)
         return nothing_to_set();
     if (!ctl_domain(c->args[0], name) || (c->opt[OPT_NAME] != NULL && !ctl_domain(c->opt[OPT_NAME], new_name)))
         return CTL_FAILED;
@@ -197,6 +235,7 @@ static enum ctl_exit domain_switch(struct ctl *c, bool enabled)
     args_null(&a);
     args_bool(&a, enabled);
     args_null(&a);
+    args_null(&a);
     return change(c, "change the domain", set_domain, &a, "domain", name, enabled ? "enabled" : "disabled");
 }
 
@@ -215,7 +254,7 @@ enum ctl_exit run_mailbox_add(struct ctl *c)
     args_text(&a, address);
     if (!args_quota(c, &a))
         return CTL_USAGE;
-    return change(c, "add the mailbox", "select postern.add_mailbox($1, $2)", &a, "mailbox", address, "added");
+    return change(c, "add the mailbox", "select postern.add_mailbox($1, $2, $3)", &a, "mailbox", address, "added");
 }
 
 enum ctl_exit run_mailbox_show(struct ctl *c)
@@ -245,7 +284,7 @@ enum ctl_exit run_mailbox_set(struct ctl *c)
     struct args a = ARGS_NONE;
     char address[CTL_ADDRESS_SIZE], new_address[CTL_ADDRESS_SIZE];
 
-    if (c->opt[OPT_NAME] == NULL && c->opt[OPT_QUOTA] == NULL)
+    if (c->opt[OPT_NAME] == NULL && !has_quota(c))
         return nothing_to_set();
     if (!ctl_address(c->args[0], false, address) ||
         (c->opt[OPT_NAME] != NULL && !ctl_address(c->opt[OPT_NAME], false, new_address)))
@@ -268,6 +307,7 @@ static enum ctl_exit mailbox_switch(struct ctl *c, bool enabled)
     args_text(&a, address);
     args_null(&a);
     args_bool(&a, enabled);
+    args_null(&a);
     args_null(&a);
     return change(c, "change the mailbox", set_mailbox, &a, "mailbox", address, enabled ? "enabled" : "disabled");
 }

@@ -52,10 +52,15 @@ create table postern.tenant (
     name        text collate "C" not null unique check (name ~ '^[a-z0-9][a-z0-9._-]{0,62}$'),
     enabled     boolean     not null default true,
     quota       bigint      check (quota >= 0),
+    quota_messages bigint   check (quota_messages >= 0),
+    -- So many can be listed, and deleted in one session, in some seconds.
+    quota_messages_each bigint default 1000000 check (quota_messages_each >= 0),
     created_at  timestamptz not null default now()
 );
 comment on table  postern.tenant is 'who pays: owns domains';
 comment on column postern.tenant.quota is 'octets that all its mailboxes may hold together; null is no limit';
+comment on column postern.tenant.quota_messages is 'messages that all its mailboxes may hold together; null is no limit';
+comment on column postern.tenant.quota_messages_each is 'messages that each of its mailboxes may hold that has no limit of its own; null is no limit';
 
 create table postern.domain (
     domain      bigint      generated always as identity primary key,
@@ -65,6 +70,7 @@ create table postern.domain (
     alias_of    bigint      references postern.domain,
     enabled     boolean     not null default true,
     quota       bigint      check (quota >= 0),
+    quota_messages bigint   check (quota_messages >= 0),
     created_at  timestamptz not null default now(),
     -- What is stored beside the hash where a password is set, for mechanisms that
     -- do not send it. Nothing, unless an operator says so.
@@ -76,6 +82,7 @@ create index domain_tenant on postern.domain (tenant);
 create index domain_alias_of on postern.domain (alias_of) where alias_of is not null;
 comment on column postern.domain.alias_of is 'every address here means the same local part there; one step only';
 comment on column postern.domain.quota is 'octets that all its mailboxes may hold together; null is no limit';
+comment on column postern.domain.quota_messages is 'messages that all its mailboxes may hold together; null is no limit';
 comment on column postern.domain.stores is 'kinds of secrets that are kept beside the hash of a password';
 
 create table postern.mailbox (
@@ -91,6 +98,7 @@ create table postern.mailbox (
     messages    bigint      not null default 0,
     octets      bigint      not null default 0,
     quota       bigint,
+    quota_messages bigint,
     proof       bigint      not null default (extract(epoch from clock_timestamp()) * 1000000)::bigint,
     created_at  timestamptz not null default now()
 ) with (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.2);
@@ -99,6 +107,8 @@ comment on column postern.mailbox.next_uid is 'the uid of the next message; rais
 comment on column postern.mailbox.expunges is 'transactions that removed messages: with next_uid and uidvalidity it says whether a listing is still true';
 comment on column postern.mailbox.messages is 'how many messages; kept by the transactions that change it';
 comment on column postern.mailbox.octets is 'sum of message.octets; kept by the transactions that change it';
+comment on column postern.mailbox.quota is 'octets that it may hold; null is no limit';
+comment on column postern.mailbox.quota_messages is 'messages that it may hold; null is what the tenant says for each';
 comment on column postern.mailbox.proof is 'another number whenever what was proven of its owner may not hold any more; of the clock, so that no restored backup brings one again';
 
 create table postern.credential (

@@ -106,14 +106,15 @@ begin
     if v_fault is not null then
         raise exception 'mailbox "%" cannot be used: %', new.address, v_fault using errcode = 'check_violation';
     end if;
-    if new.quota < 0 then
-        raise exception 'the quota of mailbox % cannot be set to %', new.address, new.quota using errcode = 'check_violation';
+    if least(new.quota, new.quota_messages) < 0 then
+        raise exception 'the quota of mailbox % cannot be set to %', new.address, least(new.quota, new.quota_messages)
+            using errcode = 'check_violation';
     end if;
     return null;
 end
 $$;
 
-create trigger mailbox_proper after insert or update of address, quota on postern.mailbox for each row
+create trigger mailbox_proper after insert or update of address, quota, quota_messages on postern.mailbox for each row
     execute function postern.refuse_mailbox();
 
 revoke all on all functions in schema postern from public;

@@ -6,7 +6,7 @@
 -- posternctl makes it, and what is not in it is refused (check_name).
 --
 -- In set_... functions null leaves a value as it is, and a quota of -1 takes
--- the limit away.
+-- the limit away: of a mailbox's messages then what its tenant says for each holds.
 
 -- ------------------------------------------------------------ looking names up
 
@@ -79,18 +79,24 @@ $$;
 
 -- ------------------------------------------------------------------- tenants
 
--- add_tenant: a new tenant; a p_quota of null or -1 is no limit.
+-- add_tenant: a new tenant; a quota of null or -1 is no limit, but for the messages of each
+-- mailbox, where null is the table's default.
 -- Errors: PN400, PN409.
-create function postern.add_tenant(p_name text, p_quota bigint) returns void
+create function postern.add_tenant(p_name text, p_quota bigint, p_quota_messages bigint default null,
+    p_quota_messages_each bigint default null) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     if p_name collate "C" !~ '^[a-z0-9][a-z0-9._-]{0,62}$' then
         raise exception 'the name of a tenant must have 1 to 63 of a-z 0-9 . _ - and begin with a letter or a digit' using errcode = 'PN400';
     end if;
-    insert into postern.tenant (name, quota) values (p_name, nullif(p_quota, -1)) on conflict do nothing;
+    insert into postern.tenant (name, quota, quota_messages) values (p_name, nullif(p_quota, -1), nullif(p_quota_messages, -1))
+        on conflict do nothing;
     if not found then
         raise exception 'tenant % already exists', p_name using errcode = 'PN409';
+    end if;
+    if p_quota_messages_each is not null then
+        perform postern.set_tenant(p_name, null, null, null, null, p_quota_messages_each);
     end if;
 end
 $$;
@@ -98,8 +104,8 @@ $$;
 -- list_tenants: one tenant, or all where p_name is null, with what its domains hold.
 -- Errors: PN404.
 create function postern.list_tenants(p_name text)
-returns table (name text, enabled boolean, quota bigint, domains bigint, mailboxes bigint, messages bigint, octets bigint,
-               created_at timestamptz)
+returns table (name text, enabled boolean, quota bigint, quota_messages bigint, quota_messages_each bigint, domains bigint,
+               mailboxes bigint, messages bigint, octets bigint, created_at timestamptz)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
@@ -108,7 +114,7 @@ begin
         perform postern.find_tenant(p_name);
     end if;
     return query
-        select t.name, t.enabled, t.quota,
+        select t.name, t.enabled, t.quota, t.quota_messages, t.quota_messages_each,
                (select count(*) from postern.domain d where d.tenant = t.tenant),
                (select count(*) from postern.domain d join postern.mailbox m using (domain) where d.tenant = t.tenant),
                coalesce(s.messages, 0), coalesce(s.octets, 0), t.created_at
@@ -122,7 +128,8 @@ $$;
 
 -- set_tenant: another name, on or off, another quota.
 -- Errors: PN400, PN404, PN409.
-create function postern.set_tenant(p_name text, p_new_name text, p_enabled boolean, p_quota bigint) returns void
+create function postern.set_tenant(p_name text, p_new_name text, p_enabled boolean, p_quota bigint,
+    p_quota_messages bigint default null, p_quota_messages_each bigint default null) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -131,7 +138,10 @@ begin
     end if;
     update postern.tenant t
        set name = coalesce(p_new_name, t.name), enabled = coalesce(p_enabled, t.enabled),
-           quota = case when p_quota is null then t.quota else nullif(p_quota, -1) end
+           quota = case when p_quota is null then t.quota else nullif(p_quota, -1) end,
+           quota_messages = case when p_quota_messages is null then t.quota_messages else nullif(p_quota_messages, -1) end,
+           quota_messages_each = case when p_quota_messages_each is null then t.quota_messages_each
+                                      else nullif(p_quota_messages_each, -1) end
      where t.tenant = postern.find_tenant(p_name);
 exception when unique_violation then
     raise exception 'tenant % already exists', p_new_name using errcode = 'PN409';
@@ -155,7 +165,8 @@ $$;
 -- add_domain: a domain of its own, or another name of p_alias_of, and then its tenant is
 -- that of p_alias_of unless p_tenant says otherwise.
 -- Errors: PN400, PN404, PN409.
-create function postern.add_domain(p_name text, p_tenant text, p_alias_of text, p_quota bigint) returns void
+create function postern.add_domain(p_name text, p_tenant text, p_alias_of text, p_quota bigint,
+    p_quota_messages bigint default null) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -172,8 +183,8 @@ begin
     elsif v_tenant is null then
         raise exception 'the tenant of domain % is missing', p_name using errcode = 'PN400';
     end if;
-    insert into postern.domain (tenant, name, alias_of, quota)
-        values (v_tenant, p_name, v_alias_of, nullif(p_quota, -1)) on conflict do nothing;
+    insert into postern.domain (tenant, name, alias_of, quota, quota_messages)
+        values (v_tenant, p_name, v_alias_of, nullif(p_quota, -1), nullif(p_quota_messages, -1)) on conflict do nothing;
     if not found then
         raise exception 'domain % already exists', p_name using errcode = 'PN409';
     end if;
@@ -184,8 +195,8 @@ $$;
 -- their mailboxes hold.
 -- Errors: PN404.
 create function postern.list_domains(p_tenant text, p_name text)
-returns table (name text, tenant text, alias_of text, enabled boolean, quota bigint, stores text, mailboxes bigint, messages bigint,
-               octets bigint, created_at timestamptz)
+returns table (name text, tenant text, alias_of text, enabled boolean, quota bigint, quota_messages bigint, stores text,
+               mailboxes bigint, messages bigint, octets bigint, created_at timestamptz)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
@@ -197,7 +208,7 @@ begin
         perform postern.find_domain(p_name);
     end if;
     return query
-        select d.name, t.name, h.name, d.enabled, d.quota, nullif(array_to_string(d.stores, ' '), ''),
+        select d.name, t.name, h.name, d.enabled, d.quota, d.quota_messages, nullif(array_to_string(d.stores, ' '), ''),
                (select count(*) from postern.mailbox m where m.domain = d.domain),
                coalesce(s.messages, 0), coalesce(s.octets, 0), d.created_at
           from postern.domain d
@@ -213,7 +224,8 @@ $$;
 -- set_domain: another name, tenant, quota, on or off. Another name for a domain is
 -- another domain part of all of its addresses.
 -- Errors: PN400, PN404, PN409.
-create function postern.set_domain(p_name text, p_new_name text, p_tenant text, p_enabled boolean, p_quota bigint) returns void
+create function postern.set_domain(p_name text, p_new_name text, p_tenant text, p_enabled boolean, p_quota bigint,
+    p_quota_messages bigint default null) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -225,7 +237,8 @@ begin
     update postern.domain d
        set name = coalesce(p_new_name, d.name), enabled = coalesce(p_enabled, d.enabled),
            tenant = case when p_tenant is null then d.tenant else postern.find_tenant(p_tenant) end,
-           quota = case when p_quota is null then d.quota else nullif(p_quota, -1) end
+           quota = case when p_quota is null then d.quota else nullif(p_quota, -1) end,
+           quota_messages = case when p_quota_messages is null then d.quota_messages else nullif(p_quota_messages, -1) end
      where d.domain = v_domain;
     if p_new_name is not null then
         update postern.mailbox m set address = left(m.address, -length(p_name)) || p_new_name where m.domain = v_domain;
@@ -255,7 +268,7 @@ $$;
 
 -- add_mailbox: a new mailbox, in a domain that is there; no secret, no mail.
 -- Errors: PN400, PN404, PN409.
-create function postern.add_mailbox(p_address text, p_quota bigint) returns void
+create function postern.add_mailbox(p_address text, p_quota bigint, p_quota_messages bigint default null) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -263,42 +276,46 @@ begin
     if exists (select from postern.alias a where a.address = p_address) then
         raise exception '% is already an alias', p_address using errcode = 'PN409';
     end if;
-    insert into postern.mailbox (domain, address, quota)
-        values (postern.find_home(p_address), p_address, nullif(p_quota, -1)) on conflict do nothing;
+    insert into postern.mailbox (domain, address, quota, quota_messages)
+        values (postern.find_home(p_address), p_address, nullif(p_quota, -1), nullif(p_quota_messages, -1)) on conflict do nothing;
     if not found then
         raise exception 'mailbox % already exists', p_address using errcode = 'PN409';
     end if;
 end
 $$;
 
--- list_mailboxes: those of a domain, or all where p_domain is null.
+-- list_mailboxes: those of a domain, or all where p_domain is null. quota_messages is what
+-- holds, of its own or of the tenant.
 -- Errors: PN404.
 create function postern.list_mailboxes(p_domain text)
-returns table (address text, enabled boolean, quota bigint, messages bigint, octets bigint, created_at timestamptz)
+returns table (address text, enabled boolean, quota bigint, quota_messages bigint, messages bigint, octets bigint, created_at timestamptz)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
     return query
-        select m.address, m.enabled, m.quota, m.messages, m.octets, m.created_at
+        select m.address, m.enabled, m.quota, coalesce(m.quota_messages, t.quota_messages_each), m.messages, m.octets, m.created_at
           from postern.mailbox m
+          join postern.domain d on d.domain = m.domain
+          join postern.tenant t on t.tenant = d.tenant
          where p_domain is null or m.domain = postern.find_domain(p_domain)
          order by m.address;
 end
 $$;
 
 -- show_mailbox: one mailbox and what there is of it. active is whether it, its domain and
--- its tenant are all enabled.
+-- its tenant are all enabled; quota_messages as in list_mailboxes.
 -- Errors: PN404.
 create function postern.show_mailbox(p_address text)
-returns table (address text, domain text, tenant text, enabled boolean, active boolean, quota bigint, messages bigint, octets bigint,
-               credentials text, aliases bigint, uidvalidity text, next_uid bigint, expunges bigint, created_at timestamptz)
+returns table (address text, domain text, tenant text, enabled boolean, active boolean, quota bigint, quota_messages bigint, messages bigint,
+               octets bigint, credentials text, aliases bigint, uidvalidity text, next_uid bigint, expunges bigint, created_at timestamptz)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
     return query
-        select m.address, d.name, t.name, m.enabled, m.enabled and d.enabled and t.enabled, m.quota, m.messages, m.octets,
+        select m.address, d.name, t.name, m.enabled, m.enabled and d.enabled and t.enabled, m.quota,
+               coalesce(m.quota_messages, t.quota_messages_each), m.messages, m.octets,
                coalesce((select string_agg(c.kind, ', ' order by c.kind) from postern.credential c where c.mailbox = m.mailbox), 'none'),
                (select count(*) from postern.alias a where a.mailbox = m.mailbox),
                postern.uidvalidity_text(m.uidvalidity), m.next_uid, m.expunges, m.created_at
@@ -312,7 +329,8 @@ $$;
 -- set_mailbox: another address, on or off, another quota. A mailbox stays in its domain,
 -- whose sums it is part of.
 -- Errors: PN400, PN404, PN409.
-create function postern.set_mailbox(p_address text, p_new_address text, p_enabled boolean, p_quota bigint) returns void
+create function postern.set_mailbox(p_address text, p_new_address text, p_enabled boolean, p_quota bigint,
+    p_quota_messages bigint default null) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -328,7 +346,8 @@ begin
     end if;
     update postern.mailbox m
        set address = coalesce(p_new_address, m.address), enabled = coalesce(p_enabled, m.enabled),
-           quota = case when p_quota is null then m.quota else nullif(p_quota, -1) end
+           quota = case when p_quota is null then m.quota else nullif(p_quota, -1) end,
+           quota_messages = case when p_quota_messages is null then m.quota_messages else nullif(p_quota_messages, -1) end
      where m.mailbox = postern.find_mailbox(p_address);
 exception when unique_violation then
     raise exception 'mailbox % already exists', p_new_address using errcode = 'PN409';
@@ -463,11 +482,11 @@ $$;
 
 revoke all on all functions in schema postern from public;
 grant execute on function
-    postern.find_mailbox(text), postern.add_tenant(text, bigint), postern.list_tenants(text),
-    postern.set_tenant(text, text, boolean, bigint), postern.remove_tenant(text),
-    postern.add_domain(text, text, text, bigint), postern.list_domains(text, text),
-    postern.set_domain(text, text, text, boolean, bigint), postern.remove_domain(text),
-    postern.add_mailbox(text, bigint), postern.list_mailboxes(text), postern.show_mailbox(text),
-    postern.set_mailbox(text, text, boolean, bigint), postern.holdings(text, text), postern.add_alias(text, text[]),
+    postern.find_mailbox(text), postern.add_tenant(text, bigint, bigint, bigint), postern.list_tenants(text),
+    postern.set_tenant(text, text, boolean, bigint, bigint, bigint), postern.remove_tenant(text),
+    postern.add_domain(text, text, text, bigint, bigint), postern.list_domains(text, text),
+    postern.set_domain(text, text, text, boolean, bigint, bigint), postern.remove_domain(text),
+    postern.add_mailbox(text, bigint, bigint), postern.list_mailboxes(text), postern.show_mailbox(text),
+    postern.set_mailbox(text, text, boolean, bigint, bigint), postern.holdings(text, text), postern.add_alias(text, text[]),
     postern.list_aliases(text, text), postern.set_alias(text, text[], boolean), postern.remove_alias(text, text[])
     to postern_admin;

@@ -59,16 +59,17 @@ begin
 end
 $$;
 
--- check_quota: do p_octets more fit into a quota, of which p_used are used? A p_quota
--- of null is no limit. Not granted.
+-- check_quota: do p_more fit into a quota, of which p_used are used? A p_quota of null is
+-- no limit; p_of is what they are. Not granted.
 -- Errors: PN507.
-create function postern.check_quota(p_kind text, p_name text, p_quota bigint, p_used bigint, p_octets bigint) returns void
+create function postern.check_quota(p_kind text, p_name text, p_quota bigint, p_used bigint, p_more bigint,
+    p_of text default 'octets') returns void
 language plpgsql immutable
 as $$
 begin
-    if p_used + p_octets > p_quota then
-        raise exception 'the quota of % % is % octets, % are used, % more do not fit: % too many',
-            p_kind, p_name, p_quota, p_used, p_octets, p_used + p_octets - p_quota using errcode = 'PN507';
+    if p_more > p_quota - p_used then
+        raise exception 'the quota of % % is % %, % are used, % more do not fit: % too many',
+            p_kind, p_name, p_quota, p_of, p_used, p_more, p_more - (p_quota - p_used) using errcode = 'PN507';
     end if;
 end
 $$;
@@ -94,30 +95,64 @@ begin
 end
 $$;
 
--- check_quotas: do that many more octets fit into the quotas of the domain and its
--- tenant? Their rows are locked only if a quota is set: then deliveries
+-- domain_messages: the same as domain_used, of messages. Not granted.
+create function postern.domain_messages(p_domain bigint) returns bigint
+language plpgsql stable
+as $$
+begin
+    return (select coalesce(sum(u.messages), 0) from postern.usage u where u.domain = p_domain);
+end
+$$;
+
+-- tenant_messages: the same as tenant_used, of messages. Not granted.
+create function postern.tenant_messages(p_tenant bigint) returns bigint
+language plpgsql stable
+as $$
+begin
+    return (select coalesce(sum(u.messages), 0)
+              from postern.domain d join postern.usage u on u.domain = d.domain where d.tenant = p_tenant);
+end
+$$;
+
+-- check_quotas: do that many more messages and octets fit into the quotas of the domain and
+-- its tenant? Their rows are locked only if a quota is set: then deliveries
 -- to it are serialized, and the sum is exact. Not granted; called
 -- after the lock on the mailbox, as everywhere (sql/README: order of locks).
 -- Errors: PN507.
-create function postern.check_quotas(p_domain bigint, p_octets bigint) returns void
+create function postern.check_quotas(p_domain bigint, p_messages bigint, p_octets bigint) returns void
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_tenant bigint;
-    v_name text;
-    v_quota bigint;
+    v record;
 begin
     select d.tenant into v_tenant from postern.domain d where d.domain = p_domain;
-    select d.name, d.quota into v_name, v_quota
-      from postern.domain d where d.domain = p_domain and d.quota is not null for no key update;
+    select d.name, d.quota, d.quota_messages into v
+      from postern.domain d where d.domain = p_domain and num_nonnulls(d.quota, d.quota_messages) > 0 for no key update;
     if found then
-        perform postern.check_quota('domain', v_name, v_quota, postern.domain_used(p_domain), p_octets);
+        perform postern.check_quota('domain', v.name, v.quota, postern.domain_used(p_domain), p_octets);
+        perform postern.check_quota('domain', v.name, v.quota_messages, postern.domain_messages(p_domain), p_messages, 'messages');
     end if;
-    select t.name, t.quota into v_name, v_quota
-      from postern.tenant t where t.tenant = v_tenant and t.quota is not null for no key update;
+    select t.name, t.quota, t.quota_messages into v
+      from postern.tenant t where t.tenant = v_tenant and num_nonnulls(t.quota, t.quota_messages) > 0 for no key update;
     if found then
-        perform postern.check_quota('tenant', v_name, v_quota, postern.tenant_used(v_tenant), p_octets);
+        perform postern.check_quota('tenant', v.name, v.quota, postern.tenant_used(v_tenant), p_octets);
+        perform postern.check_quota('tenant', v.name, v.quota_messages, postern.tenant_messages(v_tenant), p_messages, 'messages');
     end if;
+end
+$$;
+
+-- messages_allowed: how many messages a mailbox may hold, by its own quota or that of its
+-- tenant for each; null is no limit. Not granted.
+create function postern.messages_allowed(p_mailbox bigint) returns bigint
+language plpgsql stable
+as $$
+begin
+    return (select coalesce(m.quota_messages, t.quota_messages_each)
+              from postern.mailbox m
+              join postern.domain d on d.domain = m.domain
+              join postern.tenant t on t.tenant = d.tenant
+             where m.mailbox = p_mailbox);
 end
 $$;
 
@@ -143,6 +178,7 @@ declare
     v_domain bigint;
     v_address text;
     v_used bigint;
+    v_messages bigint;
     v_quota bigint;
     v_uidvalidity bigint;
     v_bad text;
@@ -169,17 +205,18 @@ begin
     -- From here to the commit this mailbox is ours, so uids commit in order.
     select m.domain into v_domain from postern.mailbox m where m.mailbox = p_mailbox for no key update;
     if found then
-        perform postern.check_quotas(v_domain, v_sum);
+        perform postern.check_quotas(v_domain, v_n, v_sum);
     end if;
     update postern.mailbox m
        set next_uid = m.next_uid + v_n, messages = m.messages + v_n, octets = m.octets + v_sum
      where m.mailbox = p_mailbox
-     returning m.next_uid - v_n, m.domain, m.address, m.octets - v_sum, m.quota, m.uidvalidity
-      into v_first, v_domain, v_address, v_used, v_quota, v_uidvalidity;
+     returning m.next_uid - v_n, m.domain, m.address, m.octets - v_sum, m.messages - v_n, m.quota, m.uidvalidity
+      into v_first, v_domain, v_address, v_used, v_messages, v_quota, v_uidvalidity;
     if not found then
         raise exception 'mailbox % no longer exists', p_mailbox using errcode = 'PN404';
     end if;
     perform postern.check_quota('mailbox', v_address, v_quota, v_used, v_sum);
+    perform postern.check_quota('mailbox', v_address, postern.messages_allowed(p_mailbox), v_messages, v_n, 'messages');
     if p_uidls is not null then
         select min(n.uidl collate "C") into v_bad from unnest(p_uidls) as n(uidl) where n.uidl collate "C" !~ '^[!-~]{1,70}$';
         if v_bad is not null then

@@ -15,12 +15,14 @@
 -- speak in these numbers:
 --
 --   0 fine      1 no such mailbox or address      2 no such domain
---   3 disabled  4 over quota, smaller may fit     5 larger than the whole quota
+--   3 disabled  4 over quota, of octets (smaller may fit) or of messages
+--   5 larger than the whole quota
 --   6 a duplicate, which is there already (deliver only)
 
--- room: would this many octets more fit into the mailbox, as it is now? A hint:
--- deliver() decides. Not granted.
-create function postern.room(p_octets bigint, p_used bigint, p_quota bigint, p_domain bigint) returns integer
+-- room: would a message of this many octets fit into the mailbox, which has p_used octets in
+-- p_messages of p_allowed messages? A hint: deliver() decides. Not granted.
+create function postern.room(p_octets bigint, p_used bigint, p_quota bigint, p_messages bigint, p_allowed bigint, p_domain bigint)
+returns integer
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -30,12 +32,13 @@ begin
         return 5;
     end if;
     -- What is left, as the sum of the two might be too large for a number.
-    if p_octets > p_quota - p_used then
+    if p_octets > p_quota - p_used or p_messages >= p_allowed then
         return 4;
     end if;
-    select d.quota as domain_quota, t.quota as tenant_quota, d.tenant into r
+    select d.quota as domain_quota, t.quota as tenant_quota, d.quota_messages as domain_messages, t.quota_messages as tenant_messages,
+           d.tenant into r
       from postern.domain d join postern.tenant t on t.tenant = d.tenant
-     where d.domain = p_domain and (d.quota is not null or t.quota is not null);
+     where d.domain = p_domain and num_nonnulls(d.quota, t.quota, d.quota_messages, t.quota_messages) > 0;
     if not found then
         return 0;
     end if;
@@ -43,6 +46,10 @@ begin
         return 5;
     end if;
     if p_octets > r.domain_quota - postern.domain_used(p_domain) or p_octets > r.tenant_quota - postern.tenant_used(r.tenant) then
+        return 4;
+    end if;
+    if (r.domain_messages is not null and postern.domain_messages(p_domain) >= r.domain_messages)
+       or (r.tenant_messages is not null and postern.tenant_messages(r.tenant) >= r.tenant_messages) then
         return 4;
     end if;
     return 0;
@@ -74,6 +81,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 #variable_conflict use_column
 declare
+    c_no_limit constant bigint := 9223372036854775807;
     v_octets constant bigint := greatest(p_octets, 1);
     v_address text;
     v_base text;
@@ -94,6 +102,8 @@ begin
                           join postern.tenant t on t.tenant = o.tenant
                          where b.address = r.address and b.enabled and o.enabled and t.enabled
                            and (b.quota is null or v_octets <= b.quota - b.octets) and o.quota is null and t.quota is null
+                           and b.messages < coalesce(b.quota_messages, t.quota_messages_each, c_no_limit)
+                           and o.quota_messages is null and t.quota_messages is null
                         offset 0) x on true;
         if cardinality(v_found) = cardinality(p_addresses) then
             return query select f.i::integer, 0, f.mailbox from unnest(v_found) with ordinality as f(mailbox, i);
@@ -105,14 +115,18 @@ begin
         n := i;
         v_address := p_addresses[i];
 
-        select b.mailbox, b.octets, b.quota, b.domain, b.enabled and o.enabled and t.enabled as active,
-               (b.quota is null or v_octets <= b.quota - b.octets) and o.quota is null and t.quota is null as fits into m
+        select b.mailbox, b.octets, b.quota, b.messages, coalesce(b.quota_messages, t.quota_messages_each) as allowed, b.domain,
+               b.enabled and o.enabled and t.enabled as active,
+               (b.quota is null or v_octets <= b.quota - b.octets) and o.quota is null and t.quota is null
+                   and b.messages < coalesce(b.quota_messages, t.quota_messages_each, c_no_limit)
+                   and o.quota_messages is null and t.quota_messages is null as fits into m
           from postern.mailbox b
           join postern.domain o on o.domain = b.domain
           join postern.tenant t on t.tenant = o.tenant
          where b.address = v_address;
         if found then
-            verdict := case when not m.active then 3 when m.fits then 0 else postern.room(v_octets, m.octets, m.quota, m.domain) end;
+            verdict := case when not m.active then 3 when m.fits then 0
+                            else postern.room(v_octets, m.octets, m.quota, m.messages, m.allowed, m.domain) end;
             mailbox := case when verdict = 0 then m.mailbox end;
             return next;
             continue;
@@ -158,7 +172,9 @@ begin
         end if;
 
         return query select i, case when b.enabled and o.enabled and t.enabled
-                                    then postern.room(v_octets, b.octets, b.quota, b.domain) else 3 end, b.mailbox
+                                    then postern.room(v_octets, b.octets, b.quota, b.messages,
+                                                      coalesce(b.quota_messages, t.quota_messages_each), b.domain)
+                                    else 3 end, b.mailbox
                        from postern.mailbox b
                        join postern.domain o on o.domain = b.domain
                        join postern.tenant t on t.tenant = o.tenant
@@ -218,50 +234,60 @@ end
 $$;
 
 -- full_domains: those of these mailboxes' domains whose quota, or whose tenant's, has
--- no room for the message in all of them; none, mostly. Locks domains and tenants that
--- have a quota, by number, so that nobody else takes of them until the commit.
--- p_octets runs beside p_mailboxes. Not granted.
+-- no room for the message in all of them, by octets or messages; none, mostly. Locks
+-- domains and tenants that have a quota, by number, so that nobody else takes of them
+-- until the commit. p_octets runs beside p_mailboxes. Not granted.
 create function postern.full_domains(p_mailboxes bigint[], p_octets bigint[]) returns bigint[]
 language plpgsql
 as $$
 declare
     v_domains constant bigint[] := array(select b.domain from postern.mailbox b where b.mailbox = any (p_mailboxes));
 begin
-    perform from postern.domain o where o.domain = any (v_domains) and o.quota is not null order by o.domain for no key update;
+    perform from postern.domain o where o.domain = any (v_domains) and num_nonnulls(o.quota, o.quota_messages) > 0
+      order by o.domain for no key update;
     perform from postern.tenant t
-      where t.tenant in (select o.tenant from postern.domain o where o.domain = any (v_domains)) and t.quota is not null
+      where t.tenant in (select o.tenant from postern.domain o where o.domain = any (v_domains))
+        and num_nonnulls(t.quota, t.quota_messages) > 0
       order by t.tenant for no key update;
     return array(
         with wanted as (
-            select o.tenant, o.domain, o.quota, sum(n.octets) as octets
+            select o.tenant, o.domain, o.quota, o.quota_messages, sum(n.octets) as octets, count(*) as messages
               from unnest(p_mailboxes, p_octets) as n(mailbox, octets)
               join postern.mailbox b on b.mailbox = n.mailbox
               join postern.domain o on o.domain = b.domain
-             group by o.tenant, o.domain, o.quota
+             group by o.tenant, o.domain, o.quota, o.quota_messages
         ), full_tenant as (
             select t.tenant from postern.tenant t
-             where t.quota is not null
-               and postern.tenant_used(t.tenant) + (select sum(w.octets) from wanted w where w.tenant = t.tenant) > t.quota
+             where (t.quota is not null
+                    and postern.tenant_used(t.tenant) + (select sum(w.octets) from wanted w where w.tenant = t.tenant) > t.quota)
+                or (t.quota_messages is not null
+                    and postern.tenant_messages(t.tenant) + (select sum(w.messages) from wanted w where w.tenant = t.tenant) > t.quota_messages)
         )
         select w.domain from wanted w
          where w.quota is not null and postern.domain_used(w.domain) + w.octets > w.quota
+            or w.quota_messages is not null and postern.domain_messages(w.domain) + w.messages > w.quota_messages
             or w.tenant in (select f.tenant from full_tenant f));
 end
 $$;
 
--- octets_left: of the quotas above this domain, when these mailboxes have got these
--- octets, which are not counted yet. Null is no limit. Not granted.
+-- octets_left: of the quotas above this domain, when these mailboxes have got a message each of
+-- these octets, which are not counted yet. Null is no limit; -1: no message more, not even one
+-- of no octets. Not granted.
 create function postern.octets_left(p_domain bigint, p_mailboxes bigint[], p_octets bigint[]) returns bigint
 language plpgsql stable
 as $$
 begin
     return (
-        select least(o.quota - postern.domain_used(o.domain) - g.of_domain, t.quota - postern.tenant_used(t.tenant) - g.of_tenant)
+        select case when (o.quota_messages is not null and postern.domain_messages(o.domain) + g.in_domain >= o.quota_messages)
+                      or (t.quota_messages is not null and postern.tenant_messages(t.tenant) + g.in_tenant >= t.quota_messages) then -1
+                    else least(o.quota - postern.domain_used(o.domain) - g.of_domain,
+                               t.quota - postern.tenant_used(t.tenant) - g.of_tenant) end
           from postern.domain o
           join postern.tenant t on t.tenant = o.tenant
          cross join lateral (
             select coalesce(sum(n.octets) filter (where d.domain = o.domain), 0)::bigint as of_domain,
-                   coalesce(sum(n.octets), 0)::bigint as of_tenant
+                   coalesce(sum(n.octets), 0)::bigint as of_tenant,
+                   count(*) filter (where d.domain = o.domain) as in_domain, count(*) as in_tenant
               from unnest(p_mailboxes, p_octets) as n(mailbox, octets)
               join postern.mailbox b on b.mailbox = n.mailbox
               join postern.domain d on d.domain = b.domain
@@ -312,6 +338,7 @@ create function postern.deliver(p_octets bigint, p_digest bytea, p_data bytea, p
 language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
+    c_no_limit constant bigint := 9223372036854775807;
     v_recipients constant integer := coalesce(cardinality(p_delivered_to), 0);
     v_since constant timestamptz := clock_timestamp() - make_interval(secs => coalesce(p_window, 0) / 1000.0);
     v_content bigint;
@@ -365,8 +392,9 @@ begin
            set next_uid = b.next_uid + 1, messages = b.messages + 1, octets = b.octets + v_size
           from postern.domain o, postern.tenant t
          where b.mailbox = p_mailboxes[1] and (b.quota is null or b.octets + v_size <= b.quota) and b.enabled
-           and o.domain = b.domain and o.enabled and o.quota is null
-           and t.tenant = o.tenant and t.enabled and t.quota is null
+           and b.messages < coalesce(b.quota_messages, t.quota_messages_each, c_no_limit)
+           and o.domain = b.domain and o.enabled and o.quota is null and o.quota_messages is null
+           and t.tenant = o.tenant and t.enabled and t.quota is null and t.quota_messages is null
         returning b.next_uid - 1, b.domain into v_uid, v_domain;
         if found then
             v_content := postern.keep_content(p_content, 1, p_octets, p_digest, p_data);
@@ -386,7 +414,9 @@ begin
                    and bool_and(r.recipient = r.i and f.active and (f.quota is null
                                 or f.octets + postern.message_octets(p_octets, r.delivered_to) <= f.quota))
               from (select b.mailbox, b.octets, b.quota,
-                           b.enabled and o.enabled and t.enabled and o.quota is null and t.quota is null as active
+                           b.enabled and o.enabled and t.enabled and o.quota is null and t.quota is null
+                           and b.messages < coalesce(b.quota_messages, t.quota_messages_each, c_no_limit)
+                           and o.quota_messages is null and t.quota_messages is null as active
                       from postern.mailbox b
                       join postern.domain o on o.domain = b.domain
                       join postern.tenant t on t.tenant = o.tenant
@@ -406,12 +436,13 @@ begin
     for s in
         select n.recipient, n.mailbox, n.octets, b.domain, b.limited,
                case when b.mailbox is null then 1 when not b.active then 3
-                    when n.octets > b.largest then 5 when b.used + n.octets > b.quota then 4 else 0 end as why,
+                    when n.octets > b.largest then 5 when b.used + n.octets > b.quota or b.messages >= b.allowed then 4 else 0 end as why,
                p_recipients[n.i + 1] is distinct from n.recipient as last
           from (select r.recipient, r.mailbox, r.i, postern.message_octets(p_octets, p_delivered_to[r.recipient]) as octets
                   from unnest(p_recipients, p_mailboxes) with ordinality as r(recipient, mailbox, i)) n
           left join (select m.mailbox, m.domain, m.octets as used, m.quota, m.enabled and o.enabled and t.enabled as active,
-                            o.quota is not null or t.quota is not null as limited, least(m.quota, o.quota, t.quota) as largest
+                            m.messages, coalesce(m.quota_messages, t.quota_messages_each) as allowed,
+                            num_nonnulls(o.quota, t.quota, o.quota_messages, t.quota_messages) > 0 as limited, least(m.quota, o.quota, t.quota) as largest
                        from postern.mailbox m
                        join postern.domain o on o.domain = m.domain
                        join postern.tenant t on t.tenant = o.tenant

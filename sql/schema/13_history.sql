@@ -284,7 +284,7 @@ declare
     v_first bigint;
     b record;
 begin
-    select m.domain, m.octets, m.quota, m.next_uid, m.uidvalidity into b
+    select m.domain, m.messages, m.octets, m.quota, m.next_uid, m.uidvalidity into b
       from postern.mailbox m where m.mailbox = v_mailbox for no key update;
     select array_agg(d.uid order by d.uid), sum(d.octets) into v_uids, v_octets
       from (select d.uid, d.octets from postern.deleted d
@@ -304,8 +304,9 @@ begin
     if p_dry_run then
         return;
     end if;
-    perform postern.check_quotas(b.domain, v_octets);
+    perform postern.check_quotas(b.domain, cardinality(v_uids), v_octets);
     perform postern.check_quota('mailbox', p_address, b.quota, b.octets, v_octets);
+    perform postern.check_quota('mailbox', p_address, postern.messages_allowed(v_mailbox), b.messages, cardinality(v_uids), 'messages');
     update postern.mailbox m
        set next_uid = m.next_uid + cardinality(v_uids), messages = m.messages + cardinality(v_uids), octets = m.octets + v_octets
      where m.mailbox = v_mailbox;

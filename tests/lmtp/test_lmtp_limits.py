@@ -142,9 +142,18 @@ class Quotas(Case):
         cls.site.ctl("mailbox", "add", "s1@small.example", "--quota", "10k")
         for name in ("s2@small.example", "s3@small.example", "o1@other.example"):
             cls.site.ctl("mailbox", "add", name)
+        # The same by messages: 7 of the tenant, 5 of the domain, 2 of n1, 3 of each other.
+        cls.site.ctl("tenant", "add", "few", "--quota-messages", "7", "--quota-messages-each", "3")
+        cls.site.ctl("domain", "add", "few.example", "--tenant", "few", "--quota-messages", "5")
+        cls.site.ctl("domain", "add", "more.example", "--tenant", "few")
+        cls.site.ctl("mailbox", "add", "n1@few.example", "--quota-messages", "2")
+        for name in ("n2@few.example", "n3@few.example", "m1@more.example", "m2@more.example"):
+            cls.site.ctl("mailbox", "add", name)
 
     def setUp(self):
         super().setUp()
+        self.site.empty("n1", "n2", "n3", domain="few.example")
+        self.site.empty("m1", "m2", domain="more.example")
         self.site.empty("s1", "s2", "s3", domain="small.example")
         self.site.empty("o1", domain="other.example")
 
@@ -200,6 +209,61 @@ class Quotas(Case):
         self.codes(kit.letter(1, 6000), "s1@small.example")
         self.assertEqual(self.codes(kit.letter(1, 6000), "both@small.example", U1), ["250 2.1.5", "250 2.1.5"])
         self.assertEqual([self.site.count("s1", "small.example"), self.site.count("u1")], [1, 1])
+
+    @staticmethod
+    def tried(c, *names):
+        """The verdict of each, at RCPT or at the end of the data; an address without a domain is one of few.example."""
+        c.ok("MAIL FROM:<s@x>")
+        at_rcpt = [c.cmd(f"RCPT TO:<{name if '@' in name else name + '@few.example'}>")[:9].decode() for name in names]
+        accepted = sum(r[:3] == "250" for r in at_rcpt)
+        at_end = iter(c.data(LETTER, accepted) if accepted else ())
+        if not accepted:
+            c.ok("RSET")
+        return [next(at_end)[:9].decode() if r[:3] == "250" else r for r in at_rcpt]
+
+    def test_messages(self):
+        """However small they are."""
+        c = self.connect()
+        stored, full = "250 2.1.5", "452 4.2.2"
+        self.assertEqual([self.tried(c, "n1") for _ in range(3)], [[stored], [stored], [full]])
+        self.assertEqual([self.tried(c, "m1@more.example") for _ in range(4)], [[stored]] * 3 + [[full]])
+        # Of the domain there are three left, of the tenant two; and several in one transaction count one after the other.
+        self.assertEqual(self.tried(c, "n2", "n1", "n3", "m2@more.example", U1), [stored, full, stored, full, stored])
+        self.assertEqual(self.tried(c, "n2"), [full])       # of its tenant
+        # What is deleted makes room.
+        self.site.empty("n1", domain="few.example")
+        self.assertEqual([self.tried(c, "n2") for _ in range(3)], [[stored], [stored], [full]])
+        self.site.empty("m1", domain="more.example")
+        self.assertEqual(self.tried(c, "n3", "n1"), [stored, full])     # of its domain
+        self.site.ctl("domain", "set", "few.example", "--quota-messages", "none")
+        try:
+            self.assertEqual(self.tried(c, "n3", "n1"), [stored, stored])
+        finally:
+            self.site.ctl("domain", "set", "few.example", "--quota-messages", "5")
+        self.site.checked()
+
+    def test_messages_under_concurrency(self):
+        """Many at once into what has room for five, and three each: what was accepted at RCPT is decided at the end."""
+        results, lock = [], threading.Lock()
+
+        def work(n):
+            with self.site.lmtp_connect() as c:
+                for k in range(5):
+                    verdicts = self.tried(c, *[f"n{(n + k + i) % 3 + 1}" for i in range(k % 2 + 1)])
+                    with lock:
+                        results.extend(verdicts)
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(6)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(len(results), 42)
+        self.assertEqual(set(results), {"250 2.1.5", "452 4.2.2"})
+        self.assertEqual(results.count("250 2.1.5"), 5)
+        counts = [self.site.count(name, "few.example") for name in ("n1", "n2", "n3")]
+        self.assertEqual(sum(counts), 5)
+        self.assertTrue(counts[0] <= 2 and max(counts) <= 3, counts)
+        self.site.checked()
 
     def test_exact_under_concurrency(self):
         """Thirty deliveries at once into what has room for a few: not an octet too much, and every verdict is true."""

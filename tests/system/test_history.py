@@ -175,7 +175,9 @@ class Undelete(Base):
         done = self.site.ctl("undelete", who, check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"quota", done.stdout)
-        self.site.ctl("mailbox", "set", who, "--quota", "none")
+        self.site.ctl("mailbox", "set", who, "--quota", "none", "--quota-messages", "0")
+        self.assertIn(b"is 0 messages, 0 are used, 1 more", self.site.ctl("undelete", who, check=False).stdout)
+        self.site.ctl("mailbox", "set", who, "--quota-messages", "none")
         self.site.ctl("undelete", who)
         self.site.checked()
 

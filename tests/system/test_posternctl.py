@@ -210,6 +210,10 @@ class Accounts(Base):
         self.assertEqual(self.json('tenant', 'show', 'other')['quota'], 1 << 20)
         self.ctl('tenant', 'set', 'other', '--name', 'third', '--quota', 'none')
         self.assertIsNone(self.json('tenant', 'show', 'third')['quota'])
+        self.assertEqual(self.json('tenant', 'show', 'third')['quota_messages_each'], 1000000)
+        self.ctl('tenant', 'set', 'third', '--quota-messages', '7', '--quota-messages-each', 'none')
+        self.assertEqual([self.json('tenant', 'show', 'third')[name] for name in ('quota_messages', 'quota_messages_each')], [7, None])
+        self.err('tenant', 'set', 'third', '--quota-messages', '5k', exit=USAGE)
         self.assertIn('does not exist', self.err('tenant', 'show', 'other'))
         self.err('tenant', 'set', 'other', '--quota', '5')
         self.err('tenant', 'set', 'third', '--name', 'acme')
@@ -250,6 +254,9 @@ class Accounts(Base):
     def test_mailbox(self):
         self.ctl('mailbox', 'add', 'Anna@EXAMPLE.org', '--quota', '1G')
         self.assertEqual(self.json('mailbox', 'show', 'anna@example.org')['quota'], 1 << 30)
+        for value, shown in (('5', 5), ('0', 0), ('none', 1000000)):
+            self.ctl('mailbox', 'set', 'anna@example.org', '--quota-messages', value)
+            self.assertEqual(self.json('mailbox', 'show', 'anna@example.org')['quota_messages'], shown)
         self.assertIn('already exists', self.err('mailbox', 'add', 'ANNA@example.org'))
         for name in ('anna', '@example.org', 'anna@', 'a b@example.org', 'a\n@example.org', 'q"uote@example.org', 'a\\b@example.org', '%s;--@example.org', 'x' * 65 + '@example.org'):
             self.err('mailbox', 'add', name)
@@ -604,6 +611,9 @@ class Import(Base):
         self.ctl('mailbox', 'set', address, '--quota', '80')
         self.ctl('import', address, self.path('quota'), '--resume')
         self.err('import', address, self.path('quota/0'))
+        self.ctl('mailbox', 'set', address, '--quota', 'none', '--quota-messages', '10')
+        self.assertIn('the quota of mailbox quota@example.org is 10 messages, 10 are used, 1 more do not fit: 1 too many',
+                      self.err('import', address, self.path('quota/0')))
         self.check_clean()
 
     def test_database_full(self):
@@ -1176,7 +1186,7 @@ class Grants(Base):
         self.ctl('import', address, self.write('strict.eml', b'A: b\n\n'))
         with self.assertRaisesRegex(RuntimeError, 'has messages'):
             self.sql('delete from postern.mailbox where mailbox = %s' % mailbox)
-        for column, value in (('address', "'@example.org'"), ('address', "'x@'"), ('address', "repeat('x', 320) || '@'"), ('quota', '-1')):
+        for column, value in (('address', "'@example.org'"), ('address', "'x@'"), ('address', "repeat('x', 320) || '@'"), ('quota', '-1'), ('quota_messages', '-1')):
             with self.assertRaisesRegex(RuntimeError, 'cannot be', msg=value):
                 self.sql('update postern.mailbox set %s = %s where mailbox = %s' % (column, value, mailbox))
         with self.assertRaisesRegex(RuntimeError, 'cannot be'):
