@@ -17,10 +17,23 @@ grant execute on function postern.server_identity() to postern_mail, postern_lmt
 
 -- ------------------------------------------------------------- what a role may do
 
+-- activity_functions: what shows the sessions of others, their locks and statements; the
+-- views pg_stat_activity, pg_locks, pg_stat_replication and the like call them.
+-- Not granted.
+create function postern.activity_functions() returns setof regprocedure
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select p.oid::regprocedure from pg_proc p
+     where p.pronamespace = 'pg_catalog'::regnamespace
+       and (p.proname in ('pg_stat_get_activity', 'pg_stat_get_wal_senders', 'pg_stat_get_wal_receiver', 'pg_stat_get_progress_info',
+                          'pg_stat_get_subscription', 'pg_lock_status', 'pg_blocking_pids', 'pg_safe_snapshot_blocking_pids', 'pg_prepared_xact')
+            or starts_with(p.proname::text, 'pg_stat_get_backend_'))
+$$;
+
 -- needless_functions: what PostgreSQL lets everybody execute and nobody but its owner
--- needs here: to end or cancel what other sessions of the role do, to notify, to sleep, to store
--- large objects, to write or read positions of the WAL, to export snapshots. The
--- functions that call them run as the owner of the schema.
+-- needs here: to end or cancel what other sessions of the role do, or to look at them, to
+-- notify, to sleep, to store large objects, to write or read positions of the WAL, to export
+-- snapshots. The functions that call them run as the owner of the schema.
 -- Not granted.
 create function postern.needless_functions() returns setof regprocedure
 language sql stable set search_path = pg_catalog, pg_temp
@@ -31,6 +44,8 @@ as $$
                           'pg_export_snapshot', 'pg_logical_emit_message', 'pg_current_wal_lsn', 'pg_current_wal_insert_lsn',
                           'pg_current_wal_flush_lsn', 'pg_walfile_name', 'pg_walfile_name_offset', 'pg_last_wal_receive_lsn', 'pg_last_wal_replay_lsn')
             or starts_with(p.proname::text, 'lo_'))
+    union
+    select postern.activity_functions()
 $$;
 
 -- is_public: may everybody do this? Not granted.
@@ -55,7 +70,8 @@ $$;
 
 -- harden: for a superuser, who can call it again: after a dump was restored, say,
 -- as these rights are not part of it. Other roles that are to connect to this
--- database need a grant from then on.
+-- database need a grant from then on; those that monitor it (pg_monitor) go on to see
+-- what others do.
 -- Errors: 42501.
 create function postern.harden() returns void
 language plpgsql set search_path = pg_catalog, pg_temp
@@ -70,6 +86,9 @@ begin
     for f in select n from postern.needless_functions() n loop
         execute format('revoke execute on function %s from public', f);
         execute format('grant execute on function %s to %s', f, v_owner);
+    end loop;
+    for f in select a from postern.activity_functions() a loop
+        execute format('grant execute on function %s to pg_read_all_stats', f);
     end loop;
     execute format('revoke connect, temporary on database %I from public', current_database());
     execute format('grant connect on database %I to postern_auth, postern_mail, postern_lmtp, postern_admin, postern_maps', current_database());

@@ -264,12 +264,23 @@ class Ways(unittest.TestCase):
             for attack in ("select pg_sleep(0)", "select pg_sleep_for('0')", "select pg_cancel_backend(0)", "select pg_terminate_backend(0)",
                            "select pg_notify('postern_ask', '')", "select lo_create(0)", "select lo_from_bytea(0, 'x')",
                            "select pg_logical_emit_message(true, 'x', 'x')", "select pg_export_snapshot()", "select pg_current_wal_lsn()",
-                           "create temporary table t (n integer)"):
+                           "create temporary table t (n integer)",
+                           # Who else is there, and what they do.
+                           "select * from pg_stat_activity", "select * from pg_locks", "select * from pg_stat_replication",
+                           "select * from pg_stat_ssl", "select * from pg_stat_progress_vacuum", "select * from pg_prepared_xacts",
+                           "select pg_stat_get_backend_activity(1)", "select * from pg_stat_get_backend_idset()", "select pg_blocking_pids(1)"):
                 with self.assertRaisesRegex(RuntimeError, "permission denied", msg=f"{role}: {attack}"):
                     pg.sql(database, attack, role)
             self.assertEqual(pg.sql(database, "select 1", role), "1")
+        # What our functions need of that they have; so have those who monitor.
+        self.assertEqual(pg.sql(database, "select count(*) from postern.held_maildrops()", "postern_admin"), "0")
+        self.assertEqual(pg.sql(database, "select count(*) > 0 from postern.space_of_tables()", "postern_admin"), "t")
+        self.assertEqual(pg.sql(database, "select postern.is_operator(pg_backend_pid())", "postern_mail"), "f")
         with self.assertRaisesRegex(RuntimeError, "permission denied for database"):
             pg.sql(database, "select 1", "stranger")
+        pg.sql(database, f"grant pg_monitor to stranger; grant connect on database {database} to stranger")
+        self.assertEqual(pg.sql(database, "select count(*) > 0 from pg_stat_activity", "stranger"), "t")
+        pg.sql(database, f"revoke connect on database {database} from stranger")
         with self.assertRaisesRegex(RuntimeError, "only a superuser"):
             pg.sql(database, "create function pg_temp.f() returns void language plpgsql as 'begin set local role pg_monitor; perform postern.harden(); end';"
                              " grant usage on schema postern to pg_monitor; grant execute on function postern.harden() to pg_monitor; select pg_temp.f()")
