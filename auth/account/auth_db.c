@@ -38,6 +38,7 @@ struct auth_db {
     uint64_t connection;        /* how often it was connected */
     uint64_t tried, complained; /* when, 0 for never or no longer true */
     bool broken;                /* why there is no connection: an operator has to act */
+    bool standby;               /* or: the connection string let us go to a standby */
 };
 
 static void disconnect(struct auth_db *db)
@@ -160,6 +161,7 @@ static enum auth_db_state check_schema(struct auth_db *db)
     } else if (schema_version_is_of_standby(result)) {
         complain(db, "could not use the database", SQL_STANDBY_ADVICE);
         disconnect(db);
+        db->standby = true;
         state = AUTH_DB_AWAY;
     }
     PQclear(result);
@@ -187,8 +189,17 @@ static void on_notice(void *arg, const PGresult *res)
               log_text(span_str(PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY))).s);
 }
 
-static enum auth_db_state set_up(struct auth_db *db)
+typedef PGconn *connecting(const char *conninfo, PQnoticeReceiver notice, void *arg);
+
+static enum auth_db_state set_up(struct auth_db *db, connecting *connect)
 {
+    db->standby = false;
+    db->conn = connect(db->conninfo, on_notice, NULL);
+    if (PQstatus(db->conn) != CONNECTION_OK) {
+        complain(db, "could not connect to the database", PQerrorMessage(db->conn));
+        disconnect(db);
+        return AUTH_DB_AWAY;
+    }
     enum auth_db_state state = check_schema(db);
 
     for (size_t i = 0; state == AUTH_DB_UP && i < db->count; i++)
@@ -203,14 +214,11 @@ enum auth_db_state auth_db_connect(struct auth_db *db)
     if (db->tried != 0 && clock_ms() - db->tried < RECONNECT_MS)
         return db->broken ? AUTH_DB_BROKEN : AUTH_DB_AWAY;
     db->broken = false;
-    db->conn = connect_to_primary(db->conninfo, on_notice, NULL);
+    enum auth_db_state state = set_up(db, connect_to_primary);
+    /* The primary may be another one of the hosts. */
+    if (db->standby)
+        state = set_up(db, connect_past_standbys);
     db->tried = clock_ms();
-    if (PQstatus(db->conn) != CONNECTION_OK) {
-        complain(db, "could not connect to the database", PQerrorMessage(db->conn));
-        disconnect(db);
-        return AUTH_DB_AWAY;
-    }
-    enum auth_db_state state = set_up(db);
     if (state == AUTH_DB_UP) {
         db->connection++;
         if (db->complained != 0)

@@ -79,6 +79,15 @@ PGconn *connect_to_primary(const char *conninfo, PQnoticeReceiver notice, void *
     return finish(connect_start(conninfo), notice, arg);
 }
 
+PGconn *connect_past_standbys(const char *conninfo, PQnoticeReceiver notice, void *arg)
+{
+    /* What stands behind conninfo replaces what is in it. */
+    static const char *const words[] = { "dbname", "client_encoding", "target_session_attrs", NULL };
+    const char *const values[] = { conninfo, "UTF8", "primary", NULL };
+
+    return finish(PQconnectStartParams(words, values, 1), notice, arg);
+}
+
 bool connect_wants_writable(const char *conninfo)
 {
     PQconninfoOption *options = PQconninfoParse(conninfo, NULL);

@@ -22,6 +22,8 @@ PGconn *connect_start(const char *conninfo);
 PGconn *connect_quietly(const char *conninfo, PQnoticeReceiver notice, void *arg);
 /* The same for what serves: see connect_start(). */
 PGconn *connect_to_primary(const char *conninfo, PQnoticeReceiver notice, void *arg);
+/* The same, whatever the words say: where they led to a standby. */
+PGconn *connect_past_standbys(const char *conninfo, PQnoticeReceiver notice, void *arg);
 
 /* Do the words ask for a server that can be written to? False for what libpq cannot read. */
 bool connect_wants_writable(const char *conninfo);

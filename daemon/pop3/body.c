@@ -80,6 +80,7 @@ static enum outcome unreadable(struct pop3_session *s, enum db_status status)
     case DB_OK:
     case DB_LOCKED:
     case DB_UNCONFIRMED:
+    case DB_ONE_SERVER:
     case DB_BUG:
         break;
     }

@@ -224,6 +224,10 @@ static void say_quit(struct pop3_session *s, enum db_status status)
         /* The connection broke between the question and the answer: nobody knows. */
         pop3_err(s, RC_SYS_TEMP, "connection to the maildrop lost, the messages may or may not have been deleted");
         return;
+    case DB_ONE_SERVER:
+        pop3_err(s, RC_SYS_TEMP, "the messages were deleted, but the standby server has not confirmed it: they may come"
+                 " back if the database fails now");
+        return;
     case DB_RETRY:
         pop3_err(s, RC_SYS_TEMP, "nothing was deleted, try again later");
         return;
@@ -250,8 +254,9 @@ static void on_finished(void *owner, enum db_status status)
     } else if (status == DB_OK) {
         s->report.removed = s->marks.count;
     } else {
-        log_warning(s->base.id, "quit of user=%s failed: status=%s, %zu marked messages may still exist",
-                    log_text(s->base.address).s, db_status_name(status), s->marks.count);
+        log_warning(s->base.id, "quit of user=%s failed: status=%s, %zu marked messages may %s",
+                    log_text(s->base.address).s, db_status_name(status), s->marks.count,
+                    status == DB_ONE_SERVER ? "come back" : "still exist");
         s->report.left.messages += s->marks.count;
         s->report.left.octets += s->marks.octets;
         end = END_ERROR;

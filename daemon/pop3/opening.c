@@ -203,6 +203,7 @@ static void on_opened(void *owner, enum db_status status, struct drop *drop)
         out = pop3_login_failed(s, "database", RC_SYS_TEMP, "cannot open the maildrop now, try again later");
         break;
     case DB_UNCONFIRMED:    /* a confirmed login is not told so */
+    case DB_ONE_SERVER:
     case DB_BUG:
         out = pop3_login_failed(s, "broken", RC_SYS_PERM, "cannot open the maildrop, contact your mail provider");
         break;

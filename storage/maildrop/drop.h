@@ -126,10 +126,10 @@ void drop_note_sent(struct drop *drop);
  * done(owner, status): DB_OK only after the commit. Without marks nothing is
  * asked but the unlocking. *drop is NULL afterwards. done may be NULL.
  *
- * DB_RETRY and DB_BUG: nothing was removed, for certain. DB_LOST: the lane was
- * lost before or while it was asked, or somebody cancelled the wait for the
- * synchronous standby; if while or then, nobody can know whether it was
- * removed. Whatever the status, a login after done() does not meet this lock
+ * DB_RETRY and DB_BUG: nothing was removed, for certain. DB_ONE_SERVER: it was
+ * removed, but the synchronous standby has not confirmed that, and does not have it
+ * if it takes over now. DB_LOST: the lane was lost before or while it was asked; if
+ * while, nobody can know whether it was removed. Whatever the status, a login after done() does not meet this lock
  * (where the lane was lost: as soon as the database has noticed).
  */
 typedef void drop_done(void *owner, enum db_status status);

@@ -77,8 +77,8 @@ static void expunge_answered(void *arg, enum db_status status, PGresult *res)
     bool deferred = false;
 
     drop_charge(drop);
-    /* Removed here, and there again if the standby takes over: nobody can know. */
-    drop->status = status == DB_OK && pg_unconfirmed(drop->store->pg) ? DB_LOST : status;
+    /* Removed here, and there again if the standby takes over. */
+    drop->status = status == DB_OK && pg_unconfirmed(drop->store->pg) ? DB_ONE_SERVER : status;
     if (status == DB_OK &&
         (PQntuples(res) != 1 || !pg_get_int8(res, 0, COL_REMOVED, &removed) ||
          !pg_get_int8(res, 0, COL_EXPUNGES_NOW, &expunges) || !pg_get_bool(res, 0, COL_DEFERRED, &deferred)))

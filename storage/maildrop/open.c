@@ -143,6 +143,7 @@ static void open_answered(void *arg, enum db_status status, PGresult *res)
         return;
     case DB_NOT_FOUND:  /* no lock was taken */
     case DB_UNCONFIRMED:
+    case DB_ONE_SERVER: /* that is of a deletion */
         open_failed(drop);
         return;
     case DB_RETRY:

@@ -12,6 +12,7 @@ const char *db_status_name(enum db_status status)
     case DB_LOCKED: return "locked";
     case DB_RETRY: return "retry";
     case DB_LOST: return "lost";
+    case DB_ONE_SERVER: return "one-server";
     case DB_BUG: return "bug";
     }
     return "unknown";

@@ -12,6 +12,7 @@ enum db_status {
     DB_LOCKED,      /* another session holds the maildrop */
     DB_RETRY,       /* not now: database away, time ran out, disk full, out of lock slots. The lane is as it was */
     DB_LOST,        /* the lane that held the maildrop lock was lost, and the lock with it */
+    DB_ONE_SERVER,  /* committed on this server; the wait for the standby that confirms it was cancelled */
     DB_BUG,         /* ours, or the schema's: an answer that is not what was declared, a right that is missing */
 };
 

@@ -395,6 +395,8 @@ static void test_commit_fails(void **state)
     } rows[] = {
         { DB_RETRY, "-ERR [SYS/TEMP] nothing was deleted, try again later\r\n" },
         { DB_LOST, "-ERR [SYS/TEMP] connection to the maildrop lost, the messages may or may not have been deleted\r\n" },
+        { DB_ONE_SERVER, "-ERR [SYS/TEMP] the messages were deleted, but the standby server has not confirmed it: they may come back"
+                         " if the database fails now\r\n" },
         { DB_BUG, "-ERR [SYS/PERM] deletion failed, contact your mail provider\r\n" },
     };
 
