@@ -17,7 +17,7 @@ enum auth_verdict {
     AUTH_OK_UNCONFIRMED,    /* the same from the cache: told to nobody before it is confirmed, see client.h */
     AUTH_REFUSED,       /* unknown, disabled or wrong: nobody is told which */
     AUTH_UNAVAILABLE,   /* cannot tell now: database or helper gone, time ran out, queue full */
-    AUTH_BROKEN,        /* an operator has to act: a stored secret that no scheme knows, a wrong schema */
+    AUTH_BROKEN,        /* an operator has to act, and it concerns everybody: a wrong schema, a missing right */
     AUTH_CHALLENGE,     /* of an exchange: send it to the client, then auth_respond() or auth_forget() */
 };
 

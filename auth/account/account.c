@@ -132,17 +132,20 @@ static void given_wipe(struct given *g)
         secret_wipe(g->prepared, g->forms[1].len);
 }
 
-static void verify_decoy(struct accounts *a, const struct given *g)
+/* False where it could not be computed, for want of memory, as it could not for a name that exists. */
+static bool verify_decoy(struct accounts *a, const struct given *g)
 {
     const char *error;
+    bool done = true;
 
     for (size_t i = 0; i < g->count; i++) {
         struct span password = g->forms[i];
         /* A password that no scheme takes would cost nothing. */
         bool usable = password.len > 0 && memchr(password.at, '\0', password.len) == NULL;
 
-        scheme_verify(a->decoy, usable ? password : SPAN_OF("x"), &error);
+        done = scheme_verify(a->decoy, usable ? password : SPAN_OF("x"), &error) != SCHEME_FAILED && done;
     }
+    return done;
 }
 
 /* AUTH_REFUSED where the reason is set, else AUTH_UNAVAILABLE or AUTH_BROKEN. */
@@ -222,7 +225,7 @@ static void check_secrets(struct accounts *a, const struct credentials *c, const
                           struct account_verdict *v)
 {
     struct span password = g->forms[0];
-    bool matched = false, unavailable = false, broken = false, paid = false, any = false;
+    bool matched = false, unavailable = false, unusable = false, paid = false, any = false;
     const char *error;
     size_t form;
 
@@ -247,7 +250,7 @@ static void check_secrets(struct accounts *a, const struct credentials *c, const
             log_error(NULL, "could not verify the password of mailbox %s: %s", mailbox_text(&c->mailbox).s, error);
             break;
         case SCHEME_UNKNOWN:
-            broken = true;
+            unusable = true;
             log_error(NULL, "a stored password of mailbox %s cannot be used: %s", mailbox_text(&c->mailbox).s, error);
             break;
         }
@@ -258,16 +261,15 @@ static void check_secrets(struct accounts *a, const struct credentials *c, const
         return;
     }
     /* Another cost than that of an unknown name would tell that the name is known. */
-    if (!paid)
-        verify_decoy(a, g);
-    if (!c->active)
-        refuse(v, AUTH_REFUSED, "disabled");
-    else if (unavailable)
+    if (!paid && !verify_decoy(a, g))
+        unavailable = true;
+    if (unavailable)
         refuse(v, AUTH_UNAVAILABLE, NULL);
-    else if (broken)
-        refuse(v, AUTH_BROKEN, NULL);
+    else if (!c->active)
+        refuse(v, AUTH_REFUSED, "disabled");
     else
-        refuse(v, AUTH_REFUSED, any ? "password" : "no-password");
+        /* Whatever is wrong with what is stored, only the log says it: no name that does not exist has it. */
+        refuse(v, AUTH_REFUSED, unusable ? "unusable" : any ? "password" : "no-password");
 }
 
 /* Failures that are not forgotten, where the last one will be in so many milliseconds. */
@@ -353,11 +355,14 @@ int account_find(struct accounts *a, struct span name, struct span default_domai
     enum credentials_answer answer = credentials_fetch(a->source, v->address, v->network, whole, out, &guessed_ms);
     v->guesses = failures(a, guessed_ms);
     v->barred = is_guessing(a, origin, v, answer == CREDENTIALS_FOUND && out->known);
-    if (!v->barred && answer >= 0)
+    if (!v->barred && (answer >= 0 || answer == CREDENTIALS_UNUSABLE))
         count_guess(a, v);
     switch (answer) {
     case CREDENTIALS_FOUND:
         return 1;
+    case CREDENTIALS_UNUSABLE:
+        refuse(v, AUTH_REFUSED, "unusable");
+        return 0;
     case CREDENTIALS_NONE:
         return 0;
     case CREDENTIALS_AWAY:
@@ -408,7 +413,7 @@ void account_check(struct accounts *a, const struct auth_request *request, bool 
         memset(v, 0, sizeof *v);
         bool is_name = name_canonical(request->name, request->default_domain, v->address, NULL);
         given_of(&given, password);
-        verify_decoy(a, &given);
+        (void)verify_decoy(a, &given);
         refuse(v, AUTH_REFUSED, is_name ? "password" : "unknown");
         return;
     }
@@ -424,8 +429,8 @@ void account_check(struct accounts *a, const struct auth_request *request, bool 
         given_of(&given, password);
         if (found > 0)
             check_secrets(a, &c, &given, v);
-        else
-            verify_decoy(a, &given);
+        else if (!verify_decoy(a, &given))
+            refuse(v, AUTH_UNAVAILABLE, NULL);
         given_wipe(&given);
     }
     if (found > 0)

@@ -358,8 +358,8 @@ static enum credentials_answer ask(struct credentials_source *s, const char *add
         *guessed_ms_r = number(result, COL_GUESSED_MS, 0);
     }
     if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) > 0 && !PQgetisnull(result, 0, COL_MAILBOX)) {
-        answer = read_rows(s, result, out) ? CREDENTIALS_FOUND : CREDENTIALS_BROKEN;
-        if (answer == CREDENTIALS_BROKEN)
+        answer = read_rows(s, result, out) ? CREDENTIALS_FOUND : CREDENTIALS_UNUSABLE;
+        if (answer == CREDENTIALS_UNUSABLE)
             log_error(NULL, "postern.credentials() returned rows of several mailboxes for %s",
                       log_text(span_str(address)).s);
         else
@@ -400,7 +400,7 @@ enum credentials_answer credentials_fetch(struct credentials_source *s, const ch
         if (answer == CREDENTIALS_FOUND && out->policy.domain == 0) {
             log_error(NULL, "mailbox %s, which postern.credentials() returned, does not exist",
                       mailbox_text(&out->mailbox).s);
-            answer = CREDENTIALS_BROKEN;
+            answer = CREDENTIALS_UNUSABLE;
         }
         /*
          * A connection that was lost since the last question, or whose

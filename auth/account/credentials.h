@@ -57,6 +57,7 @@ enum credentials_answer {
     CREDENTIALS_NONE = 0,       /* no such address */
     CREDENTIALS_AWAY = -1,      /* the database cannot tell now */
     CREDENTIALS_BROKEN = -2,    /* an operator has to act: wrong schema, a function or a right that is missing */
+    CREDENTIALS_UNUSABLE = -3,  /* the same, for this name alone: its rows are not those of one mailbox (logged) */
 };
 
 /*

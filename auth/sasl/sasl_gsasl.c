@@ -146,7 +146,9 @@ static void use_account(struct exchange *x, const struct credentials *c)
     default:
         log_error(NULL, "a stored secret of mailbox %s cannot be used: it is not a %s verifier",
                   mailbox_text(&c->mailbox).s, mechanisms[x->mechanism].name);
-        x->verdict.verdict = AUTH_BROKEN;
+        /* To the client it looks like a name that does not exist. */
+        verdict_refuse(&x->verdict, c->active ? "unusable" : "disabled");
+        set_decoy(x, span_str(x->verdict.address));
         return;
     }
 }

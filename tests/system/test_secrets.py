@@ -129,7 +129,8 @@ class Kinds(SecretsCase):
                 self.assertEqual(done.returncode, 1)
                 self.assertIn(b"locked", done.stdout)
         self.set_stored(who, "{NTLM}abc")
-        self.refused(who, "pencil", b"[SYS/PERM]")
+        self.refused(who, "pencil")
+        self.assertRegex(self.site.log_text(), rf'auth name="{who}" result=refused reason=unusable')
 
     def test_app_passwords(self):
         who = self.account("apps")
@@ -254,7 +255,7 @@ class Sealed(SecretsCase):
         keep = self.site.sql(f"select secret from postern.credential where mailbox = {others} and kind = 'password'")
         self.site.sql(f"""update postern.credential o set secret = m.secret from postern.credential m
             where o.mailbox = {others} and m.mailbox = {mine} and o.kind = 'password' and m.kind = 'password'""")
-        self.refused(other, kit.PASSWORD, b"[SYS/PERM]")
+        self.refused(other, kit.PASSWORD)
         self.assertIn("its seal is broken", self.site.log_text())
         self.site.sql(f"update postern.credential set secret = '{keep}' where mailbox = {others} and kind = 'password'")
         self.ok(other, "other password")
@@ -274,8 +275,9 @@ class Sealed(SecretsCase):
         # Without its key a secret is nobody's, and the log says what to do.
         self.write_keys(old)
         self.reload()
-        self.refused(who, kit.PASSWORD, b"[SYS/PERM]")
+        self.refused(who, kit.PASSWORD)
         self.assertIn("not in the key file", self.site.log_text())
+        self.assertRegex(self.site.log_text(), rf'auth name="{who}" result=refused reason=unusable')
         done = self.as_owner("secrets", "unseal", check=False)
         self.assertEqual(done.returncode, 3)
         self.write_keys(new)

@@ -106,22 +106,22 @@ static void whole(void **state)
 static void not_of_one_mailbox(void **state)
 {
     (void)state;
-    assert_int_equal(FETCH("(mailbox) values ('0')"), CREDENTIALS_BROKEN);
-    assert_int_equal(FETCH("(mailbox) values ('-7')"), CREDENTIALS_BROKEN);
-    assert_int_equal(FETCH("(mailbox) values ('seven')"), CREDENTIALS_BROKEN);
-    assert_int_equal(FETCH("(address) values ('')"), CREDENTIALS_BROKEN);
-    assert_int_equal(FETCH("(address) values (null)"), CREDENTIALS_BROKEN);
-    assert_int_equal(FETCH("(address) values (repeat('a', 321))"), CREDENTIALS_BROKEN);
-    assert_int_equal(FETCH("(active) values (null)"), CREDENTIALS_BROKEN);
-    assert_int_equal(FETCH("(mailbox) values ('7')", "(mailbox) values ('8')"), CREDENTIALS_BROKEN);
-    assert_int_equal(FETCH("(mailbox) values ('7')", "(mailbox) values (null)"), CREDENTIALS_BROKEN);
+    assert_int_equal(FETCH("(mailbox) values ('0')"), CREDENTIALS_UNUSABLE);
+    assert_int_equal(FETCH("(mailbox) values ('-7')"), CREDENTIALS_UNUSABLE);
+    assert_int_equal(FETCH("(mailbox) values ('seven')"), CREDENTIALS_UNUSABLE);
+    assert_int_equal(FETCH("(address) values ('')"), CREDENTIALS_UNUSABLE);
+    assert_int_equal(FETCH("(address) values (null)"), CREDENTIALS_UNUSABLE);
+    assert_int_equal(FETCH("(address) values (repeat('a', 321))"), CREDENTIALS_UNUSABLE);
+    assert_int_equal(FETCH("(active) values (null)"), CREDENTIALS_UNUSABLE);
+    assert_int_equal(FETCH("(mailbox) values ('7')", "(mailbox) values ('8')"), CREDENTIALS_UNUSABLE);
+    assert_int_equal(FETCH("(mailbox) values ('7')", "(mailbox) values (null)"), CREDENTIALS_UNUSABLE);
 }
 
 /* A login whose policy is not known would be one without its limits. */
 static void no_policy(void **state)
 {
     (void)state;
-    assert_int_equal(FETCH("(domain) values (null)"), CREDENTIALS_BROKEN);
+    assert_int_equal(FETCH("(domain) values (null)"), CREDENTIALS_UNUSABLE);
     assert_int_equal(FETCH("(login_delay, expire, domain_sessions) values ('99999999999', 'soon', '-1')"), CREDENTIALS_FOUND);
     assert_true(c.policy.login_delay == AUTH_UNSET && c.policy.expire == AUTH_UNSET && c.policy.domain_sessions == AUTH_UNSET);
     assert_int_equal(FETCH("(maintenance) values (repeat('m', 1000))"), CREDENTIALS_FOUND);
@@ -206,7 +206,7 @@ static void another_mailbox_than_before(void **state)
     admin_run("update odd set mailbox = '8'");
     assert_true(fetch_from(s, ANNA) == CREDENTIALS_FOUND && c.mailbox.number == 8);
     admin_run("update odd set mailbox = '9', address = ''");
-    assert_int_equal(fetch_from(s, ANNA), CREDENTIALS_BROKEN);
+    assert_int_equal(fetch_from(s, ANNA), CREDENTIALS_UNUSABLE);
     admin_run("truncate odd");
     assert_int_equal(fetch_from(s, ANNA), CREDENTIALS_NONE);
     credentials_source_free(&s);
