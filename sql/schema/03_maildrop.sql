@@ -99,9 +99,9 @@ end
 $$;
 
 -- open_maildrops: the same for several sessions of this connection, a row for each; n
--- counts from 1, and of what is not listed there is the outcome alone. What needs an error of its own (no valid ticket) or would keep the
--- others waiting (a long listing) has no row and no lock: it is to be asked for alone.
--- If this fails no lock was taken.
+-- counts from 1, and of what is not listed there is the outcome alone. What needs an
+-- error of its own (no valid ticket) or would keep the others waiting (a long listing)
+-- has no row and no lock: it is to be asked for alone. If this fails no lock was taken.
 create function postern.open_maildrops(p_mailboxes bigint[], p_uidvalidities bigint[], p_next_uids bigint[], p_expunges bigint[],
     p_proofs bigint[], p_versions bigint[], p_tickets bytea[])
 returns table (n integer, outcome integer, uidvalidity bigint, next_uid bigint, expunges bigint,
@@ -160,7 +160,9 @@ exception when others or query_canceled then
 end
 $$;
 
--- close_maildrop: give the lock back. False if this connection did not hold it.
+-- close_maildrop: give the lock back. False if this connection did not hold it. It
+-- takes no ticket: nobody can give back but what their own connection holds, and who
+-- ends that connection gives it back as well.
 create function postern.close_maildrop(p_mailbox bigint) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$

@@ -146,6 +146,8 @@ declare
     v_ours boolean;
     v_body text;
 begin
+    -- Two upgrades at once would replace the same function.
+    lock table postern.ticket_key in share row exclusive mode;
     for v_function in
         select p.oid::regprocedure from pg_proc p
          where p.pronamespace = 'pg_catalog'::regnamespace and p.proname ~ '^pg_(try_)?advisory_'

@@ -2,12 +2,14 @@
 
 What each role may execute is in test_posternctl.py; here is what comes of it.
 """
+import getpass
 import pathlib
 import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import kit                                                              # noqa: E402
+import wire                                                             # noqa: E402
 
 ANNA, BERT = "anna@one.example", "bert@two.example"
 TWO_MINUTES = 120000
@@ -31,12 +33,17 @@ class Role(kit.Psql):
 class Attack(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.site = kit.Site("tickets-")
+        cls.site = kit.Site("tickets-", lmtp=True)
         cls.addClassCleanup(cls.site.down)
         cls.site.up()
+        cls.prepare()
         for who in (ANNA, BERT):
             cls.site.account(who, [kit.letter(n) for n in range(3)])
         cls.anna, cls.bert = cls.site.mailbox(ANNA), cls.site.mailbox(BERT)
+
+    @classmethod
+    def prepare(cls):
+        pass
 
     def setUp(self):
         self.mail = self.role("postern_mail")
@@ -128,7 +135,7 @@ class Attack(unittest.TestCase):
     def test_moves(self):
         """A lock goes to the connection that its holder names, and to no other; none becomes exclusive that was not there."""
         other, third = self.role("postern_mail"), self.role("postern_mail")
-        self.opens(self.mail, self.anna)
+        anna = self.opens(self.mail, self.anna)
         step = "select failed from postern.move_locks({0}, '{{{1}}}', {2}, {3}, {4})"
         far = "(extract(epoch from now()) * 1000)::bigint + 60000"
         # To join without a pass, and with the ticket's octets as one.
@@ -151,7 +158,7 @@ class Attack(unittest.TestCase):
         other.refused(f"select * from postern.fetch_parts({self.anna}, '{{1}}', 0, 1, null)", "PN423")
         self.assertEqual(self.mail.ask(step.format(3, self.anna, "null", "null", "null")), "0")
         self.assertEqual(other.ask(step.format(4, self.anna, "null", "null", "null")), "0")
-        self.assertEqual(other.ask(f"select count(*) > 0 from postern.fetch_parts({self.anna}, '{{1}}', 0, 9, null)"), "t")
+        self.assertEqual(other.ask(f"select count(*) > 0 from postern.fetch_parts({self.anna}, '{{1}}', 0, 9, '{anna}')"), "t")
         self.close(other, self.anna)
 
     # ------------------------------------------------------------- what is said of others
@@ -185,7 +192,7 @@ class Attack(unittest.TestCase):
         self.assertEqual(self.site.sql("select count(*) from postern.history where session in ('future', 'past') and since < now() - interval '5 minutes'"), "0")
         self.assertEqual(self.site.sql(f"select count(*) from postern.message where mailbox = {carl} and retrieved_at > now()"), "0")
 
-    # ------------------------------------------------------------- keys, and where nobody is superuser
+    # ------------------------------------------------------------- keys
 
     def test_new_key(self):
         """The key before the newest still opens, once; posternd goes on either way."""
@@ -203,29 +210,75 @@ class Attack(unittest.TestCase):
         self.site.sql("select pg_terminate_backend(pid, 10000) from pg_stat_activity where usename = 'postern_auth'")
         self.site.login_soon(ANNA, 90).close()
 
-    def test_locks_of_everybody(self):
-        """On a managed PostgreSQL: whoever can connect can take the lock, but not read with it."""
-        self.site.sql("grant execute on function pg_advisory_lock(bigint), pg_advisory_unlock(bigint), pg_try_advisory_lock(bigint) to public")
-        self.addCleanup(self.site.sql, "select postern.protect()")
-        self.site.sql("begin; create role plain_owner; grant all on schema postern to plain_owner; commit")
-        self.addCleanup(self.site.sql, "revoke all on schema postern from plain_owner; drop role plain_owner")
-        self.assertEqual(self.site.sql("select postern.locks_are_ours()"), "f")
-        # What protect() does where it cannot revoke: the same text, without the first half.
-        self.site.sql("""do $$ declare f text := pg_get_functiondef('postern.protect()'::regprocedure); begin
-            execute replace(replace(f, 'postern.protect()', 'public.protect_as_owner()'), 'r.rolsuper', 'false'); end $$""")
-        self.addCleanup(self.site.sql, "drop function public.protect_as_owner()")
-        self.assertEqual(self.site.sql("select public.protect_as_owner()"), "f")
+
+class Managed(Attack):
+    """The same where nobody is superuser (a managed PostgreSQL): the schema belongs to a role that may make roles, and
+    PostgreSQL's functions for advisory locks are everybody's."""
+
+    @classmethod
+    def prepare(cls):
+        place = cls.site.lab
+        place.daemon_stop()
+        ident = place.data / "pg_ident.conf"
+        ident.write_text(ident.read_text() + "".join(f"postern {user} plain_owner\n" for user in ("root", getpass.getuser())))
+        place.sql(f"drop database {kit.lab.DATABASE} with (force)", "postgres")
+        place.sql("create role plain_owner login createrole", "postgres")
+        place.sql(f"create database {kit.lab.DATABASE} owner plain_owner", "postgres")
+        place.sql("select pg_reload_conf()", "postgres")
+        done = cls.site.ctl("schema", "init", "--as", "user=plain_owner").stdout.decode()
+        assert "everybody may execute" in done, done
+        place.daemon_start()
+
+    def test_no_lock_but_by_functions(self):
+        """Who can connect can take a lock, and keep its owner out with it, but neither read nor delete."""
+        self.assertEqual(self.site.sql("select postern.locks_are_ours(), pg_get_userbyid(nspowner), rolsuper from pg_namespace"
+                                       " join pg_roles r on r.oid = nspowner where nspname = 'postern'"), "f|plain_owner|f")
         self.assertIn("tickets only", self.site.ctl("schema", "status").stdout.decode())
-        self.site.sql("revoke all on schema postern from plain_owner")     # which check would report
         self.assertIn("tickets only", self.site.ctl("check", "--quick").stdout.decode())
-        self.mail.ask(f"select pg_advisory_lock(postern.lock_key({self.anna})), pg_advisory_lock(postern.lock_key({self.anna}))")
         bert = self.ticket(self.bert, self.mail.pid)
-        for ticket in ("null", f"'{bert}'"):
-            self.mail.refused(f"select * from postern.fetch_parts({self.anna}, '{{1}}', 0, 1, {ticket})", "PN423")
-            self.mail.refused(f"select * from postern.expunge({self.anna}, '{{1}}', 'a', 'b', 1, '{{}}', 0, {ticket})", "PN423")
-        self.close(self.mail, self.anna)
-        self.nothing_lost()
+        for take, give in (("lock", "unlock"), ("lock_shared", "unlock_shared")):
+            self.mail.ask(f"select pg_advisory_{take}(k), pg_advisory_{take}(k) from postern.lock_key({self.anna}) k")
+            for ticket in ("null", f"'{bert}'", f"'{self.ticket(self.anna, self.mail.pid, kind=3)}'"):
+                self.mail.refused(f"select * from postern.fetch_parts({self.anna}, '{{1}}', 0, 1, {ticket})", "PN423")
+                self.mail.refused(f"select * from postern.fetch_headers({self.anna}, '{{1}}', {ticket})", "PN423")
+                self.mail.refused(f"select * from postern.expunge({self.anna}, '{{1}}', 'a', 'b', 1, '{{}}', 0, {ticket})", "PN423")
+            self.mail.ask(f"select pg_advisory_{give}(k), pg_advisory_{give}(k) from postern.lock_key({self.anna}) k")
+
+    def test_whole_sessions(self):
+        """All that owners do: log in, read, delete; mail is delivered; what is stored is sound."""
+        who = "dora@one.example"
+        self.site.account(who, [kit.letter(1), kit.letter(2)])
+        with wire.Lmtp(f"127.0.0.1:{self.site.lmtp}") as lmtp:
+            reply, = lmtp.deliver(kit.letter(3), who)
+            self.assertTrue(reply.startswith(b"250 "), reply)
+        with self.site.login(who) as pop:
+            self.assertEqual(pop.stat()[0], 3)
+            self.assertEqual(pop.retr(1), kit.letter(1))
+            pop.multi("TOP 2 0")
+            pop.ok("DELE 1")
+            with self.site.connect() as second:
+                second.ok("USER " + who)
+                second.err("PASS " + kit.PASSWORD, "IN-USE")
+            pop.ok("QUIT")
+        with self.site.login(who) as pop:
+            self.assertEqual(pop.stat()[0], 2)
+            pop.ok("DELE 2")        # and leaves
+        with self.site.login_soon(who) as pop:
+            pop.ok("QUIT")
+        found = self.site.fetched(who)
+        self.assertEqual((len(found), found[0]), (2, kit.letter(2)))
+        self.assertTrue(found[1].endswith(kit.letter(3)))
+        self.site.checked()
+
+    def test_of_a_superuser_later(self):
+        """Who gets one hardens the database: then it is as anywhere else."""
+        self.addCleanup(self.site.sql, "grant execute on function pg_advisory_lock(bigint), pg_try_advisory_lock(bigint),"
+                        " pg_advisory_unlock(bigint), pg_advisory_lock_shared(bigint), pg_advisory_unlock_shared(bigint) to public;"
+                        " set session authorization plain_owner; select postern.protect()")
         self.assertEqual(self.site.sql("select postern.protect()"), "t")
+        self.mail.refused(f"select pg_advisory_lock(postern.lock_key({self.anna}))", "42501")
+        self.assertIn("nobody but", self.site.ctl("schema", "status").stdout.decode())
+        self.nothing_lost()
 
 
 if __name__ == "__main__":
