@@ -18,8 +18,9 @@ struct account_verdict {
     char address[NAME_ADDRESS_MAX + 1];     /* of AUTH_OK as stored; else the canonical name, empty where it has none */
     /*
      * Of a refusal, for the log and nobody else: "unknown", "disabled",
-     * "password", "no-password", "unusable" (what is stored: an operator has to act), "guessing"; of an exchange also "no-secret", "malformed",
-     * "authzid", "binding", "certificate", "mechanism", "aborted", "token-...".
+     * "password", "no-password", "unusable" (what is stored: an operator has to act),
+     * "guessing"; of an exchange also "no-secret", "malformed", "authzid", "binding",
+     * "certificate", "mechanism", "aborted", "token-...".
      */
     const char *reason;
     bool cached;                    /* AUTH_OK, AUTH_OK_UNCONFIRMED: the password was not verified now, but before */

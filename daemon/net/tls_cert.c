@@ -8,16 +8,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "daemon/base/buf.h"
 #include "daemon/base/log.h"
+#include "daemon/base/secret.h"
 
 enum { FILE_MAX = 1048576 };
 
@@ -70,6 +74,46 @@ static bool read_file(const struct reader *r, const char *file, struct buf *text
     return n == 0 ? true : tell(r, "could not read %s: %s", file, n < 0 ? strerror(errno) : "it keeps changing");
 }
 
+/* ---- what OpenSSL leaves behind */
+
+/*
+ * It decodes a key by way of buffers that it frees as they are, and whoever is
+ * forked later would have them: so what it frees meanwhile is wiped.
+ */
+static bool wiping;
+
+static void *ours_malloc(size_t size, const char *file, int line)
+{
+    (void)file, (void)line;
+    return malloc(size);
+}
+
+static void ours_free(void *p, const char *file, int line)
+{
+    (void)file, (void)line;
+    if (wiping && p != NULL)
+        secret_wipe(p, malloc_usable_size(p));
+    free(p);
+}
+
+static void *ours_realloc(void *p, size_t size, const char *file, int line)
+{
+    if (!wiping || p == NULL || size == 0)
+        return realloc(p, size);
+    void *larger = malloc(size);
+    if (larger == NULL)
+        return NULL;
+    size_t before = malloc_usable_size(p);
+    memcpy(larger, p, before < size ? before : size);
+    ours_free(p, file, line);
+    return larger;
+}
+
+bool tls_cert_wipe_keys(void)
+{
+    return CRYPTO_set_mem_functions(ours_malloc, ours_realloc, ours_free) == 1;
+}
+
 static int no_passphrase(char *out, int size, int writing, void *arg)
 {
     (void)out, (void)size, (void)writing, (void)arg;
@@ -106,8 +150,10 @@ static bool read_key(const struct reader *r, struct tls_cert *cert, const struct
 {
     BIO *bio = bio_of(text);
 
+    wiping = true;
     cert->key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
     BIO_free(bio);
+    wiping = false;
     if (cert->key == NULL && text->data != NULL && memmem(text->data, text->len, "ENCRYPTED", 9) != NULL)
         return tell(r, "the key in %s has a passphrase: store it without one", file);
     if (cert->key == NULL)

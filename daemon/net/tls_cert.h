@@ -14,6 +14,12 @@ struct tls_cert {
     EVP_PKEY *key;
 };
 
+/*
+ * Before OpenSSL is used for the first time in this process: what it frees while it decodes a key
+ * is wiped from then on. False where it was used before.
+ */
+bool tls_cert_wipe_keys(void);
+
 /* key_file may be empty: then it is in cert_file. False after problem() was called; nothing is left to be freed. */
 bool tls_cert_load(struct tls_cert *cert, const char *cert_file, const char *key_file, tls_problem *problem, void *arg);
 void tls_cert_free(struct tls_cert *cert);

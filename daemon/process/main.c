@@ -26,6 +26,7 @@
 #include "daemon/process/inetd.h"
 #include "daemon/process/master.h"
 #include "daemon/net/socket_dir.h"
+#include "daemon/net/tls_cert.h"
 #include "daemon/process/probe.h"
 #include "daemon/system/privdrop.h"
 #include "daemon/system/sd.h"
@@ -274,6 +275,7 @@ int main(int argc, char **argv)
 
     stdio_ensure();
     reset_signals();
+    tls_cert_wipe_keys();
     secret_no_core();   /* a master, and a check, have the keys of certificates in memory */
     if (f.inetd && !f.check && !sd_is_listening(0))
         return one_session(&f);

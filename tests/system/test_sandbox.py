@@ -185,6 +185,31 @@ class TakenOver(unittest.TestCase):
             self.assertEqual(p.opens(self.open_tls_key), "EACCES")
             self.assertEqual(p.opens(self.own_seal_key), 0)
 
+    def test_private_key_in_memory(self):
+        """Who signs with it has it; a worker for LMTP, a helper and who serves the metrics have none."""
+        self.daemon.stop()
+        self.start(f'metrics_listen = "127.0.0.1:{kit.lab.free_port()}"; metrics_user = "mail";\n')
+        text = subprocess.run(["openssl", "ec", "-in", self.site.lab.tls / "localhost.key", "-noout", "-text"], stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, text=True, check=True).stdout
+        number = bytes.fromhex("".join(re.search(r"(?s)priv:(.*?)pub:", text).group(1).replace(":", "").split()))[-32:]
+        pem = [line.encode() for line in (self.site.lab.tls / "localhost.key").read_text().splitlines() if "-" not in line]
+
+        def has(pid):
+            found = False
+            with open(f"/proc/{pid}/mem", "rb", 0) as mem:
+                for first, last in re.findall(r"(?m)^([0-9a-f]+)-([0-9a-f]+) rw", pathlib.Path(f"/proc/{pid}/maps").read_text()):
+                    try:
+                        mem.seek(int(first, 16))
+                        octets = mem.read(int(last, 16) - int(first, 16))
+                    except OSError:
+                        continue
+                    # As OpenSSL keeps it, as it is encoded, as it was read.
+                    found = found or any(form in octets for form in (number[::-1], number, *pem))
+            return found
+        metrics = self.named("posternd metric")
+        self.assertTrue(kit.wait_until(lambda: status(metrics)["Seccomp"].strip() == "2"))
+        self.assertEqual([has(pid) for pid in (self.worker, self.lmtp_worker, self.helper, metrics)], [True, False, False, False])
+
     def test_keys_are_locked(self):
         """The helper's memory with the seal's keys, and with the key of the login cache, is neither paged out nor part of a core file."""
         def locked():
