@@ -1,6 +1,6 @@
 # Postern: one plain Makefile. `make help` lists the targets.
 #
-#   make                       build/posternd, build/posternctl
+#   make                       build/posternd, build/posternctl, build/postern-inetd
 #   make CC=clang BUILD=build-clang
 #   make SANITIZE=address,undefined BUILD=build-asan
 #   make check                 installs what is missing, runs all tests
@@ -77,7 +77,7 @@ ALL_CFLAGS   = -std=c11 $(WARN) $(OPT) $(HARDEN) $(CFLAGS)
 ALL_LDFLAGS  = $(LDHARDEN) $(LDFLAGS)
 
 SQL      := $(wildcard sql/schema/[0-9][0-9]_*.sql sql/upgrade/[0-9][0-9][0-9][0-9]_*.sql)
-LIB_SRC  := $(filter-out daemon/config/% daemon/system/% daemon/control/% daemon/process/%,$(wildcard $(addsuffix /*.c,daemon/* storage storage/* auth auth/*)))
+LIB_SRC  := $(filter-out daemon/inetd/% daemon/config/% daemon/system/% daemon/control/% daemon/process/%,$(wildcard $(addsuffix /*.c,daemon/* storage storage/* auth auth/*)))
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/storage/pg/schema_sql.o
 POSTERND_OBJ   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard daemon/config/*.c daemon/system/*.c daemon/control/*.c daemon/process/*.c))
 ifdef WATCHED
@@ -88,7 +88,7 @@ endif
 POSTERNCTL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard admin/*.c admin/*/*.c))
 UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 
-all: $(BUILD)/posternd $(BUILD)/posternctl
+all: $(BUILD)/posternd $(BUILD)/posternctl $(BUILD)/postern-inetd
 
 $(BUILD)/posternd: $(POSTERND_OBJ) $(BUILD)/libpostern.a
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) $(LIBS)
@@ -96,7 +96,13 @@ $(BUILD)/posternd: $(POSTERND_OBJ) $(BUILD)/libpostern.a
 $(BUILD)/posternctl: $(POSTERNCTL_OBJ) $(BUILD)/libpostern.a
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) $(LIBS)
 
-# Everything but the two programs' own files: the unit tests link it too.
+# Started for each client: the C library is all that it needs, and half of what it costs would be to link with it then.
+INETD_LDFLAGS = $(if $(WATCHED),$(ALL_LDFLAGS),-static-pie $(filter-out -pie,$(ALL_LDFLAGS)))
+INETD_OBJ := $(BUILD)/daemon/inetd/postern-inetd.o $(BUILD)/daemon/net/passer.o $(BUILD)/daemon/base/unix_socket.o
+$(BUILD)/postern-inetd: $(INETD_OBJ)
+	$(CC) $(ALL_CFLAGS) $(INETD_LDFLAGS) -o $@ $^ $(LIBS)
+
+# Everything but the programs' own files: the unit tests link it too.
 $(BUILD)/libpostern.a: $(LIB_OBJ)
 	rm -f $@
 	$(AR) rcs $@ $^
@@ -126,7 +132,7 @@ FIXTURES := $(filter-out test_%,$(notdir $(basename $(wildcard tests/unit/*.c)))
 $(call WITH_FIXTURE,db_fixture): $(BUILD)/tests/unit/admin_fixture.o
 $(foreach f,$(FIXTURES),$(eval $(call WITH_FIXTURE,$(f)): $(BUILD)/tests/unit/$(f).o))
 
--include $(LIB_OBJ:.o=.d) $(POSTERND_OBJ:.o=.d) $(POSTERNCTL_OBJ:.o=.d) $(UNIT:=.d) $(FIXTURES:%=$(BUILD)/tests/unit/%.d)
+-include $(LIB_OBJ:.o=.d) $(INETD_OBJ:.o=.d) $(POSTERND_OBJ:.o=.d) $(POSTERNCTL_OBJ:.o=.d) $(UNIT:=.d) $(FIXTURES:%=$(BUILD)/tests/unit/%.d)
 
 # ------------------------------------------------------------------ install
 
@@ -139,7 +145,7 @@ PLACED := sed -e 's,/usr/local/sbin/,$(SBINDIR)/,g' -e 's,/etc/postern/,$(SYSCON
 install: all
 	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(DOCDIR) \
 	    $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSUSERSDIR) $(DESTDIR)$(TMPFILESDIR)
-	$(INSTALL) $(BUILD)/posternd $(BUILD)/posternctl $(DESTDIR)$(SBINDIR)
+	$(INSTALL) $(BUILD)/posternd $(BUILD)/posternctl $(BUILD)/postern-inetd $(DESTDIR)$(SBINDIR)
 	$(INSTALL) -m 644 $(MAN5) $(DESTDIR)$(MANDIR)/man5
 	$(INSTALL) -m 644 $(MAN8) $(DESTDIR)$(MANDIR)/man8
 	$(INSTALL) -m 644 README INSTALL $(DESTDIR)$(DOCDIR)

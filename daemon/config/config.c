@@ -91,6 +91,14 @@ size_t config_first(const struct config *c, const struct protocol *protocol)
     return i;
 }
 
+size_t config_inetd(const struct config *c, const struct protocol *protocol)
+{
+    for (size_t i = 0; i < c->listeners.count; i++)
+        if (config_listener(c, i)->passed && config_protocol(c, i) == protocol)
+            return i;
+    return config_first(c, protocol);
+}
+
 unsigned config_speaks(const struct config *c)
 {
     unsigned set = c->listeners.count == 0 ? protocol_bit(protocols[0]) : 0;

@@ -82,6 +82,11 @@ const struct listener_settings *config_listener(const struct config *config, siz
 const struct protocol *config_protocol(const struct config *config, size_t i);
 /* The first listener for it; the number of listeners where there is none. */
 size_t config_first(const struct config *config, const struct protocol *protocol);
+/*
+ * Whose options are those of a session under --inetd: of the first listener for it to which clients
+ * are passed, or else of the first one; the number of listeners where there is none.
+ */
+size_t config_inetd(const struct config *config, const struct protocol *protocol);
 /* The set of protocols that there are listeners for; without any, what is spoken where nothing is said. */
 unsigned config_speaks(const struct config *config);
 /* System user of the workers that serve the first of the set. */

@@ -16,6 +16,7 @@
 
 #include "auth/sasl/jwt.h"
 #include "auth/mechanism.h"
+#include "daemon/base/list.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/network.h"
 #include "daemon/base/secret.h"
@@ -222,12 +223,28 @@ static void check_proxy(const struct listener_settings *l, int line, struct conf
 
     if (trust == NULL)
         problemf(r, line, "listeners: proxy: %s", error);
-    else if (l->proxy[0] != '\0' && (l->address[0] == '/') != (strcmp(l->proxy, "unix") == 0))
+    else if (l->proxy[0] != '\0' && !l->passed && (l->address[0] == '/') != (strcmp(l->proxy, "unix") == 0))
         problemf(r, line, "listeners: proxy: \"unix\" is for unix sockets, networks are for TCP");
     if (l->proxy[0] == '\0' && l->proxy_tls)
         problemf(r, line, "listeners: proxy_tls requires proxy");
     proxy_trust_free(&trust);
     mem_drop(&error);
+}
+
+/* Where no client connects. */
+static void check_passed(const struct listener_settings *l, int line, bool trusts, struct config_report *r)
+{
+    struct span rest = span_str(l->allow), word;
+
+    if (l->address[0] != '/')
+        problemf(r, line, "listeners: passed requires the absolute path of a unix socket as address");
+    if (l->tls == LISTENER_TLS_IMPLICIT)
+        problemf(r, line, "listeners: tls: with passed, who passes a client tells by --tls that TLS begins with the"
+                 " first octet");
+    while (!trusts && list_next(&rest, &word))
+        if (word.len < 5 || strncmp(word.at, "user:", 5) != 0)
+            problemf(r, line, "listeners: allow: \"%.*s\" is not user:NAME, a user who may pass clients", (int)word.len,
+                     word.at);
 }
 
 static void check_listener_tls(const struct config *c, size_t i, int line, struct config_report *r)
@@ -260,10 +277,12 @@ static void check_protocol(const struct config *c, size_t i, int line, struct co
     const struct protocol *protocol = config_protocol(c, i);
     const char *wrong = NULL;
 
-    if (protocol->trusts)
+    if (protocol->trusts || l->passed)
         check_allow(l, line, r);
     else if (l->allow[0] != '\0')
-        problemf(r, line, "listeners: allow is for LMTP");
+        problemf(r, line, "listeners: allow is for LMTP, and for clients that are passed");
+    if (l->passed)
+        check_passed(l, line, protocol->trusts, r);
     if (protocol->needs & NEEDS_LOGINS) {
         check_listener_tls(c, i, line, r);
         check_clients(c, i, line, r);

@@ -244,9 +244,9 @@ void lmtp_session_start(struct service *service, int in, int out, const struct s
     struct lmtp_session *s = mem_zalloc(sizeof *s);
     const struct proxy_origin *origin = entry->origin;
     bool allowed = origin != NULL && origin->known ? trust_allows_peer(entry->trust, origin->peer)
-                                                   : trust_allows(entry->trust, in);
+                                                   : entry->own || trust_allows(entry->trust, in);
 
-    session_join(&s->base, service);
+    session_join(&s->base, service, entry);
     s->base.conn = conn_new(service->host.loop, in, out, &protocol, s);
     if (origin != NULL)
         conn_set_origin(s->base.conn, origin);

@@ -101,7 +101,7 @@ void lmtp_stop_between(struct lmtp_session *s)
     case LMTP_STORING:
         return;
     }
-    if (!s->base.service->draining || s->ending)
+    if ((!s->base.service->draining && !s->base.closing) || s->ending)
         return;
     lmtp_say_unasked(s, REPLY_STOPPING);
     lmtp_end(s, END_DRAIN);

@@ -76,7 +76,7 @@ bool proxy_trusts(const struct proxy_trust *trust, int fd)
 struct guest {
     struct proxy_gate *gate;
     struct guest *next, *prev;
-    size_t index;
+    void *client;               /* whose it is, for the owner of the gate */
     int fd;
     char *peer;
     struct buf have;            /* of its header */
@@ -121,11 +121,11 @@ static void guest_free(struct guest *g)
 static void turn_out(struct guest *g)
 {
     struct proxy_gate *gate = g->gate;
-    size_t index = g->index;
+    void *client = g->client;
 
     close(g->fd);
     guest_free(g);
-    gate->passed(gate->arg, index, -1, NULL);
+    gate->passed(gate->arg, client, -1, NULL);
 }
 
 static void refuse(struct guest *g, const char *why)
@@ -148,12 +148,12 @@ static void left(struct guest *g)
 static void let_in(struct guest *g, const struct proxy_origin *origin)
 {
     struct proxy_gate *gate = g->gate;
-    size_t index = g->index;
+    void *client = g->client;
     int fd = g->fd;
 
     log_debug(NULL, "proxy=%s client=%s", g->peer, origin->known ? origin->peer : "unknown");
     guest_free(g);
-    gate->passed(gate->arg, index, fd, origin);
+    gate->passed(gate->arg, client, fd, origin);
 }
 
 /* Looks at what has come, and takes only what belongs to the header. */
@@ -202,12 +202,12 @@ static void on_time(void *arg)
     refuse(arg, "no PROXY header received in time");
 }
 
-void proxy_gate_enter(struct proxy_gate *gate, size_t index, int fd, const struct proxy_trust *trust)
+void proxy_gate_enter(struct proxy_gate *gate, int fd, const struct proxy_trust *trust, void *client)
 {
     struct guest *g = mem_zalloc(sizeof *g);
 
     g->gate = gate;
-    g->index = index;
+    g->client = client;
     g->fd = fd;
     g->peer = peer_of(fd);
     g->next = gate->guests;

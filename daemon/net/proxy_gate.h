@@ -31,16 +31,16 @@ bool proxy_trusts(const struct proxy_trust *trust, int fd);
 /*
  * A connection is through: fd belongs to the called from now on, what it reads
  * is the client's. Or it was refused, logged and closed: then fd is -1 and
- * origin NULL. index is as it was given.
+ * origin NULL. client is as it was given.
  */
-typedef void proxy_passed(void *arg, size_t index, int fd, const struct proxy_origin *origin);
+typedef void proxy_passed(void *arg, void *client, int fd, const struct proxy_origin *origin);
 
 /* Closes who has not sent a header within ms milliseconds. */
 struct proxy_gate *proxy_gate_new(struct loop *loop, uint64_t ms, proxy_passed *passed, void *arg);
 /* Closes all that wait, and nobody is told. */
 void proxy_gate_free(struct proxy_gate **gate);
 /* fd, a socket, belongs to the gate from now on. passed() may be called from within. */
-void proxy_gate_enter(struct proxy_gate *gate, size_t index, int fd, const struct proxy_trust *trust);
+void proxy_gate_enter(struct proxy_gate *gate, int fd, const struct proxy_trust *trust, void *client);
 /* How many wait. */
 size_t proxy_gate_waiting(const struct proxy_gate *gate);
 

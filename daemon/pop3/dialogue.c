@@ -77,7 +77,7 @@ void pop3_session_start(struct service *service, int in, int out, const struct s
 {
     struct pop3_session *s = mem_zalloc(sizeof *s);
 
-    session_join(&s->base, service);
+    session_join(&s->base, service, entry);
     s->report.mechanism = MECHANISMS;
     s->login_delay = s->expire = AUTH_UNSET;
     s->login = pop3_login_new(entry);

@@ -218,7 +218,7 @@ bool pop3_settle(struct pop3_session *s, enum outcome out)
         pop3_session_over(s, END_ERROR);
         return false;
     }
-    if (!s->base.service->closing)
+    if (!s->base.service->closing && !s->base.closing)
         return true;
     pop3_session_over(s, END_DRAIN);
     return false;

@@ -11,13 +11,15 @@
 
 struct flags flags_parse(int argc, char **argv)
 {
-    enum { FOREGROUND = 256, CHECK, INETD, TLS, READY_FD, PRINT_CONFIG, PRINT_MANUAL, VERSION, HELP };
+    enum { FOREGROUND = 256, CHECK, INETD, TLS, ALONE, STAY, READY_FD, PRINT_CONFIG, PRINT_MANUAL, VERSION, HELP };
     static const struct option names[] = {
         { "config", required_argument, NULL, 'c' },
         { "foreground", no_argument, NULL, FOREGROUND },
         { "check", no_argument, NULL, CHECK },
         { "inetd", optional_argument, NULL, INETD },
         { "tls", no_argument, NULL, TLS },
+        { "alone", no_argument, NULL, ALONE },
+        { "stay", no_argument, NULL, STAY },
         { "ready-fd", required_argument, NULL, READY_FD },
         { "print-config", no_argument, NULL, PRINT_CONFIG },
         { "print-manual", no_argument, NULL, PRINT_MANUAL },
@@ -43,6 +45,8 @@ struct flags flags_parse(int argc, char **argv)
                 f.protocol = protocols[0];
             break;
         case TLS: f.tls = true; break;
+        case ALONE: f.alone = true; break;
+        case STAY: f.stay = true; break;
         case READY_FD:
             if (num_parse(span_str(optarg), 255, &number) == 1 && number > 2)
                 f.ready_fd = (int)number;
@@ -57,14 +61,15 @@ struct flags flags_parse(int argc, char **argv)
         }
     }
     /* Without logins there is no TLS: a mail server comes by loopback or a unix socket. */
-    if (optind < argc || (f.tls && (!f.inetd || !(f.protocol->needs & NEEDS_LOGINS))))
+    if (optind < argc || (f.alone && f.stay) || (f.tls && (!f.inetd || !(f.protocol->needs & NEEDS_LOGINS))))
         f.wrong = true;
     return f;
 }
 
 void flags_usage(FILE *out)
 {
-    fputs("usage: posternd [-c file] [--foreground [--ready-fd=n] | --inetd[=protocol] [--tls]]\n"
+    fputs("usage: posternd [-c file] [--foreground [--ready-fd=n] | --inetd[=protocol] [--tls]\n"
+          "                [--alone | --stay]]\n"
           "       posternd [-c file] --check [--inetd]\n"
           "       posternd --print-config | --print-manual | --version | --help\n", out);
 }
@@ -80,6 +85,8 @@ void flags_help(FILE *out)
           "  --inetd[=protocol]  serve one session on standard input and output, then exit:\n"
           "                      pop3, which is the default, or lmtp\n"
           "  --tls               with --inetd: TLS from the first octet, as on port 995\n"
+          "  --alone             with --inetd: do not pass the client to a posternd that runs\n"
+          "  --stay              with --inetd: if it was passed, exit when its session ends\n"
           "  --check             report every problem of the configuration, and exit\n"
           "  --print-config      print a configuration with every option at its default\n"
           "  --print-manual      print the options as postern.conf(5) has them, in mdoc\n"

@@ -11,7 +11,7 @@
 
 struct flags {
     const char *file;           /* the configuration */
-    bool foreground, check, inetd, tls, print_config, print_manual, version, help;
+    bool foreground, check, inetd, tls, alone, stay, print_config, print_manual, version, help;
     const struct protocol *protocol;    /* --inetd=NAME */
     int ready_fd;               /* --ready-fd; below zero: none */
     bool wrong;                 /* an option that there is not, or too many */

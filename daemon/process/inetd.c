@@ -9,6 +9,7 @@
 #include "daemon/process/inetd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -29,6 +30,7 @@
 #include "daemon/session/trust.h"
 #include "daemon/net/fd.h"
 #include "daemon/net/loop.h"
+#include "daemon/net/passing.h"
 #include "daemon/net/peer.h"
 #include "daemon/net/proxy_gate.h"
 #include "daemon/system/privdrop.h"
@@ -149,7 +151,7 @@ static void wrong_schema(void *arg, const char *text)
     log_error(NULL, "%s", text);
 }
 
-static void header_came(void *arg, size_t index, int fd, const struct proxy_origin *origin)
+static void header_came(void *arg, void *client, int fd, const struct proxy_origin *origin)
 {
     struct inetd *s = arg;
     struct proxy_origin believed;
@@ -159,8 +161,9 @@ static void header_came(void *arg, size_t index, int fd, const struct proxy_orig
         loop_stop(s->serve.loop);
         return;
     }
+    (void)client;
     believed = *origin;
-    config_believe(s->config, index, &believed);
+    config_believe(s->config, config_inetd(s->config, s->protocol), &believed);
     s->entry.origin = &believed;
     serve_client(&s->serve, s->protocol, fd, fd, &s->entry);
 }
@@ -168,14 +171,14 @@ static void header_came(void *arg, size_t index, int fd, const struct proxy_orig
 /* Where the listener that lends us its settings stands behind a proxy, so do we. */
 static void await_proxy(struct inetd *s, int in, int out)
 {
-    size_t listener = config_first(s->config, s->protocol);
+    size_t listener = config_inetd(s->config, s->protocol);
     char *error = NULL;
     struct proxy_trust *trust = proxy_trust_new(config_listener(s->config, listener)->proxy, &error);
 
     ASSERT(trust != NULL);      /* it was checked */
     s->gate = proxy_gate_new(s->serve.loop, PROXY_PATIENCE_MS, header_came, s);
     if (in == out) {
-        proxy_gate_enter(s->gate, listener, in, trust);
+        proxy_gate_enter(s->gate, in, trust, NULL);
     } else {
         log_warning(NULL, "standard input and output are not one socket: proxy cannot be used");
         close(in);
@@ -192,7 +195,7 @@ static bool read_trust(struct inetd *s, int in, int out)
 
     if (!s->protocol->trusts)
         return true;
-    s->trust = trust_new(config_listener(s->config, config_first(s->config, s->protocol))->allow, &error);
+    s->trust = trust_new(config_listener(s->config, config_inetd(s->config, s->protocol))->allow, &error);
     s->entry.trust = s->trust;
     if (s->trust != NULL)
         return true;
@@ -209,7 +212,7 @@ static bool read_trust(struct inetd *s, int in, int out)
 static void run_session(const struct config *config, const struct protocol *protocol, int in, int out, int auth,
                         bool tls)
 {
-    size_t listener = config_first(config, protocol);
+    size_t listener = config_inetd(config, protocol);
     struct inetd s = { .config = config, .protocol = protocol, .entry = config_entry(config, listener) };
 
     /* Only the service that opened the socket knows which listener it is: its word holds. */
@@ -253,7 +256,7 @@ static bool load_certificates(struct config *config, const struct protocol *prot
 
     if (certs_load(config, file, NULL, config_log_problem, NULL) > 0)
         return false;
-    if (tls && config_entry(config, config_first(config, protocol)).tls == NULL) {
+    if (tls && config_entry(config, config_inetd(config, protocol)).tls == NULL) {
         log_error(NULL, "%s: --tls requires tls_certificate", file);
         return false;
     }
@@ -288,18 +291,35 @@ static bool start_helper(struct config *config, int pair[2], pid_t *helper_r)
     return true;
 }
 
-int inetd_run(const char *file, const struct protocol *protocol, int in, int out, bool tls)
+/* To a posternd that runs, where the configuration has a way to it. */
+static bool pass(const struct config *config, const struct inetd_start *start, int in, int out)
 {
+    const struct listener_settings *l = config_listener(config, config_inetd(config, start->protocol));
+
+    return l->passed && !start->alone &&
+           passing_client(l->address, start->protocol->name,
+                          (start->tls ? PASSING_TLS : 0u) | (start->stay ? PASSING_STAY : 0u), in, out);
+}
+
+/*
+ * To close it may not be enough: where a posternd that runs did not come to it, the client still
+ * lies where it was passed to.
+ */
+static void end_client(int fd)
+{
+    (void)shutdown(fd, SHUT_RDWR);
+}
+
+/* whole: one more number of the client, which stays open. */
+static int serve_alone(struct config *config, const struct inetd_start *start, int in, int out, int whole)
+{
+    const struct protocol *protocol = start->protocol;
+    const char *file = start->file;
+    bool tls = start->tls;
     bool logins = protocol->needs & NEEDS_LOGINS;
-    struct config *config;
-    int pair[2] = { -1, -1 }, keep[3];
+    int pair[2] = { -1, -1 }, keep[4];
     pid_t helper = 0;
 
-    if (is_gone(in))
-        return EXIT_SUCCESS;
-    config = load(file);
-    if (config == NULL)
-        return refuse(&config, out, tls, protocol->refusals[REFUSAL_CONFIG]);
     fd_notice_loss(in, (uint64_t)config->daemon.tcp_keepalive, (uint64_t)config->daemon.tcp_user_timeout);
     if (logins && !start_helper(config, pair, &helper))
         return refuse(&config, out, tls, protocol->refusals[REFUSAL_RESOURCES]);
@@ -309,17 +329,39 @@ int inetd_run(const char *file, const struct protocol *protocol, int in, int out
     out = same_socket(in, out);
     keep[0] = in;
     keep[1] = out;
-    keep[2] = pair[0];
+    keep[2] = whole;
+    keep[3] = pair[0];
     process_become(&(struct process_role){
         .ident = "posternd", .name = "posternd", .user = config_user(config, protocol_bit(protocol)),
-        .keep = keep, .keep_count = logins ? 3 : 2,
+        .keep = keep, .keep_count = logins ? 4 : 3,
     });
     config_forget_auth(config);
     config_forget_sessions(config, NEEDS_ALL & ~protocol->needs);
     sandbox_enter(SANDBOX_SESSION, config);
     run_session(config, protocol, in, out, pair[0], tls);
+    end_client(whole);
     if (logins)
         await_helper(helper);
     config_free(&config);
     return EXIT_SUCCESS;
+}
+
+int inetd_run(const struct inetd_start *start, int in, int out)
+{
+    struct config *config;
+    int status, whole;
+
+    if (is_gone(in))
+        return EXIT_SUCCESS;
+    config = load(start->file);
+    if (config == NULL)
+        return refuse(&config, out, start->tls, start->protocol->refusals[REFUSAL_CONFIG]);
+    if (pass(config, start, in, out)) {
+        config_free(&config);
+        return EXIT_SUCCESS;
+    }
+    whole = fcntl(out, F_DUPFD_CLOEXEC, 3);
+    status = serve_alone(config, start, in, out, whole);
+    end_client(whole);          /* it may have been refused */
+    return status;
 }

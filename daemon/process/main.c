@@ -172,7 +172,9 @@ static int one_session(const struct flags *f)
     if (stdio_take(fds) < 0)
         return EXIT_FAILURE;
     if (!f->wrong) {
-        int status = inetd_run(f->file, f->protocol, fds[0], fds[1], f->tls);
+        int status = inetd_run(&(struct inetd_start){
+            .file = f->file, .protocol = f->protocol, .tls = f->tls, .alone = f->alone, .stay = f->stay,
+        }, fds[0], fds[1]);
         log_finish();
         return status;
     }
@@ -283,7 +285,8 @@ int main(int argc, char **argv)
         flags_help(stdout);
         return printed();
     }
-    if (f.wrong || (f.inetd && f.foreground) || (f.ready_fd >= 0 && !f.foreground) || (f.tls && !f.inetd)) {
+    if (f.wrong || (f.inetd && f.foreground) || (f.ready_fd >= 0 && !f.foreground) ||
+        ((f.tls || f.alone || f.stay) && !f.inetd)) {
         flags_usage(stderr);
         return EXIT_USAGE;
     }

@@ -75,9 +75,19 @@ static bool open_log(const struct master_start *start, const struct config *c, c
     return log_open(target, c->daemon.log_level, "posternd", error_r);
 }
 
+static bool has_passed(const struct config *c)
+{
+    for (size_t i = 0; i < c->listeners.count; i++)
+        if (config_listener(c, i)->passed)
+            return true;
+    return false;
+}
+
 static void raise_limits(const struct config *c)
 {
-    uint64_t wanted = (uint64_t)c->daemon.sessions_per_worker + (uint64_t)c->storage.database_lanes +
+    /* A passer may stay for as long as its client. */
+    uint64_t each = has_passed(c) ? 2 : 1;
+    uint64_t wanted = (uint64_t)c->daemon.sessions_per_worker * each + (uint64_t)c->storage.database_lanes +
                       (uint64_t)c->auth.auth_helpers + c->listeners.count * 2 + SPARE_DESCRIPTORS;
     uint64_t got = privdrop_descriptors(wanted);
 

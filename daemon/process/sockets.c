@@ -93,7 +93,8 @@ static int bind_listener(const struct config *config, size_t i, int *fds_r, char
 {
     const struct listener_settings *l = config_listener(config, i);
     const struct group *group = l->group[0] != '\0' ? getgrnam(l->group) : NULL;
-    const char *mode = l->mode[0] != '\0' ? l->mode : config_protocol(config, i)->socket_mode;
+    const char *usual = l->passed ? "0600" : config_protocol(config, i)->socket_mode;
+    const char *mode = l->mode[0] != '\0' ? l->mode : usual;
 
     if (l->address[0] != '/')
         return listener_bind(l->address, (uint16_t)l->port, (int)l->backlog, fds_r, error_r);

@@ -8,6 +8,7 @@
 
 #include <malloc.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,6 +22,7 @@
 #include "daemon/net/fd.h"
 #include "daemon/net/listener.h"
 #include "daemon/net/loop.h"
+#include "daemon/net/passing_gate.h"
 #include "daemon/net/proxy_gate.h"
 #include "daemon/control/orders.h"
 #include "daemon/system/sandbox.h"
@@ -30,14 +32,25 @@
 #include "storage/deliver/disk.h"
 #include "storage/pg/names.h"
 
+/* A client that is on its way in: where, and what was told of it. */
+struct arrival {
+    struct worker *worker;
+    struct arrival *next, *prev;    /* of those whose proxy has not spoken yet */
+    size_t index;                   /* of the socket */
+    bool tls, own;                  /* as who passed it says; see struct session_entry */
+    struct passer *passer;          /* or NULL */
+};
+
 struct worker {
     const struct config *config;
     const struct sockets *sockets;
     struct serve serve;
     const struct protocol **speaks; /* of each socket */
-    struct trust **trust;           /* of each socket; NULL: whoever comes may */
+    struct trust **trust;           /* of each socket; NULL: whoever comes, or passes a client, may */
     struct proxy_trust **proxies;   /* of each socket; NULL: clients come by themselves */
     struct proxy_gate *gate;
+    struct arrival *arrivals;
+    struct passing_gate *passing;
     struct listener *listener;      /* NULL: accepts no more, ever */
     bool full;
     size_t give_back_at;            /* when no more clients than this are left of a crowd; 0: there was none */
@@ -51,10 +64,11 @@ struct worker {
 
 /* --------------------------------------------------------------- sessions */
 
-/* Sessions, and those whose proxy has not yet told who they are. */
+/* Sessions, and those whose proxy has not yet told who they are, or who have not been passed yet. */
 static size_t clients(const struct worker *w)
 {
-    return serve_sessions(&w->serve) + (w->gate != NULL ? proxy_gate_waiting(w->gate) : 0);
+    return serve_sessions(&w->serve) + (w->gate != NULL ? proxy_gate_waiting(w->gate) : 0) +
+           (w->passing != NULL ? passing_gate_waiting(w->passing) : 0);
 }
 
 enum { BEAT_MS = 500, CROWD = 256, LEAVING = 4 };
@@ -70,23 +84,71 @@ static void see_crowd(struct worker *w)
     }
 }
 
-static void start_session(struct worker *w, size_t index, int fd, const struct proxy_origin *origin)
+static const struct listener_settings *listener_of(const struct worker *w, size_t index)
 {
-    struct session_entry entry = config_entry(w->config, w->sockets->listener[index]);
+    return config_listener(w->config, w->sockets->listener[index]);
+}
 
+static void start_session(struct worker *w, const struct arrival *a, int fd, const struct proxy_origin *origin)
+{
+    struct session_entry entry = config_entry(w->config, w->sockets->listener[a->index]);
+
+    if (listener_of(w, a->index)->passed)
+        entry.implicit_tls = a->tls;
     entry.origin = origin;
-    entry.trust = w->trust[index];
-    serve_client(&w->serve, w->speaks[index], fd, fd, &entry);
+    entry.trust = w->trust[a->index];
+    entry.passer = a->passer;
+    entry.own = a->own;
+    serve_client(&w->serve, w->speaks[a->index], fd, fd, &entry);
+}
+
+static void forget_arrival(struct arrival *a)
+{
+    if (a->prev != NULL)
+        a->prev->next = a->next;
+    else
+        a->worker->arrivals = a->next;
+    if (a->next != NULL)
+        a->next->prev = a->prev;
+    mem_free(a);
+}
+
+static void arrive(struct worker *w, struct arrival arrival, int fd)
+{
+    struct arrival *a;
+
+    if (w->proxies[arrival.index] == NULL) {
+        start_session(w, &arrival, fd, NULL);
+        return;
+    }
+    a = mem_alloc(sizeof *a);
+    *a = arrival;
+    a->worker = w;
+    a->next = w->arrivals;
+    if (a->next != NULL)
+        a->next->prev = a;
+    w->arrivals = a;
+    proxy_gate_enter(w->gate, fd, w->proxies[a->index], a);
+}
+
+/* Root can become whoever may. */
+static bool may_pass(const struct worker *w, size_t index, int fd)
+{
+    struct ucred who = { .uid = (uid_t)-1 };
+    socklen_t len = sizeof who;
+
+    return (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 && who.uid == 0) ||
+           trust_allows(w->trust[index], fd);
 }
 
 static void accepted(void *arg, size_t index, int fd)
 {
     struct worker *w = arg;
 
-    if (w->proxies[index] != NULL)
-        proxy_gate_enter(w->gate, index, fd, w->proxies[index]);
+    if (listener_of(w, index)->passed)
+        passing_gate_enter(w->passing, index, fd, may_pass(w, index, fd));
     else
-        start_session(w, index, fd, NULL);
+        arrive(w, (struct arrival){ .index = index }, fd);
     see_crowd(w);
     if (w->listener != NULL && clients(w) >= (size_t)w->config->daemon.sessions_per_worker) {
         w->full = true;
@@ -108,18 +170,48 @@ static void session_ended(void *arg)
     }
 }
 
-static void header_came(void *arg, size_t index, int fd, const struct proxy_origin *origin)
+static void header_came(void *arg, void *client, int fd, const struct proxy_origin *origin)
 {
     struct worker *w = arg;
+    struct arrival a = *(struct arrival *)client;
     struct proxy_origin believed;
 
+    forget_arrival(client);
     if (fd < 0) {
+        passer_free(&a.passer);
         session_ended(w);
         return;
     }
     believed = *origin;
-    config_believe(w->config, w->sockets->listener[index], &believed);
-    start_session(w, index, fd, &believed);
+    config_believe(w->config, w->sockets->listener[a.index], &believed);
+    start_session(w, &a, fd, &believed);
+}
+
+/* What is told of a client that is passed must fit where it comes in; the rest is asked of its socket. */
+static const char *objection(void *arg, size_t index, const struct passing *message)
+{
+    const struct worker *w = arg;
+
+    if (w->listener == NULL)
+        return "this process accepts no more clients";
+    if (strcmp(message->protocol, w->speaks[index]->name) != 0)
+        return "another protocol is spoken here";
+    if ((message->flags & PASSING_TLS) && !(w->speaks[index]->needs & NEEDS_LOGINS))
+        return "there is no TLS for this protocol";
+    if ((message->flags & PASSING_TLS) && config_entry(w->config, w->sockets->listener[index]).tls == NULL)
+        return "--tls requires a certificate";
+    return NULL;
+}
+
+static void client_passed(void *arg, size_t index, const struct passing *message, int client, bool own,
+                          struct passer *passer)
+{
+    struct worker *w = arg;
+
+    fd_notice_loss(client, (uint64_t)w->config->daemon.tcp_keepalive, (uint64_t)w->config->daemon.tcp_user_timeout);
+    metric_add(METRIC_PASSED, 1);
+    arrive(w, (struct arrival){ .index = index, .tls = message->flags & PASSING_TLS, .own = own, .passer = passer },
+           client);
 }
 
 /* -------------------------------------------------------------------- end */
@@ -140,6 +232,17 @@ static void read_proxies(struct worker *w)
     w->gate = proxy_gate_new(w->serve.loop, PROXY_PATIENCE_MS, header_came, w);
 }
 
+/* Nobody else gets in. */
+static void close_gates(struct worker *w)
+{
+    proxy_gate_free(&w->gate);
+    passing_gate_free(&w->passing);
+    while (w->arrivals != NULL) {
+        passer_free(&w->arrivals->passer);
+        forget_arrival(w->arrivals);
+    }
+}
+
 /* What is spoken where, and who may come, read once: names of users are looked up in files. */
 static void read_trust(struct worker *w)
 {
@@ -150,7 +253,7 @@ static void read_trust(struct worker *w)
         char *error = NULL;
 
         w->speaks[i] = config_protocol(w->config, listener);
-        if (!w->speaks[i]->trusts)
+        if (!w->speaks[i]->trusts && !config_listener(w->config, listener)->passed)
             continue;
         w->trust[i] = trust_new(config_listener(w->config, listener)->allow, &error);
         if (w->trust[i] == NULL) {
@@ -184,7 +287,7 @@ static void close_all(void *arg)
     size_t left = clients(w);
 
     retire(w);
-    proxy_gate_free(&w->gate);
+    close_gates(w);
     timer_stop(w->deadline);
     if (left > 0) {
         log_info(NULL, "closing %zu sessions that did not end in time", left);
@@ -367,6 +470,9 @@ int worker_run(const struct config *config, unsigned serves, const struct socket
     serve_start(&w.serve, config, serves, auth, auth_count, shared,
                 &(struct serve_calls){ .session_ended = session_ended, .wrong_schema = wrong_schema, .arg = &w });
     read_proxies(&w);
+    w.passing = passing_gate_new(w.serve.loop, &(struct passing_calls){
+        .objection = objection, .came = client_passed, .left = session_ended, .arg = &w
+    });
     /* Clients inherit it, so that none costs a system call for it. */
     for (size_t i = 0; i < sockets->count; i++) {
         (void)fd_prompt(sockets->fds[i]);
@@ -387,7 +493,7 @@ int worker_run(const struct config *config, unsigned serves, const struct socket
     listener_free(&w.listener);
     timer_free(&w.deadline);
     end_duties(&w);
-    proxy_gate_free(&w.gate);
+    close_gates(&w);
     serve_stop(&w.serve);
     for (size_t i = 0; i < sockets->count; i++) {
         trust_free(&w.trust[i]);

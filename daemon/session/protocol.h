@@ -16,6 +16,7 @@ struct deliver;
 struct limits;
 struct loop;
 struct option_table;
+struct passer;
 struct proxy_origin;
 struct recent;
 struct service;
@@ -58,6 +59,8 @@ struct session_entry {
     enum cleartext cleartext;
     const struct trust *trust;      /* who may come, where the protocol `trusts`; asked now and not kept */
     const struct proxy_origin *origin;  /* what a proxy told of the client, or NULL */
+    struct passer *passer;          /* who passed it and stays until the session has ended; the session's; or NULL */
+    bool own;                       /* it is the passer itself, who may come */
 };
 
 /* What is said in place of a greeting, with its line end, where there cannot be a session. */

@@ -14,6 +14,7 @@
 #include "daemon/base/metrics.h"
 #include "daemon/net/conn.h"
 #include "daemon/net/loop.h"
+#include "daemon/net/passing_gate.h"
 
 static const char *const end_names[] = {
     [END_QUIT] = "quit",
@@ -128,9 +129,22 @@ static void make_id(struct service *service, char id_r[SESSION_ID_SIZE])
              (unsigned long long)(service->next_id & (UINT64_MAX >> (64 - 4 * digits))));
 }
 
-void session_join(struct session *s, struct service *service)
+/* As SIGTERM ends a session that was not passed. */
+static void passer_gone(void *arg)
+{
+    struct session *s = arg;
+
+    log_debug(s->id, "who passed the client has gone");
+    s->closing = true;
+    s->service->protocol->close(s);
+}
+
+void session_join(struct session *s, struct service *service, const struct session_entry *entry)
 {
     s->service = service;
+    s->passer = entry->passer;
+    if (s->passer != NULL)
+        passer_watch(s->passer, passer_gone, s);
     make_id(service, s->id);
     s->started = loop_now(service->host.loop);
     s->next = service->sessions;
@@ -141,10 +155,27 @@ void session_join(struct session *s, struct service *service)
     metric_add(service->protocol->accepted, 1);
 }
 
+/* One whose passer is to hear of it, when its descriptors are closed. */
+struct passed {
+    struct service *service;
+    struct passer *passer;
+};
+
+static void passed_gone(void *arg)
+{
+    struct passed *p = arg;
+    struct service *service = p->service;
+
+    passer_free(&p->passer);
+    mem_free(p);
+    gone(service);
+}
+
 void session_leave(struct session *s, uint64_t last_word_ms)
 {
     struct service *service = s->service;
     struct conn *conn = s->conn;
+    struct passed *passed = NULL;
 
     if (s->prev != NULL)
         s->prev->next = s->next;
@@ -152,14 +183,23 @@ void session_leave(struct session *s, uint64_t last_word_ms)
         service->sessions = s->next;
     if (s->next != NULL)
         s->next->prev = s->prev;
+    if (s->passer != NULL) {
+        passer_watch(s->passer, NULL, NULL);
+        passed = mem_alloc(sizeof *passed);
+        *passed = (struct passed){ service, s->passer };
+    }
     mem_free(s);
     if (conn != NULL && last_word_ms > 0) {
-        conn_finish(&conn, last_word_ms, gone, service);
+        conn_finish(&conn, last_word_ms, passed != NULL ? passed_gone : gone,
+                    passed != NULL ? (void *)passed : service);
         return;
     }
     if (conn != NULL)
         conn_free(&conn);
-    gone(service);
+    if (passed != NULL)
+        passed_gone(passed);
+    else
+        gone(service);
 }
 
 void session_note_octets(struct session *s)

@@ -19,6 +19,7 @@
 
 struct command;
 struct conn;
+struct passer;
 
 /* Why a session ended; in the log line of its end. */
 enum session_end {
@@ -41,6 +42,8 @@ enum { SESSION_ID_SIZE = 17 };
 struct session {
     struct service *service;
     struct session *next, *prev;
+    struct passer *passer;          /* or NULL */
+    bool closing;                   /* it alone was asked to `close` */
     struct conn *conn;              /* NULL once the client has gone while what it asked for is being done */
     char id[SESSION_ID_SIZE];
     bool traced;                    /* by the policy of its mailbox */
@@ -85,7 +88,7 @@ void service_free(struct service **service);
 void service_init(struct service *service, const struct protocol *protocol, const struct service_host *host);
 
 /* *s is all zero but for what the protocol added: gives it an id, and a place among the sessions. */
-void session_join(struct session *s, struct service *service);
+void session_join(struct session *s, struct service *service, const struct session_entry *entry);
 /*
  * The session is over, and its protocol has freed all that was its own but the
  * session itself. last_word_ms: so long the client has to take what is written;

@@ -67,7 +67,7 @@ def inetd_program(kind):
     return str(tree / "usr/sbin/inetd"), kit.beside(tree)
 
 
-def xinetd_conf(site, port, wait, flags):
+def xinetd_conf(site, port, wait, flags, program):
     """The service of etc/xinetd.d-postern with this `wait` and these flags, moved to our port, user and files."""
     sample = (kit.TOP / "etc" / "xinetd.d-postern").read_text()
     plain = "\n".join(re.sub(r"^\s*#\s?", "", line) for line in sample.splitlines())
@@ -80,8 +80,8 @@ def xinetd_conf(site, port, wait, flags):
         raise AssertionError(f"etc/xinetd.d-postern has no service with wait = {word} and {flags}")
     rows.update({
         "type": "UNLISTED", "bind": "127.0.0.1", "port": str(port), "disable": "no", "user": ME,
-        "server": str(site.lab.posternd),
-        "server_args": f"{flags} -c {site.lab.conf}",
+        "server": program[0],
+        "server_args": " ".join([flags, *program[1:], f"-c {site.lab.conf}"]),
     })
     for name in ("group", "log_type", "log_on_success", "log_on_failure", "only_from", "id"):
         rows.pop(name, None)
@@ -89,7 +89,7 @@ def xinetd_conf(site, port, wait, flags):
     return f"service postern-test\n{{\n{body}}}\n"
 
 
-def inetd_conf(site, port, wait, flags):
+def inetd_conf(site, port, wait, flags, program):
     """The line of etc/inetd.conf-postern with this wait and these flags, moved to our port, user and files."""
     for line in (kit.TOP / "etc" / "inetd.conf-postern").read_text().splitlines():
         words = line.lstrip("#").split()
@@ -98,32 +98,34 @@ def inetd_conf(site, port, wait, flags):
             break
     else:
         raise AssertionError("etc/inetd.conf-postern has no such line")
-    return (f"127.0.0.1:{port} stream tcp {words[3]} {ME} {site.lab.posternd} "
-            f"{' '.join(words[6:])} -c {site.lab.conf}\n")
+    return (f"127.0.0.1:{port} stream tcp {words[3]} {ME} {program[0]} "
+            f"{' '.join([*words[6:], *program[1:]])} -c {site.lab.conf}\n")
 
 
-def tcpserver_argv(site, port, protocol):
+def tcpserver_argv(site, port, protocol, program):
     """The command of etc/tcpserver-postern for this protocol, moved to our port and files."""
     text = (kit.TOP / "etc" / "tcpserver-postern").read_text()
     words = re.search(rf"^{protocol}\)\s+exec (.*?) ;;", text, re.M).group(1).split()
     at = next(n for n, word in enumerate(words) if word.isdigit() and words[n + 1].startswith("/"))
-    words[at - 1:at + 2] = ["127.0.0.1", str(port), str(site.lab.posternd)]
-    return words + ["-c", str(site.lab.conf)]
+    words[at - 1:at + 2] = ["127.0.0.1", str(port), program[0]]
+    return words + [*program[1:], "-c", str(site.lab.conf)]
 
 
-def start(kind, site, wait=False, protocol="pop3"):
+def start(kind, site, wait=False, protocol="pop3", program=None):
+    """program: what is started, with arguments of its own, in place of posternd."""
+    program = [str(word) for word in program or [site.lab.posternd]]
     port = kit.lab.free_port()
     flags = "" if wait else FLAGS[protocol]
     conf = site.dir / f"{kind}{'-wait' if wait else ''}-{protocol}.conf"
     log = site.dir / f"{kind}.log"
     env = {}
     if kind == "xinetd":
-        conf.write_text(xinetd_conf(site, port, wait, flags))
+        conf.write_text(xinetd_conf(site, port, wait, flags, program))
         argv = ["/usr/sbin/xinetd", "-dontfork", "-f", str(conf), "-pidfile", str(site.dir / f"{kind}.pid")]
     elif kind == "tcpserver":
-        argv = tcpserver_argv(site, port, protocol)
+        argv = tcpserver_argv(site, port, protocol, program)
     else:
-        conf.write_text(inetd_conf(site, port, wait, flags))
+        conf.write_text(inetd_conf(site, port, wait, flags, program))
         program, env = inetd_program(kind)
         argv = [program, "--debug" if kind == "inetutils" else "-i", str(conf)]
     return SuperServer(argv, f"127.0.0.1:{port}", log, **env)

@@ -43,6 +43,8 @@ NOT_COMMANDS = {
     "# map": ("append", "pg_ident.conf"),
     'database      = "host=db.example.net': ("other", "there is no other host"),
     "etc/s6/posternd": ("files", "each is tried by test_service.py"),
+    "listeners = (": ("other", "the daemon has the ports there: test_service.py and test_passing.py"),
+    'command="': ("text", "a line of authorized_keys"),
     "17 3 * * *": ("append", "/etc/cron.d/postern"),
     "alter system set": ("other", "there is no second server: test_failover.py has one"),
     'database = "host=db1,db2': ("other", "there is no second server: test_failover.py has one"),

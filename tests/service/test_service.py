@@ -116,6 +116,94 @@ class SuperServers(ServiceCase):
             server.stop()
 
 
+class Passed(ServiceCase):
+    """Each of them starts postern-inetd, which passes the client to the posternd that runs."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.sockets = {p: cls.site.dir / f"inetd-{p}" for p in ("pop3", "lmtp")}
+        conf = cls.site.lab.conf
+        conf.write_text(re.sub(r"(?m)^(listeners = .*) \);$", r"\1, " + ", ".join(
+            f'{{ address = "{place}"; passed = true; protocol = "{p}"; }}' for p, place in cls.sockets.items()) + " );",
+            conf.read_text()))
+        cls.site.ctl("reload")
+
+    def program(self, protocol, *more):
+        return [kit.lab.build_dir() / "postern-inetd", f"--socket={self.sockets['lmtp' if protocol == 'lmtp' else 'pop3']}", *more]
+
+    def by_worker(self, size, own):
+        self.logged_since(self.site.lab.log, size, rf"posternd worker 1\S+ \S+ (lmtp )?session .*peer=127\.0\.0\.1:{own} .*end=quit")
+
+    def test_super_servers(self):
+        for kind in ("xinetd", "inetd", "inetutils", "tcpserver"):
+            for protocol in PROTOCOLS:
+                with self.subTest(kind=kind, protocol=protocol):
+                    size = self.site.lab.log.stat().st_size
+                    server = superserver.start(kind, self.site, protocol=protocol, program=self.program(protocol))
+                    try:
+                        self.by_worker(size, self.session(protocol, server.address))
+                    finally:
+                        server.stop()
+
+    def test_systemd(self):
+        """Accept=yes; what the units say is replaced by the line of their comment."""
+        for protocol, unit in (("pop3", "posternd@.service"), ("pop3s", "posternd-pop3s@.service"), ("lmtp", "posternd-lmtp@.service")):
+            with self.subTest(unit=unit):
+                line = re.search(r"(?m)^#\s*ExecStart=-\S+/postern-inetd (.*)$", (UNITS / unit).read_text()).group(1)
+                size, port = self.site.lab.log.stat().st_size, kit.lab.free_port()
+                Systemd.activate(self, ["-l", f"127.0.0.1:{port}", "--accept", "--inetd"],
+                                 [str(word) for word in self.program(protocol, *line.split())])
+                self.by_worker(size, self.session(protocol, f"127.0.0.1:{port}"))
+
+    def held(self, server):
+        host, _, port = server.address.rpartition(":")
+        sock = socket.create_connection((host, int(port)), timeout=kit.PATIENCE)
+        self.addCleanup(sock.close)
+        return kit.Pop("", sock=sock)
+
+    def test_who_counts_processes(self):
+        """xinetd's instances and tcpserver's -c hold sessions with --stay, and not without."""
+        for kind in ("xinetd", "tcpserver"):
+            for stay in (True, False):
+                with self.subTest(kind=kind, stay=stay):
+                    program = self.program("pop3", *(["--stay"] if stay else []))
+                    server = self.few(kind, program)
+                    try:
+                        sessions = [self.held(server), self.held(server)]
+                        if stay:
+                            self.assertFalse(self.gets_in(server))
+                            sessions.pop().ok("QUIT")
+                        # Where one has left there is room again; without --stay there always is.
+                        self.assertTrue(kit.wait_until(lambda: self.gets_in(server)))
+                    finally:
+                        server.stop()
+
+    def gets_in(self, server):
+        host, _, port = server.address.rpartition(":")
+        try:
+            # One that has to wait for room is none that got in.
+            with socket.create_connection((host, int(port)), timeout=3) as sock:
+                kit.Pop("", sock=sock)
+            return True
+        except (EOFError, OSError):
+            return False
+
+    def few(self, kind, program):
+        """With room for two."""
+        port = kit.lab.free_port()
+        words = [str(word) for word in program]
+        if kind == "xinetd":
+            conf = self.site.dir / "few.conf"
+            text = superserver.xinetd_conf(self.site, port, False, "--inetd", words)
+            conf.write_text(re.sub(r"(instances +=) \d+", r"\1 2", text))
+            argv = ["/usr/sbin/xinetd", "-dontfork", "-f", str(conf), "-pidfile", str(self.site.dir / "few.pid")]
+        else:
+            argv = superserver.tcpserver_argv(self.site, port, "pop3", words)
+            argv[argv.index("-c") + 1] = "2"
+        return superserver.SuperServer(argv, f"127.0.0.1:{port}", self.site.dir / "few.log")
+
+
 class Systemd(ServiceCase):
     def units(self):
         """All units, with the programs that are tested."""
@@ -160,7 +248,7 @@ class Systemd(ServiceCase):
         """posternd.service: sockets come in an order that is not the configuration's."""
         ports = {p: kit.lab.free_port() for p in PROTOCOLS}
         names = {re.search(r"(?m)^FileDescriptorName=(.*)$", p.read_text()).group(1) for p in UNITS.glob("*.socket")}
-        self.assertEqual(names, set(PROTOCOLS))
+        self.assertEqual(names, set(PROTOCOLS) | {"inetd-pop3"})
         conf, log = self.conf("named", [listener(p, ports[p]) for p in PROTOCOLS])
         order = ("lmtp", "pop3s", "pop3")
         listen = [word for p in order for word in ("-l", f"127.0.0.1:{ports[p]}")]
