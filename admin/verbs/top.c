@@ -96,6 +96,35 @@ static void latency(struct view *v, const char *title, const char *name)
     line(v, "  %-22s %10.1f /s  %10.3f ms", title, n, n > 0 ? s / n * 1000 : 0);
 }
 
+/* Which statement ran longest in the last minutes, and how long. */
+static void longest(struct view *v)
+{
+    static const char *const statements[] = {
+#define COUNTER(id, family, labels, help)
+#define GAUGE(id, family, labels, help)
+#define HISTOGRAM(id, family, help)
+#define LONGEST(id, labels, help) labels,
+#include "daemon/base/metrics.def"
+#undef COUNTER
+#undef GAUGE
+#undef HISTOGRAM
+#undef LONGEST
+    };
+    const char *which = "";
+    double most = 0;
+
+    for (size_t i = 0; i < sizeof statements / sizeof statements[0]; i++) {
+        char name[128];
+        snprintf(name, sizeof name, "database_statement_longest_seconds{%s}", statements[i]);
+        double seconds = value(v, name);
+        if (seconds > most) {
+            most = seconds;
+            which = statements[i];
+        }
+    }
+    line(v, "  %-22s %10s    %10.3f ms  %s", "longest statement", "", most * 1000, which);
+}
+
 static void show(struct view *v)
 {
     double up = (double)time(NULL) - value(v, "start_time_seconds");
@@ -121,6 +150,7 @@ static void show(struct view *v)
     latency(v, "verdict of a helper", "auth_wait_seconds");
     latency(v, "password hash", "auth_hash_seconds");
     latency(v, "opening a maildrop", "pop3_open_seconds");
+    longest(v);
     line(v, "%s", "");
     line(v, "lanes      up %.0f of %.0f  busy %.0f  lost %.0f", value(v, "database_lanes_up"),
          value(v, "database_lanes"), value(v, "database_lanes_busy"), value(v, "database_connections_lost_total"));

@@ -54,17 +54,31 @@ static const struct bound {
 };
 
 static const struct row {
-    enum { ROW_COUNTER, ROW_GAUGE, ROW_HISTOGRAM } kind;
+    enum { ROW_COUNTER, ROW_GAUGE, ROW_HISTOGRAM, ROW_LONGEST } kind;
     unsigned id;
     const char *family, *labels, *help;
 } rows[] = {
 #define COUNTER(id, family, labels, help) { ROW_COUNTER, METRIC_##id, family, labels, help },
 #define GAUGE(id, family, labels, help) { ROW_GAUGE, GAUGE_##id, family, labels, help },
 #define HISTOGRAM(id, family, help) { ROW_HISTOGRAM, HISTOGRAM_##id, family, "", help },
+#define LONGEST(id, labels, help) { ROW_LONGEST, LONGEST_##id, "database_statement_longest_seconds", labels, help },
 #include "daemon/base/metrics.def"
 #undef COUNTER
 #undef GAUGE
 #undef HISTOGRAM
+#undef LONGEST
+};
+
+static const char *const statements[] = {
+#define COUNTER(id, family, labels, help)
+#define GAUGE(id, family, labels, help)
+#define HISTOGRAM(id, family, help)
+#define LONGEST(id, labels, help) #id,
+#include "daemon/base/metrics.def"
+#undef COUNTER
+#undef GAUGE
+#undef HISTOGRAM
+#undef LONGEST
 };
 
 static uint64_t read_word(const _Atomic uint64_t *word)
@@ -82,6 +96,38 @@ void metric_time(enum metric_histogram h, uint64_t us)
         i++;
     atomic_fetch_add_explicit(&metrics_mine->histograms[h].buckets[i], 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&metrics_mine->histograms[h].sum_us, us, memory_order_relaxed);
+}
+
+enum metric_longest metric_longest_of(const char *name)
+{
+    for (unsigned i = 0; i < LONGEST_COUNT; i++)
+        if (strcmp(statements[i], name) == 0)
+            return (enum metric_longest)i;
+    return LONGEST_OTHER;
+}
+
+/*
+ * Time is cut into windows of five minutes, and there are two words: that of the window that lasts,
+ * and of the one before it. A word has the number of its window above the microseconds, so that one
+ * that is older is neither shown nor kept.
+ */
+enum { LONGEST_BITS = 40 };
+
+static uint64_t window_of(uint64_t us)
+{
+    return us / METRIC_WINDOW_US & (UINT64_MAX >> LONGEST_BITS);
+}
+
+void metric_longest(enum metric_longest l, uint64_t now_us, uint64_t us)
+{
+    const uint64_t window = window_of(now_us), most = (UINT64_C(1) << LONGEST_BITS) - 1;
+    const uint64_t word = window << LONGEST_BITS | (us < most ? us : most);
+    _Atomic uint64_t *at = &metrics_mine->longest[l][window % 2];
+    uint64_t is = atomic_load_explicit(at, memory_order_relaxed);
+
+    while ((is >> LONGEST_BITS != window || is < word) &&
+           !atomic_compare_exchange_weak_explicit(at, &is, word, memory_order_relaxed, memory_order_relaxed)) {
+    }
 }
 
 void metric_set(enum metric_gauge g, uint64_t value)
@@ -236,10 +282,25 @@ static void histogram_text(struct buf *out, const struct row *row)
              (unsigned long long)below);
 }
 
+static uint64_t longest(unsigned id)
+{
+    const uint64_t window = window_of(clock_us()), before = window_of(clock_us() - METRIC_WINDOW_US);
+    uint64_t most = 0;
+
+    for (int i = 0; i < 2 * STRIPES; i++) {
+        uint64_t word = read_word(&table->stripes[i / 2].longest[id][i % 2]);
+        uint64_t us = word & ((UINT64_C(1) << LONGEST_BITS) - 1);
+
+        if ((word >> LONGEST_BITS == window || word >> LONGEST_BITS == before) && us > most)
+            most = us;
+    }
+    return most;
+}
+
 static void row_text(struct buf *out, const struct row *row)
 {
     static const char *const kinds[] = {
-        [ROW_COUNTER] = "counter", [ROW_GAUGE] = "gauge", [ROW_HISTOGRAM] = "histogram"
+        [ROW_COUNTER] = "counter", [ROW_GAUGE] = "gauge", [ROW_HISTOGRAM] = "histogram", [ROW_LONGEST] = "gauge"
     };
     bool labels = row->labels[0] != '\0';
 
@@ -248,6 +309,12 @@ static void row_text(struct buf *out, const struct row *row)
                  kinds[row->kind]);
     if (row->kind == ROW_HISTOGRAM) {
         histogram_text(out, row);
+        return;
+    }
+    if (row->kind == ROW_LONGEST) {
+        uint64_t us = longest(row->id);
+        buf_addf(out, "postern_%s{%s} %llu.%06llu\n", row->family, row->labels, (unsigned long long)(us / 1000000),
+                 (unsigned long long)(us % 1000000));
         return;
     }
     buf_addf(

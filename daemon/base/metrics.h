@@ -24,31 +24,49 @@ enum metric {
 #define COUNTER(id, family, labels, help) METRIC_##id,
 #define GAUGE(id, family, labels, help)
 #define HISTOGRAM(id, family, help)
+#define LONGEST(id, labels, help)
 #include "daemon/base/metrics.def"
     METRIC_COUNT
 #undef COUNTER
 #undef GAUGE
 #undef HISTOGRAM
+#undef LONGEST
 };
 enum metric_gauge {
 #define COUNTER(id, family, labels, help)
 #define GAUGE(id, family, labels, help) GAUGE_##id,
 #define HISTOGRAM(id, family, help)
+#define LONGEST(id, labels, help)
 #include "daemon/base/metrics.def"
     GAUGE_COUNT
 #undef COUNTER
 #undef GAUGE
 #undef HISTOGRAM
+#undef LONGEST
 };
 enum metric_histogram {
 #define COUNTER(id, family, labels, help)
 #define GAUGE(id, family, labels, help)
 #define HISTOGRAM(id, family, help) HISTOGRAM_##id,
+#define LONGEST(id, labels, help)
 #include "daemon/base/metrics.def"
     HISTOGRAM_COUNT
 #undef COUNTER
 #undef GAUGE
 #undef HISTOGRAM
+#undef LONGEST
+};
+enum metric_longest {
+#define COUNTER(id, family, labels, help)
+#define GAUGE(id, family, labels, help)
+#define HISTOGRAM(id, family, help)
+#define LONGEST(id, labels, help) LONGEST_##id,
+#include "daemon/base/metrics.def"
+    LONGEST_COUNT
+#undef COUNTER
+#undef GAUGE
+#undef HISTOGRAM
+#undef LONGEST
 };
 
 enum { METRIC_BUCKETS = 17 };   /* upper bounds, and one more for what is above */
@@ -59,6 +77,7 @@ struct metric_stripe {
         _Atomic uint64_t buckets[METRIC_BUCKETS];
         _Atomic uint64_t sum_us;
     } histograms[HISTOGRAM_COUNT];
+    _Atomic uint64_t longest[LONGEST_COUNT][2];     /* of a window of time each: metric_longest() */
 };
 extern struct metric_stripe *metrics_mine;      /* where this process counts */
 
@@ -68,6 +87,11 @@ static inline void metric_add(enum metric m, uint64_t n)
 }
 /* One observation, in microseconds. */
 void metric_time(enum metric_histogram h, uint64_t us);
+/* The statement with this name, or LONGEST_OTHER. */
+enum metric_longest metric_longest_of(const char *name);
+/* One ran for so many microseconds until now_us (clock_us()). What is shown is the longest of the last minutes. */
+enum { METRIC_WINDOW_US = 300000000 };
+void metric_longest(enum metric_longest l, uint64_t now_us, uint64_t us);
 
 /* In the master, before anything is forked. False with errno if there is no memory. */
 bool metrics_share(void);

@@ -5,6 +5,7 @@
 #ifndef POSTERN_STORAGE_PG_IMPL_H
 #define POSTERN_STORAGE_PG_IMPL_H
 
+#include "daemon/base/metrics.h"
 #include "storage/pg/pg.h"
 
 struct timer;
@@ -49,6 +50,7 @@ struct pg_lane {
         struct question_ring asked;
         uint64_t answered;      /* questions in all */
         uint64_t oldest_since;  /* since when the oldest question is the oldest */
+        uint64_t answered_us;   /* when the last one was answered */
         PGresult *res;          /* of the oldest question, until its Sync is answered */
         enum db_status status;
         char sqlstate[6];       /* of the error that status stands for */
@@ -104,6 +106,7 @@ struct pg_lane_events {
 struct pg {
     struct loop *loop;
     const struct pg_statements *statements;
+    enum metric_longest *longest;   /* for each of them */
     const struct pg_events *events;
     void *owner;
     const struct pg_lane_events *lane_events;

@@ -18,7 +18,6 @@
 #include "daemon/base/connect.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
-#include "daemon/base/metrics.h"
 #include "daemon/base/secret.h"
 #include "daemon/base/sql.h"
 #include "daemon/net/loop.h"
@@ -26,6 +25,7 @@
 #include "storage/pg/names.h"
 #include "storage/pg/pg_away.h"
 #include "storage/pg/pg_error.h"
+#include "storage/pg/pg_run.h"
 #include "storage/pg/pg_setup.h"
 #include "storage/pg/question_ring.h"
 #include "storage/pg/schema.h"
@@ -272,8 +272,7 @@ static void give_answer(struct pg_lane *lane)
         status = DB_BUG;
     /* It was made a standby, or was told not to write: another server is what was asked for. */
     bool read_only = lane->pg->server.wants_writable && strcmp(lane->pg->told.sqlstate, "25006") == 0;
-    lane->pg->told.took_us = clock_us() - q.asked_us;
-    metric_time(HISTOGRAM_SQL, lane->pg->told.took_us);
+    pg_note_run(lane, &q);
     q.answer(q.arg, status, res);
     if (read_only)
         lane_break(lane, "the database has become read-only");

@@ -20,6 +20,7 @@
 #include "storage/pg/pg_away.h"
 #include "storage/pg/pg_group.h"
 #include "storage/pg/pg_lane.h"
+#include "storage/pg/pg_run.h"
 #include "storage/pg/schema.h"
 
 
@@ -423,6 +424,7 @@ struct pg *pg_new(struct loop *loop, const char *conninfo, const struct pg_state
     pg->server.hosts = conninfo_hosts(conninfo);
     pg->server.wants_writable = connect_wants_writable(conninfo);
     pg->statements = statements;
+    pg->longest = pg_run_kinds(statements);
     pg->lane_events = &lane_events;
     pg->wants = *wants;
     pg->events = events;
@@ -479,6 +481,7 @@ void pg_free(struct pg **pgp)
     timer_free(&pg->away.timer);
     pg_use_reserve(pg);
     mem_free(pg->lanes);
+    mem_free(pg->longest);
     mem_free(pg->server.conninfo);
     mem_free(pg);
     *pgp = NULL;    /* not before: answers may ask */

@@ -13,8 +13,11 @@
 #include <unistd.h>
 
 #include "daemon/base/buf.h"
+#include "daemon/base/clock.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/metrics.h"
+#include "storage/deliver/statements.h"
+#include "storage/maildrop/statements.h"
 
 static char *text(void)
 {
@@ -87,6 +90,56 @@ static void test_a_dead_process_leaves_its_counts(void **state)
     assert_int_equal(value("postern_database_statement_seconds_sum"), 130 * 60);
 }
 
+static double seconds_of(const char *statement)
+{
+    char name[100], *all = text(), *at;
+
+    snprintf(name, sizeof name, "\npostern_database_statement_longest_seconds{statement=\"%s\"} ", statement);
+    at = strstr(all, name);
+    assert_non_null(at);
+    double seconds = strtod(at + strlen(name), NULL);
+    free(all);
+    return seconds;
+}
+
+/* Of all processes, and of the last minutes alone. */
+static void test_the_longest(void **state)
+{
+    uint64_t now = clock_us();
+
+    (void)state;
+    for (unsigned cell = 1; cell <= 3; cell++) {
+        pid_t pid = fork();
+
+        if (pid == 0) {
+            metrics_use(cell);
+            metric_longest(LONGEST_EXPUNGE, now, 1000000 * (cell % 3));
+            metric_longest(LONGEST_EXPUNGE, now, 250000);
+            _exit(0);
+        }
+        wait_for(pid);
+    }
+    assert_int_equal((int)(seconds_of("expunge") * 1000), 2000);
+    assert_int_equal((int)(seconds_of("open") * 1000), 0);
+    metric_longest(LONGEST_OPEN, now + 5 * (uint64_t)METRIC_WINDOW_US, 3000000);      /* not of these minutes */
+    assert_int_equal((int)(seconds_of("open") * 1000), 0);
+    metric_longest(LONGEST_OPEN, now, UINT64_MAX);
+    assert_true(seconds_of("open") > 1000000);
+}
+
+/* Each statement has a line of its own. */
+static void test_statements(void **state)
+{
+    static const struct pg_statements *const tables[] = { &maildrop_statements, &delivery_statements };
+
+    (void)state;
+    for (size_t t = 0; t < 2; t++)
+        for (size_t i = 0; i < tables[t]->count; i++)
+            if (metric_longest_of(tables[t]->at[i].name) == LONGEST_OTHER)
+                fail_msg("daemon/base/metrics.def has no line for %s", tables[t]->at[i].name);
+    assert_int_equal(metric_longest_of("no such statement"), LONGEST_OTHER);
+}
+
 static void test_gauges_end_with_their_worker(void **state)
 {
     int a = metrics_seat_take(), b = metrics_seat_take();
@@ -147,6 +200,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_not_shared),
         cmocka_unit_test(test_a_dead_process_leaves_its_counts),
+        cmocka_unit_test(test_the_longest),
+        cmocka_unit_test(test_statements),
         cmocka_unit_test(test_gauges_end_with_their_worker),
         cmocka_unit_test(test_seats_run_out),
     };
