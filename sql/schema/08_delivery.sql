@@ -86,33 +86,38 @@ declare
     v_address text;
     v_base text;
     v_try text;
+    v_quick bigint[];           -- the mailboxes of those that need no further look
     v_found bigint[];
     v_rows bigint;
     d record;
     m record;
 begin
-    -- Mostly they are addresses of mailboxes, and in all of them is room. (offset 0: each is looked for by the
-    -- index, whatever the plan was made for.)
+    -- Mostly they are addresses of mailboxes in which there is room: these are found at once. (offset 0: each is
+    -- looked for by the index, whatever the plan was made for.)
     if cardinality(p_addresses) > 1 then
-        select array_agg(x.mailbox order by r.i) into v_found
-          from unnest(p_addresses) with ordinality as r(address, i)
-          join lateral (select b.mailbox
-                          from postern.mailbox b
-                          join postern.domain o on o.domain = b.domain
-                          join postern.tenant t on t.tenant = o.tenant
-                         where b.address = r.address and b.enabled and o.enabled and t.enabled
-                           and (b.quota is null or v_octets <= b.quota - b.octets) and o.quota is null and t.quota is null
-                           and b.messages < coalesce(b.quota_messages, t.quota_messages_each, c_no_limit)
-                           and o.quota_messages is null and t.quota_messages is null
-                        offset 0) x on true;
-        if cardinality(v_found) = cardinality(p_addresses) then
-            return query select f.i::integer, 0, f.mailbox from unnest(v_found) with ordinality as f(mailbox, i);
-            return;
-        end if;
+        v_quick := array(
+            select x.mailbox
+              from unnest(p_addresses) with ordinality as r(address, i)
+              left join lateral (select b.mailbox
+                                   from postern.mailbox b
+                                   join postern.domain o on o.domain = b.domain
+                                   join postern.tenant t on t.tenant = o.tenant
+                                  where b.address = r.address and b.enabled and o.enabled and t.enabled
+                                    and (b.quota is null or v_octets <= b.quota - b.octets) and o.quota is null and t.quota is null
+                                    and b.messages < coalesce(b.quota_messages, t.quota_messages_each, c_no_limit)
+                                    and o.quota_messages is null and t.quota_messages is null
+                                 offset 0) x on true
+             order by r.i);
     end if;
 
     for i in 1 .. coalesce(cardinality(p_addresses), 0) loop
         n := i;
+        if v_quick[i] is not null then
+            verdict := 0;
+            mailbox := v_quick[i];
+            return next;
+            continue;
+        end if;
         v_address := p_addresses[i];
 
         select b.mailbox, b.octets, b.quota, b.messages, coalesce(b.quota_messages, t.quota_messages_each) as allowed, b.domain,
@@ -409,26 +414,13 @@ begin
     end if;
 
     -- Nor do several need a look at each, where every recipient is one mailbox of its own and all of them have room.
-    if p_keys is null and v_recipients > 1 and cardinality(p_mailboxes) = v_recipients
-       and (select count(distinct f.mailbox) = v_recipients
-                   and bool_and(r.recipient = r.i and f.active and (f.quota is null
-                                or f.octets + postern.message_octets(p_octets, r.delivered_to) <= f.quota))
-              from (select b.mailbox, b.octets, b.quota,
-                           b.enabled and o.enabled and t.enabled and o.quota is null and t.quota is null
-                           and b.messages < coalesce(b.quota_messages, t.quota_messages_each, c_no_limit)
-                           and o.quota_messages is null and t.quota_messages is null as active
-                      from postern.mailbox b
-                      join postern.domain o on o.domain = b.domain
-                      join postern.tenant t on t.tenant = o.tenant
-                     where b.mailbox = any (p_mailboxes)
-                     order by b.mailbox for no key update of b) f
-              join unnest(p_mailboxes, p_recipients, p_delivered_to) with ordinality as r(mailbox, recipient, delivered_to, i)
-                on r.mailbox = f.mailbox)
-    then
-        uids := postern.place_message(p_mailboxes, p_delivered_to, p_content, p_octets, p_digest, p_data);
-        stored := v_recipients;
-        verdicts := array_fill(0::bigint, array[v_recipients]);
-        return;
+    if p_keys is null and v_recipients > 1 and p_recipients = array(select generate_series(1::bigint, v_recipients)) then
+        uids := postern.place_messages(array[p_octets], array[p_digest], array[p_data], p_content, p_mailboxes, array[v_recipients], p_delivered_to);
+        if uids[1] is not null then
+            stored := v_recipients;
+            verdicts := array_fill(0::bigint, array[v_recipients]);
+            return;
+        end if;
     end if;
 
     -- One row for each share, in their order: what keeps the message from this mailbox, whatever the others get.

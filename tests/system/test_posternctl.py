@@ -1073,7 +1073,7 @@ class Grants(Base):
                          'add_secret', 'use_app_password', 'decoy_key', 'newest_ticket_key'},
         'postern_mail': {'schema_version', 'lock_key', 'open_maildrop', 'close_maildrop', 'open_maildrops', 'close_maildrops', 'fetch_parts', 'fetch_headers', 'expunge', 'answer', 'ask_release', 'is_operator',
                          'note_sessions', 'reclaim', 'move_locks', 'server_identity'},
-        'postern_lmtp': {'schema_version', 'resolve', 'deliver', 'put_contents', 'put_octets', 'put_messages', 'server_identity'},
+        'postern_lmtp': {'schema_version', 'resolve', 'deliver', 'resolve_group', 'deliver_group', 'put_contents', 'put_octets', 'put_messages', 'server_identity'},
         'postern_admin': {
             'schema_version', 'lock_key', 'held_maildrops', 'ask_who', 'order_release', 'end_backend', 'read_parts', 'put_contents', 'put_parts', 'put_messages', 'locks_are_ours',
             'find_mailbox', 'add_tenant', 'list_tenants', 'set_tenant', 'remove_tenant', 'add_domain', 'list_domains', 'set_domain',
