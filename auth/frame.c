@@ -188,7 +188,8 @@ unsigned frame_kind(const unsigned char *data, size_t len)
     return len > 0 ? data[0] : 0;
 }
 
-enum { UNCACHED_AT = 1 + 8, REQUEST_LANE_AT = UNCACHED_AT + 1, START_LANE_AT = UNCACHED_AT + 3 };
+enum { HOW_AT = 1 + 8, REQUEST_LANE_AT = HOW_AT + 1, START_LANE_AT = HOW_AT + 3 };
+enum { HOW_UNCACHED = 1, HOW_SLOW = 2, HOW_FLAGS = 3 };
 
 size_t frame_put_request(unsigned char out[FRAME_REQUEST_MAX], const struct auth_request *request)
 {
@@ -200,7 +201,7 @@ size_t frame_put_request(unsigned char out[FRAME_REQUEST_MAX], const struct auth
         return 0;
     put_number(&at, FRAME_CHECK_PASSWORD, 1);
     put_number(&at, request->id, 8);
-    put_number(&at, request->uncached, 1);
+    put_number(&at, (request->uncached ? HOW_UNCACHED : 0u) | (request->slow ? HOW_SLOW : 0u), 1);
     put_number(&at, request->lane, 4);
     put_text(&at, request->name);
     put_text(&at, request->password);
@@ -212,8 +213,14 @@ size_t frame_put_request(unsigned char out[FRAME_REQUEST_MAX], const struct auth
 
 void frame_ask_uncached(unsigned char *frame, size_t len)
 {
-    ASSERT(len > UNCACHED_AT && (frame[0] == FRAME_CHECK_PASSWORD || frame[0] == FRAME_START));
-    frame[UNCACHED_AT] = 1;
+    ASSERT(len > HOW_AT && (frame[0] == FRAME_CHECK_PASSWORD || frame[0] == FRAME_START));
+    frame[HOW_AT] |= HOW_UNCACHED;
+}
+
+void frame_ask_slow(unsigned char *request, size_t len)
+{
+    ASSERT(len > HOW_AT && request[0] == FRAME_CHECK_PASSWORD);
+    request[HOW_AT] |= HOW_SLOW;
 }
 
 void frame_set_lane(unsigned char *frame, size_t len, uint32_t lane)
@@ -231,9 +238,10 @@ bool frame_get_request(const unsigned char *data, size_t len, struct auth_reques
     if (get_number(&r, 1) != FRAME_CHECK_PASSWORD)
         return false;
     request_r->id = get_number(&r, 8);
-    uint64_t uncached = get_number(&r, 1);
-    r.bad = r.bad || uncached > 1;
-    request_r->uncached = uncached == 1;
+    uint64_t how = get_number(&r, 1);
+    r.bad = r.bad || how > HOW_FLAGS;
+    request_r->uncached = how & HOW_UNCACHED;
+    request_r->slow = how & HOW_SLOW;
     request_r->lane = (uint32_t)get_number(&r, 4);
     request_r->name = get_text(&r, NAME_TYPED_MAX);
     request_r->password = get_text(&r, PASSWORD_MAX);
@@ -403,4 +411,23 @@ bool frame_get_challenge(const unsigned char *data, size_t len, struct auth_chal
     challenge_r->exchange = get_number(&r, 8);
     challenge_r->text = get_text(&r, AUTH_CHALLENGE_MAX);
     return !r.bad && r.left == 0 && challenge_r->exchange != 0;
+}
+
+size_t frame_put_handed_back(unsigned char out[FRAME_HANDED_BACK_MAX], uint64_t id)
+{
+    unsigned char *at = out;
+
+    put_number(&at, FRAME_HANDED_BACK, 1);
+    put_number(&at, id, 8);
+    return (size_t)(at - out);
+}
+
+bool frame_get_handed_back(const unsigned char *data, size_t len, uint64_t *id_r)
+{
+    struct reader r = { data, len, false };
+
+    if (get_number(&r, 1) != FRAME_HANDED_BACK)
+        return false;
+    *id_r = get_number(&r, 8);
+    return !r.bad && r.left == 0;
 }

@@ -23,6 +23,7 @@ struct auth_request {
     struct auth_origin origin;      /* but for `line` and `failed`, which are the worker's own */
     bool uncached;          /* no cached login is good enough: look at what is stored now */
     uint32_t lane;          /* process of the connection that is to open the maildrop: for its ticket */
+    bool slow;              /* most likely it takes a slow hash: it is not to be handed back */
 };
 
 /* Goes on with an exchange, or ends one that nobody waits for any more. */
@@ -65,6 +66,7 @@ enum {
     FRAME_REPLY_MAX = 1 + 8 + 1 + FRAME_MAILBOX + 2 + NAME_ADDRESS_MAX + 4 + FRAME_POLICY_MAX + 2 * 8 +
                       MAILBOX_TICKET,
     FRAME_CHALLENGE_MAX = 1 + 8 + 8 + 2 + AUTH_CHALLENGE_MAX,
+    FRAME_HANDED_BACK_MAX = 1 + 8,
 };
 
 /* What a message says it is; whether it is one, the frame_get_ function of that kind tells. */
@@ -75,6 +77,8 @@ enum frame_kind {
     FRAME_RESPOND = 4,
     FRAME_ABORT = 5,
     FRAME_CHALLENGE = 6,
+    /* Of a password: it takes a slow hash, and would wait here for another one. Nothing was decided. */
+    FRAME_HANDED_BACK = 7,
 };
 /* 0 for an empty one. */
 unsigned frame_kind(const unsigned char *data, size_t len);
@@ -83,7 +87,9 @@ unsigned frame_kind(const unsigned char *data, size_t len);
 size_t frame_put_request(unsigned char out[FRAME_REQUEST_MAX], const struct auth_request *request);
 /* Makes a request or a start that was put say `uncached`. */
 void frame_ask_uncached(unsigned char *frame, size_t len);
-/* The same for the lane. */
+/* Makes a request that was put say `slow`. */
+void frame_ask_slow(unsigned char *request, size_t len);
+/* The same for the lane, of a request or of a start. */
 void frame_set_lane(unsigned char *frame, size_t len, uint32_t lane);
 size_t frame_put_reply(unsigned char out[FRAME_REPLY_MAX], const struct auth_reply *reply);
 
@@ -99,5 +105,8 @@ size_t frame_put_step(unsigned char out[FRAME_STEP_MAX], enum frame_kind kind, c
 bool frame_get_step(const unsigned char *data, size_t len, enum frame_kind kind, struct auth_step *step_r);
 size_t frame_put_challenge(unsigned char out[FRAME_CHALLENGE_MAX], const struct auth_challenge *challenge);
 bool frame_get_challenge(const unsigned char *data, size_t len, struct auth_challenge *challenge_r);
+
+size_t frame_put_handed_back(unsigned char out[FRAME_HANDED_BACK_MAX], uint64_t id);
+bool frame_get_handed_back(const unsigned char *data, size_t len, uint64_t *id_r);
 
 #endif

@@ -16,6 +16,7 @@
 #include "auth/login_cache.h"
 #include "auth/account/make.h"
 #include "auth/account/policies.h"
+#include "auth/account/records.h"
 #include "auth/account/tickets.h"
 #include "auth/scheme/prepare.h"
 #include "auth/settings.h"
@@ -27,7 +28,6 @@
 #include "daemon/base/secret.h"
 
 enum {
-    WRITES_A_SECOND = 20,
     GUESSED_NAMES = 1 << 14,    /* 128 KiB */
     TRUSTED = 4,                /* times auth_failures: see is_guessing() */
 };
@@ -43,8 +43,7 @@ struct accounts {
     char decoy[SCHEME_TEXT_MAX];
     struct limit_rates *guesses;    /* failures that this helper has verified itself, by name */
     struct limit_seed seed;
-    time_t second;          /* in which these writes were made */
-    int writes;
+    struct records *records;
 };
 
 /* Without its keys a helper still serves those whose secrets are not sealed. */
@@ -80,6 +79,7 @@ struct accounts *accounts_new(const char *conninfo, const struct auth_settings *
     a->guesses = limit_rates_new(GUESSED_NAMES);
     ASSERT(a->guesses != NULL);
     limit_seed_make(&a->seed);
+    a->records = records_new(a->source, settings);
     a->tickets = tickets_new(a->source);
     credentials_source_connect(a->source);
     if (credentials_connection(a->source) > 0)
@@ -97,6 +97,7 @@ void accounts_free(struct accounts **accounts)
     login_cache_free(&a->login_cache);
     limit_rates_free(&a->guesses);
     upkeep_free(&a->upkeep);
+    records_free(&a->records);
     tickets_free(&a->tickets);
     credentials_source_free(&a->source);
     keyring_free(&a->keyring);
@@ -221,7 +222,8 @@ static enum scheme_answer verify(const struct credentials *c, size_t i, const st
     return answer;
 }
 
-static void check_secrets(struct accounts *a, const struct credentials *c, const struct given *g,
+/* quickly: false where it takes a slow hash, and then nothing was decided. */
+static bool check_secrets(struct accounts *a, const struct credentials *c, const struct given *g, bool quickly,
                           struct account_verdict *v)
 {
     struct span password = g->forms[0];
@@ -234,6 +236,8 @@ static void check_secrets(struct accounts *a, const struct credentials *c, const
 
         if (!is_password(c, i) || scheme_is_locked(stored))
             continue;
+        if (quickly && !scheme_is_quick(stored))
+            return false;
         any = true;
         switch (verify(c, i, g, &form, &error)) {
         case SCHEME_MATCHES:
@@ -258,8 +262,10 @@ static void check_secrets(struct accounts *a, const struct credentials *c, const
     }
     if (matched && c->active) {
         verdict_accept(v, c);
-        return;
+        return true;
     }
+    if (!paid && quickly)
+        return false;
     /* Another cost than that of an unknown name would tell that the name is known. */
     if (!paid && !verify_decoy(a, g))
         unavailable = true;
@@ -270,6 +276,7 @@ static void check_secrets(struct accounts *a, const struct credentials *c, const
     else
         /* Whatever is wrong with what is stored, only the log says it: no name that does not exist has it. */
         refuse(v, AUTH_REFUSED, unusable ? "unusable" : any ? "password" : "no-password");
+    return true;
 }
 
 /* Failures that are not forgotten, where the last one will be in so many milliseconds. */
@@ -401,24 +408,36 @@ static bool is_cached_unconfirmed(struct accounts *a, const struct auth_request 
     return true;
 }
 
-void account_check(struct accounts *a, const struct auth_request *request, bool may_be_unconfirmed,
-                   struct account_verdict *v)
+bool account_check_cached(struct accounts *a, const struct auth_request *request, struct account_verdict *v)
+{
+    const struct span password = request->password;
+
+    return !request->uncached && password.len > 0 && memchr(password.at, '\0', password.len) == NULL &&
+           is_cached_unconfirmed(a, request, v);
+}
+
+/* quickly: false where it takes a slow hash, and then nothing was decided. */
+static bool check(struct accounts *a, const struct auth_request *request, bool may_be_unconfirmed, bool quickly,
+                  struct account_verdict *v)
 {
     struct span password = request->password;
     struct credentials c;
     struct given given;
+    bool done = true;
 
     /* An empty one is nobody's (A07), and crypt(3) would end at a NUL. */
     if (password.len == 0 || memchr(password.at, '\0', password.len) != NULL) {
         memset(v, 0, sizeof *v);
+        if (quickly)
+            return false;
         bool is_name = name_canonical(request->name, request->default_domain, v->address, NULL);
         given_of(&given, password);
         (void)verify_decoy(a, &given);
         refuse(v, AUTH_REFUSED, is_name ? "password" : "unknown");
-        return;
+        return true;
     }
-    if (may_be_unconfirmed && !request->uncached && is_cached_unconfirmed(a, request, v))
-        return;
+    if (may_be_unconfirmed && account_check_cached(a, request, v))
+        return true;
     int found = account_find(a, request->name, request->default_domain, &request->origin, may_be_unconfirmed, &c, v);
     if (v->barred && found >= 0)
         refuse(v, AUTH_REFUSED, "guessing");
@@ -428,13 +447,39 @@ void account_check(struct accounts *a, const struct auth_request *request, bool 
     if (found >= 0 && !v->barred && !v->cached) {
         given_of(&given, password);
         if (found > 0)
-            check_secrets(a, &c, &given, v);
+            done = check_secrets(a, &c, &given, quickly, v);
+        else if (quickly)
+            done = false;
         else if (!verify_decoy(a, &given))
             refuse(v, AUTH_UNAVAILABLE, NULL);
         given_wipe(&given);
     }
     if (found > 0)
         secret_wipe(&c, sizeof c);
+    if (!done)
+        take_guess_back(a, v);
+    return done;
+}
+
+void account_check(struct accounts *a, const struct auth_request *request, bool may_be_unconfirmed,
+                   struct account_verdict *v)
+{
+    (void)check(a, request, may_be_unconfirmed, false, v);
+}
+
+bool account_check_quickly(struct accounts *a, const struct auth_request *request, struct account_verdict *v)
+{
+    return check(a, request, true, true, v);
+}
+
+bool account_look_ahead(struct accounts *a, const struct credentials_question *questions, size_t n)
+{
+    return credentials_look_ahead(a->source, questions, n, true);
+}
+
+void account_forget_ahead(struct accounts *a)
+{
+    credentials_forget_ahead(a->source);
 }
 
 void account_ticket(struct accounts *a, struct account_verdict *v, uint32_t lane, struct mailbox_ticket *ticket_r)
@@ -450,30 +495,40 @@ void account_ticket(struct accounts *a, struct account_verdict *v, uint32_t lane
     refuse(v, AUTH_UNAVAILABLE, NULL);
 }
 
-void account_upkeep(struct accounts *a)
-{
-    upkeep_write(a->upkeep);
-}
+/* ------------------------------------------------------- when it was answered */
 
 void account_write_down(struct accounts *a, struct account_verdict *v)
 {
-    time_t now = time(NULL);
-
     if (v->verdict != AUTH_REFUSED || strcmp(v->reason, "aborted") == 0)
         take_guess_back(a, v);
     if (v->network[0] == '\0' || v->address[0] == '\0')
         return;
-    if (v->verdict != AUTH_REFUSED && !(v->verdict == AUTH_OK && v->unseen))
-        return;
-    if (now != a->second) {
-        a->second = now;
-        a->writes = 0;
-    }
-    if (++a->writes > WRITES_A_SECOND)
-        return;
     if (v->verdict == AUTH_REFUSED)
-        credentials_count_failure(a->source, v->address, a->settings->auth_failure_time,
-                                  2 * a->settings->auth_failures);
-    else
-        credentials_remember(a->source, &v->mailbox, v->network);
+        records_failure(a->records, v->address);
+    else if (v->verdict == AUTH_OK && v->unseen)
+        records_login(a->records, &v->mailbox, v->network);
+}
+
+void account_write(struct accounts *a)
+{
+    records_write(a->records, false);
+    upkeep_look(a->upkeep);
+}
+
+bool account_make_one(struct accounts *a)
+{
+    return upkeep_make_one(a->upkeep);
+}
+
+int account_wait(const struct accounts *a)
+{
+    return upkeep_is_left(a->upkeep) ? 0 : records_wait(a->records);
+}
+
+void account_upkeep(struct accounts *a)
+{
+    records_write(a->records, true);
+    upkeep_look(a->upkeep);
+    while (upkeep_make_one(a->upkeep))
+        ;
 }

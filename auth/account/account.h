@@ -43,6 +43,21 @@ int account_find(struct accounts *accounts, struct span name, struct span defaul
 void account_check(struct accounts *accounts, const struct auth_request *request, bool may_be_unconfirmed,
                    struct account_verdict *verdict_r);
 
+/* The same for what the cache answers, where that may be unconfirmed. False: nothing was decided, and nobody asked. */
+bool account_check_cached(struct accounts *accounts, const struct auth_request *request,
+                          struct account_verdict *verdict_r);
+/* As account_check() with may_be_unconfirmed. False: it takes a slow hash, and nothing was decided. */
+bool account_check_quickly(struct accounts *accounts, const struct auth_request *request,
+                           struct account_verdict *verdict_r);
+/*
+ * Asks the database what is to be known for these together, of which no two may be of one
+ * name: the next checks of them need not. As credentials_look_ahead(). The
+ * questions are the addresses (name_canonical(), none is empty) and networks of
+ * the requests.
+ */
+bool account_look_ahead(struct accounts *accounts, const struct credentials_question *questions, size_t n);
+void account_forget_ahead(struct accounts *accounts);
+
 /*
  * What the maildrop of an AUTH_OK or AUTH_OK_UNCONFIRMED is opened with, on the
  * connection whose process is `lane`. Blocks for a statement where the key has to be
@@ -52,13 +67,25 @@ void account_check(struct accounts *accounts, const struct auth_request *request
 void account_ticket(struct accounts *accounts, struct account_verdict *verdict, uint32_t lane,
                     struct mailbox_ticket *ticket_r);
 
-/* After the client has its answer: writes that the last login requires, mostly none. Blocks. */
-void account_upkeep(struct accounts *accounts);
 /*
- * After the verdict was sent, as nobody waits for it: records a failure that counts,
- * or the network of a login. In a flood some are skipped. Takes back the count of
- * what was no guess, so each verdict must be passed to it once.
+ * Takes back the count of what was no guess, and notes for account_write() a failure
+ * that counts, or the network of a login; so each verdict must be passed to it once.
  */
 void account_write_down(struct accounts *accounts, struct account_verdict *verdict);
+
+/*
+ * After clients have their answers, as nobody waits for it: writes what their logins
+ * left, mostly nothing, else with a statement for all. Blocks for these.
+ */
+void account_write(struct accounts *accounts);
+/*
+ * What account_write() has left for a quiet moment, as it takes a slow hash. False:
+ * nothing. Else blocks for that of one login.
+ */
+bool account_make_one(struct accounts *accounts);
+/* Milliseconds until there is something to be written or made, 0 for now; -1: nothing is left. */
+int account_wait(const struct accounts *accounts);
+/* All of it, whatever it takes: before the end. */
+void account_upkeep(struct accounts *accounts);
 
 #endif

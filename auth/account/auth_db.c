@@ -65,9 +65,8 @@ static void complain(struct auth_db *db, const char *what, const char *why)
  * The last result of what was sent; NULL if the connection is lost or too much
  * time went by, and then it is closed. libpq itself would wait for ever.
  */
-static PGresult *wait_result(struct auth_db *db, int sent)
+static PGresult *wait_result_until(struct auth_db *db, int sent, uint64_t deadline)
 {
-    const uint64_t deadline = clock_ms() + (uint64_t)db->statement_ms;
     PGresult *last = NULL, *next;
 
     while (sent) {
@@ -96,6 +95,11 @@ static PGresult *wait_result(struct auth_db *db, int sent)
     return NULL;
 }
 
+static PGresult *wait_result(struct auth_db *db, int sent)
+{
+    return wait_result_until(db, sent, clock_ms() + (uint64_t)db->statement_ms);
+}
+
 static const char *sqlstate(const PGresult *result)
 {
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
@@ -110,13 +114,19 @@ static bool is_broken(const char *state)
 }
 
 /*
- * An error of a server behind ours, where the tables of another program are
- * foreign ones: our own connection is as good as before, and the next login may
- * not need that server.
+ * An error of this statement alone, after which our own connection is as good as
+ * before, so that the next login is none the worse: of a server behind ours, where
+ * the tables of another program are foreign ones; or of what a function of a
+ * provider did or raised.
  */
-static bool is_behind(const char *state)
+static bool is_its_own(const char *state)
 {
-    return strncmp(state, "08", 2) == 0 || strncmp(state, "HV", 2) == 0;
+    static const char *const classes[] = { "08", "HV", "21", "22", "23", "38", "39", "P0" };
+
+    for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++)
+        if (strncmp(state, classes[i], 2) == 0)
+            return true;
+    return false;
 }
 
 enum auth_db_state auth_db_failed(struct auth_db *db, const char *what, const PGresult *result)
@@ -128,7 +138,7 @@ enum auth_db_state auth_db_failed(struct auth_db *db, const char *what, const PG
     db->broken = is_broken(sqlstate(result));
     snprintf(text, sizeof text, "%.*s%s", (int)strcspn(message, "\n"), message, advice);
     complain(db, what, text);
-    if (!is_behind(sqlstate(result)) || PQstatus(db->conn) != CONNECTION_OK)
+    if (!is_its_own(sqlstate(result)) || PQstatus(db->conn) != CONNECTION_OK)
         disconnect(db);
     return db->broken ? AUTH_DB_BROKEN : AUTH_DB_AWAY;
 }
@@ -279,14 +289,17 @@ void auth_db_free(struct auth_db **db)
  * Each is a transaction of its own, and one that gave way to another is rolled
  * back: it is asked again, some times.
  */
-static PGresult *ask(struct auth_db *db, const char *name, const char *sql, int n, const char *const *values)
+static PGresult *ask(struct auth_db *db, const char *name, const char *sql, int n, const char *const *values,
+                     int64_t ms)
 {
     PGresult *result = NULL;
 
     for (int tries = 0; db->conn != NULL && tries < SQL_TRIES; tries++) {
         PQclear(result);
-        result = wait_result(db, name != NULL ? PQsendQueryPrepared(db->conn, name, n, values, NULL, NULL, 0)
-                                              : PQsendQueryParams(db->conn, sql, n, NULL, values, NULL, NULL, 0));
+        const uint64_t deadline = clock_ms() + (uint64_t)ms;
+        result = wait_result_until(db, name != NULL ? PQsendQueryPrepared(db->conn, name, n, values, NULL, NULL, 0)
+                                                    : PQsendQueryParams(db->conn, sql, n, NULL, values, NULL, NULL, 0),
+                                   deadline);
         if (!sql_is_conflict(PQresultErrorField(result, PG_DIAG_SQLSTATE)))
             break;
     }
@@ -295,10 +308,42 @@ static PGresult *ask(struct auth_db *db, const char *name, const char *sql, int 
 
 PGresult *auth_db_prepared(struct auth_db *db, const char *name, int n, const char *const *values)
 {
-    return ask(db, name, NULL, n, values);
+    return ask(db, name, NULL, n, values, db->statement_ms);
 }
 
 PGresult *auth_db_query(struct auth_db *db, const char *sql, int n, const char *const *values)
 {
-    return ask(db, NULL, sql, n, values);
+    return ask(db, NULL, sql, n, values, db->statement_ms);
+}
+
+PGresult *auth_db_prepared_within(struct auth_db *db, const char *name, int n, const char *const *values,
+                                  int64_t ms, bool *late_r)
+{
+    const uint64_t asked = clock_ms();
+    PGresult *result = ask(db, name, NULL, n, values, ms);
+
+    *late_r = result == NULL && clock_ms() - asked >= (uint64_t)ms;
+    return result;
+}
+
+void auth_db_array_add(struct buf *array, const char *element)
+{
+    buf_add_str(array, buf_left(array) == 0 ? "{" : ",");
+    if (element == NULL) {
+        buf_add_str(array, "NULL");
+        return;
+    }
+    buf_add_str(array, "\"");
+    for (; *element != '\0'; element++) {
+        if (*element == '"' || *element == '\\')
+            buf_add_str(array, "\\");
+        buf_add(array, element, 1);
+    }
+    buf_add_str(array, "\"");
+}
+
+const char *auth_db_array(struct buf *array)
+{
+    buf_add_str(array, buf_left(array) == 0 ? "{}" : "}");
+    return buf_span(array).at;
 }

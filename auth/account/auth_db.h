@@ -14,6 +14,7 @@
 #include "daemon/base/sql.h"
 
 struct auth_db;
+struct buf;
 
 enum auth_db_state {
     AUTH_DB_UP = 1,
@@ -51,10 +52,21 @@ uint64_t auth_db_connection(const struct auth_db *db);
  */
 PGresult *auth_db_prepared(struct auth_db *db, const char *name, int n, const char *const *values);
 PGresult *auth_db_query(struct auth_db *db, const char *sql, int n, const char *const *values);
+/* As auth_db_prepared(), but it ends after `ms`, and then *late_r is set. */
+PGresult *auth_db_prepared_within(struct auth_db *db, const char *name, int n, const char *const *values,
+                                  int64_t ms, bool *late_r);
+
+/*
+ * A value that is an array, as text: begins in an empty buffer; after the last
+ * element auth_db_array() ends it, which is good until the buffer changes. NULL is a null.
+ */
+void auth_db_array_add(struct buf *array, const char *element);
+const char *auth_db_array(struct buf *array);
 
 /*
  * For a result that is an error: logged, and the connection is closed, so that
- * the next one is a whole one; not for an error of a server that ours asked.
+ * the next one is a whole one; not for an error that says nothing of it: of a
+ * server that ours asked, or raised by a function.
  */
 enum auth_db_state auth_db_failed(struct auth_db *db, const char *what, const PGresult *result);
 /*

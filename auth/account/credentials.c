@@ -3,8 +3,7 @@
  * mean.
  *
  * Owns the statements. Must never take "could not ask" for "no such address",
- * nor rows that are not of one mailbox for its own, nor let a stored secret
- * live on in a result.
+ * nor let one login's error be another's, nor a stored secret live on in a result.
  */
 #include "auth/account/credentials.h"
 
@@ -15,31 +14,55 @@
 #include <time.h>
 
 #include "auth/account/auth_db.h"
+#include "auth/account/credentials_rows.h"
 #include "auth/account/decoy.h"
 #include "auth/account/policies.h"
+#include "daemon/base/buf.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/metrics.h"
 #include "daemon/base/num.h"
 #include "daemon/base/secret.h"
 
-/* All of it; and the credentials alone, where the policy was told before. */
+/* All of it; and the credentials alone, where the policy was told before. Of several logins: with arrays. */
 #define STATEMENT_FULL "login"
 #define STATEMENT_KNOWN "credentials"
+#define STATEMENT_FULL_GROUP "login-group"
+#define STATEMENT_KNOWN_GROUP "credentials-group"
+
+#define LOGIN_COLUMNS \
+    "mailbox, address, active, kind, label, secret, domain, tenant, pop3, tls_only, maintenance, login_delay," \
+    " replace_nul, trace, expire, domain_sessions, tenant_sessions, guessed_ms, known, known_today, version, proof"
 
 static const struct auth_db_statement statements[] = {
-    { STATEMENT_FULL,
-      "select mailbox, address, active, kind, label, secret, domain, tenant, pop3, tls_only, maintenance,"
-      " login_delay, replace_nul,"
-      " trace, expire, domain_sessions, tenant_sessions, guessed_ms, known, known_today, version, proof from"
-      " postern.login($1, $2, $3)",
-      3 },
-    /* The last one: only for who keeps policies. */
+    { STATEMENT_FULL, "select " LOGIN_COLUMNS " from postern.login($1, $2, $3)", 3 },
+    { STATEMENT_FULL_GROUP, "select " LOGIN_COLUMNS ", question from postern.login_group($1, $2, $3)", 3 },
+    /* The others: only for who keeps policies. */
     { STATEMENT_KNOWN,
       "select mailbox, address, active, kind, label, secret, postern.current_policy() from postern.credentials($1)",
       1 },
+    { STATEMENT_KNOWN_GROUP,
+      "select c.mailbox, c.address, c.active, c.kind, c.label, c.secret, postern.current_policy(), q.question from"
+      " unnest($1::text[]) with ordinality q (address, question)"
+      " cross join lateral postern.credentials(q.address) c",
+      1 },
 };
-enum { STATEMENTS = sizeof statements / sizeof statements[0] };
+enum { STATEMENTS = sizeof statements / sizeof statements[0], STATEMENTS_WITHOUT_POLICIES = 2 };
+
+/* Several at once may take this part of the time for a statement. */
+enum { GROUP_PATIENCE = 4 };
+
+/* What was asked for before its login: answers for several, and whose rows are which. */
+struct ahead {
+    PGresult *full, *known;             /* of either statement, or NULL */
+    size_t count;
+    struct ahead_of {
+        const struct credentials_question *question;    /* the asker's */
+        bool of_known;                  /* they are of STATEMENT_KNOWN_GROUP */
+        struct rows rows;
+    } of[CREDENTIALS_AHEAD_MAX];
+};
 
 struct credentials_source {
     struct auth_db *db;
@@ -47,18 +70,8 @@ struct credentials_source {
     int64_t statement_ms;
     struct policies *policies;
     bool keeps;                 /* policies, and so logins may be unconfirmed */
+    struct ahead ahead;
 };
-
-const char *credential_kind_name(enum credential_kind kind)
-{
-    static const char *const names[] = {
-        [CREDENTIAL_PASSWORD] = "password", [CREDENTIAL_APP_PASSWORD] = "app-password",
-        [CREDENTIAL_SCRAM_SHA_256] = "scram-sha-256", [CREDENTIAL_SCRAM_SHA_1] = "scram-sha-1",
-        [CREDENTIAL_SHARED_SECRET] = "shared-secret", [CREDENTIAL_CERTIFICATE] = "certificate",
-    };
-
-    return names[kind];
-}
 
 struct credentials_source *credentials_source_new(const char *conninfo, int schema_version, int64_t statement_ms,
                                                   enum sql_commit commit, const struct keyring *keyring,
@@ -68,7 +81,7 @@ struct credentials_source *credentials_source_new(const char *conninfo, int sche
 
     s->keeps = policies > 0;
     s->db = auth_db_new(conninfo, schema_version, statement_ms, commit, statements,
-                        s->keeps ? STATEMENTS : STATEMENTS - 1);
+                        s->keeps ? STATEMENTS : STATEMENTS_WITHOUT_POLICIES);
     s->keyring = keyring;
     s->statement_ms = statement_ms;
     s->policies = policies_new(policies);
@@ -82,6 +95,7 @@ void credentials_source_free(struct credentials_source **source)
     if (s == NULL)
         return;
     *source = NULL;
+    credentials_forget_ahead(s);
     auth_db_free(&s->db);
     policies_free(&s->policies);
     mem_free(s);
@@ -144,144 +158,144 @@ enum credentials_answer credentials_source_connect(struct credentials_source *s)
     return fresh || !decoy_has_key() ? take_decoy_key(s) : CREDENTIALS_FOUND;
 }
 
-enum {
-    COL_MAILBOX, COL_ADDRESS, COL_ACTIVE, COL_KIND, COL_LABEL, COL_SECRET, COL_DOMAIN, COL_TENANT, COL_POP3,
-    COL_TLS_ONLY, COL_MAINTENANCE,
-    COL_LOGIN_DELAY, COL_REPLACE_NUL, COL_TRACE, COL_EXPIRE, COL_DOMAIN_SESSIONS, COL_TENANT_SESSIONS,
-    COL_GUESSED_MS, COL_KNOWN,
-    COL_KNOWN_TODAY, COL_VERSION, COL_PROOF,
-    KNOWN_COL_VERSION = COL_SECRET + 1,     /* of STATEMENT_KNOWN */
-};
+/* ------------------------------------------------------------- several at once */
 
-static struct span column(const PGresult *result, int row, int col)
+/* Nobody is to read it any more. */
+static void drop_result(PGresult *result)
 {
-    return (struct span){ PQgetvalue(result, row, col), (size_t)PQgetlength(result, row, col) };
+    const struct rows all = { result, 0, result != NULL ? PQntuples(result) : 0 };
+
+    rows_wipe(&all);
+    PQclear(result);
 }
 
-/* False if it is none of those that prove anything here. */
-static bool read_kind(struct span text, enum credential_kind *kind_r)
+void credentials_forget_ahead(struct credentials_source *s)
 {
-    for (enum credential_kind kind = 0; kind < CREDENTIAL_KINDS; kind++)
-        if (span_is(text, span_str(credential_kind_name(kind)))) {
-            *kind_r = kind;
-            return true;
-        }
-    return false;
+    drop_result(s->ahead.full);
+    drop_result(s->ahead.known);
+    s->ahead.full = s->ahead.known = NULL;
+    s->ahead.count = 0;
 }
 
-/*
- * One secret, its seal taken off. What cannot be opened proves nothing, and is told: a login that
- * needs it is BROKEN.
- */
-static void read_secret(const struct credentials_source *s, struct credentials *out, enum credential_kind kind,
-                        struct span label, struct span stored)
+/* The rows stand in the order of the questions, each row before the number of its own. False: that is not so. */
+static bool share_out(struct credentials_source *s, PGresult *result, const struct credentials_question *const *asked,
+                      size_t n, bool of_known)
 {
-    size_t n = out->count++;
-    const struct seal_row row = { out->mailbox, credential_kind_name(kind), label };
-    const char *why;
-    struct span id;
+    const struct rows all = { result, 0, PQntuples(result) };
+    const size_t before = s->ahead.count;
+    const int column = of_known ? KNOWN_COL_VERSION + 1 : COL_PROOF + 1;
+    uint64_t number, last = 0;
 
-    out->secrets[n].kind = (char)kind;
-    out->secrets[n].sealed = false;
-    out->secrets[n].label[0] = out->secrets[n].text[0] = out->secrets[n].stored[0] = '\0';
-    if (label.len > SEAL_LABEL_MAX || stored.len >= SEAL_TEXT_MAX || memchr(stored.at, '\0', stored.len) != NULL)
-        return;
-    memcpy(out->secrets[n].label, label.at, label.len);
-    out->secrets[n].label[label.len] = '\0';
-    memcpy(out->secrets[n].stored, stored.at, stored.len);
-    out->secrets[n].stored[stored.len] = '\0';
-    if (!seal_is(out->secrets[n].stored, &id)) {
-        if (stored.len < SCHEME_TEXT_MAX)
-            memcpy(out->secrets[n].text, out->secrets[n].stored, stored.len + 1);
-    } else if (seal_open(s->keyring, &row, out->secrets[n].stored, out->secrets[n].text, &why) != 0) {
-        log_error(NULL, "the stored %s of mailbox %s cannot be used: %s", row.kind, mailbox_text(&out->mailbox).s,
-                  why);
-    } else {
-        out->secrets[n].sealed = span_is(id, span_str(keyring_first(s->keyring)));
-    }
-}
-
-static bool is_true(const PGresult *result, int col)
-{
-    return span_is(column(result, 0, col), SPAN_OF("t"));
-}
-
-/* A null, or what is none of ours, says nothing. */
-static int64_t number(const PGresult *result, int col, int64_t otherwise)
-{
-    uint64_t v;
-
-    return num_parse(column(result, 0, col), INT64_MAX, &v) == 1 ? (int64_t)v : otherwise;
-}
-
-static int32_t setting(const PGresult *result, int col)
-{
-    int64_t v = number(result, col, AUTH_UNSET);
-
-    return v <= INT32_MAX ? (int32_t)v : AUTH_UNSET;
-}
-
-/* What holds for the mailbox stands in each row; the first one will do. */
-static void read_policy(const PGresult *result, struct credentials *out)
-{
-    struct span maintenance = column(result, 0, COL_MAINTENANCE);
-
-    if (maintenance.len > AUTH_MAINTENANCE_MAX)
-        maintenance.len = AUTH_MAINTENANCE_MAX;
-    memset(out->maintenance, 0, sizeof out->maintenance);
-    memcpy(out->maintenance, maintenance.at, maintenance.len);
-    out->policy = (struct auth_policy){
-        .pop3 = is_true(result, COL_POP3),
-        .tls_only = is_true(result, COL_TLS_ONLY),
-        .replace_nul = is_true(result, COL_REPLACE_NUL),
-        .trace = is_true(result, COL_TRACE),
-        .maintenance = { out->maintenance, maintenance.len },
-        .login_delay = setting(result, COL_LOGIN_DELAY),
-        .expire = setting(result, COL_EXPIRE),
-        .domain = number(result, COL_DOMAIN, 0),
-        .tenant = number(result, COL_TENANT, 0),
-        .domain_sessions = setting(result, COL_DOMAIN_SESSIONS),
-        .tenant_sessions = setting(result, COL_TENANT_SESSIONS),
-    };
-    out->known = is_true(result, COL_KNOWN);
-    out->known_today = is_true(result, COL_KNOWN_TODAY);
-}
-
-/* The rows of one mailbox; false if they are not what postern.login() promises. */
-static bool read_rows(const struct credentials_source *s, const PGresult *result, struct credentials *out)
-{
-    int rows = PQntuples(result);
-    struct span address = column(result, 0, COL_ADDRESS);
-
-    if (!mailbox_parse(column(result, 0, COL_MAILBOX), &out->mailbox) ||
-        address.len == 0 || address.len > NAME_ADDRESS_MAX || PQgetisnull(result, 0, COL_ACTIVE))
-        return false;
-    out->active = span_is(column(result, 0, COL_ACTIVE), SPAN_OF("t"));
-    memcpy(out->address, address.at, address.len);
-    out->address[address.len] = '\0';
-    out->count = 0;
-    for (int row = 0; row < rows; row++) {
-        /* Two mailboxes for one address: whose password is it? */
-        if (!span_is(column(result, row, COL_MAILBOX), column(result, 0, COL_MAILBOX)))
+    for (int row = 0; row < all.count; row++) {
+        if (num_parse(rows_text(&all, row, column), n, &number) != 1 || number < last || number == 0) {
+            s->ahead.count = before;
             return false;
-        struct span secret = column(result, row, COL_SECRET);
-        enum credential_kind kind;
-        if (!read_kind(column(result, row, COL_KIND), &kind) || PQgetisnull(result, row, COL_SECRET))
-            continue;
-        if (out->count == CREDENTIALS_SECRETS_MAX) {
-            log_warning(NULL, "mailbox %s has more than %d secrets, the others are ignored",
-                        mailbox_text(&out->mailbox).s, CREDENTIALS_SECRETS_MAX);
-            break;
         }
-        read_secret(s, out, kind, column(result, row, COL_LABEL), secret);
+        if (number > last)
+            s->ahead.of[s->ahead.count++] = (struct ahead_of){ asked[number - 1], of_known, { result, row, 0 } };
+        s->ahead.of[s->ahead.count - 1].rows.count++;
+        last = number;
     }
     return true;
 }
 
-static void wipe_rows(PGresult *result)
+/* One statement for these. False: it took too long. */
+static bool ask_group(struct credentials_source *s, const struct credentials_question *const *asked, size_t n,
+                      bool of_known)
 {
-    for (int row = 0; row < PQntuples(result); row++)
-        secret_wipe(PQgetvalue(result, row, COL_SECRET), (size_t)PQgetlength(result, row, COL_SECRET));
+    struct buf addresses = BUF_EMPTY, networks = BUF_EMPTY;
+    bool late;
+
+    if (n < 2 || !auth_db_is_up(s->db))
+        return true;
+    for (size_t i = 0; i < n; i++) {
+        auth_db_array_add(&addresses, asked[i]->address);
+        auth_db_array_add(&networks, asked[i]->network[0] != '\0' ? asked[i]->network : NULL);
+    }
+    const char *const values[] = { auth_db_array(&addresses), auth_db_array(&networks), s->keeps ? "t" : "f" };
+    PGresult *result = auth_db_prepared_within(s->db, of_known ? STATEMENT_KNOWN_GROUP : STATEMENT_FULL_GROUP,
+                                               of_known ? 1 : 3, values, s->statement_ms / GROUP_PATIENCE, &late);
+    buf_free(&addresses);
+    buf_free(&networks);
+    if (result != NULL && PQresultStatus(result) == PGRES_TUPLES_OK && share_out(s, result, asked, n, of_known)) {
+        metric_add(METRIC_AUTH_GROUPS, 1);
+        metric_add(METRIC_AUTH_LOOKUPS_GROUPED, n);
+        *(of_known ? &s->ahead.known : &s->ahead.full) = result;
+        return true;
+    }
+    log_debug(NULL, "%zu logins are asked for one by one: %s", n,
+              result != NULL ? log_text(span_str(PQresultErrorMessage(result))).s : "no answer");
+    drop_result(result);
+    return !late;
+}
+
+/* Where the secrets alone are enough: see ask_known(). */
+static const struct policy_entry *known_entry(const struct credentials_source *s, const char *address,
+                                              const char *network, bool whole)
+{
+    const struct policy_entry *entry = policies_get(s->policies, address, network, (int64_t)time(NULL));
+
+    return entry == NULL || (whole && entry->versions.proof != 0) ? NULL : entry;
+}
+
+bool credentials_look_ahead(struct credentials_source *s, const struct credentials_question *questions, size_t n,
+                            bool whole)
+{
+    const struct credentials_question *known[CREDENTIALS_AHEAD_MAX], *full[CREDENTIALS_AHEAD_MAX];
+    size_t knowns = 0, fulls = 0;
+
+    ASSERT(n <= CREDENTIALS_AHEAD_MAX);
+    credentials_forget_ahead(s);
+    if (n < 2 || credentials_source_connect(s) != CREDENTIALS_FOUND)
+        return true;
+    for (size_t i = 0; i < n; i++)
+        if (known_entry(s, questions[i].address, questions[i].network, whole) != NULL)
+            known[knowns++] = &questions[i];
+        else
+            full[fulls++] = &questions[i];
+    return ask_group(s, full, fulls, false) && ask_group(s, known, knowns, true);
+}
+
+/* ------------------------------------------------------------------ one login */
+
+/* What a login is answered by: rows that are there, or a statement of its own. done_with() ends it. */
+struct answer {
+    PGresult *own;
+    struct rows rows;
+};
+
+static void done_with(struct answer *a)
+{
+    if (a->own != NULL)
+        drop_result(a->own);
+}
+
+static const struct rows *rows_ahead(const struct credentials_source *s, const char *address, const char *network,
+                                     bool of_known)
+{
+    for (size_t i = 0; i < s->ahead.count; i++) {
+        const struct ahead_of *of = &s->ahead.of[i];
+        if (of->of_known == of_known && strcmp(of->question->address, address) == 0 &&
+            strcmp(of->question->network, network) == 0)
+            return &of->rows;
+    }
+    return NULL;
+}
+
+/* False: there is no answer. anew: what was asked for ahead is too old. */
+static bool ask_or_have(struct credentials_source *s, bool of_known, bool anew, int n, const char *const *values,
+                        const char *network, struct answer *a)
+{
+    const struct rows *ahead = anew ? NULL : rows_ahead(s, values[0], network, of_known);
+
+    if (ahead != NULL) {
+        *a = (struct answer){ NULL, *ahead };
+        return true;
+    }
+    metric_add(METRIC_AUTH_LOOKUPS_ALONE, 1);
+    a->own = auth_db_prepared(s->db, of_known ? STATEMENT_KNOWN : STATEMENT_FULL, n, values);
+    a->rows = (struct rows){ a->own, 0, a->own != NULL ? PQntuples(a->own) : 0 };
+    return a->own != NULL;
 }
 
 /*
@@ -289,22 +303,21 @@ static void wipe_rows(PGresult *result)
  * and nothing is said, where that does not hold any more, or anything is odd:
  * then all of it is asked for.
  */
-static bool ask_known(struct credentials_source *s, const char *address, const char *network, bool whole,
+static bool ask_known(struct credentials_source *s, const char *address, const char *network, bool whole, bool anew,
                       struct credentials *out)
 {
     const char *values[] = { address };
-    const struct policy_entry *entry = policies_get(s->policies, address, network, (int64_t)time(NULL));
+    const struct policy_entry *entry = known_entry(s, address, network, whole);
     struct mailbox_ref mailbox;
+    struct answer a;
 
-    if (entry == NULL || (whole && entry->versions.proof != 0))
+    if (entry == NULL || !ask_or_have(s, true, anew, 1, values, network, &a))
         return false;
-    PGresult *result = auth_db_prepared(s->db, STATEMENT_KNOWN, 1, values);
-    if (result == NULL)
-        return false;
-    bool good = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) > 0 &&
-                mailbox_parse(column(result, 0, COL_MAILBOX), &mailbox) && mailbox_same(&mailbox, &entry->mailbox) &&
-                number(result, KNOWN_COL_VERSION, 0) == entry->versions.policy &&
-                read_rows(s, result, out);
+    bool good = PQresultStatus(a.rows.result) == PGRES_TUPLES_OK && a.rows.count > 0 &&
+                mailbox_parse(rows_text(&a.rows, 0, COL_MAILBOX), &mailbox) &&
+                mailbox_same(&mailbox, &entry->mailbox) &&
+                rows_number(&a.rows, KNOWN_COL_VERSION, 0) == entry->versions.policy &&
+                rows_read(&a.rows, s->keyring, out);
     if (good) {
         memcpy(out->maintenance, entry->maintenance, sizeof out->maintenance);
         out->policy = entry->policy;
@@ -312,8 +325,7 @@ static bool ask_known(struct credentials_source *s, const char *address, const c
         out->versions = (struct mailbox_versions){ 0, 0 };
         out->known = out->known_today = network[0] != '\0';
     }
-    wipe_rows(result);
-    PQclear(result);
+    done_with(&a);
     return good;
 }
 
@@ -323,12 +335,13 @@ static bool ask_known(struct credentials_source *s, const char *address, const c
  * credentials_fetch().
  */
 static void read_and_keep_policy(struct credentials_source *s, const char *address, const char *network,
-                                 const PGresult *result, struct credentials *c)
+                                 const struct rows *rows, struct credentials *c)
 {
-    read_policy(result, c);
+    rows_read_policy(rows, c);
     /* An address that is another name of the mailbox's may become one of its own. */
     bool own = strcmp(address, c->address) == 0;
-    c->versions = (struct mailbox_versions){ own ? number(result, COL_PROOF, 0) : 0, number(result, COL_VERSION, 0) };
+    c->versions = (struct mailbox_versions){ own ? rows_number(rows, COL_PROOF, 0) : 0,
+                                             rows_number(rows, COL_VERSION, 0) };
     struct policy_entry entry = { .mailbox = c->mailbox, .versions = c->versions, .policy = c->policy };
 
     if (c->policy.trace || c->policy.domain == 0 || (network[0] != '\0' && !c->known_today)) {
@@ -340,33 +353,33 @@ static void read_and_keep_policy(struct credentials_source *s, const char *addre
 }
 
 static enum credentials_answer ask(struct credentials_source *s, const char *address, const char *network, bool whole,
-                                   struct credentials *out, int64_t *guessed_ms_r)
+                                   bool anew, struct credentials *out, int64_t *guessed_ms_r)
 {
     const char *values[] = { address, network[0] != '\0' ? network : NULL, s->keeps ? "t" : "f" };
     enum credentials_answer answer = CREDENTIALS_NONE;
+    struct answer a;
 
-    if (ask_known(s, address, network, whole, out))
+    if (ask_known(s, address, network, whole, anew, out))
         return CREDENTIALS_FOUND;
-    PGresult *result = auth_db_prepared(s->db, STATEMENT_FULL, 3, values);
-    if (result == NULL)
+    if (!ask_or_have(s, false, anew, 3, values, network, &a))
         return CREDENTIALS_AWAY;
-    if (PQresultStatus(result) != PGRES_TUPLES_OK) {
+    const bool told = PQresultStatus(a.rows.result) == PGRES_TUPLES_OK && a.rows.count > 0;
+    if (PQresultStatus(a.rows.result) != PGRES_TUPLES_OK) {
         /* No address has such a character. */
-        if (!auth_db_is_no_text(result))
-            answer = answer_of(auth_db_failed(s->db, "could not ask the database for credentials", result));
-    } else if (PQntuples(result) > 0) {
-        *guessed_ms_r = number(result, COL_GUESSED_MS, 0);
+        if (!auth_db_is_no_text(a.rows.result))
+            answer = answer_of(auth_db_failed(s->db, "could not ask the database for credentials", a.rows.result));
+    } else if (told) {
+        *guessed_ms_r = rows_number(&a.rows, COL_GUESSED_MS, 0);
     }
-    if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) > 0 && !PQgetisnull(result, 0, COL_MAILBOX)) {
-        answer = read_rows(s, result, out) ? CREDENTIALS_FOUND : CREDENTIALS_UNUSABLE;
+    if (told && !rows_null(&a.rows, 0, COL_MAILBOX)) {
+        answer = rows_read(&a.rows, s->keyring, out) ? CREDENTIALS_FOUND : CREDENTIALS_UNUSABLE;
         if (answer == CREDENTIALS_UNUSABLE)
             log_error(NULL, "postern.credentials() returned rows of several mailboxes for %s",
                       log_text(span_str(address)).s);
         else
-            read_and_keep_policy(s, address, network, result, out);
-        wipe_rows(result);
+            read_and_keep_policy(s, address, network, &a.rows, out);
     }
-    PQclear(result);
+    done_with(&a);
     return answer;
 }
 
@@ -389,14 +402,14 @@ enum credentials_answer credentials_fetch(struct credentials_source *s, const ch
         enum credentials_answer answer = credentials_source_connect(s);
         if (answer != CREDENTIALS_FOUND)
             return answer;
-        answer = ask(s, address, network, whole, out, guessed_ms_r);
+        answer = ask(s, address, network, whole, false, out, guessed_ms_r);
         /*
          * A provider's credentials() has made the mailbox in this very
          * statement, whose snapshot does not show yet what holds for it: the
          * next one does. Nobody gets in with the policy unknown.
          */
         if (answer == CREDENTIALS_FOUND && out->policy.domain == 0)
-            answer = ask(s, address, network, whole, out, guessed_ms_r);
+            answer = ask(s, address, network, whole, true, out, guessed_ms_r);
         if (answer == CREDENTIALS_FOUND && out->policy.domain == 0) {
             log_error(NULL, "mailbox %s, which postern.credentials() returned, does not exist",
                       mailbox_text(&out->mailbox).s);
@@ -413,37 +426,16 @@ enum credentials_answer credentials_fetch(struct credentials_source *s, const ch
     }
 }
 
-/* ------------------------------------------------------ what a login leaves */
-
-/* One call of a function; the first column of the first row in *answer_r, if not NULL, to PQclear(). */
-static void call(struct credentials_source *s, const char *what, const char *sql, int n, const char *const *values,
-                 PGresult **answer_r)
-{
-    PGresult *result = auth_db_query(s->db, sql, n, values);
-
-    if (answer_r != NULL)
-        *answer_r = NULL;
-    if (result == NULL)
-        return;
-    if (PQresultStatus(result) != PGRES_TUPLES_OK) {
-        if (!auth_db_is_no_text(result))
-            auth_db_failed(s->db, what, result);
-    } else if (answer_r != NULL) {
-        *answer_r = result;
-        return;
-    }
-    PQclear(result);
-}
-
 /* The key as the database writes it, "\\x" and hex digits; false for anything else. */
-static bool read_key(const PGresult *answer, unsigned char key_r[TICKET_KEY], int64_t *now_ms_r)
+static bool read_key(PGresult *answer, unsigned char key_r[TICKET_KEY], int64_t *now_ms_r)
 {
-    struct span text = column(answer, 0, 0);
+    const struct rows rows = { answer, 0, 1 };
+    struct span text = rows_text(&rows, 0, 0);
     size_t len = 0;
     bool ok = text.len == 2 + 2 * TICKET_KEY &&
               sodium_hex2bin(key_r, TICKET_KEY, text.at + 2, text.len - 2, NULL, &len, NULL) == 0 && len == TICKET_KEY;
 
-    *now_ms_r = number(answer, 1, 0);
+    *now_ms_r = rows_number(&rows, 1, 0);
     secret_wipe(PQgetvalue(answer, 0, 0), text.len);
     return ok;
 }
@@ -456,9 +448,13 @@ bool credentials_ticket_key(struct credentials_source *s, unsigned char key_r[TI
     for (int tries = 0; answer == NULL && tries < 2; tries++) {
         if (auth_db_connect(s->db) != AUTH_DB_UP)
             return false;
-        call(s, "could not read the key of tickets", "select secret, now_ms from postern.newest_ticket_key()", 0, NULL,
-             &answer);
-        if (answer == NULL && auth_db_is_up(s->db))
+        answer = auth_db_query(s->db, "select secret, now_ms from postern.newest_ticket_key()", 0, NULL);
+        if (answer == NULL || PQresultStatus(answer) == PGRES_TUPLES_OK)
+            continue;
+        auth_db_failed(s->db, "could not read the key of tickets", answer);
+        PQclear(answer);
+        answer = NULL;
+        if (auth_db_is_up(s->db))
             return false;
     }
     bool ok = answer != NULL && PQntuples(answer) == 1 && read_key(answer, key_r, now_ms_r);
@@ -473,63 +469,7 @@ uint64_t credentials_connection(const struct credentials_source *s)
     return auth_db_connection(s->db);
 }
 
-void credentials_upgrade(struct credentials_source *s, const struct mailbox_ref *mailbox, enum credential_kind kind,
-                         const char *label, const char *old, const char *better)
+struct auth_db *credentials_db(struct credentials_source *s)
 {
-    const struct mailbox_text number = mailbox_text(mailbox);
-    const char *values[] = { number.s, credential_kind_name(kind), label, old, better };
-
-    call(s, "could not store an upgraded hash", "select postern.upgrade_secret($1, $2, $3, $4, $5)", 5, values, NULL);
-}
-
-void credentials_add(struct credentials_source *s, const struct mailbox_ref *mailbox, const char *verified,
-                     enum credential_kind kind, const char *secret)
-{
-    const struct mailbox_text number = mailbox_text(mailbox);
-    const char *values[] = { number.s, verified, credential_kind_name(kind), secret };
-
-    call(s, "could not store an additional secret", "select postern.add_secret($1, $2, $3, $4)", 4, values, NULL);
-}
-
-void credentials_app_used(struct credentials_source *s, const struct mailbox_ref *mailbox, const char *label)
-{
-    const struct mailbox_text number = mailbox_text(mailbox);
-    const char *values[] = { number.s, label };
-
-    call(s, "could not record the use of an app password", "select postern.use_app_password($1, $2)", 2, values,
-         NULL);
-}
-
-unsigned credentials_missing(struct credentials_source *s, const struct mailbox_ref *mailbox)
-{
-    const struct mailbox_text number = mailbox_text(mailbox);
-    const char *values[] = { number.s };
-    enum credential_kind kind;
-    unsigned missing = 0;
-    PGresult *answer;
-
-    call(s, "could not read which secrets to store", "select postern.missing_secrets($1)", 1, values, &answer);
-    for (int row = 0; answer != NULL && row < PQntuples(answer); row++)
-        if (read_kind(column(answer, row, 0), &kind))
-            missing |= 1u << kind;
-    PQclear(answer);
-    return missing;
-}
-
-void credentials_count_failure(struct credentials_source *s, const char *address, int64_t interval_ms, int64_t most)
-{
-    char interval[24], limit[24];
-    const char *const values[] = { address, interval, limit };
-
-    snprintf(interval, sizeof interval, "%lld", (long long)interval_ms);
-    snprintf(limit, sizeof limit, "%lld", (long long)most);
-    call(s, "could not count a refused login", "select postern.count_failure($1, $2, $3)", 3, values, NULL);
-}
-
-void credentials_remember(struct credentials_source *s, const struct mailbox_ref *mailbox, const char *network)
-{
-    const struct mailbox_text number = mailbox_text(mailbox);
-    const char *const values[] = { number.s, network };
-
-    call(s, "could not record the network of a login", "select postern.remember_address($1, $2)", 2, values, NULL);
+    return s->db;
 }

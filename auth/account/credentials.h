@@ -9,48 +9,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "auth/login.h"
-#include "auth/name.h"
-#include "auth/scheme/scheme.h"
-#include "auth/scheme/seal.h"
+#include "auth/account/stored.h"
 #include "auth/ticket.h"
 #include "daemon/base/mailbox_ref.h"
 #include "daemon/base/sql.h"
 
+struct auth_db;
 struct credentials_source;
-
-enum { CREDENTIALS_SECRETS_MAX = 24 };  /* of one mailbox: a password, 16 app passwords, and what else is stored */
-
-/* What a stored secret is good for; postern.credential.kind. */
-enum credential_kind {
-    CREDENTIAL_PASSWORD, CREDENTIAL_APP_PASSWORD,       /* scheme.h: a password can be verified against it */
-    /* "SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>" */
-    CREDENTIAL_SCRAM_SHA_256, CREDENTIAL_SCRAM_SHA_1,
-    CREDENTIAL_SHARED_SECRET,                           /* the secret itself */
-    CREDENTIAL_CERTIFICATE,                             /* any text: the mailbox accepts certificates (EXTERNAL) */
-    CREDENTIAL_KINDS,                                   /* how many there are; none itself */
-};
-/* As the database calls it. */
-const char *credential_kind_name(enum credential_kind kind);
-
-struct credentials {
-    struct mailbox_ref mailbox;
-    bool active;                        /* the mailbox, its domain and its tenant are enabled */
-    char address[NAME_ADDRESS_MAX + 1];         /* as stored */
-    char maintenance[AUTH_MAINTENANCE_MAX + 1];
-    struct auth_policy policy;          /* its text is in `maintenance` */
-    struct mailbox_versions versions;   /* with which this login may be cached; its proof is 0 where it may not */
-    bool known, known_today;            /* it was logged in to from this network; and that is written down for today */
-    size_t count;                       /* of secrets; of other kinds than these they are passed over */
-    struct {
-        char kind;                      /* enum credential_kind */
-        bool sealed;                    /* with the first key */
-        char label[SEAL_LABEL_MAX + 1];
-        /* without its seal; empty: one that cannot be opened, or is too long for any scheme */
-        char text[SCHEME_TEXT_MAX];
-        char stored[SEAL_TEXT_MAX];     /* as it stands in the database */
-    } secrets[CREDENTIALS_SECRETS_MAX];
-};
+struct keyring;
+struct policy_entry;
 
 enum credentials_answer {
     CREDENTIALS_FOUND = 1,
@@ -90,6 +57,20 @@ enum credentials_answer credentials_source_connect(struct credentials_source *so
 enum credentials_answer credentials_fetch(struct credentials_source *source, const char *address, const char *network,
                                           bool whole, struct credentials *out, int64_t *guessed_ms_r);
 /*
+ * Blocks: asks for so many logins at once. What credentials_fetch() is asked for
+ * afterwards with one of these addresses from its network is then there, until
+ * credentials_forget_ahead(), and so long the questions are lent; what could not be asked for together it asks for as
+ * ever, so that an error is that of one login. False: the database took too long
+ * over them, and whoever asks one by one should not have to wait for the others.
+ */
+enum { CREDENTIALS_AHEAD_MAX = 32 };
+struct credentials_question {
+    const char *address, *network;      /* as for credentials_fetch() */
+};
+bool credentials_look_ahead(struct credentials_source *source, const struct credentials_question *questions,
+                            size_t n, bool whole);
+void credentials_forget_ahead(struct credentials_source *source);
+/*
  * Does not ask. What was told at a login of this address from this network
  * today, if that login may be found in the cache; else NULL. Valid until the next
  * credentials_fetch().
@@ -104,25 +85,7 @@ const struct policy_entry *credentials_recent(const struct credentials_source *s
 bool credentials_ticket_key(struct credentials_source *source, unsigned char key_r[TICKET_KEY], int64_t *now_ms_r);
 /* The number of the connection to the database that is there, or was there last. */
 uint64_t credentials_connection(const struct credentials_source *source);
-
-/* Blocks. Writes one failure more down; where the database is away nobody is told. */
-void credentials_count_failure(struct credentials_source *source, const char *address, int64_t interval_ms,
-                               int64_t most);
-/* The same for: this mailbox was logged in to from there. */
-void credentials_remember(struct credentials_source *source, const struct mailbox_ref *mailbox, const char *network);
-
-/*
- * What the login of a moment ago leaves to write; each blocks for one
- * statement, and what fails is logged. A better form of a stored secret, if it
- * is still the same; a kind that was missing, if `verified` is still the password
- * that is stored; that an app password was used.
- */
-void credentials_upgrade(struct credentials_source *source, const struct mailbox_ref *mailbox,
-                         enum credential_kind kind, const char *label, const char *old, const char *better);
-void credentials_add(struct credentials_source *source, const struct mailbox_ref *mailbox, const char *verified,
-                     enum credential_kind kind, const char *secret);
-void credentials_app_used(struct credentials_source *source, const struct mailbox_ref *mailbox, const char *label);
-/* A bit (1 << kind) for each that the mailbox's domain wants stored and that is not there. */
-unsigned credentials_missing(struct credentials_source *source, const struct mailbox_ref *mailbox);
+/* Its connection to the database, for writes.c. */
+struct auth_db *credentials_db(struct credentials_source *source);
 
 #endif

@@ -13,6 +13,7 @@
 #include "auth/frame.h"
 #include "daemon/base/idmap.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/metrics.h"
 #include "daemon/base/secret.h"
 #include "daemon/net/loop.h"
 
@@ -121,14 +122,44 @@ static void on_challenge(struct auth_client *c, struct helper *h, const unsigned
     done(owner, &(struct auth_result){ .verdict = AUTH_CHALLENGE, .challenge = challenge.text });
 }
 
+/* It takes a slow hash, and this helper has another one to compute. */
+static void on_handed_back(struct auth_client *c, struct helper *h, const unsigned char *data, size_t len)
+{
+    struct request *r;
+    uint64_t id;
+
+    if (!frame_get_handed_back(data, len, &id)) {
+        helper_lost(h, "invalid answer");
+        return;
+    }
+    r = asked_of(c, h, id);
+    if (r == NULL || r->may_challenge || r->slow) {
+        helper_lost(h, "handed back what it may not");
+        return;
+    }
+    helper_answered(h, r);
+    metric_add(METRIC_AUTH_HANDED_BACK, 1);
+    if (r->done == NULL)
+        request_free(&c->requests, r);
+    else
+        request_queue_slow(&c->requests, r);
+    helpers_send(c->helpers);
+}
+
 static void on_said(void *arg, struct helper *h, const unsigned char *data, size_t len)
 {
     struct auth_client *c = arg;
     struct auth_reply reply;
 
-    if (frame_kind(data, len) == FRAME_CHALLENGE) {
+    switch (frame_kind(data, len)) {
+    case FRAME_CHALLENGE:
         on_challenge(c, h, data, len);
         return;
+    case FRAME_HANDED_BACK:
+        on_handed_back(c, h, data, len);
+        return;
+    default:
+        break;
     }
     if (!frame_get_reply(data, len, &reply)) {
         helper_lost(h, "invalid answer");
@@ -240,8 +271,10 @@ uint64_t auth_check_password(struct auth_client *c, struct span name, struct spa
     unsigned char frame[FRAME_REQUEST_MAX];
     struct request *r = ask(c, name, done, owner);
     const uint64_t id = r->id;
-    struct auth_request request = { id,   name, password, default_domain, span_str(session), { .network = SPAN_OF("") },
-                                    false, 0 };
+    struct auth_request request = {
+        .id = id, .name = name, .password = password, .default_domain = default_domain, .session = span_str(session),
+        .origin = { .network = SPAN_OF("") },
+    };
 
     if (origin != NULL)
         request.origin = *origin;

@@ -2,10 +2,11 @@
  * client_helpers.c - who works for whom (see client_helpers.h).
  *
  * Owns the sockets and how much each helper has to do. Must never let a flood of
- * doubtful requests keep others waiting, nor one that ends helpers end them all.
+ * strangers keep others waiting, nor a request that ends helpers end them all.
  */
 #include "auth/client/client_helpers.h"
 
+#include "auth/frame.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/net/loop.h"
@@ -13,11 +14,12 @@
 
 enum {
     /*
-     * Requests that a helper may have at once. It works on one; the others
-     * lie in its socket, so that it need not wait for a turn of our loop
-     * between two cached logins, which take it a tenth of a millisecond.
+     * Requests that a helper may have at once, so that it asks the database for
+     * several names in one statement, and need not wait for a turn of our loop
+     * between two cached logins.
      */
-    HELPER_DEPTH = 8,
+    HELPER_DEPTH = 32,
+    QUIET_MS = 5,           /* who has not answered for so long is at slow work, or hangs: others are asked */
     SILENT = 3,             /* deadlines */
 };
 
@@ -105,7 +107,8 @@ size_t helpers_untold(struct helpers *all)
 
 /*
  * What the lost helper had goes to another one, once: a request that ends
- * helpers must not end them all. An exchange that had begun is over.
+ * helpers must not end them all, nor what it was asked together with others a
+ * second time, so they go one at a time. An exchange that had begun is over.
  */
 static void pass_on(struct requests *q, struct request_list *list)
 {
@@ -119,7 +122,10 @@ static void pass_on(struct requests *q, struct request_list *list)
         } else {
             r->retried = true;
             request_leave(q, r);
-            request_queue_first(q, r);
+            if (r->slow || r->may_challenge)
+                request_queue_first(q, r);
+            else
+                request_queue_slow(q, r);
         }
     }
 }
@@ -131,7 +137,7 @@ void helper_lost(struct helper *h, const char *why)
     struct request *r;
 
     peer_free(&h->peer);
-    h->load = h->doubtful = 0;
+    h->load = h->slow = 0;
     pass_on(q, &h->lists.of[REQUEST_SENT]);
     pass_on(q, &h->lists.of[REQUEST_PINNED]);
     while ((r = TAILQ_FIRST(&h->lists.of[REQUEST_CHALLENGED])) != NULL) {
@@ -147,34 +153,52 @@ void helper_lost(struct helper *h, const char *why)
 
 /* ------------------------------------------------------------ who gets what */
 
-/* Requests are queued in a helper's socket, where none passes another: of doubtful ones only one at a time. */
-static bool takes(const struct helper *h, bool doubtful)
+/* Of slow ones only one at a time: those that it cannot begin wait here, for whoever is free. */
+static bool takes(const struct helper *h, bool slow)
 {
-    return h->peer != NULL && h->load < HELPER_DEPTH && !(doubtful && h->doubtful > 0);
+    return h->peer != NULL && h->load < HELPER_DEPTH && !(slow && h->slow > 0);
 }
 
 /*
  * Who may be taken out of the queue now? All but one of the helpers may be at
- * work for doubtful clients: a flood of them keeps nobody else waiting. False:
- * nobody.
+ * work for strangers: a flood of them keeps nobody else waiting. False: nobody.
  */
 static bool may_take(const struct helpers *all, enum queue_rank *lowest_r)
 {
     size_t busy = 0, most = helpers_alive(all) > 1 ? helpers_alive(all) - 1 : 1;
-    bool good = false, doubtful = false;
+    bool quick = false, slow = false;
 
     for (size_t i = 0; i < all->count; i++) {
-        busy += all->each[i].doubtful > 0;
-        good = good || takes(&all->each[i], false);
-        doubtful = doubtful || takes(&all->each[i], true);
+        busy += all->each[i].slow > 0;
+        quick = quick || takes(&all->each[i], false);
+        slow = slow || takes(&all->each[i], true);
     }
-    *lowest_r = doubtful && busy < most ? QUEUE_FAILED : QUEUE_GOOD;
-    return good;
+    *lowest_r = !slow ? QUEUE_GOOD : busy < most ? QUEUE_FAILED : QUEUE_SLOW;
+    return quick;
+}
+
+/* What lies there now is answered in a moment. */
+static bool is_quick(const struct helper *h)
+{
+    return h->slow == 0 && (h->load == 0 || loop_now(h->all->requests->loop) - h->heard <= QUIET_MS);
 }
 
 /*
- * Rather than behind a doubtful request: the one with the least to do; where that
- * is several, the home of the name, whose policies may know the mailbox.
+ * What is quick goes to the first that is at nothing slow, so that few are woken,
+ * they find much to do at once, and know the policies of many mailboxes. If it is not
+ * quick after all, and there is more like it, it is handed back.
+ */
+static struct helper *first_quick(struct helpers *all)
+{
+    for (size_t i = 0; i < all->count; i++)
+        if (takes(&all->each[i], false) && is_quick(&all->each[i]))
+            return &all->each[i];
+    return NULL;
+}
+
+/*
+ * Rather than behind a slow request: the one with the least to do; where that
+ * is several, the home of the name.
  */
 static struct helper *least_loaded(struct helpers *all, const struct request *r)
 {
@@ -182,11 +206,19 @@ static struct helper *least_loaded(struct helpers *all, const struct request *r)
 
     for (size_t i = 0; i < all->count; i++) {
         struct helper *h = &all->each[(r->spread + i) % all->count];
-        if (takes(h, r->doubtful) &&
-            (best == NULL || h->doubtful < best->doubtful || (h->doubtful == best->doubtful && h->load < best->load)))
+        if (takes(h, r->slow) &&
+            (best == NULL || h->slow < best->slow || (h->slow == best->slow && h->load < best->load)))
             best = h;
     }
     return best;
+}
+
+/* Exchanges, which nobody can hand back, are spread as they come. */
+static struct helper *choose(struct helpers *all, const struct request *r)
+{
+    struct helper *h = r->slow || r->may_challenge ? NULL : first_quick(all);
+
+    return h != NULL ? h : least_loaded(all, r);
 }
 
 static void send_to(struct helper *h, struct request *r)
@@ -195,7 +227,9 @@ static void send_to(struct helper *h, struct request *r)
     request_enter(r, &h->lists, REQUEST_SENT);
     if (h->load++ == 0)
         h->heard = loop_now(h->all->requests->loop);
-    h->doubtful += r->doubtful;
+    h->slow += r->slow;
+    if (r->slow && !r->may_challenge)
+        frame_ask_slow(r->frame, r->len);
     if (!peer_send(h->peer, r->frame, r->len))
         helper_lost(h, "it does not accept requests");
 }
@@ -207,7 +241,7 @@ void helpers_send_pinned(struct helpers *all)
 
     for (size_t i = 0; i < all->count; i++) {
         struct helper *h = &all->each[i];
-        while ((r = TAILQ_FIRST(&h->lists.of[REQUEST_PINNED])) != NULL && takes(h, r->doubtful)) {
+        while ((r = TAILQ_FIRST(&h->lists.of[REQUEST_PINNED])) != NULL && takes(h, r->slow)) {
             request_leave(all->requests, r);
             send_to(h, r);
         }
@@ -222,8 +256,8 @@ void helpers_send(struct helpers *all)
 
     helpers_send_pinned(all);
     while (queue_count(q->waiting) > 0 && may_take(all, &lowest) && (r = request_take(q, lowest)) != NULL) {
-        struct helper *h = least_loaded(all, r);
-        if (h == NULL) {            /* one that was retried, and doubtful */
+        struct helper *h = choose(all, r);
+        if (h == NULL) {            /* one that was retried, and slow */
             request_queue_first(q, r);
             return;
         }
@@ -235,7 +269,7 @@ void helper_answered(struct helper *h, struct request *r)
 {
     ASSERT(r->state == REQUEST_SENT && r->helper == h);
     h->load--;
-    h->doubtful -= r->doubtful;
+    h->slow -= r->slow;
     request_leave(h->all->requests, r);
 }
 

@@ -17,7 +17,7 @@ struct helper {
     struct helpers *all;
     struct peer *peer;      /* NULL: gone */
     size_t load;            /* requests it has, forgotten ones too */
-    size_t doubtful;        /* of these, of clients who were not good before */
+    size_t slow;            /* of these, that most likely take a slow hash: one at a time */
     uint64_t heard;         /* when it answered last, or was given something to do when it had nothing */
     struct request_lists lists;     /* SENT, CHALLENGED, PINNED */
 };
@@ -37,7 +37,7 @@ size_t helpers_untold(struct helpers *helpers);
 /* Sends what can be sent now: of the queue, and before that, or alone, what is pinned. */
 void helpers_send(struct helpers *helpers);
 void helpers_send_pinned(struct helpers *helpers);
-/* It has answered a request that it was sent, which is in no list then. */
+/* It has answered a request that it was sent, or handed it back, which is in no list then. */
 void helper_answered(struct helper *helper, struct request *r);
 /* The next thing that the request's helper is to be sent is its frame. */
 void helper_pin(struct request *r);

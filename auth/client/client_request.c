@@ -171,18 +171,25 @@ void request_rank(struct request *r, const struct auth_origin *origin)
 {
     bool trusted = origin->network.len == 0;        /* nobody counts there */
 
-    r->place.line = origin->line != 0 ? origin->line : r->spread;
+    r->line = origin->line != 0 ? origin->line : r->spread;
     r->place.rank = origin->good || trusted ? QUEUE_GOOD : origin->failed ? QUEUE_FAILED : QUEUE_NEW;
-    r->doubtful = r->place.rank != QUEUE_GOOD;
+    r->slow = r->place.rank != QUEUE_GOOD;
 }
 
 void request_queue(struct requests *q, struct request *r)
 {
     ASSERT(r->state == REQUEST_NOWHERE);
     r->state = REQUEST_WAITING;
-    struct queue_place *lost = queue_put(q->waiting, &r->place, r->place.line, r->place.rank);
+    struct queue_place *lost = queue_put(q->waiting, &r->place, r->line, r->place.rank);
     if (lost != NULL)
         request_settle(q, out_of_queue(lost), AUTH_UNAVAILABLE);
+}
+
+void request_queue_slow(struct requests *q, struct request *r)
+{
+    r->slow = true;
+    r->place.rank = QUEUE_SLOW;
+    request_queue(q, r);
 }
 
 void request_queue_first(struct requests *q, struct request *r)

@@ -54,7 +54,7 @@ struct request {
     bool retried;
     bool may_challenge;             /* it is an exchange */
     bool uncached;                  /* asked once more, as a cached login was not confirmed */
-    bool doubtful;                  /* of a client who was not good before: most likely it will cost an Argon2 */
+    bool slow;                  /* most likely it takes a slow hash: of one not good before, or as a helper says */
     bool timed;                     /* somebody waits, until `deadline`: it is in `asked` */
     enum auth_verdict verdict;      /* of one that is settled */
     struct helper *helper;          /* of one that was sent */
@@ -63,6 +63,7 @@ struct request {
     uint64_t deadline;
     void (*done)(void *owner, const struct auth_result *result);    /* NULL: nobody waits for it any more */
     void *owner;
+    uint64_t line;                  /* in the queue, as request_rank() says */
     struct queue_place place;
     bool first;                     /* of one that is held: it has waited for its turn already */
     TAILQ_ENTRY(request) by_time, in_state;
@@ -112,6 +113,8 @@ void request_settle(struct requests *q, struct request *r, enum auth_verdict ver
 void request_rank(struct request *r, const struct auth_origin *origin);
 /* At the end of its line; one that there is no room for is settled as AUTH_UNAVAILABLE, perhaps this one. */
 void request_queue(struct requests *q, struct request *r);
+/* Once more, with those of its line that take a slow hash, as a helper has said of it. */
+void request_queue_slow(struct requests *q, struct request *r);
 /* Before all others: it has waited for its turn already. */
 void request_queue_first(struct requests *q, struct request *r);
 /* The next one out of the queue, of this rank or a higher one; NULL if there is none. */

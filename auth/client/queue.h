@@ -1,8 +1,8 @@
 /*
  * queue.h - the order of logins that wait for an auth helper.
  *
- * Bounded and fair: clients with a good login before come first, then unknown
- * ones, then those that failed; within each rank the origins take turns, so
+ * Bounded and fair: clients with a good login before come first, then those of
+ * them who need a slow hash, then unknown ones, then those that failed; within each rank the origins take turns, so
  * that a client with a thousand requests waits for itself only. A full queue
  * drops the newest request of the origin with most requests in the lowest rank
  * that is present. Pure: no clock, no allocation for each place.
@@ -17,7 +17,7 @@
 
 struct queue;
 
-enum queue_rank { QUEUE_GOOD, QUEUE_NEW, QUEUE_FAILED, QUEUE_RANKS };
+enum queue_rank { QUEUE_GOOD, QUEUE_SLOW, QUEUE_NEW, QUEUE_FAILED, QUEUE_RANKS };
 
 /* Part of what waits. */
 struct queue_place {

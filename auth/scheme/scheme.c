@@ -158,3 +158,11 @@ bool scheme_costs_as_new(const char *stored, const struct auth_settings *setting
            crypto_pwhash_str_needs_rehash(secret, (unsigned long long)settings->auth_argon2_passes,
                                           (size_t)settings->auth_argon2_memory) == 0;
 }
+
+bool scheme_is_quick(const char *stored)
+{
+    const char *secret, *error;
+    const struct scheme *scheme = find(stored, &secret, &error);
+
+    return scheme != NULL && scheme->quick;
+}

@@ -65,6 +65,9 @@ void scheme_decoy(const struct auth_settings *settings, char out[SCHEME_TEXT_MAX
 /* True if verifying this secret costs what a new one would: see account.c. */
 bool scheme_costs_as_new(const char *stored, const struct auth_settings *settings);
 
+/* True if verifying this secret takes a moment only; what no scheme takes is not. */
+bool scheme_is_quick(const char *stored);
+
 /*
  * For the schemes themselves: a row of the table in scheme.c. `takes` looks at
  * the beginning only; `known` and `verify` get what begins so, without a
@@ -76,6 +79,7 @@ struct scheme {
     bool (*takes)(const char *stored);
     int (*known)(const char *stored, const char **error_r);
     enum scheme_answer (*verify)(const char *stored, struct span password, const char **error_r);
+    bool quick;             /* one digest, no more */
 };
 extern const struct scheme scheme_argon2, scheme_crypt, scheme_digest, scheme_pbkdf2;
 

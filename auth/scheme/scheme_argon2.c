@@ -118,4 +118,4 @@ static enum scheme_answer argon2_verify(const char *stored, struct span password
     return SCHEME_FAILED;
 }
 
-const struct scheme scheme_argon2 = { argon2_takes, argon2_known, argon2_verify };
+const struct scheme scheme_argon2 = { argon2_takes, argon2_known, argon2_verify, .quick = false };

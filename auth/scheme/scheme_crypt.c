@@ -206,4 +206,4 @@ static enum scheme_answer crypt_verify(const char *stored, struct span password,
     return answer;
 }
 
-const struct scheme scheme_crypt = { crypt_takes, crypt_known, crypt_verify };
+const struct scheme scheme_crypt = { crypt_takes, crypt_known, crypt_verify, .quick = false };

@@ -130,4 +130,4 @@ static enum scheme_answer pbkdf2_verify(const char *stored, struct span password
     return answer;
 }
 
-const struct scheme scheme_pbkdf2 = { pbkdf2_takes, pbkdf2_known, pbkdf2_verify };
+const struct scheme scheme_pbkdf2 = { pbkdf2_takes, pbkdf2_known, pbkdf2_verify, .quick = false };

@@ -28,14 +28,19 @@ begin
 end
 $$;
 
+-- guess_hash: the hash itself, with its key. Not granted. Neither a definer nor with
+-- settings, so that it becomes part of the statement that calls it.
+create function postern.guess_hash(p_key bytea, p_address text) returns bigint
+language sql immutable
+as $$ select ('x' || encode(substring(sha256(p_key || convert_to(p_address, 'UTF8')) for 8), 'hex'))::bit(64)::bigint $$;
+
 -- guess_account: the keyed hash that stands for this name in postern.guess. Without the
 -- key nobody can find two names that share a place there. Not granted.
 create function postern.guess_account(p_address text) returns bigint
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return (select ('x' || encode(substring(sha256(k.guess || convert_to(p_address, 'UTF8')) for 8), 'hex'))::bit(64)::bigint
-              from postern.login_key k);
+    return (select postern.guess_hash(k.guess, p_address) from postern.login_key k);
 end
 $$;
 
@@ -109,17 +114,18 @@ begin
 end
 $$;
 
--- login: a row for each stored secret, as credentials() returns them, with the policy
+-- login_of: a row for each stored secret, as credentials() returns them, with the policy
 -- of the mailbox repeated in each row. There is always a row: for an unknown name it
 -- has the failures only.
--- p_network is the network of the client, null if it is not counted. proof is null if
--- each login must be verified against the secrets, and if the caller does not cache
--- logins (p_proof).
+-- p_network is the network of the client, null if it is not counted; p_key is that of
+-- guess_hash(), p_version the version of the policies, and p_policies whether there are
+-- any. proof is null unless p_proof: where each login must be verified against the
+-- secrets. Not granted.
 --
 -- Small statements, each made only where it is needed, and none that joins them:
 -- a session of inetd has its connection to itself, and to plan that join took
 -- half of what the database did for its login.
-create function postern.login(p_address text, p_network inet, p_proof boolean)
+create function postern.login_of(p_address text, p_network inet, p_proof boolean, p_key bytea, p_version bigint, p_policies boolean)
 returns table (mailbox bigint, address text, active boolean, kind text, label text, secret text,
                domain bigint, tenant bigint, pop3 boolean, tls_only boolean, maintenance text, login_delay integer,
                replace_nul boolean, trace boolean, expire integer, domain_sessions integer, tenant_sessions integer,
@@ -127,15 +133,20 @@ returns table (mailbox bigint, address text, active boolean, kind text, label te
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_account bigint;
+    v_slot integer;
     v_seen date;
     v_of bigint;
     c record;
     p record;
 begin
     if p_network is not null then
-        guessed_ms := (extract(epoch from postern.guessed_until(p_address) - clock_timestamp()) * 1000)::bigint;
+        v_account := postern.guess_hash(p_key, p_address);
+        v_slot := (v_account & 65535)::integer * 2;
+        guessed_ms := (select (extract(epoch from max(g.until) - clock_timestamp()) * 1000)::bigint
+                         from postern.guess g where g.slot in (v_slot, v_slot + 1) and g.account = v_account);
     end if;
-    select v.version into version from postern.policy_version v;
+    version := p_version;
     pop3 := true;
     tls_only := false;
     replace_nul := false;
@@ -154,8 +165,7 @@ begin
             v_of := c.mailbox;
             select m.domain, d.tenant, m.proof into domain, tenant, proof
               from postern.mailbox m join postern.domain d on d.domain = m.domain where m.mailbox = v_of;
-            -- What a provider's own tables say may change without a word to us.
-            if not p_proof or exists (select from postern.list_replaced() r where r = 'credentials') then
+            if not p_proof then
                 proof := null;
             end if;
             if p_network is not null then
@@ -163,9 +173,9 @@ begin
                 known := v_seen is not null;
                 known_today := coalesce(v_seen >= current_date, false);
             end if;
-            if exists (select from postern.policy y
-                        where y.mailbox = v_of or y.domain = login.domain or y.tenant = login.tenant
-                           or (y.mailbox is null and y.domain is null and y.tenant is null)) then
+            if p_policies and exists (select from postern.policy y
+                                       where y.mailbox = v_of or y.domain = login_of.domain or y.tenant = login_of.tenant
+                                          or (y.mailbox is null and y.domain is null and y.tenant is null)) then
                 select * into p from postern.policy_of(v_of, domain, tenant);
                 pop3 := coalesce(p.pop3, true);
                 tls_only := coalesce(p.tls_only, false);
@@ -183,6 +193,57 @@ begin
     if v_of is null then
         return next;
     end if;
+end
+$$;
+
+-- may_be_cached: what a provider's own tables say may change without a word to us, so
+-- then each login asks them. Not granted.
+create function postern.may_be_cached() returns boolean
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return not exists (select from postern.list_replaced() r where r = 'credentials');
+end
+$$;
+
+-- login: what login_of() says of one address. p_proof: the caller caches logins.
+create function postern.login(p_address text, p_network inet, p_proof boolean)
+returns table (mailbox bigint, address text, active boolean, kind text, label text, secret text,
+               domain bigint, tenant bigint, pop3 boolean, tls_only boolean, maintenance text, login_delay integer,
+               replace_nul boolean, trace boolean, expire integer, domain_sessions integer, tenant_sessions integer,
+               guessed_ms bigint, known boolean, known_today boolean, version bigint, proof bigint)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    return query
+        select l.* from postern.login_key k, postern.policy_version v,
+                        postern.login_of(p_address, p_network, p_proof and postern.may_be_cached(), k.guess, v.version, true) l;
+end
+$$;
+
+-- login_group: the same for each of these addresses, in their order, each row with the
+-- number of its question, from 1: one statement for the logins that an auth helper has
+-- to look up at one time. An error is that of all of them, so the helper then calls
+-- login() for each.
+create function postern.login_group(p_addresses text[], p_networks inet[], p_proof boolean)
+returns table (mailbox bigint, address text, active boolean, kind text, label text, secret text,
+               domain bigint, tenant bigint, pop3 boolean, tls_only boolean, maintenance text, login_delay integer,
+               replace_nul boolean, trace boolean, expire integer, domain_sessions integer, tenant_sessions integer,
+               guessed_ms bigint, known boolean, known_today boolean, version bigint, proof bigint, question integer)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_key constant bytea := (select k.guess from postern.login_key k);
+    v_version constant bigint := (select v.version from postern.policy_version v);
+    v_proof constant boolean := p_proof and postern.may_be_cached();
+    v_policies constant boolean := exists (select from postern.policy);
+begin
+    for i in 1 .. cardinality(p_addresses) loop
+        return query
+            select l.*, i from postern.login_of(p_addresses[i], p_networks[i], v_proof, v_key, v_version, v_policies) l;
+    end loop;
 end
 $$;
 
@@ -218,6 +279,21 @@ begin
 end
 $$;
 
+-- count_failures: the same for each of these names, which may be in it more than once;
+-- in the order of their places, so that two hosts never wait for each other.
+create function postern.count_failures(p_addresses text[], p_interval_ms integer, p_most integer) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_address text;
+begin
+    for v_address in select u.address from unnest(p_addresses) u (address)
+                      order by postern.guess_account(u.address) & 65535, u.address loop
+        perform postern.count_failure(v_address, p_interval_ms, p_most);
+    end loop;
+end
+$$;
+
 -- remember_address: this mailbox was logged in to from there.
 create function postern.remember_address(p_mailbox bigint, p_network inet) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -236,6 +312,7 @@ $$;
 
 revoke all on all functions in schema postern from public;
 grant execute on function
-    postern.credentials(text), postern.login(text, inet, boolean), postern.count_failure(text, integer, integer),
+    postern.credentials(text), postern.login(text, inet, boolean), postern.login_group(text[], inet[], boolean),
+    postern.count_failures(text[], integer, integer),
     postern.remember_address(bigint, inet), postern.decoy_key()
     to postern_auth;

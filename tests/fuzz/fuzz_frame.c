@@ -36,6 +36,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         same(in, out, frame_put_step(out, FRAME_RESPOND, &step));
     if (frame_get_step(at, in.len, FRAME_ABORT, &step))
         same(in, out, frame_put_step(out, FRAME_ABORT, &step));
+    if (frame_get_handed_back(at, in.len, &id))
+        same(in, out, frame_put_handed_back(out, id));
     if (frame_get_challenge(at, in.len, &challenge))
         same(in, out, frame_put_challenge(out, &challenge));
     exact_free(in);

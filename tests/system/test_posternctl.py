@@ -1069,7 +1069,7 @@ class Grants(Base):
     """The list is that of sql/README: each role can execute what is here, and nothing else."""
 
     roles = {
-        'postern_auth': {'schema_version', 'credentials', 'current_policy', 'login', 'count_failure', 'remember_address', 'upgrade_secret', 'missing_secrets',
+        'postern_auth': {'schema_version', 'credentials', 'current_policy', 'login', 'login_group', 'count_failures', 'remember_address', 'upgrade_secret', 'missing_secrets',
                          'add_secret', 'use_app_password', 'decoy_key', 'newest_ticket_key'},
         'postern_mail': {'schema_version', 'lock_key', 'open_maildrop', 'close_maildrop', 'open_maildrops', 'close_maildrops', 'fetch_parts', 'fetch_headers', 'expunge', 'answer', 'ask_release', 'is_operator',
                          'note_sessions', 'reclaim', 'move_locks', 'server_identity'},

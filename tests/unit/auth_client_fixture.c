@@ -79,10 +79,12 @@ uint64_t ask(struct asker *a, const char *name)
 
 void run_until(int more)
 {
-    f.wanted = f.answers + more;
-    timer_set(f.watchdog, 20000);
-    loop_run(f.loop);
-    timer_stop(f.watchdog);
+    f.wanted += more;
+    if (f.answers < f.wanted) {
+        timer_set(f.watchdog, 20000);
+        loop_run(f.loop);
+        timer_stop(f.watchdog);
+    }
     assert_int_equal(f.answers, f.wanted);
 }
 
@@ -104,12 +106,25 @@ void run_idle(void)
     assert_int_equal(f.answers, before);
 }
 
+/* What is asked in a turn is sent at its end. */
+static void end_turn(void)
+{
+    loop_defer(f.loop, stop, f.loop);
+    loop_run(f.loop);
+}
+
+long take_message(size_t i, unsigned char *data, size_t size)
+{
+    end_turn();
+    return next_message(f.helper[i], &f.in[i], data, size);
+}
+
 struct auth_request take(size_t i)
 {
     static unsigned char data[PEER_MAX];
     struct auth_request r;
 
-    long len = peer_receive_blocking(f.helper[i], data, sizeof data);
+    long len = take_message(i, data, sizeof data);
     assert_true(len > 0);
     assert_true(frame_get_request(data, (size_t)len, &r));
     assert_int_equal(r.lane, LANE);
@@ -118,8 +133,8 @@ struct auth_request take(size_t i)
 
 bool has_request(size_t i)
 {
-    char c;
-    return recv(f.helper[i], &c, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+    end_turn();
+    return has_message(f.helper[i], &f.in[i]);
 }
 
 void give_unconfirmed(size_t i, uint64_t id)
@@ -130,7 +145,7 @@ void give_unconfirmed(size_t i, uint64_t id)
         .ticket = { "for anna" },
     };
 
-    assert_true(peer_send_blocking(f.helper[i], out, frame_put_reply(out, &reply)));
+    assert_true(send_message(f.helper[i], out, frame_put_reply(out, &reply)));
 }
 
 void give(size_t i, uint64_t id, enum auth_verdict verdict)
@@ -140,5 +155,12 @@ void give(size_t i, uint64_t id, enum auth_verdict verdict)
         .id = id, .verdict = verdict, .mailbox = { verdict == AUTH_OK ? 42 : 0 }, .address = SPAN_OF("anna@example.org"),
     };
 
-    assert_true(peer_send_blocking(f.helper[i], out, frame_put_reply(out, &reply)));
+    assert_true(send_message(f.helper[i], out, frame_put_reply(out, &reply)));
+}
+
+void give_back(size_t i, uint64_t id)
+{
+    unsigned char out[FRAME_HANDED_BACK_MAX];
+
+    assert_true(send_message(f.helper[i], out, frame_put_handed_back(out, id)));
 }

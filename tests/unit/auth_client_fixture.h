@@ -22,6 +22,7 @@
 #include "daemon/base/secret.h"
 #include "daemon/net/loop.h"
 #include "daemon/net/peer.h"
+#include "tests/unit/packets.h"
 
 enum { HELPERS_MAX = 3, NEVER = 3600000, LANE = 4711 };
 
@@ -29,6 +30,7 @@ struct fixture {
     struct loop *loop;
     struct auth_client *client;
     int helper[HELPERS_MAX];    /* the helpers' ends, -1 when closed */
+    struct packet in[HELPERS_MAX];
     size_t count;
     int lost;
     int answers, wanted;
@@ -50,7 +52,7 @@ void hang_up(size_t i);
 void end(void);
 void on_done(void *owner, const struct auth_result *result);
 uint64_t ask(struct asker *a, const char *name);
-/* Runs the loop until so many more were answered. */
+/* Runs the loop until so many more were answered than it was called for before. */
 void run_until(int more);
 void stop(void *arg);
 /* Everything that is ready now, and what follows from it; nobody is answered. */
@@ -58,6 +60,9 @@ void run_idle(void);
 /* The next request that helper i got, for LANE. The spans hold until the next call. */
 struct auth_request take(size_t i);
 bool has_request(size_t i);
+/* The next message of any kind, after what was asked in this turn was sent. */
+long take_message(size_t i, unsigned char *data, size_t size);
+void give_back(size_t i, uint64_t id);
 /* From the cache. */
 void give_unconfirmed(size_t i, uint64_t id);
 void give(size_t i, uint64_t id, enum auth_verdict verdict);

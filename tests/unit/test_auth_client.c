@@ -33,50 +33,193 @@ static void test_answers(void **state)
     end();
 }
 
-/* The one with less to do; where both have as little, always the same for one name. */
+static uint64_t ask_from(struct asker *a, const char *name, const struct auth_origin *origin)
+{
+    uint64_t id = auth_check_password(f.client, span_str(name), SPAN_OF("secret"), SPAN_OF("example.org"), origin, "0a1b2c", on_done, a);
+
+    auth_lane(f.client, id, LANE);
+    return id;
+}
+
+/* What is most likely quick goes to one helper, whatever the name, so that the others sleep; in one packet. */
 static void test_choice(void **state)
 {
     struct asker a = { 0 };
 
     (void)state;
-    begin(2, NEVER);
-    ask(&a, "anna");
-    ask(&a, "anna");
-    assert_true(has_request(0) && has_request(1));
-    give(0, take(0).id, AUTH_REFUSED);
-    give(1, take(1).id, AUTH_REFUSED);
-    run_until(2);
-    ask(&a, "anna");
-    size_t home = has_request(0) ? 0 : 1;
-    for (int i = 0; i < 10; i++) {
-        give(home, take(home).id, AUTH_REFUSED);
-        run_until(1);
+    begin(3, NEVER);
+    for (int round = 0; round < 3; round++) {
         ask(&a, "anna");
+        ask(&a, "bert");
+        ask(&a, "carl");
+        assert_true(has_request(0) && !has_request(1) && !has_request(2));
+        uint64_t anna = take(0).id, bert = take(0).id;
+        assert_true(f.in[0].at < f.in[0].len);
+        give(0, anna, AUTH_OK);
+        give(0, bert, AUTH_REFUSED);
+        give(0, take(0).id, AUTH_OK);
+        run_until(3);
     }
+    end();
+}
+
+/* Strangers, one at a time for each helper, and all but one of the helpers; nobody else waits behind them. */
+static void test_strangers(void **state)
+{
+    const struct auth_origin origin = { .network = SPAN_OF("192.0.2.1"), .line = 5 };
+    struct asker a = { 0 };
+
+    (void)state;
+    begin(3, NEVER);
+    for (int i = 0; i < 6; i++)
+        ask_from(&a, "anna", &origin);
+    uint64_t first = 0;
+    int asked = 0;
+    size_t at = 0;
+    for (size_t i = 0; i < 3; i++)
+        if (has_request(i)) {
+            struct auth_request r = take(i);
+            assert_true(r.slow);
+            first = r.id;
+            at = i;
+            asked++;
+            assert_false(has_request(i));
+        }
+    assert_int_equal(asked, 2);
+    assert_int_equal(auth_client_waiting(f.client), 4);
+    uint64_t good = ask(&a, "bert");
+    for (size_t i = 0; i < 3; i++)
+        if (has_request(i)) {
+            struct auth_request r = take(i);
+            assert_true(r.id == good && !r.slow);
+            give(i, good, AUTH_OK);
+        }
+    run_until(1);
+    give(at, first, AUTH_REFUSED);
+    run_until(1);
+    assert_true(has_request(at));
+    end();
+}
+
+/* A slow hash that a helper cannot begin goes to the next who is free; one at a time, and quick ones pass it. */
+static void test_handed_back(void **state)
+{
+    struct asker a[6] = { { 0 } }, b = { 0 };
+    uint64_t ids[6];
+
+    (void)state;
+    begin(2, NEVER);
+    for (int i = 0; i < 6; i++)
+        ids[i] = ask(&a[i], "anna");
+    for (int i = 0; i < 6; i++)
+        assert_true(take(0).id == ids[i]);
+    for (int i = 1; i < 6; i++)
+        give_back(0, ids[i]);
+    auth_forget(f.client, ids[5]);          /* and that is the end of it */
+    run_idle();
+    struct auth_request r = take(1);
+    assert_true(r.slow && span_is(r.password, SPAN_OF("secret")));
+    uint64_t at_one = r.id, at_zero = take(0).id;
+    assert_false(has_request(0) || has_request(1));
+    assert_int_equal(auth_client_waiting(f.client), 2);
+    uint64_t quick = ask(&b, "bert");
+    size_t h = has_request(0) ? 0 : 1;
+    assert_true(take(h).id == quick);
+    give(h, quick, AUTH_OK);
+    run_until(1);
+    assert_int_equal(b.verdict, AUTH_OK);
+    give(0, ids[0], AUTH_OK);
+    give(0, at_zero, AUTH_OK);
+    give(1, at_one, AUTH_REFUSED);
+    run_until(3);
+    give(0, take(0).id, AUTH_OK);
+    give(1, take(1).id, AUTH_OK);
+    run_until(2);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(a[i].calls, 1);
+    assert_int_equal(a[5].calls, 0);
+    assert_int_equal(f.lost, 0);
+    /* Twice is once too often: it would go round for ever. */
+    uint64_t id = ask(&b, "bert");
+    take(0);
+    give_back(0, id);
+    run_idle();
+    h = has_request(0) ? 0 : 1;
+    take(h);
+    give_back(h, id);
+    run_idle();
+    assert_int_equal(f.lost, 1);
+    assert_true(take(1 - h).id == id);
+    end();
+}
+
+/* A helper that says nothing for a while gets no more of what others would answer at once. */
+static void test_quiet(void **state)
+{
+    struct asker a[3] = { { 0 } };
+
+    (void)state;
+    begin(2, NEVER);
+    uint64_t stuck = ask(&a[0], "anna");
+    assert_true(take(0).id == stuck);
+    usleep(20000);
+    run_idle();
+    uint64_t id = ask(&a[1], "bert");
+    assert_true(has_request(1) && take(1).id == id);
+    give(1, id, AUTH_OK);
+    run_until(1);
+    give(0, stuck, AUTH_OK);
+    run_until(1);
+    id = ask(&a[2], "carl");
+    assert_true(has_request(0) && take(0).id == id);
+    end();
+}
+
+/* All that a lost helper had is asked again, one at a time: what ended it would end the next one with all others. */
+static void test_lost_with_a_group(void **state)
+{
+    struct asker a[20] = { { 0 } };
+
+    (void)state;
+    begin(2, NEVER);
+    for (int i = 0; i < 20; i++)
+        ask(&a[i], "anna");
+    assert_true(has_request(0) && !has_request(1));
+    hang_up(0);
+    run_idle();
+    for (int i = 0; i < 20; i++) {
+        struct auth_request r = take(1);
+        assert_true(r.slow);
+        assert_false(has_request(1));
+        give(1, r.id, i % 2 ? AUTH_OK : AUTH_REFUSED);
+        run_until(1);
+    }
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(a[i].calls, 1);
     end();
 }
 
 /* A helper gets a few at once; the rest waits here, where it can be forgotten. */
 static void test_depth(void **state)
 {
-    struct asker a[20] = { { 0 } };
-    uint64_t ids[20], last = 0;
+    struct asker a[80] = { { 0 } };
+    uint64_t ids[80], last = 0;
     int depth = 0;
 
     (void)state;
     begin(1, NEVER);
-    for (int i = 0; i < 20; i++)
+    for (int i = 0; i < 80; i++)
         ids[i] = ask(&a[i], "anna");
     for (; has_request(0); depth++)
         last = take(0).id;
-    assert_true(depth > 1 && depth < 20);
+    assert_true(depth > 1 && depth < 80);
     assert_true(last == ids[depth - 1]);
     auth_forget(f.client, ids[depth]);
     give(0, ids[0], AUTH_OK);
     run_until(1);
     assert_true(take(0).id == ids[depth + 1]);
     assert_false(has_request(0));
-    for (int i = 1; i < 20; i++) {
+    for (int i = 1; i < 80; i++) {
         if (i == depth)
             continue;
         while (has_request(0))
@@ -107,7 +250,7 @@ static void test_queue_is_bounded(void **state)
     }
     assert_true(asked >= 4096 && asked <= 6000);
     assert_int_equal(a.verdict, AUTH_UNAVAILABLE);
-    assert_int_equal(a.calls, asked - 4096 - 8);
+    assert_int_equal(a.calls, asked - 4096 - 32);
     end();
 }
 
@@ -119,10 +262,12 @@ static void test_silent(void **state)
     (void)state;
     begin(2, 20);
     assert_int_equal(auth_client_silent(f.client), 0);
+    /* The second goes to the other one, when the first says nothing. */
     ask(&a[0], "anna");
+    run_until(1);
     ask(&a[1], "anna");
     assert_int_equal(auth_client_silent(f.client), 0);
-    run_until(2);
+    run_until(1);
     usleep(100000);
     run_idle();
     assert_int_equal(auth_client_silent(f.client), 2);
@@ -138,22 +283,22 @@ static void test_silent(void **state)
 /* Time runs out: nobody is refused for that; the late answer is nobody's, and the helper goes on. */
 static void test_deadline(void **state)
 {
-    struct asker a[12] = { { 0 } }, b = { 0 };
-    uint64_t ids[12];
+    struct asker a[40] = { { 0 } }, b = { 0 };
+    uint64_t ids[40];
 
     (void)state;
     begin(1, 20);
-    for (int i = 0; i < 12; i++)
+    for (int i = 0; i < 40; i++)
         ids[i] = ask(&a[i], "anna");
-    run_until(12);
-    for (int i = 0; i < 12; i++) {
+    run_until(40);
+    for (int i = 0; i < 40; i++) {
         assert_int_equal(a[i].calls, 1);
         assert_int_equal(a[i].verdict, AUTH_UNAVAILABLE);
     }
     int got = 0;
     for (; has_request(0); got++)
         give(0, take(0).id, AUTH_OK);
-    assert_int_equal(got, 8);
+    assert_int_equal(got, 32);
     run_idle();
     assert_false(has_request(0));           /* those that waited are not worked on any more */
     uint64_t id = ask(&b, "bert");
@@ -373,7 +518,7 @@ static void test_nonsense(void **state)
         take(h);
         switch (kind) {
         case 0:     /* no frame */
-            assert_true(peer_send_blocking(f.helper[h], "\x02garbage", 8));
+            assert_true(send_message(f.helper[h], "\x02garbage", 8));
             break;
         case 1:     /* nobody's id */
             give(h, id + 1, AUTH_OK);
@@ -564,7 +709,8 @@ static void waits_for_lane(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answers),      cmocka_unit_test(test_choice),     cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_answers),      cmocka_unit_test(test_choice), cmocka_unit_test(test_strangers), cmocka_unit_test(test_handed_back),
+        cmocka_unit_test(test_quiet), cmocka_unit_test(test_lost_with_a_group),     cmocka_unit_test(test_depth),
         cmocka_unit_test(test_queue_is_bounded), cmocka_unit_test(test_deadline), cmocka_unit_test(test_silent), cmocka_unit_test(test_lost_helper),
         cmocka_unit_test(test_retried_once), cmocka_unit_test(test_unconfirmed), cmocka_unit_test(test_unconfirmed_by_a_lost_helper),
         cmocka_unit_test(test_cached_again), cmocka_unit_test(test_none_left),  cmocka_unit_test(test_lost_unseen),

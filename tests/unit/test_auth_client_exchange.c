@@ -29,7 +29,7 @@ static uint64_t take_start(size_t i, const char *initial)
     struct auth_opening o;
     uint64_t id = 0;
 
-    long len = peer_receive_blocking(f.helper[i], data, sizeof data);
+    long len = take_message(i, data, sizeof data);
     assert_true(len > 0);
     assert_true(frame_get_start(data, (size_t)len, &id, &o));
     assert_int_equal(o.lane, LANE);
@@ -42,7 +42,7 @@ static void take_step(size_t i, enum frame_kind kind, uint64_t id, uint64_t exch
     unsigned char data[PEER_MAX];
     struct auth_step s;
 
-    long len = peer_receive_blocking(f.helper[i], data, sizeof data);
+    long len = take_message(i, data, sizeof data);
     assert_true(len > 0);
     assert_int_equal(frame_kind(data, (size_t)len), kind);
     assert_true(frame_get_step(data, (size_t)len, kind, &s));
@@ -53,7 +53,7 @@ static void challenge(size_t i, uint64_t id, uint64_t exchange, const char *text
 {
     unsigned char out[FRAME_CHALLENGE_MAX];
 
-    assert_true(peer_send_blocking(f.helper[i], out,
+    assert_true(send_message(f.helper[i], out,
                                    frame_put_challenge(out, &(struct auth_challenge){ id, exchange, span_str(text) })));
 }
 
@@ -100,20 +100,20 @@ static void test_whole(void **state)
 /* One whose client thinks is no load; what goes on with one waits for its own helper, and goes before new ones. */
 static void test_order(void **state)
 {
-    struct asker a = { 0 }, others[20] = { { 0 } };
+    struct asker a = { 0 }, others[40] = { { 0 } };
     uint64_t id;
     int before = 0;
 
     (void)state;
     begin(1, NEVER);
     challenged(&a, &id);
-    for (int i = 0; i < 20; i++)
+    for (int i = 0; i < 40; i++)
         ask(&others[i], "anna");
     auth_respond(f.client, id, SPAN_OF("second"));
     uint64_t first = take(0).id;
     for (before = 1; has_request(0); before++)
         take(0);
-    assert_int_equal(before, 8);
+    assert_int_equal(before, 32);
     give(0, first, AUTH_REFUSED);
     run_until(1);
     take_step(0, FRAME_RESPOND, id, 77, "second");
@@ -159,13 +159,13 @@ static void test_forget(void **state)
 /* A response that its helper did not take yet. */
 static void test_forget_pinned(void **state)
 {
-    struct asker a = { 0 }, others[8] = { { 0 } };
+    struct asker a = { 0 }, others[32] = { { 0 } };
     uint64_t id, first;
 
     (void)state;
     begin(1, NEVER);
     challenged(&a, &id);
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 32; i++)
         ask(&others[i], "anna");
     auth_respond(f.client, id, SPAN_OF("second"));
     auth_forget(f.client, id);
@@ -251,7 +251,7 @@ static void test_unconfirmed(void **state)
     run_until(1);
     auth_check_uncached(f.client, id);
     auth_lane(f.client, id, LANE + 1);
-    long len = peer_receive_blocking(f.helper[0], data, sizeof data);
+    long len = take_message(0, data, sizeof data);
     assert_true(len > 0 && frame_get_start(data, (size_t)len, &again, &o));
     assert_true(again == id && o.uncached && o.lane == LANE + 1 && span_is(o.initial, SPAN_OF("first")));
     give(0, id, AUTH_OK);

@@ -17,6 +17,7 @@
 #include <libpq-fe.h>
 
 #include "auth/account/credentials.h"
+#include "auth/account/writes.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
@@ -166,6 +167,19 @@ static void errors(void **state)
     credentials_source_free(&s);
 }
 
+static unsigned missing_of(struct credentials_source *s, int64_t mailbox)
+{
+    unsigned missing;
+
+    writes_missing(s, &(struct mailbox_ref){ mailbox }, 1, &missing);
+    return missing;
+}
+
+static void use(struct credentials_source *s, const char *label)
+{
+    writes_app_used(s, &(struct mailbox_ref){ 7 }, &label, 1);
+}
+
 /* One statement of each kind that a login leaves behind, with a right that is missing: each is logged and costs the connection, nothing more. */
 static void what_a_login_leaves(void **state)
 {
@@ -173,20 +187,117 @@ static void what_a_login_leaves(void **state)
 
     (void)state;
     /* Nobody is connected: nothing happens. */
-    credentials_app_used(s, &(struct mailbox_ref){ 7 }, "phone");
-    assert_int_equal(credentials_missing(s, &(struct mailbox_ref){ 7 }), 0);
+    use(s, "phone");
+    assert_int_equal(missing_of(s, 7), 0);
     admin_run("truncate odd");
     admin_run("insert into odd default values");
     assert_int_equal(fetch_from(s, ANNA), CREDENTIALS_FOUND);
     admin_run("drop function postern.missing_secrets(bigint)");
-    admin_run("create function postern.missing_secrets(bigint) returns setof text language sql as $$values ('scram-sha-256'), ('fingerprint'), (null)$$");
-    assert_int_equal(credentials_missing(s, &(struct mailbox_ref){ 7 }), 1u << CREDENTIAL_SCRAM_SHA_256);
+    admin_run("create function postern.missing_secrets(bigint) returns setof text language sql as"
+              " $$select k from (values ('scram-sha-256'), ('fingerprint'), (null)) v (k) where $1 <> 8 union all select 'shared-secret' where $1 > 8$$");
+    assert_int_equal(missing_of(s, 7), 1u << CREDENTIAL_SCRAM_SHA_256);
+    /* Of several, each its own. */
+    const struct mailbox_ref several[] = { { 9 }, { 8 }, { 7 }, { 9 } };
+    const unsigned two = 1u << CREDENTIAL_SCRAM_SHA_256 | 1u << CREDENTIAL_SHARED_SECRET;
+    const unsigned wanted[] = { two, 0, 1u << CREDENTIAL_SCRAM_SHA_256, two };
+    unsigned got[4];
+    writes_missing(s, several, 4, got);
+    assert_memory_equal(got, wanted, sizeof wanted);
     /* Octets that the database's encoding has not: of no concern for the connection. */
-    credentials_app_used(s, &(struct mailbox_ref){ 7 }, "\xff");
-    assert_int_equal(credentials_missing(s, &(struct mailbox_ref){ 7 }), 1u << CREDENTIAL_SCRAM_SHA_256);
+    use(s, "\xff");
+    assert_int_equal(missing_of(s, 7), 1u << CREDENTIAL_SCRAM_SHA_256);
     admin_run("revoke execute on function postern.use_app_password(bigint, text) from postern_auth");
-    credentials_app_used(s, &(struct mailbox_ref){ 7 }, "phone");
-    assert_int_equal(credentials_missing(s, &(struct mailbox_ref){ 7 }), 0);
+    use(s, "phone");
+    assert_int_equal(missing_of(s, 7), 0);
+    credentials_source_free(&s);
+}
+
+/* Written together; and where one of them fails, the others all the same. */
+static void what_many_logins_leave(void **state)
+{
+    struct credentials_source *s = source_of(schema_wanted(), 8);
+    const struct mailbox_ref mailboxes[] = { { 9 }, { 7 }, { 8 }, { 7 } };
+    const char *const good[] = { "192.0.2.1", "2001:db8::/64", "192.0.2.3", "2001:db8::/64" };
+    const char *const bad[] = { "192.0.2.5", "192.0.2.6", "no network", "192.0.2.7" };
+    const char *const names[] = { "a@odd.example", "quote\"d\\@odd.example", "a@odd.example" };
+    const char *const worse[] = { "b@odd.example", "\xff", "c@odd.example" };
+
+    (void)state;
+    assert_int_equal(fetch_from(s, ANNA), CREDENTIALS_FOUND);
+    admin_run("create table seen (mailbox bigint, network inet)");
+    admin_run("grant insert on seen to postern_auth");
+    admin_run("drop function postern.remember_address(bigint, inet)");
+    admin_run("create function postern.remember_address(bigint, inet) returns void language sql security definer set search_path = public, pg_temp"
+              " as $$insert into seen values ($1, $2)$$");
+    admin_run("grant execute on function postern.remember_address(bigint, inet) to postern_auth");
+    writes_remember(s, mailboxes, good, 4);
+    assert_string_equal(admin_value("select string_agg(mailbox || '=' || network, ' ' order by ctid) from seen", NULL, NULL),
+                        "7=2001:db8::/64 8=192.0.2.3/32 9=192.0.2.1/32");
+    admin_run("truncate seen");
+    writes_remember(s, mailboxes, bad, 4);
+    assert_string_equal(admin_value("select string_agg(mailbox || '=' || host(network), ' ' order by ctid) from seen", NULL, NULL),
+                        "9=192.0.2.5 7=192.0.2.6 7=192.0.2.7");
+    writes_count_failures(s, names, 3, 60000, 10);
+    writes_count_failures(s, worse, 3, 60000, 10);
+    assert_string_equal(admin_value("select string_agg(round(extract(epoch from until - now()) / 60)::text, ' ' order by until) from postern.guess", NULL, NULL),
+                        "1 1 1 2");
+    credentials_source_free(&s);
+}
+
+/* What is asked for several at once is what each would be told alone, and one that is an error is that of nobody else. */
+static void ahead(void **state)
+{
+    static const struct credentials_question good[] = { { "b@odd.example", "192.0.2.1" }, { "nobody@odd.example", "" }, { "a@odd.example", "" } };
+    static const struct credentials_question bad[] = { { "b@odd.example", "192.0.2.1" }, { "no-such-character@odd.example", "" }, { "a@odd.example", "" } };
+    static const struct credentials_question late[] = { { "b@odd.example", "" }, { "slow@odd.example", "" } };
+    struct credentials_source *s = credentials_source_new(auth_conninfo, schema_wanted(), 1200, SQL_COMMIT_ON, NULL, 8);
+
+    (void)state;
+    admin_run("create sequence questions");
+    admin_run("create or replace function " LOGIN " returns setof odd language plpgsql volatile security definer set search_path = public, pg_temp as $$begin"
+        " perform nextval('questions');"
+        " if $1 = 'no-such-character@odd.example' then raise 'no' using errcode = '22021'; end if;"
+        " if $1 = 'slow@odd.example' then perform pg_sleep(60); end if;"
+        " if $1 = 'nobody@odd.example' then return query select row, null, null, null, null, null, null, domain, tenant, pop3, tls_only, maintenance, login_delay, replace_nul,"
+        "   trace, expire, domain_sessions, tenant_sessions, '5'::text, known, known_today, version, proof from odd where row = (select min(row) from odd); return; end if;"
+        " return query select row, mailbox, $1, active, kind, label, coalesce(host($2), 'none') || row % 2, domain, tenant, pop3, tls_only, maintenance, login_delay, replace_nul,"
+        "   trace, expire, domain_sessions, tenant_sessions, guessed_ms, known, known_today, version, proof from odd order by row; end$$");
+    admin_run("drop function postern.login_group(text[], inet[], boolean)");
+    admin_run("create function postern.login_group(text[], inet[], boolean) returns table (mailbox text, address text, active text, kind text, label text,"
+        " secret text, domain text, tenant text, pop3 text, tls_only text, maintenance text, login_delay text, replace_nul text, trace text, expire text,"
+        " domain_sessions text, tenant_sessions text, guessed_ms text, known text, known_today text, version text, proof text, question bigint)"
+        " language sql volatile security definer set search_path = public, pg_temp as $$select l.mailbox, l.address, l.active, l.kind, l.label, l.secret,"
+        " l.domain, l.tenant, l.pop3, l.tls_only, l.maintenance, l.login_delay, l.replace_nul, l.trace, l.expire, l.domain_sessions, l.tenant_sessions,"
+        " l.guessed_ms, l.known, l.known_today, l.version, l.proof, q.n from unnest($1, $2) with ordinality q (a, b, n), postern.login(q.a, q.b, $3) l$$");
+    admin_run("grant execute on function postern.login_group(text[], inet[], boolean) to postern_auth");
+    admin_run("truncate odd restart identity");
+    admin_run("insert into odd (mailbox) values ('7'), ('7')");
+    assert_true(credentials_look_ahead(s, good, 3, true));
+    assert_string_equal(admin_value("select last_value from questions", NULL, NULL), "3");
+    assert_int_equal(credentials_fetch(s, "a@odd.example", "", true, &c, &guessed_ms), CREDENTIALS_FOUND);
+    assert_string_equal(c.address, "a@odd.example");
+    assert_true(c.count == 2 && strcmp(c.secrets[0].text, "none1") == 0 && strcmp(c.secrets[1].text, "none0") == 0);
+    assert_int_equal(credentials_fetch(s, "b@odd.example", "192.0.2.1", true, &c, &guessed_ms), CREDENTIALS_FOUND);
+    assert_string_equal(c.secrets[0].text, "192.0.2.11");
+    assert_int_equal(credentials_fetch(s, "nobody@odd.example", "", true, &c, &guessed_ms), CREDENTIALS_NONE);
+    assert_int_equal(guessed_ms, 5);
+    assert_string_equal(admin_value("select last_value from questions", NULL, NULL), "3");
+    /* From elsewhere, and when it was forgotten, it is asked anew. */
+    assert_int_equal(credentials_fetch(s, "b@odd.example", "192.0.2.2", true, &c, &guessed_ms), CREDENTIALS_FOUND);
+    assert_string_equal(c.secrets[0].text, "192.0.2.21");
+    credentials_forget_ahead(s);
+    assert_int_equal(credentials_fetch(s, "nobody@odd.example", "", true, &c, &guessed_ms), CREDENTIALS_NONE);
+    assert_string_equal(admin_value("select last_value from questions", NULL, NULL), "5");
+
+    assert_true(credentials_look_ahead(s, bad, 3, true));
+    assert_int_equal(credentials_fetch(s, "b@odd.example", "192.0.2.1", true, &c, &guessed_ms), CREDENTIALS_FOUND);
+    assert_int_equal(credentials_fetch(s, "no-such-character@odd.example", "", true, &c, &guessed_ms), CREDENTIALS_NONE);
+    assert_int_equal(credentials_fetch(s, "a@odd.example", "", true, &c, &guessed_ms), CREDENTIALS_FOUND);
+    /* Who does not answer in time is asked about alone, while others are asked elsewhere. */
+    assert_false(credentials_look_ahead(s, late, 2, true));
+    assert_int_equal(credentials_fetch(s, "b@odd.example", "", true, &c, &guessed_ms), CREDENTIALS_AWAY);
+    usleep(RECONNECT_US);
+    assert_int_equal(credentials_fetch(s, "b@odd.example", "", true, &c, &guessed_ms), CREDENTIALS_FOUND);
     credentials_source_free(&s);
 }
 
@@ -249,8 +360,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole), cmocka_unit_test(not_of_one_mailbox), cmocka_unit_test(no_policy), cmocka_unit_test(odd_secrets),
-        cmocka_unit_test(errors), cmocka_unit_test(no_answer), cmocka_unit_test(what_a_login_leaves),
-        cmocka_unit_test(another_mailbox_than_before), cmocka_unit_test(wrong_schema),
+        cmocka_unit_test(errors), cmocka_unit_test(no_answer), cmocka_unit_test(what_a_login_leaves), cmocka_unit_test(what_many_logins_leave),
+        cmocka_unit_test(another_mailbox_than_before), cmocka_unit_test(ahead), cmocka_unit_test(wrong_schema),
     };
     const char *error;
 

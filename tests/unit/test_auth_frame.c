@@ -45,7 +45,7 @@ static bool reply_in(const unsigned char *data, size_t len)
 static void test_request(void **state)
 {
     unsigned char out[FRAME_REQUEST_MAX];
-    struct auth_request r, in = { UINT64_C(0x8070605040302010), SPAN_OF("anna\0x"), SPAN_OF(" a  b "), SPAN_OF("example.org"), SPAN_OF("09af"), { .network = SPAN_OF("2001:db8::/64"), .suspect = true }, false, 0x80000001 };
+    struct auth_request r, in = { UINT64_C(0x8070605040302010), SPAN_OF("anna\0x"), SPAN_OF(" a  b "), SPAN_OF("example.org"), SPAN_OF("09af"), { .network = SPAN_OF("2001:db8::/64"), .suspect = true }, false, 0x80000001, false };
 
     (void)state;
     size_t len = frame_put_request(out, &in);
@@ -60,7 +60,7 @@ static void test_request(void **state)
     assert_false(request_in(out, len + 1));
     assert_false(reply_in(out, len));
 
-    in = (struct auth_request){ 1, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { .good = true }, true, 5 };
+    in = (struct auth_request){ 1, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { .good = true }, true, 5, false };
     len = frame_put_request(out, &in);
     assert_true(frame_get_request(out, len, &r));
     assert_int_equal(r.name.len + r.password.len + r.default_domain.len, 0);
@@ -71,7 +71,31 @@ static void test_request(void **state)
     frame_ask_uncached(out, len);
     assert_true(frame_get_request(out, len, &r) && r.uncached && r.lane == 5);
     frame_set_lane(out, len, UINT32_MAX);
-    assert_true(frame_get_request(out, len, &r) && r.uncached && r.lane == UINT32_MAX && r.session.len == 0);
+    assert_true(frame_get_request(out, len, &r) && r.uncached && !r.slow && r.lane == UINT32_MAX && r.session.len == 0);
+    frame_ask_slow(out, len);
+    assert_true(frame_get_request(out, len, &r) && r.uncached && r.slow);
+    in.slow = true;
+    frame_put_request(out, &in);
+    assert_true(frame_get_request(out, len, &r) && !r.uncached && r.slow);
+    out[9] = 4;                 /* a way to ask that there is not */
+    assert_false(request_in(out, len));
+}
+
+static void test_handed_back(void **state)
+{
+    unsigned char out[FRAME_HANDED_BACK_MAX + 1];
+    uint64_t id;
+
+    (void)state;
+    size_t len = frame_put_handed_back(out, UINT64_C(0x8070605040302010));
+    assert_int_equal(len, FRAME_HANDED_BACK_MAX);
+    assert_true(frame_get_handed_back(out, len, &id) && id == UINT64_C(0x8070605040302010));
+    for (size_t cut = 0; cut < len; cut++)
+        assert_false(frame_get_handed_back(out, cut, &id));
+    out[len] = 0;
+    assert_false(frame_get_handed_back(out, len + 1, &id));
+    out[0] = FRAME_VERDICT;
+    assert_false(frame_get_handed_back(out, len, &id));
 }
 
 static void test_request_bounds(void **state)
@@ -83,7 +107,7 @@ static void test_request_bounds(void **state)
 
     (void)state;
     memset(network, '1', sizeof network);
-    r = (struct auth_request){ 1, { text, NAME_TYPED_MAX }, { text, PASSWORD_MAX }, { text, NAME_TYPED_MAX }, SPAN_OF("0123456789abcdef"), { .network = { network, FRAME_NETWORK_MAX } }, false, 0 };
+    r = (struct auth_request){ 1, { text, NAME_TYPED_MAX }, { text, PASSWORD_MAX }, { text, NAME_TYPED_MAX }, SPAN_OF("0123456789abcdef"), { .network = { network, FRAME_NETWORK_MAX } }, false, 0, false };
     assert_int_equal(frame_put_request(out, &r), FRAME_REQUEST_MAX);
     assert_true(request_in(out, FRAME_REQUEST_MAX));
     r.password.len++;
@@ -107,7 +131,7 @@ static void test_request_bounds(void **state)
     assert_false(request_in(out, frame_put_request(out, &r)));
 
     /* A length that is larger than a name may be, all of it there. */
-    r = (struct auth_request){ 1, { text, 5 }, { text, NAME_TYPED_MAX + 1 }, { NULL, 0 }, { NULL, 0 }, { .good = true }, false, 0 };
+    r = (struct auth_request){ 1, { text, 5 }, { text, NAME_TYPED_MAX + 1 }, { NULL, 0 }, { NULL, 0 }, { .good = true }, false, 0, false };
     size_t len = frame_put_request(out, &r);
     memmove(out + 10, out + 10 + 2 + 5, len - 17);    /* the name's place is taken by the password */
     assert_false(request_in(out, len - 7));
@@ -327,7 +351,7 @@ static void test_noise(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_request),     cmocka_unit_test(test_request_bounds), cmocka_unit_test(test_reply),
+        cmocka_unit_test(test_request), cmocka_unit_test(test_handed_back),     cmocka_unit_test(test_request_bounds), cmocka_unit_test(test_reply),
         cmocka_unit_test(test_reply_sense), cmocka_unit_test(test_noise),          cmocka_unit_test(test_start),
         cmocka_unit_test(test_steps),
     };

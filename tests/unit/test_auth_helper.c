@@ -27,6 +27,7 @@
 #include "daemon/net/peer.h"
 #include "storage/pg/schema.h"
 #include "tests/unit/admin_fixture.h"
+#include "tests/unit/packets.h"
 
 static struct auth_settings settings = {
     .auth_helpers = 1, .auth_argon2_memory = 8388608, .auth_argon2_passes = 1, .auth_cache = 64, .auth_deadline = 20000,
@@ -37,6 +38,7 @@ static char log_path[] = "/tmp/postern-test-auth-XXXXXX";
 
 /* A helper, and our end of its socket. */
 static int helper_fd = -1;
+static struct packet inbox;
 static pid_t helper_pid;
 
 static void helper_start(const char *info, int version)
@@ -83,10 +85,10 @@ static enum auth_verdict ask_helper(struct span name, struct span password, cons
 {
     static uint64_t id;
     static unsigned char data[PEER_MAX];    /* the last answer lies in it */
-    struct auth_request r = { ++id, name, password, span_str(default_domain), SPAN_OF(""), { .network = span_str(network), .suspect = suspect }, uncached, LANE };
+    struct auth_request r = { ++id, name, password, span_str(default_domain), SPAN_OF(""), { .network = span_str(network), .suspect = suspect }, uncached, LANE, false };
 
-    assert_true(peer_send_blocking(helper_fd, data, frame_put_request(data, &r)));
-    long len = peer_receive_blocking(helper_fd, data, sizeof data);
+    assert_true(send_message(helper_fd, data, frame_put_request(data, &r)));
+    long len = next_message(helper_fd, &inbox, data, sizeof data);
     assert_true(len > 0);
     assert_true(frame_get_reply(data, (size_t)len, &last));
     assert_true(last.id == id);
@@ -624,7 +626,7 @@ static void test_nonsense(void **state)
 {
     (void)state;
     assert_int_equal(login("anna@auth-test.example", "secret"), AUTH_OK);
-    assert_true(peer_send_blocking(helper_fd, "nonsense", 8));
+    assert_true(send_message(helper_fd, "nonsense", 8));
     assert_int_equal(helper_status(), 1);
     close(helper_fd);
     helper_start(auth_conninfo, schema_wanted());
