@@ -66,7 +66,9 @@ class Families(unittest.TestCase):
         second = self.daemon()
         filtered = {"preexec_fn": kit.without_family(GONE[missing]), "env": kit.lab.plain_env()}
         check = subprocess.run([self.site.lab.posternd, "-c", second.conf, "--check"], stdout=subprocess.PIPE, text=True, check=False, **filtered)
-        self.assertEqual((check.returncode, check.stdout), (0, f"{second.conf}: ok\n"))
+        # But for that LMTP has no user of its own.
+        lines = [line for line in check.stdout.splitlines() if "warning: lmtp_user: " not in line]
+        self.assertEqual((check.returncode, lines), (0, [f"{second.conf}: ok"]))
         second.address = f"{HERE[missing]}:{second.ports[0]}"
         self.addCleanup(second.stop)
         second.start("--foreground", **filtered)
