@@ -633,6 +633,134 @@ static void test_nonsense(void **state)
     assert_int_equal(login("anna@auth-test.example", "secret"), AUTH_OK);
 }
 
+/* ------------------------------------------------ several requests in one packet */
+
+struct told {
+    uint64_t id;
+    bool handed_back;
+    enum auth_verdict verdict;
+};
+
+/* All of these at once, ids from 1; what is said to them, in its order. A name in capitals is told to be slow. */
+static void ask_together(const char *const (*asked)[2], size_t n, struct told *told)
+{
+    static unsigned char frame[PEER_MAX];
+    static struct packet out;
+    struct auth_reply reply;
+
+    for (size_t i = 0; i < n; i++) {
+        const char *name = asked[i][0];
+        struct auth_request r = { .id = i + 1, .name = span_str(name), .password = span_str(asked[i][1]), .default_domain = SPAN_OF("auth-test.example"),
+                                  .session = SPAN_OF(""), .origin = { .network = span_str(network) }, .lane = LANE, .slow = name[0] >= 'A' && name[0] <= 'Z' };
+        assert_true(packet_add(&out, frame, frame_put_request(frame, &r)));
+    }
+    assert_true(packet_send(helper_fd, &out));
+    for (size_t i = 0; i < n; i++) {
+        long len = next_message(helper_fd, &inbox, frame, sizeof frame);
+        assert_true(len > 0);
+        told[i] = (struct told){ .handed_back = frame_get_handed_back(frame, (size_t)len, &told[i].id) };
+        if (told[i].handed_back) {
+            assert_true(frame_get_handed_back(frame, (size_t)len, &told[i].id));
+            continue;
+        }
+        assert_true(frame_get_reply(frame, (size_t)len, &reply));
+        told[i].id = reply.id;
+        told[i].verdict = reply.verdict;
+    }
+    assert_false(has_message(helper_fd, &inbox));
+}
+
+static const struct told *told_of(const struct told *told, size_t n, uint64_t id)
+{
+    for (size_t i = 0; i < n; i++)
+        if (told[i].id == id)
+            return &told[i];
+    fail_msg("no answer to %d", (int)id);
+    return NULL;
+}
+
+/* What is cached is told first, then what a look into the database tells; of slow hashes one is computed here, and told last. */
+static void test_together(void **state)
+{
+    static const char *const asked[][2] = {
+        { "slow1", "secret" }, { "quick1", "pencil" }, { "nobody", "secret" }, { "quick2", "pencil" }, { "quick1", "pencil" },
+        { "quick2", "wrong" }, { "known", "secret" }, { "not an address", "x" }, { "slow2", "secret" },
+    };
+    enum { N = sizeof asked / sizeof asked[0] };
+    struct told told[N];
+
+    (void)state;
+    mailbox_add("known@auth-test.example", hash_of("secret"));
+    mailbox_add("slow1@auth-test.example", hash_of("secret"));
+    mailbox_add("slow2@auth-test.example", hash_of("secret"));
+    mailbox_add("quick1@auth-test.example", "{PLAIN}pencil");
+    mailbox_add("quick2@auth-test.example", "{PLAIN}pencil");
+    assert_int_equal(login("known@auth-test.example", "secret"), AUTH_OK);
+    ask_together(asked, N, told);
+    assert_true(told[0].id == 7 && told[0].verdict == AUTH_OK_UNCONFIRMED);
+    assert_true(told[N - 1].id == 1 && told[N - 1].verdict == AUTH_OK);
+    static const uint64_t back[] = { 3, 6, 8, 9 }, let_in[] = { 2, 4, 5 };
+    for (size_t i = 0; i < 4; i++)
+        assert_true(told_of(told, N, back[i])->handed_back);
+    for (size_t i = 0; i < 3; i++)
+        assert_true(!told_of(told, N, let_in[i])->handed_back && told_of(told, N, let_in[i])->verdict <= AUTH_OK_UNCONFIRMED);
+    /* The one that was handed back is computed where it is told to be slow, whatever else there is. */
+    static const char *const again[][2] = { { "slow1", "wrong" }, { "quick2", "pencil" }, { "Slow2", "secret" } };
+    ask_together(again, 3, told);
+    assert_true(told[2].id == 3 && told[2].verdict == AUTH_OK);
+    assert_true(told_of(told, 3, 1)->handed_back);
+    assert_true(told_of(told, 3, 2)->verdict <= AUTH_OK_UNCONFIRMED);
+}
+
+/* Guesses of one name that come together are counted as if they had come one after the other. */
+static void test_guesses_together(void **state)
+{
+    static const char *const asked[][2] = { { "Together", "a" }, { "together", "b" }, { "together", "c" }, { "together", "secret" } };
+    struct told told[4];
+
+    (void)state;
+    network = "192.0.2.9";
+    for (unsigned round = 0; round < 5; round++) {
+        ask_together(asked, 4, told);
+        assert_true(told[3].id == 1 && told[3].verdict == AUTH_REFUSED);
+        for (size_t i = 0; i < 3; i++)
+            assert_true(told[i].handed_back);
+    }
+    /* None of those that were handed back was a guess: there were five, and from now on nobody looks. */
+    ask_together(asked, 4, told);
+    for (size_t i = 0; i < 4; i++)
+        assert_true(!told[i].handed_back && told[i].verdict == AUTH_REFUSED);
+    assert_true(logged("name=\"together@auth-test.example\" result=refused reason=guessing"));
+    network = "";
+}
+
+/* What logins have left is written before the end, though the worker goes at once. */
+static void test_nothing_is_left(void **state)
+{
+    static const char *const asked[][2] = { { "left1", "pencil1" }, { "left2", "pencil2" }, { "left3", "pencil3" } };
+    struct told told[3];
+
+    (void)state;
+    helper_end();
+    settings.auth_upgrade = true;
+    helper_start(auth_conninfo, schema_wanted());
+    for (size_t i = 0; i < 3; i++) {
+        char name[64], secret[64];
+        snprintf(name, sizeof name, "%s@auth-test.example", asked[i][0]);
+        snprintf(secret, sizeof secret, "{PLAIN}%s", asked[i][1]);
+        mailbox_add(name, secret);
+    }
+    network = "192.0.2.77";
+    ask_together(asked, 3, told);
+    helper_end();
+    assert_string_equal(admin_value("select count(*) filter (where secret like '$argon2id$%') from postern.credential join postern.mailbox using (mailbox)"
+                                    " where address like 'left%@auth-test.example'", NULL, NULL), "3");
+    assert_string_equal(admin_value("select count(*) from postern.known_address where network = '192.0.2.77'", NULL, NULL), "3");
+    network = "";
+    settings.auth_upgrade = false;
+    helper_start(auth_conninfo, schema_wanted());
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -640,7 +768,7 @@ int main(void)
         cmocka_unit_test(test_disabled), cmocka_unit_test(test_cached), cmocka_unit_test(test_changed_password), cmocka_unit_test(test_no_password),
         cmocka_unit_test(test_broken_secret),   cmocka_unit_test(test_foreign_hash),   cmocka_unit_test(test_many),
         cmocka_unit_test(test_guessed), cmocka_unit_test(test_policy), cmocka_unit_test(test_connection_lost), cmocka_unit_test(test_database_away),  cmocka_unit_test(test_operator_has_to_act),
-        cmocka_unit_test(test_never_there),     cmocka_unit_test(test_nonsense),
+        cmocka_unit_test(test_never_there), cmocka_unit_test(test_together), cmocka_unit_test(test_guesses_together), cmocka_unit_test(test_nothing_is_left),    cmocka_unit_test(test_nonsense),
     };
     if (without_database("auth_helper"))
         return 0;
