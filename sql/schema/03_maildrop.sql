@@ -22,6 +22,12 @@ create function postern.lock_keys(p_mailboxes bigint[]) returns bigint[]
 language sql immutable parallel safe
 return array(select postern.lock_key(m.mailbox) from unnest(p_mailboxes) with ordinality m(mailbox, n) order by m.n);
 
+-- listed_at_once: how many messages one statement lists for a session: some 20 ms of a lane.
+-- storage/maildrop/list_rest.c has the same number. Not granted.
+create function postern.listed_at_once() returns bigint
+language sql immutable parallel safe
+return 20000;
+
 -- open_maildrop: take the lock, then tell what is in it.
 --
 -- outcome: 0 locked and listed, 1 another session holds it, 2 there is no such
@@ -35,7 +41,8 @@ return array(select postern.lock_key(m.mailbox) from unnest(p_mailboxes) with or
 -- If nothing was removed since, only what is new comes back, and whole is
 -- false; otherwise pass nulls, or see whole = true, and take all of it.
 -- The three arrays run side by side, in the order of uid; uidls is null where
--- no message has an own UIDL.
+-- no message has an own UIDL. Where they have listed_at_once() elements there may be
+-- more below next_uid: list_rest() lists it.
 --
 -- p_ticket is what the auth helper made for this mailbox, proof, version and connection
 -- (20_tickets).
@@ -94,7 +101,27 @@ begin
       from (select m.uid, m.octets, m.uidl
               from postern.message m
              where m.mailbox = p_mailbox and m.uid >= v_from and m.uid < open_maildrop.next_uid
-             order by m.uid) s;
+             order by m.uid limit postern.listed_at_once()) s;
+end
+$$;
+
+-- list_rest: what comes behind, in the same form: from p_from on, below the next_uid that
+-- open_maildrop() said. Less than listed_at_once(): there is no more.
+-- Errors: PN423.
+create function postern.list_rest(p_mailbox bigint, p_from bigint, p_below bigint, p_ticket bytea,
+    out uids bigint[], out octets bigint[], out uidls text[])
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+    if not postern.reads(p_mailbox, p_ticket) then
+        raise exception 'the maildrop lock of mailbox % was lost', p_mailbox using errcode = 'PN423';
+    end if;
+    select array_agg(s.uid), array_agg(s.octets), case when count(s.uidl) > 0 then array_agg(s.uidl) end
+      into uids, octets, uidls
+      from (select m.uid, m.octets, m.uidl
+              from postern.message m
+             where m.mailbox = p_mailbox and m.uid >= p_from and m.uid < p_below
+             order by m.uid limit postern.listed_at_once()) s;
 end
 $$;
 
@@ -311,7 +338,8 @@ $$;
 revoke all on all functions in schema postern from public;
 grant execute on function postern.lock_key(bigint) to postern_mail, postern_admin;
 grant execute on function
-    postern.open_maildrop(bigint, bigint, bigint, bigint, bigint, bigint, bytea), postern.close_maildrop(bigint),
+    postern.open_maildrop(bigint, bigint, bigint, bigint, bigint, bigint, bytea),
+    postern.list_rest(bigint, bigint, bigint, bytea), postern.close_maildrop(bigint),
     postern.open_maildrops(bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], bytea[]), postern.close_maildrops(bigint[]),
     postern.move_locks(integer, bigint[], integer, bigint, bytea),
     postern.expunge(bigint, bigint[], text, text, bigint, bigint[], bigint, bytea)

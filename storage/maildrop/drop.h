@@ -67,8 +67,8 @@ struct drop_cost drop_cost(const struct drop *drop);
 struct drop_cost store_cost(const struct store *store);
 
 /*
- * One statement, on the lane that the ticket is for; that is the drop's from now on,
- * and *lane NULL. Returns an id for drop_forget(), never 0.
+ * One statement, or some where there are many messages, on the lane that the ticket is for;
+ * that is the drop's from now on, and *lane NULL. Returns an id for drop_forget(), never 0.
  */
 uint64_t drop_open(struct store *store, struct login_lane **lane, const struct mailbox_ref *mailbox,
                    const struct drop_holder *holder, drop_opened *done, void *owner);

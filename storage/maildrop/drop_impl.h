@@ -84,6 +84,8 @@ struct drop {
     struct drop_opening {           /* open.c */
         uint64_t id;                /* 0 once it was open */
         drop_opened *opened;
+        size_t came;                /* messages in the last answer */
+        void (*listed)(struct drop *drop, enum db_status status);   /* list_rest.c */
         struct mailbox_versions versions;
         enum pg_bound bound;        /* what there was for a lane */
     } opening;

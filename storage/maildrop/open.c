@@ -13,6 +13,7 @@
 #include "daemon/net/loop.h"
 #include "storage/maildrop/aside.h"
 #include "storage/maildrop/close.h"
+#include "storage/maildrop/list_rest.h"
 #include "storage/maildrop/listing.h"
 #include "storage/maildrop/listing_cache.h"
 #include "storage/maildrop/login_lane.h"
@@ -63,6 +64,7 @@ static struct listing *read_listing(struct drop *drop, const PGresult *res, cons
     struct listing_state state;
     bool whole;
 
+    drop->opening.came = 0;
     *error_r = "a column is null";
     if (!pg_get_int8(res, 0, COL_UIDVALIDITY, &state.uidvalidity) ||
         !pg_get_int8(res, 0, COL_NEXT_UID, &state.next_uid) || !pg_get_int8(res, 0, COL_EXPUNGES, &state.expunges) ||
@@ -75,8 +77,11 @@ static struct listing *read_listing(struct drop *drop, const PGresult *res, cons
         return NULL;
     } else if (state.next_uid == listing_state(drop->listing)->next_uid)
         return listing_hold(drop->listing);
-    return listing_decode(&state, drop->listing, array_of(res, COL_UIDS), array_of(res, COL_OCTETS),
-                          array_of(res, COL_UIDLS), error_r);
+    struct listing *l = listing_decode(&state, drop->listing, array_of(res, COL_UIDS), array_of(res, COL_OCTETS),
+                                       array_of(res, COL_UIDLS), error_r);
+    if (l != NULL)
+        drop->opening.came = listing_count(l) - (drop->listing != NULL ? listing_count(drop->listing) : 0);
+    return l;
 }
 
 /* A cached login hears of nothing but success: whoever it is has yet to be confirmed. */
@@ -116,6 +121,30 @@ static void ticket_refused(struct drop *drop)
     open_failed(drop);
 }
 
+/* It has the lock, and with DB_OK all of the listing. */
+static void listed(struct drop *drop, enum db_status status)
+{
+    struct store *store = drop->store;
+
+    if (status != DB_OK) {
+        drop->status = status == DB_BUG ? DB_BUG : DB_RETRY;
+        drop_close(drop, closed);
+        return;
+    }
+    listing_cache_put(store->listings, &drop->place.mailbox, pg_server(drop->lane), drop->listing);
+    if (!drop_is_awaited(drop) || store->closing) {
+        drop_close(drop, closed);    /* the asker has left */
+        return;
+    }
+    idmap_take(store->opens.askers, drop->opening.id);
+    drop->opening.id = 0;
+    drop->state = DROP_OPEN;
+    drop->opened_at = loop_now(store->loop);
+    store->open++;
+    aside_watch(store->aside);
+    drop->opening.opened(drop->owner, DB_OK, drop);
+}
+
 static void open_answered(void *arg, enum db_status status, PGresult *res)
 {
     struct drop *drop = arg;
@@ -151,19 +180,7 @@ static void open_answered(void *arg, enum db_status status, PGresult *res)
         drop_close(drop, closed);
         return;
     }
-
-    listing_cache_put(store->listings, &drop->place.mailbox, pg_server(drop->lane), drop->listing);
-    if (!drop_is_awaited(drop) || store->closing) {
-        drop_close(drop, closed);    /* the asker has left */
-        return;
-    }
-    idmap_take(store->opens.askers, drop->opening.id);
-    drop->opening.id = 0;
-    drop->state = DROP_OPEN;
-    drop->opened_at = loop_now(store->loop);
-    store->open++;
-    aside_watch(store->aside);
-    drop->opening.opened(drop->owner, DB_OK, drop);
+    list_rest(drop, listed);
 }
 
 static void refused(void *arg, enum db_status status, PGresult *res)

@@ -143,6 +143,8 @@ class Files(unittest.TestCase):
     def test_sizes_of_the_programs(self):
         """storage/content counts with the same numbers, and nothing else in C does."""
         numbers = dict(re.findall(r"(PART_OCTETS|CONTENT_DIGEST) = (\d+)", (kit.TOP / "storage/content/content.h").read_text()))
+        listed = re.search(r"LISTED_AT_ONCE = (\d+)", (kit.TOP / "storage/maildrop/list_rest.c").read_text()).group(1)
+        self.assertRegex((SQL / "schema" / "03_maildrop.sql").read_text(), rf"function postern[.]listed_at_once\(\) .*\n.*\nreturn {listed};")
         sql = (SQL / "schema" / "05_content.sql").read_text()
         for name, function in (("PART_OCTETS", "part_octets"), ("CONTENT_DIGEST", "digest_octets")):
             self.assertEqual(re.findall(rf"function postern[.]{function}\(\) .*\n.*\nreturn (\d+);", sql), [numbers[name]])

@@ -3,6 +3,8 @@
  */
 #include "tests/unit/db_fixture.h"
 
+#include "storage/maildrop/drop_impl.h"
+
 static void expect_status(enum db_status is, enum db_status wanted)
 {
     assert_string_equal(db_status_name(is), db_status_name(wanted));
@@ -496,9 +498,106 @@ static void database_away_or_not_ours(void **state)
     admin_do("drop database postern_empty_%ld", (long)getpid());
 }
 
+/* ---- more than one answer lists */
+
+enum { AT_ONCE = 20000 };
+
+/* So many more, with every third uid. */
+static void add_many(int64_t mailbox, int messages)
+{
+    admin_do("insert into postern.message (mailbox, uid, content, octets, uidl)"
+             " select m.mailbox, m.next_uid + 3 * n, g.content, 5, case when n %% 7 = 0 then 'own' || m.next_uid + n end"
+             "   from postern.mailbox m, generate_series(0, %d - 1) n, (select content from postern.message where mailbox = %lld limit 1) g"
+             "  where m.mailbox = %lld", messages, (long long)mailbox, (long long)mailbox);
+    admin_do("update postern.mailbox set next_uid = next_uid + 3 * %d, messages = messages + %d, octets = octets + 5 * %d where mailbox = %lld",
+             messages, messages, messages, (long long)mailbox);
+}
+
+static void expect_all(struct drop *drop, int64_t mailbox)
+{
+    char uidl[UIDL_MAX];
+    size_t count = drop_count(drop), len;
+
+    assert_int_equal(count, messages_in(mailbox));
+    assert_int_equal(drop_octets(drop), 5 * count);
+    for (size_t i = 0; i < count; i += AT_ONCE / 2) {
+        len = drop_message_uidl(drop, i, uidl);
+        char *is = mem_strn(uidl, len);
+        assert_string_equal(is, admin_value("select coalesce(g.uidl, postern.uidl_prefix(m.uidvalidity) || g.uid) from postern.message g"
+                                            " join postern.mailbox m using (mailbox) where m.mailbox = $1::bigint order by g.uid offset $2::bigint limit 1",
+                                            mailbox_text(BOX(mailbox)).s, mailbox_text(BOX((int64_t)i)).s));
+        mem_free(is);
+    }
+}
+
+static void long_listing(void **state)
+{
+    /* Some without a cache: each opening lists all. */
+    static const int sizes[] = { AT_ONCE - 1, AT_ONCE, AT_ONCE + 1, 2 * AT_ONCE + 5 };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        struct store *store = test_store(&test_settings), *other = test_store(&test_settings);
+        int64_t mailbox = mailbox_new();
+
+        message_add(mailbox, "abc\r\n", 5, NULL, NULL);
+        add_many(mailbox, sizes[i] - 1);
+        struct drop *drop = must_open(store, mailbox);
+        expect_all(drop, mailbox);
+        expect_status(finish(drop, NULL), DB_OK);
+        /* What is new, behind what is remembered, too. */
+        add_many(mailbox, AT_ONCE + 7);
+        drop = must_open(store, mailbox);
+        expect_all(drop, mailbox);
+        expect_status(finish(drop, NULL), DB_OK);
+        /* Who has left before it is whole leaves no lock. */
+        struct opened o = { 0 };
+        drop_forget(other, open_for(other, mailbox, &test_holder, opened, &o));
+        for (int n = 0; n < 5000 && other->held.places.count > 0; n++)
+            turn_for(1);
+        assert_false(o.answered);
+        assert_int_equal(other->held.places.count, 0);
+        expect_status(finish(must_open(store, mailbox), NULL), DB_OK);
+        store_free(&store);
+        store_free(&other);
+    }
+}
+
+/* The connection is lost between two answers: no lock, and the asker may try again. */
+static void lost_while_listing(void **state)
+{
+    struct store *store = test_store(&test_settings);
+    int64_t mailbox = mailbox_new();
+    struct opened o = { 0 };
+
+    (void)state;
+    message_add(mailbox, "abc\r\n", 5, NULL, NULL);
+    add_many(mailbox, AT_ONCE + 5);
+    admin_do("alter function postern.list_rest(bigint, bigint, bigint, bytea) rename to list_rest_really;"
+             " create function postern.list_rest(p_mailbox bigint, p_from bigint, p_below bigint, p_ticket bytea, out uids bigint[],"
+             "   out octets bigint[], out uidls text[]) language plpgsql security definer as $$ begin"
+             "   perform pg_terminate_backend(pg_backend_pid()); end $$;"
+             " grant execute on function postern.list_rest(bigint, bigint, bigint, bytea) to postern_mail");
+    wait_for_lanes(store, 1);
+    o = open_with(store, mailbox, &test_holder);
+    admin_do("drop function postern.list_rest(bigint, bigint, bigint, bytea);"
+             " alter function postern.list_rest_really(bigint, bigint, bigint, bytea) rename to list_rest");
+    assert_true(o.answered);
+    expect_status(o.status, DB_RETRY);
+    assert_int_equal(store->held.places.count, 0);
+    store_free(&store);
+    store = test_store(&test_settings);
+    struct drop *drop = must_open(store, mailbox);
+    expect_all(drop, mailbox);
+    expect_status(finish(drop, NULL), DB_OK);
+    store_free(&store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(long_listing),
+        cmocka_unit_test(lost_while_listing),
         cmocka_unit_test(listing_is_what_is_there),
         cmocka_unit_test(one_holder),
         cmocka_unit_test(never_in_use_after_the_end),
