@@ -221,6 +221,29 @@ begin
 end
 $$;
 
+-- fetch_parts_group: the same for several sessions of this connection, each of whom reads
+-- little: the uids of all, one after the other, and how many are whose; n counts from 1.
+-- Who does not have the lock has no row, and is told so when they are asked for alone.
+create function postern.fetch_parts_group(p_mailboxes bigint[], p_uids bigint[], p_counts integer[], p_firsts integer[], p_parts integer[],
+    p_tickets bytea[])
+returns table (n integer, uid bigint, part integer, delivered_to text, data bytea, codec integer)
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+    v_reads constant boolean[] := array(select postern.reads(m.mailbox, m.ticket)
+                                          from unnest(p_mailboxes, p_tickets) with ordinality m(mailbox, ticket, n) order by m.n);
+begin
+    return query
+        select m.n::integer, p.uid, p.part, p.delivered_to, p.data, p.codec
+          from (select a.n, a.mailbox, a.first, a.parts, p_uids[a.behind - a.count + 1 : a.behind] as uids
+                  from (select c.*, (sum(c.count) over (order by c.n))::integer as behind
+                          from unnest(p_mailboxes, p_counts, p_firsts, p_parts) with ordinality c(mailbox, count, first, parts, n)) a
+                 where v_reads[a.n]) m
+         cross join lateral postern.message_parts(m.mailbox, m.uids, m.first, m.parts) p
+         order by m.n, p.uid, p.part;
+end
+$$;
+
 -- read_parts: the same for an operator, who needs no lock.
 create function postern.read_parts(p_mailbox bigint, p_uids bigint[], p_first integer, p_parts integer)
 returns table (uid bigint, part integer, delivered_to text, data bytea, codec integer)
@@ -312,6 +335,7 @@ grant execute on function postern.put_contents(bigint[], bytea[], integer[]) to 
 grant execute on function postern.put_parts(bigint[], integer[], bytea[]) to postern_admin;
 grant execute on function postern.put_octets(bigint, integer, bytea) to postern_lmtp;
 grant execute on function
+    postern.fetch_parts_group(bigint[], bigint[], integer[], integer[], integer[], bytea[]),
     postern.fetch_parts(bigint, bigint[], integer, integer, bytea), postern.fetch_headers(bigint, bigint[], bytea)
     to postern_mail;
 grant execute on function postern.read_parts(bigint, bigint[], integer, integer) to postern_admin;

@@ -50,6 +50,17 @@ void drop_close(struct drop *drop, drop_closed *closed)
 {
     drop->state = DROP_CLOSING;
     drop->closing.closed = closed;
+    if (drop->reading > 0)      /* such a question may wait for others, and be sent behind this one */
+        drop->closing.waits = true;
+    else
+        ask_close(drop);
+}
+
+void close_after_reading(struct drop *drop)
+{
+    if (drop->reading > 0 || !drop->closing.waits)
+        return;
+    drop->closing.waits = false;
     ask_close(drop);
 }
 

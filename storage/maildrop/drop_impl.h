@@ -91,6 +91,7 @@ struct drop {
     } opening;
     struct drop_closing {           /* close.c */
         drop_closed *closed;
+        bool waits;                 /* for what is being read */
         unsigned tries;
     } closing;
     struct drop_ending {            /* finish.c */
@@ -100,6 +101,7 @@ struct drop {
         struct drop *next;          /* in alone.waiting */
     } ending;
     struct reader *reader;          /* drop_read.c; NULL until something is read */
+    size_t reading;                 /* questions for messages that were not answered yet, wanted or not */
     struct passing *passing;        /* takeover.c; NULL where nobody has asked anybody for it */
 };
 

@@ -10,6 +10,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/net/loop.h"
+#include "storage/maildrop/close.h"
 #include "storage/maildrop/drop_impl.h"
 #include "storage/maildrop/listing.h"
 #include "storage/pg/pg_array.h"
@@ -24,11 +25,12 @@ enum {
     WINDOW_GROWS = 8,
     WINDOW_MAX = 512,
     AHEAD_IDLE_MS = 5000,
+    LITTLE = 16 * 1024,         /* octets that are asked for together with those of others */
     PLENTY = 64 << 20,          /* octets that clients may have us hold before all get less at once, */
     TOO_MUCH = 256 << 20,       /* and as little as there is */
 };
 
-/* One statement under way. The drop outlives it, as the lock is given back behind it on the same lane. */
+/* One statement under way. The drop outlives it, as the lock is given back when it was answered. */
 struct read_question {
     struct drop *drop;
     size_t first;
@@ -245,10 +247,12 @@ static void fetch_answered(void *arg, enum db_status status, PGresult *res)
     struct piece_set *set = NULL;
 
     drop_charge(drop);
+    drop->reading--;
     if (r == NULL || r->question != q) {    /* not wanted any more */
         store->octets -= q->ahead_octets;
         PQclear(res);
         mem_free(q);
+        close_after_reading(drop);
         return;
     }
     r->question = NULL;
@@ -280,6 +284,16 @@ static void fetch_answered(void *arg, enum db_status status, PGresult *res)
     done(owner, status, piece);
 }
 
+/* It costs others little to wait for it, and it is worth a copy. */
+static bool is_little(const struct read_question *q)
+{
+    uint64_t octets = 0;
+
+    for (size_t k = 0; k < q->count && octets <= LITTLE; k++)
+        octets += octets_to_read(q->drop, q->first + k, q->want);
+    return octets <= LITTLE;
+}
+
 static void ask(struct drop *drop, const struct read_question *question)
 {
     struct read_question *q = mem_alloc(sizeof *q);
@@ -298,10 +312,16 @@ static void ask(struct drop *drop, const struct read_question *question)
         pg_arg_int4(&args, (int32_t)q->parts);
     }
     r->question = q;
+    drop->reading++;
     r->used_at = loop_now(r->store->loop);
     r->store->octets += q->ahead_octets;
     pg_arg_bytes(&args, mailbox_ticket_span(&drop->ticket));
-    pg_ask(drop->store->pg, drop->lane, q->want == WANT_HEADER ? PG_FETCH_HEADERS : PG_FETCH, &args, fetch_answered, q);
+    if (q->want == WANT_HEADER)
+        pg_ask(drop->store->pg, drop->lane, PG_FETCH_HEADERS, &args, fetch_answered, q);
+    else if (is_little(q))
+        pg_ask_grouped(drop->store->pg, drop->lane, PG_FETCH, &args, fetch_answered, q);
+    else
+        pg_ask(drop->store->pg, drop->lane, PG_FETCH, &args, fetch_answered, q);
     buf_free(&uids);
 }
 

@@ -34,7 +34,6 @@ struct pg_statement {
     int arg_count, column_count;
     bool apart;                     /* pg_statements() does not count it */
     bool once;                      /* not worth preparing */
-    bool is_group;                  /* it is a group form */
     const char *group_name, *group_sql;     /* of its group form (pg_group.c); NULL: it has none */
 };
 struct pg_statements {

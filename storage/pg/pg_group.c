@@ -93,7 +93,7 @@ static void make_form(struct pg_group_form *form, const struct pg_statement *s)
     }
     form->statement = (struct pg_statement){
         .name = s->group_name, .sql = s->group_sql, .args = form->args, .arg_count = args, .columns = form->columns,
-        .column_count = 1 + s->column_count, .is_group = true,
+        .column_count = 1 + s->column_count,
     };
 }
 
@@ -226,7 +226,7 @@ static void send_group(struct group *g)
 {
     struct pg *pg = g->lane->pg;
     const struct pg_statement *s = &pg->statements->at[g->kind], *form = &pg->forms[g->kind].statement;
-    struct question q = { group_answered, g, form, clock_us() };
+    struct question q = { group_answered, g, form, clock_us(), false };
     struct buf room[PG_ARGS_MAX];
     struct pg_args args = PG_ARGS_EMPTY;
     int used = 0;

@@ -26,6 +26,7 @@ struct question {
     void *arg;
     const struct pg_statement *statement;   /* NULL: LISTEN */
     uint64_t asked_us;
+    bool single;                /* for one session, and it was not to be asked with others */
 };
 
 /* Those that were sent and not answered, oldest first. */

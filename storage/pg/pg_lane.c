@@ -163,7 +163,7 @@ static void lane_asked(struct pg_lane *lane, const struct question *q, bool sent
     if (lane->answers.asked.count == 0)
         lane->answers.oldest_since = loop_now(lane->pg->loop);
     ring_put(&lane->answers.asked, q);
-    lane->use.busy_with += is_single(q);
+    lane->use.busy_with += q->single;
     if (!sent || !PQpipelineSync(lane->conn) || !lane_flush(lane))
         lane_break(lane, PQerrorMessage(lane->conn));
 }
@@ -172,7 +172,7 @@ void lane_send(struct pg_lane *lane, const struct question *q, const struct pg_a
 {
     if (lane->broken) {
         ring_put(&lane->answers.asked, q);
-        lane->use.busy_with += is_single(q);
+        lane->use.busy_with += q->single;
         return;
     }
     const struct pg_statement *s = q->statement;
@@ -193,7 +193,7 @@ static void ignore_answer(void *arg, enum db_status status, PGresult *res)
 void lane_listen_to(struct pg_lane *lane, const char *channel)
 {
     /* Its answer has no columns to check. */
-    struct question q = { ignore_answer, NULL, NULL, clock_us() };
+    struct question q = { .answer = ignore_answer, .asked_us = clock_us() };
     char sql[sizeof "listen " + PG_CHANNEL_SIZE];
 
     snprintf(sql, sizeof sql, "listen %s", channel);
@@ -259,7 +259,7 @@ static void give_answer(struct pg_lane *lane)
     PGresult *res = lane->answers.res;
     enum db_status status = lane->answers.status;
 
-    lane->use.busy_with -= is_single(&q);
+    lane->use.busy_with -= q.single;
     lane->answers.answered++;
     memcpy(lane->pg->told.sqlstate, lane->answers.sqlstate, sizeof lane->answers.sqlstate);
     lane->answers.sqlstate[0] = '\0';

@@ -71,7 +71,7 @@ static bool takes_questions(struct pg_ref ref)
 static void ask(struct pg *pg, struct pg_ref ref, const struct pg_statement *statement, const struct pg_args *args,
                 pg_answer *answer, void *arg)
 {
-    struct question q = { answer, arg, statement, clock_us() };
+    struct question q = { answer, arg, statement, clock_us(), true };
 
     if (!takes_questions(ref)) {
         pg_later(pg, DB_LOST, answer, arg);
@@ -93,7 +93,7 @@ void pg_ask_grouped(struct pg *pg, struct pg_ref ref, size_t statement, const st
                     void *arg)
 {
     const struct pg_statement *s = &pg->statements->at[statement];
-    struct question q = { answer, arg, s, clock_us() };
+    struct question q = { answer, arg, s, clock_us(), false };
 
     ASSERT(statement < pg->statements->count && s->group_sql != NULL && args->count == s->arg_count);
     if (pg->one_session || !takes_questions(ref))

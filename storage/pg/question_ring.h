@@ -10,10 +10,4 @@ void ring_put(struct question_ring *ring, const struct question *q);
 /* The oldest; there is one. */
 struct question ring_take(struct question_ring *ring);
 
-/* Of one session, and none that might have been asked for several. */
-static inline bool is_single(const struct question *q)
-{
-    return q->statement != NULL && q->statement->group_sql == NULL && !q->statement->is_group;
-}
-
 #endif

@@ -132,6 +132,29 @@ class Groups(unittest.TestCase):
         self.assertEqual(self.locks(), 0)
         blocker.ask("rollback")
 
+    def test_reading(self):
+        """Each their own messages, as alone; nothing without the lock, and nothing that is not in the maildrop."""
+        role, other = self.role(), self.role()
+        tickets = [self.ticket(b, role.pid) for b in self.boxes]
+        for n in (3, 5, 7):
+            self.assertEqual(role.ask(self.ask_one((self.boxes[n], None, None, None, None, None, tickets[n]))).split("|")[0], "0")
+        held = self.ticket(self.boxes[9], other.pid)
+        self.assertEqual(other.ask(self.ask_one((self.boxes[9], None, None, None, None, None, held))).split("|")[0], "0")
+        wanted = [(3, [1, 2]), (9, [1]), (5, [4]), (5, []), (7, [2, 3, 99]), (8, [1])]
+        uids = [u for _, some in wanted for u in some]
+        rows = role.ask("select n, uid, part, length(data), md5(data) from postern.fetch_parts_group(array[%s]::bigint[], array[%s]::bigint[], array[%s], %s, %s, array[%s]::bytea[])" % (
+            ",".join(str(self.boxes[n]) for n, _ in wanted), ",".join(map(str, uids)), ",".join(str(len(some)) for _, some in wanted),
+            "array_fill(0, array[6])", "array_fill(9, array[6])", ",".join(f"'{held if n == 9 else tickets[n]}'" for n, _ in wanted)))
+        alone = []
+        for n, (of, some) in enumerate(wanted, 1):
+            if of in (3, 5, 7):
+                alone += role.ask(f"select {n}, uid, part, length(data), md5(data) from postern.fetch_parts({self.boxes[of]}, array{some}::bigint[], 0, 9, '{tickets[of]}')").splitlines()
+        self.assertEqual([line for line in rows.splitlines() if not line.startswith("WARNING")], alone)
+        self.assertEqual(len(alone), 5)
+        role.ask("select * from postern.close_maildrops(array[%s])" % ",".join(str(self.boxes[n]) for n in (3, 5, 7)))
+        other.ask(f"select postern.close_maildrop({self.boxes[9]})")
+        self.assertEqual(self.locks(), 0)
+
     # ------------------------------------------------------------- the program
 
     def metrics(self):
@@ -184,6 +207,30 @@ class Groups(unittest.TestCase):
             self.assertEqual(len(self.site.fetched(USERS[n])), n)
         self.assertEqual(len(self.site.fetched(USERS[11])), 10)
         self.site.fill(USERS[11], [kit.letter(11)])
+
+    def test_messages(self):
+        """Read at once by several, of whom one leaves and one quits while it is asked for: each gets theirs."""
+        whom = USERS[2:9]
+        pops = [self.site.login(who) for who in whom]
+        before = int(self.metrics()["database_grouped_total"])
+        blocker = self.site.psql()
+        self.addCleanup(blocker.close)
+        blocker.ask("begin; lock table postern.content_part in access exclusive mode")
+        # The first is under way alone; the others gather.
+        for n, pop in enumerate(pops):
+            pop.send(b"RETR 1\r\n" if n != 5 else b"RETR 2\r\nQUIT\r\n")
+            if n == 0:
+                self.assertTrue(kit.wait_until(lambda: self.site.sql("select count(*) from pg_stat_activity where wait_event_type = 'Lock'") != "0"))
+        self.assertTrue(kit.wait_until(lambda: int(self.metrics()["pop3_commands_total{command=\"retr\"}"]) >= len(pops)))
+        pops[3].close()
+        blocker.ask("rollback")
+        for n, pop in enumerate(pops):
+            if n != 3:
+                self.assertTrue(pop.line().startswith(b"+OK"))
+                self.assertEqual(b"".join(line + b"\r\n" for line in pop.body()), kit.letter(0 if n != 5 else 1))
+                self.assertTrue(pop.line().startswith(b"+OK")) if n == 5 else pop.ok("QUIT")
+        self.assertTrue(kit.wait_until(lambda: self.locks() == 0))
+        self.assertGreater(int(self.metrics()["database_grouped_total"]), before)
 
     def test_one_asks_in_vain(self):
         """A group that cannot be asked at all: everybody is asked for alone."""
