@@ -7,6 +7,7 @@
 #include "daemon/base/log.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -33,6 +34,7 @@ static struct {
     time_t second;          /* what `stamp` says; to break it down once a second is enough */
     bool local;             /* `stamp` is as syslog wants it */
     char stamp[32];
+    long pid;               /* ours, which costs no call of the kernel for each line; 0: not known yet */
     bool dropping;          /* since a line of ours was dropped: the next one that is taken tells of it */
     void (*waits)(void *arg);
     void *waits_arg;
@@ -138,6 +140,22 @@ void log_when_waiting(void (*waits)(void *arg), void *arg)
     target.waits_arg = arg;
 }
 
+static void forget_pid(void)
+{
+    target.pid = 0;
+}
+
+static long own_pid(void)
+{
+    static bool watched;
+
+    if (!watched)
+        watched = pthread_atfork(NULL, NULL, forget_pid) == 0;
+    if (target.pid == 0 || !watched)
+        target.pid = (long)getpid();
+    return target.pid;
+}
+
 /* "2026-11-22T21:30:00.123Z posternd[42]: "; in syslog's local form "<22>Nov 22 22:30:00 posternd[42]: " */
 static size_t line_head(enum log_level level, char *out, size_t size)
 {
@@ -165,10 +183,10 @@ static size_t line_head(enum log_level level, char *out, size_t size)
     }
     if (local)
         n = snprintf(out, size, "<%d>%s %s[%ld]: ", LOG_MAIL | priority[level], target.stamp, target.ident,
-                     (long)getpid());
+                     own_pid());
     else
         n = snprintf(out, size, "%s.%03dZ %s[%ld]: ", target.stamp, (int)(now.tv_nsec / 1000000), target.ident,
-                     (long)getpid());
+                     own_pid());
     return n > 0 ? (size_t)n : 0;
 }
 
