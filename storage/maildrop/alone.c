@@ -10,6 +10,9 @@
  *
  * Where that connection cannot be had the deletion is refused, with a word in
  * the log: nothing was deleted, and the client may try again.
+ *
+ * The same for a session that retrieved many messages and deleted none, where a
+ * policy may want each of them noted.
  */
 #include "storage/maildrop/alone.h"
 
@@ -49,12 +52,17 @@ void alone_free(struct alone **alone)
     *alone = NULL;
 }
 
+static size_t rows(const struct drop *drop)
+{
+    return drop->ending.marked + drop->retrieved.count;
+}
+
 static struct drop *take_least(struct alone *a)
 {
     struct drop **least = &a->waiting, *drop;
 
     for (struct drop **d = &(*least)->ending.next; *d != NULL; d = &(*d)->ending.next)
-        if ((*d)->ending.marked <= (*least)->ending.marked)     /* the oldest is the last one */
+        if (rows(*d) <= rows(*least))   /* the oldest is the last one */
             least = d;
     drop = *least;
     *least = drop->ending.next;
@@ -104,7 +112,8 @@ static void start(struct alone *a, struct pg_ref lane)
 
     a->tries = 0;
     a->under_way = take_least(a);
-    log_debug(a->under_way->who.session, "deleting %zu messages on a lane of its own", a->under_way->ending.marked);
+    log_debug(a->under_way->who.session, "%zu messages deleted and %zu retrieved: a lane of its own",
+              a->under_way->ending.marked, a->under_way->retrieved.count);
     m->store = a->store;
     m->owner = a;
     m->ended = ended;

@@ -117,10 +117,15 @@ static void ask_expunge(struct drop *drop)
     buf_free(&retrieved);
 }
 
-/* What the statement is to change: of each message that goes, and where it is noted, of each that was retrieved. */
+/*
+ * A statement changes rows of each message that goes and, where the policy notes it, of each that was
+ * retrieved; of the latter many go without anybody waiting for them.
+ */
 static bool is_long(const struct drop *drop)
 {
-    return drop->ending.marked > 0 && drop->ending.marked + drop->retrieved.count >= drop->store->alone->many;
+    if (drop->ending.marked == 0)
+        return drop->retrieved.count > HISTORY_MANY && !drop_lost(drop);
+    return drop->ending.marked + drop->retrieved.count >= drop->store->alone->many;
 }
 
 static void ask_end(struct drop *drop)
@@ -176,8 +181,10 @@ void drop_moved(struct drop *drop)
 
 void drop_end_alone(struct drop *drop, bool has_lane)
 {
-    if (has_lane)
+    if (has_lane && drop->ending.marked > 0)
         ask_expunge(drop);
+    else if (has_lane)
+        history_add_alone(drop->store->history, drop);
     else
         drop->status = DB_RETRY;    /* nothing was asked */
     drop_close(drop, closed);

@@ -22,7 +22,7 @@
 enum {
     WAIT_MS = 1000,
     MANY_SESSIONS = 256,
-    MANY_MESSAGES = 8192,       /* where the policy notes each of them that is some 50 ms of the database's time */
+    MANY_MESSAGES = HISTORY_MANY,   /* where the policy notes each of them that is some 50 ms of the database's time */
     TOO_MANY = 16,              /* so many times as much: the database is away */
     END_MS = 2000,              /* for what is written at the end of the process */
 };
@@ -95,7 +95,7 @@ static void begin(struct history *h)
     timer_set(h->timer, WAIT_MS);
 }
 
-void history_add(struct history *h, const struct drop *drop)
+static void gather(struct history *h, const struct drop *drop)
 {
     if (h->sessions == 0)
         begin(h);
@@ -112,8 +112,25 @@ void history_add(struct history *h, const struct drop *drop)
             pg_array_put_int8(&h->arrays[RETRIEVED_UIDS], listing_uid(drop->listing, i));
     h->sessions++;
     h->messages += drop->retrieved.count;
+}
+
+void history_add(struct history *h, const struct drop *drop)
+{
+    gather(h, drop);
     if (is_much(h, 1))
         history_write(h);
+}
+
+void history_add_alone(struct history *h, const struct drop *drop)
+{
+    history_write(h);
+    bool is_alone = h->sessions == 0;
+    gather(h, drop);
+    if (!is_alone)
+        return;     /* no lane for those before it: they go together, later */
+    timer_stop(h->timer);
+    ask(h, drop->lane);
+    forget(h);
 }
 
 struct history *history_new(struct store *store)

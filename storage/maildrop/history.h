@@ -27,6 +27,9 @@ struct history {
 struct history *history_new(struct store *store);
 /* It ends, and something of it was retrieved. Asks for nothing and waits for nothing. */
 void history_add(struct history *history, const struct drop *drop);
+/* The same of more than HISTORY_MANY messages, in a statement of its own on the lane of the drop, alone there. */
+enum { HISTORY_MANY = 8192 };
+void history_add_alone(struct history *history, const struct drop *drop);
 /* The store closes; the lanes are there still. Writes what is left, and waits for that, for two seconds at most. */
 void history_end(struct history *history);
 /* What came after that is lost. */

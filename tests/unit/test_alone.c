@@ -149,6 +149,42 @@ static void limit_connections(const char *to)
     admin_do("do $$ begin execute format('alter database %%I connection limit %%s', current_database(), %s); end $$", to);
 }
 
+/* A session that retrieved very many and deletes none: noted there, where it holds up nobody. */
+static void many_retrieved(void **state)
+{
+    enum { MANY = 8193 };
+    struct store *store = one_lane();
+    int64_t mailbox = mailbox_new(), other = mailbox_new();
+
+    (void)state;
+    message_add(mailbox, "abc\r\n", 5, NULL, NULL);
+    admin_do("insert into postern.message (mailbox, uid, content, octets) select mailbox, n, content, octets"
+             " from postern.message, generate_series(2, %d) n where mailbox = %lld", MANY, (long long)mailbox);
+    admin_do("update postern.mailbox set next_uid = %d, messages = %d, octets = 5 * %d where mailbox = %lld",
+             MANY + 1, MANY, MANY, (long long)mailbox);
+    admin_do("insert into postern.policy (mailbox, expire_retrieved) values (%lld, 3)", (long long)mailbox);
+    struct drop *drop = must_open(store, mailbox);
+    struct finished f = { 0 };
+    struct pg_ref before = drop->lane;
+    for (size_t i = 0; i < MANY; i++)
+        drop_note_retrieved(drop, i);
+    drop_note_sent(drop);
+    hold_rows(mailbox);
+    drop_finish(&drop, NULL, finished, &f);
+    TURN_UNTIL(waiting_for_rows() > 0);
+    assert_true(pg_alive(before));
+    expect_status(finish(must_open(store, other), NULL), DB_OK);
+    assert_false(f.answered);
+    admin_do("commit");
+    TURN_UNTIL(f.answered);
+    expect_status(f.status, DB_OK);
+    assert_int_equal(admin_number("select count(retrieved_at) from postern.message where mailbox = %lld", (long long)mailbox), MANY);
+    assert_int_equal(admin_number("select messages from postern.history where mailbox = %lld and what = 'session'", (long long)mailbox), MANY);
+    assert_int_equal(locks(mailbox), 0);
+    admin_do("delete from postern.policy where mailbox = %lld", (long long)mailbox);
+    store_free(&store);
+}
+
 /* No connection more is let in: refused, for certain, and the others do not notice. */
 static void no_lane_for_it(void **state)
 {
@@ -255,6 +291,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(others_go_on),
         cmocka_unit_test(least_first),
+        cmocka_unit_test(many_retrieved),
         cmocka_unit_test(no_lane_for_it),
         cmocka_unit_test(lost_before),
         cmocka_unit_test(lost_meanwhile),
