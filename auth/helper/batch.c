@@ -130,6 +130,8 @@ static void serve_round(struct batch *b)
         else
             is_slow(b, round[i]);
     }
+    /* Exchanges, and the slow hash behind them, are to see what holds then, and what was counted now. */
+    account_forget_ahead(b->accounts);
     answers_send(b->answers);
     account_write(b->accounts);
     memcpy(b->items, left, lefts * sizeof left[0]);
@@ -154,8 +156,6 @@ bool batch_serve(struct batch *b)
     }
     while (b->count > 0)
         serve_round(b);
-    if (b->slow == NULL)
-        account_forget_ahead(b->accounts);
     return b->slow != NULL;
 }
 
@@ -164,7 +164,6 @@ void batch_hash(struct batch *b)
     struct account_verdict v;
 
     account_check(b->accounts, &b->slow->request, true, &v);
-    account_forget_ahead(b->accounts);
     answer(b, b->slow, &v);
     answers_send(b->answers);
     account_write(b->accounts);

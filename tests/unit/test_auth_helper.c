@@ -19,6 +19,7 @@
 #include "auth/frame.h"
 #include "auth/helper/helper.h"
 #include "auth/login_cache.h"
+#include "auth/mechanism.h"
 #include "auth/scheme/scheme.h"
 #include "auth/settings.h"
 #include "daemon/base/log.h"
@@ -621,6 +622,54 @@ static void test_never_there(void **state)
     helper_start(auth_conninfo, schema_wanted());
 }
 
+/* What the next answer must be; its guesses are returned. */
+static uint32_t next_answer(uint64_t id, enum auth_verdict verdict)
+{
+    unsigned char data[PEER_MAX];
+    struct auth_reply reply;
+    long len = next_message(helper_fd, &inbox, data, sizeof data);
+
+    assert_true(len > 0);
+    assert_true(frame_get_reply(data, (size_t)len, &reply));
+    assert_true(reply.id == id);
+    assert_int_equal(reply.verdict, verdict);
+    return reply.guesses;
+}
+
+/*
+ * In one packet: what was looked up together is for those passwords alone. Exchanges see what was counted of the one
+ * before, and the slow hash, which is last, still gets its secret.
+ */
+static void test_kinds_together(void **state)
+{
+    static struct packet out;
+    unsigned char data[PEER_MAX];
+    struct auth_request r = {
+        .password = SPAN_OF("secret"), .origin = { .network = SPAN_OF("192.0.2.99") }, .lane = LANE
+    };
+    struct auth_opening o = {
+        .mechanism = MECH_PLAIN, .has_initial = true, .initial = SPAN_OF("\0swift@auth-test.example\0wrong"),
+        .origin = { .network = SPAN_OF("192.0.2.99") }, .lane = LANE
+    };
+
+    (void)state;
+    mailbox_add("slow@auth-test.example", hash_of("secret"));
+    mailbox_add("swift@auth-test.example", "{PLAIN}secret");
+    r.id = 1000001;
+    r.name = SPAN_OF("slow@auth-test.example");
+    assert_true(packet_add(&out, data, frame_put_request(data, &r)));
+    r.id = 1000002;
+    r.name = SPAN_OF("swift@auth-test.example");
+    assert_true(packet_add(&out, data, frame_put_request(data, &r)));
+    for (uint64_t id = 1000003; id <= 1000005; id++)
+        assert_true(packet_add(&out, data, frame_put_start(data, id, &o)));
+    assert_true(packet_send(helper_fd, &out));
+    assert_int_equal(next_answer(1000002, AUTH_OK), 0);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(next_answer(1000003 + i, AUTH_REFUSED), i);
+    assert_int_equal(next_answer(1000001, AUTH_OK), 0);
+}
+
 /* Its worker talks nonsense: it ends, and says so. */
 static void test_nonsense(void **state)
 {
@@ -768,7 +817,7 @@ int main(void)
         cmocka_unit_test(test_disabled), cmocka_unit_test(test_cached), cmocka_unit_test(test_changed_password), cmocka_unit_test(test_no_password),
         cmocka_unit_test(test_broken_secret),   cmocka_unit_test(test_foreign_hash),   cmocka_unit_test(test_many),
         cmocka_unit_test(test_guessed), cmocka_unit_test(test_policy), cmocka_unit_test(test_connection_lost), cmocka_unit_test(test_database_away),  cmocka_unit_test(test_operator_has_to_act),
-        cmocka_unit_test(test_never_there), cmocka_unit_test(test_together), cmocka_unit_test(test_guesses_together), cmocka_unit_test(test_nothing_is_left),    cmocka_unit_test(test_nonsense),
+        cmocka_unit_test(test_never_there), cmocka_unit_test(test_together), cmocka_unit_test(test_kinds_together), cmocka_unit_test(test_guesses_together), cmocka_unit_test(test_nothing_is_left),    cmocka_unit_test(test_nonsense),
     };
     if (without_database("auth_helper"))
         return 0;
