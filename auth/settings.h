@@ -13,6 +13,7 @@ struct auth_settings {
 #include "auth/options.def"
 #undef OPTION
     enum sql_commit commit;     /* no option of its own: database_synchronous_commit */
+    bool one_session;           /* nor this: nothing is asked of the database before somebody logs in */
 };
 extern const struct option_table auth_options;
 

@@ -81,10 +81,18 @@ struct accounts *accounts_new(const char *conninfo, const struct auth_settings *
     limit_seed_make(&a->seed);
     a->records = records_new(a->source, settings);
     a->tickets = tickets_new(a->source);
+    if (settings->one_session)
+        return a;
+    credentials_source_decoys(a->source);
     credentials_source_connect(a->source);
     if (credentials_connection(a->source) > 0)
         (void)tickets_look(a->tickets);
     return a;
+}
+
+void accounts_need_decoys(struct accounts *a)
+{
+    credentials_source_decoys(a->source);
 }
 
 void accounts_free(struct accounts **accounts)

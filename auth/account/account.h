@@ -20,6 +20,8 @@ struct accounts;
 struct accounts *accounts_new(const char *conninfo, const struct auth_settings *settings, int schema_version,
                               int login_cache);
 void accounts_free(struct accounts **accounts);
+/* Before account_find(), by who shows something of a name that is not there: 0 says then that decoy.h has a key. */
+void accounts_need_decoys(struct accounts *accounts);
 
 /*
  * Looks up a name. 1: credentials_r is filled, the caller wipes it. 0: unknown,

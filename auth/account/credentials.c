@@ -71,6 +71,7 @@ struct credentials_source {
     struct policies *policies;
     bool keeps;                 /* policies, and so logins may be unconfirmed */
     struct ahead ahead;
+    bool decoys;                /* they are needed */
 };
 
 struct credentials_source *credentials_source_new(const char *conninfo, int schema_version, int64_t statement_ms,
@@ -155,7 +156,12 @@ enum credentials_answer credentials_source_connect(struct credentials_source *s)
 
     if (state != AUTH_DB_UP)
         return answer_of(state);
-    return fresh || !decoy_has_key() ? take_decoy_key(s) : CREDENTIALS_FOUND;
+    return s->decoys && (fresh || !decoy_has_key()) ? take_decoy_key(s) : CREDENTIALS_FOUND;
+}
+
+void credentials_source_decoys(struct credentials_source *s)
+{
+    s->decoys = true;
 }
 
 /* ------------------------------------------------------------- several at once */

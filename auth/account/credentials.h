@@ -39,10 +39,12 @@ void credentials_source_free(struct credentials_source **source);
 
 /*
  * Connects if it is not connected, so that the first login need not wait for it, and reads the key
- * of the decoys; logs if the database is away. CREDENTIALS_FOUND: there is a connection, and the
- * decoys have a key.
+ * of the decoys where they are needed; logs if the database is away. CREDENTIALS_FOUND: there is a
+ * connection, and the decoys have a key if they are needed.
  */
 enum credentials_answer credentials_source_connect(struct credentials_source *source);
+/* From now on they are needed: by who shows something of a name before it has proved anything. */
+void credentials_source_decoys(struct credentials_source *source);
 
 /*
  * Blocks. out is filled for CREDENTIALS_FOUND; the caller wipes it. Why it

@@ -161,6 +161,7 @@ static void look_up(struct exchange *x)
     struct credentials c;
 
     session(x)->looked_up = true;
+    accounts_need_decoys(x->accounts);
     int found = account_find(x->accounts, name, span_str(x->domain), &x->origin, false, &c, &x->verdict);
     if (found > 0) {
         use_account(x, &c);

@@ -105,6 +105,7 @@ static struct config *load(const char *file)
     /* For one session: whatever is for many only costs time here. */
     config->auth.auth_helpers = 1;
     config->auth.auth_cache = 0;
+    config->auth.one_session = true;
     config->storage.database_lanes = 1;
     config->storage.database_lmtp_lanes = 1;
     config->storage.listing_cache = 0;

@@ -88,7 +88,8 @@ struct pg *pg_new(struct loop *loop, const char *conninfo, const struct pg_state
                   const struct pg_wants *wants, const struct pg_events *events, void *owner);
 /*
  * At once after pg_new(): there will be one session. Nothing is made ready that
- * it may never ask for, as that takes several times what its statements do.
+ * it may never ask for, as that takes several times what its statements do; no
+ * connection either, before pg_bind().
  */
 void pg_serve_one(struct pg *pg);
 /* Answers what is in flight with DB_LOST. Never from within an answer or an event. */

@@ -178,6 +178,14 @@ static bool is_better(const struct pg_lane *lane, const struct pg_lane *than)
     return full ? lane->use.bound < than->use.bound : lane->use.bound > than->use.bound;
 }
 
+/* Not before somebody has to be answered; where it did not succeed it comes again by itself. */
+static void connect_now(struct pg *pg)
+{
+    for (size_t i = 0; i < pg->count; i++)
+        if (pg->lanes[i].state == LANE_REST && !pg->lanes[i].tried)
+            timer_set(pg->lanes[i].timer, 0);
+}
+
 enum pg_bound pg_bind(struct pg *pg, struct pg_ref *ref_r)
 {
     struct pg_lane *best = NULL;
@@ -196,6 +204,8 @@ enum pg_bound pg_bind(struct pg *pg, struct pg_ref *ref_r)
         if (best == NULL || is_better(lane, best))
             best = lane;
     }
+    if (best == NULL && pg->one_session)
+        connect_now(pg);
     if (best == NULL)
         return taken ? PG_WAIT : pg->wrong_version >= 0 ? PG_WRONG : undecided ? PG_WAIT : PG_AWAY;
     best->use.bound++;
@@ -460,6 +470,8 @@ struct pg *pg_new(struct loop *loop, const char *conninfo, const struct pg_state
 void pg_serve_one(struct pg *pg)
 {
     pg->one_session = true;
+    for (size_t i = 0; i < pg->count; i++)
+        timer_stop(pg->lanes[i].timer);
 }
 
 void pg_free(struct pg **pgp)

@@ -274,6 +274,30 @@ class Alone(PassingCase):
         self.site.lab.conf.write_text(self.site.lab.conf.read_text().replace("sessions_per_worker = 1;\n", ""))
         self.site.ctl("reload")
 
+    def test_no_database_before_a_login(self):
+        """Who only looks costs no connection to it; a name and a password cost the two that a session has."""
+        place = self.site.dir / "nodb"
+        place.mkdir(mode=0o755)
+        with socket.socket(socket.AF_UNIX) as door:
+            door.bind(str(place / ".s.PGSQL.5432"))
+            os.chmod(place / ".s.PGSQL.5432", 0o777)
+            door.listen()
+            door.settimeout(0)
+            conf = self.site.dir / "nodb.conf"
+            conf.write_text(re.sub(r'(?m)^database = .*$', f'database = "host={place} port=5432 dbname=x";',
+                                   self.site.lab.conf.read_text()))
+            with pair() as (client, server):
+                self.start(server, "--alone", "-c", str(conf), program="posternd")
+                with kit.Pop("", sock=client) as pop:
+                    pop.multi("CAPA")
+                    pop.ok(f"USER {WHO}")
+                    self.assertRaises(BlockingIOError, door.accept)
+                    pop.send(f"PASS {kit.PASSWORD}\r\n")
+                    door.settimeout(kit.PATIENCE)
+                    door.accept()[0].close()
+                    door.accept()[0].close()
+                    self.assertRegex(pop.line(), rb"^-ERR \[SYS/TEMP\]")
+
     def test_options_that_there_are_not(self):
         """What is wrong is said in the words of the protocol."""
         with pair() as (client, server):

@@ -292,6 +292,7 @@ static const struct pg_events hearing = { lost, decided, notified, wrong_schema 
 static void start(size_t lanes, const struct pg_events *events, const char *more)
 {
     char conninfo[200];
+    struct pg_ref none;
 
     /* Who tried to connect to the end of the test before has gone. */
     for (int fd; (fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0;)
@@ -300,6 +301,8 @@ static void start(size_t lanes, const struct pg_events *events, const char *more
     decisions = wrong_schemas = notifications = 0;
     pg = pg_new(loop, conninfo, &maildrop_statements, &(struct pg_wants){ lanes, 1, 20, SQL_COMMIT_ON, 0 }, events, NULL);
     pg_serve_one(pg);
+    /* It connects where somebody is there whom to connect for. */
+    assert_int_equal(pg_bind(pg, &none), PG_WAIT);
 }
 
 struct answer {
