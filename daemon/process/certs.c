@@ -97,24 +97,38 @@ void certs_log_end(void *arg, bool over, const char *text)
         log_warning(NULL, "%s", text);
 }
 
+/* others: what those before it have read is its, too. */
+static void load(struct config *c, size_t i, bool others, struct report *r)
+{
+    struct tls_files files = config_tls_files(c, i);
+    bool tried = false;
+
+    if (files.certificate[0] == '\0' || config_listener(c, i)->tls == LISTENER_TLS_NONE)
+        return;
+    r->line = config_listener(c, i)->certificate[0] != '\0' || config_listener(c, i)->client_ca[0] != '\0'
+                  ? c->listeners.lines[i]
+                  : 0;
+    c->certificates[i] = others ? shared(c, i, &tried) : NULL;
+    if (!tried)
+        c->certificates[i] = tls_ctx_new(&files, c->tls.tls_min, c->tickets, report, r);
+}
+
 int certs_load(struct config *c, const char *file, const struct config *before, options_problem *problem, void *arg)
 {
     struct report r = { .file = file, .problem = problem, .arg = arg };
 
     c->tickets = tickets((uint64_t)c->tls.tls_ticket_life, before);
     c->certificates = mem_array(c->listeners.count + 1, sizeof(struct tls_ctx *));
-    for (size_t i = 0; i <= c->listeners.count; i++) {
-        struct tls_files files = config_tls_files(c, i);
-        bool tried = false;
+    for (size_t i = 0; i <= c->listeners.count; i++)
+        load(c, i, true, &r);
+    return r.count;
+}
 
-        if (files.certificate[0] == '\0' || config_listener(c, i)->tls == LISTENER_TLS_NONE)
-            continue;
-        r.line = config_listener(c, i)->certificate[0] != '\0' || config_listener(c, i)->client_ca[0] != '\0'
-                     ? c->listeners.lines[i]
-                     : 0;
-        c->certificates[i] = shared(c, i, &tried);
-        if (!tried)
-            c->certificates[i] = tls_ctx_new(&files, c->tls.tls_min, c->tickets, report, &r);
-    }
+int certs_load_one(struct config *c, size_t i, const char *file, options_problem *problem, void *arg)
+{
+    struct report r = { .file = file, .problem = problem, .arg = arg };
+
+    c->certificates = mem_array(c->listeners.count + 1, sizeof(struct tls_ctx *));
+    load(c, i, false, &r);
     return r.count;
 }

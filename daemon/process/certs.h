@@ -14,6 +14,8 @@
  */
 int certs_load(struct config *config, const char *file, const struct config *before, options_problem *problem,
                void *arg);
+/* The same of the i-th listener alone, for one session. */
+int certs_load_one(struct config *config, size_t i, const char *file, options_problem *problem, void *arg);
 /* Adds when what was read ends, to be freed with tls_ends_free(). */
 void certs_ends(const struct config *config, struct tls_ends *ends);
 /* A tls_ends_say: to the log. */

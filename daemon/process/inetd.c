@@ -255,7 +255,7 @@ static bool load_certificates(struct config *config, const struct protocol *prot
 {
     struct tls_ends ends = TLS_ENDS_NONE;
 
-    if (certs_load(config, file, NULL, config_log_problem, NULL) > 0)
+    if (certs_load_one(config, config_inetd(config, protocol), file, config_log_problem, NULL) > 0)
         return false;
     if (tls && config_entry(config, config_inetd(config, protocol)).tls == NULL) {
         log_error(NULL, "%s: --tls requires tls_certificate", file);
