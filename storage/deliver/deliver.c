@@ -16,6 +16,8 @@
 #include "storage/deliver/spool.h"
 #include "storage/pg/pg_array.h"
 
+enum { TOGETHER = 32 };     /* jobs that share a lane before another is used */
+
 /* ------------------------------------------------- arrays, as libpq takes them */
 
 static void put32(struct buf *out, uint32_t value)
@@ -103,7 +105,7 @@ static bool ask_resolve(struct deliver_job *job)
         pg_arg_bytes(&args, span_str(job->postmaster));
     else
         pg_arg_null(&args);
-    pg_ask(job->deliver->pg, job->ref, PG_RESOLVE, &args, resolve_answered, job);
+    pg_ask_grouped(job->deliver->pg, job->ref, PG_RESOLVE, &args, resolve_answered, job);
     return true;
 }
 
@@ -150,10 +152,13 @@ struct deliver_job *deliver_message(struct deliver *d, struct spool **spool,
     spool_digest(job->spool, job->digest);
     job->delivered = mem_array(count, sizeof job->delivered[0]);
 
+    job->grouped = true;
     for (size_t i = 0; i < count; i++) {
         mailboxes += recipients[i].count;
         job->with_keys = job->with_keys || recipients[i].has_key;
+        job->grouped = job->grouped && recipients[i].count == 1;
     }
+    job->grouped = job->grouped && !job->with_keys;
     pg_array_put_head(&job->mailboxes, (uint32_t)mailboxes);
     pg_array_put_head(&job->recipients, (uint32_t)mailboxes);
     array_head(&job->addresses, PG_TEXT, count);
@@ -215,7 +220,7 @@ struct deliver *deliver_new(struct loop *loop, const struct storage_settings *se
     d->pg = pg_new(loop, conninfo, &delivery_statements,
                    &(struct pg_wants){ (size_t)settings->database_lmtp_lanes,
                                        (uint64_t)settings->database_statement_timeout,
-                                       (uint64_t)settings->database_retry, settings->database_synchronous_commit, 0 },
+                                       (uint64_t)settings->database_retry, settings->database_synchronous_commit, TOGETHER },
                    &events, d);
     return d;
 }

@@ -3,8 +3,10 @@
  * recipients: one transaction, with a verdict for each.
  *
  * Lanes of their own, with the role postern_lmtp. Whatever fits into memory is
- * one statement, so any lane takes it and the commits of several coincide; a
- * larger message has a lane for itself while it is sent. Nobody waits for a
+ * one statement, and those that several sessions ask for at once are one statement
+ * and one commit, as far as their recipients are simple (send.c); a larger message
+ * has a lane for itself while it is sent, and so has one that others' locks keep
+ * waiting. Nobody waits for a
  * client here: a message is whole before it comes.
  */
 #ifndef POSTERN_STORAGE_DELIVER_H

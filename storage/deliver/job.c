@@ -1,9 +1,10 @@
 /*
  * job.c - jobs on the lanes of deliveries: their life, and the queue for a lane.
  *
- * A lane is given to a job for one question, or alone for a transaction of
- * several: another question would become part of that transaction. Must never
- * call an asker from within its own call.
+ * A lane is given to a job for one question, several to one, so that they can be
+ * asked together; or alone, for a transaction of several questions, as another one
+ * would become part of that transaction. Must never call an asker from within its
+ * own call.
  */
 #include "storage/deliver/job.h"
 
@@ -158,18 +159,23 @@ void deliver_job_cannot(struct deliver_job *job, enum db_status status)
     pg_later(job->deliver->pg, status, cannot, job);
 }
 
-/* As many as there are lanes for; a large one that has to wait keeps nobody behind it waiting. */
+static bool wants_alone(const struct deliver_job *job)
+{
+    return job->large || job->apart;
+}
+
+/* As many as there are lanes for; one that waits for a lane of its own keeps nobody behind it waiting. */
 void deliver_run_queue(struct deliver *d)
 {
     struct deliver_job *waiting = d->first;
-    bool large_wait = false;
+    bool alone_wait = false;
 
     d->first = d->last = NULL;
     while (waiting != NULL) {
         struct deliver_job *job = waiting;
         waiting = job->next;
-        if ((job->large && large_wait) || !start(job)) {
-            large_wait = large_wait || job->large;
+        if ((wants_alone(job) && alone_wait) || !start(job)) {
+            alone_wait = alone_wait || wants_alone(job);
             enqueue(job);
         }
     }
@@ -196,6 +202,13 @@ void deliver_tick(void *arg)
     deliver_run_queue(d);
 }
 
+void deliver_apart(struct deliver_job *job)
+{
+    let_lane_go(job);
+    job->apart = true;
+    deliver_job_start(job);
+}
+
 bool deliver_again(struct deliver_job *job)
 {
     if (!job->conflict || ++job->tries >= TRIES || job->deliver->freeing)
@@ -215,7 +228,9 @@ static bool start(struct deliver_job *job)
 {
     struct pg *pg = job->deliver->pg;
 
-    switch (pg_bind(pg, &job->ref)) {
+    if (job->alone && !pg_alive(job->ref))
+        let_lane_go(job);   /* it was lost, and nothing was asked there */
+    switch (job->alone ? PG_BOUND : pg_bind(pg, &job->ref)) {
     case PG_BOUND:
         break;
     case PG_WAIT:
@@ -227,13 +242,14 @@ static bool start(struct deliver_job *job)
         deliver_job_cannot(job, DB_BUG);
         return true;
     }
-    if (job->large) {
+    if (wants_alone(job) && !job->alone) {
         job->alone = pg_keep_alone(pg, job->ref);
-        if (!job->alone) {
+        if (!job->alone)
             let_lane_go(job);
-            return false;
-        }
     }
+    /* Until those have their answers who were there before: what they ask must not come behind our BEGIN. */
+    if (wants_alone(job) && !pg_is_alone(job->ref))
+        return false;
     if (!job->ask(job)) {
         let_lane_go(job);
         deliver_job_cannot(job, DB_RETRY);

@@ -32,11 +32,13 @@ struct deliver_job {
     struct deliver *deliver;
     struct deliver_job *next;
     /*
-     * Asks its first question: the job is bound to a lane, a large one has it alone. False: there
-     * is nothing to ask, as the message cannot be read back.
+     * Asks its first question: the job is bound to a lane; a large one, and one that is apart, has it
+     * alone. False: there is nothing to ask, as the message cannot be read back.
      */
     bool (*ask)(struct deliver_job *job);
     bool large;                         /* a transaction of several questions */
+    bool grouped;                       /* a message that may be stored together with others' */
+    bool apart;                         /* one that may have to wait for others' transactions */
     bool resolving;
     union {
         resolve_done *resolve;
@@ -65,8 +67,9 @@ struct deliver_job {
     struct delivery_lost *lost;
     size_t lost_count;
 
+    bool alone;                         /* its lane is given to nobody else */
+
     /* A large one. */
-    bool alone;
     bool deciding;                      /* all parts are stored, deliver() was asked */
     bool ending;                        /* COMMIT or ROLLBACK was asked */
     bool nothing;                       /* no recipient is left: it is a ROLLBACK without a fault */
@@ -89,6 +92,8 @@ void deliver_job_cannot(struct deliver_job *job, enum db_status status);
 void deliver_forget_lost(struct deliver_job *job);
 /* What a question ended with, remembered until the job is over. The first fault counts. */
 void deliver_fault(struct deliver_job *job, enum db_status status);
+/* To be asked again where nobody else waits for its answer. */
+void deliver_apart(struct deliver_job *job);
 /* Starts from the beginning, if the fault was that this transaction and another got in each other's way: true. */
 bool deliver_again(struct deliver_job *job);
 /* Notes that it waits for its spool, or does so no more; what is so already is no matter. */

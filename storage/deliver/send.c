@@ -1,8 +1,8 @@
 /*
  * send.c - a message on its way into the database.
  *
- * One that fits into memory is one question and so one transaction. A large one
- * is several, from BEGIN to COMMIT. Must never report DB_OK before the commit
+ * One that fits into memory is one question and so one transaction, or one with
+ * those of others. A large one is several, from BEGIN to COMMIT. Must never report DB_OK before the commit
  * was answered.
  */
 #include "storage/deliver/send.h"
@@ -136,7 +136,10 @@ static void ask_deliver(struct deliver_job *job, struct span data, pg_answer *an
         pg_arg_bytes(&args, span_str(job->session));
     else
         pg_arg_null(&args);
-    pg_ask(job->deliver->pg, job->ref, PG_DELIVER, &args, answer, job);
+    if (job->grouped && data.at != NULL && !job->apart)
+        pg_ask_grouped(job->deliver->pg, job->ref, PG_DELIVER, &args, answer, job);
+    else
+        pg_ask(job->deliver->pg, job->ref, PG_DELIVER, &args, answer, job);
     buf_free(&room);
 }
 
@@ -145,6 +148,12 @@ static void small_answered(void *arg, enum db_status status, PGresult *res)
     struct deliver_job *job = arg;
     int64_t stored;
 
+    /* Of a group: somebody has held a mailbox of its for long. */
+    if (status == DB_OK && !job->apart && PQntuples(res) == 1 && PQgetisnull(res, 0, 0) && !job->deliver->freeing) {
+        PQclear(res);
+        deliver_apart(job);
+        return;
+    }
     if (!decided(job, status, res, &stored) && deliver_again(job))
         return;
     deliver_job_over(job, NULL, 0);

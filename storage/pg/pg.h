@@ -148,9 +148,12 @@ const char *pg_reply_channel(struct pg *pg);
 struct pg_ref pg_listener(const struct pg *pg);
 /*
  * For a transaction of several questions: until pg_share() this lane is given
- * to nobody else. False where no lane would be left to the others.
+ * to nobody else. False where no lane would be left to the others. Who is bound to it
+ * already may yet ask: see pg_is_alone().
  */
 bool pg_keep_alone(struct pg *pg, struct pg_ref ref);
+/* Kept alone, and nobody is bound to it any more who was before: from now on a transaction may begin. */
+bool pg_is_alone(struct pg_ref ref);
 void pg_share(struct pg_ref ref);
 
 /*

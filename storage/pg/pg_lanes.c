@@ -292,6 +292,11 @@ bool pg_keep_alone(struct pg *pg, struct pg_ref ref)
     return ref.lane->use.alone;
 }
 
+bool pg_is_alone(struct pg_ref ref)
+{
+    return pg_alive(ref) && ref.lane->use.alone && ref.lane->use.bound == 1;
+}
+
 void pg_share(struct pg_ref ref)
 {
     if (ref.lane != NULL && ref.lane->generation == ref.generation)

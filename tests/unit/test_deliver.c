@@ -315,6 +315,161 @@ static void test_no_database(void **state)
     deliver_free(&d);
 }
 
+/* ---- several at once */
+
+/* Asked for in one turn, they are one question and one commit; each has what it would have alone. */
+static void test_group(void **state)
+{
+    struct deliver *d = deliver_with(2);
+    struct outcome o[5], who[4];
+    int64_t before = messages_in(box[0]), first;
+    struct resolve_question q[2] = { { address[0], NULL }, { "nobody@nowhere.test", NULL } };
+
+    (void)state;
+    wait_up(d, 2);
+    for (int i = 0; i < 4; i++) {
+        who[i] = (struct outcome){ 0 };
+        deliver_resolve(d, q, i == 2 ? 2 : 1, (uint64_t)i, NULL, resolved, &who[i]);
+    }
+    for (int i = 0; i < 4; i++) {
+        wait_for(&who[i]);
+        assert_int_equal(who[i].status, DB_OK);
+        assert_int_equal(who[i].rows, i == 2 ? 2 : 1);
+        assert_int_equal(who[i].verdict[0], i == 2 ? RECIPIENT_NO_DOMAIN : RECIPIENT_OK);
+    }
+    assert_int_equal(deliver_statements(d), 1);
+
+    for (int i = 0; i < 5; i++)
+        send_to(d, 9000 + (size_t)i, 0, i == 3 ? 3 : 1, &o[i]);
+    for (int i = 0; i < 5; i++)
+        wait_for(&o[i]);
+    assert_int_equal(deliver_statements(d), 2);
+    first = o[0].uid[0];
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(o[i].status, DB_OK);
+        assert_int_equal(o[i].verdict[0], RECIPIENT_OK);
+        assert_int_equal(o[i].uid[0], first + i);
+        assert_int_equal(admin_number("select sum(length(p.data)) from postern.content_part p join postern.message m using (content)"
+                                      " where m.mailbox = %lld and m.uid = %lld", (long long)box[0], (long long)o[i].uid[0]), 9000 + i);
+    }
+    assert_int_equal(o[3].verdict[2], RECIPIENT_OK);
+    assert_int_equal(messages_in(box[0]), before + 5);
+    assert_int_equal(admin_number("select count(distinct xmin::text) from postern.message where mailbox = %lld and uid >= %lld",
+                                  (long long)box[0], (long long)first), 1);
+    deliver_free(&d);
+}
+
+/* One cannot be stored: only its sender hears of it. */
+static void test_bad_apple(void **state)
+{
+    struct deliver *d = deliver_with(2);
+    struct outcome o[4];
+    int64_t before = messages_in(box[0]);
+
+    (void)state;
+    wait_up(d, 2);
+    admin_do("create function public.refuse_4242() returns trigger language plpgsql as"
+             " $$ begin raise exception 'not this one' using errcode = '22000'; end $$");
+    admin_do("create trigger refuse_4242 before insert on postern.content for each row when (new.octets = 4242)"
+             " execute function public.refuse_4242()");
+    for (int i = 0; i < 4; i++)
+        send_to(d, i == 1 ? 4242 : 4000, 0, 1, &o[i]);
+    for (int i = 0; i < 4; i++) {
+        wait_for(&o[i]);
+        assert_int_equal(o[i].status, i == 1 ? DB_BUG : DB_OK);
+    }
+    assert_int_equal(deliver_statements(d), 5);
+    assert_int_equal(messages_in(box[0]), before + 3);
+    admin_do("drop function public.refuse_4242() cascade");
+    deliver_free(&d);
+}
+
+/* A mailbox that somebody holds keeps its own messages waiting, and nobody else. */
+static void test_held_mailbox(void **state)
+{
+    struct deliver *d = deliver_with(3);
+    struct outcome o[5], large;
+    int64_t before[2] = { messages_in(box[0]), messages_in(box[1]) };
+
+    (void)state;
+    wait_up(d, 3);
+    admin_do("begin");
+    admin_do("select from postern.mailbox where mailbox = %lld for no key update", (long long)box[0]);
+    for (int i = 0; i < 4; i++)
+        send_to(d, 500, i == 2 ? 0 : 1, 1, &o[i]);
+    for (int i = 0; i < 4; i++)
+        if (i != 2)
+            wait_for(&o[i]);
+    send_to(d, 1000000, 1, 1, &large);
+    send_to(d, 500, 1, 1, &o[4]);
+    wait_for(&large);
+    wait_for(&o[4]);
+    assert_int_equal(o[2].order, 0);
+    assert_int_equal(messages_in(box[1]), before[1] + 5);
+    admin_do("commit");
+    wait_for(&o[2]);
+    assert_int_equal(o[2].status, DB_OK);
+    assert_int_equal(messages_in(box[0]), before[0] + 1);
+    deliver_free(&d);
+}
+
+/* Large ones begin and end among groups, and none of those lands in their transaction. */
+static void test_large_among_groups(void **state)
+{
+    enum { ALL = 40 };
+    struct deliver *d = deliver_with(2);
+    struct outcome o[ALL];
+    int64_t before = messages_in(box[0]);
+
+    (void)state;
+    wait_up(d, 2);
+    for (int i = 0; i < ALL; i++) {
+        send_to(d, i % 8 == 3 ? 400000 : 700, 0, 1, &o[i]);
+        if (i % 3 == 0)
+            turn_for(1);
+    }
+    for (int i = 0; i < ALL; i++) {
+        wait_for(&o[i]);
+        assert_int_equal(o[i].status, DB_OK);
+    }
+    assert_int_equal(messages_in(box[0]), before + ALL);
+    assert_int_equal(admin_number("select max(n) from (select count(*) as n from postern.message m join postern.content c using (content)"
+                                  " where m.mailbox = %lld group by m.xmin having max(c.octets) = 400000) x", (long long)box[0]), 1);
+    deliver_free(&d);
+}
+
+/* The connection is lost while a group is under way: nobody is told that it was stored, and it was not. */
+static void test_group_is_lost(void **state)
+{
+    struct deliver *d = deliver_with(1);
+    struct outcome o[6];
+    int64_t before = messages_in(box[0]);
+
+    (void)state;
+    wait_up(d, 1);
+    admin_do("create function public.nap() returns trigger language plpgsql as $$ begin perform pg_sleep(60); return null; end $$");
+    admin_do("create trigger nap after insert on postern.message for each statement execute function public.nap()");
+    for (int i = 0; i < 4; i++)
+        send_to(d, 700, 0, 1, &o[i]);
+    for (int i = 0; i < 2000 && admin_number("select count(*) from pg_stat_activity where wait_event = 'PgSleep'"
+                                            " and datname = current_database()") == 0; i++)
+        turn_for(5);
+    for (int i = 4; i < 6; i++)     /* these gather behind it */
+        send_to(d, 700, 0, 1, &o[i]);
+    admin_do("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'postern_lmtp' and datname = current_database()");
+    for (int i = 0; i < 6; i++) {
+        wait_for(&o[i]);
+        assert_int_equal(o[i].status, DB_LOST);
+    }
+    admin_do("drop function public.nap() cascade");
+    assert_int_equal(messages_in(box[0]), before);
+    wait_up(d, 1);
+    send_to(d, 700, 0, 1, &o[0]);
+    wait_for(&o[0]);
+    assert_int_equal(o[0].status, DB_OK);
+    deliver_free(&d);
+}
+
 /* ---- messages that cannot be read back */
 
 /* The files of spools lose their ends, as on a damaged file system. */
@@ -531,6 +686,11 @@ int main(void)
         cmocka_unit_test(test_forget),
         cmocka_unit_test(test_free_in_the_middle),
         cmocka_unit_test(test_lane_is_lost),
+        cmocka_unit_test(test_group),
+        cmocka_unit_test(test_bad_apple),
+        cmocka_unit_test(test_held_mailbox),
+        cmocka_unit_test(test_large_among_groups),
+        cmocka_unit_test(test_group_is_lost),
         cmocka_unit_test(test_no_database),
         cmocka_unit_test(test_small_in_a_file),
         cmocka_unit_test(test_cut_message),
