@@ -220,7 +220,8 @@ struct deliver *deliver_new(struct loop *loop, const struct storage_settings *se
     d->pg = pg_new(loop, conninfo, &delivery_statements,
                    &(struct pg_wants){ (size_t)settings->database_lmtp_lanes,
                                        (uint64_t)settings->database_statement_timeout,
-                                       (uint64_t)settings->database_retry, settings->database_synchronous_commit, TOGETHER },
+                                       (uint64_t)settings->database_retry, settings->database_synchronous_commit,
+                                       TOGETHER },
                    &events, d);
     return d;
 }

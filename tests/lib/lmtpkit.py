@@ -46,13 +46,13 @@ class Site(kit.Site):
 
 
 class Case(unittest.TestCase):
-    """A site of one cell with three mailboxes, which are empty before each test."""
+    """A site of one cell, mostly, with three mailboxes, which are empty before each test."""
 
-    conf, pgconf = "", ""
+    conf, pgconf, cells = "", "", 1
 
     @classmethod
     def setUpClass(cls):
-        cls.site = Site("lmtp-", "cells = 1;\n" + cls.conf, pgconf=cls.pgconf)
+        cls.site = Site("lmtp-", f"cells = {cls.cells};\n" + cls.conf, pgconf=cls.pgconf)
         cls.addClassCleanup(cls.site.down)
         cls.site.up()
         cls.site.users("u1", "u2", "u3")

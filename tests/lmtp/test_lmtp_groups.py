@@ -1,7 +1,9 @@
 """Deliveries of several sessions in one call: deliver_group() does what deliver() does for each of them (LD, LE)."""
+import random
+import threading
 import unittest
 
-from lmtpkit import Case
+from lmtpkit import DOMAIN, Case, kit
 
 # Two ways to store the same messages, each undone; what they said and what there was must be the same.
 SAME = """
@@ -105,6 +107,56 @@ class Same(Case):
         for seed in (0.1, 0.2):
             said = self.site.sql(f"select same.try(8, {seed})")
             self.assertRegex(said, r"^[1-9]\d* [1-9]\d*$")     # members that had a row, and that had none
+
+
+class Crowd(Case):
+    """Many clients at once, two workers: sets of mailboxes that cross, and quotas that not all messages fit into."""
+
+    cells = 2
+    BOXES, CLIENTS, EACH = 12, 12, 12
+
+    @classmethod
+    def prepare(cls):
+        cls.site.sql(f"""insert into postern.mailbox (domain, address, quota, quota_messages)
+            select m.domain, 'c' || n || '@{DOMAIN}', case n when 0 then 30000 end, case n when 1 then 20 end
+              from postern.mailbox m, generate_series(0, {cls.BOXES - 1}) n where m.address = 'u1@{DOMAIN}'""")
+
+    def client(self, number, stored, faults):
+        dice = random.Random(number)
+        try:
+            with_it = self.site.lmtp_connect()
+            for n in range(self.EACH):
+                to = [f"c{b}@{DOMAIN}" for b in dice.sample(range(self.BOXES), dice.choice((1, 1, 2, 5)))]
+                size = dice.choice((300, 5000, 12000, 400000 if n == 3 else 300))
+                with_it.ok("MAIL FROM:<s@sender.example>")
+                told = {address: with_it.cmd(f"RCPT TO:<{address}>") for address in to}
+                taken = [address for address in to if told[address].startswith(b"250")]
+                if taken:
+                    told.update(zip(taken, with_it.data(kit.letter(number * 1000 + n, size), len(taken))))
+                    stored += [address for address in taken if told[address].startswith(b"250")]
+                else:
+                    with_it.ok("RSET")
+                faults += [t for t in told.items() if not t[1].startswith((b"250", b"452 4.2.2", b"552 5.2.3"))]
+            with_it.close()
+        except (OSError, AssertionError) as e:
+            faults.append(e)
+
+    def test_what_is_acknowledged_is_there_once(self):
+        stored, faults = [], []
+        threads = [threading.Thread(target=self.client, args=(n, stored, faults)) for n in range(self.CLIENTS)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(faults, [])
+        for n in range(self.BOXES):
+            acknowledged = stored.count(f"c{n}@{DOMAIN}")
+            self.assertEqual(self.site.count(f"c{n}"), acknowledged, n)
+        self.assertLessEqual(int(self.site.sql(f"select octets from postern.mailbox where address = 'c0@{DOMAIN}'")), 30000)
+        self.assertLessEqual(self.site.count("c1"), 20)
+        # Groups of more than one there were: messages of one transaction that are several contents.
+        self.assertGreater(int(self.site.sql("select count(*) from (select from postern.content group by xmin having count(*) > 1) x")), 0)
+        self.site.checked()
 
 
 if __name__ == "__main__":
