@@ -763,8 +763,15 @@ static void alone(void **state)
     TURN_UNTIL(pg_lanes_up(pg) == 3);
     for (int i = 0; i < 3; i++)
         refs[i] = bound();
+    struct pg_ref before = refs[0];             /* somebody else, who may yet ask */
+    before.lane->use.bound++;
+    assert_false(pg_is_alone(refs[0]));
     assert_true(pg_keep_alone(pg, refs[0]));
     assert_false(pg_keep_alone(pg, refs[0]));
+    assert_false(pg_is_alone(refs[0]));
+    pg_unbind(before);
+    assert_true(pg_is_alone(refs[0]));
+    assert_false(pg_is_alone(none));
     assert_true(pg_keep_alone(pg, refs[1]));
     assert_false(pg_keep_alone(pg, refs[2]));
     pg_share(refs[0]);
