@@ -76,6 +76,11 @@ void account_check(struct accounts *accounts, const struct auth_request *request
     }
 }
 
+void accounts_need_decoys(struct accounts *accounts)
+{
+    (void)accounts;
+}
+
 /* ------------------------------------------------------------------- target */
 
 static void check(const struct exchange_answer *out, bool external)
