@@ -128,7 +128,8 @@ $$;
 -- open_maildrops: the same for several sessions of this connection, a row for each; n
 -- counts from 1, and of what is not listed there is the outcome alone. What needs an
 -- error of its own (no valid ticket) or would keep the others waiting (a long listing)
--- has no row and no lock: it is to be asked for alone. If this fails no lock was taken.
+-- has no row and no lock: it is to be asked for alone. If this fails no lock was taken; if
+-- the statement fails behind it (its time ran out while the rows were sent, say) the caller unlocks.
 create function postern.open_maildrops(p_mailboxes bigint[], p_uidvalidities bigint[], p_next_uids bigint[], p_expunges bigint[],
     p_proofs bigint[], p_versions bigint[], p_tickets bytea[])
 returns table (n integer, outcome integer, uidvalidity bigint, next_uid bigint, expunges bigint,

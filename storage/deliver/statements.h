@@ -10,7 +10,7 @@
 extern const struct pg_statements delivery_statements;
 enum delivery_statement {
 #define STATEMENT(name, sql, args, columns) PG_##name,
-#define STATEMENT_GROUPED(name, sql, args, columns, group) PG_##name,
+#define STATEMENT_GROUPED(name, sql, args, columns, group, undo) PG_##name,
 #include "storage/deliver/statements.def"
 #undef STATEMENT
 #undef STATEMENT_GROUPED

@@ -11,7 +11,7 @@ extern const struct pg_statements maildrop_statements;
 enum maildrop_statement {
 #define STATEMENT(name, sql, args, columns) PG_##name,
 #define STATEMENT_APART STATEMENT
-#define STATEMENT_GROUPED(name, sql, args, columns, group) PG_##name,
+#define STATEMENT_GROUPED(name, sql, args, columns, group, undo) PG_##name,
 #include "storage/maildrop/statements.def"
 #undef STATEMENT
 #undef STATEMENT_APART

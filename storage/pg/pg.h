@@ -35,6 +35,7 @@ struct pg_statement {
     bool apart;                     /* pg_statements() does not count it */
     bool once;                      /* not worth preparing */
     const char *group_name, *group_sql;     /* of its group form (pg_group.c); NULL: it has none */
+    const char *group_undo;         /* takes back what a group that failed may have left behind; NULL: nothing can */
 };
 struct pg_statements {
     const struct pg_statement *at;
@@ -42,7 +43,7 @@ struct pg_statements {
     bool long_answers;              /* of many messages: lanes make room for them (pg_setup.c) */
 };
 #define LIST(...) __VA_ARGS__
-#define PG_STATEMENT_TYPES_GROUPED(name, sql, args, columns, group) \
+#define PG_STATEMENT_TYPES_GROUPED(name, sql, args, columns, group, undo) \
     PG_STATEMENT_TYPES(name, sql, LIST(args), LIST(columns))
 #define PG_STATEMENT_TYPES(name, sql, args, columns) \
     static const Oid args_of_##name[] = { 0, args }; \
@@ -50,8 +51,8 @@ struct pg_statements {
 #define PG_STATEMENT_ROW(name, sql, args, columns) PG_STATEMENT_OF(name, sql, false)
 #define PG_STATEMENT_ROW_APART(name, sql, args, columns) PG_STATEMENT_OF(name, sql, true)
 #define PG_STATEMENT_OF(name, sql, is_apart) { PG_STATEMENT_BASE(name, sql), .apart = is_apart },
-#define PG_STATEMENT_ROW_GROUPED(name, sql, args, columns, group) \
-    { PG_STATEMENT_BASE(name, sql), .group_name = #name "_GROUP", .group_sql = group },
+#define PG_STATEMENT_ROW_GROUPED(name, sql, args, columns, group, undo) \
+    { PG_STATEMENT_BASE(name, sql), .group_name = #name "_GROUP", .group_sql = group, .group_undo = undo },
 #define PG_STATEMENT_BASE(statement, text) \
     .name = #statement, .sql = text, .args = args_of_##statement + 1, .columns = columns_of_##statement + 1, \
     .arg_count = sizeof args_of_##statement / sizeof(Oid) - 1, \

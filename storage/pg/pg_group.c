@@ -10,7 +10,10 @@
  * Whoever gets no row, and all where the group as a whole failed, are asked again
  * alone: an error stays with its own session, and what a group form is not made
  * for (a listing that is very long) it leaves out. So a group form that fails must
- * leave nothing behind.
+ * leave nothing behind. Where that is not certain (session-level locks survive a
+ * rollback, and a time can run out after the function that took them has returned)
+ * its `undo` is asked before anybody is: with the first parameter of the group, for
+ * one int8 that nobody reads.
  */
 #include "storage/pg/pg_group.h"
 
@@ -77,6 +80,8 @@ static Oid element_of(Oid type)
     return 0;
 }
 
+static const Oid undo_columns[] = { PG_INT8 };
+
 static void make_form(struct pg_group_form *form, const struct pg_statement *s)
 {
     int args = 0;
@@ -94,6 +99,10 @@ static void make_form(struct pg_group_form *form, const struct pg_statement *s)
     form->statement = (struct pg_statement){
         .name = s->group_name, .sql = s->group_sql, .args = form->args, .arg_count = args, .columns = form->columns,
         .column_count = 1 + s->column_count,
+    };
+    form->undo = (struct pg_statement){
+        .name = s->group_name, .sql = s->group_undo, .args = form->args, .arg_count = 1, .columns = undo_columns,
+        .column_count = 1, .apart = true, .once = true,
     };
 }
 
@@ -413,6 +422,31 @@ static void deal_out(struct group *g, const PGresult *res)
                   pg->forms[g->kind].statement.name);
 }
 
+static void undone(void *arg, enum db_status status, PGresult *res)
+{
+    struct pg_lane *lane = arg;
+
+    PQclear(res);
+    if (status != DB_OK && status != DB_LOST)
+        lane_break(lane, "could not take back what a group of questions had done");
+}
+
+/* Nobody knows how far it came. */
+static void undo(const struct group *g)
+{
+    const struct pg_statement *s = &g->lane->pg->statements->at[g->kind];
+    struct question q = { undone, g->lane, &g->lane->pg->forms[g->kind].undo, clock_us(), false };
+    struct pg_args args = PG_ARGS_EMPTY;
+    struct buf values = BUF_EMPTY;
+
+    if (s->group_undo == NULL)
+        return;
+    add_values(&values, g, 0, s->args[0]);
+    pg_arg_bytes(&args, buf_span(&values));
+    lane_send(g->lane, &q, &args);
+    buf_free(&values);
+}
+
 static void group_answered(void *arg, enum db_status status, PGresult *res)
 {
     struct group *g = arg;
@@ -420,6 +454,8 @@ static void group_answered(void *arg, enum db_status status, PGresult *res)
     ended(g);
     if (status == DB_OK)
         deal_out(g, res);
+    else if (status != DB_LOST)
+        undo(g);
     for (size_t i = 0; status != DB_OK && i < g->count; i++) {
         if (status == DB_LOST)
             answer_member(g->members[i], DB_LOST, NULL);

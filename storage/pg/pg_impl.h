@@ -86,7 +86,7 @@ struct pg_lane {
 
 /* The group form of a statement; the one of the statement is NULL where it has none. */
 struct pg_group_form {
-    struct pg_statement statement;
+    struct pg_statement statement, undo;
     Oid args[PG_ARGS_MAX], columns[PG_COLUMNS_MAX];
 };
 

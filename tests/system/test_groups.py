@@ -247,6 +247,27 @@ class Groups(unittest.TestCase):
             self.site.sql(f"grant execute on function postern.{name} to postern_mail")
         self.assertIn("42501", self.site.log_text())
 
+    def test_failure_behind_the_locks(self):
+        """As where the time runs out while the rows of a group are sent: all get in alone, and no lock is taken twice over."""
+        name = "postern.open_maildrops"
+        body = self.site.sql(f"select pg_get_functiondef('{name}'::regproc)")
+        self.site.sql(body.replace(name, "postern.own_open_maildrops", 1))
+        head, tail = re.match(r"(.*?)\$function\$.*\$function\$(.*)", body, re.S).groups()
+        self.site.sql(f"{head}$$ begin perform from postern.own_open_maildrops($1, $2, $3, $4, $5, $6, $7);"
+                      f" raise 'behind the locks' using errcode = 'query_canceled'; end $${tail}")
+        try:
+            pops, blocker = self.together(USERS[:8])
+            blocker.ask("rollback")
+            for n, pop in enumerate(pops):
+                self.assertTrue(pop.line().startswith(b"+OK"))
+                self.assertEqual(pop.stat()[0], n)
+                pop.ok("QUIT")
+        finally:
+            self.site.sql(body)
+            self.site.sql("drop function postern.own_open_maildrops")
+        self.assertIn("behind the locks", self.site.log_text())
+        self.assertTrue(kit.wait_until(lambda: self.locks() == 0))
+
     def test_lane_is_lost(self):
         """With a group on the way: a clean answer to each, and they log in again."""
         pops, blocker = self.together(USERS[:8])
