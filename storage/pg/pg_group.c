@@ -407,15 +407,16 @@ static void deal_out(struct group *g, const PGresult *res)
         int first = row;
         while (row < rows && member_of(res, row) == i)
             row++;
-        PGresult *own = row > first ? copy_rows(res, first, row - first) : NULL;
-        if (own == NULL) {
+        if (row == first) {
             ask_alone(g, i);
             continue;
         }
+        PGresult *own = copy_rows(res, first, row - first);
         pg->told.sqlstate[0] = '\0';
         pg->told.unconfirmed = unconfirmed;
         pg->told.took_us = now - g->members[i]->q.asked_us;
-        answer_member(g->members[i], DB_OK, own);
+        /* Asked again it would be done twice. */
+        answer_member(g->members[i], own != NULL ? DB_OK : DB_RETRY, own);
     }
     if (row < rows)
         log_error(NULL, "database statement=%s result=bug: rows that belong to no question, or out of order",

@@ -5,6 +5,8 @@
  */
 #include "tests/unit/db_fixture.h"
 
+#include <dlfcn.h>
+
 #include "daemon/base/metrics.h"
 #include "storage/pg/pg.h"
 #include "storage/pg/pg_array.h"
@@ -251,6 +253,33 @@ static void whom_the_group_leaves_out(void **state)
     assert_string_equal(asked[2].text, "c");
 }
 
+static bool no_memory;          /* for a result that is no connection's */
+
+PGresult *PQmakeEmptyPGresult(PGconn *conn, ExecStatusType status)
+{
+    static PGresult *(*real)(PGconn *conn, ExecStatusType status);
+
+    if (real == NULL)
+        *(void **)&real = dlsym(RTLD_NEXT, "PQmakeEmptyPGresult");
+    return conn == NULL && no_memory ? NULL : real(conn, status);
+}
+
+/* What was done for them, and cannot be told, is not done once more. */
+static void without_memory(void **state)
+{
+    (void)state;
+    divide(0, 10, "a");
+    divide(1, 20, "b");
+    no_memory = true;
+    wait_for(2);
+    no_memory = false;
+    expect_sent(1, 2, 1);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(asked[i].status, DB_RETRY);
+        assert_int_equal(asked[i].answers, 1);
+    }
+}
+
 static void list(size_t i, const int64_t *values, size_t count)
 {
     struct pg_args args = PG_ARGS_EMPTY;
@@ -347,7 +376,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
         TEST(one_alone), TEST(those_of_a_turn), TEST(those_that_gathered), TEST(no_more_than_so_many), TEST(no_more_octets),
-        TEST(one_bad_apple), TEST(whom_the_group_leaves_out), TEST(arrays), TEST(lost), TEST(freed), TEST(waited_for),
+        TEST(one_bad_apple), TEST(whom_the_group_leaves_out), TEST(without_memory),
+        TEST(arrays), TEST(lost), TEST(freed), TEST(waited_for),
     };
 
     if (without_database("pg_group"))
