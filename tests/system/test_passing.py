@@ -76,9 +76,13 @@ class PassingCase(unittest.TestCase):
         return proc
 
     def end(self, proc):
-        if proc.poll() is None:
+        """Its client has gone, so it ends by itself."""
+        try:
+            proc.wait(kit.PATIENCE)
+        except subprocess.TimeoutExpired:
             proc.kill()
-        proc.wait()
+            proc.wait()
+            raise
 
     @contextlib.contextmanager
     def passed(self, *args, **kw):
