@@ -245,7 +245,7 @@ SCENARIOS = [
     Scenario("LMTP 10 KB to 50 recipients, 8 connections", "deliveries/s", {"dovecot": 15}, lmtp(8, 50, 10240)),
     Scenario("LMTP 10 MB, 8 connections", "deliveries/s", {"dovecot": 1}, lmtp(8, 1, 10485760)),
     Scenario("poll under xinetd, posternd beside it, 16 connections", "sessions/s", {"mailutils": 8},
-             pop3("inetd", "sessions/s", *POLL, "16", server="handover")),
+             pop3("inetd", "sessions/s", *POLL, "16", server="passed")),
     Scenario("poll under xinetd, alone, 16 connections", "sessions/s", {"mailutils": 1.2}, pop3("inetd", "sessions/s", *POLL, "16", server="inetd")),
     Scenario("poll beside 10,000 idle sessions, 16 connections", "sessions/s", {"alone": 0.9}, poll_beside_idle(10000)),
     Scenario("memory of an idle session", "KiB", {"dovecot": 20}, memory(1000, False), late=True),

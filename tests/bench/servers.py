@@ -3,7 +3,6 @@ Postern in a lab, the same under xinetd, mailutils-pop3d under xinetd, the null
 server. Dovecot has a module of its own. Each has `root`, the process whose
 tree is counted; `beside`, other servers that do a part of its work; `db_root`,
 its database's process, or None; `port`, `tls_port` and `lmtp`, None where it has none."""
-import collections
 import json
 import os
 import pathlib
@@ -129,10 +128,9 @@ def await_port(port):
 
 # ---------------------------------------------------------------------- Postern
 
-# How the program that a super server starts hands its connection over to a resident posternd: the program's name in the
-# build folder, its arguments, and what the resident's configuration says. {dir} is the folder of the lab.
-Handover = collections.namedtuple("Handover", "program arguments settings")
-HANDOVER = None
+# The program that passes the client it was started for to a posternd that runs, and the listener that takes it.
+PASSER = "postern-inetd"
+PASSED = '{{ address = "{dir}/inetd"; passed = true; }}'
 
 
 class Lab:
@@ -142,7 +140,7 @@ class Lab:
     def __init__(self, directory, peer="postern", top=TOP, build=BUILD):
         self.dir, self.peer, self.top, self.build = directory, peer, top, build
         self.port, self.tls_port, self.lmtp = free_port(), free_port(), free_port()
-        self.handover = HANDOVER if HANDOVER and (build / HANDOVER.program).exists() else None
+        self.passer = (build / PASSER) if (build / PASSER).exists() else None
         self.up()
         self.sql("create extension if not exists pg_stat_statements")
 
@@ -151,7 +149,11 @@ class Lab:
                    "pg_stat_statements.track = none\nshared_buffers = 1GB\nmin_wal_size = 1GB\nmax_wal_size = 2GB\n")
         if self.top != TOP:
             env["POSTERN_LAB_BUILT"] = "yes"    # what lies there is measured, and not made anew
-        settings = ["--set", self.handover.settings.format(dir=self.dir)] if self.handover else []
+        settings = []
+        if self.passer:
+            settings = ["--set", 'listeners = ( {{ address = "127.0.0.1"; port = {}; }}, {{ address = "127.0.0.1"; port = {}; protocol = "lmtp"; }},'
+                        ' {{ address = "127.0.0.1"; port = {}; tls = "implicit"; }}, {} );'.format(self.port, self.lmtp, self.tls_port,
+                                                                                                   PASSED.format(dir=self.dir))]
         out = sh(self.top / "tests" / "lab", "up", self.dir, "--pop3", self.port, "--pop3s", self.tls_port, "--lmtp", self.lmtp, *settings, env=env).stdout
         self.facts = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
         self.root = int(pathlib.Path(self.dir, "posternd.pid").read_text())
@@ -245,18 +247,18 @@ def xinetd_is_there():
 def single_shot(directory, lab):
     """posternd started for each session, with nobody beside it."""
     conf = pathlib.Path(lab.facts["CONF"])
-    if lab.handover:
-        text = conf.read_text().replace(lab.handover.settings.format(dir=lab.dir), "")
+    if lab.passer:
+        text = conf.read_text().replace(", " + PASSED.format(dir=lab.dir), "")
         conf = conf.with_name("single-shot.conf")
         conf.write_text(text)
     return Xinetd(directory, lab.peer, lab.build / "posternd", f"--inetd -c {conf}", lab)
 
 
-def handed_over(directory, lab):
-    """A small program for each session, which hands it over to the lab's posternd; None where the build has none."""
-    if lab.handover is None:
+def passed(directory, lab):
+    """A small program for each session, which passes it to the lab's posternd; None where the build has none."""
+    if lab.passer is None:
         return None
-    return Xinetd(directory, lab.peer, lab.build / lab.handover.program, lab.handover.arguments.format(dir=lab.dir), lab, (lab,))
+    return Xinetd(directory, lab.peer, lab.passer, f"--socket={lab.dir}/inetd -c {lab.facts['CONF']}", lab, (lab,))
 
 
 class Mailutils(Xinetd):
