@@ -16,17 +16,24 @@ enum metric_longest *pg_run_kinds(const struct pg_statements *statements)
     return kinds;
 }
 
+/* The group form of a statement counts as that one; what lanes ask for themselves has no kind. */
+static enum metric_longest kind_of(const struct pg *pg, const struct pg_statement *s)
+{
+    for (size_t i = 0; s != NULL && i < pg->statements->count; i++)
+        if (s == &pg->statements->at[i] || s == &pg->forms[i].statement)
+            return pg->longest[i];
+    return LONGEST_OTHER;
+}
+
 void pg_note_run(struct pg_lane *lane, const struct question *q)
 {
     struct pg *pg = lane->pg;
-    const struct pg_statement *first = pg->statements->at;
     uint64_t now = clock_us();
     /* Those before it on this lane have been answered then. */
     uint64_t since = q->asked_us > lane->answers.answered_us ? q->asked_us : lane->answers.answered_us;
-    bool in_table = q->statement >= first && q->statement < first + pg->statements->count;
 
     pg->told.took_us = now - q->asked_us;
     lane->answers.answered_us = now;
     metric_time(HISTOGRAM_SQL, pg->told.took_us);
-    metric_longest(in_table ? pg->longest[q->statement - first] : LONGEST_OTHER, now, now - since);
+    metric_longest(kind_of(pg, q->statement), now, now - since);
 }
