@@ -513,6 +513,8 @@ static void close_unused(struct pg_lane *lane)
 {
     lane->generation++;
     lane->tried = lane->use.asked_for = false;
+    mem_free(lane->answers.asked.at);
+    lane->answers.asked = (struct question_ring){ 0 };
     close_connection(lane);
 }
 
