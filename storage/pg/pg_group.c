@@ -451,17 +451,19 @@ static void undo(const struct group *g)
 static void group_answered(void *arg, enum db_status status, PGresult *res)
 {
     struct group *g = arg;
+    /* Without an SQLSTATE it is the answer that is wrong: what was asked for is done, and done once. */
+    bool was_refused = g->lane->pg->told.sqlstate[0] != '\0';
 
     ended(g);
     if (status == DB_OK)
         deal_out(g, res);
-    else if (status != DB_LOST)
+    else if (was_refused)
         undo(g);
     for (size_t i = 0; status != DB_OK && i < g->count; i++) {
-        if (status == DB_LOST)
-            answer_member(g->members[i], DB_LOST, NULL);
-        else
+        if (was_refused)
             ask_alone(g, i);
+        else
+            answer_member(g->members[i], status, NULL);
     }
     PQclear(res);
     mem_free(g);
