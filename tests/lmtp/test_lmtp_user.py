@@ -1,5 +1,6 @@
 """LMTP with workers of its own (lmtp_user). Who may what at the database is in tests/system/test_sandbox.py."""
 import pathlib
+import re
 import signal
 import unittest
 
@@ -122,7 +123,7 @@ class Own(unittest.TestCase):
             return True
         self.assertTrue(kit.wait_until(up), kit.lab.tail(daemon.log))
         self.assertEqual(sorted(named(daemon.pids()).values()), ["posternd", "posternd w1"])
-        self.assertRegex(daemon.place().ctl("status", stdout=-1).stdout.decode(), r"(?m)^ready +yes$")
+        self.assertTrue(kit.wait_until(lambda: re.search(r"(?m)^ready +yes$", daemon.place().ctl("status", stdout=-1).stdout.decode())))
         self.assertTrue(self.site.bodies(f"u1@{DOMAIN}"))
         self.assertEqual(daemon.stop(signal.SIGTERM), 0)
 

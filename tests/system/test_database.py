@@ -4,7 +4,7 @@ import unittest
 import kit
 
 WHO = "database@example.org"
-CONF = kit.QUICK + 'cells = 1; database_retry = "500ms"; database_statement_timeout = "2s";\n'
+CONF = kit.QUICK + 'cells = 1; database_lane_sessions = 1; database_retry = "500ms"; database_statement_timeout = "2s";\n'
 
 
 class Database(unittest.TestCase):
