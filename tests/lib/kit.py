@@ -90,8 +90,7 @@ class Site:
         # Tests kill with signal 9; whatever else ended a process is a bug, seen by a client or not.
         crashed = [line for line in self.log_text().splitlines()
                    if re.search(r"was killed by signal (?!9 )|exited with status [1-9]|assertion", line)] if self.lab else []
-        if place.sockets != place.dir:
-            shutil.rmtree(place.sockets, ignore_errors=True)
+        place.forget()
         shutil.rmtree(self.dir, ignore_errors=True)
         if crashed:
             raise AssertionError("processes of posternd crashed:\n" + "\n".join(crashed))

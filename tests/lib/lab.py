@@ -22,7 +22,8 @@ to append to postgresql.conf, POSTERN_LAB_POSTERND is what to start as posternd.
 POSTERN_LAB_LOCALE is the locale of the cluster, POSTERN_LAB_LOCPATH where
 PostgreSQL finds it (LOCPATH, see locale(7)). POSTERN_LAB_TEMPLATES is a folder
 in which a new cluster is kept, schema included, for later labs to copy;
-POSTERN_LAB_BUILT says that somebody has run `make` already.
+POSTERN_LAB_BUILT says that somebody has run `make` already. POSTERN_LAB_MEMORY
+is a folder for what PostgreSQL and the spool write, on a file system in memory.
 """
 import argparse
 import fcntl
@@ -40,6 +41,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import pq
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 ROOT = os.geteuid() == 0
@@ -127,7 +130,6 @@ class Lab:
         self.conf = self.dir / "postern.conf"
         self.log = self.dir / "postern.log"
         self.pid_file = self.dir / "posternd.pid"
-        self.pg_log = self.dir / "postgresql.log"
         self.state_file = self.dir / "lab.json"
         self.data = self.dir / "pg"
         self.sockets = self.dir
@@ -141,6 +143,12 @@ class Lab:
             self.data = pathlib.Path(state["data"])
             self.sockets = pathlib.Path(state["sockets"])
             self.pop3s = state.get("pop3s")
+
+    @property
+    def pg_log(self):
+        """Where PostgreSQL gets: not into a folder of ours that is private."""
+        private = self.data.parent == self.sockets != self.dir
+        return (self.data if private else self.dir) / "postgresql.log"
 
     # -- programs
 
@@ -160,12 +168,15 @@ class Lab:
                               env=plain_env(), check=False, **kw)
 
     def sql(self, text, database=DATABASE):
-        return run("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", text,
-                   what="psql", env=self.env()).rstrip("\n")
+        try:
+            return pq.ask(text, dict(self.env(), PGDATABASE=database))
+        except pq.Error as e:
+            raise LabError(str(e)) from None
 
     # -- PostgreSQL
 
-    def pg_bin(self, name):
+    @staticmethod
+    def pg_bin(name):
         found = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/" + name),
                        key=lambda p: [int(n) for n in re.findall(r"\d+", p.parts[-3])])
         if found:
@@ -195,13 +206,25 @@ class Lab:
             {"data": str(self.data), "sockets": str(self.sockets), "pop3s": self.pop3s}) + "\n")
 
     def choose_folders(self):
-        self.data, self.sockets = self.dir / "pg", self.dir
+        self.sockets = self.dir
         private = not (self.reachable("postgres") and self.reachable("nobody"))
         if private or len(str(self.dir / f".s.PGSQL.{PGPORT}")) > 107:
             self.sockets = pathlib.Path(tempfile.mkdtemp(prefix="postern-lab-", dir="/tmp"))
             self.sockets.chmod(0o755)
-            if private:
-                self.data = self.sockets / "pg"
+        if (self.data / "PG_VERSION").exists():
+            return                      # it comes back with its mail
+        self.data = self.dir / "pg"
+        if private:
+            self.data = self.sockets / "pg"
+        elif "POSTERN_LAB_MEMORY" in os.environ:
+            place = pathlib.Path(tempfile.mkdtemp(prefix="lab-", dir=os.environ["POSTERN_LAB_MEMORY"]))
+            place.chmod(0o755)
+            self.data = place / "pg"
+
+    def forget(self):
+        """What lies elsewhere than below DIR."""
+        for place in {self.data.parent, self.sockets} - {self.dir}:
+            shutil.rmtree(place, ignore_errors=True)
 
     @property
     def spool(self):
@@ -307,12 +330,11 @@ shared_buffers = 256MB
             # or a zombie where nobody waits for orphans.
             for stale in (self.data / "postmaster.pid", self.sockets / f".s.PGSQL.{PGPORT}.lock"):
                 stale.unlink(missing_ok=True)
-        log = self.pg_log if self.data.parent == self.dir else self.data / "postgresql.log"
         try:
-            self.as_pg(self.pg_bin("pg_ctl"), "-D", self.data, "-l", log, "-w", "-t", "60", "start",
+            self.as_pg(self.pg_bin("pg_ctl"), "-D", self.data, "-l", self.pg_log, "-w", "-t", "60", "start",
                        what="starting PostgreSQL")
         except LabError as e:
-            raise LabError(f"{e}{tail(log)}") from None
+            raise LabError(f"{e}{tail(self.pg_log)}") from None
 
     def pg_stop(self, mode="fast"):
         if self.pg_pids():

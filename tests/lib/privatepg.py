@@ -11,6 +11,8 @@ import shutil
 import subprocess
 import tempfile
 
+import pq
+
 
 def bindir():
     """The newest PostgreSQL server of the machine."""
@@ -23,7 +25,7 @@ def bindir():
 class PrivatePG:
     def __init__(self):
         # Short: the path of a unix socket has room for 107 octets.
-        self.dir = tempfile.mkdtemp(prefix='ppg-', dir='/tmp')
+        self.dir = tempfile.mkdtemp(prefix='ppg-', dir=os.environ.get('POSTERN_LAB_MEMORY', '/tmp'))
         self.data = os.path.join(self.dir, 'data')
         self.user = {}
         if os.geteuid() == 0:
@@ -74,9 +76,8 @@ class PrivatePG:
         return ['psql', '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-d', '%s user=%s' % (self.conninfo(database), user)]
 
     def sql(self, database, text, user='postgres'):
-        """The answer as text: rows by line, columns by `|`. An error is a RuntimeError with psql's words."""
-        done = subprocess.run(self.psql_argv(database, user) + ['-c', text], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        if done.returncode != 0:
-            raise RuntimeError(done.stderr.decode(errors='replace'))
-        return done.stdout.decode(errors='replace').rstrip('\n')
+        """The answer as text: rows by line, columns by `|`. An error is a RuntimeError with PostgreSQL's words."""
+        try:
+            return pq.ask(text, conninfo='%s user=%s' % (self.conninfo(database), user))
+        except pq.Error as e:
+            raise RuntimeError(str(e)) from None

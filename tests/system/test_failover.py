@@ -60,8 +60,7 @@ class Standby:
             pass
 
     def sql(self, text):
-        return kit.lab.run("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", kit.lab.DATABASE, "-c", text, what="psql",
-                           env=dict(self.lab.env(), PGPORT=str(SECOND))).rstrip("\n")
+        return kit.lab.pq.ask(text, dict(self.lab.env(), PGPORT=str(SECOND)))
 
 
 class Ledger:

@@ -22,8 +22,7 @@ class LabScript(unittest.TestCase):
     def leave_nothing(self):
         place = kit.lab.Lab(self.dir)
         place.down()
-        if place.sockets != place.dir:
-            kit.shutil.rmtree(place.sockets, ignore_errors=True)
+        place.forget()
 
     def lab(self, *argv, status=0, stdin=None):
         done = subprocess.run([str(kit.TESTS / "lab"), *map(str, argv)], input=stdin, stdout=subprocess.PIPE,

@@ -6,7 +6,8 @@ import unittest
 import kit
 
 WHO = "libraries@example.org"
-CONF = kit.QUICK + 'cells = 1; database_retry = "300ms";\n'
+# One connection of each kind: what the first login has loaded, the next one finds loaded.
+CONF = kit.QUICK + 'cells = 1; auth_helpers = 1; database_lanes = 1; database_retry = "300ms";\n'
 ADVICE = "PostgreSQL's files were replaced under the running server, as an upgrade of its package does: restart PostgreSQL"
 
 

@@ -295,7 +295,7 @@ class Statements(Load):
 
     def counted(self, work):
         """Statements of the lanes and of the helper while `work` runs."""
-        log = self.site.lab.pg_log if self.site.lab.data.parent == self.site.dir else self.site.lab.data / "postgresql.log"
+        log = self.site.lab.pg_log
         time.sleep(0.2)
         at = log.stat().st_size
         work()

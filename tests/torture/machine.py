@@ -128,8 +128,8 @@ class Machine:
             self.proxy.stdout.close()
         for where in reversed(self.disks.values()):
             subprocess.run(["umount", "-l", str(where)], check=False)
-        if self.lab and self.lab.sockets != self.lab.dir:
-            shutil.rmtree(self.lab.sockets, ignore_errors=True)
+        if self.lab:
+            self.lab.forget()
         shutil.rmtree(self.site.dir, ignore_errors=True)
 
     # -- the service manager
