@@ -456,7 +456,7 @@ shared_buffers = 256MB
         text = strip_comments(self.conf.read_text())
 
         def number(name, default):
-            match = re.search(rf"^\s*{name}\s*[=:]\s*(\d+)", text, re.M)
+            match = re.search(rf"(?:^|;)\s*{name}\s*[=:]\s*(\d+)", text, re.M)
             return int(match.group(1)) if match else default
         return (number("cells", 0) or len(os.sched_getaffinity(0))) * number("database_lanes", 2)
 
