@@ -77,7 +77,7 @@ class Site:
             self.conf_text = conf
         place = lab.Lab(self.dir)
         # No test pulls the plug: what PostgreSQL has written is there, whichever process is killed.
-        place.pgconf = "fsync = off\n" + self.pgconf
+        place.pgconf = "fsync = off\nfull_page_writes = off\n" + self.pgconf
         place.pop3s = self.pop3s
         place.up(None, self.conf_text, self.lmtp)
         self.lab = place
@@ -103,7 +103,7 @@ class Site:
 
     def fill(self, address, letters):
         """letters: octets of each message, or paths. Returns what the lab refused."""
-        with tempfile.TemporaryDirectory(dir=self.dir) as folder:
+        with tempfile.TemporaryDirectory() as folder:
             for n, item in enumerate(letters, 1):
                 data = item if isinstance(item, bytes) else pathlib.Path(item).read_bytes()
                 pathlib.Path(folder, f"{n:06}.eml").write_bytes(data)
@@ -114,7 +114,7 @@ class Site:
 
     def deliver(self, address, letters):
         """Adds to a mailbox, as mail that comes in during a session does."""
-        with tempfile.TemporaryDirectory(dir=self.dir) as folder:
+        with tempfile.TemporaryDirectory() as folder:
             for n, data in enumerate(letters, 1):
                 pathlib.Path(folder, f"{n:06}.eml").write_bytes(data)
             self.ctl("import", "--format", "eml", "--any", address, folder)
