@@ -71,7 +71,8 @@ pid_t cell_fork_helper(struct config *config, const char *number, int fd, int lo
     snprintf(name, sizeof name, "posternd a%s", number);
     process_become(&(struct process_role){
         .ident = ident, .name = name, .user = config->daemon.auth_user,
-        .keep = keep, .keep_count = login_cache >= 0 ? 2 : 1, .parent_signal = parent_signal, .parent = parent,
+        .keep = keep, .keep_count = login_cache >= 0 ? 2 : 1, .batch = config->daemon.batch_scheduling,
+        .parent_signal = parent_signal, .parent = parent,
     });
     metrics_use((unsigned)strtoul(number, NULL, 10));
     config_forget_sessions(config, NEEDS_ALL);
@@ -118,6 +119,7 @@ static pid_t fork_worker(struct cell *cell, const struct cell_plan *plan, const 
     process_become(&(struct process_role){
         .ident = ident, .name = name, .user = config_user(plan->config, serves),
         .keep = keep, .keep_count = sockets->count + auth_count + (orders >= 0),
+        .batch = plan->config->daemon.batch_scheduling,
         /* A worker without a master drains: nobody else would ever tell it to. */
         .parent_signal = WORKER_DRAIN, .parent = parent,
     });

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,6 +89,16 @@ static void become_user(const char *name)
     }
 }
 
+/* Another policy than the usual one was somebody's choice: it stays. */
+static void schedule_in_batches(void)
+{
+    const struct sched_param none = { .sched_priority = 0 };
+
+    if (sched_getscheduler(0) == SCHED_OTHER && sched_setscheduler(0, SCHED_BATCH, &none) < 0)
+        log_warning(NULL, "could not take the scheduling policy SCHED_BATCH: %s; see batch_scheduling",
+                    strerror(errno));
+}
+
 void process_become(const struct process_role *role)
 {
     log_set_ident(role->ident);
@@ -96,6 +107,8 @@ void process_become(const struct process_role *role)
     signal(SIGINT, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     close_others(role);
+    if (role->batch)
+        schedule_in_batches();
     if (privdrop_is_root())
         become_user(role->user);
     if (role->parent_signal != 0) {

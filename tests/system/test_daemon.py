@@ -159,9 +159,19 @@ class Cells(DaemonCase):
                 self.assertEqual(uid, os.geteuid())
         self.assertTrue(kit.alive(master))
 
+    def test_scheduling(self):
+        """Workers and helpers interrupt nobody when they are woken; the master, which looks after them, does."""
+        master, workers, helpers = self.site.tree()
+        self.assertEqual({os.sched_getscheduler(pid) for pid in workers + helpers}, {os.SCHED_BATCH})
+        self.assertEqual(os.sched_getscheduler(master), os.SCHED_OTHER)
+
 
 class Full(DaemonCase):
-    conf = CONF + "sessions_per_worker = 10;\n"
+    conf = CONF + "sessions_per_worker = 10; batch_scheduling = false;\n"
+
+    def test_scheduling(self):
+        _, workers, helpers = self.site.tree()
+        self.assertEqual({os.sched_getscheduler(pid) for pid in workers + helpers}, {os.SCHED_OTHER})
 
     def test_other_worker_keeps_its_sessions(self):
         """Ten go to each, no more; those of the one that dies are lost, the others notice nothing."""
