@@ -350,7 +350,8 @@ bool conn_vanished(const struct conn *c)
 /*
  * A socket that is closed while octets lie in it unread, or still come, sends
  * a reset, and that may destroy our last reply on its way. So these are read
- * away first; a client that has sent all it wanted costs one read here.
+ * away first; a client that has sent all it wanted costs one read here. The
+ * last reply, TLS's goodbye and the end go out in one packet.
  */
 static void finish_step(struct conn *c)
 {
@@ -359,6 +360,7 @@ static void finish_step(struct conn *c)
         close_now(c);
         return;
     }
+    c->io.out.ends = true;
     flush(c);
     if (conn_queued(c) == 0 && !c->out_lost && !c->io.row->bye(&c->io))
         c->blocked = true;

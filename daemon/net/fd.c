@@ -166,9 +166,10 @@ ssize_t fd_read(const struct fd *fd, void *data, size_t size)
 ssize_t fd_write(const struct fd *fd, struct iovec *iov, size_t count)
 {
     const struct msghdr msg = { .msg_iov = iov, .msg_iovlen = count };
+    const int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (fd->ends ? MSG_MORE : 0);
     ssize_t n;
     do
-        n = fd->kind == FD_SOCKET ? sendmsg(fd->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL)
+        n = fd->kind == FD_SOCKET ? sendmsg(fd->fd, &msg, flags)
                                   : writev(fd->fd, iov, (int)count);
     while (n < 0 && errno == EINTR);
     return n;

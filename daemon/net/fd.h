@@ -21,6 +21,7 @@ struct fd {
     int fd;
     enum fd_kind kind;
     bool put_back;  /* O_NONBLOCK was set by us */
+    bool ends;      /* what is written from now on goes out with the end of the stream, which follows at once */
 };
 
 /*

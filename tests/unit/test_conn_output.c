@@ -217,6 +217,35 @@ static void finish_in_input(void **state)
     assert_int_equal(t.ends, 0);
 }
 
+/* Segments that the client's kernel got: tcpi_segs_in, which struct tcp_info of the C library does not have. */
+static uint32_t segments(void)
+{
+    enum { SEGS_IN = 140 };
+    unsigned char info[256] = { 0 };
+    socklen_t len = sizeof info;
+    uint32_t n;
+
+    assert_int_equal(getsockopt(t.fd, IPPROTO_TCP, TCP_INFO, info, &len), 0);
+    assert_true(len >= SEGS_IN + sizeof n);
+    memcpy(&n, info + SEGS_IN, sizeof n);
+    return n;
+}
+
+static void finish_in_one_packet(void **state)
+{
+    (void)state;
+    open_tcp();
+    uint32_t before = segments();
+    conn_write(t.conn, "bye\r\n", 5);
+    conn_finish(&t.conn, 1000, finished, &t);
+    turns(1);
+    assert_int_equal(t.done, 1);
+    client_got("bye\r\n");
+    char c;
+    assert_int_equal(read(t.fd, &c, 1), 0);
+    assert_int_equal(segments() - before, 1);
+}
+
 static void finish_at_end(void **state)
 {
     (void)state;
@@ -282,7 +311,7 @@ static void finish_writes_all(void **state)
     (void)state;
     static char read_back[1 << 20];
     size_t total = 0;
-    open_pair();
+    open_tcp();
     fill(3000000);
     conn_finish(&t.conn, 60000, finished, &t);
     for (int i = 0; i < 10000 && t.done == 0; i++) {
@@ -298,7 +327,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(one_write), T(references), T(many_pieces), T(marks), T(kernel_holds_little), T(lost_while_writing), T(lost_after_eof), T(timeout),
-        T(timeout_moves), T(timeout_after_eof), T(finish_in_input), T(finish_at_end), T(finish_with_input_pending),
+        T(timeout_moves), T(timeout_after_eof), T(finish_in_input), T(finish_in_one_packet), T(finish_at_end), T(finish_with_input_pending),
         T(finish_with_flood), T(finish_gives_up), T(finish_writes_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
