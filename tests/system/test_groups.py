@@ -103,6 +103,45 @@ class Groups(unittest.TestCase):
         self.assertEqual(other.ask(f"select postern.close_maildrop({box[4]})"), "t")
         self.assertEqual(self.locks(), 0)
 
+    def test_nothing_new(self):
+        """All that is known is still true, or is not of one of them, for whatever reason: the same as alone."""
+        role, other = self.role(), self.role()
+        site, box = self.site, self.boxes
+        version = int(site.sql("select version from postern.policy_version"))
+        rows = [site.sql(f"select uidvalidity, next_uid, expunges, proof from postern.mailbox where mailbox = {b}").split("|") for b in box]
+        site.sql(f"update postern.mailbox set enabled = false where mailbox = {box[3]}")
+        self.addCleanup(site.sql, f"update postern.mailbox set enabled = true where mailbox = {box[3]}")
+        other.ask(self.ask_one((box[4], None, None, None, None, None, self.ticket(box[4], other.pid))))
+
+        def member(n, validity=0, uid=0, gone=0, proof=0, old=0, whose=None, pid=role.pid):
+            known = [int(v) + more for v, more in zip(rows[n], (validity, uid, gone, proof), strict=True)]
+            return (box[n], *known, version - old, self.ticket(box[n if whose is None else whose], pid, known[3], version - old))
+        good = [member(n) for n in range(8) if n not in (3, 4)]
+        asked = role.ask(self.ask_all(good)).splitlines()
+        self.assertEqual(asked, [f"{n}|0|{m[1]}|{m[2]}|{m[3]}|f|||" for n, m in enumerate(good, 1)])
+        self.assertEqual(self.locks(), len(good) + 1)
+        role.ask("select postern.close_maildrop(b) from unnest(array[%s]) b" % ",".join(str(m[0]) for m in good))
+        others = {
+            "disabled": member(3), "held": member(4), "of another": member(8, whose=9), "another connection": member(8, pid=other.pid),
+            "another life": member(8, validity=-1), "new mail": member(8, uid=-1), "removed": member(8, gone=-1),
+            "another password": member(8, proof=-1), "another policy": member(8, old=1),
+        }
+        for why, m in others.items():
+            with self.subTest(why):
+                alone = role.ask(self.ask_one(m))
+                role.ask(f"select postern.close_maildrop({m[0]})")
+                both = role.ask(self.ask_all([good[0], m])).splitlines()
+                self.assertEqual(both[0], asked[0])
+                if "PN401" in alone:
+                    self.assertEqual(len(both), 1)
+                elif alone[0] == "0":
+                    self.assertEqual(both[1], "2|" + alone)
+                else:
+                    self.assertEqual(both[1:], [f"2|{alone[0]}|||||||"])
+                role.ask(f"select postern.close_maildrops(array[{good[0][0]}, {m[0]}])")
+                self.assertEqual(self.locks(), 1)
+        self.assertEqual(other.ask(f"select postern.close_maildrop({box[4]})"), "t")
+
     def test_long_listing(self):
         """Not in a group, where others would wait for it: no row, and no lock."""
         role = self.role()
