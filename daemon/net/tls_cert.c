@@ -19,8 +19,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/base/buf.h"
 #include "daemon/base/log.h"
+#include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
 
 enum { FILE_MAX = 1048576 };
@@ -145,9 +145,9 @@ static bool read_chain(const struct reader *r, struct tls_cert *cert, const stru
     return true;
 }
 
-static bool read_key(const struct reader *r, struct tls_cert *cert, const struct buf *text, const struct stat *st,
-                     const char *file)
+static bool read_key(const struct reader *r, struct tls_cert *cert, const struct tls_pem *pem)
 {
+    const struct buf *text = pem->key_file != pem->cert_file ? &pem->key : &pem->cert;
     BIO *bio = bio_of(text);
 
     wiping = true;
@@ -155,39 +155,55 @@ static bool read_key(const struct reader *r, struct tls_cert *cert, const struct
     BIO_free(bio);
     wiping = false;
     if (cert->key == NULL && text->data != NULL && memmem(text->data, text->len, "ENCRYPTED", 9) != NULL)
-        return tell(r, "the key in %s has a passphrase: store it without one", file);
+        return tell(r, "the key in %s has a passphrase: store it without one", pem->key_file);
     if (cert->key == NULL)
-        return tell(r, "no private key in %s: %s", file, reason());
-    if (st->st_mode & S_IROTH)
-        log_warning(NULL, "the private key in %s is readable by everybody: chmod 600", file);
+        return tell(r, "no private key in %s: %s", pem->key_file, reason());
+    if (pem->exposed)
+        log_warning(NULL, "the private key in %s is readable by everybody: chmod 600", pem->key_file);
     return true;
 }
 
-static bool check_pair(const struct reader *r, const struct tls_cert *cert, const char *cert_file, const char *key_file)
+static bool check_pair(const struct reader *r, const struct tls_cert *cert, const struct tls_pem *pem)
 {
     if (X509_check_private_key(cert->own, cert->key) != 1)
-        return tell(r, "the key in %s does not match the certificate in %s", key_file, cert_file);
+        return tell(r, "the key in %s does not match the certificate in %s", pem->key_file, pem->cert_file);
     return true;
 }
 
-bool tls_cert_load(struct tls_cert *cert, const char *cert_file, const char *key_file, tls_problem *problem, void *arg)
+bool tls_pem_read(struct tls_pem *pem, const char *cert_file, const char *key_file, tls_problem *problem, void *arg)
 {
     const struct reader r = { problem, arg };
-    struct buf text = BUF_EMPTY;
     struct stat st = { 0 };
+    bool good;
+
+    *pem = (struct tls_pem){ .cert_file = mem_str(cert_file) };
+    pem->key_file = key_file[0] != '\0' ? mem_str(key_file) : pem->cert_file;
+    good = read_file(&r, cert_file, &pem->cert, &st) &&
+           (key_file[0] == '\0' || read_file(&r, key_file, &pem->key, &st));
+    pem->exposed = st.st_mode & S_IROTH;
+    if (!good)
+        tls_pem_free(pem);
+    return good;
+}
+
+void tls_pem_free(struct tls_pem *pem)
+{
+    buf_wipe(&pem->cert);
+    buf_wipe(&pem->key);
+    if (pem->key_file != pem->cert_file)
+        mem_free(pem->key_file);
+    mem_free(pem->cert_file);
+    *pem = (struct tls_pem){ .cert_file = NULL };
+}
+
+bool tls_cert_make(struct tls_cert *cert, const struct tls_pem *pem, tls_problem *problem, void *arg)
+{
+    const struct reader r = { problem, arg };
     bool good;
 
     *cert = (struct tls_cert){ NULL, NULL, NULL };
     ERR_clear_error();
-    good = read_file(&r, cert_file, &text, &st) && read_chain(&r, cert, &text, cert_file);
-    if (good && key_file[0] != '\0') {
-        buf_wipe(&text);
-        good = read_file(&r, key_file, &text, &st);
-    } else {
-        key_file = cert_file;
-    }
-    good = good && read_key(&r, cert, &text, &st, key_file) && check_pair(&r, cert, cert_file, key_file);
-    buf_wipe(&text);
+    good = read_chain(&r, cert, &pem->cert, pem->cert_file) && read_key(&r, cert, pem) && check_pair(&r, cert, pem);
     if (!good)
         tls_cert_free(cert);
     return good;

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "daemon/base/clock.h"
@@ -40,14 +41,17 @@ enum { NAME_LEN = 255 };        /* of a host, in SNI and in the name of a file *
 /* The certificate of one name; there may be another one, with another kind of key, behind it. */
 struct named {
     char *name;                 /* lower case */
+    struct tls_pem pem;         /* until the certificate is made */
     struct tls_cert cert;
 };
 
 struct tls_ctx {
     unsigned holds;
-    SSL_CTX *ssl;
+    SSL_CTX *ssl;               /* NULL: nobody has needed it yet */
+    enum tls_version min_version;
     enum tls_identity identity;
     struct tls_tickets *tickets;
+    struct tls_pem pem;         /* until the certificate is made */
     struct tls_cert cert;
     struct named *names;        /* sorted; `_.example.net` is for all names directly below example.net */
     size_t name_count;
@@ -203,10 +207,10 @@ static void add_name(struct tls_ctx *ctx, const char *directory, const char *fil
         key_file[0] = '\0';
     ctx->names = mem_resize(ctx->names, ctx->name_count + 1, sizeof *ctx->names);
     n = &ctx->names[ctx->name_count];
-    if (!tls_cert_load(&n->cert, cert_file, key_file, tell_cert, t))
+    *n = (struct named){ .name = NULL };
+    if (!tls_pem_read(&n->pem, cert_file, key_file, tell_cert, t))
         return;
     n->name = mem_str(name);
-    tls_ends_note_chain(&ctx->ends, cert_file, n->cert.own, n->cert.chain);
     ctx->name_count++;
 }
 
@@ -227,11 +231,27 @@ static void read_directory(struct tls_ctx *ctx, const char *path, struct telling
     closedir(dir);
     if (ctx->name_count > 1)
         qsort(ctx->names, ctx->name_count, sizeof *ctx->names, compare_names);
-    for (size_t i = 1; i < ctx->name_count; i++) {
-        const struct named *n = &ctx->names[i];
+}
 
+static bool make_cert(struct tls_ctx *ctx, struct tls_cert *cert, struct tls_pem *pem, struct telling *t)
+{
+    bool made = pem->cert_file != NULL && tls_cert_make(cert, pem, tell_cert, t);
+
+    if (made)
+        tls_ends_note_chain(&ctx->ends, pem->cert_file, cert->own, cert->chain);
+    return made;
+}
+
+static void make_names(struct tls_ctx *ctx, struct telling *t)
+{
+    for (size_t i = 0; i < ctx->name_count; i++) {
+        struct named *n = &ctx->names[i];
+        bool made = make_cert(ctx, &n->cert, &n->pem, t);
+
+        tls_pem_free(&n->pem);
         /* Only the client can choose, and it chooses by the kind of key. */
-        if (compare_names(n - 1, n) == 0 && EVP_PKEY_get_base_id(n[-1].cert.key) == EVP_PKEY_get_base_id(n->cert.key)) {
+        if (made && i > 0 && n[-1].cert.key != NULL && compare_names(n - 1, n) == 0 &&
+            EVP_PKEY_get_base_id(n[-1].cert.key) == EVP_PKEY_get_base_id(n->cert.key)) {
             char text[2 * NAME_LEN];
 
             snprintf(text, sizeof text, "two certificates for %s have the same type of key", n->name);
@@ -346,28 +366,83 @@ static void use_certificates(struct tls_ctx *ctx, const char *file, struct telli
     ERR_clear_error();
 }
 
-struct tls_ctx *tls_ctx_new(const struct tls_files *files, enum tls_version min_version, struct tls_tickets *tickets,
-                            tls_problem *problem, void *arg)
+/* What takes the rights of who starts us, and little time. */
+static struct tls_ctx *read_files(const struct tls_files *files, enum tls_version min_version,
+                                  struct tls_tickets *tickets, struct telling *t)
 {
-    struct telling t = { .problem = problem, .arg = arg };
     struct tls_ctx *ctx = mem_zalloc(sizeof *ctx);
 
     ctx->holds = 1;
     ctx->tickets = tickets;
-    ctx->ssl = SSL_CTX_new(TLS_server_method());
-    ASSERT(ctx->ssl != NULL && set_rules(ctx, &versions[min_version]));
+    ctx->min_version = min_version;
     ctx->identity = files->clients.identity;
-    tls_client_setup(ctx->ssl, &files->clients, tell_cert, &t);
-    tls_ends_note_store(&ctx->ends, SSL_CTX_get_cert_store(ctx->ssl), files->clients.ca, files->clients.crl);
     if (files->sni_directory[0] != '\0')
-        read_directory(ctx, files->sni_directory, &t);
-    if (tls_cert_load(&ctx->cert, files->certificate, files->key, tell_cert, &t)) {
-        tls_ends_note_chain(&ctx->ends, files->certificate, ctx->cert.own, ctx->cert.chain);
-        use_certificates(ctx, files->certificate, &t);
-    }
+        read_directory(ctx, files->sni_directory, t);
+    tls_pem_read(&ctx->pem, files->certificate, files->key, tell_cert, t);
+    return ctx;
+}
+
+/* What takes milliseconds, and no rights but to read what clients->ca and crl name. */
+static void make(struct tls_ctx *ctx, const struct tls_clients *clients, struct telling *t)
+{
+    ctx->ssl = SSL_CTX_new(TLS_server_method());
+    ASSERT(ctx->ssl != NULL && set_rules(ctx, &versions[ctx->min_version]));
+    tls_client_setup(ctx->ssl, clients, tell_cert, t);
+    tls_ends_note_store(&ctx->ends, SSL_CTX_get_cert_store(ctx->ssl), clients->ca, clients->crl);
+    make_names(ctx, t);
+    if (make_cert(ctx, &ctx->cert, &ctx->pem, t))
+        use_certificates(ctx, ctx->pem.cert_file, t);
+    tls_pem_free(&ctx->pem);
+}
+
+struct tls_ctx *tls_ctx_new(const struct tls_files *files, enum tls_version min_version, struct tls_tickets *tickets,
+                            tls_problem *problem, void *arg)
+{
+    struct telling t = { .problem = problem, .arg = arg };
+    struct tls_ctx *ctx = read_files(files, min_version, tickets, &t);
+
+    make(ctx, &files->clients, &t);
     if (t.count > 0)
         tls_ctx_free(&ctx);
     return ctx;
+}
+
+struct tls_ctx *tls_ctx_later(const struct tls_files *files, enum tls_version min_version, struct tls_tickets *tickets,
+                              tls_problem *problem, void *arg)
+{
+    struct telling t = { .problem = problem, .arg = arg };
+    struct tls_ctx *ctx;
+
+    if (files->clients.verify != TLS_VERIFY_NONE)
+        return tls_ctx_new(files, min_version, tickets, problem, arg);
+    ctx = read_files(files, min_version, tickets, &t);
+    if (t.count > 0)
+        tls_ctx_free(&ctx);
+    return ctx;
+}
+
+static void log_problem(void *arg, const char *text)
+{
+    (void)arg;
+    log_error(NULL, "%s", text);
+}
+
+bool tls_ctx_ready(struct tls_ctx *ctx)
+{
+    static const struct tls_clients nobody = { .verify = TLS_VERIFY_NONE };
+    struct telling t = { .problem = log_problem };
+
+    if (ctx->ssl != NULL)
+        return true;
+    if (ctx->pem.cert_file == NULL)     /* it was tried before */
+        return false;
+    make(ctx, &nobody, &t);
+    tls_ends_tell(&ctx->ends, (int64_t)time(NULL), 0, tls_ends_log, NULL);
+    if (t.count > 0) {
+        SSL_CTX_free(ctx->ssl);
+        ctx->ssl = NULL;
+    }
+    return t.count == 0;
 }
 
 struct tls_ctx *tls_ctx_hold(struct tls_ctx *ctx)
@@ -384,9 +459,11 @@ void tls_ctx_free(struct tls_ctx **ctx)
     if (c == NULL || --c->holds > 0)
         return;
     SSL_CTX_free(c->ssl);
+    tls_pem_free(&c->pem);
     tls_cert_free(&c->cert);
     for (size_t i = 0; i < c->name_count; i++) {
         mem_free(c->names[i].name);
+        tls_pem_free(&c->names[i].pem);
         tls_cert_free(&c->names[i].cert);
     }
     mem_free(c->names);
@@ -401,8 +478,10 @@ const struct tls_ends *tls_ctx_ends(const struct tls_ctx *ctx)
 
 SSL *tls_ctx_ssl(struct tls_ctx *ctx)
 {
-    SSL *ssl = SSL_new(ctx->ssl);
+    SSL *ssl;
 
+    ASSERT(ctx->ssl != NULL);
+    ssl = SSL_new(ctx->ssl);
     /* Memory that ran out, as in mem.h. */
     ASSERT(ssl != NULL);
     return ssl;

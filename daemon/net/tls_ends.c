@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "daemon/base/buf.h"
+#include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 
 enum {
@@ -151,6 +152,15 @@ static bool take_due(struct tls_end *end, int64_t now, int64_t ahead)
     end->told = now;
     end->told_over = over;
     return true;
+}
+
+void tls_ends_log(void *arg, bool over, const char *text)
+{
+    (void)arg;
+    if (over)
+        log_error(NULL, "%s", text);
+    else
+        log_warning(NULL, "%s", text);
 }
 
 int64_t tls_ends_tell(struct tls_ends *ends, int64_t now, int64_t ahead, tls_ends_say *say, void *arg)

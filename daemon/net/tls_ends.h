@@ -46,6 +46,8 @@ void tls_ends_add(struct tls_ends *ends, const struct tls_ends *more);
 void tls_ends_free(struct tls_ends *ends);
 
 typedef void tls_ends_say(void *arg, bool over, const char *text);
+/* One of these: an error in the log where it is over, else a warning. */
+void tls_ends_log(void *arg, bool over, const char *text);
 /*
  * Says what ends within `ahead` seconds of now, or is over: each at once, then
  * once a day, and once more when its end comes; the soonest first. Times are

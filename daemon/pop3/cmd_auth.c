@@ -11,6 +11,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/net/conn.h"
 #include "daemon/net/loop.h"
+#include "daemon/net/tls_ctx.h"
 #include "daemon/pop3/login.h"
 
 /*
@@ -34,6 +35,8 @@ enum outcome pop3_cmd_stls(struct session *session, const struct args *args)
         return CMD_CLOSE;
     }
     s->login->tls = NULL;
+    if (!tls_ctx_ready(tls))
+        return pop3_err(s, RC_SYS_PERM, "TLS is not available: the server's certificate cannot be used");
     s->may_login = true;
     pop3_ok(s, "begin TLS negotiation");
     conn_start_tls(s->base.conn, tls);

@@ -29,7 +29,7 @@ void cert_watch_tell(struct cert_watch *w, const struct config *config, uint64_t
 
     if (now < w->at)
         return;
-    next = tls_ends_tell(&w->ends, clock, config->tls.tls_warn_before / 1000, certs_log_end, NULL);
+    next = tls_ends_tell(&w->ends, clock, config->tls.tls_warn_before / 1000, tls_ends_log, NULL);
     w->at = now + (uint64_t)(next - clock) * 1000;
 }
 

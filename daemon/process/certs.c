@@ -88,17 +88,11 @@ void certs_ends(const struct config *c, struct tls_ends *ends)
     }
 }
 
-void certs_log_end(void *arg, bool over, const char *text)
-{
-    (void)arg;
-    if (over)
-        log_error(NULL, "%s", text);
-    else
-        log_warning(NULL, "%s", text);
-}
+typedef struct tls_ctx *reading(const struct tls_files *files, enum tls_version min_version,
+                                struct tls_tickets *tickets, tls_problem *problem, void *arg);
 
 /* others: what those before it have read is its, too. */
-static void load(struct config *c, size_t i, bool others, struct report *r)
+static void load(struct config *c, size_t i, bool others, reading *read, struct report *r)
 {
     struct tls_files files = config_tls_files(c, i);
     bool tried = false;
@@ -110,7 +104,7 @@ static void load(struct config *c, size_t i, bool others, struct report *r)
                   : 0;
     c->certificates[i] = others ? shared(c, i, &tried) : NULL;
     if (!tried)
-        c->certificates[i] = tls_ctx_new(&files, c->tls.tls_min, c->tickets, report, r);
+        c->certificates[i] = read(&files, c->tls.tls_min, c->tickets, report, r);
 }
 
 int certs_load(struct config *c, const char *file, const struct config *before, options_problem *problem, void *arg)
@@ -120,15 +114,15 @@ int certs_load(struct config *c, const char *file, const struct config *before, 
     c->tickets = tickets((uint64_t)c->tls.tls_ticket_life, before);
     c->certificates = mem_array(c->listeners.count + 1, sizeof(struct tls_ctx *));
     for (size_t i = 0; i <= c->listeners.count; i++)
-        load(c, i, true, &r);
+        load(c, i, true, tls_ctx_new, &r);
     return r.count;
 }
 
-int certs_load_one(struct config *c, size_t i, const char *file, options_problem *problem, void *arg)
+int certs_load_one(struct config *c, size_t i, bool later, const char *file, options_problem *problem, void *arg)
 {
     struct report r = { .file = file, .problem = problem, .arg = arg };
 
     c->certificates = mem_array(c->listeners.count + 1, sizeof(struct tls_ctx *));
-    load(c, i, false, &r);
+    load(c, i, false, later ? tls_ctx_later : tls_ctx_new, &r);
     return r.count;
 }

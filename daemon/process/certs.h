@@ -14,12 +14,11 @@
  */
 int certs_load(struct config *config, const char *file, const struct config *before, options_problem *problem,
                void *arg);
-/* The same of the i-th listener alone, for one session. */
-int certs_load_one(struct config *config, size_t i, const char *file, options_problem *problem, void *arg);
+/* The same of the i-th listener alone, for one session; later: one that may never need them (tls_ctx_later()). */
+int certs_load_one(struct config *config, size_t i, bool later, const char *file, options_problem *problem,
+                   void *arg);
 /* Adds when what was read ends, to be freed with tls_ends_free(). */
 void certs_ends(const struct config *config, struct tls_ends *ends);
-/* A tls_ends_say: to the log. */
-void certs_log_end(void *arg, bool over, const char *text);
 /* Logs a warning for each listener that clients cannot log in to: likely its configuration is older than TLS here. */
 void certs_warn(const struct config *config);
 

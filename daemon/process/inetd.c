@@ -253,17 +253,18 @@ static void await_helper(pid_t helper)
 /* Certificates and keys, with the rights that we were started with. */
 static bool load_certificates(struct config *config, const struct protocol *protocol, const char *file, bool tls)
 {
+    const size_t listener = config_inetd(config, protocol);
     struct tls_ends ends = TLS_ENDS_NONE;
 
-    if (certs_load_one(config, config_inetd(config, protocol), file, config_log_problem, NULL) > 0)
+    if (certs_load_one(config, listener, !tls, file, config_log_problem, NULL) > 0)
         return false;
-    if (tls && config_entry(config, config_inetd(config, protocol)).tls == NULL) {
+    if (tls && config_entry(config, listener).tls == NULL) {
         log_error(NULL, "%s: --tls requires tls_certificate", file);
         return false;
     }
     /* A line with every session is enough to say of what is over; days ahead, --check says it. */
     certs_ends(config, &ends);
-    tls_ends_tell(&ends, (int64_t)time(NULL), 0, certs_log_end, NULL);
+    tls_ends_tell(&ends, (int64_t)time(NULL), 0, tls_ends_log, NULL);
     tls_ends_free(&ends);
     return true;
 }

@@ -429,6 +429,27 @@ class OneShot(TlsCase):
         self.assertEqual(proc.wait(kit.PATIENCE), 0)
         proc.stdout.close()
 
+    def test_unusable_certificate(self):
+        """It is looked at only where TLS is asked for: by STLS, or from the first octet; a file that cannot be read, always."""
+        conf = self.site.dir / "unusable.conf"
+        text = self.site.lab.conf.read_text()
+        for key, args, said in (("ca.pem", [], b"+OK"), ("ca.pem", ["--tls"], b""), ("none.key", [], b"-ERR [SYS/PERM]")):
+            with self.subTest(key=key, args=args):
+                conf.write_text(text.replace("localhost.key", key))
+                ours, theirs = socket.socketpair()
+                with theirs:
+                    proc = self.start(*args, stdin=theirs, stdout=theirs, conf=conf)
+                ours.settimeout(kit.PATIENCE)
+                with ours, ours.makefile("rb") as lines:
+                    self.assertTrue(lines.readline().startswith(said))
+                    if said == b"+OK":
+                        for command, answer in ((b"STLS", b"-ERR [SYS/PERM]"), (b"STLS", b"-ERR"), (b"USER x", b"+OK"), (b"QUIT", b"+OK")):
+                            ours.sendall(command + b"\r\n")
+                            self.assertTrue(lines.readline().startswith(answer))
+                    else:
+                        self.assertEqual(lines.read(), b"")
+                self.assertEqual(proc.wait(kit.PATIENCE), 0 if said == b"+OK" else 1)
+
     def test_no_certificate(self):
         """To a client that waits for a handshake not one octet in the clear is said."""
         conf = self.site.dir / "bare.conf"

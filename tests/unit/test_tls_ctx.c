@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include <openssl/err.h>
@@ -180,6 +181,44 @@ static void test_names(void **state)
     tls_ctx_free(&ctx);
 }
 
+/* With the rights that are gone by then only the files are read. */
+static void test_later(void **state)
+{
+    char certificate[128], directory[128];
+    struct tls_files files = { .certificate = certificate, .key = "", .sni_directory = directory };
+    struct tls_ctx *ctx;
+
+    (void)state;
+    snprintf(certificate, sizeof certificate, "%s", tls_path("later.pem"));
+    snprintf(directory, sizeof directory, "%s", tls_path("laters"));
+    mkdir(tls_path("laters"), 0700);
+    write_pair("later", "later.example", true);
+    write_pair("laters/a.example", "a.example", false);
+    tls_told[0] = '\0';
+    ctx = tls_ctx_later(&files, TLS_1_2, NULL, note_problem, NULL);
+    assert_non_null(ctx);
+    assert_string_equal(tls_told, "");
+    unlink(tls_path("laters/a.example.pem"));
+    unlink(tls_path("laters/a.example.key"));
+    write_text("later.pem", "another one");
+    assert_true(tls_ctx_ready(ctx));
+    assert_true(tls_ctx_ready(ctx));
+    assert_string_equal(shake(ctx, "a.example", NULL).subject, "a.example");
+    assert_string_equal(shake(ctx, NULL, NULL).subject, "later.example");
+    tls_ctx_free(&ctx);
+
+    /* What is in them shows when it is needed; that one cannot be read, at once. */
+    ctx = tls_ctx_later(&files, TLS_1_2, NULL, note_problem, NULL);
+    assert_non_null(ctx);
+    assert_string_equal(tls_told, "");
+    assert_false(tls_ctx_ready(ctx));
+    assert_false(tls_ctx_ready(ctx));
+    tls_ctx_free(&ctx);
+    unlink(tls_path("later.pem"));
+    assert_null(tls_ctx_later(&files, TLS_1_2, NULL, note_problem, NULL));
+    assert_non_null(strstr(tls_told, "could not open"));
+}
+
 /* T13 */
 static void test_alpn(void **state)
 {
@@ -293,6 +332,7 @@ int main(void)
         cmocka_unit_test(test_wrong_files),
         cmocka_unit_test(test_wrong_directory),
         cmocka_unit_test(test_names),
+        cmocka_unit_test(test_later),
         cmocka_unit_test(test_alpn),
         cmocka_unit_test(test_holds),
         cmocka_unit_test(test_versions),
