@@ -74,7 +74,7 @@ struct accounts *accounts_new(const char *conninfo, const struct auth_settings *
     a->login_cache = login_cache_new(login_cache);
     a->keyring = load_keys(settings);
     a->source = credentials_source_new(conninfo, schema_version, settings->auth_deadline, settings->commit, a->keyring,
-                                       (size_t)settings->auth_cache);
+                                       (size_t)settings->auth_cache, settings->one_session);
     a->upkeep = upkeep_new(a->source, settings, a->keyring);
     a->guesses = limit_rates_new(GUESSED_NAMES);
     ASSERT(a->guesses != NULL);

@@ -34,7 +34,8 @@ struct auth_db {
     char *first;                /* statements that a new connection begins with */
     const struct auth_db_statement *statements;
     size_t count;
-    PGconn *conn;               /* NULL: not connected. Else the schema was right and the statements are prepared */
+    bool prepares;
+    PGconn *conn;               /* NULL: not connected. Else the schema was right and what is to be prepared is */
     uint64_t connection;        /* how often it was connected */
     uint64_t tried, complained; /* when, 0 for never or no longer true */
     bool broken;                /* why there is no connection: an operator has to act */
@@ -212,7 +213,7 @@ static enum auth_db_state set_up(struct auth_db *db, connecting *connect)
     }
     enum auth_db_state state = check_schema(db);
 
-    for (size_t i = 0; state == AUTH_DB_UP && i < db->count; i++)
+    for (size_t i = 0; state == AUTH_DB_UP && db->prepares && i < db->count; i++)
         state = prepare(db, &db->statements[i]);
     return state;
 }
@@ -249,7 +250,8 @@ uint64_t auth_db_connection(const struct auth_db *db)
 }
 
 struct auth_db *auth_db_new(const char *conninfo, int schema_version, int64_t statement_ms,
-                            enum sql_commit commit, const struct auth_db_statement *statements, size_t count)
+                            enum sql_commit commit, const struct auth_db_statement *statements, size_t count,
+                            bool prepares)
 {
     struct auth_db *db = mem_zalloc(sizeof *db);
 
@@ -258,6 +260,7 @@ struct auth_db *auth_db_new(const char *conninfo, int schema_version, int64_t st
     db->statement_ms = statement_ms;
     db->statements = statements;
     db->count = count;
+    db->prepares = prepares;
     char *settings = sql_settings(&(struct sql_wants){
         .program = SQL_SERVES, .commit = commit, .statement_timeout = (uint64_t)statement_ms,
         .may_be_read_only = connect_wants_writable(conninfo),
@@ -285,6 +288,15 @@ void auth_db_free(struct auth_db **db)
     mem_free(d);
 }
 
+static const char *text_of(const struct auth_db *db, const char *name)
+{
+    for (size_t i = 0;; i++) {
+        ASSERT(i < db->count);
+        if (strcmp(db->statements[i].name, name) == 0)
+            return db->statements[i].sql;
+    }
+}
+
 /*
  * Each is a transaction of its own, and one that gave way to another is rolled
  * back: it is asked again, some times.
@@ -294,6 +306,10 @@ static PGresult *ask(struct auth_db *db, const char *name, const char *sql, int 
 {
     PGresult *result = NULL;
 
+    if (name != NULL && !db->prepares) {
+        sql = text_of(db, name);
+        name = NULL;
+    }
     for (int tries = 0; db->conn != NULL && tries < SQL_TRIES; tries++) {
         PQclear(result);
         const uint64_t deadline = clock_ms() + (uint64_t)ms;

@@ -28,12 +28,13 @@ struct auth_db_statement {
 };
 
 /*
- * conninfo is copied; statements, which are prepared on each new connection,
- * are not. A statement, and the wait for one, ends after statement_ms. Nothing
- * is connected yet.
+ * conninfo is copied; statements are not. They are prepared on each new connection,
+ * unless that is for one login only (prepares is false). A statement, and the wait for
+ * one, ends after statement_ms. Nothing is connected yet.
  */
 struct auth_db *auth_db_new(const char *conninfo, int schema_version, int64_t statement_ms,
-                            enum sql_commit commit, const struct auth_db_statement *statements, size_t count);
+                            enum sql_commit commit, const struct auth_db_statement *statements, size_t count,
+                            bool prepares);
 void auth_db_free(struct auth_db **db);
 
 /*
@@ -50,6 +51,7 @@ uint64_t auth_db_connection(const struct auth_db *db);
  * error, is the caller's to PQclear(). NULL: the connection was not there, or
  * was lost, or the time was over (logged); then it is closed.
  */
+/* One of `statements`. */
 PGresult *auth_db_prepared(struct auth_db *db, const char *name, int n, const char *const *values);
 PGresult *auth_db_query(struct auth_db *db, const char *sql, int n, const char *const *values);
 /* As auth_db_prepared(), but it ends after `ms`, and then *late_r is set. */

@@ -76,13 +76,13 @@ struct credentials_source {
 
 struct credentials_source *credentials_source_new(const char *conninfo, int schema_version, int64_t statement_ms,
                                                   enum sql_commit commit, const struct keyring *keyring,
-                                                  size_t policies)
+                                                  size_t policies, bool one_login)
 {
     struct credentials_source *s = mem_zalloc(sizeof *s);
 
     s->keeps = policies > 0;
     s->db = auth_db_new(conninfo, schema_version, statement_ms, commit, statements,
-                        s->keeps ? STATEMENTS : STATEMENTS_WITHOUT_POLICIES);
+                        s->keeps ? STATEMENTS : STATEMENTS_WITHOUT_POLICIES, !one_login);
     s->keyring = keyring;
     s->statement_ms = statement_ms;
     s->policies = policies_new(policies);

@@ -30,11 +30,12 @@ enum credentials_answer {
 /*
  * conninfo is copied. A statement, and the wait for one, ends after
  * statement_ms. keyring, which may be NULL, opens seals and outlives the
- * source. policies: of how many addresses it remembers the policy (policies.h). Connects when first asked.
+ * source. policies: of how many addresses it remembers the policy (policies.h). one_login: it is not
+ * worth while to prepare anything. Connects when first asked.
  */
 struct credentials_source *credentials_source_new(const char *conninfo, int schema_version, int64_t statement_ms,
                                                   enum sql_commit commit, const struct keyring *keyring,
-                                                  size_t policies);
+                                                  size_t policies, bool one_login);
 void credentials_source_free(struct credentials_source **source);
 
 /*

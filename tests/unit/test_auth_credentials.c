@@ -62,7 +62,7 @@ static int teardown(void **state)
 
 static struct credentials_source *source_of(int version, size_t policies)
 {
-    return credentials_source_new(auth_conninfo, version, PATIENCE_MS, SQL_COMMIT_ON, NULL, policies);
+    return credentials_source_new(auth_conninfo, version, PATIENCE_MS, SQL_COMMIT_ON, NULL, policies, false);
 }
 
 static enum credentials_answer fetch_from(struct credentials_source *s, const char *address)
@@ -250,7 +250,7 @@ static void ahead(void **state)
     static const struct credentials_question good[] = { { "b@odd.example", "192.0.2.1" }, { "nobody@odd.example", "" }, { "a@odd.example", "" } };
     static const struct credentials_question bad[] = { { "b@odd.example", "192.0.2.1" }, { "no-such-character@odd.example", "" }, { "a@odd.example", "" } };
     static const struct credentials_question late[] = { { "b@odd.example", "" }, { "slow@odd.example", "" } };
-    struct credentials_source *s = credentials_source_new(auth_conninfo, schema_wanted(), 1200, SQL_COMMIT_ON, NULL, 8);
+    struct credentials_source *s = credentials_source_new(auth_conninfo, schema_wanted(), 1200, SQL_COMMIT_ON, NULL, 8, false);
 
     (void)state;
     admin_run("create sequence questions");
@@ -349,7 +349,7 @@ static void wrong_schema(void **state)
 /* It does not answer: the login is put off when the time is over, and the connection given up. */
 static void no_answer(void **state)
 {
-    struct credentials_source *s = credentials_source_new(auth_conninfo, schema_wanted(), 300, SQL_COMMIT_ON, NULL, 0);
+    struct credentials_source *s = credentials_source_new(auth_conninfo, schema_wanted(), 300, SQL_COMMIT_ON, NULL, 0, false);
 
     (void)state;
     assert_int_equal(fetch_from(s, "slow@odd.example"), CREDENTIALS_AWAY);

@@ -55,7 +55,7 @@ static bool is_ticket(const struct mailbox_ticket *t, long long mailbox)
 
 static void test_database(void **state)
 {
-    struct credentials_source *source = credentials_source_new(auth_conninfo, schema_wanted(), 20000, SQL_COMMIT_ON, NULL, 0);
+    struct credentials_source *source = credentials_source_new(auth_conninfo, schema_wanted(), 20000, SQL_COMMIT_ON, NULL, 0, false);
     struct tickets *tickets = tickets_new(source), *late;
     struct mailbox_ticket t, old;
     char hex[2 * MAILBOX_TICKET + 1];
