@@ -144,18 +144,36 @@ create index alias_domain on postern.alias (domain);
 create index alias_mailbox on postern.alias (mailbox);
 comment on table postern.alias is 'an address that means one or many mailboxes; it names mailboxes, not addresses, so it cannot loop';
 
--- Sums by domain, kept by the transactions that change mailboxes. With one row,
--- every delivery to a domain would wait for the commit of the one before it: so
--- each takes a row that no other transaction holds (add_usage), and there are as many
--- as were ever needed at once. Only their sums are meaningful.
+-- Sums by domain, kept by the transactions that change mailboxes. Each of them adds a row
+-- and changes none: with one row, every delivery to a domain would wait for the commit
+-- of the one before it, and as long as somebody holds a snapshot (a dump, a standby),
+-- every version of that row stays, and whoever looks for it passes all of them. Now
+-- and then one of them folds those that are there into the sum (fold_usage), which
+-- is another row each time. domain_usage (07_messages) has the sums.
 create table postern.usage (
-    domain      bigint      not null references postern.domain on delete cascade,
-    slot        integer     not null,
-    messages    bigint      not null default 0,
-    octets      bigint      not null default 0,
-    primary key (domain, slot)
-) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
-comment on table postern.usage is 'messages and octets of a domain, as the sum of its rows; a tenant''s are the sum over its domains';
+    domain      bigint      not null,
+    folded_by   xid8        not null default '0',
+    made_by     xid         not null default '0',
+    below       xid8        not null default '0',
+    messages    bigint      not null,
+    octets      bigint      not null,
+    primary key (domain, folded_by)
+) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000);
+comment on table  postern.usage is 'messages and octets of a domain, without what usage_change has; one row for each that had changes, and none before';
+comment on column postern.usage.folded_by is 'the transaction that made this row; the newest one comes first in the index, so that nobody passes those that are gone';
+comment on column postern.usage.made_by is 'what xmin is where this row was made; where a dump or a replication has brought it, it is another one, and `below` speaks of another server';
+comment on column postern.usage.below is 'no change is there of a transaction before this one: who sums them begins here';
+
+-- No foreign key: it would look the domain up for each row. usage_ends (07_messages) does what it would do.
+create table postern.usage_change (
+    domain      bigint      not null,
+    xact        xid8        not null,
+    messages    bigint      not null,
+    octets      bigint      not null,
+    primary key (domain, xact)
+) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 5000,
+        autovacuum_vacuum_insert_scale_factor = 0.2, autovacuum_vacuum_insert_threshold = 10000);
+comment on table  postern.usage_change is 'what transactions have added to a domain, or taken from it, since the row of usage';
 
 -- ---------------------------------------------------------------- the mail
 --

@@ -120,7 +120,7 @@ begin
                coalesce(s.messages, 0), coalesce(s.octets, 0), t.created_at
           from postern.tenant t
           left join lateral (select sum(u.messages)::bigint as messages, sum(u.octets)::bigint as octets
-                               from postern.domain d join postern.usage u using (domain) where d.tenant = t.tenant) s on true
+                               from postern.domain_usage u where u.tenant = t.tenant) s on true
          where p_name is null or t.name = p_name
          order by t.name;
 end
@@ -210,12 +210,11 @@ begin
     return query
         select d.name, t.name, h.name, d.enabled, d.quota, d.quota_messages, nullif(array_to_string(d.stores, ' '), ''),
                (select count(*) from postern.mailbox m where m.domain = d.domain),
-               coalesce(s.messages, 0), coalesce(s.octets, 0), d.created_at
+               s.messages, s.octets, d.created_at
           from postern.domain d
           join postern.tenant t on t.tenant = d.tenant
           left join postern.domain h on h.domain = d.alias_of
-          left join lateral (select sum(u.messages)::bigint as messages, sum(u.octets)::bigint as octets
-                               from postern.usage u where u.domain = d.domain) s on true
+          join postern.domain_usage s on s.domain = d.domain
          where (p_tenant is null or t.name = p_tenant) and (p_name is null or d.name = p_name)
          order by d.name;
 end

@@ -3,7 +3,7 @@
 -- lists them for a session, deliver (08_delivery) adds to many mailboxes.
 --
 -- A transaction that adds to or removes from a mailbox locks its row first, then those
--- of its domain and tenant, but these only if they have a quota; usage is last,
+-- of its domain and tenant, but these only if they have a quota; the sums are last,
 -- and nobody waits for it.
 
 -- uidvalidity_text: a uidvalidity as it is shown: twelve hexadecimal digits. Not granted.
@@ -39,25 +39,91 @@ create trigger mailbox_is_empty before delete on postern.mailbox for each row ex
 
 -- ------------------------------------------------------------------- the sums
 
--- add_usage: the sums of a mailbox and of its domain move together. Not granted.
--- Any row of the domain will do that no other transaction holds until its commit,
--- so nobody ever waits here; if all are held, a new one is inserted.
+create view postern.domain_usage as
+    select d.domain, d.tenant, coalesce(u.messages, 0) + coalesce(c.messages, 0) as messages,
+           coalesce(u.octets, 0) + coalesce(c.octets, 0) as octets
+      from postern.domain d
+      left join lateral (select s.messages, s.octets, case when s.xmin = s.made_by then s.below else '0' end as below
+                           from postern.usage s where s.domain = d.domain order by s.folded_by desc limit 1) u on true
+      left join lateral (select sum(x.messages)::bigint as messages, sum(x.octets)::bigint as octets
+                           from postern.usage_change x where x.domain = d.domain and x.xact >= coalesce(u.below, '0')) c on true;
+comment on view postern.domain_usage is 'messages and octets of all mailboxes of a domain';
+
+-- fold_usage: the changes of a domain, a thousand of them at most, become part of its
+-- sum. One at a time: if somebody else does it, or holds the domain, nothing is done.
+-- Nobody waits, and who reads the sums sees all of this or nothing. p_self is the xmin of
+-- what the caller writes now, which is that of a subtransaction if there is one. Not granted.
+--
+-- Rows that are gone stay in the index while somebody holds a snapshot. So this does not
+-- begin with the first change but with that of `below`: a transaction that has begun
+-- to write later than all those of which the last one that did this saw the end. (A plan
+-- that was made when there were two pages and is still kept must not read all of them.)
+create function postern.fold_usage(p_domain bigint, p_self xid) returns void
+language plpgsql set enable_seqscan = off
+as $$
+declare
+    c_most constant integer := 1000;
+    s record;
+    v_below xid8;
+    v_last xid8;        -- null: all that there are
+    v_messages bigint;
+    v_octets bigint;
+begin
+    perform from postern.domain d where d.domain = p_domain for no key update skip locked;
+    if not found then
+        return;
+    end if;
+    select u.folded_by, u.messages, u.octets, case when u.xmin = u.made_by then u.below else '0' end as below into s
+      from postern.usage u where u.domain = p_domain order by u.folded_by desc limit 1;
+    v_below := coalesce(s.below, '0');
+    v_last := (select c.xact from postern.usage_change c where c.domain = p_domain and c.xact >= v_below
+                order by c.xact offset c_most - 1 limit 1);
+    with gone as (
+        delete from postern.usage_change c
+         where c.domain = p_domain and c.xact >= v_below and c.xact <= coalesce(v_last, '18446744073709551615')
+        returning c.messages, c.octets
+    )
+    -- Who has not ended when this statement begins is not before its xmin; of all others it sees the changes.
+    select coalesce(sum(g.messages), 0), coalesce(sum(g.octets), 0), least(pg_snapshot_xmin(pg_current_snapshot()), v_last)
+      into v_messages, v_octets, v_below
+      from gone g;
+    delete from postern.usage u where u.domain = p_domain and u.folded_by = s.folded_by;
+    insert into postern.usage (domain, folded_by, made_by, below, messages, octets)
+        values (p_domain, pg_current_xact_id(), p_self, v_below, coalesce(s.messages, 0) + v_messages, coalesce(s.octets, 0) + v_octets);
+end
+$$;
+
+-- add_usage: the sums of a mailbox and of its domain move together. Nobody ever waits
+-- here. One in sixteen folds the changes of the domain: so a domain has some tens at
+-- most, whatever its traffic is, and no process is needed for that. Not granted.
 create function postern.add_usage(p_domain bigint, p_messages bigint, p_octets bigint) returns void
 language plpgsql
 as $$
+declare
+    v_self xid;
 begin
-    update postern.usage u set messages = u.messages + p_messages, octets = u.octets + p_octets
-     where u.domain = p_domain
-       and u.slot = (select f.slot from postern.usage f where f.domain = p_domain
-                      order by f.slot limit 1 for no key update skip locked);
-    if not found then
-        insert into postern.usage as u (domain, slot, messages, octets)
-            values (p_domain, pg_backend_pid(), p_messages, p_octets)
-            on conflict (domain, slot) do update
-               set messages = u.messages + excluded.messages, octets = u.octets + excluded.octets;
+    insert into postern.usage_change as c (domain, xact, messages, octets)
+        values (p_domain, pg_current_xact_id(), p_messages, p_octets)
+        on conflict (domain, xact) do update set messages = c.messages + excluded.messages, octets = c.octets + excluded.octets
+        returning c.xmin into v_self;
+    if random() < 1.0 / 16 then
+        perform postern.fold_usage(p_domain, v_self);
     end if;
 end
 $$;
+
+-- usage_ends: a trigger: a domain was removed, which had no mailboxes any more.
+create function postern.usage_ends() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    delete from postern.usage_change c where c.domain = old.domain;
+    delete from postern.usage u where u.domain = old.domain;
+    return null;
+end
+$$;
+
+create trigger usage_ends after delete on postern.domain for each row execute function postern.usage_ends();
 
 -- check_quota: do p_more fit into a quota, of which p_used are used? A p_quota of null is
 -- no limit; p_of is what they are. Not granted.
@@ -77,40 +143,38 @@ $$;
 -- domain_used: octets in all mailboxes of a domain. Exact after the lock on the row
 -- of the domain. (PL/pgSQL keeps the plan; SQL would plan at each call.) Not granted.
 create function postern.domain_used(p_domain bigint) returns bigint
-language plpgsql stable
+language plpgsql stable set enable_seqscan = off
 as $$
 begin
-    return (select coalesce(sum(u.octets), 0) from postern.usage u where u.domain = p_domain);
+    return (select u.octets from postern.domain_usage u where u.domain = p_domain);
 end
 $$;
 
 -- tenant_used: octets in all mailboxes of a tenant. Exact after the lock on its row.
 -- Not granted.
 create function postern.tenant_used(p_tenant bigint) returns bigint
-language plpgsql stable
+language plpgsql stable set enable_seqscan = off
 as $$
 begin
-    return (select coalesce(sum(u.octets), 0)
-              from postern.domain d join postern.usage u on u.domain = d.domain where d.tenant = p_tenant);
+    return (select coalesce(sum(u.octets), 0) from postern.domain_usage u where u.tenant = p_tenant);
 end
 $$;
 
 -- domain_messages: the same as domain_used, of messages. Not granted.
 create function postern.domain_messages(p_domain bigint) returns bigint
-language plpgsql stable
+language plpgsql stable set enable_seqscan = off
 as $$
 begin
-    return (select coalesce(sum(u.messages), 0) from postern.usage u where u.domain = p_domain);
+    return (select u.messages from postern.domain_usage u where u.domain = p_domain);
 end
 $$;
 
 -- tenant_messages: the same as tenant_used, of messages. Not granted.
 create function postern.tenant_messages(p_tenant bigint) returns bigint
-language plpgsql stable
+language plpgsql stable set enable_seqscan = off
 as $$
 begin
-    return (select coalesce(sum(u.messages), 0)
-              from postern.domain d join postern.usage u on u.domain = d.domain where d.tenant = p_tenant);
+    return (select coalesce(sum(u.messages), 0) from postern.domain_usage u where u.tenant = p_tenant);
 end
 $$;
 

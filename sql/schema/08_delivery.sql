@@ -9,7 +9,7 @@
 --   commit                      or rollback, where deliver stored nothing
 --
 -- Order of locks: mailboxes by number, then domains, then tenants, the last
--- two only where they have a quota. Nobody waits for usage (add_usage).
+-- two only where they have a quota. Nobody waits for the sums (add_usage).
 
 -- What may keep an address, and a delivery, from a mailbox. Both functions
 -- speak in these numbers:

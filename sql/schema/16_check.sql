@@ -50,13 +50,12 @@ begin
     return query
         select 'usage', d.domain, true,
                format('domain %s: usage counts %s messages, %s octets; its mailboxes count %s messages, %s octets',
-                      d.name, coalesce(u.n, 0), coalesce(u.octets, 0), coalesce(s.n, 0), coalesce(s.octets, 0))
+                      d.name, u.messages, u.octets, coalesce(s.n, 0), coalesce(s.octets, 0))
           from postern.domain d
-          left join (select x.domain, sum(x.messages) as n, sum(x.octets) as octets
-                       from postern.usage x group by x.domain) u on u.domain = d.domain
+          join postern.domain_usage u on u.domain = d.domain
           left join (select m.domain, sum(m.messages) as n, sum(m.octets) as octets
                        from postern.mailbox m group by m.domain) s on s.domain = d.domain
-         where coalesce(u.n, 0) <> coalesce(s.n, 0) or coalesce(u.octets, 0) <> coalesce(s.octets, 0)
+         where u.messages <> coalesce(s.n, 0) or u.octets <> coalesce(s.octets, 0)
          order by d.domain;
     return query
         select case when g.n is null then 'orphan content' else 'refs' end, c.content, true,
@@ -166,14 +165,13 @@ begin
          where m.mailbox = p_id;
         perform postern.mend('usage', m.domain) from postern.mailbox m where m.mailbox = p_id;
     when 'usage' then
-        -- One snapshot sees a transaction in both tables or in neither; of two
+        -- One snapshot sees a transaction in all tables or in none; of two
         -- menders the second one sees what the first one has done.
         perform from postern.domain d where d.domain = p_id for no key update;
-        select s.n - u.n, s.octets - u.octets into v_messages, v_octets
+        select s.n - u.messages, s.octets - u.octets into v_messages, v_octets
           from (select coalesce(sum(m.messages), 0) as n, coalesce(sum(m.octets), 0) as octets
                   from postern.mailbox m where m.domain = p_id) s,
-               (select coalesce(sum(x.messages), 0) as n, coalesce(sum(x.octets), 0) as octets
-                  from postern.usage x where x.domain = p_id) u;
+               postern.domain_usage u where u.domain = p_id;
         perform postern.add_usage(p_id, v_messages, v_octets);
     when 'refs', 'orphan content' then
         -- A transaction that drops a reference removes its message first and then waits here;

@@ -148,9 +148,7 @@ class Site:
             update postern.mailbox b set expunges = expunges + 1, messages = s.n, octets = s.o
               from (select mailbox, count(*) as n, sum(octets) as o from postern.message group by mailbox) s
              where s.mailbox = b.mailbox and b.address = '{address}';
-            delete from postern.usage;
-            insert into postern.usage (domain, slot, messages, octets)
-                select domain, 0, sum(messages), sum(octets) from postern.mailbox group by 1""")
+            select postern.mend('usage', domain) from postern.domain""")
 
     def copies(self, model, name, count, messages=None):
         """name1@ up to name<count>@ in the domain of model, with its password and its (first) messages, whose octets are shared."""
@@ -174,9 +172,7 @@ class Site:
               from (select mailbox, count(*) as n, sum(g.octets) as o, max(g.uid) as u
                       from copy join postern.message g using (mailbox) group by 1) s
              where s.mailbox = b.mailbox;
-            delete from postern.usage;
-            insert into postern.usage (domain, slot, messages, octets)
-                select domain, 0, sum(messages), sum(octets) from postern.mailbox group by 1;
+            select postern.mend('usage', domain) from postern.domain;
             commit""")
         return [f"{name}{n}@{domain}" for n in range(1, count + 1)]
 

@@ -17,8 +17,7 @@ create function same.state() returns jsonb language sql as $$
                                          from postern.content_part p where p.content = c.content)) order by m.mailbox, m.uid)
                        from postern.message m join postern.content c using (content)),
         'contents', (select count(*) from postern.content),
-        'usage', (select jsonb_agg(jsonb_build_array(u.domain, u.messages, u.octets) order by u.domain)
-                    from (select domain, sum(messages) as messages, sum(octets) as octets from postern.usage group by domain) u),
+        'usage', (select jsonb_agg(jsonb_build_array(u.domain, u.messages, u.octets) order by u.domain) from postern.domain_usage u),
         'history', (select jsonb_agg(jsonb_build_array(h.mailbox, h.what, h.octets, h.means) order by h.mailbox, h.octets, h.means)
                       from postern.history h))
 $$;

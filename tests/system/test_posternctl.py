@@ -860,7 +860,7 @@ class Check(Base):
 
     def tearDown(self):
         self.sql('delete from postern.message; delete from postern.content; delete from postern.content_part;'
-                 ' delete from postern.usage; delete from postern.mailbox')
+                 ' delete from postern.usage; delete from postern.usage_change; delete from postern.mailbox')
 
     def found(self, *options, exit=FAILED):
         report = self.json('check', *options, exit=exit)
@@ -893,11 +893,11 @@ class Check(Base):
         self.assertEqual(self.json('mailbox', 'show', self.address)['next_uid'], 5)
 
     def test_usage(self):
-        self.sql('update postern.usage set octets = octets - 7')
+        self.sql('select postern.add_usage(domain, 0, -7) from postern.domain')
         self.mends(['usage'])
 
     def test_usage_missing(self):
-        self.sql('delete from postern.usage')
+        self.sql('delete from postern.usage; delete from postern.usage_change')
         self.mends(['usage'])
 
     def test_refs(self):
@@ -995,7 +995,7 @@ class Check(Base):
                 self.assertEqual(report['problems'], [])
             # Repairs of what is wrong all the time.
             for _ in range(15):
-                self.sql('update postern.usage set octets = octets + 1')
+                self.sql('select postern.add_usage(domain, 0, 1) from postern.domain')
                 self.run_ctl('check', '--repair', '--quick')
         finally:
             stop.set()

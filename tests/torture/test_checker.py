@@ -51,7 +51,7 @@ class Planted(unittest.TestCase):
         """Nothing is left for the next test, whatever was planted."""
         self.sql("delete from postern.message; delete from postern.content_part; delete from postern.content;"
                       "update postern.mailbox set messages = 0, octets = 0, expunges = expunges + 1;"
-                      "update postern.usage set messages = 0, octets = 0")
+                      "delete from postern.usage; delete from postern.usage_change")
 
     # -- what actors do, one by one
 
@@ -118,9 +118,7 @@ class Planted(unittest.TestCase):
               from (select x.mailbox, count(g.uid) as n, coalesce(sum(g.octets), 0) as o
                       from postern.mailbox x left join postern.message g using (mailbox) group by 1) s
              where s.mailbox = b.mailbox and b.address in ({names});
-            delete from postern.usage;
-            insert into postern.usage (domain, slot, messages, octets)
-              select domain, 0, sum(messages), sum(octets) from postern.mailbox group by 1""")
+            select postern.mend('usage', domain) from postern.domain""")
 
     def copy(self, uid, new):
         """A second message row for a content."""
@@ -287,7 +285,7 @@ class Planted(unittest.TestCase):
         self.assertIn("check", got, text)
 
     def test_usage(self):
-        self.sql("update postern.usage set messages = messages + 1")
+        self.sql("select postern.add_usage(domain, 1, 0) from postern.domain")
         self.expect("check")
 
     def test_quota(self):

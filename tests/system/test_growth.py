@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""What a statement costs does not follow what is behind it: blocks are counted, and no time is taken."""
+import pathlib
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+import kit                      # noqa: E402
+from privatepg import PrivatePG  # noqa: E402
+
+TOOLS = """
+create schema growth;
+-- How many blocks a statement looks at, found in memory or not.
+create function growth.blocks(p_text text) returns bigint language plpgsql as $$
+declare
+    v_plan json;
+begin
+    execute 'explain (analyze, buffers, format json) ' || p_text into v_plan;
+    return (v_plan -> 0 -> 'Plan' ->> 'Shared Hit Blocks')::bigint + (v_plan -> 0 -> 'Plan' ->> 'Shared Read Blocks')::bigint;
+end
+$$;
+create function growth.deliver(p_mailbox bigint) returns bigint language sql as $$
+    select stored from postern.deliver(5, decode(repeat('00', 32), 'hex'), 'hello', null, array[p_mailbox], '{1}', array[null], null, null)
+$$;
+"""
+
+
+def setUpModule():
+    global pg
+    pg = PrivatePG().start()
+
+
+def tearDownModule():
+    pg.stop()
+
+
+class Base(unittest.TestCase):
+    """Each class has a database of its own."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.database = "db_" + cls.__name__.lower()
+        pg.sql("postgres", f"create database {cls.database}")
+        subprocess.run([kit.lab.build_dir() / "posternctl", "--as", f"{pg.conninfo(cls.database)} user=postgres", "schema", "init"],
+                       check=True, stdout=subprocess.DEVNULL)
+        cls.sql(TOOLS)
+
+    @classmethod
+    def sql(cls, text):
+        return pg.sql(cls.database, text)
+
+    def blocks(self, *statements):
+        """The least number of blocks in some rounds, in one session that knows them all: for each, each time a transaction."""
+        rounds = 6
+        asked = "".join(f"select growth.blocks($q${s}$q$);\n" for s in statements) * rounds
+        done = subprocess.run(pg.psql_argv(self.database), input=asked, text=True, check=True, stdout=subprocess.PIPE)
+        found = [int(line) for line in done.stdout.split()]
+        return [min(found[n::len(statements)]) for n in range(len(statements))]
+
+    def snapshot(self):
+        """Held until the test ends, as a dump or a standby holds it: what is removed or replaced meanwhile stays where it is."""
+        holder = subprocess.Popen(pg.psql_argv(self.database), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(holder.stdout.close)
+        self.addCleanup(holder.wait)
+        self.addCleanup(holder.stdin.close)
+        holder.stdin.write("begin isolation level repeatable read; select count(*) from postern.mailbox;\n")
+        holder.stdin.flush()
+        holder.stdout.readline()
+
+
+class HeldSnapshot(Base):
+    """As long as somebody holds a snapshot, every version of a row stays, and who looks for the row passes them."""
+
+    MANY = 3000
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.sql("""
+            select postern.add_tenant('free', null), postern.add_tenant('limited', 1 << 40);
+            select postern.add_domain('a.example', 'free', null, null), postern.add_domain('b.example', 'free', null, 1 << 40, 1 << 30),
+                   postern.add_domain('c.example', 'limited', null, null);
+            insert into postern.mailbox (domain, address) select d.domain, n || '@' || d.name from postern.domain d, generate_series(1, 100) n""")
+        cls.boxes = dict(line.split("|") for line in cls.sql("select address, mailbox from postern.mailbox").splitlines())
+
+    def test_deliveries(self):
+        """The sums of a domain, with a quota or without."""
+        for domain in ("a.example", "b.example", "c.example"):
+            with self.subTest(domain):
+                deliver = f"select growth.deliver({self.boxes['1@' + domain]})"
+                self.snapshot()
+                before, = self.blocks(deliver)
+                self.sql(f"""do $$ begin
+                    for i in 1 .. {self.MANY} loop
+                        perform growth.deliver(m.mailbox) from postern.mailbox m where m.address = (2 + i % 99) || '@{domain}';
+                        commit;
+                    end loop; end $$""")
+                after, = self.blocks(deliver)
+                self.assertLessEqual(after, before + 20)
+        self.assertEqual(self.sql("select * from postern.find_problems()"), "")
+
+    def test_sums_of_another_server(self):
+        """Where a dump brings them, they speak of transactions that are far ahead here: nothing is missed, and they are made anew."""
+        deliver = f"""do $$ begin
+            for i in 1 .. 200 loop
+                perform growth.deliver({self.boxes["100@a.example"]});
+                commit;
+            end loop; end $$"""
+        self.sql(deliver)
+        self.sql("create table dumped as table postern.usage; delete from postern.usage")
+        self.sql("update dumped set below = '99999999999', folded_by = '99999999999';"
+                 " insert into postern.usage select * from dumped; drop table dumped")
+        self.sql("select growth.deliver(%s)" % self.boxes["100@a.example"])
+        self.assertEqual(self.sql("select * from postern.find_problems()"), "")
+        self.sql(deliver)
+        self.assertEqual(self.sql("select * from postern.find_problems()"), "")
+        self.assertEqual(self.sql("select count(*) from postern.usage u where u.domain = 1 and u.xmin = u.made_by and below < '99999999999'"), "1")
+
+
+if __name__ == "__main__":
+    unittest.main()
