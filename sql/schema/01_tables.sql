@@ -192,11 +192,13 @@ create table postern.message (
     -- When it was first retrieved whole; only kept where a policy asks for it
     -- (expire_retrieved), as it is a write for each message.
     retrieved_at timestamptz,
-    primary key (mailbox, uid)
-) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
-        autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
+    -- With all that a listing says: the messages of a mailbox lie in as many pages as there are of
+    -- them, and here next to each other. (Pages that changed since the last vacuum are looked at.)
+    primary key (mailbox, uid) include (octets, uidl)
+) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000,
+        autovacuum_vacuum_insert_scale_factor = 0.01, autovacuum_analyze_scale_factor = 0.05);
 create unique index message_uidl on postern.message (mailbox, uidl) where uidl is not null;
-comment on table  postern.message is 'narrow, so that a listing reads few pages';
+comment on table  postern.message is 'what is in a mailbox; a listing reads the primary key alone';
 comment on column postern.message.octets is 'what LIST says and RETR sends: the content and the Delivered-To line, where there is one';
 comment on column postern.message.delivered_to is 'sent as one Delivered-To: line in front of the content; has no CR or LF';
 comment on column postern.message.uidl is 'the UIDL of an imported message, as the old server had it: 1 to 70 octets of printable ASCII';

@@ -23,6 +23,20 @@ $$;
 create function growth.deliver(p_mailbox bigint) returns bigint language sql as $$
     select stored from postern.deliver(5, decode(repeat('00', 32), 'hex'), 'hello', null, array[p_mailbox], '{1}', array[null], null, null)
 $$;
+-- A session that lists all and reads nothing.
+create function growth.poll(p_mailbox bigint) returns bigint language plpgsql as $$
+declare
+    v_ticket bytea;
+    v_listed bigint;
+begin
+    select t.text || postern.signed(k, t.text) into v_ticket
+      from (select '\\x01'::bytea || int8send(p_mailbox) || int8send(0) || int8send(0) || int4send(pg_backend_pid())
+                   || int8send(postern.now_ms() + 60000) as text) t, postern.ticket_key k;
+    select coalesce(cardinality(o.uids), 0) into v_listed from postern.open_maildrop(p_mailbox, null, null, null, null, null, v_ticket) o;
+    perform postern.close_maildrop(p_mailbox);
+    return v_listed;
+end
+$$;
 """
 
 
@@ -116,6 +130,31 @@ class HeldSnapshot(Base):
         self.sql(deliver)
         self.assertEqual(self.sql("select * from postern.find_problems()"), "")
         self.assertEqual(self.sql("select count(*) from postern.usage u where u.domain = 1 and u.xmin = u.made_by and below < '99999999999'"), "1")
+
+
+class Scattered(Base):
+    """Messages that came to many mailboxes in the course of time: those of a mailbox are far from each other."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.sql("""
+            select postern.add_tenant('t', null);
+            select postern.add_domain('a.example', 't', null, null);
+            insert into postern.mailbox (domain, address, messages, octets, next_uid)
+                select d.domain, n || '@a.example', 20, 60000, 21 from postern.domain d, generate_series(0, 1000) n;
+            insert into postern.message (mailbox, uid, content, octets)
+                select m.mailbox, n, 1, 3000 from generate_series(1, 20) n, postern.mailbox m where m.address <> '0@a.example' order by n, random();
+            """)
+        cls.sql("vacuum analyze postern.message")
+
+    def test_listing(self):
+        """It costs pages of the index, whether nothing is listed or twenty messages."""
+        pages = int(self.sql("select count(distinct (ctid::text::point)[0]) from postern.message where mailbox = 500"))
+        self.assertGreater(pages, 15)
+        nothing, listed = self.blocks(*(f"select growth.poll({n})" for n in (1, 500)))
+        self.assertEqual(self.sql("select growth.poll(500)"), "20")
+        self.assertLessEqual(listed, nothing + 3)
 
 
 if __name__ == "__main__":
