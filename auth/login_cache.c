@@ -1,89 +1,128 @@
 /*
- * login_cache.c - the table of cached logins: sets of four, the latest first.
+ * login_cache.c - the memory of cached logins: its keys, its two tables, and the
+ * names of what is in them.
  *
- * Owns the key, made at random for each table and never shown. Must never
- * hold a password, a stored secret, or a digest made without the key.
+ * Owns the keys, made at random for each memory and never shown. Must never
+ * hold a password, a stored secret, an address, or a digest made without the key.
  */
 #include "auth/login_cache.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
-#include <stdint.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "auth/slots.h"
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/metrics.h"
 #include "daemon/base/secret.h"
 
-enum { WAYS = 4, SEALS = F_SEAL_SHRINK | F_SEAL_GROW };
+enum { SEALS = F_SEAL_SHRINK | F_SEAL_GROW, HEAD = 4096 };
 
-/* 128 bits: a stranger cannot compute one, and 2^128 guesses are out of reach. All zero is an empty place. */
-struct digest {
-    unsigned char octets[16];
-};
+enum kind { PASSWORDS, POLICIES, KINDS };
 
-/* The memory itself: as many sets as its size says. */
-struct table {
-    unsigned char key[crypto_generichash_KEYBYTES];
-    struct digest digests[];    /* sets * WAYS */
+/* What begins the memory; the tables are at HEAD, as many sets of each as fit. */
+struct head {
+    char layout[16];            /* LAYOUT: another one is of another version of the program */
+    struct keys {
+        unsigned char names[crypto_generichash_KEYBYTES], checks[SLOTS_KEY];
+    } keys;
+    _Atomic int64_t version;
 };
+static const char layout[16] = "login cache 1";
+_Static_assert(sizeof(struct head) <= HEAD, "the tables are behind it");
+
+static const size_t words_of[KINDS] = { [PASSWORDS] = 0, [POLICIES] = LOGIN_CACHE_POLICY_WORDS };
 
 struct login_cache {
-    struct table *table;        /* NULL: nothing is kept */
-    size_t size, sets;
+    struct head *head;          /* NULL: nothing is kept */
+    size_t size;
+    struct slots tables[KINDS];
 };
 
-static size_t size_for(size_t entries)
+/* ------------------------------------------------------------------ the memory */
+
+static size_t sets_in(size_t octets)
 {
-    return sizeof(struct table) + (entries / WAYS + (entries % WAYS != 0)) * WAYS * sizeof(struct digest);
+    return (octets - HEAD) / (slots_octets(1, words_of[PASSWORDS]) + slots_octets(1, words_of[POLICIES]));
 }
 
-int login_cache_memory(size_t entries)
+int login_cache_memory(size_t octets)
 {
-    unsigned char key[crypto_generichash_KEYBYTES];
+    struct head head = { .version = 0 };
     int fd = memfd_create("postern-login-cache", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     bool good;
 
-    randombytes_buf(key, sizeof key);
-    good = fd >= 0 && ftruncate(fd, (off_t)size_for(entries)) == 0 &&
-           pwrite(fd, key, sizeof key, 0) == (ssize_t)sizeof key && fcntl(fd, F_ADD_SEALS, SEALS) == 0;
-    secret_wipe(key, sizeof key);
+    ASSERT(octets >= LOGIN_CACHE_LEAST &&
+           LOGIN_CACHE_EACH == slots_entry_octets(words_of[PASSWORDS]) + slots_entry_octets(words_of[POLICIES]));
+    memcpy(head.layout, layout, sizeof head.layout);
+    randombytes_buf(&head.keys, sizeof head.keys);
+    good = fd >= 0 && ftruncate(fd, (off_t)octets) == 0 &&
+           pwrite(fd, &head, sizeof head, 0) == (ssize_t)sizeof head && fcntl(fd, F_ADD_SEALS, SEALS) == 0;
+    secret_wipe(&head, sizeof head);
     if (good || fd < 0)
         return fd;
     close(fd);
     return -1;
 }
 
-bool login_cache_fits(int fd, size_t entries)
+/* False where it is not such memory. */
+static bool size_of(int fd, size_t *octets_r)
 {
+    char found[sizeof layout];
     struct stat st;
 
-    return fstat(fd, &st) == 0 && st.st_size == (off_t)size_for(entries) && fcntl(fd, F_GET_SEALS) == SEALS;
+    if (fstat(fd, &st) < 0 || st.st_size < LOGIN_CACHE_LEAST || fcntl(fd, F_GET_SEALS) != SEALS ||
+        pread(fd, found, sizeof found, 0) != (ssize_t)sizeof found || memcmp(found, layout, sizeof found) != 0)
+        return false;
+    *octets_r = (size_t)st.st_size;
+    return true;
+}
+
+bool login_cache_fits(int fd, size_t octets)
+{
+    size_t found;
+
+    return size_of(fd, &found) && found == octets;
+}
+
+static void map(struct login_cache *c, void *memory)
+{
+    const size_t sets = sets_in(c->size);
+    unsigned char *at = (unsigned char *)memory + HEAD;
+
+    c->head = memory;
+    for (unsigned kind = 0; kind < KINDS; kind++) {
+        c->tables[kind] = (struct slots){
+            .memory = at, .sets = sets, .words = words_of[kind], .key = c->head->keys.checks,
+            .idle_s = kind == POLICIES ? LOGIN_CACHE_IDLE_S : 0,
+        };
+        at += slots_octets(sets, words_of[kind]);
+    }
+    /* As well as it goes: the keys are to be in no swap and in no core file. */
+    (void)mlock(&c->head->keys, sizeof c->head->keys);
+    (void)madvise(memory, c->size, MADV_DONTDUMP);
 }
 
 struct login_cache *login_cache_new(int fd)
 {
     struct login_cache *c = mem_zalloc(sizeof *c);
-    struct stat st;
 
     if (fd < 0)
         return c;
-    if (fstat(fd, &st) == 0 && st.st_size >= (off_t)size_for(1)) {
-        void *memory = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        if (memory != MAP_FAILED) {
-            c->table = memory;
-            c->size = (size_t)st.st_size;
-            c->sets = (c->size - sizeof(struct table)) / (WAYS * sizeof(struct digest));
-            /* As well as it goes: the key is to be in no swap and in no core file. */
-            (void)mlock(c->table, sizeof c->table->key);
-            (void)madvise(memory, c->size, MADV_DONTDUMP);
-        } else {
+    if (size_of(fd, &c->size)) {
+        void *memory = mmap(NULL, c->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        if (memory != MAP_FAILED)
+            map(c, memory);
+        else
             log_warning(NULL, "login cache disabled: %s", strerror(errno));
-        }
     }
     close(fd);
     return c;
@@ -96,10 +135,17 @@ void login_cache_free(struct login_cache **cache)
     if (c == NULL)
         return;
     *cache = NULL;
-    if (c->table != NULL)
-        munmap(c->table, c->size);
+    if (c->head != NULL)
+        munmap(c->head, c->size);
     mem_free(c);
 }
+
+bool login_cache_is_on(const struct login_cache *c)
+{
+    return c->head != NULL;
+}
+
+/* ----------------------------------------------------------------- the entries */
 
 /* With its length in front, so that "ab"+"c" and "a"+"bc" are two things. */
 static void hash_text(crypto_generichash_state *state, struct span text)
@@ -112,52 +158,50 @@ static void hash_text(crypto_generichash_state *state, struct span text)
     crypto_generichash_update(state, (const unsigned char *)text.at, text.len);
 }
 
-/* The digest, and the set where it would be. */
-static struct digest *locate(struct login_cache *c, struct span stored, struct span password, struct digest *digest_r)
+static struct slots_name name_of(const struct login_cache *c, enum kind kind, struct span one, struct span other)
 {
     crypto_generichash_state state;
-    unsigned char full[sizeof(struct digest) + sizeof(uint64_t)];
-    uint64_t where;
+    unsigned char full[SLOTS_NAME + sizeof(uint64_t)];
+    const unsigned char first = (unsigned char)kind;
+    struct slots_name name;
 
-    crypto_generichash_init(&state, c->table->key, sizeof c->table->key, sizeof full);
-    hash_text(&state, stored);
-    hash_text(&state, password);
+    crypto_generichash_init(&state, c->head->keys.names, sizeof c->head->keys.names, sizeof full);
+    crypto_generichash_update(&state, &first, 1);
+    hash_text(&state, one);
+    hash_text(&state, other);
     crypto_generichash_final(&state, full, sizeof full);
     secret_wipe(&state, sizeof state);
-    memcpy(digest_r, full, sizeof *digest_r);
-    memcpy(&where, full + sizeof *digest_r, sizeof where);
-    return c->table->digests + where % c->sets * WAYS;
+    memcpy(name.octets, full, sizeof name.octets);
+    memcpy(&name.where, full + sizeof name.octets, sizeof name.where);
+    return name;
 }
 
-/* set[0 .. at - 1] one place back, the digest in front. */
-static void to_front(struct digest *set, size_t at, const struct digest *digest)
+static void put(const struct login_cache *c, enum kind kind, const struct slots_name *name, uint32_t now_s,
+                const uint64_t *words)
 {
-    memmove(set + 1, set, at * sizeof *set);
-    set[0] = *digest;
+    if (slots_put(&c->tables[kind], name, now_s, words))
+        metric_add(METRIC_AUTH_CACHE_REPLACED, 1);
 }
 
-bool login_cache_has(struct login_cache *c, struct span stored, struct span password)
+static uint32_t seconds(void)
 {
-    struct digest digest;
+    return (uint32_t)(clock_ms() / 1000);
+}
 
-    if (c->table == NULL)
+bool login_cache_has(const struct login_cache *c, struct span stored, struct span password)
+{
+    if (c->head == NULL)
         return false;
-    struct digest *set = locate(c, stored, password, &digest);
-    for (size_t i = 0; i < WAYS; i++)
-        if (sodium_memcmp(&set[i], &digest, sizeof digest) == 0) {
-            to_front(set, i, &digest);
-            return true;
-        }
-    return false;
+    const struct slots_name name = name_of(c, PASSWORDS, stored, password);
+    return slots_get(&c->tables[PASSWORDS], &name, seconds(), NULL);
 }
 
-void login_cache_add(struct login_cache *c, struct span stored, struct span password)
+void login_cache_add(const struct login_cache *c, struct span stored, struct span password)
 {
-    struct digest digest;
-
-    if (c->table == NULL || login_cache_has(c, stored, password))
+    if (c->head == NULL)
         return;
-    to_front(locate(c, stored, password, &digest), WAYS - 1, &digest);
+    const struct slots_name name = name_of(c, PASSWORDS, stored, password);
+    put(c, PASSWORDS, &name, seconds(), NULL);
 }
 
 struct proof_text {
@@ -173,14 +217,43 @@ static struct proof_text proof_text(const struct mailbox_ref *mailbox, int64_t p
     return t;
 }
 
-bool login_cache_has_proof(struct login_cache *c, const struct mailbox_ref *mailbox, int64_t proof,
+bool login_cache_has_proof(const struct login_cache *c, const struct mailbox_ref *mailbox, int64_t proof,
                            struct span password)
 {
     return login_cache_has(c, span_str(proof_text(mailbox, proof).s), password);
 }
 
-void login_cache_add_proof(struct login_cache *c, const struct mailbox_ref *mailbox, int64_t proof,
+void login_cache_add_proof(const struct login_cache *c, const struct mailbox_ref *mailbox, int64_t proof,
                            struct span password)
 {
     login_cache_add(c, span_str(proof_text(mailbox, proof).s), password);
+}
+
+bool login_cache_get_policy(const struct login_cache *c, struct span address, struct span network, uint32_t now_s,
+                            uint64_t words_r[LOGIN_CACHE_POLICY_WORDS])
+{
+    if (c->head == NULL)
+        return false;
+    const struct slots_name name = name_of(c, POLICIES, address, network);
+    return slots_get(&c->tables[POLICIES], &name, now_s, words_r);
+}
+
+void login_cache_put_policy(const struct login_cache *c, struct span address, struct span network, uint32_t now_s,
+                            const uint64_t words[LOGIN_CACHE_POLICY_WORDS])
+{
+    if (c->head == NULL)
+        return;
+    const struct slots_name name = name_of(c, POLICIES, address, network);
+    put(c, POLICIES, &name, now_s, words);
+}
+
+int64_t login_cache_version(const struct login_cache *c)
+{
+    return c->head != NULL ? atomic_load_explicit(&c->head->version, memory_order_relaxed) : 0;
+}
+
+void login_cache_set_version(const struct login_cache *c, int64_t version)
+{
+    if (c->head != NULL && login_cache_version(c) != version)
+        atomic_store_explicit(&c->head->version, version, memory_order_relaxed);
 }

@@ -9,7 +9,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "auth/account/credentials.h"
 #include "auth/account/decoy.h"
@@ -25,6 +24,7 @@
 #include "daemon/base/limit.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/metrics.h"
 #include "daemon/base/secret.h"
 
 enum {
@@ -74,7 +74,7 @@ struct accounts *accounts_new(const char *conninfo, const struct auth_settings *
     a->login_cache = login_cache_new(login_cache);
     a->keyring = load_keys(settings);
     a->source = credentials_source_new(conninfo, schema_version, settings->auth_deadline, settings->commit, a->keyring,
-                                       (size_t)settings->auth_cache, settings->one_session);
+                                       a->login_cache, settings->one_session);
     a->upkeep = upkeep_new(a->source, settings, a->keyring);
     a->guesses = limit_rates_new(GUESSED_NAMES);
     ASSERT(a->guesses != NULL);
@@ -102,12 +102,12 @@ void accounts_free(struct accounts **accounts)
     if (a == NULL)
         return;
     *accounts = NULL;
-    login_cache_free(&a->login_cache);
     limit_rates_free(&a->guesses);
     upkeep_free(&a->upkeep);
     records_free(&a->records);
     tickets_free(&a->tickets);
     credentials_source_free(&a->source);
+    login_cache_free(&a->login_cache);
     keyring_free(&a->keyring);
     mem_free(a);
 }
@@ -391,28 +391,28 @@ int account_find(struct accounts *a, struct span name, struct span default_domai
 }
 
 /*
- * A password that was verified, from the same network today, when the mailbox
+ * A password that was verified, from the same network within a day, when the mailbox
  * had this number: nobody is asked, and whoever opens the maildrop confirms
  * that it still has it.
  */
 static bool is_cached_unconfirmed(struct accounts *a, const struct auth_request *request, struct account_verdict *v)
 {
-    const struct policy_entry *e;
+    struct policy_entry e;
 
     memset(v, 0, sizeof *v);
     memcpy(v->network, request->origin.network.at != NULL ? request->origin.network.at : "",
            request->origin.network.len);
     if (!name_canonical(request->name, request->default_domain, v->address, NULL) ||
         guesses(a, v->address) >= most_guesses(a) ||
-        (e = credentials_recent(a->source, v->address, v->network)) == NULL ||
-        !login_cache_has_proof(a->login_cache, &e->mailbox, e->versions.proof, request->password))
+        !credentials_recent(a->source, v->address, v->network, &e) ||
+        !login_cache_has_proof(a->login_cache, &e.mailbox, e.versions.proof, request->password))
         return false;
+    metric_add(METRIC_AUTH_CACHED, 1);
     v->verdict = AUTH_OK_UNCONFIRMED;
     v->cached = true;
-    v->mailbox = e->mailbox;
-    v->policy = e->policy;
-    v->versions = e->versions;
-    memcpy(v->maintenance, e->maintenance, sizeof v->maintenance);
+    v->mailbox = e.mailbox;
+    v->policy = e.policy;
+    v->versions = e.versions;
     return true;
 }
 

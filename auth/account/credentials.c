@@ -11,12 +11,12 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "auth/account/auth_db.h"
 #include "auth/account/credentials_rows.h"
 #include "auth/account/decoy.h"
 #include "auth/account/policies.h"
+#include "auth/login_cache.h"
 #include "daemon/base/buf.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
@@ -68,7 +68,7 @@ struct credentials_source {
     struct auth_db *db;
     const struct keyring *keyring;
     int64_t statement_ms;
-    struct policies *policies;
+    const struct login_cache *cache;
     bool keeps;                 /* policies, and so logins may be unconfirmed */
     struct ahead ahead;
     bool decoys;                /* they are needed */
@@ -76,16 +76,16 @@ struct credentials_source {
 
 struct credentials_source *credentials_source_new(const char *conninfo, int schema_version, int64_t statement_ms,
                                                   enum sql_commit commit, const struct keyring *keyring,
-                                                  size_t policies, bool one_login)
+                                                  const struct login_cache *cache, bool one_login)
 {
     struct credentials_source *s = mem_zalloc(sizeof *s);
 
-    s->keeps = policies > 0;
+    s->cache = cache;
+    s->keeps = login_cache_is_on(cache);
     s->db = auth_db_new(conninfo, schema_version, statement_ms, commit, statements,
                         s->keeps ? STATEMENTS : STATEMENTS_WITHOUT_POLICIES, !one_login);
     s->keyring = keyring;
     s->statement_ms = statement_ms;
-    s->policies = policies_new(policies);
     return s;
 }
 
@@ -98,7 +98,6 @@ void credentials_source_free(struct credentials_source **source)
     *source = NULL;
     credentials_forget_ahead(s);
     auth_db_free(&s->db);
-    policies_free(&s->policies);
     mem_free(s);
 }
 
@@ -235,19 +234,23 @@ static bool ask_group(struct credentials_source *s, const struct credentials_que
     return !late;
 }
 
-/* Where the secrets alone are enough: see ask_known(). */
-static const struct policy_entry *known_entry(const struct credentials_source *s, const char *address,
-                                              const char *network, bool whole)
+static uint32_t now_s(void)
 {
-    const struct policy_entry *entry = policies_get(s->policies, address, network, (int64_t)time(NULL));
+    return (uint32_t)(clock_ms() / 1000);
+}
 
-    return entry == NULL || (whole && entry->versions.proof != 0) ? NULL : entry;
+/* Where the secrets alone are enough: see ask_known(). */
+static bool known_entry(const struct credentials_source *s, const char *address, const char *network, bool whole,
+                        struct policy_entry *entry_r)
+{
+    return policies_get(s->cache, address, network, now_s(), entry_r) && !(whole && entry_r->versions.proof != 0);
 }
 
 bool credentials_look_ahead(struct credentials_source *s, const struct credentials_question *questions, size_t n,
                             bool whole)
 {
     const struct credentials_question *known[CREDENTIALS_AHEAD_MAX], *full[CREDENTIALS_AHEAD_MAX];
+    struct policy_entry entry;
     size_t knowns = 0, fulls = 0;
 
     ASSERT(n <= CREDENTIALS_AHEAD_MAX);
@@ -255,7 +258,7 @@ bool credentials_look_ahead(struct credentials_source *s, const struct credentia
     if (n < 2 || credentials_source_connect(s) != CREDENTIALS_FOUND)
         return true;
     for (size_t i = 0; i < n; i++)
-        if (known_entry(s, questions[i].address, questions[i].network, whole) != NULL)
+        if (known_entry(s, questions[i].address, questions[i].network, whole, &entry))
             known[knowns++] = &questions[i];
         else
             full[fulls++] = &questions[i];
@@ -313,21 +316,23 @@ static bool ask_known(struct credentials_source *s, const char *address, const c
                       struct credentials *out)
 {
     const char *values[] = { address };
-    const struct policy_entry *entry = known_entry(s, address, network, whole);
+    struct policy_entry entry;
     struct mailbox_ref mailbox;
     struct answer a;
 
-    if (entry == NULL || !ask_or_have(s, true, anew, 1, values, network, &a))
+    if (!known_entry(s, address, network, whole, &entry) ||
+        !ask_or_have(s, true, anew, 1, values, network, &a))
         return false;
-    bool good = PQresultStatus(a.rows.result) == PGRES_TUPLES_OK && a.rows.count > 0 &&
-                mailbox_parse(rows_text(&a.rows, 0, COL_MAILBOX), &mailbox) &&
-                mailbox_same(&mailbox, &entry->mailbox) &&
-                rows_number(&a.rows, KNOWN_COL_VERSION, 0) == entry->versions.policy &&
+    const bool told = PQresultStatus(a.rows.result) == PGRES_TUPLES_OK && a.rows.count > 0;
+    if (told)
+        login_cache_set_version(s->cache, rows_number(&a.rows, KNOWN_COL_VERSION, 0));
+    bool good = told && mailbox_parse(rows_text(&a.rows, 0, COL_MAILBOX), &mailbox) &&
+                mailbox_same(&mailbox, &entry.mailbox) &&
+                rows_number(&a.rows, KNOWN_COL_VERSION, 0) == entry.versions.policy &&
                 rows_read(&a.rows, s->keyring, out);
     if (good) {
-        memcpy(out->maintenance, entry->maintenance, sizeof out->maintenance);
-        out->policy = entry->policy;
-        out->policy.maintenance.at = out->maintenance;
+        out->maintenance[0] = '\0';
+        out->policy = entry.policy;
         out->versions = (struct mailbox_versions){ 0, 0 };
         out->known = out->known_today = network[0] != '\0';
     }
@@ -336,9 +341,9 @@ static bool ask_known(struct credentials_source *s, const char *address, const c
 }
 
 /*
- * Not while there is a trace, which ends by itself; nor from where a login is
- * still to be written down; nor of a mailbox made just now: see
- * credentials_fetch().
+ * Not while there is a trace, which ends by itself; nor a text of maintenance, which
+ * only those whose login was confirmed are told; nor from where a login is still to be
+ * written down; nor of a mailbox made just now: see credentials_fetch().
  */
 static void read_and_keep_policy(struct credentials_source *s, const char *address, const char *network,
                                  const struct rows *rows, struct credentials *c)
@@ -348,14 +353,14 @@ static void read_and_keep_policy(struct credentials_source *s, const char *addre
     bool own = strcmp(address, c->address) == 0;
     c->versions = (struct mailbox_versions){ own ? rows_number(rows, COL_PROOF, 0) : 0,
                                              rows_number(rows, COL_VERSION, 0) };
-    struct policy_entry entry = { .mailbox = c->mailbox, .versions = c->versions, .policy = c->policy };
+    const struct policy_entry entry = { c->mailbox, c->versions, c->policy };
 
-    if (c->policy.trace || c->policy.domain == 0 || (network[0] != '\0' && !c->known_today)) {
-        c->versions.proof = 0;
+    login_cache_set_version(s->cache, c->versions.policy);
+
+    if (c->policy.trace || c->policy.maintenance.len > 0 || c->policy.domain == 0 ||
+        (network[0] != '\0' && !c->known_today))
         return;
-    }
-    memcpy(entry.maintenance, c->maintenance, sizeof entry.maintenance);
-    policies_put(s->policies, address, network, (int64_t)time(NULL), &entry);
+    policies_put(s->cache, address, network, now_s(), &entry);
 }
 
 static enum credentials_answer ask(struct credentials_source *s, const char *address, const char *network, bool whole,
@@ -389,12 +394,10 @@ static enum credentials_answer ask(struct credentials_source *s, const char *add
     return answer;
 }
 
-const struct policy_entry *credentials_recent(const struct credentials_source *s, const char *address,
-                                              const char *network)
+bool credentials_recent(const struct credentials_source *s, const char *address, const char *network,
+                        struct policy_entry *entry_r)
 {
-    const struct policy_entry *entry = policies_get(s->policies, address, network, (int64_t)time(NULL));
-
-    return entry != NULL && entry->versions.proof != 0 ? entry : NULL;
+    return policies_get(s->cache, address, network, now_s(), entry_r) && entry_r->versions.proof != 0;
 }
 
 enum credentials_answer credentials_fetch(struct credentials_source *s, const char *address, const char *network,

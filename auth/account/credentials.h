@@ -17,6 +17,7 @@
 struct auth_db;
 struct credentials_source;
 struct keyring;
+struct login_cache;
 struct policy_entry;
 
 enum credentials_answer {
@@ -29,13 +30,13 @@ enum credentials_answer {
 
 /*
  * conninfo is copied. A statement, and the wait for one, ends after
- * statement_ms. keyring, which may be NULL, opens seals and outlives the
- * source. policies: of how many addresses it remembers the policy (policies.h). one_login: it is not
- * worth while to prepare anything. Connects when first asked.
+ * statement_ms. keyring, which may be NULL, opens seals; it and the cache, which
+ * has the policies (policies.h), outlive the source. one_login: it is not worth
+ * while to prepare anything. Connects when first asked.
  */
 struct credentials_source *credentials_source_new(const char *conninfo, int schema_version, int64_t statement_ms,
                                                   enum sql_commit commit, const struct keyring *keyring,
-                                                  size_t policies, bool one_login);
+                                                  const struct login_cache *cache, bool one_login);
 void credentials_source_free(struct credentials_source **source);
 
 /*
@@ -75,11 +76,10 @@ bool credentials_look_ahead(struct credentials_source *source, const struct cred
 void credentials_forget_ahead(struct credentials_source *source);
 /*
  * Does not ask. What was told at a login of this address from this network
- * today, if that login may be found in the cache; else NULL. Valid until the next
- * credentials_fetch().
+ * within a day, if that login may be found in the cache; else false.
  */
-const struct policy_entry *credentials_recent(const struct credentials_source *source, const char *address,
-                                              const char *network);
+bool credentials_recent(const struct credentials_source *source, const char *address, const char *network,
+                        struct policy_entry *entry_r);
 
 /*
  * Blocks. The key that tickets are made with now, and the database's time in

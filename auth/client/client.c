@@ -302,7 +302,7 @@ void auth_check_uncached(struct auth_client *c, uint64_t id)
 uint64_t auth_start(struct auth_client *c, const struct auth_opening *opening, auth_done *done, void *owner)
 {
     unsigned char frame[FRAME_START_MAX];
-    /* The same message of PLAIN goes to the same helper, whose policies may know the mailbox. */
+    /* The same message goes to the same helper, where several have as little to do. */
     struct request *r = ask(c, opening->initial, done, owner);
     const uint64_t id = r->id;
 

@@ -134,6 +134,16 @@ static long check_user(struct config_report *r, const char *option, const char *
     return (long)pw->pw_uid;
 }
 
+/* A number of logins, as somebody may take it for, is far below. */
+static void check_auth_cache(const struct config *c, struct config_report *r)
+{
+    enum { LEAST = 2097152 };
+
+    if (c->auth.auth_cache > 0 && c->auth.auth_cache < LEAST)
+        problemf(r, 0, "auth_cache: %lld octets are too few: set at least 2M, or 0 for no cache",
+                 (long long)c->auth.auth_cache);
+}
+
 /* A worker beats twice a second, and is looked at five times in this time. */
 static void check_watchdog(const struct config *c, struct config_report *r)
 {
@@ -405,6 +415,7 @@ void config_check(struct config *c, unsigned flags, struct config_report *r)
     check_log(c, flags, r);
     check_users(c, r);
     check_watchdog(c, r);
+    check_auth_cache(c, r);
     check_database(c, r);
     check_tls(c, r);
     check_oauth(c, r);

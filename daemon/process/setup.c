@@ -122,17 +122,17 @@ static void reload_failed(struct setup *s, const char *fmt, ...)
     buf_addf(&s->told, "%s\n", text);
 }
 
-/* Cached logins outlive a reload, and an upgrade, unless there is to be room for another number. */
+/* Cached logins outlive a reload, and an upgrade, unless there is to be more or less room. */
 static void share_login_cache(struct setup *s)
 {
-    const size_t entries = (size_t)s->config->auth.auth_cache;
+    const size_t octets = (size_t)s->config->auth.auth_cache;
 
-    if (s->login_cache >= 0 && entries > 0 && login_cache_fits(s->login_cache, entries))
+    if (s->login_cache >= 0 && octets > 0 && login_cache_fits(s->login_cache, octets))
         return;
     if (s->login_cache >= 0)
         close(s->login_cache);
-    s->login_cache = entries > 0 ? login_cache_memory(entries) : -1;
-    if (s->login_cache < 0 && entries > 0)
+    s->login_cache = octets > 0 ? login_cache_memory(octets) : -1;
+    if (s->login_cache < 0 && octets > 0)
         log_warning(NULL, "login cache disabled: %s", strerror(errno));
 }
 

@@ -379,6 +379,13 @@ class Start(DaemonCase):
             self.assertEqual(done.returncode, status, done.stdout)
             self.assertEqual("worker_watchdog: below 5s" in done.stdout, status == 1, done.stdout)
 
+    def test_check_of_a_login_cache(self):
+        """Octets that would be enough for a few logins only are a number of logins."""
+        for value, status in (("65536", 1), ('"2047K"', 1), ('"2M"', 0), ("0", 0)):
+            done = self.posternd("--check", conf=self.site.lab.conf.read_text() + f"auth_cache = {value};\n")
+            self.assertEqual(done.returncode, status, done.stdout)
+            self.assertEqual("are too few: set at least 2M, or 0" in done.stdout, status == 1, done.stdout)
+
     def test_check_of_a_good_one(self):
         done = self.posternd("--check")
         self.assertEqual(done.returncode, 0, done.stdout)

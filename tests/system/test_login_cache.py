@@ -6,6 +6,7 @@ at them who let somebody in.
 import base64
 import functools
 import pathlib
+import re
 import sys
 import unittest
 
@@ -33,7 +34,7 @@ class Unconfirmed(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        # One helper, as each remembers policies for itself.
+        # One helper: of several, each that was told that it may not would wait for a second of its own.
         cls.site = kit.Site("unconfirmed-", kit.QUICK + 'cells = 1; auth_helpers = 1; log_level = "debug";\n')
         cls.addClassCleanup(cls.site.down)
         cls.site.up()
@@ -165,7 +166,7 @@ class Unconfirmed(unittest.TestCase):
 
 
 class Shared(unittest.TestCase):
-    """What one helper has verified, all know, and those that come later: each password costs Argon2 once."""
+    """What one helper has verified and was told, all know, and those that come later: each password costs Argon2 once, and the database is asked once."""
 
     def test_once(self):
         site = kit.Site("cached-", kit.QUICK + 'cells = 2; auth_helpers = 2; log_level = "debug";\n')
@@ -184,6 +185,11 @@ class Shared(unittest.TestCase):
             lines = [line for line in site.log_text().splitlines() if 'auth name="anna@example.org" result=ok' in line]
             return len([line for line in lines if "cached=" not in line]), len(lines)
 
+        def cached():
+            """The helpers that have answered without a question to the database, and how often others have not."""
+            lines = [line for line in site.log_text().splitlines() if 'auth name="anna@example.org" result=ok' in line]
+            return {re.search(r"posternd auth [\d.]+", line)[0] for line in lines if "cached=unconfirmed" in line}, len([line for line in lines if "cached=unconfirmed" not in line])
+
         logins()
         self.assertEqual(verified(), (1, 12))
         site.ctl("reload")
@@ -194,12 +200,33 @@ class Shared(unittest.TestCase):
         site.ctl("upgrade")
         logins()
         self.assertEqual(verified(), (1, 48))
+        helpers, asked = cached()
+        self.assertEqual(asked, 1)
+        self.assertGreater(len(helpers), 1)
+
+        # What has changed all of them know, from the first one on.
+        def refused(reply, password=kit.PASSWORD):
+            for _ in range(4):
+                with site.connect() as pop:
+                    pop.ok("USER " + WHO)
+                    self.assertEqual(pop.cmd("PASS " + password), reply)
+
+        site.ctl("policy", "set", "--domain", "example.org", "maintenance=back at noon")
+        refused(b"-ERR [SYS/TEMP] back at noon")
+        site.ctl("policy", "clear", "--domain", "example.org")
+        logins()
+        self.assertEqual(verified()[0], 1)
+        site.ctl("mailbox", "disable", WHO)
+        refused(b"-ERR [AUTH] wrong name or password")
+        site.ctl("mailbox", "enable", WHO)
+        logins()
+        before = verified()[0]
         site.ctl("password", WHO, stdin=b"another one\n")
-        with site.connect() as pop:
-            pop.ok("USER " + WHO)
-            self.assertEqual(pop.cmd("PASS " + kit.PASSWORD), b"-ERR [AUTH] wrong name or password")
+        refused(b"-ERR [AUTH] wrong name or password")
         logins("another one")
-        self.assertEqual(verified()[0], 2)
+        self.assertEqual(verified()[0], before + 1)
+        # While there is a text of maintenance each is asked about; of the other changes one login told all helpers.
+        self.assertLess(cached()[1], 12)
 
         # Whoever has that memory can say that a password was verified: no worker has.
         _, workers, helpers = site.tree()

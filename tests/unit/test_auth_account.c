@@ -28,7 +28,7 @@
 #define DECOMPOSED "Ko\xCC\x88ln"
 
 static struct auth_settings settings = {
-    .auth_helpers = 1, .auth_argon2_memory = 8388608, .auth_argon2_passes = 1, .auth_cache = 64, .auth_deadline = 20000,
+    .auth_helpers = 1, .auth_argon2_memory = 8388608, .auth_argon2_passes = 1, .auth_cache = 1 << 20, .auth_deadline = 20000,
     .auth_upgrade = true, .auth_failures = 1000, .auth_failure_time = 1000,
 };
 static struct accounts *accounts;

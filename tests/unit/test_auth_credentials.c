@@ -18,6 +18,7 @@
 
 #include "auth/account/credentials.h"
 #include "auth/account/writes.h"
+#include "auth/login_cache.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
@@ -31,6 +32,9 @@ enum { PATIENCE_MS = 5000, RECONNECT_US = 1050000 };
 
 static struct credentials c;
 static int64_t guessed_ms;
+
+/* One that remembers nothing, and one that is new for each that shall. */
+static struct login_cache *none, *memory;
 
 /* A table of texts is what the function gives; who asks for some other names gets something else. */
 static int setup(void **state)
@@ -50,6 +54,7 @@ static int setup(void **state)
         " if $1 = 'stop@odd.example' then perform pg_terminate_backend(pg_backend_pid()); end if;"
         " return query select * from odd order by row; end$$");
     admin_run("grant execute on function " LOGIN " to postern_auth");
+    none = login_cache_new(-1);
     return 0;
 }
 
@@ -57,12 +62,23 @@ static int teardown(void **state)
 {
     (void)state;
     admin_close();
+    login_cache_free(&none);
+    login_cache_free(&memory);
     return 0;
 }
 
-static struct credentials_source *source_of(int version, size_t policies)
+static struct login_cache *cache_of(bool remembers)
 {
-    return credentials_source_new(auth_conninfo, version, PATIENCE_MS, SQL_COMMIT_ON, NULL, policies, false);
+    if (!remembers)
+        return none;
+    login_cache_free(&memory);
+    memory = login_cache_new(login_cache_memory(LOGIN_CACHE_LEAST));
+    return memory;
+}
+
+static struct credentials_source *source_of(int version, bool remembers)
+{
+    return credentials_source_new(auth_conninfo, version, PATIENCE_MS, SQL_COMMIT_ON, NULL, cache_of(remembers), false);
 }
 
 static enum credentials_answer fetch_from(struct credentials_source *s, const char *address)
@@ -75,7 +91,7 @@ static enum credentials_answer fetch_from(struct credentials_source *s, const ch
 static enum credentials_answer fetch(size_t n, const char *const rows[])
 {
     char text[4000];
-    struct credentials_source *s = source_of(schema_wanted(), 0);
+    struct credentials_source *s = source_of(schema_wanted(), false);
 
     admin_run("truncate odd");
     for (size_t i = 0; i < n; i++) {
@@ -151,7 +167,7 @@ static void odd_secrets(void **state)
 /* What is typed costs no connection; what the database cannot do now is no refusal. */
 static void errors(void **state)
 {
-    struct credentials_source *s = source_of(schema_wanted(), 0);
+    struct credentials_source *s = source_of(schema_wanted(), false);
 
     (void)state;
     admin_run("truncate odd");
@@ -183,7 +199,7 @@ static void use(struct credentials_source *s, const char *label)
 /* One statement of each kind that a login leaves behind, with a right that is missing: each is logged and costs the connection, nothing more. */
 static void what_a_login_leaves(void **state)
 {
-    struct credentials_source *s = source_of(schema_wanted(), 8);
+    struct credentials_source *s = source_of(schema_wanted(), true);
 
     (void)state;
     /* Nobody is connected: nothing happens. */
@@ -215,7 +231,7 @@ static void what_a_login_leaves(void **state)
 /* Written together; and where one of them fails, the others all the same. */
 static void what_many_logins_leave(void **state)
 {
-    struct credentials_source *s = source_of(schema_wanted(), 8);
+    struct credentials_source *s = source_of(schema_wanted(), true);
     const struct mailbox_ref mailboxes[] = { { 9 }, { 7 }, { 8 }, { 7 } };
     const char *const good[] = { "192.0.2.1", "2001:db8::/64", "192.0.2.3", "2001:db8::/64" };
     const char *const bad[] = { "192.0.2.5", "192.0.2.6", "no network", "192.0.2.7" };
@@ -250,7 +266,7 @@ static void ahead(void **state)
     static const struct credentials_question good[] = { { "b@odd.example", "192.0.2.1" }, { "nobody@odd.example", "" }, { "a@odd.example", "" } };
     static const struct credentials_question bad[] = { { "b@odd.example", "192.0.2.1" }, { "no-such-character@odd.example", "" }, { "a@odd.example", "" } };
     static const struct credentials_question late[] = { { "b@odd.example", "" }, { "slow@odd.example", "" } };
-    struct credentials_source *s = credentials_source_new(auth_conninfo, schema_wanted(), 1200, SQL_COMMIT_ON, NULL, 8, false);
+    struct credentials_source *s = credentials_source_new(auth_conninfo, schema_wanted(), 1200, SQL_COMMIT_ON, NULL, cache_of(true), false);
 
     (void)state;
     admin_run("create sequence questions");
@@ -304,7 +320,7 @@ static void ahead(void **state)
 /* Where the policy was told before and the function for the rest gives another mailbox, all of it is asked for again. */
 static void another_mailbox_than_before(void **state)
 {
-    struct credentials_source *s = source_of(schema_wanted(), 8);
+    struct credentials_source *s = source_of(schema_wanted(), true);
 
     (void)state;
     admin_run("truncate odd");
@@ -326,7 +342,7 @@ static void another_mailbox_than_before(void **state)
 /* What only an operator can mend is told apart from what time mends; nobody is refused by either. */
 static void wrong_schema(void **state)
 {
-    struct credentials_source *s = source_of(schema_wanted() + 1, 0);
+    struct credentials_source *s = source_of(schema_wanted() + 1, false);
 
     (void)state;
     assert_int_equal(fetch_from(s, ANNA), CREDENTIALS_BROKEN);
@@ -338,7 +354,7 @@ static void wrong_schema(void **state)
         "alter schema postern rename to elsewhere",
     };
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
-        s = source_of(schema_wanted(), 0);
+        s = source_of(schema_wanted(), false);
         admin_run(changes[i]);
         assert_int_equal(fetch_from(s, ANNA), i == 1 ? CREDENTIALS_AWAY : CREDENTIALS_BROKEN);
         credentials_source_free(&s);
@@ -349,7 +365,7 @@ static void wrong_schema(void **state)
 /* It does not answer: the login is put off when the time is over, and the connection given up. */
 static void no_answer(void **state)
 {
-    struct credentials_source *s = credentials_source_new(auth_conninfo, schema_wanted(), 300, SQL_COMMIT_ON, NULL, 0, false);
+    struct credentials_source *s = credentials_source_new(auth_conninfo, schema_wanted(), 300, SQL_COMMIT_ON, NULL, none, false);
 
     (void)state;
     assert_int_equal(fetch_from(s, "slow@odd.example"), CREDENTIALS_AWAY);

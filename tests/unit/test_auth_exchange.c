@@ -25,7 +25,7 @@
 #include "tests/unit/admin_fixture.h"
 
 static struct auth_settings settings = {
-    .auth_helpers = 1, .auth_argon2_memory = 8388608, .auth_argon2_passes = 1, .auth_cache = 64, .auth_deadline = 20000,
+    .auth_helpers = 1, .auth_argon2_memory = 8388608, .auth_argon2_passes = 1, .auth_cache = 1 << 20, .auth_deadline = 20000,
     .auth_failures = 3, .auth_failure_time = 3600000,
 };
 /* All but one. */

@@ -31,7 +31,7 @@
 #include "tests/unit/packets.h"
 
 static struct auth_settings settings = {
-    .auth_helpers = 1, .auth_argon2_memory = 8388608, .auth_argon2_passes = 1, .auth_cache = 64, .auth_deadline = 20000,
+    .auth_helpers = 1, .auth_argon2_memory = 8388608, .auth_argon2_passes = 1, .auth_cache = 1 << 20, .auth_deadline = 20000,
     .auth_failures = 5, .auth_failure_time = 60000,
 };
 static PGconn *other_db;            /* to "postgres", to shut the database of the other one */

@@ -13,6 +13,7 @@
 
 #include "auth/account/credentials.h"
 #include "auth/account/tickets.h"
+#include "auth/login_cache.h"
 #include "auth/ticket.h"
 #include "daemon/base/log.h"
 #include "daemon/base/secret.h"
@@ -55,7 +56,8 @@ static bool is_ticket(const struct mailbox_ticket *t, long long mailbox)
 
 static void test_database(void **state)
 {
-    struct credentials_source *source = credentials_source_new(auth_conninfo, schema_wanted(), 20000, SQL_COMMIT_ON, NULL, 0, false);
+    struct login_cache *cache = login_cache_new(-1);
+    struct credentials_source *source = credentials_source_new(auth_conninfo, schema_wanted(), 20000, SQL_COMMIT_ON, NULL, cache, false);
     struct tickets *tickets = tickets_new(source), *late;
     struct mailbox_ticket t, old;
     char hex[2 * MAILBOX_TICKET + 1];
@@ -98,6 +100,7 @@ static void test_database(void **state)
     tickets_free(&tickets);
     assert_null(tickets);
     credentials_source_free(&source);
+    login_cache_free(&cache);
 }
 
 static int setup(void **state)
