@@ -45,6 +45,7 @@ struct login_cache {
     struct head *head;          /* NULL: nothing is kept */
     size_t size;
     struct slots tables[KINDS];
+    struct slots_name depends;  /* all zero: on nothing */
 };
 
 /* ------------------------------------------------------------------ the memory */
@@ -158,15 +159,16 @@ static void hash_text(crypto_generichash_state *state, struct span text)
     crypto_generichash_update(state, (const unsigned char *)text.at, text.len);
 }
 
-static struct slots_name name_of(const struct login_cache *c, enum kind kind, struct span one, struct span other)
+static struct slots_name name_of(const struct login_cache *c, unsigned char kind, struct span one, struct span other)
 {
     crypto_generichash_state state;
     unsigned char full[SLOTS_NAME + sizeof(uint64_t)];
-    const unsigned char first = (unsigned char)kind;
     struct slots_name name;
 
     crypto_generichash_init(&state, c->head->keys.names, sizeof c->head->keys.names, sizeof full);
-    crypto_generichash_update(&state, &first, 1);
+    crypto_generichash_update(&state, &kind, 1);
+    if (kind == POLICIES)
+        crypto_generichash_update(&state, c->depends.octets, sizeof c->depends.octets);
     hash_text(&state, one);
     hash_text(&state, other);
     crypto_generichash_final(&state, full, sizeof full);
@@ -174,6 +176,12 @@ static struct slots_name name_of(const struct login_cache *c, enum kind kind, st
     memcpy(name.octets, full, sizeof name.octets);
     memcpy(&name.where, full + sizeof name.octets, sizeof name.where);
     return name;
+}
+
+void login_cache_depend(struct login_cache *c, struct span on)
+{
+    if (c->head != NULL)
+        c->depends = name_of(c, KINDS, on, SPAN_OF(""));
 }
 
 static void put(const struct login_cache *c, enum kind kind, const struct slots_name *name, uint32_t now_s,

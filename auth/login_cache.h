@@ -41,6 +41,11 @@ bool login_cache_fits(int fd, size_t octets);
 struct login_cache *login_cache_new(int fd);
 /* The memory that others use stays. */
 void login_cache_free(struct login_cache **cache);
+/*
+ * Policies are found only by helpers that have said the same here, or nothing: what a
+ * login depends on that is not in the database, and may be another after a reload.
+ */
+void login_cache_depend(struct login_cache *cache, struct span on);
 /* False: nothing is ever found. */
 bool login_cache_is_on(const struct login_cache *cache);
 

@@ -64,6 +64,18 @@ static struct keyring *load_keys(const struct auth_settings *settings)
     return keyring;
 }
 
+/* Who has other keys looks at what is stored, whatever was verified before: it may be sealed with one that has gone. */
+static void depend_on_keys(struct accounts *a)
+{
+    unsigned char fingerprint[KEYRING_DERIVED];
+
+    if (a->keyring == NULL)
+        return;
+    keyring_fingerprint(a->keyring, fingerprint);
+    login_cache_depend(a->login_cache, (struct span){ (const char *)fingerprint, sizeof fingerprint });
+    secret_wipe(fingerprint, sizeof fingerprint);
+}
+
 struct accounts *accounts_new(const char *conninfo, const struct auth_settings *settings, int schema_version,
                               int login_cache)
 {
@@ -73,6 +85,7 @@ struct accounts *accounts_new(const char *conninfo, const struct auth_settings *
     scheme_decoy(settings, a->decoy);
     a->login_cache = login_cache_new(login_cache);
     a->keyring = load_keys(settings);
+    depend_on_keys(a);
     a->source = credentials_source_new(conninfo, schema_version, settings->auth_deadline, settings->commit, a->keyring,
                                        a->login_cache, settings->one_session);
     a->upkeep = upkeep_new(a->source, settings, a->keyring);

@@ -143,6 +143,17 @@ void keyring_derive(const struct keyring *r, const char *purpose, unsigned char 
                        KEY);
 }
 
+void keyring_fingerprint(const struct keyring *r, unsigned char out[KEYRING_DERIVED])
+{
+    crypto_generichash_state state;
+
+    crypto_generichash_init(&state, NULL, 0, KEYRING_DERIVED);
+    for (size_t i = 0; i < r->count; i++)
+        crypto_generichash_update(&state, r->keys[i].key, KEY);
+    crypto_generichash_final(&state, out, KEYRING_DERIVED);
+    secret_wipe(&state, sizeof state);
+}
+
 bool keyring_new_line(const char *id, char out[KEYRING_LINE_MAX])
 {
     unsigned char key[KEY];

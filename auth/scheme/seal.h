@@ -54,6 +54,8 @@ const char *keyring_first(const struct keyring *keyring);
  */
 enum { KEYRING_DERIVED = 32 };
 void keyring_derive(const struct keyring *keyring, const char *purpose, unsigned char out[KEYRING_DERIVED]);
+/* Of all its keys: another one where a key was added or has gone. */
+void keyring_fingerprint(const struct keyring *keyring, unsigned char out[KEYRING_DERIVED]);
 /* A new line for such a file, without its line end; false if the id is none. The caller wipes it. */
 enum { KEYRING_LINE_MAX = 96 };
 bool keyring_new_line(const char *id, char out[KEYRING_LINE_MAX]);

@@ -182,6 +182,17 @@ static void test_policy(void **state)
     /* The clock of who has put it is not the one that is asked for. */
     login_cache_set_version(c, e.versions.policy);
     assert_false(policies_get(c, "anna@example.org", "192.0.2.1", NOON - 9 * HOUR, &found));
+    assert_true(policies_get(c, "anna@example.org", "192.0.2.1", NOON, &found));
+    /* What it depends on beside the database: another helper has other keys. */
+    login_cache_add(c, SPAN_OF("hash"), SPAN_OF("secret"));
+    login_cache_depend(c, SPAN_OF("one"));
+    assert_false(policies_get(c, "anna@example.org", "192.0.2.1", NOON, &found));
+    assert_true(login_cache_has(c, SPAN_OF("hash"), SPAN_OF("secret")));
+    policies_put(c, "anna@example.org", "192.0.2.1", NOON, &none);
+    login_cache_depend(c, SPAN_OF("two"));
+    assert_false(policies_get(c, "anna@example.org", "192.0.2.1", NOON, &found));
+    login_cache_depend(c, SPAN_OF("one"));
+    assert_true(policies_get(c, "anna@example.org", "192.0.2.1", NOON, &found) && found.versions.proof == 0);
     login_cache_free(&c);
     login_cache_free(&other);
 }

@@ -76,6 +76,16 @@ static void test_seal(void **state)
     /* Never the same twice. */
     assert_true(seal_close(a, &row, "$argon2id$secret", again));
     assert_string_not_equal(sealed, again);
+    /* One that was added, or has gone, changes what tells the keys of one file from those of another. */
+    unsigned char of[3][KEYRING_DERIVED], same[KEYRING_DERIVED];
+    struct keyring *const all[] = { a, b, c };
+    for (size_t i = 0; i < 3; i++) {
+        keyring_fingerprint(all[i], of[i]);
+        keyring_fingerprint(all[i], same);
+        assert_memory_equal(of[i], same, sizeof same);
+        for (size_t k = 0; k < i; k++)
+            assert_memory_not_equal(of[i], of[k], sizeof same);
+    }
     keyring_free(&a);
     keyring_free(&b);
     keyring_free(&c);
