@@ -30,6 +30,8 @@ enum {
     MECH_CERTIFICATE = 32,      /* goes by what the client's certificate proves */
     /* no SASL mechanism, but a command of its own, which answers to the greeting's timestamp */
     MECH_TIMESTAMP = 64,
+    /* USER and PASS as an exchange: the worker asks for both, and then a helper, as PASS does */
+    MECH_AS_PASS = 128,
 };
 
 struct auth_opening;
@@ -38,7 +40,8 @@ struct sasl_challenge;
 
 /*
  * What a mechanism does. `name` is mechanism_name() of it, NULL where no message
- * has a name. The others are for the helper, and what they get is in sasl.h:
+ * has a name. The others are for the helper, which never sees a MECH_AS_PASS as a
+ * mechanism, so there they are NULL; what they get is in sasl.h:
  * start and step return true with a challenge in *out, or false with the verdict
  * in exchange->verdict; step is NULL where there never is a challenge. end frees
  * what is in exchange->own; NULL where that is nothing.

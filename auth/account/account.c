@@ -438,8 +438,7 @@ bool account_check_cached(struct accounts *a, const struct auth_request *request
 }
 
 /* quickly: false where it takes a slow hash, and then nothing was decided. */
-static bool check(struct accounts *a, const struct auth_request *request, bool may_be_unconfirmed, bool quickly,
-                  struct account_verdict *v)
+static bool check(struct accounts *a, const struct auth_request *request, bool quickly, struct account_verdict *v)
 {
     struct span password = request->password;
     struct credentials c;
@@ -457,9 +456,9 @@ static bool check(struct accounts *a, const struct auth_request *request, bool m
         refuse(v, AUTH_REFUSED, is_name ? "password" : "unknown");
         return true;
     }
-    if (may_be_unconfirmed && account_check_cached(a, request, v))
+    if (account_check_cached(a, request, v))
         return true;
-    int found = account_find(a, request->name, request->default_domain, &request->origin, may_be_unconfirmed, &c, v);
+    int found = account_find(a, request->name, request->default_domain, &request->origin, true, &c, v);
     if (v->barred && found >= 0)
         refuse(v, AUTH_REFUSED, "guessing");
     v->cached = found > 0 && !v->barred && is_cached(a, &c, password);
@@ -482,15 +481,14 @@ static bool check(struct accounts *a, const struct auth_request *request, bool m
     return done;
 }
 
-void account_check(struct accounts *a, const struct auth_request *request, bool may_be_unconfirmed,
-                   struct account_verdict *v)
+void account_check(struct accounts *a, const struct auth_request *request, struct account_verdict *v)
 {
-    (void)check(a, request, may_be_unconfirmed, false, v);
+    (void)check(a, request, false, v);
 }
 
 bool account_check_quickly(struct accounts *a, const struct auth_request *request, struct account_verdict *v)
 {
-    return check(a, request, true, true, v);
+    return check(a, request, true, v);
 }
 
 bool account_look_ahead(struct accounts *a, const struct credentials_question *questions, size_t n)

@@ -37,18 +37,16 @@ int account_find(struct accounts *accounts, struct span name, struct span defaul
                  struct account_verdict *verdict_r);
 
 /*
- * Blocks as long as the database and the password scheme take. With
- * may_be_unconfirmed, and unless the request says uncached, a password that was
- * verified before is let in without asking the database: that is
- * AUTH_OK_UNCONFIRMED, and holds only if open_maildrop() confirms it.
+ * Blocks as long as the database and the password scheme take. Unless the request
+ * says uncached, a password that was verified before is let in without asking the
+ * database: that is AUTH_OK_UNCONFIRMED, and holds only if open_maildrop() confirms it.
  */
-void account_check(struct accounts *accounts, const struct auth_request *request, bool may_be_unconfirmed,
-                   struct account_verdict *verdict_r);
+void account_check(struct accounts *accounts, const struct auth_request *request, struct account_verdict *verdict_r);
 
-/* The same for what the cache answers, where that may be unconfirmed. False: nothing was decided, and nobody asked. */
+/* The same for what the cache answers. False: nothing was decided, and nobody asked. */
 bool account_check_cached(struct accounts *accounts, const struct auth_request *request,
                           struct account_verdict *verdict_r);
-/* As account_check() with may_be_unconfirmed. False: it takes a slow hash, and nothing was decided. */
+/* As account_check(). False: it takes a slow hash, and nothing was decided. */
 bool account_check_quickly(struct accounts *accounts, const struct auth_request *request,
                            struct account_verdict *verdict_r);
 /*

@@ -27,7 +27,8 @@ struct auth_result {
     struct span address;    /* of these two its address, as stored; else the name as it was understood, or empty */
     struct span challenge;  /* AUTH_CHALLENGE: the octets, not in base64 */
     struct auth_policy policy;      /* AUTH_OK, AUTH_OK_UNCONFIRMED */
-    struct mailbox_versions versions;   /* AUTH_OK_UNCONFIRMED, which is told of passwords, by PASS or PLAIN, only */
+    /* AUTH_OK_UNCONFIRMED, which is told of passwords, by PASS, LOGIN or PLAIN, only */
+    struct mailbox_versions versions;
     struct mailbox_ticket ticket;   /* AUTH_OK, AUTH_OK_UNCONFIRMED: for the lane that was told */
     uint32_t guesses;       /* failures of this name on all hosts, before this one */
 };

@@ -163,7 +163,7 @@ void batch_hash(struct batch *b)
 {
     struct account_verdict v;
 
-    account_check(b->accounts, &b->slow->request, true, &v);
+    account_check(b->accounts, &b->slow->request, &v);
     answer(b, b->slow, &v);
     answers_send(b->answers);
     account_write(b->accounts);

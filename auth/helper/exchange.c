@@ -169,7 +169,7 @@ void exchange_start(struct exchanges *e, uint64_t id, const struct auth_opening 
     if (mechanism_name(opening->mechanism, opening->initial, &name))
         put_typed(out, name);
     /* Only a worker that was taken over asks for it. */
-    if ((e->served & MECH_BIT(opening->mechanism)) == 0) {
+    if ((e->served & MECH_BIT(opening->mechanism)) == 0 || mechanisms[opening->mechanism].how->start == NULL) {
         copy_session(out->session, opening->session);
         out->mechanism = opening->mechanism;
         verdict_refuse(&out->verdict, "mechanism");

@@ -1,5 +1,5 @@
 /*
- * sasl_plain.c - PLAIN (RFC 4616) and LOGIN.
+ * sasl_plain.c - PLAIN (RFC 4616), and what there is to know of LOGIN.
  *
  * Owns the form of their messages. What is a password ends in account_check(),
  * as PASS does, octet for octet. Not by the library: it keeps copies of
@@ -25,18 +25,6 @@ static bool until_nul(struct span *rest, struct span *part_r)
     return true;
 }
 
-/* may_be_unconfirmed: all is in the message that the exchange began with, so the worker can ask the same once more. */
-static void check_password(struct exchange *x, struct span name, struct span password, bool may_be_unconfirmed,
-                           bool uncached)
-{
-    struct auth_request request = {
-        .name = name, .password = password, .default_domain = span_str(x->domain), .origin = x->origin,
-        .uncached = uncached,
-    };
-
-    account_check(x->accounts, &request, may_be_unconfirmed, &x->verdict);
-}
-
 /* PLAIN: [authzid] NUL authcid NUL passwd (RFC 4616 section 2). */
 static bool plain_name(struct span message, struct span *name_r)
 {
@@ -55,7 +43,11 @@ static bool plain_start(struct exchange *x, const struct auth_opening *o, struct
         verdict_refuse(&x->verdict, "malformed");
         return false;
     }
-    check_password(x, name, password, true, o->uncached);
+    const struct auth_request request = {
+        .name = name, .password = password, .default_domain = span_str(x->domain), .origin = x->origin,
+        .uncached = o->uncached,
+    };
+    account_check(x->accounts, &request, &x->verdict);
     verdict_authorize(&x->verdict, authzid, o->default_domain);
     return false;
 }
@@ -69,24 +61,4 @@ static bool login_name(struct span message, struct span *name_r)
     return true;
 }
 
-/* The name, and then the password. Here x->name is what it lives by. */
-static bool login_step(struct exchange *x, struct span message, struct sasl_challenge *out)
-{
-    if (x->name == NULL && message.len > 0 && message.len <= NAME_TYPED_MAX &&
-        memchr(message.at, '\0', message.len) == NULL) {
-        x->name = mem_strn(message.at, message.len);
-        return sasl_challenge(out, SPAN_OF("Password:"));
-    }
-    if (x->name == NULL)
-        verdict_refuse(&x->verdict, "malformed");
-    else
-        check_password(x, span_str(x->name), message, false, false);
-    return false;
-}
-
-static bool login_start(struct exchange *x, const struct auth_opening *o, struct sasl_challenge *out)
-{
-    return o->has_initial ? login_step(x, o->initial, out) : sasl_challenge(out, SPAN_OF("Username:"));
-}
-
-const struct mechanism_how sasl_login = { .name = login_name, .start = login_start, .step = login_step };
+const struct mechanism_how sasl_login = { .name = login_name };

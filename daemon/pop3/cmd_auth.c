@@ -6,11 +6,8 @@
  */
 #include "daemon/pop3/commands.h"
 
-#include "auth/client/client.h"
 #include "auth/name.h"
-#include "daemon/base/clock.h"
 #include "daemon/net/conn.h"
-#include "daemon/net/loop.h"
 #include "daemon/net/tls_ctx.h"
 #include "daemon/pop3/login.h"
 
@@ -75,23 +72,10 @@ enum outcome pop3_cmd_user(struct session *session, const struct args *args)
 enum outcome pop3_cmd_pass(struct session *session, const struct args *args)
 {
     struct pop3_session *s = pop3_of(session);
-    struct span name = pop3_name(s);
-    char network[NETWORK_TEXT_SIZE];
-    struct auth_origin origin;
 
     if (!s->may_login)
         return pop3_refuse_cleartext(s);
     if (s->login->name == NULL)
         return pop3_err(s, RC_NONE, "send USER first");
-    s->login->pass_at = loop_now(pop3_host(s)->loop);
-    if (!pop3_may_try(s, name, network, &origin))
-        return pop3_refuse(s, "guessing", 0);
-    /* Never a password, whatever is stored (A07). */
-    if (args->v[0].len == 0)
-        return pop3_refuse(s, "empty-password", 0);
-    s->login->asked_us = clock_us();
-    s->login->auth_id = auth_check_password(pop3_host(s)->auth, name, args->v[0], span_str(s->login->domain), &origin,
-                                            s->base.id, pop3_on_verdict, s);
-    pop3_bind_login(s);
-    return CMD_WAIT;
+    return pop3_ask_password(s, args->v[0]);
 }

@@ -3,7 +3,8 @@
  * the wire.
  *
  * Owns lines and base64. What the messages mean only the auth helper knows:
- * nothing of them is kept here, and the verdict goes the way of PASS (opening.c).
+ * nothing of them is kept here, and the verdict goes the way of PASS (opening.c);
+ * but for LOGIN, which is USER and PASS, and goes their way from the start.
  */
 #include "daemon/pop3/commands.h"
 
@@ -26,11 +27,19 @@ enum { BASE64 = sodium_base64_VARIANT_ORIGINAL };
 
 /* -------------------------------------------------------------- the dialogue */
 
+static bool is_as_pass(const struct pop3_session *s)
+{
+    return (mechanisms[s->report.mechanism].flags & MECH_AS_PASS) != 0;
+}
+
 /* The reply that ends an exchange before its verdict. No [AUTH]: nobody has to be asked for another password (R07). */
 static enum outcome give_up(struct pop3_session *s, const char *why)
 {
-    if (s->login->auth_id == 0)
+    if (s->login->auth_id == 0) {
+        if (is_as_pass(s))
+            pop3_set_name(s, (struct span){ NULL, 0 });     /* that was no USER */
         return pop3_bad(s, why);
+    }
     auth_forget(pop3_host(s)->auth, s->login->auth_id);
     s->login->auth_id = 0;
     /* A helper was at work for it: that is not to be had without end (S30). */
@@ -157,6 +166,23 @@ static enum outcome start(struct pop3_session *s, struct span initial)
     return CMD_WAIT;
 }
 
+/* The name, and then the password. */
+static enum outcome as_pass(struct pop3_session *s, struct span text)
+{
+    char network[NETWORK_TEXT_SIZE];
+    struct auth_origin origin;
+
+    if (s->login->name != NULL)
+        return pop3_ask_password(s, text);
+    if (text.len == 0 || text.len > NAME_TYPED_MAX || memchr(text.at, '\0', text.len) != NULL) {
+        s->login->pass_at = loop_now(pop3_host(s)->loop);
+        (void)pop3_may_try(s, SPAN_OF(""), network, &origin);
+        return pop3_refuse(s, "malformed", 0);
+    }
+    pop3_set_name(s, text);
+    return challenge(s, SPAN_OF("Password:"));
+}
+
 /* Begins an exchange, or goes on with the one that is open. */
 static enum outcome message(struct pop3_session *s, struct span text)
 {
@@ -166,6 +192,8 @@ static enum outcome message(struct pop3_session *s, struct span text)
 
     if (!base64_decode(text, BASE64_PADDED, octets, sizeof octets, &len)) {
         out = give_up(s, "invalid base64");
+    } else if (is_as_pass(s)) {
+        out = as_pass(s, (struct span){ (const char *)octets, len });
     } else if (s->login->auth_id == 0) {
         out = start(s, (struct span){ (const char *)octets, len });
     } else {
@@ -257,6 +285,8 @@ enum outcome pop3_cmd_auth(struct session *session, const struct args *args)
         return not_offered(s, m, space != NULL ? (struct span){ space + 1, rest.len - name.len - 1 } : SPAN_OF(""));
     s->report.mechanism = m;
     if (space == NULL) {
+        if (is_as_pass(s))
+            return challenge(s, SPAN_OF("Username:"));
         if (mechanisms[m].flags & MECH_SERVER_FIRST)
             return start(s, (struct span){ NULL, 0 });
         /* It is the client's turn, so no helper is asked before it spoke. */

@@ -90,6 +90,8 @@ void pop3_log_refused(struct pop3_session *s, const char *reason);
 enum outcome pop3_hold(struct pop3_session *s, enum outcome (*say)(struct pop3_session *s), uint64_t at);
 /* The next time for what is not a refusal. */
 uint64_t pop3_soon(const struct pop3_session *s);
+/* Is this the password of pop3_name()? By PASS, or by a mechanism that is the same in other words. */
+enum outcome pop3_ask_password(struct pop3_session *s, struct span password);
 /* An auth_done: the verdict of a helper. */
 void pop3_on_verdict(void *owner, const struct auth_result *result);
 /* login->auth_id is asked as soon as there is a lane for its maildrop: mostly at once. */

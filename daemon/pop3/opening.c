@@ -125,6 +125,25 @@ static enum outcome logged_in(struct pop3_session *s, struct drop *drop)
     return pop3_ok(s, "%zu message%s, %llu octets", count, count == 1 ? "" : "s", octets);
 }
 
+enum outcome pop3_ask_password(struct pop3_session *s, struct span password)
+{
+    struct span name = pop3_name(s);
+    char network[NETWORK_TEXT_SIZE];
+    struct auth_origin origin;
+
+    s->login->pass_at = loop_now(pop3_host(s)->loop);
+    if (!pop3_may_try(s, name, network, &origin))
+        return pop3_refuse(s, "guessing", 0);
+    /* Never a password, whatever is stored (A07). */
+    if (password.len == 0)
+        return pop3_refuse(s, "empty-password", 0);
+    s->login->asked_us = clock_us();
+    s->login->auth_id = auth_check_password(pop3_host(s)->auth, name, password, span_str(s->login->domain), &origin,
+                                            s->base.id, pop3_on_verdict, s);
+    pop3_bind_login(s);
+    return CMD_WAIT;
+}
+
 static void on_lane(void *owner)
 {
     struct pop3_session *s = owner;

@@ -6,12 +6,12 @@ C: AUTH CRAM-MD5
 S+: <*@*>
 C: *
 S: -ERR*
-C: AUTH LOGIN
-S+: Username:
+C: AUTH CRAM-MD5
+S+: <*@*>
 C: *
 S: -ERR*
-C: AUTH LOGIN
-S+: Username:
+C: AUTH CRAM-MD5
+S+: <*@*>
 C: *
 S: -ERR*
 expect-eof

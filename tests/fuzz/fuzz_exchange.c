@@ -65,11 +65,11 @@ int account_find(struct accounts *accounts, struct span name, struct span defaul
     return 1;
 }
 
-void account_check(struct accounts *accounts, const struct auth_request *request, bool may_be_unconfirmed, struct account_verdict *v)
+void account_check(struct accounts *accounts, const struct auth_request *request, struct account_verdict *v)
 {
     struct credentials c;
 
-    if (account_find(accounts, request->name, request->default_domain, &request->origin, may_be_unconfirmed, &c, v) == 1 &&
+    if (account_find(accounts, request->name, request->default_domain, &request->origin, true, &c, v) == 1 &&
         span_is(request->password, SPAN_OF("secret"))) {
         said = true;
         verdict_accept(v, &c);

@@ -17,16 +17,21 @@ WHO, OTHER = "anna@example.org", "bert@example.org"
 ASKED = "postern.credentials(text), postern.login(text, inet, boolean)"
 
 
-def by_each(test):
-    """By PASS, and by PLAIN, which carries the same."""
-    @functools.wraps(test)
-    def wrapped(self):
-        for self.by in ("PASS", "PLAIN"):
-            with self.subTest(by=self.by):
-                self.setUp()
-                test(self)
-                self.doCleanups()
-    return wrapped
+def by(*ways):
+    """By PASS, and by PLAIN and LOGIN, which carry the same; LOGIN is PASS in other words, so some tests leave it out."""
+    def decorated(test):
+        @functools.wraps(test)
+        def wrapped(self):
+            for self.by in ways:
+                with self.subTest(by=self.by):
+                    self.setUp()
+                    test(self)
+                    self.doCleanups()
+        return wrapped
+    return decorated
+
+
+by_each, by_all = by("PASS", "PLAIN"), by("PASS", "PLAIN", "LOGIN")
 
 
 class Unconfirmed(unittest.TestCase):
@@ -46,8 +51,12 @@ class Unconfirmed(unittest.TestCase):
             if self.by == "PASS":
                 pop.ok("USER " + name)
                 reply = pop.cmd("PASS " + password)
-            else:
+            elif self.by == "PLAIN":
                 reply = pop.cmd("AUTH PLAIN " + base64.b64encode(f"\0{name}\0{password}".encode()).decode())
+            else:
+                for line in "AUTH LOGIN", base64.b64encode(name.encode()).decode():
+                    self.assertTrue(pop.cmd(line).startswith(b"+ "))
+                reply = pop.cmd(base64.b64encode(password.encode()).decode())
             if reply.startswith(b"+OK"):
                 pop.ok("QUIT")
             return reply
@@ -66,12 +75,12 @@ class Unconfirmed(unittest.TestCase):
         # A helper that was told that it may not asks again after a second.
         kit.wait_until(lambda: self.say("nobody@example.org").startswith(b"-ERR [AUTH]"))
 
-    @by_each
+    @by_all
     def test_nobody_is_asked(self):
         self.without_secrets()
         for _ in range(3):
             self.assertTrue(self.say().startswith(b"+OK"))
-        by = "" if self.by == "PASS" else " mechanism=PLAIN"
+        by = " mechanism=PLAIN" if self.by == "PLAIN" else ""
         self.assertIn(f'auth name="anna@example.org"{by} result=ok cached=unconfirmed', self.site.log_text())
         self.assertRegex(self.say(password="wrong"), rb"^-ERR \[SYS/(TEMP|PERM)\]")
         self.assertRegex(self.say(OTHER), rb"^-ERR \[SYS/(TEMP|PERM)\]")
@@ -96,7 +105,7 @@ class Unconfirmed(unittest.TestCase):
                               "update postern.tenant set enabled = true")
                 self.doCleanups()
 
-    @by_each
+    @by_all
     def test_new_password(self):
         self.site.ctl("password", WHO, stdin=b"another one\n")
         try:
@@ -126,7 +135,7 @@ class Unconfirmed(unittest.TestCase):
             self.site.ctl("policy", "clear", "--mailbox", WHO)
         self.assertTrue(self.say().startswith(b"+OK"))
 
-    @by_each
+    @by_all
     def test_in_use(self):
         """Only a confirmed login is told, or asks the other session to go."""
         with self.site.login(WHO) as held:

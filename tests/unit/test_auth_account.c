@@ -74,7 +74,7 @@ static const char *try(const char *name, const char *password)
     struct account_verdict v;
 
     verified = 0;
-    account_check(accounts, &request, true, &v);
+    account_check(accounts, &request, &v);
     if (v.verdict == AUTH_OK || v.verdict == AUTH_OK_UNCONFIRMED)
         return NULL;
     assert_int_equal(v.verdict, AUTH_REFUSED);

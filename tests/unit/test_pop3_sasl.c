@@ -53,12 +53,14 @@ static void test_one_message(void **state)
 
 static void test_challenges(void **state)
 {
-    struct client *c = greeted();
+    struct client *c;
 
     (void)state;
+    with_mechanisms("cram-md5");
+    c = greeted();
     fake.challenges[0] = "first";
     fake.challenges[1] = "";
-    ask(c, "AUTH LOGIN\r\n", "+ Zmlyc3Q=\r\n");
+    ask(c, "AUTH CRAM-MD5\r\n", "+ Zmlyc3Q=\r\n");
     assert_false(fake.opening.has_initial);
     ask(c, "eA==\r\n", "+ \r\n");
     ask(c, "c2VjcmV0\r\n", LOGGED_IN);
@@ -68,9 +70,10 @@ static void test_challenges(void **state)
 /* S18 N02: it does not matter how the octets come, nor what comes behind them. */
 static void test_every_split(void **state)
 {
-    static const char talk[] = "AUTH LOGIN\r\neA==\r\nc2VjcmV0\r\nSTAT\r\nQUIT\r\n";
+    static const char talk[] = "AUTH CRAM-MD5\r\neA==\r\nc2VjcmV0\r\nSTAT\r\nQUIT\r\n";
 
     (void)state;
+    with_mechanisms("cram-md5");
     fake.challenges[0] = "first";
     fake.challenges[1] = "second";
     for (size_t cut = 0; cut <= sizeof talk - 1; cut++) {
@@ -83,24 +86,87 @@ static void test_every_split(void **state)
     }
 }
 
-/* S04: the helper is told, and the next command is one. */
-static void test_given_up(void **state)
+/* S13: LOGIN is USER and PASS, octet for octet: what a helper is asked, and what can be wrong before. */
+static void test_login(void **state)
 {
     struct client *c = greeted();
 
     (void)state;
+    ask(c, "USER bert\r\n", "+OK send PASS\r\n");
+    ask(c, "AUTH LOGIN\r\n", "+ VXNlcm5hbWU6\r\n");
+    ask(c, "IGEgYg==\r\n", "+ UGFzc3dvcmQ6\r\n");           /* " a b" */
+    assert_int_equal(fake.checks, 0);
+    ask(c, "eA==\r\n", REFUSED);
+    assert_string_equal(fake.asked_name, " a b");
+    assert_string_equal(fake.asked_password, "x");
+    assert_string_equal(fake.asked_domain, "example.org");
+    /* The name of one that was given up, or refused, is nobody's. */
+    ask(c, "PASS secret\r\n", "-ERR send USER first\r\n");
+    ask(c, "AUTH LOGIN YQ==\r\n", "+ UGFzc3dvcmQ6\r\n");
+    ask(c, "*\r\n", "-ERR authentication cancelled\r\n");
+    ask(c, "PASS secret\r\n", "-ERR send USER first\r\n");
+    ask(c, "AUTH LOGIN YQ==\r\n", "+ UGFzc3dvcmQ6\r\n");
+    ask(c, "no base64\r\n", "-ERR invalid base64\r\n");
+    ask(c, "PASS secret\r\n", "-ERR send USER first\r\n");
+    assert_int_equal(fake.checks, 1);
+    assert_int_equal(fake.forgotten, 0);
+    ask(c, "AUTH LOGIN YWI=\r\n", "+ UGFzc3dvcmQ6\r\n");
+    fake.verdict = AUTH_UNAVAILABLE;
+    ask(c, "c2VjcmV0\r\n", "-ERR [SYS/TEMP] cannot verify the login now, try again later\r\n");
+    fake.verdict = AUTH_OK;
+    ask(c, "AUTH LOGIN YWI=\r\n", "+ UGFzc3dvcmQ6\r\n");
+    ask(c, "c2VjcmV0\r\n", LOGGED_IN);
+    bye(c);
+}
+
+/* No name, one with a NUL, and an empty password are refused as any other, and count. */
+static void test_login_malformed(void **state)
+{
+    struct client *c = greeted();
+
+    (void)state;
+    ask(c, "AUTH LOGIN =\r\n", REFUSED);
+    ask(c, "AUTH LOGIN YQBi\r\n", REFUSED);
+    ask(c, "AUTH LOGIN YQ==\r\n", "+ UGFzc3dvcmQ6\r\n");
+    ask(c, "\r\n", REFUSED);
+    expect_eof(c);
+    assert_int_equal(fake.checks, 0);
+}
+
+/* From the cache, as PASS: a login that does not hold is asked for once more, and the client sees nothing of it. */
+static void test_login_unconfirmed(void **state)
+{
+    struct client *c = greeted();
+
+    (void)state;
+    fake.versions = (struct mailbox_versions){ 5, 6 };
+    fake.open_unconfirmed = DB_UNCONFIRMED;
+    ask(c, "AUTH LOGIN YQ==\r\n", "+ UGFzc3dvcmQ6\r\n");
+    ask(c, "c2VjcmV0\r\n", LOGGED_IN);
+    assert_int_equal(fake.uncached, 1);
+    bye(c);
+}
+
+/* S04: the helper is told, and the next command is one. */
+static void test_given_up(void **state)
+{
+    struct client *c;
+
+    (void)state;
+    with_mechanisms("plain cram-md5");
+    c = greeted();
     ask(c, "AUTH PLAIN\r\n*\r\n", "+ \r\n-ERR authentication cancelled\r\n");
     assert_int_equal(fake.forgotten, 0);
     fake.challenges[0] = "first";
-    ask(c, "AUTH LOGIN\r\n", "+ Zmlyc3Q=\r\n");
+    ask(c, "AUTH CRAM-MD5\r\n", "+ Zmlyc3Q=\r\n");
     ask(c, "*\r\n", "-ERR authentication cancelled\r\n");
     assert_int_equal(fake.forgotten, 1);
-    ask(c, "AUTH LOGIN\r\n", "+ Zmlyc3Q=\r\n");
+    ask(c, "AUTH CRAM-MD5\r\n", "+ Zmlyc3Q=\r\n");
     ask(c, "no base64\r\n", "-ERR invalid base64\r\n");
     assert_int_equal(fake.forgotten, 2);
     ask(c, "NOOP\r\n", "-ERR log in first\r\n");
     /* The third, and so the last (S30). */
-    ask(c, "AUTH LOGIN\r\n", "+ Zmlyc3Q=\r\n");
+    ask(c, "AUTH CRAM-MD5\r\n", "+ Zmlyc3Q=\r\n");
     ask(c, "*\r\n", "-ERR authentication cancelled\r\n");
     expect_eof(c);
     until_ended(1);
@@ -110,15 +176,16 @@ static void test_given_up(void **state)
 static void test_gone(void **state)
 {
     (void)state;
+    with_mechanisms("cram-md5");
     fake.challenges[0] = "first";
     for (int when = 0; when < 4; when++) {
         struct client *c = greeted();
         fake.forgotten = 0;
         fake.hold_auth = when >= 2;
         if (when < 2)
-            ask(c, "AUTH LOGIN\r\n", "+ Zmlyc3Q=\r\n");
+            ask(c, "AUTH CRAM-MD5\r\n", "+ Zmlyc3Q=\r\n");
         else
-            say(c, "AUTH LOGIN\r\n");
+            say(c, "AUTH CRAM-MD5\r\n");
         run_a_while(5);
         if (when % 2 == 0) {
             client_close(c);
@@ -260,6 +327,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FAKE_TEST(test_one_message), FAKE_TEST(test_challenges), FAKE_TEST(test_every_split), FAKE_TEST(test_given_up),
+        FAKE_TEST(test_login), FAKE_TEST(test_login_malformed), FAKE_TEST(test_login_unconfirmed),
         FAKE_TEST(test_gone),        FAKE_TEST(test_failures),   FAKE_TEST(test_long_lines),  FAKE_TEST(test_offer),
         FAKE_TEST(test_not_in_the_clear), FAKE_TEST(test_apop),
     };
