@@ -120,6 +120,9 @@ $$;
 -- domain of a tenant, for each mailbox of a domain, or for one mailbox; and one
 -- with the name null for all of it. stored_octets is what they refer to, each
 -- content once; shared_octets is what is saved by that.
+--
+-- One reading of the messages, sorted once: the first message of a content, and the first
+-- of a content for each row, are where it is counted. Rows go by number until the end.
 -- Errors: PN404.
 create function postern.space(p_kind text, p_name text)
 returns table (name text, mailboxes bigint, messages bigint, octets bigint, stored_octets bigint, shared_octets bigint,
@@ -127,43 +130,52 @@ returns table (name text, mailboxes bigint, messages bigint, octets bigint, stor
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+    v_of bigint;
 begin
     case p_kind
-    when 'tenant' then perform postern.find_tenant(p_name);
-    when 'domain' then perform postern.find_domain(p_name);
-    when 'mailbox' then perform postern.find_mailbox(p_name);
+    when 'tenant' then v_of := postern.find_tenant(p_name);
+    when 'domain' then v_of := postern.find_domain(p_name);
+    when 'mailbox' then v_of := postern.find_mailbox(p_name);
     when 'all' then null;
     end case;
     return query
-        with m as materialized (
+        with m as not materialized (
             select b.mailbox, b.messages, b.octets,
-                   case p_kind when 'all' then t.name when 'tenant' then d.name else b.address end as label
-              from postern.mailbox b
-              join postern.domain d on d.domain = b.domain
-              join postern.tenant t on t.tenant = d.tenant
-             where p_kind = 'all' or (p_kind = 'tenant' and t.name = p_name) or (p_kind = 'domain' and d.name = p_name)
-                or (p_kind = 'mailbox' and b.address = p_name)
-        ), refs as materialized (
-            select m.label, g.content, count(*) as n from m join postern.message g on g.mailbox = m.mailbox group by m.label, g.content
+                   case p_kind when 'all' then d.tenant when 'tenant' then d.domain else b.mailbox end as part
+              from postern.mailbox b join postern.domain d on d.domain = b.domain
+             where p_kind = 'all' or (p_kind = 'tenant' and d.tenant = v_of) or (p_kind = 'domain' and d.domain = v_of)
+                or (p_kind = 'mailbox' and b.mailbox = v_of)
+        ), referred as (
+            -- The content's own octets, without looking it up.
+            select m.part, g.octets - postern.message_octets(0, g.delivered_to) as octets,
+                   row_number() over w = 1 as is_first, lag(m.part) over w is distinct from m.part as is_first_of_part
+              from m join postern.message g on g.mailbox = m.mailbox
+            window w as (partition by g.content order by m.part)
+        -- Part 0, which no tenant, domain or mailbox has, is all of them.
         ), stored as (
-            select r.label, sum(c.octets) as once, sum(c.octets * (r.n - 1)) as saved
-              from refs r join postern.content c on c.content = r.content group by r.label
-            union all
-            select null, sum(c.octets), sum(c.octets * (r.n - 1))
-              from (select content, sum(n) as n from refs group by content) r join postern.content c on c.content = r.content
+            select coalesce(r.part, 0) as part, sum(r.octets) as octets,
+                   case grouping(r.part) when 0 then sum(r.octets) filter (where r.is_first_of_part)
+                                         else sum(r.octets) filter (where r.is_first) end as once
+              from referred r group by grouping sets ((r.part), ())
         ), gone as (
-            select m.label, count(*) filter (where d.until > now()) as n, sum(d.octets) filter (where d.until > now()) as octets,
-                   sum(d.octets) filter (where d.until <= now()) as due
-              from m join postern.deleted d on d.mailbox = m.mailbox group by grouping sets ((m.label), ())
+            select coalesce(m.part, 0) as part, count(*) filter (where d.until > now()) as n,
+                   sum(d.octets) filter (where d.until > now()) as octets, sum(d.octets) filter (where d.until <= now()) as due
+              from m join postern.deleted d on d.mailbox = m.mailbox group by grouping sets ((m.part), ())
+        ), counted as (
+            select coalesce(m.part, 0) as part, count(*) as n, coalesce(sum(m.messages), 0)::bigint as messages,
+                   coalesce(sum(m.octets), 0)::bigint as octets
+              from m group by grouping sets ((m.part), ())
         )
-        select s.label, s.n, s.messages, s.octets, coalesce(stored.once, 0)::bigint, coalesce(stored.saved, 0)::bigint,
+        select case p_kind when 'all' then (select t.name from postern.tenant t where t.tenant = s.part)
+                           when 'tenant' then (select d.name from postern.domain d where d.domain = s.part)
+                           else (select b.address from postern.mailbox b where b.mailbox = s.part) end,
+               s.n, s.messages, s.octets, coalesce(stored.once, 0)::bigint, coalesce(stored.octets - stored.once, 0)::bigint,
                coalesce(gone.n, 0), coalesce(gone.octets, 0)::bigint, coalesce(gone.due, 0)::bigint
-          from (select m.label, count(*) as n, coalesce(sum(m.messages), 0)::bigint as messages,
-                       coalesce(sum(m.octets), 0)::bigint as octets
-                  from m group by grouping sets ((m.label), ())) s
-          left join stored on stored.label is not distinct from s.label
-          left join gone on gone.label is not distinct from s.label
-         order by s.label nulls last;
+          from counted s
+          left join stored on stored.part = s.part
+          left join gone on gone.part = s.part
+         order by 1 nulls last;
 end
 $$;
 

@@ -1005,6 +1005,65 @@ class Check(Base):
         self.check_clean()
 
 
+class Many(Base):
+    """Verbs over many mailboxes: what they cost follows what they look at."""
+
+    MAILBOXES, EACH = 3000, 4
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        pg.sql(cls.database, """
+            set session_replication_role = replica;
+            insert into postern.mailbox (domain, address, next_uid, messages, octets)
+                select d.domain, 'many' || n || '@' || d.name, %(each)d + 1, %(each)d, 100 * %(each)d
+                  from postern.domain d, generate_series(1, %(n)d) n where d.name = 'example.org';
+            select postern.add_usage(domain, sum(messages)::bigint, sum(octets)::bigint) from postern.mailbox group by domain;
+            insert into postern.message (mailbox, uid, content, octets, received_at)
+                select m.mailbox, u, 1 + (m.mailbox * 7 + u * 11) %% (%(n)d * 2), 100, now() - interval '20 days'
+                  from postern.mailbox m, generate_series(1, %(each)d) u;
+            insert into postern.content (content, refs, octets, digest)
+                select content, count(*), 100, sha256('') from postern.message group by content;
+            insert into postern.content_part (content, part, data) select content, 0, '' from postern.content;
+            set session_replication_role = origin;
+            analyze""" % {'n': cls.MAILBOXES, 'each': cls.EACH})
+
+    def plans(self, sql):
+        """The plans of all statements that this one runs, those within functions too."""
+        done = subprocess.run(pg.psql_argv(self.database) + ['-c', "load 'auto_explain'; set auto_explain.log_min_duration = 0;"
+                              " set auto_explain.log_nested_statements = on; set auto_explain.log_analyze = on; set jit = off;"
+                              " set auto_explain.log_timing = off; set auto_explain.log_format = json; set client_min_messages = log;",
+                              '-c', sql], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.assertEqual(done.returncode, 0, done.stderr[-500:])
+        return [json.JSONDecoder().raw_decode(text[text.index('{'):])[0]['Plan']
+                for text in done.stderr.decode().split('plan:')[1:]]
+
+    def work(self, sql):
+        """How many rows all nodes of the plans have had in their hands."""
+        def rows(node):
+            own = sum(v for k, v in node.items() if k == 'Actual Rows' or k.startswith('Rows Removed')) * node['Actual Loops']
+            return own + sum(rows(n) for n in node.get('Plans', ()))
+        return sum(rows(plan) for plan in self.plans(sql))
+
+    def linear(self, sql, times):
+        """Every row there is may be looked at that often, which is far from each with each."""
+        work = self.work(sql)
+        self.assertGreater(work, 0)
+        self.assertLess(work, times * self.MAILBOXES * (self.EACH + 1), sql)
+
+    def test_du(self):
+        self.linear("select * from postern.space('all', null)", 10)
+        self.linear("select * from postern.space('tenant', 'acme')", 10)
+        self.linear("select * from postern.space('domain', 'example.org')", 10)
+        # What one of them costs has nothing to do with how many others there are.
+        self.assertLess(self.work("select * from postern.space('mailbox', 'many7@example.org')"), 200)
+        rows = self.json('du', '--domain', 'example.org')['mail']
+        self.assertEqual(len(rows), self.MAILBOXES + 1)
+        self.assertEqual(rows[-1]['stored_octets'], int(self.sql('select sum(octets) from postern.content')))
+        self.assertEqual(rows[-1]['shared_octets'], rows[-1]['octets'] - rows[-1]['stored_octets'])
+        self.assertEqual({(r['messages'], r['stored_octets']) for r in rows[:-1]}, {(self.EACH, 100 * self.EACH)})
+
+
 class Quota(Base):
     def test_exact_under_concurrency(self):
         """Many at once never store more than the quota of domain and tenant together."""
