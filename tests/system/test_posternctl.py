@@ -1063,6 +1063,27 @@ class Many(Base):
         self.assertEqual(rows[-1]['shared_octets'], rows[-1]['octets'] - rows[-1]['stored_octets'])
         self.assertEqual({(r['messages'], r['stored_octets']) for r in rows[:-1]}, {(self.EACH, 100 * self.EACH)})
 
+    def test_check(self):
+        self.assertEqual(self.sql('select * from postern.find_problems()'), '')
+        self.linear('select * from postern.find_problems()', 12)
+        # What is wrong is looked for once more, and once for all that is.
+        self.sql('update postern.message set octets = octets + 1 where content % 3 = 0;'
+                 'delete from postern.content where content % 3 = 1;'
+                 'update postern.content set refs = refs + 1 where content % 3 = 2')
+        try:
+            self.linear('select * from postern.find_problems()', 40)
+            found = dict(line.split('|') for line in
+                         self.sql('select kind, count(*) from postern.find_problems() group by kind').split('\n'))
+            self.assertEqual(sorted(found), ['mailbox', 'message octets', 'missing content', 'refs'])
+            self.assertEqual(found['missing content'], self.sql(
+                'select count(distinct content) from postern.message where content % 3 = 1'))
+            self.assertEqual(found['message octets'], self.sql(
+                'select count(distinct mailbox) from postern.message where content % 3 = 0'))
+        finally:
+            self.sql("update postern.message set octets = 100; update postern.content set refs = refs - 1 where content % 3 = 2;"
+                     "insert into postern.content (content, refs, octets, digest)"
+                     " select content, count(*), 100, sha256('') from postern.message where content % 3 = 1 group by content")
+
 
 class Quota(Base):
     def test_exact_under_concurrency(self):
@@ -1139,7 +1160,7 @@ class Grants(Base):
             'remove_domain', 'add_mailbox', 'list_mailboxes', 'show_mailbox', 'set_mailbox', 'remove_mailbox', 'secret_plan',
             'set_secrets', 'set_domain_stores', 'add_app_password', 'list_app_passwords', 'remove_app_password', 'set_certificate', 'list_replaced', 'proves',
             'holdings', 'add_alias', 'list_aliases', 'set_alias', 'remove_alias', 'list_messages', 'show_message', 'remove_mail',
-            'begin_import', 'set_policy', 'clear_policy', 'list_policies', 'list_digests', 'note_imported', 'find_problems', 'find_risks', 'mend', 'scan_contents', 'content_owners',
+            'begin_import', 'set_policy', 'clear_policy', 'list_policies', 'list_digests', 'note_imported', 'find_problems', 'names_beyond_ascii', 'find_risks', 'mend', 'scan_contents', 'content_owners',
             'make_history', 'old_history', 'drop_history', 'reclaim', 'undelete', 'show_history', 'list_expired', 'expire_mail',
             'space', 'space_of_tables', 'database_octets', 'verify_start', 'verify_note', 'skip_uids',
             'traces', 'erase_history', 'person'},

@@ -118,6 +118,15 @@ class Names(unittest.TestCase):
             with self.subTest(name=name):
                 self.assertEqual(self.site.sql(f"select coalesce(postern.name_fault('mailbox', {literal(name)}), 'none')"), "none")
 
+    def test_plain_names_have_no_fault(self):
+        """What `check` passes over at first sight is what name_fault() has nothing against."""
+        names = [n for k, n, _ in REFUSED if k != "domain"] + TAKEN
+        names += [f"anna.b_c+d=e-f@xn--a-b.{D}", f"a@{'a.' * 29}bc", f"a@{'a' * 63}"]
+        found = self.site.sql("select coalesce(postern.name_fault('mailbox', n), 'none') from unnest(array["
+                              + ", ".join(map(literal, names)) + "]) n where postern.is_plain_name(n)").split("\n")
+        self.assertGreaterEqual(len(found), 2)
+        self.assertEqual(set(found), {"none"})
+
     def test_check_finds_them(self):
         site = self.site
         site.checked()
