@@ -14,25 +14,51 @@ as $$
      where m.mailbox = p_mailbox
 $$;
 
--- list_expired: the next p_limit mailboxes after p_after, and what has expired in
--- each. Fewer rows than requested: there are no more.
+-- list_expired: the next p_limit mailboxes after p_after for which a policy lets mail expire,
+-- and what has expired in each. Fewer rows than requested: there are no more. The times are
+-- those of expires(), for all of them at once: each switch is that of the narrowest
+-- policy that sets it.
 create function postern.list_expired(p_after bigint, p_limit integer)
 returns table (mailbox bigint, address text, messages bigint, octets bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+    v_all constant boolean := exists (select from postern.policy p where num_nonnulls(p.tenant, p.domain, p.mailbox) = 0
+                                         and coalesce(p.expire_delivered, p.expire_retrieved) is not null);
 begin
     if not exists (select from postern.policy p where coalesce(p.expire_delivered, p.expire_retrieved) is not null) then
         return;
     end if;
     return query
-        select m.mailbox, m.address, coalesce(s.messages, 0), coalesce(s.octets, 0)::bigint
-          from (select * from postern.mailbox m where m.mailbox > p_after order by m.mailbox limit p_limit) m
-          cross join lateral postern.expires(m.mailbox) x
+        with b as materialized (
+            select m.mailbox, m.address, m.domain, d.tenant
+              from postern.mailbox m join postern.domain d on d.domain = m.domain
+             where m.mailbox > p_after
+               and (v_all
+                    or exists (select from postern.policy p
+                                where p.mailbox = m.mailbox and coalesce(p.expire_delivered, p.expire_retrieved) is not null)
+                    or exists (select from postern.policy p
+                                where p.domain = m.domain and coalesce(p.expire_delivered, p.expire_retrieved) is not null)
+                    or exists (select from postern.policy p
+                                where p.tenant = d.tenant and coalesce(p.expire_delivered, p.expire_retrieved) is not null))
+             order by m.mailbox limit p_limit
+        ), x as (
+            select b.mailbox, b.address,
+                   now() - coalesce(pm.expire_delivered, pd.expire_delivered, pt.expire_delivered, pe.expire_delivered) * interval '1 day' as delivered_before,
+                   now() - coalesce(pm.expire_retrieved, pd.expire_retrieved, pt.expire_retrieved, pe.expire_retrieved) * interval '1 day' as retrieved_before
+              from b
+              left join postern.policy pm on pm.mailbox = b.mailbox
+              left join postern.policy pd on pd.domain = b.domain
+              left join postern.policy pt on pt.tenant = b.tenant
+              left join postern.policy pe on pe.tenant is null and pe.domain is null and pe.mailbox is null
+        )
+        select x.mailbox, x.address, coalesce(s.messages, 0), coalesce(s.octets, 0)::bigint
+          from x
           left join lateral (select count(*) as messages, sum(g.octets) as octets from postern.message g
-                              where coalesce(x.delivered_before, x.retrieved_before) is not null and g.mailbox = m.mailbox
+                              where g.mailbox = x.mailbox
                                 and (g.received_at < x.delivered_before or g.retrieved_at < x.retrieved_before)) s on true
-         order by m.mailbox;
+         order by x.mailbox;
 end
 $$;
 

@@ -1084,6 +1084,31 @@ class Many(Base):
                      "insert into postern.content (content, refs, octets, digest)"
                      " select content, count(*), 100, sha256('') from postern.message where content % 3 = 1 group by content")
 
+    def test_expire(self):
+        pages = 'select count(*), sum(messages) from postern.list_expired(0, 1000)'
+
+        def told():
+            return self.sql('select count(*), sum(messages) from postern.list_expired(0, 1000000) where messages > 0')
+        self.addCleanup(self.sql, 'delete from postern.policy')
+        self.ctl('policy', 'set', '--mailbox', 'many7@example.org', 'expire_delivered=19')
+        # The others are not looked into.
+        self.assertLess(self.work(pages), 4 * self.MAILBOXES)
+        self.assertEqual(told(), '1|%d' % self.EACH)
+        # Each switch is that of the narrowest policy which sets it, as for one mailbox alone.
+        self.ctl('policy', 'set', 'expire_delivered=10')
+        self.ctl('policy', 'set', '--tenant', 'acme', 'expire_delivered=30', 'expire_retrieved=3')
+        for name, value in (('8', 'expire_delivered=19'), ('9', 'expire_retrieved=1'), ('10', 'pop3=off')):
+            self.ctl('policy', 'set', '--mailbox', 'many%s@example.org' % name, value)
+        self.sql("update postern.message set retrieved_at = now() - interval '2 days' where uid = 1")
+        self.assertEqual(told(), self.sql(
+            'select count(distinct g.mailbox), count(*) from postern.message g, postern.expires(g.mailbox) x'
+            ' where g.received_at < x.delivered_before or g.retrieved_at < x.retrieved_before'))
+        self.assertEqual(told(), '3|%d' % (2 * self.EACH + 1))
+        self.ctl('policy', 'set', '--domain', 'example.org', 'expire_delivered=19')
+        self.assertEqual(told(), '%d|%d' % (self.MAILBOXES, self.MAILBOXES * self.EACH))
+        self.linear(pages, 6)
+        self.assertIn('of %d mailbox(es) would expire' % self.MAILBOXES, self.ctl('expire', '--dry-run'))
+
 
 class Quota(Base):
     def test_exact_under_concurrency(self):
