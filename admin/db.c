@@ -10,11 +10,11 @@
 #include <string.h>
 
 #include "daemon/base/connect.h"
+#include "daemon/base/conninfo.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/schema_version.h"
 #include "daemon/base/sql.h"
 #include "storage/pg/collation.h"
-#include "storage/pg/conninfo.h"
 #include "storage/pg/pg_row.h"
 #include "storage/pg/schema.h"
 

@@ -16,6 +16,7 @@
 
 #include "auth/sasl/jwt.h"
 #include "auth/mechanism.h"
+#include "daemon/base/conninfo.h"
 #include "daemon/base/list.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/network.h"
@@ -24,7 +25,6 @@
 #include "daemon/net/listener.h"
 #include "daemon/net/proxy_gate.h"
 #include "daemon/net/socket_dir.h"
-#include "storage/pg/conninfo.h"
 
 /* ------------------------------------------------------- telling problems */
 

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "daemon/base/conninfo.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
@@ -31,7 +32,6 @@
 #include "daemon/system/privdrop.h"
 #include "daemon/system/sd.h"
 #include "daemon/system/stdio.h"
-#include "storage/pg/conninfo.h"
 
 enum { EXIT_USAGE = 2, SD_FIRST_FD = 3, SD_MOST_FDS = 256 };
 

@@ -15,9 +15,9 @@
 #include <time.h>
 
 #include "daemon/base/buf.h"
+#include "daemon/base/conninfo.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/thread.h"
-#include "storage/pg/conninfo.h"
 
 enum { NAMES_MAX = 16, FIRST_WAIT_S = 2 };
 

@@ -16,12 +16,12 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/connect.h"
+#include "daemon/base/conninfo.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
 #include "daemon/base/sql.h"
 #include "daemon/net/loop.h"
-#include "storage/pg/conninfo.h"
 #include "storage/pg/names.h"
 #include "storage/pg/pg_away.h"
 #include "storage/pg/pg_error.h"

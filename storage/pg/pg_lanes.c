@@ -11,12 +11,12 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/connect.h"
+#include "daemon/base/conninfo.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/metrics.h"
 #include "daemon/net/loop.h"
 #include "storage/pg/collation.h"
-#include "storage/pg/conninfo.h"
 #include "storage/pg/pg_away.h"
 #include "storage/pg/pg_group.h"
 #include "storage/pg/pg_lane.h"

@@ -3,13 +3,13 @@
 
 #include "auth/mechanism.h"
 #include "daemon/base/base64.h"
+#include "daemon/base/conninfo.h"
 #include "daemon/base/list.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/network.h"
 #include "daemon/base/num.h"
 #include "daemon/session/trust.h"
-#include "storage/pg/conninfo.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)

@@ -18,11 +18,11 @@
 #include <libpq-fe.h>
 
 #include "daemon/base/buf.h"
+#include "daemon/base/conninfo.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
 #include "daemon/net/loop.h"
-#include "storage/pg/conninfo.h"
 #include "storage/maildrop/drop.h"
 #include "storage/maildrop/login_lane.h"
 #include "storage/maildrop/store.h"

@@ -10,8 +10,8 @@
 #include <libpq-fe.h>
 
 #include "daemon/base/connect.h"
+#include "daemon/base/conninfo.h"
 #include "daemon/base/mem.h"
-#include "storage/pg/conninfo.h"
 
 /* What libpq understands of the merged string under this keyword. */
 static char *word(const char *common, const char *role, const char *keyword)

@@ -7,9 +7,9 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "daemon/base/conninfo.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/thread.h"
-#include "storage/pg/conninfo.h"
 #include "storage/pg/names.h"
 
 static char seen[256];

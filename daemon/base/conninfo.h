@@ -1,8 +1,8 @@
 /*
  * conninfo.h - libpq connection strings, put together.
  */
-#ifndef POSTERN_STORAGE_CONNINFO_H
-#define POSTERN_STORAGE_CONNINFO_H
+#ifndef POSTERN_BASE_CONNINFO_H
+#define POSTERN_BASE_CONNINFO_H
 
 #include <stdbool.h>
 #include <stddef.h>

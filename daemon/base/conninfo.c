@@ -4,7 +4,7 @@
  *
  * Never prints what it handles: a connection string may hold a password.
  */
-#include "storage/pg/conninfo.h"
+#include "daemon/base/conninfo.h"
 
 #include <libpq-fe.h>
 #include <stdlib.h>
