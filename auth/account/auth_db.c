@@ -15,8 +15,10 @@
 #include "daemon/base/buf.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/connect.h"
+#include "daemon/base/conninfo.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/primary.h"
 #include "daemon/base/schema_version.h"
 #include "daemon/base/secret.h"
 #include "daemon/base/sql.h"
@@ -39,7 +41,8 @@ struct auth_db {
     uint64_t connection;        /* how often it was connected */
     uint64_t tried, complained; /* when, 0 for never or no longer true */
     bool broken;                /* why there is no connection: an operator has to act */
-    bool standby;               /* or: the connection string let us go to a standby */
+    bool other_host;            /* or: it is no primary, or none that is believed; another host of the list may be */
+    struct primary_id primary;  /* the server of conn */
 };
 
 static void disconnect(struct auth_db *db)
@@ -47,6 +50,17 @@ static void disconnect(struct auth_db *db)
     if (db->conn != NULL)
         PQfinish(db->conn);
     db->conn = NULL;
+}
+
+/* Its server is not believed any more (primary.h): then the connection is closed, and the next one is made at once. */
+static bool is_doubted(struct auth_db *db)
+{
+    if (db->conn == NULL || primary_is(db->primary))
+        return false;
+    log_info(NULL, "left the database server: " PRIMARY_REPLACED);
+    disconnect(db);
+    db->tried = 0;
+    return true;
 }
 
 /* A database that is away for an hour is a line a minute, not one for each login. */
@@ -149,6 +163,19 @@ bool auth_db_is_no_text(const PGresult *result)
     return strncmp(sqlstate(result), "22", 2) == 0;
 }
 
+/* Why this server is not to be used; NULL: it is. */
+static const char *other_host(struct auth_db *db, const char *server)
+{
+    enum primary_met met;
+
+    if (server[0] == '\0')
+        return SQL_STANDBY_ADVICE;
+    if (!primary_read(server, &db->primary))
+        return "postern.server_identity() does not name a server and its timeline";
+    met = primary_meet(db->primary, clock_ms());
+    return met == PRIMARY_OLD || met == PRIMARY_FOREIGN ? primary_advice(met) : NULL;
+}
+
 /*
  * The settings that we need, where no statement of ours outlives those who wait for it; and the
  * schema is of the right version.
@@ -169,11 +196,14 @@ static enum auth_db_state check_schema(struct auth_db *db)
         disconnect(db);
         db->broken = true;
         state = AUTH_DB_BROKEN;
-    } else if (schema_version_is_of_standby(result)) {
-        complain(db, "could not use the database", SQL_STANDBY_ADVICE);
-        disconnect(db);
-        db->standby = true;
-        state = AUTH_DB_AWAY;
+    } else {
+        const char *why = other_host(db, schema_version_server(result));
+        if (why != NULL) {
+            complain(db, "could not use the database", why);
+            disconnect(db);
+            db->other_host = true;
+            state = AUTH_DB_AWAY;
+        }
     }
     PQclear(result);
     return state;
@@ -202,10 +232,14 @@ static void on_notice(void *arg, const PGresult *res)
 
 typedef PGconn *connecting(const char *conninfo, PQnoticeReceiver notice, void *arg);
 
-static enum auth_db_state set_up(struct auth_db *db, connecting *connect)
+static enum auth_db_state set_up(struct auth_db *db, connecting *connect, size_t first_host)
 {
-    db->standby = false;
-    db->conn = connect(db->conninfo, on_notice, NULL);
+    char *conninfo = first_host > 0 ? conninfo_rotate(db->conninfo, first_host) : mem_str(db->conninfo);
+
+    db->other_host = false;
+    db->conn = connect(conninfo, on_notice, NULL);
+    secret_wipe(conninfo, strlen(conninfo));
+    mem_free(conninfo);
     if (PQstatus(db->conn) != CONNECTION_OK) {
         complain(db, "could not connect to the database", PQerrorMessage(db->conn));
         disconnect(db);
@@ -220,15 +254,15 @@ static enum auth_db_state set_up(struct auth_db *db, connecting *connect)
 
 enum auth_db_state auth_db_connect(struct auth_db *db)
 {
-    if (db->conn != NULL)
+    if (!is_doubted(db) && db->conn != NULL)
         return AUTH_DB_UP;
     if (db->tried != 0 && clock_ms() - db->tried < RECONNECT_MS)
         return db->broken ? AUTH_DB_BROKEN : AUTH_DB_AWAY;
     db->broken = false;
-    enum auth_db_state state = set_up(db, connect_to_primary);
-    /* The primary may be another one of the hosts. */
-    if (db->standby)
-        state = set_up(db, connect_past_standbys);
+    enum auth_db_state state = set_up(db, connect_to_primary, 0);
+    /* It may be another one of the hosts. */
+    for (size_t i = 0; db->other_host && i < conninfo_hosts(db->conninfo); i++)
+        state = set_up(db, connect_past_standbys, i);
     db->tried = clock_ms();
     if (state == AUTH_DB_UP) {
         db->connection++;
@@ -266,7 +300,7 @@ struct auth_db *auth_db_new(const char *conninfo, int schema_version, int64_t st
         .may_be_read_only = connect_wants_writable(conninfo),
     });
     struct buf first = BUF_EMPTY;
-    buf_addf(&first, "%s; " SCHEMA_VERSION_AND_STANDBY_QUERY, settings);
+    buf_addf(&first, "%s; " SCHEMA_VERSION_AND_SERVER_QUERY, settings);
     db->first = mem_strn(buf_span(&first).at, buf_span(&first).len);
     buf_free(&first);
     mem_free(settings);
@@ -310,7 +344,7 @@ static PGresult *ask(struct auth_db *db, const char *name, const char *sql, int 
         sql = text_of(db, name);
         name = NULL;
     }
-    for (int tries = 0; db->conn != NULL && tries < SQL_TRIES; tries++) {
+    for (int tries = 0; !is_doubted(db) && db->conn != NULL && tries < SQL_TRIES; tries++) {
         PQclear(result);
         const uint64_t deadline = clock_ms() + (uint64_t)ms;
         result = wait_result_until(db, name != NULL ? PQsendQueryPrepared(db->conn, name, n, values, NULL, NULL, 0)
@@ -319,6 +353,13 @@ static PGresult *ask(struct auth_db *db, const char *name, const char *sql, int 
         if (!sql_is_conflict(PQresultErrorField(result, PG_DIAG_SQLSTATE)))
             break;
     }
+    /* What a server has said that another one has replaced meanwhile is not relied on. */
+    if (is_doubted(db)) {
+        PQclear(result);
+        return NULL;
+    }
+    if (db->conn != NULL)
+        primary_heard(db->primary, clock_ms());
     return result;
 }
 

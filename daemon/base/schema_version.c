@@ -39,9 +39,9 @@ int schema_version_of(const PGresult *res)
     return binary <= INT_MAX ? (int)binary : -1;
 }
 
-bool schema_version_is_of_standby(const PGresult *res)
+const char *schema_version_server(const PGresult *res)
 {
-    return PQnfields(res) == 2 && strcmp(PQgetvalue(res, 0, 1), "t") == 0;
+    return PQnfields(res) == 2 ? PQgetvalue(res, 0, 1) : "";
 }
 
 const char *schema_version_advice(int found, int wanted)

@@ -6,15 +6,14 @@
 #define POSTERN_BASE_SCHEMA_VERSION_H
 
 #include <libpq-fe.h>
-#include <stdbool.h>
 
 /* The question, whose answer schema_version_of() reads in text and in binary format. */
 #define SCHEMA_VERSION_QUERY "select postern.schema_version()"
 
-/* The same, and whether the server is a standby. */
-#define SCHEMA_VERSION_AND_STANDBY_QUERY SCHEMA_VERSION_QUERY ", pg_catalog.pg_is_in_recovery()"
-/* Of an answer to it that tells a version, in text format. */
-bool schema_version_is_of_standby(const PGresult *res);
+/* The same, and which server it is (primary.h). */
+#define SCHEMA_VERSION_AND_SERVER_QUERY SCHEMA_VERSION_QUERY ", postern.server_identity()"
+/* Of an answer to it that tells a version, in text format; empty: a standby. It lives as long as the answer. */
+const char *schema_version_server(const PGresult *res);
 
 /* The version that the answer tells; 0 there is no schema, or an empty one; -1 it does not tell, for another reason. */
 int schema_version_of(const PGresult *res);

@@ -24,6 +24,7 @@
 
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/primary.h"
 #include "daemon/process/cell.h"
 #include "daemon/process/certs.h"
 #include "daemon/config/config.h"
@@ -285,6 +286,8 @@ static bool start_helper(struct config *config, int pair[2], pid_t *helper_r)
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
     sigprocmask(SIG_BLOCK, &child, NULL);
+    /* Both are to believe the same server; without the memory each has its own. */
+    (void)primary_share();
     if (peer_pair(pair) < 0 || (*helper_r = cell_fork_helper(config, "1", pair[1], -1, SIGKILL)) < 0) {
         log_error(NULL, "could not start an auth helper: %s", strerror(errno));
         return false;

@@ -29,6 +29,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/metrics.h"
+#include "daemon/base/primary.h"
 #include "daemon/base/recent.h"
 #include "daemon/control/commands.h"
 #include "daemon/control/metrics_process.h"
@@ -463,7 +464,8 @@ static bool settle(struct master *m, int background, int *signals_r)
 
     m->logins = recent_new(LOGINS);
     m->limits = limits_new();
-    if (m->logins == NULL || m->limits == NULL || !metrics_share() || !log_share() || !collation_share()) {
+    if (m->logins == NULL || m->limits == NULL || !metrics_share() || !log_share() || !collation_share() ||
+        !primary_share()) {
         setup_tell(m->setup.start, true, "could not share memory: %s", strerror(errno));
         return false;
     }

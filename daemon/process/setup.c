@@ -14,6 +14,7 @@
 #include "auth/login_cache.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/primary.h"
 #include "daemon/process/certs.h"
 #include "daemon/process/handover.h"
 #include "daemon/process/sockets.h"
@@ -143,6 +144,21 @@ void setup_settled(struct setup *s)
     raise_limits(s->config);
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return a != NULL && b != NULL ? strcmp(a, b) == 0 : a == b;
+}
+
+/* Which server was believed is known of the hosts that were named: of others nothing is. */
+static void forget_primary(const struct config *was, const struct config *is)
+{
+    if (same_text(was->conninfo_mail, is->conninfo_mail) && same_text(was->conninfo_auth, is->conninfo_auth) &&
+        same_text(was->conninfo_lmtp, is->conninfo_lmtp))
+        return;
+    if (!primary_share())
+        log_warning(NULL, "could not share memory: %s", strerror(errno));
+}
+
 /* What can fail comes first. */
 bool setup_again(struct setup *s)
 {
@@ -183,6 +199,7 @@ bool setup_again(struct setup *s)
         buf_addf(&s->told, NO_LOG_DAEMON "\n", log_unreached());
     sockets_free(&s->sockets, sockets);
     s->sockets = sockets;
+    forget_primary(s->config, config);
     config_free(&s->config);
     s->config = config;
     setup_settled(s);

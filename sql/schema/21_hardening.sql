@@ -13,7 +13,7 @@ as $$
 $$;
 
 revoke all on all functions in schema postern from public;
-grant execute on function postern.server_identity() to postern_mail, postern_lmtp;
+grant execute on function postern.server_identity() to postern_auth, postern_mail, postern_lmtp;
 
 -- ------------------------------------------------------------- what a role may do
 

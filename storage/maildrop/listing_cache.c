@@ -109,6 +109,14 @@ void listing_cache_put(struct listing_cache *cache, const struct mailbox_ref *ma
         remove_entry(cache, cache->ring.newer);
 }
 
+void listing_cache_forget(struct listing_cache *cache, const struct mailbox_ref *mailbox)
+{
+    struct entry *e = find(cache, mailbox);
+
+    if (e != NULL)
+        remove_entry(cache, e);
+}
+
 size_t listing_cache_octets(const struct listing_cache *cache)
 {
     return cache->octets;

@@ -23,6 +23,8 @@ struct listing *listing_cache_get(struct listing_cache *cache, const struct mail
 /* In place of what was there; takes a reference of its own. */
 void listing_cache_put(struct listing_cache *cache, const struct mailbox_ref *mailbox, uint64_t server,
                        struct listing *l);
+/* What is kept of this one is wrong. */
+void listing_cache_forget(struct listing_cache *cache, const struct mailbox_ref *mailbox);
 /* Octets in use, the table of the cache itself counted. */
 size_t listing_cache_octets(const struct listing_cache *cache);
 

@@ -84,6 +84,18 @@ static struct listing *read_listing(struct drop *drop, const PGresult *res, cons
     return l;
 }
 
+/* Uids and deletions are only counted up, so this server knows less than the one that the listing came from. */
+static bool has_gone_back(const struct drop *drop, const PGresult *res)
+{
+    struct listing_state is;
+
+    if (drop->listing == NULL || !pg_get_int8(res, 0, COL_UIDVALIDITY, &is.uidvalidity) ||
+        !pg_get_int8(res, 0, COL_NEXT_UID, &is.next_uid) || !pg_get_int8(res, 0, COL_EXPUNGES, &is.expunges))
+        return false;
+    const struct listing_state *was = listing_state(drop->listing);
+    return is.uidvalidity == was->uidvalidity && (is.next_uid < was->next_uid || is.expunges < was->expunges);
+}
+
 /* A cached login hears of nothing but success: whoever it is has yet to be confirmed. */
 static bool is_cached(const struct drop *drop)
 {
@@ -101,6 +113,14 @@ static enum db_status opened_status(struct drop *drop, const PGresult *res)
         return is_cached(drop) ? DB_UNCONFIRMED : DB_LOCKED;
     if (outcome == OUTCOME_NO_MAILBOX)
         return is_cached(drop) ? DB_UNCONFIRMED : DB_NOT_FOUND;
+    if (outcome == OUTCOME_LOCKED_AND_LISTED && has_gone_back(drop, res)) {
+        /* The next login is given what the server has now: the operator has to say whether that is right. */
+        listing_cache_forget(drop->store->listings, &drop->place.mailbox);
+        log_error(drop->who.session, "mailbox %s is older in the database than it was at its last opening: was a backup"
+                                     " restored, or does a server answer that another one has replaced?",
+                  mailbox_text(&drop->place.mailbox).s);
+        return DB_RETRY;
+    }
     if (outcome == OUTCOME_LOCKED_AND_LISTED) {
         struct listing *listing = read_listing(drop, res, &error);
         if (listing != NULL) {

@@ -1,5 +1,5 @@
 /*
- * pg_away.c - lanes that come and go: what is said of it, and descriptors that
+ * pg_away.c - lanes that come and go: why, what is said of it, and descriptors that
  * are kept for their return.
  */
 #include "storage/pg/pg_away.h"
@@ -104,6 +104,38 @@ void lane_hear_parting(struct pg_lane *lane)
         lane_note_parting(lane, res);
         PQclear(res);
     }
+}
+
+/* ---- giving up */
+
+void lane_say_why(struct pg_lane *lane, const char *why)
+{
+    /* libpq's messages have several lines and end in one. */
+    size_t n = 0;
+    for (; *why != '\0' && n + 1 < sizeof lane->away.why; why++) {
+        char c = *why == '\n' || *why == '\t' ? ' ' : *why;
+        if (c != ' ' || (n > 0 && lane->away.why[n - 1] != ' '))
+            lane->away.why[n++] = c;
+    }
+    while (n > 0 && lane->away.why[n - 1] == ' ')
+        n--;
+    lane->away.why[n] = '\0';
+}
+
+void lane_break(struct pg_lane *lane, const char *why)
+{
+    if (lane->broken)
+        return;
+    lane_say_why(lane, why);
+    lane->broken = true;
+    timer_set(lane->timer, 0);
+}
+
+bool lane_doubt(struct pg_lane *lane)
+{
+    if (lane->state == LANE_UP && !primary_is(lane->primary))
+        lane_break(lane, PRIMARY_REPLACED);
+    return lane->broken;
 }
 
 /* ---- descriptors */

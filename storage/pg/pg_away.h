@@ -1,5 +1,5 @@
 /*
- * pg_away.h - lanes that come and go: what is said of it, and descriptors that
+ * pg_away.h - lanes that come and go: why, what is said of it, and descriptors that
  * are kept for their return.
  */
 #ifndef POSTERN_STORAGE_PG_AWAY_H
@@ -14,6 +14,12 @@ void pg_away_due(void *pg);                  /* timer */
 void lane_note_parting(struct pg_lane *lane, const PGresult *res);
 /* Looks for it in what has come. */
 void lane_hear_parting(struct pg_lane *lane);
+/* The text, as one line, to lane->away.why. */
+void lane_say_why(struct pg_lane *lane, const char *why);
+/* Gives the connection up, in the next turn. */
+void lane_break(struct pg_lane *lane, const char *why);
+/* The same if its server is not believed any more (primary.h). True: it is to be given up, for whatever reason. */
+bool lane_doubt(struct pg_lane *lane);
 /*
  * Takes and gives back the descriptor of a lane that is not connected, and those for the time
  * within a call of libpq.

@@ -24,6 +24,7 @@
 #include "daemon/base/metrics.h"
 #include "daemon/net/loop.h"
 #include "storage/pg/pg_array.h"
+#include "storage/pg/pg_away.h"
 #include "storage/pg/pg_lane.h"
 
 enum { GROUP_MEMBERS = 64, GROUP_OCTETS = 512 * 1024 };

@@ -6,6 +6,7 @@
 #define POSTERN_STORAGE_PG_IMPL_H
 
 #include "daemon/base/metrics.h"
+#include "daemon/base/primary.h"
 #include "storage/pg/pg.h"
 
 struct timer;
@@ -65,6 +66,7 @@ struct pg_lane {
     } connecting;
     struct gathering *gatherings;   /* by statement; pg_group.c */
     size_t gathered;            /* questions in them */
+    struct primary_id primary;  /* the server behind it; before the answer of its set-up: none */
     uint64_t server;            /* pg_server(); pg_lanes.c */
     uint64_t statement_timeout; /* in milliseconds */
     bool on_demand;             /* pg_bind_alone(): not connected unless it is asked for */

@@ -2,10 +2,8 @@
  * pg_lane.c - one connection in pipeline mode, from the first attempt to its
  * loss and back.
  *
- * A question is answered when its Sync is, not when its rows are there: only
- * then is the transaction committed. Never calls an answer from within the
- * call that asks: a send that fails marks the lane as broken, and the next
- * turn of the loop gives it up.
+ * Never calls an answer from within the call that asks: a send that fails marks
+ * the lane as broken, and the next turn of the loop gives it up.
  */
 #include "storage/pg/pg_lane.h"
 
@@ -23,9 +21,8 @@
 #include "daemon/base/sql.h"
 #include "daemon/net/loop.h"
 #include "storage/pg/names.h"
+#include "storage/pg/pg_answer.h"
 #include "storage/pg/pg_away.h"
-#include "storage/pg/pg_error.h"
-#include "storage/pg/pg_run.h"
 #include "storage/pg/pg_setup.h"
 #include "storage/pg/question_ring.h"
 #include "storage/pg/schema.h"
@@ -43,20 +40,6 @@ _Static_assert(sizeof binary / sizeof binary[0] == PG_ARGS_MAX, "all parameters 
 
 /* ---- loss */
 
-static void say_why(struct pg_lane *lane, const char *why)
-{
-    /* libpq's messages have several lines and end in one. */
-    size_t n = 0;
-    for (; *why != '\0' && n + 1 < sizeof lane->away.why; why++) {
-        char c = *why == '\n' || *why == '\t' ? ' ' : *why;
-        if (c != ' ' || (n > 0 && lane->away.why[n - 1] != ' '))
-            lane->away.why[n++] = c;
-    }
-    while (n > 0 && lane->away.why[n - 1] == ' ')
-        n--;
-    lane->away.why[n] = '\0';
-}
-
 static void close_connection(struct pg_lane *lane)
 {
     watch_free(&lane->watch);
@@ -68,6 +51,7 @@ static void close_connection(struct pg_lane *lane)
     lane->broken = false;
     lane->away.parting[0] = '\0';
     lane->use.listens = false;
+    lane->primary = (struct primary_id){ 0 };
     lane->state = LANE_REST;
     if (!lane->pg->freeing)
         lane_reserve(lane);
@@ -116,7 +100,7 @@ static void lane_fail(struct pg_lane *lane, const char *why)
     /* What the server said counts for more than that libpq found the connection closed. */
     if (lane->state == LANE_SETUP || lane->state == LANE_UP)
         lane_hear_parting(lane);
-    say_why(lane, lane->away.parting[0] != '\0' ? lane->away.parting : why);
+    lane_say_why(lane, lane->away.parting[0] != '\0' ? lane->away.parting : why);
     /* The pause is 0 after a time in which the lane was up. */
     lane->connecting.pause = lane->connecting.pause == 0 ? RETRY_FIRST_MS : lane->connecting.pause * 2;
     if (lane->connecting.pause > lane->pg->wants.retry)
@@ -127,18 +111,9 @@ static void lane_fail(struct pg_lane *lane, const char *why)
 /* The same, and it is tried again after the longest pause: waiting alone does not help. */
 static void lane_give_up(struct pg_lane *lane, const char *why)
 {
-    say_why(lane, why);
+    lane_say_why(lane, why);
     lane->connecting.pause = lane->pg->wants.retry;
     lane_lose(lane, lane->connecting.pause);
-}
-
-void lane_break(struct pg_lane *lane, const char *why)
-{
-    if (lane->broken)
-        return;
-    say_why(lane, why);
-    lane->broken = true;
-    timer_set(lane->timer, 0);
 }
 
 /* ---- sending */
@@ -170,7 +145,7 @@ static void lane_asked(struct pg_lane *lane, const struct question *q, bool sent
 
 void lane_send(struct pg_lane *lane, const struct question *q, const struct pg_args *args)
 {
-    if (lane->broken) {
+    if (lane_doubt(lane)) {
         ring_put(&lane->answers.asked, q);
         lane->use.busy_with += q->single;
         return;
@@ -210,99 +185,6 @@ void lane_listen(struct pg_lane *lane)
 
 /* ---- receiving */
 
-static bool has_declared_columns(const PGresult *res, const struct pg_statement *s)
-{
-    if (PQnfields(res) != s->column_count)
-        return false;
-    for (int i = 0; i < s->column_count; i++)
-        if (PQftype(res, i) != s->columns[i] || PQfformat(res, i) != 1)
-            return false;
-    return true;
-}
-
-/* What came before the Sync of the oldest question; an error later than the rows (at commit) counts. */
-static void keep_result(struct pg_lane *lane, PGresult *res, ExecStatusType kind)
-{
-    const struct question *q = &lane->answers.asked.at[lane->answers.asked.first];
-    const struct pg_statement *s = q->statement;
-    const char *name = s != NULL ? s->name : "LISTEN";
-
-    PQclear(lane->answers.res);
-    lane->answers.res = NULL;
-    if (lane->answers.status != DB_OK) {
-        PQclear(res);
-        return;
-    }
-    if (kind == PGRES_TUPLES_OK && s != NULL && has_declared_columns(res, s)) {
-        lane->answers.res = res;
-        return;
-    }
-    if (kind == PGRES_COMMAND_OK && (s == NULL || s->column_count == 0)) {
-        lane->answers.res = res;
-        return;
-    }
-    if (kind == PGRES_TUPLES_OK || kind == PGRES_COMMAND_OK) {
-        log_error(NULL, "database statement=%s result=bug: the columns are not those that this release expects", name);
-        lane->answers.status = DB_BUG;
-    } else {
-        const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-        lane->answers.status = pg_error(lane->pg, res, name);
-        lane_note_parting(lane, res);
-        snprintf(lane->answers.sqlstate, sizeof lane->answers.sqlstate, "%s", state != NULL ? state : "");
-    }
-    PQclear(res);
-}
-
-static void give_answer(struct pg_lane *lane)
-{
-    struct question q = ring_take(&lane->answers.asked);
-    PGresult *res = lane->answers.res;
-    enum db_status status = lane->answers.status;
-
-    lane->use.busy_with -= q.single;
-    lane->answers.answered++;
-    memcpy(lane->pg->told.sqlstate, lane->answers.sqlstate, sizeof lane->answers.sqlstate);
-    lane->answers.sqlstate[0] = '\0';
-    lane->pg->told.unconfirmed = lane->answers.unconfirmed;
-    lane->answers.unconfirmed = false;
-    lane->answers.res = NULL;
-    lane->answers.status = DB_OK;
-    lane->answers.oldest_since = loop_now(lane->pg->loop);
-    if (status == DB_OK && res == NULL)
-        status = DB_BUG;
-    /* It was made a standby, or was told not to write: another server is what was asked for. */
-    bool read_only = lane->pg->server.wants_writable && strcmp(lane->pg->told.sqlstate, "25006") == 0;
-    pg_note_run(lane, &q);
-    q.answer(q.arg, status, res);
-    if (read_only)
-        lane_break(lane, "the database has become read-only");
-}
-
-/* Gives all answers that are there; false if the connection failed. */
-static bool give_answers(struct pg_lane *lane)
-{
-    bool ended = false;     /* the results of one statement end with a NULL; two of them in a row: nothing is there */
-
-    while (lane->answers.asked.count > 0 && !lane->broken && !PQisBusy(lane->conn)) {
-        PGresult *res = PQgetResult(lane->conn);
-        if (res == NULL) {
-            if (ended)
-                break;
-            ended = true;
-            continue;
-        }
-        ended = false;
-        ExecStatusType kind = PQresultStatus(res);
-        if (kind == PGRES_PIPELINE_SYNC) {
-            PQclear(res);
-            give_answer(lane);
-        } else {
-            keep_result(lane, res, kind);
-        }
-    }
-    return PQstatus(lane->conn) == CONNECTION_OK;
-}
-
 static void take_notifications(struct pg_lane *lane)
 {
     PGnotify *n;
@@ -323,7 +205,7 @@ static void lane_read(struct pg_lane *lane)
     for (int reads = 0; reads < READS_IN_A_TURN; reads++) {
         uint64_t before = lane->answers.answered;
         int there = 0;
-        if (!PQconsumeInput(lane->conn) || !give_answers(lane)) {
+        if (!PQconsumeInput(lane->conn) || !lane_give_answers(lane)) {
             lane_fail(lane, PQerrorMessage(lane->conn));
             return;
         }
@@ -414,7 +296,7 @@ static void lane_read_setup(struct pg_lane *lane)
     case SETUP_FAILED:
         lane_fail(lane, why);
         break;
-    case SETUP_STANDBY:
+    case SETUP_OTHER_HOST:
         try_next_host(lane);
         lane_fail(lane, why);
         break;
@@ -554,6 +436,8 @@ static void lane_timer(void *arg)
             close_unused(lane);
             break;
         }
+        if (lane_doubt(lane))
+            break;
         /* The database ends a statement that takes too long; if it does not even do that, it hangs. */
         if (lane->answers.asked.count > 0 && loop_now(lane->pg->loop) - lane->answers.oldest_since >
                                                  lane->statement_timeout + ANSWER_GRACE_MS) {

@@ -13,8 +13,6 @@ void lane_listen(struct pg_lane *lane);      /* to what there is to be listened 
 void lane_listen_to(struct pg_lane *lane, const char *channel);
 /* One that is on_demand is closed, in the next turn or when its last question was answered, unless it is used again. */
 void lane_unused(struct pg_lane *lane);
-/* Gives the connection up, in the next turn. */
-void lane_break(struct pg_lane *lane, const char *why);
 /* What the loop would call: the connection can be read, or (LOOP_WRITE) written to. */
 void lane_event(void *lane, int fd, unsigned events);
 

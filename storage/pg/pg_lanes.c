@@ -196,7 +196,8 @@ enum pg_bound pg_bind(struct pg *pg, struct pg_ref *ref_r)
         struct pg_lane *lane = &pg->lanes[i];
         if (lane->tried)
             undecided = false;
-        if (lane->state != LANE_UP || lane->broken)
+        /* Who asks here has a session to open: what others have open on such a lane is no reason to refuse it. */
+        if (lane->state != LANE_UP || lane_doubt(lane))
             continue;
         taken = taken || lane->use.alone;
         if (lane->use.alone)
@@ -394,6 +395,9 @@ static void lane_is_up(struct pg_lane *lane)
     struct pg *pg = lane->pg;
 
     note_server(lane);
+    /* It may be newer than that of others, which serve sessions of their own or wait for one. */
+    for (size_t i = 0; i < pg->count + PG_MORE_LANES; i++)
+        (void)lane_doubt(&pg->lanes[i]);
     pg->wrong_version = -1;
     choose_listener(pg);
     if (lane == &pg->lanes[0] && collation_is_shared())

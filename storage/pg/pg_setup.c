@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "daemon/base/clock.h"
+#include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/schema_version.h"
 #include "daemon/base/sql.h"
@@ -105,11 +107,41 @@ static enum setup setup_result(struct pg_lane *lane, unsigned step, const PGresu
     }
     if (step == STEP_SERVER && (PQntuples(res) != 1 || PQgetlength(res, 0, 0) == 0)) {
         snprintf(why, PG_WHY_SIZE, "%s", SQL_STANDBY_ADVICE);
-        return SETUP_STANDBY;
+        return SETUP_OTHER_HOST;
+    }
+    if (step == STEP_SERVER && !primary_read(PQgetvalue(res, 0, 0), &lane->primary)) {
+        snprintf(why, PG_WHY_SIZE, "postern.server_identity() does not name a server and its timeline");
+        return SETUP_FAILED;
     }
     if (step == STEP_SERVER)
         snprintf(lane->connecting.server, sizeof lane->connecting.server, "%s", PQgetvalue(res, 0, 0));
     return SETUP_UNDER_WAY;
+}
+
+/* All of it was answered: is it a server to be believed? */
+static enum setup setup_ends(const struct pg_lane *lane, char why[PG_WHY_SIZE])
+{
+    const struct primary_id before = primary_now();
+    const enum primary_met met = primary_meet(lane->primary, clock_ms());
+
+    switch (met) {
+    case PRIMARY_NEW:
+        /* One line for all processes: the others find it known. */
+        if (before.cluster == lane->primary.cluster)
+            log_warning(NULL, "database: a server of timeline %u has taken over from one of timeline %u, which is not"
+                              " believed any more", lane->primary.timeline, before.timeline);
+        else
+            log_warning(NULL, "database: the server belongs to another cluster than the one in use until now (%s)",
+                        lane->connecting.server);
+        return SETUP_DONE;
+    case PRIMARY_GOOD:
+        return SETUP_DONE;
+    case PRIMARY_OLD:
+    case PRIMARY_FOREIGN:
+        break;
+    }
+    snprintf(why, PG_WHY_SIZE, "%s", primary_advice(met));
+    return SETUP_OTHER_HOST;
 }
 
 enum setup setup_read(struct pg_lane *lane, char why[PG_WHY_SIZE], int *version_r)
@@ -130,7 +162,8 @@ enum setup setup_read(struct pg_lane *lane, char why[PG_WHY_SIZE], int *version_
         }
         ended = false;
         enum setup is = PQresultStatus(res) == PGRES_PIPELINE_SYNC
-                            ? SETUP_DONE : setup_result(lane, lane->connecting.setup_step++, res, why, version_r);
+                            ? setup_ends(lane, why)
+                            : setup_result(lane, lane->connecting.setup_step++, res, why, version_r);
         PQclear(res);
         if (is != SETUP_UNDER_WAY)
             return is;

@@ -15,7 +15,7 @@ enum setup {
     SETUP_DONE,
     SETUP_FAILED,           /* why says it */
     SETUP_HOPELESS,         /* the same, and to try again does not mend it */
-    SETUP_STANDBY,          /* the same; another host of the list may be the primary */
+    SETUP_OTHER_HOST,       /* the same, of a standby or a primary of before: another host of the list may be the one */
     SETUP_WRONG_SCHEMA,     /* of *version_r, 0 for none */
 };
 /* Something has come. */

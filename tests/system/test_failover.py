@@ -387,6 +387,67 @@ class Authority(unittest.TestCase):
         self.assertTrue(found[1].endswith(next_one), found[1][:300])
         self.assertIn("another server or timeline than before", self.site.log_text())
 
+    def connections(self, sql):
+        """To one of the servers, by role."""
+        return dict(row.split("|") for row in sql("select usename, count(*) from pg_stat_activity where usename in"
+                                                  " ('postern_mail', 'postern_lmtp', 'postern_auth') group by 1").splitlines())
+
+    def test_old_primary_lives(self):
+        """
+        The standby is promoted, and the old primary goes on: from the moment at which one
+        lane has met the new one nobody is told anything by the old one, in no process; nor
+        when the new one is gone.
+        """
+        place = self.site.lab
+        place.sql("alter system set synchronous_standby_names = ''")
+        place.sql("select pg_reload_conf()")
+        # While it is a standby nobody uses it, though it is the first of the list.
+        place.conf.write_text(re.sub(r"(?m)^database = .*$", self.at(f"{SECOND},{kit.lab.PGPORT}").strip(), place.conf.read_text())
+                              .replace("cells = 1", "cells = 2"))
+        self.site.ctl("reload")
+        self.assertTrue(kit.wait_until(lambda: all(int(self.connections(place.sql).get(role, 0)) >= 2
+                                                   for role in ("postern_mail", "postern_lmtp", "postern_auth"))))
+        for _ in range(8):
+            self.site.login_soon(READERS[0]).close()
+        self.assertEqual(self.connections(self.standby.sql), {})
+        self.assertTrue(kit.wait_until(lambda: place.sql("select count(*) from pg_stat_replication where replay_lsn = pg_current_wal_lsn()") == "1"))
+        held = self.site.login(READERS[0])
+        held.ok("DELE 1")
+        self.standby.promote()
+        with self.site.connect() as pop:        # the old one may answer yet
+            pop.ok("USER " + READERS[0])
+            self.assertRegex(pop.cmd("PASS " + kit.PASSWORD), rb"\[IN-USE\]")
+        # Of one lane, on which that session is not.
+        place.sql("select pg_terminate_backend(min(pid)) from pg_stat_activity where usename = 'postern_mail'"
+                  " and pid not in (select pid from pg_locks where locktype = 'advisory')")
+        self.assertTrue(kit.wait_until(lambda: self.connections(self.standby.sql)))
+        # What is done from now on is done there, whichever process does it.
+        self.site.password(READERS[0], "another password")
+        self.assertEqual(self.standby.sql("select pg_is_in_recovery()"), "f")
+        self.assertTrue(kit.wait_until(lambda: self.delivered(kit.letter(2))))
+        self.assertEqual(self.standby.sql("select count(*) from postern.message"), "2")
+        self.assertEqual(place.sql("select count(*) from postern.message"), "1")
+        for _ in range(12):
+            with self.site.connect() as pop:
+                pop.ok("USER " + READERS[0])
+                self.assertRegex(pop.cmd("PASS " + kit.PASSWORD), rb"^-ERR \[(AUTH|SYS/TEMP)\]")
+            with self.site.connect() as pop:
+                pop.ok("USER " + READERS[0])
+                reply = pop.cmd("PASS another password")
+                self.assertRegex(reply, rb"^(\+OK 2 |-ERR \[SYS/TEMP\])")
+        held.err("QUIT", "SYS/TEMP")
+        held.close()
+        # A helper that nobody asks has no reason to look.
+        self.assertTrue(kit.wait_until(lambda: self.connections(place.sql).keys() <= {"postern_auth"}), self.site.log_tail())
+        self.assertEqual(place.sql("select count(*) from postern.message"), "1")
+        # Nor is it taken back when it is all that is left.
+        self.standby.stop()
+        self.assertTrue(kit.wait_until(lambda: len(re.findall("a primary of an older timeline than one that was met", self.site.log_text())) >= 2))
+        with self.site.connect() as pop:
+            pop.ok("USER " + READERS[0])
+            pop.err("PASS another password", "SYS/TEMP")
+        self.assertEqual(self.connections(place.sql).get("postern_mail"), None)
+
     def deliver(self, message):
         with smtplib.LMTP("127.0.0.1", self.site.lmtp, timeout=30) as lmtp:
             lmtp.sendmail("sender@example.org", [READERS[0]], message)

@@ -1175,7 +1175,7 @@ class Grants(Base):
 
     roles = {
         'postern_auth': {'schema_version', 'credentials', 'current_policy', 'login', 'login_group', 'count_failures', 'remember_address', 'upgrade_secret', 'missing_secrets',
-                         'add_secret', 'use_app_password', 'decoy_key', 'newest_ticket_key'},
+                         'add_secret', 'use_app_password', 'decoy_key', 'newest_ticket_key', 'server_identity'},
         'postern_mail': {'schema_version', 'lock_key', 'open_maildrop', 'list_rest', 'close_maildrop', 'open_maildrops', 'close_maildrops', 'fetch_parts', 'fetch_parts_group', 'fetch_headers', 'expunge', 'answer', 'ask_release', 'is_operator',
                          'note_sessions', 'reclaim', 'move_locks', 'server_identity'},
         'postern_lmtp': {'schema_version', 'resolve', 'deliver', 'resolve_group', 'deliver_group', 'put_contents', 'put_octets', 'put_messages', 'server_identity'},

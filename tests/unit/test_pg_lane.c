@@ -21,6 +21,7 @@
 #include <cmocka.h>
 
 #include "daemon/base/buf.h"
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
@@ -477,7 +478,7 @@ static void marked_connection(void **state)
     pg_free(&pg);
 }
 
-/* Not used, and asked for again; another identity is another number. */
+/* Not used, and asked for again; another identity is another number; one of before, or of others, is not used. */
 static void standby(void **state)
 {
     struct pg_ref ref;
@@ -492,11 +493,19 @@ static void standby(void **state)
     assert_int_equal(wrong_schemas, 0);
     close(fd);
     static const struct { const char *identity; uint64_t number; } cases[] = {
-        { "7/00000001", 1 }, { "7/00000001", 1 }, { "7/00000002", 2 }, { "7/00000001", 3 },
+        { "7/00000001", 1 }, { "7/00000001", 1 }, { "7/00000002", 2 }, { "7/00000001", 0 }, { "8/00000009", 0 },
+        { "no name", 0 }, { "7/00000003", 3 },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         identity = cases[i].identity;
+        decisions = 0;
         fd = serve();
+        if (cases[i].number == 0) {
+            TURN_UNTIL(decisions > 0);
+            assert_int_equal(pg_bind(pg, &ref), PG_AWAY);
+            close(fd);
+            continue;
+        }
         ref = bound();
         assert_int_equal(pg_server(ref), cases[i].number);
         close(fd);
@@ -504,6 +513,45 @@ static void standby(void **state)
         assert_int_equal(pg_server(ref), 0);
     }
     pg_free(&pg);
+    identity = "7/00000001";
+    assert_true(primary_share());
+}
+
+/* Another process meets a newer primary: the answer of this one does not count any more, and its connection ends. */
+static void replaced(void **state)
+{
+    struct answer a;
+
+    (void)state;
+    start(1, &deaf, "");
+    int old = serve();
+    struct pg_ref ref = bound();
+    ask_close(ref, &a);
+    hear_question(old, NULL, 0);
+    assert_int_equal(primary_meet((struct primary_id){ ref.lane->primary.cluster, 2 }, clock_ms()), PRIMARY_NEW);
+    struct buf out = BUF_EMPTY;
+    put_row(&out, 1, PG_BOOL, "\1", 1);
+    put_ready(&out);
+    say(old, &out);
+    TURN_UNTIL(a.answered);
+    assert_int_equal(a.status, DB_LOST);
+    TURN_UNTIL(!pg_alive(ref));
+    close(old);
+    /* Not asked at all. */
+    identity = "7/00000002";
+    int fd = serve();
+    ref = bound();
+    assert_int_equal(primary_meet((struct primary_id){ ref.lane->primary.cluster, 3 }, clock_ms()), PRIMARY_NEW);
+    ask_close(ref, &a);
+    TURN_UNTIL(a.answered);
+    assert_int_equal(a.status, DB_LOST);
+    char octet;
+    hear(fd, &octet, 1);
+    assert_int_equal(octet, 'X');
+    close(fd);
+    pg_free(&pg);
+    identity = "7/00000001";
+    assert_true(primary_share());
 }
 
 /* A set-up that is refused says nothing of the schema, unless it is the schema that is not there. */
@@ -1065,6 +1113,7 @@ int main(void)
         cmocka_unit_test(another_schema),
         cmocka_unit_test(marked_connection),
         cmocka_unit_test(standby),
+        cmocka_unit_test(replaced),
         cmocka_unit_test(refused_set_up),
         cmocka_unit_test(no_connect_timeout),
         cmocka_unit_test(other_columns),

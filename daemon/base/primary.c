@@ -1,0 +1,115 @@
+/*
+ * primary.c - one word of shared memory, so that it is read without a lock and
+ * half a change is never seen; and when its server was last heard, in another
+ * cache line, as that changes all the time.
+ */
+#include "daemon/base/primary.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+
+enum { CACHE_LINE = 64, HEARD_EVERY_MS = 1000 };
+
+struct shared {
+    atomic_uint_fast64_t now;       /* word_of() the server that is believed; 0: none yet */
+    char apart[CACHE_LINE];
+    atomic_uint_fast64_t heard;     /* clock_ms() */
+};
+
+static struct shared own;
+static struct shared *shared = &own;
+
+static uint64_t word_of(struct primary_id id)
+{
+    return (uint64_t)id.cluster << 32 | id.timeline;
+}
+
+static struct primary_id id_of(uint64_t word)
+{
+    return (struct primary_id){ (uint32_t)(word >> 32), (uint32_t)word };
+}
+
+bool primary_read(const char *text, struct primary_id *id_r)
+{
+    const char *slash = strchr(text, '/');
+    char *end;
+    uint32_t h = 2166136261U;
+
+    if (slash == NULL || slash == text || strlen(slash + 1) != 8)
+        return false;
+    unsigned long timeline = strtoul(slash + 1, &end, 16);
+    if (*end != '\0' || timeline == 0 || timeline > UINT32_MAX)
+        return false;
+    /* FNV-1a */
+    for (const char *p = text; p < slash; p++)
+        h = (h ^ (unsigned char)*p) * 16777619U;
+    *id_r = (struct primary_id){ h, (uint32_t)timeline };
+    return true;
+}
+
+bool primary_share(void)
+{
+    void *memory = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (memory == MAP_FAILED)
+        return false;
+    if (shared != &own)
+        munmap(shared, sizeof *shared);
+    shared = memory;
+    return true;
+}
+
+enum primary_met primary_meet(struct primary_id id, uint64_t now)
+{
+    const uint64_t mine = word_of(id);
+    uint_fast64_t believed = atomic_load(&shared->now);
+
+    do {
+        const struct primary_id is = id_of(believed);
+        if (believed == mine)
+            break;
+        if (believed != 0 && is.cluster == id.cluster && is.timeline > id.timeline)
+            return PRIMARY_OLD;
+        if (believed != 0 && is.cluster != id.cluster && now - atomic_load(&shared->heard) < PRIMARY_QUIET_MS)
+            return PRIMARY_FOREIGN;
+    } while (!atomic_compare_exchange_weak(&shared->now, &believed, mine));
+    atomic_store(&shared->heard, now);
+    return believed == mine || believed == 0 ? PRIMARY_GOOD : PRIMARY_NEW;
+}
+
+bool primary_is(struct primary_id id)
+{
+    return atomic_load_explicit(&shared->now, memory_order_acquire) == word_of(id);
+}
+
+void primary_heard(struct primary_id id, uint64_t now)
+{
+    if (primary_is(id) && now - atomic_load_explicit(&shared->heard, memory_order_relaxed) >= HEARD_EVERY_MS)
+        atomic_store_explicit(&shared->heard, now, memory_order_relaxed);
+}
+
+struct primary_id primary_now(void)
+{
+    return id_of(atomic_load(&shared->now));
+}
+
+const char *primary_advice(enum primary_met met)
+{
+    switch (met) {
+    case PRIMARY_GOOD:
+    case PRIMARY_NEW:
+        break;
+    case PRIMARY_OLD:
+        return "the server is a primary of an older timeline than one that was met before, so another one has taken"
+               " over: stop it, or make it a standby of that one; if a backup of that older time was restored,"
+               " restart posternd";
+    case PRIMARY_FOREIGN:
+        return "the server belongs to another database cluster (another system identifier) than the one in use,"
+               " which still answers: let `database` name servers of one cluster only";
+    }
+    return "";
+}
