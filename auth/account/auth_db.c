@@ -25,6 +25,7 @@
 
 enum {
     RECONNECT_MS = 1000,        /* least time between two attempts */
+    LOOK_MS = 500,              /* while it waits: whether others have found another server */
     COMPLAIN_MS = 60000,        /* and between two lines about it */
     COMPLAINT_SIZE = 1024,
 };
@@ -50,12 +51,19 @@ static void disconnect(struct auth_db *db)
     if (db->conn != NULL)
         PQfinish(db->conn);
     db->conn = NULL;
+    db->primary = (struct primary_id){ 0 };
+}
+
+/* True also as long as it is not known which server it is. */
+static bool is_believed(const struct auth_db *db)
+{
+    return db->primary.timeline == 0 || primary_is(db->primary);
 }
 
 /* Its server is not believed any more (primary.h): then the connection is closed, and the next one is made at once. */
 static bool is_doubted(struct auth_db *db)
 {
-    if (db->conn == NULL || primary_is(db->primary))
+    if (db->conn == NULL || is_believed(db))
         return false;
     log_info(NULL, "left the database server: " PRIMARY_REPLACED);
     disconnect(db);
@@ -93,9 +101,16 @@ static PGresult *wait_result_until(struct auth_db *db, int sent, uint64_t deadli
             last = next;
         }
         struct pollfd p = { PQsocket(db->conn), POLLIN, 0 };
-        int n = poll(&p, 1, clock_left(deadline));
+        const int left = clock_left(deadline);
+        int n = poll(&p, 1, left < LOOK_MS ? left : LOOK_MS);
         if (n < 0 && errno == EINTR)
             continue;
+        if (n == 0 && left > LOOK_MS && is_believed(db))
+            continue;
+        if (n == 0 && !is_believed(db)) {
+            complain(db, "could not ask the database", PRIMARY_REPLACED);
+            break;
+        }
         if (n == 0) {
             complain(db, "could not ask the database", "no answer in time");
             break;

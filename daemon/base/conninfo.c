@@ -20,11 +20,11 @@ static const struct {
 } fallbacks[] = {
     { "client_encoding", "UTF8" },
     { "connect_timeout", "10" },
-    /* A host that died without a word is noticed after a minute, not after two hours. */
-    { "keepalives_idle", "30" },
-    { "keepalives_interval", "10" },
+    /* A host that died without a word is noticed after twenty seconds, not after two hours. */
+    { "keepalives_idle", "10" },
+    { "keepalives_interval", "3" },
     { "keepalives_count", "3" },
-    { "tcp_user_timeout", "30000" },
+    { "tcp_user_timeout", "10000" },
 };
 
 static void add_word(struct buf *out, const char *keyword, const char *value)

@@ -11,7 +11,7 @@
  * The words of `common` (a key=value string or a URI), those of `role` laid
  * over them, and application_name. Returns a key=value string to mem_free(),
  * or NULL with a text (mem_error()) in *error_r. connect_timeout (10 s),
- * keepalives (idle 30 s, interval 10 s, count 3) and tcp_user_timeout (30 s) are
+ * keepalives (idle 10 s, interval 3 s, count 3) and tcp_user_timeout (10 s) are
  * added where neither says otherwise, so that a dead host is noticed; so is
  * client_encoding, UTF8, as octets are counted in what the database sends.
  */

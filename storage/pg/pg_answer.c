@@ -88,6 +88,8 @@ static void give_answer(struct pg_lane *lane)
         q.answer(q.arg, DB_LOST, NULL);
         return;
     }
+    if (q.asked_us > lane->pg->hang.heard_us)
+        lane->pg->hang.heard_us = q.asked_us;
     primary_heard(lane->primary, loop_now(lane->pg->loop));
     q.answer(q.arg, status, res);
     if (read_only)

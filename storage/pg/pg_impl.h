@@ -13,7 +13,7 @@ struct timer;
 struct watch;
 
 enum { PG_CHANNEL_SIZE = 32, PG_SERVER_SIZE = 48, PG_WHY_SIZE = 512, PG_AWAY_REASONS = 4, PG_SPARE = 3,
-       PG_COLUMNS_MAX = 12, PG_MORE_LANES = 2 /* aside, alone */ };
+       PG_COLUMNS_MAX = 12, PG_MORE_LANES = 3 /* aside, alone, control */ };
 
 enum lane_state {
     LANE_REST,      /* no connection; the timer says when to try again */
@@ -61,6 +61,7 @@ struct pg_lane {
     struct lane_connecting {    /* pg_lane.c */
         size_t first_host;      /* of the list, that is tried first; raised when one said nothing */
         uint64_t pause;         /* before the last attempt */
+        bool timed_out;         /* the last attempt ended without a word */
         unsigned setup_step;    /* pg_setup.c */
         char server[PG_SERVER_SIZE];    /* postern.server_identity() */
     } connecting;
@@ -103,6 +104,7 @@ struct pg_lane_events {
     void (*up)(struct pg_lane *lane);
     void (*lost)(struct pg_lane *lane);         /* before its questions are answered */
     void (*gone)(struct pg_lane *lane);         /* after that */
+    void (*overdue)(struct pg_lane *lane);      /* its oldest question waits; once a second */
     void (*wrong_version)(struct pg *pg, int version);  /* of the schema */
 };
 
@@ -126,7 +128,8 @@ struct pg {
 
     struct pg_lane *lanes;
     size_t count;
-    struct pg_lane *aside, *alone;  /* two more, behind them; without a timer until they are started */
+    /* Three more, behind them; without a timer until they are started. control: pg_hang.c */
+    struct pg_lane *aside, *alone, *control;
     struct pg_group_form *forms;    /* one for each statement; pg_group.c */
     struct pg_flush *flush;
     char reply_channel[PG_CHANNEL_SIZE];
@@ -134,6 +137,12 @@ struct pg {
     int wrong_version;          /* that was found last; -1 while it was never wrong */
     unsigned long long asked;   /* pg_statements() */
 
+    struct pg_hang {            /* pg_hang.c */
+        uint64_t since;         /* when a cheap question was asked, of which nothing is known yet; 0: none */
+        uint64_t since_us;      /* the same by clock_us() */
+        uint64_t heard_us;      /* when the newest question was asked that got an answer */
+        uint64_t again, looked; /* no other one before; the last look */
+    } hang;
     struct pg_told {            /* of the answer that is being given */
         char sqlstate[6];       /* pg_sqlstate() */
         uint64_t took_us;       /* pg_took_us() */

@@ -29,9 +29,10 @@
 
 enum {
     RETRY_FIRST_MS = 100,
-    WATCHDOG_MS = 5000,
+    WATCHDOG_MS = 2000,
     WATCHDOG_ASKED_MS = 1000,   /* while a question is under way */
-    ANSWER_GRACE_MS = 5000,    /* behind statement_timeout, which the database keeps itself */
+    OVERDUE_MS = 2000,
+    ANSWER_GRACE_MS = 5000,     /* behind statement_timeout, which the database keeps itself */
     READS_IN_A_TURN = 16,
 };
 
@@ -277,7 +278,7 @@ static void lane_setup(struct pg_lane *lane)
         lane_fail(lane, PQerrorMessage(lane->conn));
 }
 
-static void try_next_host(struct pg_lane *lane)
+void lane_try_next_host(struct pg_lane *lane)
 {
     lane->connecting.first_host = (lane->connecting.first_host + 1) % lane->pg->server.hosts;
 }
@@ -297,7 +298,7 @@ static void lane_read_setup(struct pg_lane *lane)
         lane_fail(lane, why);
         break;
     case SETUP_OTHER_HOST:
-        try_next_host(lane);
+        lane_try_next_host(lane);
         lane_fail(lane, why);
         break;
     case SETUP_HOPELESS:
@@ -333,6 +334,7 @@ static void lane_connect(struct pg_lane *lane)
     char *error = NULL, *rotated = conninfo_rotate(lane->pg->server.conninfo, lane->connecting.first_host);
     char *conninfo = names_resolve(rotated, &error);
     lane->state = LANE_CONNECT;
+    lane->connecting.timed_out = false;
     secret_wipe(rotated, strlen(rotated));
     mem_free(rotated);
     if (conninfo == NULL) {
@@ -414,6 +416,11 @@ static void distrust_idle_lanes(struct pg *pg)
     }
 }
 
+uint64_t lane_waits(const struct pg_lane *lane)
+{
+    return lane->answers.asked.count > 0 ? loop_now(lane->pg->loop) - lane->answers.oldest_since : 0;
+}
+
 static void lane_timer(void *arg)
 {
     struct pg_lane *lane = arg;
@@ -428,7 +435,8 @@ static void lane_timer(void *arg)
         break;
     case LANE_CONNECT:
     case LANE_SETUP:
-        try_next_host(lane);
+        lane->connecting.timed_out = true;
+        lane_try_next_host(lane);
         lane_fail(lane, "no answer within connect_timeout");
         break;
     case LANE_UP:
@@ -439,13 +447,16 @@ static void lane_timer(void *arg)
         if (lane_doubt(lane))
             break;
         /* The database ends a statement that takes too long; if it does not even do that, it hangs. */
-        if (lane->answers.asked.count > 0 && loop_now(lane->pg->loop) - lane->answers.oldest_since >
-                                                 lane->statement_timeout + ANSWER_GRACE_MS) {
+        uint64_t waited = lane_waits(lane);
+        if (waited > lane->statement_timeout + ANSWER_GRACE_MS) {
             distrust_idle_lanes(lane->pg);
             lane_fail(lane, "no answer from the database, even after its statement_timeout");
-        } else {
-            timer_set(lane->timer, lane->answers.asked.count > 0 ? WATCHDOG_ASKED_MS : WATCHDOG_MS);
+            break;
         }
+        if (waited >= OVERDUE_MS)
+            lane->pg->lane_events->overdue(lane);
+        if (!lane->broken)
+            timer_set(lane->timer, lane->answers.asked.count > 0 ? WATCHDOG_ASKED_MS : WATCHDOG_MS);
         break;
     }
 }

@@ -19,6 +19,7 @@
 #include "storage/pg/collation.h"
 #include "storage/pg/pg_away.h"
 #include "storage/pg/pg_group.h"
+#include "storage/pg/pg_hang.h"
 #include "storage/pg/pg_lane.h"
 #include "storage/pg/pg_run.h"
 #include "storage/pg/schema.h"
@@ -162,15 +163,20 @@ bool pg_wait(struct pg *pg, int ms)
 
 /* ---- binding */
 
+enum { SLOW_MS = 1000 };
+
 /*
- * One that is not at work for a single session; and of several the one that has
+ * One on which nobody waits long; that is not at work for a single session; and of several the one that has
  * sessions already, whose questions can then be asked together, but not too many.
  */
 static bool is_better(const struct pg_lane *lane, const struct pg_lane *than)
 {
     size_t together = lane->pg->wants.together;
     bool full = lane->use.bound >= together, than_full = than->use.bound >= together;
+    bool slow = lane_waits(lane) >= SLOW_MS, than_slow = lane_waits(than) >= SLOW_MS;
 
+    if (slow != than_slow)
+        return !slow;
     if (lane->use.busy_with != than->use.busy_with)
         return lane->use.busy_with < than->use.busy_with;
     if (full != than_full)
@@ -376,6 +382,8 @@ static void collation_answered(void *arg, enum db_status status, PGresult *res)
     PQclear(res);
 }
 
+enum { FOLLOW_MS = 200 };
+
 /* Two servers by turns count on, and then nothing is believed of either for longer than necessary. */
 static void note_server(struct pg_lane *lane)
 {
@@ -390,6 +398,20 @@ static void note_server(struct pg_lane *lane)
     lane->server = server->number;
 }
 
+/* Where one has found the way the others need not wait for their turn; not all of them in the same moment. */
+static void others_connect(const struct pg_lane *lane)
+{
+    struct pg *pg = lane->pg;
+
+    for (size_t i = 0; i < pg->count; i++) {
+        struct pg_lane *other = &pg->lanes[i];
+        if (other->state != LANE_REST || !other->tried || pg->one_session)
+            continue;
+        other->connecting.first_host = lane->connecting.first_host;
+        timer_set(other->timer, randombytes_uniform(FOLLOW_MS));
+    }
+}
+
 static void lane_is_up(struct pg_lane *lane)
 {
     struct pg *pg = lane->pg;
@@ -399,6 +421,12 @@ static void lane_is_up(struct pg_lane *lane)
     for (size_t i = 0; i < pg->count + PG_MORE_LANES; i++)
         (void)lane_doubt(&pg->lanes[i]);
     pg->wrong_version = -1;
+    if (lane == pg->control) {
+        hang_heard(pg);
+        lane_unused(lane);
+        return;
+    }
+    others_connect(lane);
     choose_listener(pg);
     if (lane == &pg->lanes[0] && collation_is_shared())
         ask(pg, (struct pg_ref){ lane, lane->generation }, &collation, &PG_ARGS_EMPTY, collation_answered, NULL);
@@ -411,6 +439,12 @@ static void lane_was_lost(struct pg_lane *lane)
 
     if (pg->freeing)
         return;
+    if (lane == pg->control) {
+        /* Whoever says no is there. */
+        if (!lane->connecting.timed_out)
+            hang_heard(pg);
+        return;
+    }
     metric_add(METRIC_LANES_LOST, 1);
     choose_listener(pg);
     pg->events->lost(pg->owner);
@@ -426,7 +460,8 @@ static void found_version(struct pg *pg, int version)
 }
 
 static const struct pg_lane_events lane_events = {
-    .up = lane_is_up, .lost = lane_was_lost, .gone = group_lose, .wrong_version = found_version
+    .up = lane_is_up, .lost = lane_was_lost, .gone = group_lose, .overdue = hang_look,
+    .wrong_version = found_version
 };
 
 /* ---- life */
@@ -458,6 +493,7 @@ struct pg *pg_new(struct loop *loop, const char *conninfo, const struct pg_state
     pg->lanes = mem_array(wants->lanes + PG_MORE_LANES, sizeof pg->lanes[0]);
     pg->aside = &pg->lanes[wants->lanes];
     pg->alone = pg->aside + 1;
+    pg->control = pg->alone + 1;
     for (size_t i = 0; i < wants->lanes + PG_MORE_LANES; i++) {
         pg->lanes[i].pg = pg;
         pg->lanes[i].statement_timeout = wants->statement_timeout;
@@ -465,7 +501,7 @@ struct pg *pg_new(struct loop *loop, const char *conninfo, const struct pg_state
         pg->lanes[i].away.reserve = -1;
         lane_reserve(&pg->lanes[i]);
     }
-    pg->alone->on_demand = true;
+    pg->alone->on_demand = pg->control->on_demand = true;
     pg->alone->statement_timeout = PG_ALONE_MS;
     for (size_t i = 0; i < PG_SPARE; i++)
         pg->away.spare[i] = -1;
@@ -494,6 +530,7 @@ void pg_free(struct pg **pgp)
         lane_end(&pg->lanes[i]);
     lane_end(pg->aside);
     lane_end(pg->alone);
+    lane_end(pg->control);
     /* Last, as the answers of the lanes may have asked something of a lane that is no more. */
     while (pg->laters.count > 0)
         answer_later(pg);

@@ -71,7 +71,7 @@ bool setup_send(struct pg_lane *lane)
            PQsendQueryParams(lane->conn, mark, 0, NULL, NULL, NULL, NULL, 0) &&
            PQsendQueryParams(lane->conn, SCHEMA_VERSION_QUERY, 0, NULL, NULL, NULL, NULL, 1) &&
            PQsendQueryParams(lane->conn, server, 0, NULL, NULL, NULL, NULL, 0);
-    if (!lane->pg->one_session)
+    if (!lane->pg->one_session && lane != lane->pg->control)
         sent = sent && send_preparation(lane);
     mem_free(settings);
     return sent && PQpipelineSync(lane->conn);

@@ -120,6 +120,39 @@ class Database(unittest.TestCase):
             self.assertEqual(count, "2" if who in lost else "1", who)
         self.site.wait_lanes()
 
+    def test_one_process_of_the_database_hangs(self):
+        """Who is on its lane waits until a statement may have lasted too long; the server lives, so nobody else does."""
+        others = [f"lane{n}@example.org" for n in range(4)]
+        for who in others:
+            self.site.account(who, self.letters[:2])
+        pops = {who: self.site.login(who) for who in others}
+        lanes = {who: int(self.site.sql(f"select pid from pg_locks where locktype = 'advisory' and objid = {self.site.mailbox(who)}"))
+                 for who in others}
+        victim = lanes[others[0]]
+        self.assertNotEqual(set(lanes.values()), {victim})
+        before = self.site.log_text().count("on no connection")
+        kit.os.kill(victim, kit.signal.SIGSTOP)
+        try:
+            pops[others[0]].send(b"RETR 2\r\n")
+            for who, pop in pops.items():
+                if lanes[who] != victim:
+                    self.assertEqual(pop.retr(2), self.letters[1])
+            # It is asked on another lane whether the server lives; who comes now is not put on the one that waits.
+            self.assertTrue(kit.wait_until(lambda: self.site.sql(
+                "select count(*) from pg_stat_activity where usename = 'postern_mail' and query = 'select 1'") == "1"))
+            for _ in range(4):
+                self.site.login(WHO).close()
+            self.assertRegex(pops[others[0]].line(), rb"^-ERR \[SYS/TEMP\]")
+        finally:
+            kit.os.kill(victim, kit.signal.SIGCONT)
+        for who, pop in pops.items():
+            if lanes[who] != victim:
+                pop.ok("QUIT")
+            pop.close()
+        self.assertEqual(self.site.log_text().count("on no connection"), before)
+        self.site.wait_lanes()
+
+
     def test_commit_that_takes_too_long(self):
         """Q03 Q04: the statement's time is over: nothing is deleted, the lock is free at once."""
         pop = self.site.login(WHO)

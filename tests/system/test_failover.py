@@ -271,11 +271,20 @@ class Failover(unittest.TestCase):
         back = time.monotonic()
         self.await_work(back)
         self.show("old primary back, read-only, all connections ended", back)
-        self.assertEqual(self.site.sql("select count(*) from pg_stat_activity where usename in ('postern_mail', 'postern_lmtp')"), "0")
+        # A lane that comes back has looked at it, and passed it over.
+        self.assertTrue(kit.wait_until(lambda: self.site.sql("select count(*) from pg_stat_activity where usename in"
+                                                             " ('postern_mail', 'postern_lmtp')") == "0"))
         self.site.pg_stop("immediate")
 
     def test_primary_hangs(self):
-        """Its processes stop, its connections stay: the lanes give it up by themselves, and find the other one."""
+        """
+        Its processes stop, its connections stay: the lanes give it up by themselves, long
+        before a statement may have lasted too long, and find the other one.
+        """
+        place = self.site.lab
+        place.conf.write_text(place.conf.read_text().replace('database_statement_timeout = "1s"', 'database_statement_timeout = "10m"'))
+        self.site.ctl("reload")
+        self.site.wait_lanes()
         self.load()
         stopped = self.site.lab.pg_pids()
         self.addCleanup(kit.lab.signal_all, stopped, signal.SIGCONT)
@@ -284,6 +293,7 @@ class Failover(unittest.TestCase):
         self.standby.promote()
         promoted = time.monotonic() - hung
         self.await_work(hung, 40)
+        self.assertIn("the database answers nothing any more, on no connection", self.site.log_text())
         # One lane more than there are deliverers: it must not cost them the same time once more.
         self.assertIn("the database did not answer another lane", self.site.log_text())
         self.show(f"primary hangs, standby promoted after {promoted:.2f} s", hung)
@@ -465,7 +475,7 @@ class Unconfirmed(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.site = kit.Site("postern-unconfirmed-", conf=CONF.replace('"1s"', '"30s"'), lmtp=True, pgconf="fsync = off\n")
+        cls.site = kit.Site("postern-unconfirmed-", conf=CONF.replace('"1s"', '"30s"') + "database_lanes = 1;\n", lmtp=True, pgconf="fsync = off\n")
         cls.addClassCleanup(cls.site.down)
         cls.site.up()
         # Warnings are not for the role to hide.
@@ -506,6 +516,17 @@ class Unconfirmed(unittest.TestCase):
         self.wants("")
         with self.site.login(READERS[0]) as again:
             again.ok("QUIT")
+
+    def test_long_wait(self):
+        """No other lane could say that the server lives, so one more connection asks: who waits is left alone."""
+        pop = self.site.login(READERS[0])
+        pop.ok("DELE 1")
+        pop.send(b"QUIT\r\n")
+        self.assertTrue(kit.wait_until(lambda: self.site.sql("select count(*) from pg_stat_activity where usename = 'postern_mail'"
+                                                             " and wait_event = 'SyncRep' and now() - query_start > '9 s'") == "1"))
+        self.wants("")
+        self.assertRegex(pop.line(), rb"^\+OK")
+        self.assertNotIn("on no connection", self.site.log_text())
 
     def deliver(self, message):
         answers = []

@@ -69,10 +69,10 @@ static void fallbacks_only_where_nothing_is_said(void **state)
     expect("", "", "connect_timeout", "10");
     expect("connect_timeout=3", "", "connect_timeout", "3");
     expect("", "connect_timeout=4", "connect_timeout", "4");
-    expect("", "", "keepalives_idle", "30");
-    expect("", "", "keepalives_interval", "10");
+    expect("", "", "keepalives_idle", "10");
+    expect("", "", "keepalives_interval", "3");
     expect("", "", "keepalives_count", "3");
-    expect("", "", "tcp_user_timeout", "30000");
+    expect("", "", "tcp_user_timeout", "10000");
     expect("", "", "client_encoding", "UTF8");
 }
 
