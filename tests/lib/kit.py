@@ -200,7 +200,7 @@ class Site:
 
         def there():
             try:
-                return len(self.lane_pids()) >= wanted
+                return self.lab.lanes_ready() >= wanted
             except lab.LabError:
                 return False
         if not wait_until(there):

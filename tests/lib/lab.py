@@ -460,6 +460,11 @@ shared_buffers = 256MB
             return int(match.group(1)) if match else default
         return (number("cells", 0) or len(os.sched_getaffinity(0))) * number("database_lanes", 2)
 
+    def lanes_ready(self, database=DATABASE):
+        """How many are connected and have been set up: a lane's set-up is one pipeline, and idle behind it."""
+        return int(self.sql("""select count(*) from pg_stat_activity where usename = 'postern_mail' and query <> ''
+                               and (state = 'idle' or wait_event_type = 'Lock')""", database))
+
     def daemon_start(self):
         done = subprocess.run([str(self.posternd), "-c", str(self.conf)], stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=plain_env(), check=False)
@@ -470,8 +475,7 @@ shared_buffers = 256MB
             raise LabError(f"posternd does not answer on {self.address()}{tail(self.log)}")
         # It greets before it has reached the database; a login in that moment would be put off.
         wanted = self.lanes_wanted()
-        wait_until(lambda: int(self.sql("select count(*) from pg_stat_activity where usename = 'postern_mail'"))
-                   >= wanted, 30)
+        wait_until(lambda: self.lanes_ready() >= wanted, 30)
 
     def daemon_stop(self):
         master = self.master_pid()

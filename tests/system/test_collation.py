@@ -184,8 +184,7 @@ class Told(Foreign):
     def restart(self):
         """As wait_lanes(), but by another database: in this one psql is warned as well."""
         self.site.pg_restart()
-        self.assertTrue(kit.wait_until(lambda: int(self.site.lab.sql(
-            "select count(*) from pg_stat_activity where usename = 'postern_mail'", "postgres")) >= self.site.lab.lanes_wanted(), 15))
+        self.assertTrue(kit.wait_until(lambda: self.site.lab.lanes_ready("postgres") >= self.site.lab.lanes_wanted(), 15))
 
     def test_told_once(self):
         site, line = self.site, "Postern does not depend on it"
