@@ -35,11 +35,13 @@ static bool is_as_pass(const struct pop3_session *s)
 /* The reply that ends an exchange before its verdict. No [AUTH]: nobody has to be asked for another password (R07). */
 static enum outcome give_up(struct pop3_session *s, const char *why)
 {
-    if (s->login->auth_id == 0) {
-        if (is_as_pass(s))
-            pop3_set_name(s, (struct span){ NULL, 0 });     /* that was no USER */
-        return pop3_bad(s, why);
+    if (s->login->auth_id == 0 && is_as_pass(s) && s->login->name != NULL) {
+        pop3_log_refused(s, "aborted");
+        /* That was no USER. */
+        pop3_set_name(s, (struct span){ NULL, 0 });
     }
+    if (s->login->auth_id == 0)
+        return pop3_bad(s, why);
     auth_forget(pop3_host(s)->auth, s->login->auth_id);
     s->login->auth_id = 0;
     /* A helper was at work for it: that is not to be had without end (S30). */
@@ -177,7 +179,7 @@ static enum outcome as_pass(struct pop3_session *s, struct span text)
     if (text.len == 0 || text.len > NAME_TYPED_MAX || memchr(text.at, '\0', text.len) != NULL) {
         s->login->pass_at = loop_now(pop3_host(s)->loop);
         (void)pop3_may_try(s, SPAN_OF(""), network, &origin);
-        return pop3_refuse(s, "malformed", 0);
+        return pop3_refuse(s, "password", 0);
     }
     pop3_set_name(s, text);
     return challenge(s, SPAN_OF("Password:"));
