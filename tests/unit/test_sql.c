@@ -126,6 +126,7 @@ static void test_tool(void **state)
     expect_common(db);
     expect(db, "statement_timeout", "0");
     expect(db, "idle_in_transaction_session_timeout", "0");
+    expect(db, "client_connection_check_interval", "2s");
     expect(db, "default_transaction_read_only", "on");      /* left, as another server is wanted then */
     expect(db, "synchronous_commit", "on");
     PQfinish(db);
