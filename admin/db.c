@@ -5,10 +5,12 @@
  */
 #include "admin/db.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/progress.h"
 #include "daemon/base/connect.h"
 #include "daemon/base/conninfo.h"
 #include "daemon/base/mem.h"
@@ -177,16 +179,49 @@ enum ctl_exit db_failed(struct ctl *c, const char *what, const PGresult *res)
     return ctl_error(db_end(c), "could not %s: %s (SQLSTATE %s)%s", what, text, state, advice);
 }
 
+/* The next answer to what was sent, as PQgetResult(). */
+static PGresult *next_answer(struct ctl *c, const char *what, struct progress *progress)
+{
+    while (progress->shown && PQisBusy(c->db)) {
+        struct pollfd fd = { PQsocket(c->db), POLLIN, 0 };
+
+        if (poll(&fd, 1, 1000) == 0)
+            progress_wait(progress, what);
+        else if (!PQconsumeInput(c->db))
+            break;
+    }
+    return PQgetResult(c->db);
+}
+
+/* The answer to one statement: the first error, or what it returned. */
+static PGresult *answer(struct ctl *c, const char *what, const char *sql, const struct args *a, int format)
+{
+    struct progress progress;
+    PGresult *res = NULL, *next;
+
+    if (!PQsendQueryParams(c->db, sql, a->n, NULL, a->values, a->lengths, a->formats, format))
+        return PQmakeEmptyPGresult(c->db, PGRES_FATAL_ERROR);
+    progress_start(&progress, "", 0);
+    while ((next = next_answer(c, what, &progress)) != NULL) {
+        if (res == NULL)
+            res = next;
+        else
+            PQclear(next);
+    }
+    progress_clear(&progress);
+    return res;
+}
+
 static PGresult *ask(struct ctl *c, const char *what, const char *sql, const struct args *a, int format)
 {
     bool whole = PQtransactionStatus(c->db) == PQTRANS_IDLE;
-    PGresult *res = PQexecParams(c->db, sql, a->n, NULL, a->values, a->lengths, a->formats, format);
+    PGresult *res = answer(c, what, sql, a, format);
 
     /* A transaction of its own that gave way to another: nothing of it was done. */
     for (int tries = 1; whole && tries < SQL_TRIES && sql_is_conflict(PQresultErrorField(res, PG_DIAG_SQLSTATE));
          tries++) {
         PQclear(res);
-        res = PQexecParams(c->db, sql, a->n, NULL, a->values, a->lengths, a->formats, format);
+        res = answer(c, what, sql, a, format);
     }
     if (PQresultStatus(res) != PGRES_TUPLES_OK)
         db_failed(c, what, res);
@@ -194,6 +229,42 @@ static PGresult *ask(struct ctl *c, const char *what, const char *sql, const str
         return res;
     PQclear(res);
     return NULL;
+}
+
+static void cancel(struct ctl *c)
+{
+    PGcancel *cancel = PQgetCancel(c->db);
+    char why[256];
+
+    if (cancel != NULL && !PQcancel(cancel, why, sizeof why))
+        ctl_error(CTL_FAILED, "could not cancel the question: %s", why);
+    PQfreeCancel(cancel);
+}
+
+enum ctl_exit db_each(struct ctl *c, const char *what, const char *sql, const struct args *a, db_row *row, void *arg)
+{
+    enum ctl_exit end = CTL_DONE;
+    struct progress progress;
+    PGresult *res;
+
+    if (!PQsendQueryParams(c->db, sql, a->n, NULL, a->values, a->lengths, a->formats, 0) ||
+        !PQsetSingleRowMode(c->db))
+        return db_failed(c, what, NULL);
+    progress_start(&progress, "", 0);
+    for (; (res = next_answer(c, what, &progress)) != NULL; PQclear(res)) {
+        bool good = PQresultStatus(res) == PGRES_SINGLE_TUPLE || PQresultStatus(res) == PGRES_TUPLES_OK;
+
+        progress_clear(&progress);
+        if (end != CTL_DONE)
+            continue;           /* what still comes of a question that failed or was cancelled */
+        if (!good) {
+            end = db_failed(c, what, res);
+        } else if (!row(arg, res)) {
+            end = CTL_FAILED;
+            cancel(c);
+        }
+    }
+    return end;
 }
 
 PGresult *db_ask(struct ctl *c, const char *what, const char *sql, const struct args *a)

@@ -50,10 +50,21 @@ void args_bool(struct args *a, bool b);
 void args_null(struct args *a);
 void args_binary(struct args *a, const struct buf *b);  /* lent */
 
-/* One statement. NULL after a message: "could not WHAT: ...", or the text of one of our own functions as it is. */
+/*
+ * One statement. NULL after a message: "could not WHAT: ...", or the text of one of our own functions as it is.
+ * On a terminal, standard error shows what is being done if it takes long.
+ */
 PGresult *db_ask(struct ctl *c, const char *what, const char *sql, const struct args *a);
 /* The same, with the answer in binary format. */
 PGresult *db_ask_binary(struct ctl *c, const char *what, const char *sql, const struct args *a);
+/*
+ * The same for as many rows as there are: row() is called with each when it comes, and at the end
+ * with an answer that has none, so that memory does not grow with their number. Both have the
+ * columns, in text format, and are lent. False: row() has said why it wants no more, and the
+ * question is cancelled. The server answers from one snapshot, which it keeps to the end.
+ */
+typedef bool db_row(void *arg, const PGresult *res);
+enum ctl_exit db_each(struct ctl *c, const char *what, const char *sql, const struct args *a, db_row *row, void *arg);
 /* The same for an answer that does not matter. */
 enum ctl_exit db_call(struct ctl *c, const char *what, const char *sql, const struct args *a);
 /* The same for one row of n int8 columns, none of them null. False after a message. */

@@ -185,7 +185,8 @@ int main(int argc, char **argv)
     options_free(&storage_options, &c.storage);
     options_free(&auth_options, &c.auth);
     options_free(&control_options, &c.control);
-    if (fflush(stdout) != 0 && end == CTL_DONE)
+    /* What was written long ago may have failed, too. */
+    if ((fflush(stdout) != 0 || ferror(stdout) != 0) && end == CTL_DONE)
         end = ctl_error(CTL_FAILED, "could not write to standard output: %s", strerror(errno));
     return (int)end;
 }

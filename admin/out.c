@@ -3,6 +3,7 @@
  */
 #include "admin/out.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,31 +92,58 @@ void out_json_row(struct json *j, const char *key, const PGresult *res, int row)
     json_end(j);
 }
 
-static void table(const PGresult *res)
+/* Widths of the columns of a table. */
+struct widths {
+    int cols;
+    int *width;
+};
+
+static void widths_begin(struct widths *w, const PGresult *res)
 {
-    int cols = PQnfields(res), rows = PQntuples(res);
-    int *widths = mem_array((size_t)cols, sizeof *widths);
+    w->cols = PQnfields(res);
+    w->width = mem_array((size_t)w->cols, sizeof *w->width);
+    for (int col = 0; col < w->cols; col++)
+        w->width[col] = text_width(PQfname(res, col));
+}
+
+static void widths_add(struct widths *w, const PGresult *res)
+{
     char room[40];
 
-    for (int col = 0; col < cols; col++) {
-        widths[col] = text_width(PQfname(res, col));
-        for (int row = 0; row < rows; row++) {
-            int w = text_width(human(res, row, col, room));
-            widths[col] = w > widths[col] ? w : widths[col];
+    for (int row = 0; row < PQntuples(res); row++)
+        for (int col = 0; col < w->cols; col++) {
+            int n = text_width(human(res, row, col, room));
+            w->width[col] = n > w->width[col] ? n : w->width[col];
         }
-    }
-    for (int row = -1; row < rows; row++)
-        for (int col = 0; col < cols; col++) {
-            const char *s = row < 0 ? PQfname(res, col) : human(res, row, col, room);
+}
 
-            if (is_number(res, col))
-                for (int pad = text_width(s); pad < widths[col]; pad++)
-                    putchar(' ');
-            /* No blanks at the end of a line. */
-            out_text(stdout, s, is_number(res, col) || col == cols - 1 ? 0 : widths[col]);
-            fputs(col == cols - 1 ? "\n" : "  ", stdout);
-        }
-    mem_free(widths);
+/* Row -1 is the headings. */
+static void print_line(const struct widths *w, const PGresult *res, int row)
+{
+    char room[40];
+
+    for (int col = 0; col < w->cols; col++) {
+        const char *s = row < 0 ? PQfname(res, col) : human(res, row, col, room);
+        bool last = col == w->cols - 1;
+
+        if (is_number(res, col))
+            for (int pad = text_width(s); pad < w->width[col]; pad++)
+                putchar(' ');
+        /* No blanks at the end of a line. */
+        out_text(stdout, s, is_number(res, col) || last ? 0 : w->width[col]);
+        fputs(last ? "\n" : "  ", stdout);
+    }
+}
+
+static void table(const PGresult *res)
+{
+    struct widths w;
+
+    widths_begin(&w, res);
+    widths_add(&w, res);
+    for (int row = -1; row < PQntuples(res); row++)
+        print_line(&w, res, row);
+    mem_free(w.width);
 }
 
 void out_rows(const struct ctl *c, const PGresult *res)
@@ -156,23 +184,110 @@ void out_row(const struct ctl *c, const PGresult *res)
     }
 }
 
-static enum ctl_exit ask(struct ctl *c, const char *what, const char *sql, const struct args *a,
-                         void (*show)(const struct ctl *c, const PGresult *res))
+/* ---- rows as they come */
+
+enum { ROWS_MEASURED = 500 };
+
+struct stream {
+    const struct ctl *c;
+    struct json *json;
+    const char *key;                    /* of the array within an object; NULL: the array is all there is */
+    bool begun;
+    struct widths widths;
+    PGresult *waiting[ROWS_MEASURED];   /* for the width of the columns */
+    int count;
+};
+
+static void json_begin(struct stream *s)
+{
+    json_start(s->json, stdout);
+    if (s->key != NULL)
+        json_object(s->json, NULL);
+    json_array(s->json, s->key);
+    s->begun = true;
+}
+
+static void table_begin(struct stream *s)
+{
+    widths_begin(&s->widths, s->waiting[0]);
+    for (int i = 0; i < s->count; i++)
+        widths_add(&s->widths, s->waiting[i]);
+    print_line(&s->widths, s->waiting[0], -1);
+    for (int i = 0; i < s->count; i++) {
+        print_line(&s->widths, s->waiting[i], 0);
+        PQclear(s->waiting[i]);
+    }
+    s->count = 0;
+    s->begun = true;
+}
+
+static void stream_json(struct stream *s, const PGresult *res)
+{
+    if (!s->begun)
+        json_begin(s);
+    if (PQntuples(res) > 0)
+        out_json_row(s->json, NULL, res, 0);
+    else
+        json_end(s->json);
+}
+
+static void stream_table(struct stream *s, const PGresult *res)
+{
+    if (s->begun && PQntuples(res) > 0) {
+        widths_add(&s->widths, res);
+        print_line(&s->widths, res, 0);
+        return;
+    }
+    if (PQntuples(res) > 0) {
+        PGresult *copy = PQcopyResult(res, PG_COPYRES_ATTRS | PG_COPYRES_TUPLES);
+
+        ASSERT(copy != NULL);
+        s->waiting[s->count++] = copy;
+    }
+    if (!s->begun && s->count > 0 && (PQntuples(res) == 0 || s->count == ROWS_MEASURED))
+        table_begin(s);
+}
+
+static bool stream_row(void *arg, const PGresult *res)
+{
+    struct stream *s = arg;
+
+    if (s->c->json)
+        stream_json(s, res);
+    else
+        stream_table(s, res);
+    if (ferror(stdout) == 0)
+        return true;
+    ctl_error(CTL_FAILED, "could not write to standard output: %s", strerror(errno));
+    return false;
+}
+
+enum ctl_exit out_ask_member(struct ctl *c, struct json *j, const char *key, const char *what, const char *sql,
+                             const struct args *a)
+{
+    struct stream s = { .c = c, .json = j, .key = key };
+    enum ctl_exit end = db_each(c, what, sql, a, stream_row, &s);
+
+    for (int i = 0; i < s.count; i++)
+        PQclear(s.waiting[i]);
+    mem_free(s.widths.width);
+    return end;
+}
+
+enum ctl_exit out_ask(struct ctl *c, const char *what, const char *sql, const struct args *a)
+{
+    struct json j;
+
+    return out_ask_member(c, &j, NULL, what, sql, a);
+}
+
+enum ctl_exit out_ask_one(struct ctl *c, const char *what, const char *sql, const struct args *a)
 {
     PGresult *res = db_ask(c, what, sql, a);
 
     if (res == NULL)
         return db_end(c);
-    show(c, res);
+    out_row(c, res);
     PQclear(res);
     return CTL_DONE;
-}
-
-enum ctl_exit out_ask(struct ctl *c, const char *what, const char *sql, const struct args *a)
-{
-    return ask(c, what, sql, a, out_rows);
-}
-enum ctl_exit out_ask_one(struct ctl *c, const char *what, const char *sql, const struct args *a)
-{
-    return ask(c, what, sql, a, out_row);
 }

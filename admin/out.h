@@ -15,9 +15,16 @@
 void out_rows(const struct ctl *c, const PGresult *res);
 /* Row 0: a line for each column, or one object. */
 void out_row(const struct ctl *c, const PGresult *res);
-/* Asks, as db_ask() does, and shows all rows, or row 0. */
+/*
+ * Asks, and shows all rows as they come, however many there are (db_each()). Columns are as wide as
+ * the first some hundred rows want them; a value that is wider widens those behind it.
+ */
 struct args;
 enum ctl_exit out_ask(struct ctl *c, const char *what, const char *sql, const struct args *a);
+/* The same; with --json as the first member of an object that stays open, if CTL_DONE, for more members. */
+enum ctl_exit out_ask_member(struct ctl *c, struct json *j, const char *key, const char *what, const char *sql,
+                             const struct args *a);
+/* Asks, as db_ask() does, and shows row 0. */
 enum ctl_exit out_ask_one(struct ctl *c, const char *what, const char *sql, const struct args *a);
 /* Row `row` as an object, its columns typed. */
 void out_json_row(struct json *j, const char *key, const PGresult *res, int row);

@@ -39,6 +39,14 @@ void progress_step(struct progress *p, uint64_t count, int64_t octets)
     p->drawn = true;
 }
 
+void progress_wait(struct progress *p, const char *what)
+{
+    if (!p->shown)
+        return;
+    fprintf(stderr, "\r%s: %llu s\033[K", what, (unsigned long long)((clock_ms() - p->started) / 1000));
+    p->drawn = true;
+}
+
 void progress_clear(struct progress *p)
 {
     if (p->drawn)

@@ -6,6 +6,7 @@
  * removed, its octets are never changed.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "admin/ctl.h"
@@ -43,27 +44,58 @@ static void report(struct check *k, const char *kind, const char *problem, bool 
     putchar('\n');
 }
 
+/* ---- counts and references, step by step (find_problems()) */
+
+static const char *const steps[] = { "contents", "mailboxes", "usage", "parts", "uidls", "names", "partitions" };
+enum { STEPS = sizeof steps / sizeof steps[0] };
 enum { COL_KIND, COL_ID, COL_MENDABLE, COL_PROBLEM };
+static const char find[] = "select kind, id, mendable, problem from postern.find_problems($1)";
 
-static PGresult *find_problems(struct ctl *c)
+/* "check mailboxes (step 2 of 7)", lent until the next call. */
+static const char *step_text(int step)
 {
-    static const struct args none = { .n = 0 };
+    static char text[80];
 
-    return db_ask(c, "check for problems", "select kind, id, mendable, problem from postern.find_problems()", &none);
+    snprintf(text, sizeof text, "check %s (step %d of %d)", steps[step], step + 1, STEPS);
+    return text;
 }
 
-static bool same(const PGresult *x, int i, const PGresult *y, int j)
+static PGresult *find_problems(struct ctl *c, int step)
 {
-    return strcmp(PQgetvalue(x, i, COL_KIND), PQgetvalue(y, j, COL_KIND)) == 0 &&
-           strcmp(PQgetvalue(x, i, COL_ID), PQgetvalue(y, j, COL_ID)) == 0;
+    struct args a = ARGS_NONE;
+
+    args_text(&a, steps[step]);
+    return db_ask(c, step_text(step), find, &a);
 }
 
-static bool is_among(const PGresult *x, int i, const PGresult *y)
+static bool tell_problem(void *arg, const PGresult *res)
 {
-    for (int j = 0; j < PQntuples(y); j++)
-        if (same(x, i, y, j))
-            return true;
-    return false;
+    if (PQntuples(res) > 0)
+        report(arg, PQgetvalue(res, 0, COL_KIND), PQgetvalue(res, 0, COL_PROBLEM), false);
+    return true;
+}
+
+/* As they come: there may be as many as there are mailboxes. */
+static enum ctl_exit tell_problems(struct check *k)
+{
+    enum ctl_exit end = CTL_DONE;
+
+    for (int step = 0; step < STEPS && end == CTL_DONE; step++) {
+        struct args a = ARGS_NONE;
+
+        args_text(&a, steps[step]);
+        end = db_each(k->c, step_text(step), find, &a, tell_problem, k);
+    }
+    return end;
+}
+
+/* By kind and number, the order in which they come. */
+static int compare(const PGresult *x, int i, const PGresult *y, int j)
+{
+    int kind = strcmp(PQgetvalue(x, i, COL_KIND), PQgetvalue(y, j, COL_KIND));
+    long long m = strtoll(PQgetvalue(x, i, COL_ID), NULL, 10), n = strtoll(PQgetvalue(y, j, COL_ID), NULL, 10);
+
+    return kind != 0 ? kind : (m > n) - (m < n);
 }
 
 /* True if the database can still be asked: a mending that failed was reported. */
@@ -85,29 +117,42 @@ static bool mend(struct ctl *c, const PGresult *found)
     return true;
 }
 
-/* Counts and references. */
-static enum ctl_exit check_counts(struct check *k)
+/* Looked at once more: what was mended is what has gone. */
+static void tell_mended(struct check *k, const PGresult *found, const PGresult *left)
 {
-    PGresult *found = find_problems(k->c), *left = NULL;
+    int j = 0, n = PQntuples(left);
 
-    if (found == NULL)
-        return db_end(k->c);
-    if (k->c->opt[OPT_REPAIR] != NULL && PQntuples(found) > 0) {
-        /* Looked at once more: what was mended is what has gone. */
-        if (!mend(k->c, found) || (left = find_problems(k->c)) == NULL) {
-            PQclear(found);
-            return db_end(k->c);
-        }
-        for (int i = 0; i < PQntuples(found); i++)
-            if (!is_among(found, i, left))
-                report(k, PQgetvalue(found, i, COL_KIND), PQgetvalue(found, i, COL_PROBLEM), true);
-        PQclear(found);
-        found = left;
+    for (int i = 0; i < PQntuples(found); i++) {
+        while (j < n && compare(left, j, found, i) < 0)
+            j++;
+        if (j == n || compare(left, j, found, i) != 0)
+            report(k, PQgetvalue(found, i, COL_KIND), PQgetvalue(found, i, COL_PROBLEM), true);
     }
-    for (int i = 0; i < PQntuples(found); i++)
-        report(k, PQgetvalue(found, i, COL_KIND), PQgetvalue(found, i, COL_PROBLEM), false);
-    PQclear(found);
-    return CTL_DONE;
+    for (j = 0; j < n; j++)
+        report(k, PQgetvalue(left, j, COL_KIND), PQgetvalue(left, j, COL_PROBLEM), false);
+}
+
+static enum ctl_exit repair(struct check *k)
+{
+    PGresult *found[STEPS] = { NULL }, *left;
+    bool good = true;
+
+    for (int step = 0; step < STEPS && good; step++)
+        good = (found[step] = find_problems(k->c, step)) != NULL;
+    for (int step = 0; step < STEPS && good; step++)
+        good = mend(k->c, found[step]);
+    /* What one step mends may be what another one has found. */
+    for (int step = 0; step < STEPS && good; step++) {
+        if (PQntuples(found[step]) == 0)
+            continue;
+        good = (left = find_problems(k->c, step)) != NULL;
+        if (good)
+            tell_mended(k, found[step], left);
+        PQclear(left);
+    }
+    for (int step = 0; step < STEPS; step++)
+        PQclear(found[step]);
+    return good ? CTL_DONE : db_end(k->c);
 }
 
 /*
@@ -136,47 +181,54 @@ static enum ctl_exit check_risks(struct check *k)
  * tables of a library of their own: what they would spell in another way is
  * looked for here, among the few that have such letters.
  */
-static enum ctl_exit check_spelling(struct check *k, const char *kind, const char *sql)
+struct spelling {
+    struct check *check;
+    char kind[16];
+    struct buf text;        /* the first three */
+    int wrong;
+};
+
+static void tell_spelling(struct spelling *s)
 {
-    PGresult *res = db_ask(k->c, "check names", sql, &ARGS_NONE);
-    struct buf text = BUF_EMPTY;
-    int wrong = 0;
+    struct buf line = BUF_EMPTY;
 
-    if (res == NULL)
-        return db_end(k->c);
-    for (int i = 0; i < PQntuples(res); i++) {
-        char made[NAME_ADDRESS_MAX + 1];
-
-        if (name_canonical(db_bytes(res, i, 0), SPAN_OF(""), made, NULL) == 0 ||
-            strcmp(made, PQgetvalue(res, i, 0)) == 0)
-            continue;
-        if (wrong++ < 3)
-            buf_addf(&text, "%s\"%s\" (it is spelled \"%s\")", wrong > 1 ? ", " : "", PQgetvalue(res, i, 0), made);
-    }
-    PQclear(res);
-    if (wrong > 0) {
-        struct buf line = BUF_EMPTY;
-
-        buf_addf(&line, "%d %s(es) that neither clients nor mail can reach: %.*s", wrong, kind, (int)buf_left(&text),
-                 buf_span(&text).at);
+    if (s->wrong > 0) {
+        buf_addf(&line, "%d %s(es) that neither clients nor mail can reach: %.*s", s->wrong, s->kind,
+                 (int)buf_left(&s->text), buf_span(&s->text).at);
         buf_add(&line, "", 1);
-        report(k, "spelling", buf_span(&line).at, false);
-        buf_free(&line);
+        report(s->check, "spelling", buf_span(&line).at, false);
     }
-    buf_free(&text);
-    return CTL_DONE;
+    buf_free(&line);
+    buf_clear(&s->text);
+    s->wrong = 0;
+}
+
+/* They come by kind. */
+static bool check_spelling(void *arg, const PGresult *res)
+{
+    struct spelling *s = arg;
+    char made[NAME_ADDRESS_MAX + 1];
+
+    if (PQntuples(res) == 0 || strcmp(s->kind, PQgetvalue(res, 0, 0)) != 0)
+        tell_spelling(s);
+    if (PQntuples(res) == 0)
+        return true;
+    snprintf(s->kind, sizeof s->kind, "%s", PQgetvalue(res, 0, 0));
+    if (name_canonical(db_bytes(res, 0, 1), SPAN_OF(""), made, NULL) == 0 || strcmp(made, PQgetvalue(res, 0, 1)) == 0)
+        return true;
+    if (s->wrong++ < 3)
+        buf_addf(&s->text, "%s\"%s\" (it is spelled \"%s\")", s->wrong > 1 ? ", " : "", PQgetvalue(res, 0, 1), made);
+    return true;
 }
 
 static enum ctl_exit check_spellings(struct check *k)
 {
-    enum ctl_exit end = check_spelling(k, "mailbox", "select m.address from postern.list_mailboxes(null) m"
-                                       " where octet_length(m.address) > length(m.address) and m.address is nfc"
-                                       " normalized");
+    struct spelling s = { .check = k, .text = BUF_EMPTY };
+    enum ctl_exit end = db_each(k->c, "check names", "select kind, address from postern.names_beyond_ascii()",
+                                &ARGS_NONE, check_spelling, &s);
 
-    return end != CTL_DONE ? end
-        : check_spelling(k, "alias", "select distinct a.address from postern.list_aliases(null, null) a"
-                         " where octet_length(a.address) > length(a.address) and a.address is nfc normalized and"
-                         " a.address not like '@%'");
+    buf_free(&s.text);
+    return end;
 }
 
 static void damaged(void *arg, const char *problem)
@@ -206,7 +258,7 @@ enum ctl_exit run_check(struct ctl *c)
         json_text(&k.json, "locks", span_str(ours ? "revoked" : "tickets"));
         json_array(&k.json, "problems");
     }
-    end = check_counts(&k);
+    end = c->opt[OPT_REPAIR] != NULL ? repair(&k) : tell_problems(&k);
     if (end == CTL_DONE)
         end = check_spellings(&k);
     if (end == CTL_DONE)

@@ -47,49 +47,45 @@ static bool which(struct ctl *c, struct args *a, char name[CTL_ADDRESS_SIZE])
     return true;
 }
 
+/* What the tables take, behind what the mail takes. */
+static enum ctl_exit tables(struct ctl *c, struct json *j)
+{
+    PGresult *rows = db_ask(c, "measure the tables", "select * from postern.space_of_tables()", &ARGS_NONE);
+    int64_t octets = 0;
+
+    if (rows == NULL || !db_numbers(c, "measure the database", "select postern.database_octets()", &ARGS_NONE, 1,
+                                    &octets)) {
+        PQclear(rows);
+        return db_end(c);
+    }
+    if (c->json) {
+        rows_json(j, "tables", rows);
+        json_int(j, "database_octets", octets);
+    } else {
+        putchar('\n');
+        out_rows(c, rows);
+        printf("\nthe database takes %lld octets\n", (long long)octets);
+    }
+    PQclear(rows);
+    return CTL_DONE;
+}
+
 enum ctl_exit run_du(struct ctl *c)
 {
-    static const struct args none = { .n = 0 };
     char name[CTL_ADDRESS_SIZE];
     struct args a = ARGS_NONE;
-    PGresult *mail, *tables = NULL, *octets = NULL;
     bool all = c->opt[OPT_TENANT] == NULL && c->opt[OPT_DOMAIN] == NULL && c->opt[OPT_MAILBOX] == NULL;
+    enum ctl_exit end;
     struct json j;
 
     if (!which(c, &a, name))
         return CTL_USAGE;
-    mail = db_ask(c, "measure the mail", "select * from postern.space($1, $2)", &a);
-    if (mail != NULL && all) {
-        tables = db_ask(c, "measure the tables", "select * from postern.space_of_tables()", &none);
-        octets = db_ask(c, "measure the database", "select postern.database_octets()", &none);
-    }
-    if (mail == NULL || (all && (tables == NULL || octets == NULL))) {
-        PQclear(mail);
-        PQclear(tables);
-        PQclear(octets);
-        return db_end(c);
-    }
-    if (c->json) {
-        json_start(&j, stdout);
-        json_object(&j, NULL);
-        rows_json(&j, "mail", mail);
-        if (all) {
-            rows_json(&j, "tables", tables);
-            json_int(&j, "database_octets", strtoll(PQgetvalue(octets, 0, 0), NULL, 10));
-        }
+    end = out_ask_member(c, &j, "mail", "measure the mail", "select * from postern.space($1, $2)", &a);
+    if (end == CTL_DONE && all)
+        end = tables(c, &j);
+    if (end == CTL_DONE && c->json)
         json_end(&j);
-    } else {
-        out_rows(c, mail);
-        if (all) {
-            putchar('\n');
-            out_rows(c, tables);
-            printf("\nthe database takes %s octets\n", PQgetvalue(octets, 0, 0));
-        }
-    }
-    PQclear(mail);
-    PQclear(tables);
-    PQclear(octets);
-    return CTL_DONE;
+    return end;
 }
 
 enum ctl_exit run_restored(struct ctl *c)

@@ -1109,6 +1109,87 @@ class Many(Base):
         self.linear(pages, 6)
         self.assertIn('of %d mailbox(es) would expire' % self.MAILBOXES, self.ctl('expire', '--dry-run'))
 
+    def queries(self):
+        """What posternctl's connections to this database do: process, state and what they wait for."""
+        return self.sql("select pid, state, wait_event from pg_stat_activity where datname = '%s' and application_name = 'posternctl'"
+                        % self.database).split('\n')
+
+    def until(self, condition):
+        """A busy machine may take its time."""
+        for _ in range(600):
+            if condition():
+                return True
+            time.sleep(0.1)
+        return False
+
+    def test_rows_as_they_come(self):
+        """The first line is there before the server has sent all, and memory does not grow with the number of lines."""
+        lines = 40000
+        self.sql("set session_replication_role = replica;"
+                 " insert into postern.alias (domain, address, mailbox)"
+                 " select domain, repeat('a', 50) || n || '@example.org', mailbox from postern.mailbox, generate_series(1, %d) n"
+                 " where address = 'many1@example.org'" % lines)
+        self.addCleanup(self.sql, "delete from postern.alias")
+        for words in ([], ['--json']):
+            with self.subTest(words):
+                tool = subprocess.Popen([CTL, '-c', self.conf, *words, 'alias', 'list'], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                first = tool.stdout.readline()
+                self.assertTrue(first.startswith(b'[' if words else b'address'), first)
+                # It waits for us, and the server for it.
+                self.assertTrue(self.until(lambda: any('active|ClientWrite' in q for q in self.queries())), self.queries())
+                with open('/proc/%d/status' % tool.pid) as f:
+                    peak = int(re.search(r'VmHWM:\s+(\d+) kB', f.read()).group(1))
+                with tool:
+                    rest, errors = tool.stdout.read(), tool.stderr.read()
+                self.assertEqual((tool.returncode, errors), (DONE, b''))
+                # All of it takes 3 MB on the wire, and three times as much in the client.
+                self.assertLess(peak, 12 << 10)
+                if words:
+                    self.assertEqual(len(json.loads(first + rest)), lines)
+                else:
+                    self.assertEqual(rest.count(b'\n'), lines)
+
+    def test_output_that_fails(self):
+        """No line is lost without a word: a disk that is full ends the question, and says so."""
+        for verb in (('mailbox', 'list'), ('tenant', 'list'), ('tenant', 'show', 'acme')):
+            with self.subTest(verb), open('/dev/full', 'wb') as full:
+                done = subprocess.run([CTL, '-c', self.conf, *verb], stdout=full, stderr=subprocess.PIPE)
+                self.assertEqual((done.returncode, done.stderr),
+                                 (FAILED, b'posternctl: could not write to standard output: No space left on device\n'))
+
+    def test_killed(self):
+        """The server does not go on with what nobody waits for."""
+        with subprocess.Popen(pg.psql_argv(self.database), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as psql:
+            psql.stdin.write(b'begin; lock table postern.mailbox in access exclusive mode;\n\\echo locked\n')
+            psql.stdin.flush()
+            self.assertEqual(psql.stdout.readline(), b'locked\n')
+            for verb in (('mailbox', 'list'), ('mailbox', 'show', 'many1@example.org'), ('restored',)):
+                with self.subTest(verb), subprocess.Popen([CTL, '-c', self.conf, *verb], stdout=subprocess.DEVNULL) as tool:
+                    self.assertTrue(self.until(lambda: any('active|relation' in q for q in self.queries())), self.queries())
+                    tool.kill()
+                    tool.wait()
+                    # The lock is held all the time.
+                    self.assertTrue(self.until(lambda: self.queries() == ['']), self.queries())
+            psql.stdin.close()
+
+    def test_progress(self):
+        """A question that takes long is told on a terminal, and the line is taken away."""
+        ours, terminal = pty.openpty()
+        with subprocess.Popen(pg.psql_argv(self.database), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as psql:
+            psql.stdin.write(b'begin; lock table postern.mailbox in access exclusive mode;\n\\echo locked\n')
+            psql.stdin.flush()
+            psql.stdout.readline()
+            with subprocess.Popen([CTL, '-c', self.conf, 'check', '--quick'], stdout=subprocess.PIPE, stderr=terminal) as tool:
+                os.close(terminal)
+                said = b''
+                while b' s\x1b[K' not in said:
+                    said += os.read(ours, 1000)
+                self.assertRegex(said, rb'\rcheck mailboxes \(step 2 of 7\): [0-9]+ s')
+                psql.stdin.close()
+                self.assertIn(b'0 wrong', tool.stdout.read())
+                self.assertTrue(os.read(ours, 1000).endswith(b'\r\x1b[K'))
+        os.close(ours)
+
 
 class Quota(Base):
     def test_exact_under_concurrency(self):
