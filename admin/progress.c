@@ -39,6 +39,17 @@ void progress_step(struct progress *p, uint64_t count, int64_t octets)
     p->drawn = true;
 }
 
+void progress_count(struct progress *p, uint64_t count, uint64_t total)
+{
+    uint64_t now;
+
+    if (!p->shown || (now = clock_ms()) - p->last < 200)
+        return;
+    p->last = now;
+    fprintf(stderr, "\r%llu of %llu %s\033[K", (unsigned long long)count, (unsigned long long)total, p->unit);
+    p->drawn = true;
+}
+
 void progress_wait(struct progress *p, const char *what)
 {
     if (!p->shown)

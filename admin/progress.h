@@ -19,6 +19,8 @@ struct progress {
 void progress_start(struct progress *p, const char *unit, int64_t total_octets);
 /* Draws at most five times a second. */
 void progress_step(struct progress *p, uint64_t count, int64_t octets);
+/* The same for a job whose size is known, and no octets: "12000 of 50000 mailboxes". */
+void progress_count(struct progress *p, uint64_t count, uint64_t total);
 /* Says that something is still being done: "WHAT: 12 s", of a job of which nobody can tell how far it is. */
 void progress_wait(struct progress *p, const char *what);
 /* Takes the line away: before anything else is printed, and at the end. */

@@ -9,6 +9,7 @@
 #include "admin/db.h"
 #include "admin/json.h"
 #include "admin/out.h"
+#include "admin/progress.h"
 
 static void rows_json(struct json *j, const char *key, const PGresult *res)
 {
@@ -88,22 +89,39 @@ enum ctl_exit run_du(struct ctl *c)
     return end;
 }
 
+/* ---- restored */
+
+enum { SKIP_BATCH = 1000 };
+
 enum ctl_exit run_restored(struct ctl *c)
 {
-    struct args a = ARGS_NONE;
-    PGresult *res;
-    int64_t skip;
+    bool resume = c->opt[OPT_RESUME] != NULL;
+    struct args a = ARGS_NONE, batch = ARGS_NONE;
+    struct progress progress;
+    int64_t skip, begun[3], done[2] = { 0, 1 };     /* skip, mailboxes, total; mailboxes, whether there are more */
+    bool good = true;
 
+    if (resume && c->opt[OPT_SKIP] != NULL)
+        return ctl_error(CTL_USAGE, "--resume skips as many uids as the interrupted run: --skip cannot be given");
     if (!ctl_number(c, OPT_SKIP, 1000000, 1000000000000, &skip))
         return CTL_USAGE;
     args_int(&a, skip);
-    res = db_ask(c, "skip uids", "select postern.skip_uids($1)", &a);
-    if (res == NULL)
+    args_bool(&a, resume);
+    if (!db_numbers(c, "begin", "select skip, mailboxes, total from postern.skip_start($1, $2)", &a, 3, begun))
         return db_end(c);
-    ctl_say(
-        c,
-        "%s mailbox(es) skip %lld uids: existing mail keeps its UIDL, new mail gets one that was never used",
-        PQgetvalue(res, 0, 0), (long long)skip);
-    PQclear(res);
+    args_int(&batch, SKIP_BATCH);
+    progress_start(&progress, "mailboxes", 0);
+    while (good && done[1] != 0) {
+        good = db_numbers(c, "skip uids", "select mailboxes, more::integer::bigint from postern.skip_uids($1)",
+                          &batch, 2, done);
+        progress_count(&progress, (uint64_t)done[0], (uint64_t)begun[2]);
+    }
+    progress_clear(&progress);
+    if (!good)
+        return ctl_error(db_end(c),
+                         "not all mailboxes have skipped uids: run restored --resume before you start posternd");
+    ctl_say(c,
+            "%lld mailbox(es) skip %lld uids: existing mail keeps its UIDL, new mail gets one that was never used",
+            (long long)done[0], (long long)begun[0]);
     return CTL_DONE;
 }

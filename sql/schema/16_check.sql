@@ -406,22 +406,80 @@ $$;
 
 -- ------------------------------------------------------------------ restored
 
--- skip_uids: for a restored backup that is older than the last sessions. Skips the
--- uids that were assigned since, which are unknown: otherwise new mail would get
--- UIDLs that clients take for messages they have.
--- Errors: PN400.
-create function postern.skip_uids(p_by bigint) returns bigint
+-- For a restored backup that is older than the last sessions: all mailboxes skip the uids that
+-- were assigned since, which are unknown. Otherwise new mail would get UIDLs that clients
+-- take for messages they have. It goes by mailbox, a batch in a transaction.
+create table postern.restoration (
+    one         boolean     not null default true primary key check (one),
+    started_at  timestamptz not null,
+    finished_at timestamptz,
+    skip        bigint      not null,
+    mailbox     bigint      not null,
+    mailboxes   bigint      not null,
+    server      timestamptz not null,
+    relation    oid         not null
+);
+comment on table  postern.restoration is 'how far `posternctl restored` got: all mailboxes up to `mailbox` have skipped uids';
+comment on column postern.restoration.server is 'when the server was started; with relation, the mailboxes as a table of it, this tells that no other backup was restored meanwhile';
+
+-- skip_start: where to begin. From the start and with p_by uids, which harms none that have
+-- skipped already; or, where p_resume, where the last run was interrupted, with as many uids as
+-- that one. mailboxes have skipped, of total.
+-- Errors: PN400, PN404.
+create function postern.skip_start(p_by bigint, p_resume boolean, out skip bigint, out mailboxes bigint, out total bigint)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_column
 declare
-    v_mailboxes bigint;
+    r postern.restoration;
 begin
-    if p_by not between 1 and 1000000000000 then
-        raise exception 'skip_uids: % is not between 1 and 1000000000000', p_by using errcode = 'PN400';
+    if p_resume then
+        select * into r from postern.restoration r where r.finished_at is null;
+        if not found then
+            raise exception 'there is no interrupted run to resume' using errcode = 'PN404';
+        elsif (r.server, r.relation) is distinct from (pg_postmaster_start_time(), 'postern.mailbox'::regclass::oid) then
+            raise exception 'the interrupted run may have been before the backup was restored: run it without --resume'
+                using errcode = 'PN400';
+        end if;
+    else
+        if p_by is null or p_by not between 1 and 1000000000000 then
+            raise exception 'skip_start: % is not between 1 and 1000000000000', p_by using errcode = 'PN400';
+        end if;
+        insert into postern.restoration as x (started_at, skip, mailbox, mailboxes, server, relation)
+            values (now(), p_by, 0, 0, pg_postmaster_start_time(), 'postern.mailbox'::regclass)
+            on conflict (one) do update
+               set (started_at, finished_at, skip, mailbox, mailboxes, server, relation)
+                 = (excluded.started_at, null, excluded.skip, 0, 0, excluded.server, excluded.relation)
+            returning * into r;
     end if;
-    update postern.mailbox m set next_uid = m.next_uid + p_by;
-    get diagnostics v_mailboxes = row_count;
-    return v_mailboxes;
+    skip := r.skip;
+    mailboxes := r.mailboxes;
+    total := (select count(*) from postern.mailbox);
+end
+$$;
+
+-- skip_uids: the next p_limit mailboxes. mailboxes have skipped in all; more: there may be others.
+-- Errors: PN404.
+create function postern.skip_uids(p_limit integer, out mailboxes bigint, out more boolean)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    r postern.restoration;
+    v_mailboxes bigint[];
+begin
+    select * into r from postern.restoration for update;
+    if not found then
+        raise exception 'skip_start was not called' using errcode = 'PN404';
+    end if;
+    v_mailboxes := array(select m.mailbox from postern.mailbox m where m.mailbox > r.mailbox order by m.mailbox limit p_limit
+                            for no key update);
+    update postern.mailbox m set next_uid = m.next_uid + r.skip where m.mailbox = any (v_mailboxes);
+    more := cardinality(v_mailboxes) = p_limit;
+    update postern.restoration s
+       set mailbox = greatest(s.mailbox, v_mailboxes[cardinality(v_mailboxes)]), mailboxes = s.mailboxes + cardinality(v_mailboxes),
+           finished_at = case when not more then now() end
+     returning s.mailboxes into mailboxes;
 end
 $$;
 
@@ -429,5 +487,5 @@ revoke all on all functions in schema postern from public;
 grant execute on function
     postern.find_problems(text), postern.names_beyond_ascii(), postern.mend(text, bigint), postern.scan_contents(bigint, integer, bigint, boolean),
     postern.content_owners(bigint), postern.verify_start(boolean),
-    postern.verify_note(bigint, bigint, bigint, bigint, boolean), postern.skip_uids(bigint)
+    postern.verify_note(bigint, bigint, bigint, bigint, boolean), postern.skip_start(bigint, boolean), postern.skip_uids(integer)
     to postern_admin;
