@@ -1,5 +1,5 @@
 /*
- * schema.c - `schema init`, `upgrade` and `status`. The texts are built in: a new
+ * schema.c - `schema init`, `upgrade`, `status` and `sequences`. The texts are built in: a new
  * schema is made in one transaction, each upgrade has one of its own, and the row
  * in the version table is part of it.
  */
@@ -264,4 +264,21 @@ enum ctl_exit run_schema_status(struct ctl *c)
     PQclear(risks);
     mem_free(collation);
     return advice == NULL ? CTL_DONE : CTL_WRONG_SCHEMA;
+}
+
+enum ctl_exit run_schema_sequences(struct ctl *c)
+{
+    struct args a = ARGS_NONE;
+    const bool dry = c->opt[OPT_DRY_RUN] != NULL;
+
+    args_bool(&a, dry);
+    PGresult *res = db_ask(c, "set the sequences",
+                           "select sequence, next_number, will_be from postern.set_sequences($1)", &a);
+    if (res == NULL)
+        return db_end(c);
+    out_rows(c, res);
+    if (PQntuples(res) == 0)
+        ctl_say(c, "no sequence is behind its tables");
+    PQclear(res);
+    return CTL_DONE;
 }

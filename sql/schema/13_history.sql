@@ -24,6 +24,9 @@ create table postern.history (
 ) partition by range (at);
 create index history_mailbox on postern.history (mailbox);
 create table postern.history_rest partition of postern.history default;
+-- It has no key, and logical replication carries a deletion only where the row is told by something.
+alter table postern.history replica identity full;
+alter table postern.history_rest replica identity full;
 comment on table  postern.history is 'sessions that did something, deletions, and deletions undone; a partition for each day';
 comment on column postern.history.what is 'session, deletion, undelete or refusal (of a list''s message, for this member); no CHECK, as in mailbox: a row for each message that is removed';
 comment on column postern.history.octets is 'of the message; of a session, what it retrieved';
@@ -104,6 +107,7 @@ begin
         continue when to_regclass('postern.' || v_name) is not null;
         begin
             execute format('create table postern.%I (like postern.history including all)', v_name);
+            execute format('alter table postern.%I replica identity full', v_name);
             execute format('alter table postern.history attach partition postern.%I for values from (%L) to (%L)', v_name,
                            (v_today + v_day)::timestamp at time zone 'UTC', (v_today + v_day + 1)::timestamp at time zone 'UTC');
             v_made := v_made + 1;

@@ -9,6 +9,8 @@ create table postern.imported (
     digests     bytea       not null
 );
 create index imported_mailbox on postern.imported (mailbox);
+-- For logical replication, as there is no key.
+alter table postern.imported replica identity full;
 -- Digests cannot be compressed; and this way a piece of them is read alone.
 alter table postern.imported alter column digests set storage external;
 comment on table postern.imported is 'digests of all that imports stored in a mailbox, for --resume: one for each message, kept as long as the mailbox';

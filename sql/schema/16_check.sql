@@ -483,9 +483,53 @@ begin
 end
 $$;
 
+-- set_sequences: for a database that logical replication has filled, which copies rows and no
+-- sequences: they would give numbers again that are taken. Each goes on behind the greatest
+-- number that is in a column of its name, in whatever table: what is left of a removed mailbox
+-- has its number, too. None goes back. Returns those that were behind, or, with p_dry_run, are.
+create function postern.set_sequences(p_dry_run boolean)
+returns table (sequence text, next_number bigint, will_be bigint)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    s record;
+    v_table regclass;
+    v_max bigint;
+    v_most bigint;
+begin
+    for s in
+        select q.oid::regclass as name, a.attname as col
+          from pg_class q
+          join pg_depend d on d.classid = 'pg_class'::regclass and d.objid = q.oid and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i')
+          join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+         where q.relkind = 'S' and q.relnamespace = 'postern'::regnamespace
+         order by q.relname
+    loop
+        v_most := 0;
+        for v_table in
+            select r.oid from pg_class r join pg_attribute a on a.attrelid = r.oid
+             where r.relnamespace = 'postern'::regnamespace and r.relkind in ('r', 'p') and not r.relispartition
+               and a.attname = s.col and a.atttypid = 'bigint'::regtype and not a.attisdropped
+        loop
+            execute format('select max(t.%I) from %s t', s.col, v_table) into v_max;
+            v_most := greatest(v_most, v_max);
+        end loop;
+        execute format('select case when is_called then last_value + 1 else last_value end from %s', s.name) into next_number;
+        continue when next_number > v_most;
+        if not p_dry_run then
+            perform setval(s.name, v_most);
+        end if;
+        sequence := s.name;
+        will_be := v_most + 1;
+        return next;
+    end loop;
+end
+$$;
+
 revoke all on all functions in schema postern from public;
 grant execute on function
     postern.find_problems(text), postern.names_beyond_ascii(), postern.mend(text, bigint), postern.scan_contents(bigint, integer, bigint, boolean),
     postern.content_owners(bigint), postern.verify_start(boolean),
-    postern.verify_note(bigint, bigint, bigint, bigint, boolean), postern.skip_start(bigint, boolean), postern.skip_uids(integer)
+    postern.verify_note(bigint, bigint, bigint, bigint, boolean), postern.skip_start(bigint, boolean), postern.skip_uids(integer),
+    postern.set_sequences(boolean)
     to postern_admin;

@@ -1294,7 +1294,7 @@ class Grants(Base):
             'holdings', 'add_alias', 'list_aliases', 'set_alias', 'remove_alias', 'list_messages', 'show_message', 'remove_mail',
             'begin_import', 'set_policy', 'clear_policy', 'list_policies', 'list_digests', 'note_imported', 'find_problems', 'names_beyond_ascii', 'find_risks', 'mend', 'scan_contents', 'content_owners',
             'make_history', 'old_history', 'drop_history', 'reclaim', 'undelete', 'show_history', 'list_expired', 'expire_mail',
-            'space', 'space_of_tables', 'database_octets', 'verify_start', 'verify_note', 'skip_start', 'skip_uids',
+            'space', 'space_of_tables', 'database_octets', 'verify_start', 'verify_note', 'skip_start', 'skip_uids', 'set_sequences',
             'traces', 'erase_history', 'person'},
     }
 
