@@ -47,7 +47,13 @@ NOT_COMMANDS = {
     'command="': ("text", "a line of authorized_keys"),
     "17 3 * * *": ("append", "/etc/cron.d/postern"),
     "alter system set": ("other", "there is no second server: test_failover.py has one"),
-    'database = "host=db1,db2': ("other", "there is no second server: test_failover.py has one"),
+    'database = "host=db1,db2 ': ("other", "there is no second server: test_failover.py has one"),
+    'database = "host=db1,db2,db3': ("other", "there are no three servers"),
+    "Patroni 3.0.3": ("text", "advice"),
+    "create publication": ("other", "there is no second cluster: test_major_upgrade.py has one"),
+    "pg_dumpall": ("other", "there is no second cluster: test_major_upgrade.py has one"),
+    "create subscription": ("other", "there is no second cluster: test_major_upgrade.py has one"),
+    "posternctl --as user=postgres schema upgrade": ("other", "there is no second cluster: test_major_upgrade.py has one"),
 }
 
 

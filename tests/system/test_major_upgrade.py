@@ -148,6 +148,9 @@ class MajorUpgrade(unittest.TestCase):
         self.next.sql("select setval('postern.tenant_tenant_seq', 5000)")
         self.assertEqual(json.loads(self.ctl("--json", "schema", "sequences")), [])
         self.assertEqual(self.next.sql("select last_value from postern.tenant_tenant_seq"), "5000")
+        self.ctl("--as", "user=postgres", "schema", "upgrade")
+        self.next.sql("select postern.harden()")
+        self.assertEqual(self.next.sql("select risk from postern.find_risks()"), "")
         self.ctl("check")
         # Postern with the new one.
         before = self.site.fetched(READERS[0])
