@@ -26,17 +26,15 @@ def delivery_cost(lab, users):
     return "; ".join(told)
 
 
-def system_calls(lab, users):
-    """System calls for each poll, of the worker and of the helper, by strace."""
-    if not shutil.which("strace"):
-        return None
-    polls, counts = 400, {}
+def system_calls(lab, users, connections, polls):
+    """System calls for each poll, of the workers and of the helpers, by strace, which slows them down: more come together."""
+    counts = {}
     pids = [p for p in tree(lab.root) if p != lab.root]
     out = pathlib.Path(lab.dir, "strace")
     tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", str(out)] + sum((["-p", str(p)] for p in pids), []),
                               stderr=subprocess.DEVNULL)
     time.sleep(1)
-    generator("popbench", lab.port, users, "--scenario", "poll", "--connections", "1", "--sessions", polls)
+    generator("popbench", lab.port, users, "--scenario", "poll", "--connections", connections, "--sessions", polls)
     time.sleep(0.3)
     tracer.send_signal(signal.SIGINT)
     tracer.wait()
@@ -44,7 +42,8 @@ def system_calls(lab, users):
         match = re.match(r"\d+\s+([a-z0-9_]+)\(", line)
         if match:
             counts[match.group(1)] = counts.get(match.group(1), 0) + 1
-    return {name: n / polls for name, n in sorted(counts.items(), key=lambda kv: -kv[1]) if n / polls >= 0.02}
+    return f"{sum(counts.values()) / polls:.1f} (" + ", ".join(
+        f"{name} {n / polls:.1f}" for name, n in sorted(counts.items(), key=lambda kv: -kv[1]) if n / polls >= 0.05) + ")"
 
 
 def statements(lab, users):
@@ -62,10 +61,12 @@ def notes(bench):
     lab = bench.servers["postern"]
     told = ["import, messages/s: " + ", ".join(f"{octets:,} octets: {rate:,.0f}" for octets, rate in bench.imported.items())]
     if "small" in bench.users:
-        calls = system_calls(lab, bench.users["small"])
         told.append("statements for each poll: " + ", ".join(f"{n} {c:.2f}" for n, c in statements(lab, bench.users["small"]).items()))
-        told.append("system calls for each poll, worker and helpers: " + ("strace is not installed" if calls is None else
-                    f"{sum(calls.values()):.1f} (" + ", ".join(f"{n} {c:.1f}" for n, c in calls.items()) + ")"))
+        if shutil.which("strace"):
+            told += [f"system calls for each poll of {connections}, workers and helpers: " + system_calls(lab, bench.users["small"], connections, polls)
+                     for connections, polls in ((1, 400), (16, 1600))]
+        else:
+            told.append("system calls for each poll: strace is not installed")
     if "inbox" in bench.users:
         told.append("each delivery of 10 KB: " + delivery_cost(lab, bench.users["inbox"]))
     return told
