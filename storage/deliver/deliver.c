@@ -221,7 +221,7 @@ struct deliver *deliver_new(struct loop *loop, const struct storage_settings *se
                    &(struct pg_wants){ (size_t)settings->database_lmtp_lanes,
                                        (uint64_t)settings->database_statement_timeout,
                                        (uint64_t)settings->database_retry, settings->database_synchronous_commit,
-                                       TOGETHER },
+                                       TOGETHER, true },
                    &events, d);
     return d;
 }

@@ -223,6 +223,17 @@ bool deliver_again(struct deliver_job *job)
 
 /* --------------------------------------------------------------------- start */
 
+/*
+ * Who asks for recipients writes nothing, mostly: they would wait for the disk with the deliveries of others, and a
+ * session could only begin with its next message when those are stored.
+ */
+static enum pg_bound bind(struct deliver_job *job)
+{
+    if (job->alone)
+        return PG_BOUND;
+    return job->resolving ? pg_bind_quick(job->deliver->pg, &job->ref) : pg_bind(job->deliver->pg, &job->ref);
+}
+
 /* False: there is no lane for it now. */
 static bool start(struct deliver_job *job)
 {
@@ -230,7 +241,7 @@ static bool start(struct deliver_job *job)
 
     if (job->alone && !pg_alive(job->ref))
         let_lane_go(job);   /* it was lost, and nothing was asked there */
-    switch (job->alone ? PG_BOUND : pg_bind(pg, &job->ref)) {
+    switch (bind(job)) {
     case PG_BOUND:
         break;
     case PG_WAIT:

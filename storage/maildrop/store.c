@@ -78,7 +78,7 @@ struct store *store_new(struct loop *loop, const struct storage_settings *settin
         pg_new(loop, conninfo, &maildrop_statements,
                &(struct pg_wants){ (size_t)settings->database_lanes, (uint64_t)settings->database_statement_timeout,
                                    (uint64_t)settings->database_retry, settings->database_synchronous_commit,
-                                   (size_t)settings->database_lane_sessions },
+                                   (size_t)settings->database_lane_sessions, false },
                &events, store);
     if (settings->one_session)
         pg_serve_one(store->pg);

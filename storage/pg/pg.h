@@ -80,6 +80,7 @@ struct pg_wants {
     uint64_t statement_timeout, retry;
     enum sql_commit commit;
     size_t together;            /* sessions that one lane gets before another is used; 0 and 1: spread evenly */
+    bool quick;                 /* the last lane of several is for pg_bind_quick() */
 };
 /*
  * Starts to connect and returns. conninfo and wants are copied; statements,
@@ -114,6 +115,11 @@ enum pg_bound {
     PG_WRONG,   /* the same, and the schema is not ours */
 };
 enum pg_bound pg_bind(struct pg *pg, struct pg_ref *ref_r);
+/*
+ * The same for a question that writes nothing: so that it need not wait until what others write is on
+ * the disk there is a lane that pg_bind() gives only while it has no other.
+ */
+enum pg_bound pg_bind_quick(struct pg *pg, struct pg_ref *ref_r);
 void pg_unbind(struct pg_ref ref);
 /*
  * One more connection, which pg_bind() never gives, for sessions that rest: it

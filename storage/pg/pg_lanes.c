@@ -192,9 +192,9 @@ static void connect_now(struct pg *pg)
             timer_set(pg->lanes[i].timer, 0);
 }
 
-enum pg_bound pg_bind(struct pg *pg, struct pg_ref *ref_r)
+static enum pg_bound bind(struct pg *pg, bool quickly, struct pg_ref *ref_r)
 {
-    struct pg_lane *best = NULL;
+    struct pg_lane *quick = pg->wants.quick && pg->count > 1 ? &pg->lanes[pg->count - 1] : NULL, *best = NULL;
     bool undecided = true, taken = false;
 
     *ref_r = (struct pg_ref){ NULL, 0 };
@@ -208,9 +208,11 @@ enum pg_bound pg_bind(struct pg *pg, struct pg_ref *ref_r)
         taken = taken || lane->use.alone;
         if (lane->use.alone)
             continue;
-        if (best == NULL || is_better(lane, best))
+        if (lane != quick && (best == NULL || is_better(lane, best)))
             best = lane;
     }
+    if (quick != NULL && (quickly || best == NULL) && quick->state == LANE_UP && !quick->broken && !quick->use.alone)
+        best = quick;
     if (best == NULL && pg->one_session)
         connect_now(pg);
     if (best == NULL)
@@ -218,6 +220,16 @@ enum pg_bound pg_bind(struct pg *pg, struct pg_ref *ref_r)
     best->use.bound++;
     *ref_r = (struct pg_ref){ best, best->generation };
     return PG_BOUND;
+}
+
+enum pg_bound pg_bind(struct pg *pg, struct pg_ref *ref_r)
+{
+    return bind(pg, false, ref_r);
+}
+
+enum pg_bound pg_bind_quick(struct pg *pg, struct pg_ref *ref_r)
+{
+    return bind(pg, true, ref_r);
 }
 
 void pg_unbind(struct pg_ref ref)

@@ -159,6 +159,11 @@ enum pg_bound pg_bind(struct pg *pg, struct pg_ref *ref_r)
     return PG_BOUND;
 }
 
+enum pg_bound pg_bind_quick(struct pg *pg, struct pg_ref *ref_r)
+{
+    return pg_bind(pg, ref_r);
+}
+
 void pg_unbind(struct pg_ref ref)
 {
     if (ref.lane == NULL || ref.lane->generation != ref.generation)

@@ -290,6 +290,8 @@ static void wrong_schema(void *owner, const char *text)
 static const struct pg_events deaf = { lost, decided, NULL, wrong_schema };
 static const struct pg_events hearing = { lost, decided, notified, wrong_schema };
 
+static bool quick_wanted;
+
 static void start(size_t lanes, const struct pg_events *events, const char *more)
 {
     char conninfo[200];
@@ -300,7 +302,7 @@ static void start(size_t lanes, const struct pg_events *events, const char *more
         close(fd);
     snprintf(conninfo, sizeof conninfo, "host=%s port=5432 user=u dbname=d sslmode=disable gssencmode=disable %s", dir, more);
     decisions = wrong_schemas = notifications = 0;
-    pg = pg_new(loop, conninfo, &maildrop_statements, &(struct pg_wants){ lanes, 1, 20, SQL_COMMIT_ON, 0 }, events, NULL);
+    pg = pg_new(loop, conninfo, &maildrop_statements, &(struct pg_wants){ lanes, 1, 20, SQL_COMMIT_ON, 0, quick_wanted }, events, NULL);
     pg_serve_one(pg);
     /* It connects where somebody is there whom to connect for. */
     assert_int_equal(pg_bind(pg, &none), PG_WAIT);
@@ -851,6 +853,41 @@ static void aside(void **state)
     pg_free(&pg);
 }
 
+/* What writes nothing has the last lane to itself, as long as there is another one for the rest. */
+static void quick(void **state)
+{
+    struct pg_ref refs[4], ref;
+    int fds[LANES_MAX];
+
+    (void)state;
+    quick_wanted = true;
+    start(2, &deaf, "");
+    serve_lanes(fds, 2);
+    for (size_t i = 0; i < 2; i++)
+        refs[i] = bound();
+    assert_int_equal(pg_bind_quick(pg, &refs[2]), PG_BOUND);
+    assert_int_equal(pg_bind_quick(pg, &refs[3]), PG_BOUND);
+    assert_ptr_equal(refs[0].lane, refs[1].lane);
+    assert_ptr_not_equal(refs[0].lane, refs[2].lane);
+    assert_ptr_equal(refs[2].lane, refs[3].lane);
+    assert_true(pg_keep_alone(pg, refs[0]));
+    assert_int_equal(pg_bind(pg, &ref), PG_BOUND);
+    assert_ptr_equal(ref.lane, refs[2].lane);
+    pg_share(refs[0]);
+    pg_break(refs[2], "a test");
+    assert_int_equal(pg_bind_quick(pg, &ref), PG_BOUND);
+    assert_ptr_equal(ref.lane, refs[0].lane);
+    close_all(fds, 2);
+
+    start(1, &deaf, "");
+    fds[0] = serve();
+    ref = bound();
+    assert_int_equal(pg_bind_quick(pg, &refs[0]), PG_BOUND);
+    assert_ptr_equal(ref.lane, refs[0].lane);
+    quick_wanted = false;
+    close_all(fds, 1);
+}
+
 /* The lane for long work: there when it is asked for and as long as somebody is bound; a failure is told once. */
 static void on_demand(void **state)
 {
@@ -1125,6 +1162,7 @@ int main(void)
         cmocka_unit_test(given_up),
         cmocka_unit_test(alone),
         cmocka_unit_test(aside),
+        cmocka_unit_test(quick),
         cmocka_unit_test(on_demand),
         cmocka_unit_test(waited_for),
         cmocka_unit_test(waiting_sends),
