@@ -238,7 +238,8 @@ class Shared(unittest.TestCase):
         self.assertLess(cached()[1], 12)
 
         # Whoever has that memory can say that a password was verified: no worker has.
-        _, workers, helpers = site.tree()
+        master, workers, helpers = site.tree()
+        self.assertNotIn("postern-login-cache", pathlib.Path(f"/proc/{master}/maps").read_text())
         for pid in workers + helpers:
             maps = pathlib.Path(f"/proc/{pid}/maps").read_text()
             self.assertEqual("postern-login-cache" in maps, pid in helpers)

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include <unistd.h>
 
 #include <libpq-fe.h>
 #include <sodium.h>
@@ -32,6 +33,7 @@ static struct auth_settings settings = {
     .auth_upgrade = true, .auth_failures = 1000, .auth_failure_time = 1000,
 };
 static struct accounts *accounts;
+static struct login_cache *shared;      /* theirs, as another helper would have it */
 static unsigned verified;
 
 /* In place of libsodium's: the same, and counted. */
@@ -138,6 +140,27 @@ static void test_cost(void **state)
         }
 }
 
+/*
+ * From a network that is still to be written down, as all are at the first login of a day: the password is
+ * known by the mailbox's number from then on, as it is where nothing is written.
+ */
+static void test_unseen_network(void **state)
+{
+    struct auth_request request = { .name = SPAN_OF("a@account-test.example"), .password = SPAN_OF("right"), .origin = { .network = SPAN_OF("192.0.2.9") } };
+    struct account_verdict v;
+
+    (void)state;
+    store_made("a@account-test.example", "right");
+    account_check(accounts, &request, &v);
+    assert_true(v.verdict == AUTH_OK && v.unseen && !v.cached);
+    const struct mailbox_ref mailbox = { admin_number("select mailbox from postern.mailbox where address = 'a@account-test.example'") };
+    int64_t proof = admin_number("select proof from postern.mailbox where mailbox = %lld", (long long)mailbox.number);
+    assert_true(login_cache_has_proof(shared, &mailbox, proof, request.password));
+    assert_false(login_cache_has_proof(shared, &mailbox, proof + 1, request.password));
+    account_check(accounts, &request, &v);
+    assert_true(v.verdict == AUTH_OK && v.unseen && v.cached);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -152,7 +175,9 @@ static int setup(void **state)
         "insert into postern.mailbox (domain, address, enabled) select domain, a || '@' || name, a <> 'off'"
         " from postern.domain, unnest(array['a', 'b', 'off', 'none', 'cheap']) a where name = 'account-test.example'");
     secret_init();
-    accounts = accounts_new(auth_conninfo, &settings, schema_wanted(), login_cache_memory((size_t)settings.auth_cache));
+    int memory = login_cache_memory((size_t)settings.auth_cache);
+    shared = login_cache_new(dup(memory));
+    accounts = accounts_new(auth_conninfo, &settings, schema_wanted(), memory);
     return 0;
 }
 
@@ -160,6 +185,7 @@ static int teardown(void **state)
 {
     (void)state;
     accounts_free(&accounts);
+    login_cache_free(&shared);
     admin_close();
     return 0;
 }
@@ -167,7 +193,7 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forms), cmocka_unit_test(test_octets), cmocka_unit_test(test_cost),
+        cmocka_unit_test(test_forms), cmocka_unit_test(test_octets), cmocka_unit_test(test_cost), cmocka_unit_test(test_unseen_network),
     };
     if (without_database("auth_account"))
         return 0;
