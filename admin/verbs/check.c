@@ -18,6 +18,8 @@
 #include "auth/name.h"
 #include "daemon/base/buf.h"
 #include "daemon/base/mem.h"
+#include "storage/pg/pg_array.h"
+#include "storage/pg/pg_row.h"
 
 struct check {
     struct ctl *c;
@@ -49,6 +51,7 @@ static void report(struct check *k, const char *kind, const char *problem, bool 
 static const char *const steps[] = { "contents", "mailboxes", "usage", "parts", "uidls", "names", "partitions" };
 enum { STEPS = sizeof steps / sizeof steps[0] };
 enum { COL_KIND, COL_ID, COL_MENDABLE, COL_PROBLEM };
+enum { CONTENTS_AT_ONCE = 1000 };
 static const char find[] = "select kind, id, mendable, problem from postern.find_problems($1)";
 
 /* "check mailboxes (step 2 of 7)", lent until the next call. */
@@ -98,20 +101,43 @@ static int compare(const PGresult *x, int i, const PGresult *y, int j)
     return kind != 0 ? kind : (m > n) - (m < n);
 }
 
+/* What is mended by one reading of all messages, which a thousand may share. */
+static bool is_of_content(const PGresult *found, int i)
+{
+    const char *kind = PQgetvalue(found, i, COL_KIND);
+
+    return strcmp(kind, "refs") == 0 || strcmp(kind, "orphan content") == 0;
+}
+
+/* From row i on as many as go together; returns the row behind them. */
+static int mend_some(struct ctl *c, const PGresult *found, int i)
+{
+    struct args a = ARGS_NONE;
+    struct buf contents = BUF_EMPTY;
+    uint32_t n = 0;
+
+    if (!is_of_content(found, i)) {
+        args_text(&a, PQgetvalue(found, i, COL_KIND));
+        args_text(&a, PQgetvalue(found, i, COL_ID));
+        db_call(c, "mend", "select postern.mend($1, $2)", &a);
+        return i + 1;
+    }
+    pg_array_begin(&contents, PG_INT8);
+    for (; i < PQntuples(found) && n < CONTENTS_AT_ONCE && is_of_content(found, i); i++, n++)
+        pg_array_put_int8(&contents, strtoll(PQgetvalue(found, i, COL_ID), NULL, 10));
+    pg_array_set_count(&contents, n);
+    args_binary(&a, &contents);
+    db_call(c, "mend contents", "select postern.mend_contents($1)", &a);
+    buf_free(&contents);
+    return i;
+}
+
 /* True if the database can still be asked: a mending that failed was reported. */
 static bool mend(struct ctl *c, const PGresult *found)
 {
-    for (int i = 0; i < PQntuples(found); i++) {
-        struct args a = ARGS_NONE;
-        PGresult *res;
-
-        if (PQgetvalue(found, i, COL_MENDABLE)[0] != 't')
-            continue;
-        args_text(&a, PQgetvalue(found, i, COL_KIND));
-        args_text(&a, PQgetvalue(found, i, COL_ID));
-        res = db_ask(c, "mend", "select postern.mend($1, $2)", &a);
-        PQclear(res);
-        if (res == NULL && db_end(c) == CTL_NO_DATABASE)
+    for (int i = 0; i < PQntuples(found);) {
+        i = PQgetvalue(found, i, COL_MENDABLE)[0] == 't' ? mend_some(c, found, i) : i + 1;
+        if (db_end(c) == CTL_NO_DATABASE)
             return false;
     }
     return true;

@@ -263,12 +263,32 @@ begin
 end
 $$;
 
+-- mend_contents: the references of these contents are counted anew, by one reading of all
+-- references, as there is no index that would find them; a content that has none goes.
+create function postern.mend_contents(p_contents bigint[]) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- A transaction that drops a reference removes its message first and then waits here;
+    -- nobody ever adds one to a content that was committed.
+    perform from postern.content c where c.content = any (p_contents) order by c.content for update;
+    with g as (
+        select x.content, count(r.content) as n
+          from unnest(p_contents) x(content) left join postern.reference r on r.content = x.content group by x.content
+    ), counted as (
+        update postern.content c set refs = g.n from g where c.content = g.content and g.n > 0
+    )
+    select array_agg(g.content) into p_contents from g where g.n = 0;
+    delete from postern.content_part p where p.content = any (p_contents);
+    delete from postern.content c where c.content = any (p_contents);
+end
+$$;
+
 -- mend: repair one problem, under the locks that its writers take.
 create function postern.mend(p_kind text, p_id bigint) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_refs integer;
     v_messages bigint;
     v_octets bigint;
 begin
@@ -301,16 +321,7 @@ begin
                postern.domain_usage u where u.domain = p_id;
         perform postern.add_usage(p_id, v_messages, v_octets);
     when 'refs', 'orphan content' then
-        -- A transaction that drops a reference removes its message first and then waits here;
-        -- nobody ever adds one to a content that was committed.
-        perform from postern.content c where c.content = p_id for update;
-        select count(*) into v_refs from postern.reference r where r.content = p_id;
-        if v_refs > 0 then
-            update postern.content c set refs = v_refs where c.content = p_id;
-        else
-            delete from postern.content_part p where p.content = p_id;
-            delete from postern.content c where c.content = p_id;
-        end if;
+        perform postern.mend_contents(array[p_id]);
     when 'orphan parts' then
         delete from postern.content_part p where p.content = p_id
            and not exists (select from postern.content c where c.content = p_id)
@@ -528,7 +539,7 @@ $$;
 
 revoke all on all functions in schema postern from public;
 grant execute on function
-    postern.find_problems(text), postern.names_beyond_ascii(), postern.mend(text, bigint), postern.scan_contents(bigint, integer, bigint, boolean),
+    postern.find_problems(text), postern.names_beyond_ascii(), postern.mend(text, bigint), postern.mend_contents(bigint[]), postern.scan_contents(bigint, integer, bigint, boolean),
     postern.content_owners(bigint), postern.verify_start(boolean),
     postern.verify_note(bigint, bigint, bigint, bigint, boolean), postern.skip_start(bigint, boolean), postern.skip_uids(integer),
     postern.set_sequences(boolean)

@@ -1109,6 +1109,17 @@ class Many(Base):
         self.linear(pages, 6)
         self.assertIn('of %d mailbox(es) would expire' % self.MAILBOXES, self.ctl('expire', '--dry-run'))
 
+    def test_repair(self):
+        """A thousand contents are mended by one reading of the messages."""
+        self.sql("update postern.content set refs = refs + 1 where content % 3 = 0;"
+                 "insert into postern.content (content, refs, octets, digest) select 100000 + n, 1, 100, sha256('')"
+                 " from generate_series(1, 1500) n")
+        wrong = int(self.sql('select count(*) from postern.content where content % 3 = 0 or content > 100000'))
+        self.linear('select postern.mend_contents(array(select content from postern.content where content % 3 = 0 limit 1000))', 6)
+        report = self.json('check', '--quick', '--repair')
+        self.assertEqual((report['wrong'], report['mended']), (0, wrong - 1000))
+        self.assertEqual(self.sql('select * from postern.find_problems()'), '')
+
     def queries(self):
         """What posternctl's connections to this database do: process, state and what they wait for."""
         return self.sql("select pid, state, wait_event from pg_stat_activity where datname = '%s' and application_name = 'posternctl'"
@@ -1292,7 +1303,7 @@ class Grants(Base):
             'remove_domain', 'add_mailbox', 'list_mailboxes', 'show_mailbox', 'set_mailbox', 'remove_mailbox', 'secret_plan',
             'set_secrets', 'set_domain_stores', 'add_app_password', 'list_app_passwords', 'remove_app_password', 'set_certificate', 'list_replaced', 'proves',
             'holdings', 'add_alias', 'list_aliases', 'set_alias', 'remove_alias', 'list_messages', 'show_message', 'remove_mail',
-            'begin_import', 'set_policy', 'clear_policy', 'list_policies', 'list_digests', 'note_imported', 'find_problems', 'names_beyond_ascii', 'find_risks', 'mend', 'scan_contents', 'content_owners',
+            'begin_import', 'set_policy', 'clear_policy', 'list_policies', 'list_digests', 'note_imported', 'find_problems', 'names_beyond_ascii', 'find_risks', 'mend', 'mend_contents', 'scan_contents', 'content_owners',
             'make_history', 'old_history', 'drop_history', 'reclaim', 'undelete', 'show_history', 'list_expired', 'expire_mail',
             'space', 'space_of_tables', 'database_octets', 'verify_start', 'verify_note', 'skip_start', 'skip_uids', 'set_sequences',
             'traces', 'erase_history', 'person'},
