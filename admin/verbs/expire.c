@@ -16,6 +16,7 @@
 #include "admin/db.h"
 #include "admin/json.h"
 #include "admin/progress.h"
+#include "admin/verbs/scope.h"
 
 enum { PAGE = 1000, BATCH = 1000, BATCH_MAX = 100000, RECLAIM_OCTETS = 4 << 20, DAYS_AHEAD = 7 };
 
@@ -23,6 +24,8 @@ struct expiry {
     struct ctl *c;
     struct progress progress;
     bool dry;
+    struct scope scope;
+    struct args scope_args;     /* its two parameters */
     int64_t batch;
     int64_t mailboxes, held, messages, octets;      /* expired */
     int64_t reclaimed, reclaimed_octets;
@@ -116,13 +119,13 @@ static enum ctl_exit mail(struct expiry *e)
     enum ctl_exit end = CTL_DONE;
 
     while (rows == PAGE && end == CTL_DONE) {
-        struct args a = ARGS_NONE;
+        struct args a = e->scope_args;
         PGresult *res;
 
         args_text(&a, after);
         args_int(&a, PAGE);
         res = db_ask(e->c, "find expired mail",
-                     "select mailbox, address, messages, octets from postern.list_expired($1, $2)", &a);
+                     "select mailbox, address, messages, octets from postern.list_expired($3, $4, $1, $2)", &a);
         if (res == NULL)
             return db_end(e->c);
         rows = PQntuples(res);
@@ -130,6 +133,7 @@ static enum ctl_exit mail(struct expiry *e)
             if (number(res, i, 2) == 0)
                 continue;
             if (e->dry) {
+                progress_clear(&e->progress);
                 ctl_say(e->c, "%s: %s message(s), %s octets have expired", PQgetvalue(res, i, 1), PQgetvalue(res, i, 2),
                         PQgetvalue(res, i, 3));
                 e->mailboxes++;
@@ -139,6 +143,7 @@ static enum ctl_exit mail(struct expiry *e)
                 end = expire_mailbox(e, PQgetvalue(res, i, 0));
             }
         }
+        progress_step(&e->progress, (uint64_t)e->messages, e->octets);
         if (rows > 0)
             snprintf(after, sizeof after, "%s", PQgetvalue(res, rows - 1, 0));
         PQclear(res);
@@ -177,6 +182,8 @@ static void tell(const struct expiry *e, bool complete)
         printf("%lld message(s), %lld octets of %lld mailbox(es) %s; %lld skipped because a session holds them\n",
                (long long)e->messages, (long long)e->octets, (long long)e->mailboxes,
                e->dry ? "would expire" : "expired", (long long)e->held);
+        if (!e->scope.all)
+            return;
         if (!e->dry)
             printf("%lld deleted message(s), %lld octets reclaimed\n", (long long)e->reclaimed,
                    (long long)e->reclaimed_octets);
@@ -202,15 +209,16 @@ static void tell(const struct expiry *e, bool complete)
 enum ctl_exit run_expire(struct ctl *c)
 {
     struct expiry e = { .c = c, .dry = c->opt[OPT_DRY_RUN] != NULL };
-    enum ctl_exit end, other;
+    enum ctl_exit end, other = CTL_DONE;
 
-    if (!ctl_number(c, OPT_BATCH, BATCH, BATCH_MAX, &e.batch))
+    if (!ctl_number(c, OPT_BATCH, BATCH, BATCH_MAX, &e.batch) || !scope_args(c, &e.scope_args, &e.scope))
         return CTL_USAGE;
     progress_start(&e.progress, "messages", 0);
-    /* Partitions first, and whatever comes of them, the mail all the same. */
-    other = history(&e);
+    /* Partitions first, and whatever comes of them, the mail all the same. They belong to all, as deleted mail does. */
+    if (e.scope.all)
+        other = history(&e);
     end = mail(&e);
-    if (end == CTL_DONE)
+    if (end == CTL_DONE && e.scope.all)
         end = reclaim(&e);
     if (end == CTL_DONE)
         end = other;

@@ -10,6 +10,7 @@
 #include "admin/json.h"
 #include "admin/out.h"
 #include "admin/progress.h"
+#include "admin/verbs/scope.h"
 
 static void rows_json(struct json *j, const char *key, const PGresult *res)
 {
@@ -17,35 +18,6 @@ static void rows_json(struct json *j, const char *key, const PGresult *res)
     for (int i = 0; i < PQntuples(res); i++)
         out_json_row(j, NULL, res, i);
     json_end(j);
-}
-
-/* What was asked for: "all", or the one option that was given. False after a message. */
-static bool which(struct ctl *c, struct args *a, char name[CTL_ADDRESS_SIZE])
-{
-    int given = (c->opt[OPT_TENANT] != NULL) + (c->opt[OPT_DOMAIN] != NULL) + (c->opt[OPT_MAILBOX] != NULL);
-
-    if (given > 1) {
-        ctl_error(CTL_USAGE, "give only one of --tenant, --domain and --mailbox");
-        return false;
-    }
-    if (c->opt[OPT_TENANT] != NULL) {
-        args_text(a, "tenant");
-        args_text(a, c->opt[OPT_TENANT]);
-    } else if (c->opt[OPT_DOMAIN] != NULL) {
-        if (!ctl_domain(c->opt[OPT_DOMAIN], name))
-            return false;
-        args_text(a, "domain");
-        args_text(a, name);
-    } else if (c->opt[OPT_MAILBOX] != NULL) {
-        if (!ctl_address(c->opt[OPT_MAILBOX], false, name))
-            return false;
-        args_text(a, "mailbox");
-        args_text(a, name);
-    } else {
-        args_text(a, "all");
-        args_null(a);
-    }
-    return true;
 }
 
 /* What the tables take, behind what the mail takes. */
@@ -73,16 +45,15 @@ static enum ctl_exit tables(struct ctl *c, struct json *j)
 
 enum ctl_exit run_du(struct ctl *c)
 {
-    char name[CTL_ADDRESS_SIZE];
     struct args a = ARGS_NONE;
-    bool all = c->opt[OPT_TENANT] == NULL && c->opt[OPT_DOMAIN] == NULL && c->opt[OPT_MAILBOX] == NULL;
+    struct scope scope;
     enum ctl_exit end;
     struct json j;
 
-    if (!which(c, &a, name))
+    if (!scope_args(c, &a, &scope))
         return CTL_USAGE;
     end = out_ask_member(c, &j, "mail", "measure the mail", "select * from postern.space($1, $2)", &a);
-    if (end == CTL_DONE && all)
+    if (end == CTL_DONE && scope.all)
         end = tables(c, &j);
     if (end == CTL_DONE && c->json)
         json_end(&j);

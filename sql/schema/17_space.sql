@@ -15,15 +15,18 @@ as $$
 $$;
 
 -- list_expired: the next p_limit mailboxes after p_after for which a policy lets mail expire,
--- and what has expired in each. Fewer rows than requested: there are no more. The times are
--- those of expires(), for all of them at once: each switch is that of the narrowest
--- policy that sets it.
-create function postern.list_expired(p_after bigint, p_limit integer)
+-- and what has expired in each; of p_kind and p_name as in space(). Fewer rows than
+-- requested: there are no more. The times are those of expires(), for all of them at
+-- once: each switch is that of the narrowest policy that sets it.
+-- Errors: PN404.
+create function postern.list_expired(p_after bigint, p_limit integer, p_kind text default 'all', p_name text default null)
 returns table (mailbox bigint, address text, messages bigint, octets bigint)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan
 as $$
 #variable_conflict use_column
 declare
+    v_of constant bigint := case p_kind when 'tenant' then postern.find_tenant(p_name) when 'domain' then postern.find_domain(p_name)
+                                        when 'mailbox' then postern.find_mailbox(p_name) end;
     v_all constant boolean := exists (select from postern.policy p where num_nonnulls(p.tenant, p.domain, p.mailbox) = 0
                                          and coalesce(p.expire_delivered, p.expire_retrieved) is not null);
 begin
@@ -35,6 +38,8 @@ begin
             select m.mailbox, m.address, m.domain, d.tenant
               from postern.mailbox m join postern.domain d on d.domain = m.domain
              where m.mailbox > p_after
+               and (p_kind = 'all' or (p_kind = 'tenant' and d.tenant = v_of) or (p_kind = 'domain' and d.domain = v_of)
+                    or (p_kind = 'mailbox' and m.mailbox = v_of))
                and (v_all
                     or exists (select from postern.policy p
                                 where p.mailbox = m.mailbox and coalesce(p.expire_delivered, p.expire_retrieved) is not null)
@@ -294,7 +299,7 @@ as $$ select pg_database_size(current_database()) $$;
 
 revoke all on all functions in schema postern from public;
 grant execute on function
-    postern.list_expired(bigint, integer), postern.expire_mail(bigint, integer),
+    postern.list_expired(bigint, integer, text, text), postern.expire_mail(bigint, integer),
     postern.remove_mailbox(text, boolean, integer), postern.space(text, text), postern.space_of_tables(),
     postern.database_octets()
     to postern_admin;

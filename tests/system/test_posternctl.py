@@ -1108,6 +1108,15 @@ class Many(Base):
         self.assertEqual(told(), '%d|%d' % (self.MAILBOXES, self.MAILBOXES * self.EACH))
         self.linear(pages, 6)
         self.assertIn('of %d mailbox(es) would expire' % self.MAILBOXES, self.ctl('expire', '--dry-run'))
+        # A scope: of the others nothing is looked at, and nothing but mail expires.
+        self.assertLess(self.work("select * from postern.list_expired(0, 1000, 'mailbox', 'many7@example.org')"), 200)
+        for scope in (('--tenant', 'acme'), ('--domain', 'example.org')):
+            self.assertIn('of %d mailbox(es) would expire' % self.MAILBOXES, self.ctl('expire', '--dry-run', *scope))
+        self.assertEqual(self.ctl('expire', '--mailbox', 'many7@example.org', '--dry-run').split('\n')[0:2],
+                         ['many7@example.org: 4 message(s), 400 octets have expired',
+                          '4 message(s), 400 octets of 1 mailbox(es) would expire; 0 skipped because a session holds them'])
+        self.err('expire', '--domain', 'elsewhere.example')
+        self.err('expire', '--domain', 'example.org', '--tenant', 'acme', exit=USAGE)
 
     def test_repair(self):
         """A thousand contents are mended by one reading of the messages."""
