@@ -415,6 +415,8 @@ struct tls_ctx *tls_ctx_later(const struct tls_files *files, enum tls_version mi
 
     if (files->clients.verify != TLS_VERIFY_NONE)
         return tls_ctx_new(files, min_version, tickets, problem, arg);
+    /* Its own configuration, and what that includes, is readable now: a policy of the system's for ciphers, say. */
+    OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL);
     ctx = read_files(files, min_version, tickets, &t);
     if (t.count > 0)
         tls_ctx_free(&ctx);

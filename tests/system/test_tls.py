@@ -373,9 +373,9 @@ class Stall(TlsCase):
 class OneShot(TlsCase):
     """posternd --inetd: TLS at once with --tls, or by STLS; on a socket and on two pipes."""
 
-    def start(self, *args, stdin, stdout, conf=None):
+    def start(self, *args, stdin, stdout, conf=None, env=None):
         return subprocess.Popen([str(self.site.lab.posternd), "-c", str(conf or self.site.lab.conf), "--inetd", *args],
-                                stdin=stdin, stdout=stdout, stderr=stdout, env=kit.lab.plain_env())
+                                stdin=stdin, stdout=stdout, stderr=stdout, env={**kit.lab.plain_env(), **(env or {})})
 
     def test_socket(self):
         for tls in (True, False):
@@ -449,6 +449,21 @@ class OneShot(TlsCase):
                     else:
                         self.assertEqual(lines.read(), b"")
                 self.assertEqual(proc.wait(kit.PATIENCE), 0 if said == b"+OK" else 1)
+
+    def test_policy_of_the_system(self):
+        """What OpenSSL's own configuration says holds by STLS, too, where the process can no longer read it."""
+        policy = self.site.dir / "openssl.cnf"
+        policy.write_text("openssl_conf = a\n[a]\nssl_conf = b\n[b]\nsystem_default = c\n[c]\nCiphersuites = TLS_CHACHA20_POLY1305_SHA256\n")
+        ours, theirs = socket.socketpair()
+        with theirs:
+            proc = self.start(stdin=theirs, stdout=theirs, env={"OPENSSL_CONF": str(policy)})
+        ours.settimeout(kit.PATIENCE)
+        with kit.Pop("", sock=ours) as pop:
+            pop.ok("STLS")
+            self.handshake(pop)
+            self.assertEqual(pop.sock.cipher()[0], "TLS_CHACHA20_POLY1305_SHA256")
+            pop.ok("QUIT")
+        self.assertEqual(proc.wait(kit.PATIENCE), 0)
 
     def test_no_certificate(self):
         """To a client that waits for a handshake not one octet in the clear is said."""
