@@ -71,7 +71,7 @@ begin
     -- From here on a new snapshot: what the last holder committed before it
     -- unlocked is seen.
     select m.uidvalidity, m.next_uid, m.expunges,
-           m.enabled and d.enabled and t.enabled, m.proof = p_proof and p_version = (select v.version from postern.policy_version v)
+           m.enabled and d.enabled and t.enabled, m.proof = p_proof and exists (select from postern.policy_version v where v.version = p_version)
       into uidvalidity, next_uid, expunges, v_active, v_holds
       from postern.mailbox m
       join postern.domain d on d.domain = m.domain
@@ -153,7 +153,7 @@ begin
                              then pg_try_advisory_lock(postern.lock_key(m.mailbox))
                               and pg_try_advisory_lock(postern.lock_key(m.mailbox)) end as locked
               from unnest(p_mailboxes, p_proofs, p_versions, p_tickets) with ordinality m(mailbox, proof, version, ticket, n)) l;
-    select v.version into v_version from postern.policy_version v;
+    select max(v.version) into v_version from postern.policy_version v;
     -- Where all that is known is still true there is nothing to list, and a statement that
     -- could list takes several times as long to start as this one.
     if array_position(p_next_uids, null) is null then

@@ -202,6 +202,38 @@ create index delivery_delivered_at on postern.delivery (delivered_at);
 comment on table  postern.delivery is 'what was delivered a short time ago, where duplicates are suppressed';
 comment on column postern.delivery.key is 'a hash over Message-ID, sender, recipient and octets';
 
+-- How far forget_deliveries() got, in microseconds since 1970. A sequence is the one
+-- thing that is changed in place and has no versions.
+create sequence postern.delivery_forgotten minvalue 0 start 0;
+
+-- forget_deliveries: what is too old to matter goes, from where it was left the last time: before that
+-- there are only rows that are gone, and that everybody would pass who begins with the
+-- first one, as long as somebody holds a snapshot. One in a thousand looks there
+-- all the same, as somebody may have gone on past what others held. Not granted.
+create function postern.forget_deliveries(p_since timestamptz, p_most bigint) returns void
+language plpgsql
+as $$
+declare
+    v_from constant timestamptz := case when random() < 0.001 then '-infinity'
+                                        else (select to_timestamp(f.last_value / 1000000.0) from postern.delivery_forgotten f) end;
+    v_keys constant bytea[] := array(select d.key from postern.delivery d
+                                      where d.delivered_at >= v_from and d.delivered_at < p_since
+                                      order by d.delivered_at limit p_most for update skip locked);
+    v_last timestamptz;
+begin
+    if v_keys = '{}' then
+        return;
+    end if;
+    with gone as (
+        delete from postern.delivery d where d.key = any (v_keys) returning d.delivered_at
+    )
+    select max(gone.delivered_at) into v_last from gone;
+    if v_last is not null then
+        perform setval('postern.delivery_forgotten', floor(extract(epoch from v_last) * 1000000)::bigint);
+    end if;
+end
+$$;
+
 -- place_message: a content, as keep_content() has it, as one message in each of
 -- these mailboxes, no two of them the same, with the sums. Returns their uids, in
 -- their order. The caller has locked the mailboxes, in order of number. Not granted.
@@ -518,11 +550,9 @@ begin
               from unnest(lost, lost_for, lost_why) as l(mailbox, recipient, why) where l.why > 1;
     end if;
 
-    -- A few of what is too old to matter, so that the table stays as small as the window is short.
-    if p_keys is not null then
-        delete from postern.delivery d
-         where d.key in (select x.key from postern.delivery x where x.delivered_at < v_since
-                          order by x.delivered_at limit 2 * v_recipients for update skip locked);
+    -- Some of what is too old to matter, so that the table stays as small as the window is short.
+    if p_keys is not null and random() < 1.0 / 8 then
+        perform postern.forget_deliveries(v_since, 16 * v_recipients);
     end if;
 end
 $$;

@@ -45,10 +45,12 @@ create trigger proof_ends before update of address on postern.mailbox
 
 -- --------------------------------------------------------------- of several
 
+-- Read by each login and each session, as the highest version that there is, or by its number.
+-- An index finds that first, and passes none of those before it, which are there as
+-- long as somebody holds a snapshot.
 create table postern.policy_version (
-    one     boolean not null primary key default true check (one),
-    version bigint  not null
-) with (fillfactor = 10);
+    version bigint  not null primary key
+);
 insert into postern.policy_version (version) values (postern.next_proof(0));
 comment on table postern.policy_version is 'one row: another number whenever a policy, a domain or a provider''s function has changed';
 
@@ -107,7 +109,7 @@ create function postern.current_policy() returns bigint
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return (select v.version from postern.policy_version v);
+    return (select max(v.version) from postern.policy_version v);
 end
 $$;
 

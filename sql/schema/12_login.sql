@@ -217,7 +217,7 @@ as $$
 #variable_conflict use_column
 begin
     return query
-        select l.* from postern.login_key k, postern.policy_version v,
+        select l.* from postern.login_key k, (select max(v.version) as version from postern.policy_version v) v,
                         postern.login_of(p_address, p_network, p_proof and postern.may_be_cached(), k.guess, v.version, true) l;
 end
 $$;
@@ -236,7 +236,7 @@ as $$
 #variable_conflict use_column
 declare
     v_key constant bytea := (select k.guess from postern.login_key k);
-    v_version constant bigint := (select v.version from postern.policy_version v);
+    v_version constant bigint := (select max(v.version) from postern.policy_version v);
     v_proof constant boolean := p_proof and postern.may_be_cached();
     v_policies constant boolean := exists (select from postern.policy);
 begin
@@ -248,7 +248,8 @@ end
 $$;
 
 -- count_failure: one more failure of this name, forgotten p_interval_ms later
--- than the one before it. If both slots of its set belong to other names, one with a
+-- than the one before it, up to p_most of them; who has as many is written once in an interval
+-- only, however fast somebody guesses. If both slots of its set belong to other names, one with a
 -- single failure left makes room; if there is none, this failure is not counted here.
 -- So neither a flood of names nor a name in the same set reduces the count of an
 -- account that is being guessed at.
@@ -263,8 +264,8 @@ declare
 begin
     update postern.guess g
        set until = least(greatest(g.until, v_now) + v_interval, v_now + p_most * v_interval)
-     where g.slot in (v_slot, v_slot + 1) and g.account = v_account;
-    if found then
+     where g.slot in (v_slot, v_slot + 1) and g.account = v_account and g.until <= v_now + (p_most - 1) * v_interval;
+    if found or exists (select from postern.guess g where g.slot in (v_slot, v_slot + 1) and g.account = v_account) then
         return;
     end if;
     for i in 0 .. 1 loop

@@ -238,34 +238,55 @@ $$;
 
 -- --------------------------------------------------------- what was deleted
 
+-- How far reclaim() got: the highest `until` that it has removed, in microseconds since 1970.
+-- A sequence is the one thing that is changed in place and has no versions.
+create sequence postern.deleted_reclaimed minvalue 0 start 0;
+
 -- reclaim: drop references whose time has come, of about p_octets of mail but of
 -- at least one message. `more`: there are others. Concurrent calls take
 -- different ones. Nobody waits for the result, and the references are found again
 -- after a crash, so the commit need not wait for the disk.
+--
+-- It begins where it was left the last time: before that there are rows that are gone, which a
+-- batch would pass again and again as long as somebody holds a snapshot. Only when
+-- nothing is left behind that place it looks before it, for what came late, or was locked.
 create function postern.reclaim(p_octets bigint, out messages bigint, out octets bigint, out more boolean)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_left constant timestamptz := (select to_timestamp(r.last_value / 1000000.0) from postern.deleted_reclaimed r);
+    v_from timestamptz;
+    v_last timestamptz;
     v_contents bigint[];
 begin
     perform set_config('synchronous_commit', 'off', true);
-    with due as materialized (
-        select d.mailbox, d.uid, d.octets, d.until from postern.deleted d
-         where d.until <= now() order by d.until limit 500 for update skip locked
-    ), chosen as (
-        select s.mailbox, s.uid
-          from (select due.*, sum(due.octets) over (order by due.until, due.mailbox, due.uid) - due.octets as before from due) s
-         where s.before < p_octets
-    ), gone as (
-        delete from postern.deleted d using chosen
-         where d.mailbox = chosen.mailbox and d.uid = chosen.uid
-        returning d.content, d.octets
-    )
-    select count(*), coalesce(sum(gone.octets), 0), array_agg(gone.content) into messages, octets, v_contents from gone;
-    if messages > 0 then
-        perform postern.forget_contents(v_contents);
+    foreach v_from in array array[v_left, '-infinity'] loop
+        with due as materialized (
+            select d.mailbox, d.uid, d.octets, d.until from postern.deleted d
+             where d.until >= v_from and d.until <= now() order by d.until limit 500 for update skip locked
+        ), chosen as (
+            select s.mailbox, s.uid
+              from (select due.*, sum(due.octets) over (order by due.until, due.mailbox, due.uid) - due.octets as before from due) s
+             where s.before < p_octets
+        ), gone as (
+            delete from postern.deleted d using chosen
+             where d.mailbox = chosen.mailbox and d.uid = chosen.uid
+            returning d.content, d.octets, d.until
+        )
+        select count(*), coalesce(sum(gone.octets), 0), array_agg(gone.content), max(gone.until)
+          into messages, octets, v_contents, v_last from gone;
+        exit when messages > 0;
+    end loop;
+    if messages = 0 then
+        more := false;
+        return;
     end if;
-    more := messages > 0 and exists (select from postern.deleted d where d.until <= now());
+    perform postern.forget_contents(v_contents);
+    if v_last > v_left then
+        perform setval('postern.deleted_reclaimed', floor(extract(epoch from v_last) * 1000000)::bigint);
+    end if;
+    more := exists (select from postern.deleted d where d.until >= v_last and d.until <= now())
+         or exists (select from postern.deleted d where d.until <= now());
 end
 $$;
 

@@ -316,8 +316,13 @@ class Duplicates(Case):
         self.site.sql("update postern.delivery set delivered_at = delivered_at - interval '61 minutes'")
         c.deliver(LETTER, U1)
         self.assertEqual(self.site.count("u1"), 7)
-        # What is too old was cleared away meanwhile.
-        self.assertLess(int(self.site.sql("select count(*) from postern.delivery where delivered_at < now() - interval '1 hour'")), 4)
+        # What is too old is cleared away by one of the next ones.
+        for n in range(200):
+            c.deliver(LETTER.replace(b"<1@x>", b"<more%d@x>" % n), U3)
+            if n % 8 == 7 and self.site.sql("select count(*) from postern.delivery where delivered_at < now() - interval '1 hour'") == "0":
+                break
+        else:
+            self.fail("what is too old is still there")
 
     def test_another_text_under_the_same_id(self):              # LE11: no mail is thrown away
         self.site.sql("delete from postern.delivery")

@@ -23,16 +23,16 @@ $$;
 create function growth.deliver(p_mailbox bigint) returns bigint language sql as $$
     select stored from postern.deliver(5, decode(repeat('00', 32), 'hex'), 'hello', null, array[p_mailbox], '{1}', array[null], null, null)
 $$;
--- A session that lists all and reads nothing.
-create function growth.poll(p_mailbox bigint) returns bigint language plpgsql as $$
+-- A session that lists all and reads nothing; its login was proven by p_proof, and the policies as they are.
+create function growth.poll(p_mailbox bigint, p_proof bigint default null) returns bigint language plpgsql as $$
 declare
     v_ticket bytea;
     v_listed bigint;
 begin
     select t.text || postern.signed(k, t.text) into v_ticket
-      from (select '\\x01'::bytea || int8send(p_mailbox) || int8send(0) || int8send(0) || int4send(pg_backend_pid())
+      from (select '\\x01'::bytea || int8send(p_mailbox) || int8send(coalesce(p_proof, 0)) || int8send(coalesce(p_proof, 0)) || int4send(pg_backend_pid())
                    || int8send(postern.now_ms() + 60000) as text) t, postern.ticket_key k;
-    select coalesce(cardinality(o.uids), 0) into v_listed from postern.open_maildrop(p_mailbox, null, null, null, null, null, v_ticket) o;
+    select coalesce(cardinality(o.uids), 0) into v_listed from postern.open_maildrop(p_mailbox, null, null, null, p_proof, p_proof, v_ticket) o;
     perform postern.close_maildrop(p_mailbox);
     return v_listed;
 end
@@ -86,7 +86,7 @@ class Base(unittest.TestCase):
 class HeldSnapshot(Base):
     """As long as somebody holds a snapshot, every version of a row stays, and who looks for the row passes them."""
 
-    MANY = 3000
+    MANY, DELIVERIES = 3000, 1500
 
     @classmethod
     def setUpClass(cls):
@@ -106,13 +106,60 @@ class HeldSnapshot(Base):
                 self.snapshot()
                 before, = self.blocks(deliver)
                 self.sql(f"""do $$ begin
-                    for i in 1 .. {self.MANY} loop
+                    for i in 1 .. {self.DELIVERIES} loop
                         perform growth.deliver(m.mailbox) from postern.mailbox m where m.address = (2 + i % 99) || '@{domain}';
                         commit;
                     end loop; end $$""")
                 after, = self.blocks(deliver)
                 self.assertLessEqual(after, before + 20)
         self.assertEqual(self.sql("select * from postern.find_problems()"), "")
+
+    def grows(self, asked, done):
+        """How many blocks more a statement looks at when something was done MANY times, each time in a transaction of its own."""
+        self.snapshot()
+        first, = self.blocks(asked)
+        self.sql(f"do $$ begin for i in 1 .. {self.MANY} loop {done}; commit; end loop; end $$")
+        last, = self.blocks(asked)
+        return last - first
+
+    def test_policies(self):
+        """Their version, which every login and every session asks for."""
+        changed = "update postern.policy_version set version = postern.next_proof(version)"
+        for asked in (f"select growth.poll({self.boxes['1@a.example']}, 1)", "select * from postern.login('1@a.example', null, true)"):
+            self.assertLessEqual(self.grows(asked, changed), 5)
+
+    def test_guesses(self):
+        """Of one name, however many there are."""
+        self.assertLessEqual(self.grows("select postern.guessed_until('1@a.example')",
+                                        "perform postern.count_failures(array['1@a.example'], 60000, 10)"), 5)
+        self.assertEqual(self.sql("select round(extract(epoch from postern.guessed_until('1@a.example') - now()) / 60)"), "10")
+
+    def test_duplicates(self):
+        """What is remembered of deliveries, and forgotten a moment later; and nothing of it is left for long."""
+        forget = "select postern.forget_deliveries(now(), 100)"
+        self.assertLessEqual(self.grows(forget, """
+            insert into postern.delivery values (decode(lpad(to_hex(i), 32, '0'), 'hex'), clock_timestamp());
+            if i % 20 = 0 then perform postern.forget_deliveries(clock_timestamp(), 100); end if"""), 10)
+        self.sql("do $$ begin for i in 1 .. 10 loop perform postern.forget_deliveries(now(), 100); end loop; end $$")
+        self.assertEqual(self.sql("select count(*) from postern.delivery"), "0")
+
+    def test_reclaimed(self):
+        """What large deletions left behind; and what was deleted earlier and committed later."""
+        deleted = """insert into postern.deleted (mailbox, uid, content, octets, received_at, deleted_at, until)
+            select 1, n, 999999, 1, now(), now(), clock_timestamp() - interval '1 hour' from generate_series({}, {}) n"""
+        everything = "do $$ begin while (select r.more from postern.reclaim(1000) r) loop commit; end loop; end $$"
+        self.snapshot()
+        self.sql(deleted.format(1, 10))
+        first, = self.blocks("select postern.reclaim(1)")
+        self.sql(everything)
+        self.sql(deleted.format(11, 10 + self.MANY))
+        self.sql(everything)
+        self.sql(deleted.format(11 + self.MANY, 20 + self.MANY))
+        last, = self.blocks("select postern.reclaim(1)")
+        self.assertLessEqual(last - first, 20)
+        self.sql("update postern.deleted set until = until - interval '1 day' where uid = (select max(uid) from postern.deleted)")
+        self.sql(everything)
+        self.assertEqual(self.sql("select count(*) from postern.deleted"), "0")
 
     def test_sums_of_another_server(self):
         """Where a dump brings them, they speak of transactions that are far ahead here: nothing is missed, and they are made anew."""
