@@ -64,7 +64,7 @@ create table postern.known_address (
     network     inet        not null,
     seen        date        not null,
     primary key (mailbox, network)
-);
+) with (fillfactor = 80);
 comment on table postern.known_address is 'networks that a mailbox was logged in from; at most 16 for each, at most one write a day';
 
 -- credentials(address): the secrets that logins to this address are verified against.
