@@ -392,6 +392,7 @@ class Authority(unittest.TestCase):
         kit.lab.signal_all(self.site.lab.pg_pids(), signal.SIGKILL)
         self.standby.promote()
         self.assertTrue(kit.wait_until(lambda: self.delivered(next_one)))
+        self.site.login_soon(READERS[0]).close()        # whose lanes are others than those of deliveries
         found = self.site.fetched(READERS[0])
         self.assertEqual(len(found), 2)
         self.assertTrue(found[1].endswith(next_one), found[1][:300])
