@@ -14,14 +14,14 @@
 
 enum { CACHE_LINE = 64, HEARD_EVERY_MS = 1000 };
 
-struct shared {
+struct believed {
     atomic_uint_fast64_t now;       /* word_of() the server that is believed; 0: none yet */
     char apart[CACHE_LINE];
     atomic_uint_fast64_t heard;     /* clock_ms() */
 };
 
-static struct shared own;
-static struct shared *shared = &own;
+static struct believed unshared;
+static struct believed *in_use = &unshared;
 
 static uint64_t word_of(struct primary_id id)
 {
@@ -53,20 +53,28 @@ bool primary_read(const char *text, struct primary_id *id_r)
 
 bool primary_share(void)
 {
-    void *memory = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void *memory = mmap(NULL, sizeof *in_use, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     if (memory == MAP_FAILED)
         return false;
-    if (shared != &own)
-        munmap(shared, sizeof *shared);
-    shared = memory;
+    if (in_use != &unshared)
+        munmap(in_use, sizeof *in_use);
+    in_use = memory;
     return true;
+}
+
+/* Somebody may have heard of it after `now` was taken. */
+static bool is_quiet(uint64_t now)
+{
+    const uint64_t heard = atomic_load(&in_use->heard);
+
+    return now > heard && now - heard >= PRIMARY_QUIET_MS;
 }
 
 enum primary_met primary_meet(struct primary_id id, uint64_t now)
 {
     const uint64_t mine = word_of(id);
-    uint_fast64_t believed = atomic_load(&shared->now);
+    uint_fast64_t believed = atomic_load(&in_use->now);
 
     do {
         const struct primary_id is = id_of(believed);
@@ -74,27 +82,27 @@ enum primary_met primary_meet(struct primary_id id, uint64_t now)
             break;
         if (believed != 0 && is.cluster == id.cluster && is.timeline > id.timeline)
             return PRIMARY_OLD;
-        if (believed != 0 && is.cluster != id.cluster && now - atomic_load(&shared->heard) < PRIMARY_QUIET_MS)
+        if (believed != 0 && is.cluster != id.cluster && !is_quiet(now))
             return PRIMARY_FOREIGN;
-    } while (!atomic_compare_exchange_weak(&shared->now, &believed, mine));
-    atomic_store(&shared->heard, now);
+    } while (!atomic_compare_exchange_weak(&in_use->now, &believed, mine));
+    atomic_store(&in_use->heard, now);
     return believed == mine || believed == 0 ? PRIMARY_GOOD : PRIMARY_NEW;
 }
 
 bool primary_is(struct primary_id id)
 {
-    return atomic_load_explicit(&shared->now, memory_order_acquire) == word_of(id);
+    return atomic_load_explicit(&in_use->now, memory_order_acquire) == word_of(id);
 }
 
 void primary_heard(struct primary_id id, uint64_t now)
 {
-    if (primary_is(id) && now - atomic_load_explicit(&shared->heard, memory_order_relaxed) >= HEARD_EVERY_MS)
-        atomic_store_explicit(&shared->heard, now, memory_order_relaxed);
+    if (primary_is(id) && now - atomic_load_explicit(&in_use->heard, memory_order_relaxed) >= HEARD_EVERY_MS)
+        atomic_store_explicit(&in_use->heard, now, memory_order_relaxed);
 }
 
 struct primary_id primary_now(void)
 {
-    return id_of(atomic_load(&shared->now));
+    return id_of(atomic_load(&in_use->now));
 }
 
 const char *primary_advice(enum primary_met met)

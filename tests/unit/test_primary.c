@@ -54,6 +54,7 @@ static void meets(void **state)
     primary_heard(first, 50000);
     primary_heard(second, 100000);
     assert_int_equal(primary_meet(other, long_after - 1), PRIMARY_FOREIGN);
+    assert_int_equal(primary_meet(other, 100000 - 1), PRIMARY_FOREIGN);
     assert_int_equal(primary_meet(other, long_after), PRIMARY_NEW);
     assert_false(primary_is(second));
     assert_int_equal(primary_now().cluster, other.cluster);

@@ -12,6 +12,7 @@
 
 #include "daemon/base/limit.c"
 #include "daemon/base/metrics.c"
+#include "daemon/base/primary.c"
 #include "daemon/base/recent.c"
 
 enum { ROUNDS = 20, KEYS = 300, MINUTE = 60000 };
@@ -92,11 +93,28 @@ static void metrics_hold(void **state)
     }
 }
 
+/* Whatever is believed, a server that is met is used or is not. */
+static void primary_holds(void **state)
+{
+    (void)state;
+    assert_true(primary_share());
+    for (int round = 0; round < ROUNDS; round++) {
+        const struct primary_id id = { 7, 3 };
+
+        scribble(in_use, sizeof *in_use, round);
+        primary_heard(id, 5);
+        const enum primary_met met = primary_meet(id, 5);
+        assert_true(met == PRIMARY_OLD || met == PRIMARY_FOREIGN ? !primary_is(id) : primary_is(id));
+        (void)primary_now();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(limits_hold),
         cmocka_unit_test(metrics_hold),
+        cmocka_unit_test(primary_holds),
     };
     return cmocka_run_group_tests_name("shared", tests, NULL, NULL);
 }
