@@ -341,6 +341,18 @@ static bool ask_known(struct credentials_source *s, const char *address, const c
 }
 
 /*
+ * Is there a password that cannot be read, for want of the key of its seal? Whatever was verified
+ * against it when there was one proves nothing now, though mailbox and secret are the same.
+ */
+static bool is_unreadable(const struct credentials *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (c->secrets[i].kind == CREDENTIAL_PASSWORD && c->secrets[i].text[0] == '\0')
+            return true;
+    return false;
+}
+
+/*
  * Not while there is a trace, which ends by itself; nor a text of maintenance, which
  * only those whose login was confirmed are told; nor from where a login is still to be
  * written down; nor of a mailbox made just now: see credentials_fetch().
@@ -350,7 +362,7 @@ static void read_and_keep_policy(struct credentials_source *s, const char *addre
 {
     rows_read_policy(rows, c);
     /* An address that is another name of the mailbox's may become one of its own. */
-    bool own = strcmp(address, c->address) == 0;
+    bool own = strcmp(address, c->address) == 0 && !is_unreadable(c);
     c->versions = (struct mailbox_versions){ own ? rows_number(rows, COL_PROOF, 0) : 0,
                                              rows_number(rows, COL_VERSION, 0) };
     const struct policy_entry entry = { c->mailbox, c->versions, c->policy };

@@ -276,6 +276,8 @@ class Sealed(SecretsCase):
         self.write_keys(old)
         self.reload()
         self.refused(who, kit.PASSWORD)
+        # Nor the next time, when a helper knows the policy again, and the memory the password as proven.
+        self.refused(who, kit.PASSWORD)
         self.assertIn("not in the key file", self.site.log_text())
         self.assertRegex(self.site.log_text(), rf'auth name="{who}" result=refused reason=unusable')
         done = self.as_owner("secrets", "unseal", check=False)
