@@ -180,6 +180,31 @@ static void listing_between_sessions(void **state)
     store_free(&store);
 }
 
+/* A server that knows less than the one that was listed from: not now; and whoever comes next is given what it has. */
+static void listing_that_went_back(void **state)
+{
+    struct store *store = test_store(&test_settings);
+    int64_t mailbox = mailbox_new();
+
+    (void)state;
+    messages_add(mailbox, 5, 10);
+    expect_status(finish(must_open(store, mailbox), NULL), DB_OK);
+    admin_do("delete from postern.message where mailbox = %lld and uid = 5", (long long)mailbox);
+    admin_do("update postern.mailbox set next_uid = 5, messages = 4, octets = 40 where mailbox = %lld",
+             (long long)mailbox);
+    expect_status(open_drop(store, mailbox).status, DB_RETRY);
+    struct drop *d = must_open(store, mailbox);
+    assert_int_equal(drop_count(d), 4);
+    expect_status(finish(d, NULL), DB_OK);
+
+    admin_do("update postern.mailbox set expunges = 7 where mailbox = %lld", (long long)mailbox);
+    expect_status(finish(must_open(store, mailbox), NULL), DB_OK);
+    admin_do("update postern.mailbox set expunges = 6 where mailbox = %lld", (long long)mailbox);
+    expect_status(open_drop(store, mailbox).status, DB_RETRY);
+    expect_status(finish(must_open(store, mailbox), NULL), DB_OK);
+    store_free(&store);
+}
+
 /* Q01: exactly the marked ones; and the listing that is kept agrees with the database afterwards. */
 static void commit_removes_the_marked(void **state)
 {
@@ -578,7 +603,7 @@ static void lost_while_listing(void **state)
              "   out octets bigint[], out uidls text[]) language plpgsql security definer as $$ begin"
              "   perform pg_terminate_backend(pg_backend_pid()); end $$;"
              " grant execute on function postern.list_rest(bigint, bigint, bigint, bytea) to postern_mail");
-    wait_for_lanes(store, 1);
+    wait_for_lanes(store, (size_t)test_settings.database_lanes);
     o = open_with(store, mailbox, &test_holder);
     admin_do("drop function postern.list_rest(bigint, bigint, bigint, bytea);"
              " alter function postern.list_rest_really(bigint, bigint, bigint, bytea) rename to list_rest");
@@ -604,6 +629,7 @@ int main(void)
         cmocka_unit_test(gone_and_disabled),
         cmocka_unit_test(cached_login_holds),
         cmocka_unit_test(listing_between_sessions),
+        cmocka_unit_test(listing_that_went_back),
         cmocka_unit_test(commit_removes_the_marked),
         cmocka_unit_test(session_is_noted),
         cmocka_unit_test(retrieved_in_any_order),
