@@ -13,7 +13,7 @@
 #include "admin/ctl.h"
 #include "admin/shown.h"
 #include "daemon/base/mem.h"
-#include "storage/maildrop/drop.h"
+#include "storage/maildrop/uidl.h"
 
 struct uidls {
     char **lines;
@@ -27,16 +27,6 @@ static void add(struct uidls *u, const char *line)
         u->lines = mem_resize(u->lines, u->room, sizeof *u->lines);
     }
     u->lines[u->count++] = mem_str(line);
-}
-
-static bool form_ok(const char *s, size_t len)
-{
-    if (len < 1 || len > UIDL_MAX)
-        return false;
-    for (size_t i = 0; i < len; i++)
-        if (s[i] < 0x21 || s[i] > 0x7E)
-            return false;
-    return true;
 }
 
 static int by_text(const void *a, const void *b)
@@ -77,12 +67,12 @@ struct uidls *uidls_new(const char *path)
 
         while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r'))
             line[--n] = '\0';
-        ok = form_ok(line, n);
+        const char *fault = uidl_fault((struct span){ line, n });
+        ok = fault == NULL;
         if (ok)
             add(u, line);
         else
-            ctl_error(CTL_FAILED, "%s:%zu: a UIDL is 1 to 70 octets of printable ASCII without a space",
-                      shown_name(path), u->count + 1);
+            ctl_error(CTL_FAILED, "%s:%zu: the UIDL %s", shown_name(path), u->count + 1, fault);
     }
     if (in != NULL)
         fclose(in);

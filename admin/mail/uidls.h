@@ -7,7 +7,7 @@
 
 struct uidls;
 
-/* Reads and checks all of it: form (RFC 1939 section 7) and duplicates. NULL after a message. */
+/* Reads and checks all of it: form (uidl.h) and duplicates. NULL after a message. */
 struct uidls *uidls_new(const char *path);
 void uidls_free(struct uidls **uidls);
 /* The next one, NULL at the end. */

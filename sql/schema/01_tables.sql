@@ -201,7 +201,7 @@ create unique index message_uidl on postern.message (mailbox, uidl) where uidl i
 comment on table  postern.message is 'what is in a mailbox; a listing reads the primary key alone';
 comment on column postern.message.octets is 'what LIST says and RETR sends: the content and the Delivered-To line, where there is one';
 comment on column postern.message.delivered_to is 'sent as one Delivered-To: line in front of the content; has no CR or LF';
-comment on column postern.message.uidl is 'the UIDL of an imported message, as the old server had it: 1 to 70 octets of printable ASCII';
+comment on column postern.message.uidl is 'the UIDL of an imported message, as the old server sent it (uidl_fault)';
 comment on column postern.message.retrieved_at is 'when the session ended that first retrieved it; kept only where expire_retrieved is set';
 
 -- content_part.codec says how its data is coded, null for the octets as they are: a

@@ -17,6 +17,15 @@ create function postern.uidl_prefix(p_uidvalidity bigint) returns text
 language sql immutable parallel safe
 return postern.uidvalidity_text(p_uidvalidity) || '.';
 
+-- uidl_fault: why a client could not be sent this UIDL of another server; null if it can.
+-- RFC 1939 section 7 has servers make shorter ones; what another has made is sent as it
+-- was, as far as a response has room for it (storage/maildrop/uidl.h). Not granted.
+create function postern.uidl_fault(p_uidl text) returns text
+language sql immutable parallel safe
+return case when p_uidl = '' then 'is empty'
+            when octet_length(p_uidl) > 480 then 'is longer than 480 octets'
+            when p_uidl collate "C" ~ '[\u0001-\u0020\u007f]' then 'has a space or a control character' end;
+
 -- --------------------------------------------------------------- the mailbox
 
 -- refuse_removal: a trigger: refuses to remove a mailbox that has messages. message has
@@ -282,9 +291,9 @@ begin
     perform postern.check_quota('mailbox', v_address, v_quota, v_used, v_sum);
     perform postern.check_quota('mailbox', v_address, postern.messages_allowed(p_mailbox), v_messages, v_n, 'messages');
     if p_uidls is not null then
-        select min(n.uidl collate "C") into v_bad from unnest(p_uidls) as n(uidl) where n.uidl collate "C" !~ '^[!-~]{1,70}$';
+        select min(n.uidl collate "C") into v_bad from unnest(p_uidls) as n(uidl) where postern.uidl_fault(n.uidl) is not null;
         if v_bad is not null then
-            raise exception 'UIDL "%" is not 1 to 70 octets of printable ASCII without a space', v_bad using errcode = 'PN400';
+            raise exception 'UIDL "%" %', v_bad, postern.uidl_fault(v_bad) using errcode = 'PN400';
         end if;
         select min(n.uidl collate "C") into v_bad from unnest(p_uidls) as n(uidl)
          where starts_with(n.uidl, postern.uidl_prefix(v_uidvalidity))

@@ -78,7 +78,7 @@ void drop_forget(struct store *store, uint64_t id);
 size_t drop_count(const struct drop *drop);
 uint64_t drop_octets(const struct drop *drop);                      /* the sum over all messages */
 uint64_t drop_message_octets(const struct drop *drop, size_t i);    /* as RETR sends it, before stuffing */
-size_t drop_message_uidl(const struct drop *drop, size_t i, char out[UIDL_MAX]); /* 1 to 70 octets of 0x21..0x7E */
+size_t drop_message_uidl(const struct drop *drop, size_t i, char out[UIDL_MAX]); /* 1 to UIDL_MAX octets */
 bool drop_lost(const struct drop *drop);
 
 /* ---- the messages, in pieces (storage/content/piece.h) */

@@ -93,16 +93,6 @@ static struct span own_uidl(const struct listing *l, size_t i)
 
 /* ---- from the database */
 
-static bool uidl_is_sane(struct span uidl)
-{
-    if (uidl.len < 1 || uidl.len > UIDL_MAX)
-        return false;
-    for (size_t i = 0; i < uidl.len; i++)
-        if (uidl.at[i] < '!' || uidl.at[i] > '~')
-            return false;
-    return true;
-}
-
 static bool plan_message(struct plan *plan, int64_t uid, int64_t octets, struct span uidl, const char **error_r)
 {
     /* cppcheck-suppress ctunullpointer ; walk() has a plan where it has no listing to fill */
@@ -152,7 +142,7 @@ static bool walk(struct span uids, struct span octets, struct span uidls, struct
             own = pg_array_next(&t, &uidl);
         if (own < 0)
             return false;
-        if (own == 1 && !uidl_is_sane(uidl)) {
+        if (own == 1 && uidl_fault(uidl) != NULL) {
             *error_r = "a UIDL is none";
             return false;
         }

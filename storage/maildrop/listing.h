@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "daemon/base/span.h"
+#include "storage/maildrop/uidl.h"
 
 struct listing;
 
@@ -39,8 +40,7 @@ size_t listing_count(const struct listing *l);
 uint64_t listing_octets(const struct listing *l);
 int64_t listing_uid(const struct listing *l, size_t i);
 uint64_t listing_message_octets(const struct listing *l, size_t i);
-enum { UIDL_MAX = 70 };
-size_t listing_uidl(const struct listing *l, size_t i, char out[UIDL_MAX]);     /* 1 to 70 octets of 0x21..0x7E */
+size_t listing_uidl(const struct listing *l, size_t i, char out[UIDL_MAX]);     /* 1 to UIDL_MAX octets (uidl.h) */
 /* Octets of memory that it takes. */
 size_t listing_memory(const struct listing *l);
 

@@ -212,6 +212,18 @@ class Import(ImportCase):
             self.assertEqual(pop.uidl(), [b"only"])
             pop.ok("QUIT")
 
+    def test_uidls_as_the_old_server_sent_them(self):
+        """U02: long ones, and octets that RFC 1939 does not let a server make; alone and in a list."""
+        kept = [b"1795390000.M1P2V0000000000000801I0000000000000001_0.mail.example.org,S=1234567890,W=1234567890", b"%" * 480, "\u00e4-\u20ac".encode()]
+        path = self.write("box", b"".join(FROM_ + b"A: %d\n\n" % n for n in range(3)))
+        who = self.mailbox()
+        self.run_import(who, path, "--uidls", self.write("uidls", b"\n".join(kept) + b"\n"))
+        with self.site.login(who) as pop:
+            self.assertEqual(pop.uidl(), kept)
+            for n, uidl in enumerate(kept, 1):
+                self.assertEqual(pop.ok(f"UIDL {n}"), b"+OK %d %s" % (n, uidl))
+            pop.ok("QUIT")
+
     def test_resume_brings_nothing_back(self):
         """What a client deleted between two runs stays deleted, each copy; what is new comes."""
         letters = [b"A: %d\n\n" % (n // 2) for n in range(10)] + [b"Subject: large\n\n" + b"x\n" * 1_000_000]

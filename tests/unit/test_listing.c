@@ -113,14 +113,14 @@ static void own_uidls(void **state)
     char longest[UIDL_MAX + 1];
     memset(longest, '~', UIDL_MAX);
     longest[UIDL_MAX] = '\0';
-    const char *const own[] = { longest, NULL, "!" };
+    const char *const own[] = { longest, NULL, "!\303\244" };
     struct listing *l = decode(&state0, NULL, uids, octets, own, 3);
 
     (void)state;
     assert_non_null(l);
     expect_uidl(l, 0, longest);
     expect_uidl(l, 1, "00ab12cd34ef.2");
-    expect_uidl(l, 2, "!");
+    expect_uidl(l, 2, "!\303\244");
     listing_release(&l);
 }
 
@@ -191,7 +191,8 @@ static void nonsense_is_refused(void **state)
     static const int64_t up[] = { 1, 2 }, down[] = { 2, 1 }, twice[] = { 2, 2 }, zero[] = { 0, 1 };
     static const int64_t octets[] = { 1, 1 }, negative[] = { 1, -1 }, huge[] = { INT64_MAX, INT64_MAX };
     static const int64_t late[] = { 1, 1000 };
-    static const char *const blank[] = { "a b", NULL }, *const nothing[] = { "", NULL }, *const high[] = { "\303\244", NULL };
+    static const char *const blank[] = { "a b", NULL }, *const nothing[] = { "", NULL }, *const high[] = { "\303(", NULL },
+                      *const control[] = { "a\177", NULL };
     const struct listing_state no_validity = { -1, 1000, 0 }, wide_validity = { INT64_C(1) << 48, 1000, 0 };
     struct buf u = BUF_EMPTY, o = BUF_EMPTY;
     const char *error = NULL;
@@ -205,6 +206,7 @@ static void nonsense_is_refused(void **state)
     assert_null(decode(&state0, NULL, up, octets, blank, 2));
     assert_null(decode(&state0, NULL, up, octets, nothing, 2));
     assert_null(decode(&state0, NULL, up, octets, high, 2));
+    assert_null(decode(&state0, NULL, up, octets, control, 2));
     assert_null(decode(&no_validity, NULL, up, octets, NULL, 2));
     assert_null(decode(&wide_validity, NULL, up, octets, NULL, 2));
     struct listing *two = decode(&state0, NULL, up, huge, NULL, 2);     /* their sum just fits in 64 bits */
