@@ -276,6 +276,7 @@ static bool send_parts(struct put *p, struct pg_array ids)
 static bool send_messages(struct put *p, struct pg_array ids)
 {
     struct args a = ARGS_NONE;
+    bool any = false;
 
     pg_array_begin(&p->a1, PG_INT8);
     pg_array_begin(&p->a2, PG_TIMESTAMPTZ);
@@ -286,9 +287,12 @@ static bool send_messages(struct put *p, struct pg_array ids)
         ASSERT(pg_array_int8(&ids, &id));
         pg_array_put_int8(&p->a1, id);
         pg_array_put_time(&p->a2, p->flight.messages[i].received);
-        /* All of an import have one, or none has. */
-        if (p->flight.messages[i].uidl != NULL)
+        if (p->flight.messages[i].uidl != NULL) {
             pg_array_put_bytes(&p->a3, span_str(p->flight.messages[i].uidl));
+            any = true;
+        } else {
+            pg_array_put_null(&p->a3);
+        }
     }
     pg_array_set_count(&p->a1, (uint32_t)p->flight.count);
     pg_array_set_count(&p->a2, (uint32_t)p->flight.count);
@@ -296,7 +300,7 @@ static bool send_messages(struct put *p, struct pg_array ids)
     args_mailbox(&a, &p->mailbox);
     args_binary(&a, &p->a1);
     args_binary(&a, &p->a2);
-    if (p->flight.messages[0].uidl != NULL)
+    if (any)
         args_binary(&a, &p->a3);
     else
         args_null(&a);

@@ -1,285 +1,25 @@
 /*
- * source.c - where an import finds its messages.
+ * source.c - the messages of the files that an import is given.
  *
  * Must never open what is not a regular file: reading a FIFO would wait for
  * ever, a device may do anything.
  */
-#include "admin/mail/source.h"
+#include "admin/mail/source_impl.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "admin/mail/folder.h"
 #include "admin/mail/fromline.h"
 #include "admin/shown.h"
-#include "daemon/base/buf.h"
 #include "daemon/base/mem.h"
-#include "daemon/base/num.h"
 
 enum {
     HEAD = 2 * FROM_AHEAD,      /* what is looked at to see what a file is */
     LEFT_OVER = 8,              /* From_ lines in front of a header */
 };
-
-struct file {
-    char *path;
-    const char *reject;         /* static text */
-    bool in_maildir, in_folder;
-    size_t folder;              /* index in folders, from 1; 0: reached by its path */
-    uint64_t order;             /* Maildir: the time in its name */
-    int64_t mtime;
-    int64_t octets;
-};
-
-struct source {
-    struct file *files;
-    size_t count, room, next;
-    int64_t octets;
-    struct source_how how;
-    struct source_seen seen;
-    struct folder *folders;
-    size_t folder_count, folder_room;
-    size_t open_folder;         /* the one that is being read, from 1; 0: none */
-    int fd;
-    struct mbox_scan *scan;     /* of the mbox that is being read */
-    uint64_t separators;        /* of those before it */
-    unsigned number;            /* of its message */
-    struct buf name;
-};
-
-/* ----------------------------------------------------------------- listing */
-
-static struct file *add(struct source *s, const char *dir, const char *name, const char *reject)
-{
-    struct file *f;
-    size_t len = (dir != NULL ? strlen(dir) + 1 : 0) + strlen(name) + 1;
-
-    if (s->count == s->room) {
-        s->room = s->room > 0 ? 2 * s->room : 64;
-        s->files = mem_resize(s->files, s->room, sizeof *s->files);
-    }
-    f = &s->files[s->count++];
-    *f = (struct file){ .path = mem_alloc(len), .reject = reject };
-    snprintf(f->path, len, "%s%s%s", dir != NULL ? dir : "", dir != NULL ? "/" : "", name);
-    return f;
-}
-
-/*
- * With --follow-links, and for files that the operator has named, symbolic links are
- * followed, as spools are made of them; but in a folder only those of root, or of the
- * owner of the target. An operator who imports somebody's folder may read more than
- * that person, who would find the files of others among their mail. Without the option
- * see folder.h.
- */
-static bool leads_astray(const struct stat *link, const struct stat *target)
-{
-    return S_ISLNK(link->st_mode) && link->st_uid != 0 && link->st_uid != target->st_uid;
-}
-
-static const char not_theirs[] = "is a symbolic link to a file of another owner";
-
-static void look(struct source *s, struct file *f)
-{
-    struct stat st, link;
-
-    if (stat(f->path, &st) != 0 || lstat(f->path, &link) != 0) {
-        f->reject = errno == ENOENT   ? "no such file"
-                    : errno == EACCES ? "permission denied"
-                                      : "cannot be examined";
-        return;
-    }
-    f->mtime = (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
-    if (f->in_folder && leads_astray(&link, &st))
-        f->reject = not_theirs;
-    else if (S_ISDIR(st.st_mode))
-        f->reject = "is a directory";
-    else if (!S_ISREG(st.st_mode))
-        f->reject = "is not a regular file";
-    else if (st.st_size == 0)
-        f->reject = "is empty";
-    else
-        f->octets = st.st_size;
-    if (f->reject == NULL)
-        s->octets += f->octets;
-}
-
-/* The same from a folder, which is open. */
-static void look_in(struct source *s, struct file *f, const struct folder *folder, const char *name)
-{
-    struct stat st = { .st_size = 0 };
-
-    f->reject = folder_look(folder, name, &st);
-    f->mtime = (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
-    if (f->reject == NULL && st.st_size == 0)
-        f->reject = "is empty";
-    if (f->reject != NULL)
-        return;
-    f->octets = st.st_size;
-    s->octets += f->octets;
-}
-
-/* Maildir: "time.unique.host:2,flags". Names of another form stand where their mtime is. */
-static uint64_t name_time(const char *name, int64_t mtime)
-{
-    struct span digits = { name, strspn(name, "0123456789") };
-    uint64_t n;
-
-    if (name[digits.len] == '.' && num_parse(digits, INT64_MAX, &n) == 1)
-        return n;
-    return mtime > 0 ? (uint64_t)mtime / 1000000 : 0;
-}
-
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-
-    return slash != NULL ? slash + 1 : path;
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(base_name(((const struct file *)a)->path), base_name(((const struct file *)b)->path));
-}
-
-static int by_time(const void *a, const void *b)
-{
-    uint64_t x = ((const struct file *)a)->order, y = ((const struct file *)b)->order;
-
-    return x < y ? -1 : x > y ? 1 : by_name(a, b);
-}
-
-/* A file in a directory; `folder` as in struct file. */
-static void add_found(struct source *s, const char *dir, const char *name, size_t folder, bool maildir)
-{
-    struct file *f;
-
-    if (name[0] == '.')
-        return;
-    f = add(s, dir, name, NULL);
-    f->in_folder = true;
-    f->folder = folder;
-    if (folder == 0)
-        look(s, f);
-    else
-        look_in(s, f, &s->folders[folder - 1], name);
-    f->in_maildir = maildir;
-    f->order = name_time(name, f->mtime);
-}
-
-/* All that does not begin with a dot. d, which may be NULL with errno, is closed. */
-static void list_all(struct source *s, const char *dir, DIR *d, size_t folder, bool maildir)
-{
-    struct dirent *e;
-
-    if (d == NULL) {
-        add(s, NULL, dir, errno == EACCES ? "permission denied" : "cannot be opened");
-        return;
-    }
-    while ((e = readdir(d)) != NULL)
-        add_found(s, dir, e->d_name, folder, maildir);
-    closedir(d);
-}
-
-static void list_following(struct source *s, const char *dir, bool maildir)
-{
-    struct stat st, link;
-
-    /* `new` and `cur`; the folder itself the operator has named. */
-    if (maildir && lstat(dir, &link) == 0 && stat(dir, &st) == 0 && leads_astray(&link, &st))
-        add(s, NULL, dir, not_theirs);
-    else
-        list_all(s, dir, opendir(dir), 0, maildir);
-}
-
-static size_t add_folder(struct source *s, const char *path, const char *inner)
-{
-    if (s->folder_count == s->folder_room) {
-        s->folder_room = s->folder_room > 0 ? 2 * s->folder_room : 4;
-        s->folders = mem_resize(s->folders, s->folder_room, sizeof *s->folders);
-    }
-    s->folders[s->folder_count++] = folder_of(path, inner);
-    return s->folder_count;
-}
-
-/* inner: "new" or "cur" of a Maildir, whose path this is; or NULL. */
-static void list_dir(struct source *s, const char *path, const char *inner)
-{
-    const bool maildir = inner != NULL;
-    char *dir = NULL;
-
-    if (asprintf(&dir, "%s%s%s", path, maildir ? "/" : "", maildir ? inner : "") < 0)
-        abort();
-    if (s->how.follow_links) {
-        list_following(s, dir, maildir);
-    } else {
-        size_t n = add_folder(s, path, inner);
-        const char *why = folder_open(&s->folders[n - 1]);
-
-        if (why != NULL) {
-            add(s, NULL, dir, why);
-        } else {
-            int fd = openat(s->folders[n - 1].fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-            list_all(s, dir, fd >= 0 ? fdopendir(fd) : NULL, n, maildir);
-        }
-        folder_close(&s->folders[n - 1]);
-    }
-    free(dir);
-}
-
-static bool has_dir(const char *path, const char *name)
-{
-    struct stat st;
-    char *inner = NULL;
-    bool is;
-
-    if (asprintf(&inner, "%s/%s", path, name) < 0)
-        return false;
-    is = stat(inner, &st) == 0 && S_ISDIR(st.st_mode);
-    free(inner);
-    return is;
-}
-
-static void add_dir(struct source *s, const char *path)
-{
-    static const char *const parts[] = { "new", "cur" };
-    enum source_format format = s->how.format;
-    size_t first = s->count;
-    bool maildir = format == SOURCE_MAILDIR || (format == SOURCE_AUTO && has_dir(path, "cur") && has_dir(path, "new"));
-
-    if (!maildir)
-        list_dir(s, path, NULL);
-    for (size_t i = 0; maildir && i < 2; i++)
-        list_dir(s, path, parts[i]);
-    if (s->count > first)
-        qsort(s->files + first, s->count - first, sizeof *s->files, maildir ? by_time : by_name);
-}
-
-static void add_path(struct source *s, const char *path)
-{
-    struct file *f;
-    struct stat st;
-    size_t len = strlen(path);
-    char *plain;
-
-    while (len > 1 && path[len - 1] == '/')
-        len--;
-    plain = mem_strn(path, len);
-    if (stat(plain, &st) == 0 && S_ISDIR(st.st_mode)) {
-        add_dir(s, plain);
-    } else {
-        f = add(s, NULL, plain, NULL);
-        look(s, f);
-        if (f->reject == NULL && s->how.format == SOURCE_MAILDIR)
-            f->reject = "is a file, not a Maildir";
-    }
-    mem_free(plain);
-}
 
 struct source *source_new(char *const *paths, int count, const struct source_how *how)
 {
@@ -288,7 +28,7 @@ struct source *source_new(char *const *paths, int count, const struct source_how
     s->fd = -1;
     s->how = *how;
     for (int i = 0; i < count; i++)
-        add_path(s, paths[i]);
+        source_list(s, paths[i]);
     return s;
 }
 
@@ -319,6 +59,16 @@ void source_free(struct source **source)
     *source = NULL;
 }
 
+void source_again(struct source *s)
+{
+    close_file(s);
+    s->next = 0;
+    s->separators = 0;
+    s->seen = (struct source_seen){ .files = 0 };
+}
+
+void source_quiet(struct source *s, bool quiet) { s->quiet = quiet; }
+
 int64_t source_octets(const struct source *source) { return source->octets; }
 
 struct source_seen source_seen(const struct source *s)
@@ -328,8 +78,6 @@ struct source_seen source_seen(const struct source *s)
     seen.separators = s->separators + (s->scan != NULL ? mbox_separators(s->scan) : 0);
     return seen;
 }
-
-/* ------------------------------------------------------------------- items */
 
 /*
  * Lenient, as real mail is: a header field (RFC 5322 section 2.2), blanks in
@@ -357,8 +105,8 @@ static int open_named(const struct file *f, struct stat *st, const char **reject
 
     if (fd < 0 || fstat(fd, st) != 0)
         *reject_r = errno == EACCES ? "permission denied" : errno == ENOENT ? "has gone" : "cannot be opened";
-    else if (f->in_folder && is_link && leads_astray(&link, st))
-        *reject_r = not_theirs;
+    else if (f->in_folder && is_link && source_leads_astray(&link, st))
+        *reject_r = source_not_theirs;
     return fd;
 }
 
@@ -372,7 +120,7 @@ static int open_file(struct source *s, const struct file *f, struct stat *st, co
         folder_close(&s->folders[s->open_folder - 1]);
     s->open_folder = f->folder;
     *reject_r = folder_open(folder);
-    return *reject_r == NULL ? folder_file(folder, base_name(f->path), st, reject_r) : -1;
+    return *reject_r == NULL ? folder_file(folder, source_base_name(f->path), st, reject_r) : -1;
 }
 
 static ssize_t read_head(int fd, off_t at, char *head, size_t size)
@@ -389,6 +137,8 @@ static void doubt_in_mbox(void *arg, uint64_t line, const char *what)
 {
     struct source *s = arg;
 
+    if (s->quiet)
+        return;
     s->how.doubt(s->how.arg, s->files[s->next].path, line, what);
 }
 
@@ -404,6 +154,7 @@ static int next_in_mbox(struct source *s, const struct file *f, struct source_it
     buf_addf(&s->name, "%s:message %u", shown_name(f->path), s->number);
     it->name = buf_span(&s->name).at;
     it->path = f->path;
+    it->in_folder = f->in_folder;
     it->number = s->number;
     it->fd = s->fd;
     it->at = m.at;
@@ -455,7 +206,7 @@ static enum from_behind behind_line(struct span in, struct span line)
 /* A name as of a file that holds one message: "x.eml", and "12" of MH. */
 static bool names_one(const char *path)
 {
-    const char *name = base_name(path);
+    const char *name = source_base_name(path);
     size_t len = strlen(name), digits = strspn(name, "0123456789");
 
     return (len > 4 && strcasecmp(name + len - 4, ".eml") == 0) || (digits > 0 && digits == len);
@@ -536,11 +287,12 @@ static bool open_next(struct source *s, const struct file *f, struct source_item
     buf_add_str(&s->name, shown_name(f->path));
     it->name = buf_span(&s->name).at;
     it->path = f->path;
+    it->in_folder = f->in_folder;
     it->reject = f->reject;
     it->received = f->mtime;
     it->quoting = MBOX_PLAIN;
-    it->kind =
-        state_kind(f->in_maildir ? state_of_maildir_name(base_name(f->path)) : state_of_mh_name(base_name(f->path)));
+    it->kind = state_kind(f->in_maildir ? state_of_maildir_name(source_base_name(f->path))
+                                        : state_of_mh_name(source_base_name(f->path)));
     s->seen.files++;
     if (it->reject != NULL)
         return false;

@@ -19,6 +19,7 @@ struct source_item {
     const char *path;           /* of its file, as it is; valid until the source is freed */
     unsigned number;            /* of the message in an mbox, 0 elsewhere */
     const char *name;           /* both for people: quoted where it must be; valid until the next item */
+    bool in_folder;             /* its file was found in a directory, was not named by the operator */
     const char *reject;         /* why it cannot be taken; NULL if it can */
     enum state_kind kind;       /* what the format says of it */
     int fd;                     /* lent, until the next item */
@@ -54,6 +55,12 @@ int64_t source_octets(const struct source *source);     /* of all files together
 struct source_seen source_seen(const struct source *source);    /* so far */
 /* 1 and an item, or 0 at the end. */
 int source_next(struct source *source, struct source_item *item_r);
+/*
+ * From the beginning again: the same files, as they are then; what was seen is counted anew. Whoever
+ * reads twice would be told each doubt twice: source_quiet() says whether they are told.
+ */
+void source_quiet(struct source *source, bool quiet);
+void source_again(struct source *source);
 
 /*
  * The octets of an item as they will be stored: unquoted, line ends made CRLF.

@@ -95,16 +95,23 @@ unsigned state_of_field(struct span line)
     return 0;
 }
 
-unsigned state_of_maildir_name(const char *name)
+size_t state_maildir_base(const char *name)
 {
     const char *info = NULL;
-    unsigned flags = 0;
 
     /* Windows has no colon in names: programs there write `;` or `!`. */
     for (const char *p = name; *p != '\0'; p++)
         if ((*p == ':' || *p == ';' || *p == '!') && p[1] == '2' && p[2] == ',')
-            info = p + 3;
-    for (; info != NULL && isalpha((unsigned char)*info); info++)
+            info = p;
+    return info != NULL ? (size_t)(info - name) : strlen(name);
+}
+
+unsigned state_of_maildir_name(const char *name)
+{
+    const char *info = name + state_maildir_base(name);
+    unsigned flags = 0;
+
+    for (info += *info != '\0' ? 3 : 0; isalpha((unsigned char)*info); info++)
         flags |= *info == 'T' ? STATE_DELETED : *info == 'D' ? STATE_DRAFT : 0u;
     return flags;
 }

@@ -30,6 +30,9 @@ unsigned state_of_field(struct span line);
 /* What the name of a file in a Maildir says: the flags T and D after ":2,". */
 unsigned state_of_maildir_name(const char *name);
 
+/* How much of that name the message keeps when its flags change. */
+size_t state_maildir_base(const char *name);
+
 /* MH marks what is deleted, until it is purged, by a comma in front of its number. */
 unsigned state_of_mh_name(const char *name);
 

@@ -1,7 +1,6 @@
 /*
- * uidls.c - the list of UIDLs that imported messages bring along.
- *
- * Everything wrong with the list is found before the first message is stored.
+ * uidls.c - the lines of a list of UIDLs. Somebody's script has made it: a line that is
+ * wrong is told by its number, and the others count.
  */
 #include "admin/mail/uidls.h"
 
@@ -15,40 +14,23 @@
 #include "daemon/base/mem.h"
 #include "storage/maildrop/uidl.h"
 
-struct uidls {
-    char **lines;
-    size_t count, room, next;
-};
-
-static void add(struct uidls *u, const char *line)
+static void add(struct uidls *u, struct span line)
 {
+    const char *tab = line.len > 0 ? memchr(line.at, '\t', line.len) : NULL;
+    struct span key = { line.at, tab != NULL ? (size_t)(tab - line.at) : 0 };
+    struct span uidl = tab != NULL ? (struct span){ tab + 1, line.len - key.len - 1 } : line;
+    struct uidl_line *l;
+
     if (u->count == u->room) {
         u->room = u->room > 0 ? 2 * u->room : 256;
         u->lines = mem_resize(u->lines, u->room, sizeof *u->lines);
     }
-    u->lines[u->count++] = mem_str(line);
-}
-
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static bool all_differ(const struct uidls *u, const char *path)
-{
-    char **sorted = mem_array(u->count + 1, sizeof *sorted);
-    const char *twice = NULL;
-
-    if (u->count > 0)
-        memcpy(sorted, u->lines, u->count * sizeof *sorted);
-    qsort(sorted, u->count, sizeof *sorted, by_text);
-    for (size_t i = 1; i < u->count && twice == NULL; i++)
-        if (strcmp(sorted[i - 1], sorted[i]) == 0)
-            twice = sorted[i];
-    if (twice != NULL)
-        ctl_error(CTL_FAILED, "%s: \"%s\" appears twice", shown_name(path), twice);
-    mem_free(sorted);
-    return twice == NULL;
+    l = &u->lines[u->count++];
+    *l = (struct uidl_line){ .number = u->count, .key = tab != NULL ? mem_strn(key.at, key.len) : NULL,
+                             .uidl = mem_strn(uidl.at, uidl.len), .fault = uidl_fault(uidl) };
+    if (l->fault == NULL && tab != NULL && (key.len == 0 || memchr(key.at, '\0', key.len) != NULL))
+        l->fault = "has no name in front of its tab";
+    u->named |= tab != NULL;
 }
 
 struct uidls *uidls_new(const char *path)
@@ -60,38 +42,36 @@ struct uidls *uidls_new(const char *path)
     ssize_t len;
     bool ok = in != NULL;
 
-    if (in == NULL)
-        ctl_error(CTL_FAILED, "%s: %s", shown_name(path), strerror(errno));
-    while (ok && (len = getline(&line, &room, in)) >= 0) {
+    while (ok && (errno = 0, len = getline(&line, &room, in)) >= 0) {
         size_t n = (size_t)len;
 
-        while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r'))
-            line[--n] = '\0';
-        const char *fault = uidl_fault((struct span){ line, n });
-        ok = fault == NULL;
-        if (ok)
-            add(u, line);
-        else
-            ctl_error(CTL_FAILED, "%s:%zu: the UIDL %s", shown_name(path), u->count + 1, fault);
+        if (n > 0 && line[n - 1] == '\n')
+            n--;
+        if (n > 0 && line[n - 1] == '\r')
+            n--;
+        add(u, (struct span){ line, n });
     }
+    ok = ok && !ferror(in);
+    if (!ok)
+        ctl_error(CTL_FAILED, "%s: %s", shown_name(path), strerror(errno));
     if (in != NULL)
         fclose(in);
     free(line);
-    if (!ok || !all_differ(u, path))
+    for (size_t i = 0; u->named && i < u->count; i++)
+        if (u->lines[i].key == NULL && u->lines[i].fault == NULL)
+            u->lines[i].fault = "has no name and tab in front, where other lines have";
+    if (!ok)
         uidls_free(&u);
     return u;
 }
 
 void uidls_free(struct uidls **uidls)
 {
-    for (size_t i = 0; i < (*uidls)->count; i++)
-        mem_free((*uidls)->lines[i]);
+    for (size_t i = 0; i < (*uidls)->count; i++) {
+        mem_free((*uidls)->lines[i].key);
+        mem_free((*uidls)->lines[i].uidl);
+    }
     mem_free((*uidls)->lines);
     mem_free(*uidls);
     *uidls = NULL;
-}
-
-const char *uidls_next(struct uidls *uidls)
-{
-    return uidls->next < uidls->count ? uidls->lines[uidls->next++] : NULL;
 }

@@ -32,6 +32,7 @@ struct export {
     FILE *out;                  /* the mbox, or the file of this message */
     FILE *uidls;                /* NULL: not wanted */
     char *name, *temporary;     /* of the file of this message */
+    char *last;                 /* of the file of the one that was written last; NULL for an mbox */
     struct mbox_filter filter;  /* mbox */
     bool cr;                    /* a CR whose LF may follow: both are one line end */
     int64_t time;               /* Maildir: the last one that was given to a name */
@@ -176,8 +177,9 @@ static bool file_end(struct export *e, const struct mail *mail)
         ok = renameat(e->dir, inside(e, e->temporary), e->dir, inside(e, e->name)) == 0;
     if (!ok)
         failed(e, "write");
-    free(e->name);
     free(e->temporary);
+    free(e->last);
+    e->last = e->name;
     e->name = e->temporary = NULL;
     return ok;
 }
@@ -188,7 +190,8 @@ static bool dir_close(struct export *e, bool ok)
         fclose(e->out);
     free(e->name);
     free(e->temporary);
-    e->name = e->temporary = NULL;
+    free(e->last);
+    e->name = e->temporary = e->last = NULL;
     if (ok && syncfs(e->dir) != 0)
         ok = failed(e, "write");
     if (e->dir >= 0)
@@ -302,7 +305,9 @@ static bool count_end(void *arg, const struct mail *mail)
     if (!n->format->sink.end(n->e, mail))
         return false;
     n->e->count++;
-    if (n->e->uidls != NULL)
+    if (n->e->uidls != NULL && n->e->last != NULL)
+        fprintf(n->e->uidls, "%s\t%s\n", strrchr(n->e->last, '/') + 1, mail->uidl);
+    else if (n->e->uidls != NULL)
         fprintf(n->e->uidls, "%s\n", mail->uidl);
     return true;
 }

@@ -19,7 +19,7 @@
 #include "admin/mail/put.h"
 #include "admin/shown.h"
 #include "admin/mail/source.h"
-#include "admin/mail/uidls.h"
+#include "admin/mail/pairs.h"
 #include "daemon/base/mem.h"
 
 /* What imports stored before and what the mailbox has, when a resumed one began: digests in rising order. */
@@ -57,7 +57,8 @@ struct import {
     char address[CTL_ADDRESS_SIZE];
     struct put *put;
     struct known known;
-    struct uidls *uidls;            /* NULL: none were given */
+    struct pairs *pairs;            /* NULL: no UIDLs came along */
+    uint64_t without;               /* UIDLs that no message got, and messages that got none */
     struct progress progress;
     struct json json;
     struct buf octets;              /* of one small message */
@@ -166,12 +167,51 @@ static void doubt(void *arg, const char *path, uint64_t line, const char *what)
     im->doubt_count++;
 }
 
+/* Before the first message, in an array of its own. */
+static void uidl_fault_told(void *arg, const char *file, size_t line, const char *uidl, const char *what)
+{
+    struct import *im = arg;
+
+    im->without++;
+    if (im->c->json) {
+        json_object(&im->json, NULL);
+        json_text(&im->json, "file", span_str(file));
+        if (line > 0)
+            json_int(&im->json, uidl != NULL ? "line" : "message", (int64_t)line);
+        if (uidl != NULL)
+            json_text(&im->json, "uidl", span_str(uidl));
+        json_text(&im->json, "reason", span_str(what));
+        json_end(&im->json);
+        return;
+    }
+    printf("UIDL %s", shown_name(file));
+    if (line > 0)
+        printf(uidl != NULL ? ":%zu" : ":message %zu", line);
+    if (uidl != NULL)
+        printf(" %s", uidl[0] != '\0' ? shown_name(uidl) : "\"\"");
+    printf(" %s\n", what);
+}
+
+/* Of a message that is going to be stored. */
+static const char *uidl_of(struct import *im, const struct source_item *it, const struct pair *pair)
+{
+    if (im->pairs == NULL || (pair != NULL && pair->uidl == NULL))
+        return NULL;
+    if (pair != NULL && !pair->in_use)
+        return pair->uidl;
+    im->without++;
+    doubt(im, it->path, it->number,
+          pair != NULL ? "stored with a new UIDL: another message in the mailbox has its own"
+                       : "stored with a new UIDL: it changed since the UIDLs were looked at");
+    return NULL;
+}
+
 static void gather(void *arg, const char *at, size_t len)
 {
     buf_add(arg, at, len);
 }
 
-static enum ctl_exit import_small(struct import *im, const struct source_item *it, const char *uidl)
+static enum ctl_exit import_small(struct import *im, const struct source_item *it, const struct pair *pair)
 {
     unsigned char digest[CONTENT_DIGEST];
     struct span octets;
@@ -185,7 +225,7 @@ static enum ctl_exit import_small(struct import *im, const struct source_item *i
     content_digest(octets, digest);
     if (known_take(im, digest))
         return CTL_DONE;
-    return put_small(im->put, octets, digest, it->received, uidl);
+    return put_small(im->put, octets, digest, it->received, uidl_of(im, it, pair));
 }
 
 struct measure {
@@ -235,10 +275,11 @@ static enum ctl_exit send_large(struct import *im, const struct source_item *it,
 }
 
 /* Read twice: its digest is stored before its octets, and neither is held in memory. */
-static enum ctl_exit import_large(struct import *im, const struct source_item *it, const char *uidl)
+static enum ctl_exit import_large(struct import *im, const struct source_item *it, const struct pair *pair)
 {
     unsigned char digest[CONTENT_DIGEST];
     struct measure m = { .octets = 0 };
+    const char *uidl;
     enum ctl_exit end;
 
     content_hash_begin(&m.hash);
@@ -249,6 +290,7 @@ static enum ctl_exit import_large(struct import *im, const struct source_item *i
     content_hash_end(&m.hash, digest);
     if (known_take(im, digest))
         return CTL_DONE;
+    uidl = uidl_of(im, it, pair);
     do
         end = send_large(im, it, m.octets, digest, uidl);
     while (end != CTL_DONE && put_large_again(im->put));
@@ -261,16 +303,9 @@ static enum ctl_exit import_all(struct import *im, struct source *source)
     enum ctl_exit end = CTL_DONE;
 
     while (end == CTL_DONE && !interrupted && source_next(source, &it) == 1) {
-        const char *uidl = NULL;
+        const struct pair *pair = im->pairs != NULL ? pairs_find(im->pairs, &it) : NULL;
 
         im->seen++;
-        /*
-         * One that is rejected or left out has a line too: the list was made of the same files.
-         * Only what no server ever showed to a client has none.
-         */
-        if (im->uidls != NULL && it.kind != STATE_KIND_FOLDER_DATA && (uidl = uidls_next(im->uidls)) == NULL)
-            return ctl_error(CTL_FAILED, "more messages than UIDLs: %s is number %llu", it.name,
-                             (unsigned long long)im->seen);
         if (it.reject != NULL) {
             reject(im, &it, it.reject);
             continue;
@@ -279,7 +314,7 @@ static enum ctl_exit import_all(struct import *im, struct source *source)
             im->left_out[it.kind]++;
             continue;
         }
-        end = it.end - it.at <= PUT_SMALL ? import_small(im, &it, uidl) : import_large(im, &it, uidl);
+        end = it.end - it.at <= PUT_SMALL ? import_small(im, &it, pair) : import_large(im, &it, pair);
         im->octets_read += it.end - it.at;
         progress_step(&im->progress, im->seen, im->octets_read);
     }
@@ -340,6 +375,7 @@ static void summary_json(struct import *im, struct source_seen seen, bool comple
     for (int i = STATE_LIVING + 1; i < KIND_COUNT; i++)
         json_int(j, kinds[i].key, (int64_t)im->left_out[i]);
     json_int(j, "doubts_in_all", (int64_t)im->doubt_count);
+    json_int(j, "uidls_in_doubt", (int64_t)im->without);
     json_int(j, "files", (int64_t)seen.files);
     json_int(j, "mboxes", (int64_t)seen.mboxes);
     json_int(j, "separators", (int64_t)seen.separators);
@@ -358,6 +394,8 @@ static void summary_text(struct import *im, struct source_seen seen)
         printf(", %llu rejected", (unsigned long long)im->rejected);
     if (im->doubt_count > 0)
         printf(", %llu doubts", (unsigned long long)im->doubt_count);
+    if (im->without > 0)
+        printf(", %llu UIDLs in doubt", (unsigned long long)im->without);
     printf("\nread %llu files, %llu octets", (unsigned long long)seen.files, (unsigned long long)seen.octets);
     if (seen.mboxes > 0)
         printf("; %llu of them mbox, with %llu separators", (unsigned long long)seen.mboxes,
@@ -381,6 +419,28 @@ static void summary(struct import *im, struct source_seen seen, enum ctl_exit en
                   stopped ? "interrupted" : "stopped, the last batch was not stored");
 }
 
+/* Nothing is stored before all of the UIDLs were looked at. */
+static bool pair_all(struct import *im, struct source *source, const struct mailbox_ref *mailbox)
+{
+    const char *list = im->c->opt[OPT_UIDLS];
+
+    if (im->c->json) {
+        json_start(&im->json, stdout);
+        json_object(&im->json, NULL);
+        json_array(&im->json, "uidls");
+    }
+    if (list != NULL)
+        im->pairs = pairs_new(im->c, mailbox, source, list, im->c->opt[OPT_RESUME] != NULL, uidl_fault_told, im);
+    fflush(stdout);
+    if (im->c->json)
+        json_end(&im->json);
+    if (list == NULL || im->pairs != NULL)
+        return true;
+    if (im->c->json)
+        json_end(&im->json);
+    return false;
+}
+
 static enum ctl_exit import_run(struct import *im, struct source *source, const struct mailbox_ref *mailbox)
 {
     struct sigaction stop = { .sa_handler = on_interrupt }, old_int, old_term;
@@ -391,11 +451,8 @@ static enum ctl_exit import_run(struct import *im, struct source *source, const 
     sigaction(SIGTERM, &stop, &old_term);
     im->put = put_new(im->c, mailbox);
     progress_start(&im->progress, "messages", source_octets(source));
-    if (im->c->json) {
-        json_start(&im->json, stdout);
-        json_object(&im->json, NULL);
+    if (im->c->json)
         json_array(&im->json, "rejected");
-    }
     end = import_all(im, source);
     stopped = interrupted != 0;
     /* What was gathered is whole messages: they are stored, also where the next one could not be. */
@@ -407,9 +464,9 @@ static enum ctl_exit import_run(struct import *im, struct source *source, const 
     put_free(&im->put);
     sigaction(SIGINT, &old_int, NULL);
     sigaction(SIGTERM, &old_term, NULL);
-    if (end == CTL_DONE && !stopped && im->uidls != NULL && uidls_next(im->uidls) != NULL)
-        end = ctl_error(CTL_PARTLY, "more UIDLs than messages");
-    return end == CTL_DONE && (stopped || im->rejected > 0 || im->doubt_count > 0) ? CTL_PARTLY : end;
+    if (end == CTL_DONE && (stopped || im->rejected > 0 || im->doubt_count > 0 || im->without > 0))
+        end = CTL_PARTLY;
+    return end;
 }
 
 enum ctl_exit run_import(struct ctl *c)
@@ -444,11 +501,15 @@ enum ctl_exit run_import(struct ctl *c)
         .follow_links = c->opt[OPT_FOLLOW_LINKS] != NULL, .doubt = doubt, .arg = &im,
     };
     source = source_new(c->args + 1, c->nargs - 1, &how);
-    if (c->opt[OPT_UIDLS] == NULL || (im.uidls = uidls_new(c->opt[OPT_UIDLS])) != NULL)
-        end = c->opt[OPT_RESUME] == NULL || known_load(&im, &mailbox) ? import_run(&im, source, &mailbox) : db_end(c);
+    if (c->opt[OPT_RESUME] != NULL && !known_load(&im, &mailbox))
+        end = db_end(c);
+    else if (pair_all(&im, source, &mailbox))
+        end = import_run(&im, source, &mailbox);
+    else
+        end = db_end(c);
     source_free(&source);
-    if (im.uidls != NULL)
-        uidls_free(&im.uidls);
+    if (im.pairs != NULL)
+        pairs_free(&im.pairs);
     PQclear(im.known.rows);
     mem_free(im.known.counts);
     for (uint64_t i = 0; i < im.doubt_count && im.doubts != NULL && i < DOUBTS_KEPT; i++)

@@ -70,7 +70,29 @@ begin
 end
 $$;
 
+-- uidls_in_use: those of these UIDLs that a message of the mailbox has, or that the mailbox
+-- may make itself (`ours`): put_messages refuses them.
+-- Errors: PN404.
+create function postern.uidls_in_use(p_mailbox bigint, p_uidls text[]) returns table (uidl text, ours boolean)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_prefix text;
+begin
+    select postern.uidl_prefix(m.uidvalidity) into v_prefix from postern.mailbox m where m.mailbox = p_mailbox;
+    if not found then
+        raise exception 'mailbox % no longer exists', p_mailbox using errcode = 'PN404';
+    end if;
+    return query
+        select n.uidl, starts_with(n.uidl, v_prefix) from unnest(p_uidls) as n(uidl)
+         where starts_with(n.uidl, v_prefix)
+            or exists (select from postern.message g where g.mailbox = p_mailbox and g.uidl = n.uidl);
+end
+$$;
+
 revoke all on all functions in schema postern from public;
 grant execute on function
-    postern.begin_import(text), postern.note_imported(bigint, bytea), postern.list_digests(bigint)
+    postern.begin_import(text), postern.note_imported(bigint, bytea), postern.list_digests(bigint),
+    postern.uidls_in_use(bigint, text[])
     to postern_admin;

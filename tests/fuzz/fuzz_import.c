@@ -6,6 +6,7 @@
 #include "admin/mail/eol.c"
 #include "admin/mail/fromline.c"
 #include "admin/mail/mbox.c"
+#include "admin/mail/natural.c"
 #include "admin/shown.c"
 #include "admin/mail/state.c"
 #include "admin/mail/uidls.c"
@@ -78,6 +79,7 @@ static void check_names(struct span in)
         s = (struct span){ s.at + n, s.len - n };
     }
     (void)state_of_maildir_name(name);
+    MUST(state_maildir_base(name) <= strlen(name));
     (void)state_of_mh_name(name);
     shown_text(name);
     for (struct span s = span_str(name); s.len > 0;) {
@@ -173,11 +175,18 @@ static void check_uidls(struct span in)
 
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     u = uidls_new(path);
-    if (u != NULL) {
-        for (const char *uidl; (uidl = uidls_next(u)) != NULL;)
-            MUST(strlen(uidl) >= 1 && strlen(uidl) <= UIDL_MAX);
-        uidls_free(&u);
+    MUST(u != NULL);
+    for (size_t i = 0; i < u->count; i++) {
+        const struct uidl_line *l = &u->lines[i];
+
+        MUST(l->number == i + 1 && (u->named || l->key == NULL));
+        MUST(l->fault != NULL || (strlen(l->uidl) >= 1 && strlen(l->uidl) <= UIDL_MAX && strpbrk(l->uidl, " \t\r\n") == NULL));
+        if (i > 0) {
+            int order = natural_cmp(u->lines[i - 1].uidl, l->uidl), back = natural_cmp(l->uidl, u->lines[i - 1].uidl);
+            MUST((order < 0) == (back > 0) && (order == 0) == (strcmp(u->lines[i - 1].uidl, l->uidl) == 0));
+        }
     }
+    uidls_free(&u);
     close(fd);
 }
 

@@ -1,4 +1,5 @@
 """Imports of what programs really write: each mbox, Maildir and folder through `posternctl import` to RETR, octets and counts exact."""
+import hashlib
 import json
 import os
 import pathlib
@@ -8,7 +9,7 @@ import unittest
 
 import kit
 
-DONE, USAGE, PARTLY = 0, 2, 3
+DONE, REFUSED, USAGE, PARTLY = 0, 1, 2, 3
 FROM_ = b"From a@b Sun Nov 22 21:45:20 2026\n"
 INTERNAL = (b"From MAILER-DAEMON Sun Nov 22 21:45:20 2026\nDate: 22 Nov 2026 21:45:20 +0000\n"
             b"From: Mail System Internal Data <MAILER-DAEMON@host>\nSubject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\n"
@@ -259,6 +260,63 @@ class Import(ImportCase):
         out = self.run_import(who, path, "--resume", *args)
         self.assertEqual(self.site.fetched(who), [kit.canonical(w) for w in wanted], out)
         return out, who
+
+    # -- UIDLs
+
+    def uidls(self, who):
+        return [m["uidl"] for m in json.loads(self.site.ctl("--json", "message", "list", who).stdout)]
+
+    def test_uidls_by_name(self):
+        """In the order of the names, with numbers as numbers; each message gets the UIDL that was made for it, whatever the order of the list."""
+        names = ["99.M7P1.host:2,", "100.M99P1.host:2,S", "100.M100P1.host:2,", "101.M5P1.host:2,RS"]
+        letters = [b"A: %d\n\n" % n for n in range(4)]
+        for name, letter in zip(names, letters):
+            self.write("md/cur/" + name, letter)
+        (self.dir / "md/new").mkdir()
+        folder, digest = str(self.dir / "md"), hashlib.blake2b(kit.canonical(letters[3]), digest_size=32).hexdigest()
+        lines = [digest + "\tthree", "100.M100P1.host\ttwo", folder + "/cur/99.M7P1.host\tzero", "100.M99P1.host:2,S\tone"]
+        listed = self.write("uidls", "\n".join(lines).encode())
+        _, who = self.expect(letters, folder, "--uidls", listed)
+        self.assertEqual(self.uidls(who), ["zero", "one", "two", "three"])
+        # Without names it would be a guess.
+        self.run_import(who, folder, "--uidls", self.write("bare", b"a\nb\nc\nd\n"), exit=REFUSED)
+        self.assertEqual(len(self.uidls(who)), 4)
+        # Resumed: what is there is passed over, with the UIDL that it has.
+        self.write("md/new/102.M1P1.host", b"A: new\n\n")
+        out = self.run_import(who, folder, "--resume", "--uidls", self.write("uidls", "\n".join(lines + ["102.M1P1.host\tnew"]).encode()))
+        self.assertIn("imported 1 messages", out)
+        self.assertEqual(self.uidls(who), ["zero", "one", "two", "three", "new"])
+        # Another message with a UIDL that is in use gets a new one, and this is said.
+        self.write("md/new/103.M1P1.host", b"A: other\n\n")
+        out = self.run_import(who, folder, "--resume", "--uidls", self.write("uidls", "\n".join(lines[:3] + ["102.M1P1.host\tnew", "103.M1P1.host\tone"]).encode()), exit=PARTLY)
+        self.assertIn("another message in the mailbox has its own", out)
+        self.assertEqual(len(set(self.uidls(who))), 6)
+
+    def test_uidls_that_are_wrong(self):
+        """Each is told with its line before anything is stored, and the others count."""
+        for n in range(1, 11):
+            self.write(f"mh/{n}", b"A: %d\n\n" % n)
+        self.write("mh/,3", b"A: removed\n\n")
+        lines = ["1\tone", "2\tone", "3", "4\t", "5\tfive five", "\tno name", "7\tseven", "7\tagain", "11\tgone", "f" * 64 + "\tdigest", "10\tten"]
+        out, who = self.expect([b"A: %d\n\n" % n for n in range(1, 11)], str(self.dir / "mh"), "--uidls",
+                               listed := self.write("uidls", "\r\n".join(lines).encode()), exit=PARTLY)
+        told = [line for line in out.split("\n") if line.startswith("UIDL ")]
+        for want in (f"UIDL {listed}:2 one is that of a message before, too", f"UIDL {listed}:3 3 has no name and tab", f'UIDL {listed}:4 "" is empty',
+                     f'UIDL {listed}:5 "five five" has a space', f'UIDL {listed}:6 "no name" has a space', f"UIDL {listed}:8 again names a message that a line before",
+                     f"UIDL {listed}:9 gone names no message", f"UIDL {listed}:10 digest has the digest of no", *(f"UIDL {self.dir}/mh/{n} is not in the list" for n in (3, 6, 8, 9))):
+            self.assertEqual(len([line for line in told if line.startswith(want)]), 1, (want, told))
+        self.assertEqual(len(told), 12)
+        got = self.uidls(who)
+        self.assertEqual([got[n - 1] for n in (1, 7, 10)], ["one", "seven", "ten"])
+        self.assertEqual(len([u for u in got if "." in u]), 7)
+        told = json.loads(self.run_import("--json", self.mailbox(), str(self.dir / "mh"), "--uidls", listed, exit=PARTLY))
+        self.assertEqual((told["uidls_in_doubt"], told["imported"], [t["line"] for t in told["uidls"] if "line" in t]), (12, 10, [3, 6, 8, 9, 10, 2, 4, 5]))
+        # Two files of one name are told apart by their paths.
+        self.write("mh2/1", b"B: 1\n\n")
+        both = [str(self.dir / "mh"), str(self.dir / "mh2")]
+        out = self.run_import(who := self.mailbox(), *both, "--uidls", self.write("two", f"1\tone\n{both[1]}/1\tother\n".encode()), exit=PARTLY)
+        self.assertIn(":1 one has a name that several files have", out)
+        self.assertEqual(self.uidls(who)[-1], "other")
 
     # -- names
 

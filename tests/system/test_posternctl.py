@@ -460,7 +460,7 @@ class Import(Base):
             self.write('dir/' + name, b'Subject: %s\n\n' % name.encode(), mtime=1000000)
         self.write('dir/.hidden', b'Subject: hidden\n\n')
         _, got = self.stored(address, self.path('dir') + '/')
-        self.assertEqual([m.split()[1].decode() for m in got], ['10', '9', 'B', 'a', 'b', 'z.eml', 'é'])
+        self.assertEqual([m.split()[1].decode() for m in got], ['9', '10', 'B', 'a', 'b', 'z.eml', 'é'])
         self.assertEqual({m['received_at'] for m in self.json('message', 'list', address)}, {'1970-01-12T13:46:40Z'})
 
     def test_rejected(self):
@@ -634,34 +634,39 @@ class Import(Base):
     def test_uidls(self):
         """U02, U03, U07: UIDLs that come along are kept, or refused before anything is stored."""
         address = self.mailbox('uidls')
-        for i in range(4):
-            self.write('uidls/%d' % i, b'A: %d\n\n' % i)
+        self.write('uidls', b''.join(FROM_ + b'A: %d\n\n' % i for i in range(4)))
         listed = self.path('uidl-list')
 
         def attempt(lines, exit):
             with open(listed, 'wb') as f:
                 f.write(b''.join(line + b'\n' for line in lines))
             done = self.run_ctl('import', address, self.path('uidls'), '--uidls', listed)
-            self.assertEqual(done.returncode, exit, done.stderr)
-            return done.stderr.decode()
+            self.assertEqual(done.returncode, exit, done.stdout + done.stderr)
+            return (done.stdout + done.stderr).decode()
 
-        for bad, why in ((b'', 'is empty'), (b'x' * 481, 'longer than 480'), (b'a b', 'a space'), (b'\xc3\x28', 'nor UTF-8'), (b'a\0b', 'a control')):
-            self.assertIn(':2: the UIDL ', said := attempt([b'a', bad, b'c', b'd'], FAILED))
-            self.assertIn(why, said)
-        self.assertIn('twice', attempt([b'a', b'b', b'a', b'd'], FAILED))
-        native = self.json('mailbox', 'show', address)['uidvalidity'] + '.7'
-        self.assertIn('is taken', attempt([b'a', b'b', b'c', native.encode()], FAILED))
+        native = (self.json('mailbox', 'show', address)['uidvalidity'] + '.7').encode()
+        for bad, why in ((b'', 'is empty'), (b'x' * 481, 'longer than 480'), (b'a b', 'a space'), (b'\xc3\x28', 'nor UTF-8'), (b'a\0b', 'a control'),
+                         (b'a', 'a message before'), (native, 'make itself')):
+            self.assertRegex(attempt([b'a', bad, b'c', b'd'], PARTLY), ':2 .*' + why)
+            shown = [m['uidl'] for m in self.json('message', 'list', address)]
+            self.assertEqual((shown[0], shown[2:]), ('a', ['c', 'd']))
+            self.assertRegex(shown[1], r'^[0-9a-f]{12}\.[0-9]+$')
+            self.ctl('message', 'remove', address, '--all', '--yes')
+        for few in ([b'p', b'q'], [b'a', b'b', b'c', b'd', b'e']):
+            self.assertIn('%d line(s) for 4 message(s)' % len(few), attempt(few, FAILED))
         self.assertEqual(self.json('mailbox', 'show', address)['messages'], 0)
         kept = ['a', 'x' * 480, '!~', '\xe4']
         attempt([u.encode() for u in kept], DONE)
         self.assertEqual([m['uidl'] for m in self.json('message', 'list', address)], kept)
-        self.assertIn('is taken', attempt([b'e', b'f', b'g', b'a'], FAILED))
-        out = self.path('uidl-out')
-        self.ctl('export', address, self.path('uidl-out.mbox'), '--uidls', out)
-        other = self.mailbox('uidls-moved')
-        self.ctl('import', other, self.path('uidl-out.mbox'), '--uidls', out)
-        self.assertEqual([m['uidl'] for m in self.json('message', 'list', other)], kept)
-        attempt([b'p', b'q'], FAILED)       # too few
+        self.assertIn('of a message in the mailbox', attempt([b'e', b'f', b'g', b'a'], PARTLY))
+        self.assertEqual(self.json('mailbox', 'show', address)['messages'], 8)
+        for form in ('mbox', 'maildir', 'eml'):
+            out, list_ = self.path('uidl-out.' + form), self.path('uidl-list.' + form)
+            self.ctl('export', address, out, '--format', form, '--uidls', list_)
+            other = self.mailbox('uidls-moved-' + form)
+            self.ctl('import', other, out, '--uidls', list_)
+            for field in 'uidl', 'octets':
+                self.assertEqual([m[field] for m in self.json('message', 'list', other)], [m[field] for m in self.json('message', 'list', address)])
         self.check_clean()
 
     def test_many_small(self):
@@ -1314,7 +1319,7 @@ class Grants(Base):
             'remove_domain', 'add_mailbox', 'list_mailboxes', 'show_mailbox', 'set_mailbox', 'remove_mailbox', 'secret_plan',
             'set_secrets', 'set_domain_stores', 'add_app_password', 'list_app_passwords', 'remove_app_password', 'set_certificate', 'list_replaced', 'proves',
             'holdings', 'add_alias', 'list_aliases', 'set_alias', 'remove_alias', 'list_messages', 'show_message', 'remove_mail',
-            'begin_import', 'set_policy', 'clear_policy', 'list_policies', 'list_digests', 'note_imported', 'find_problems', 'names_beyond_ascii', 'find_risks', 'mend', 'mend_contents', 'scan_contents', 'content_owners',
+            'begin_import', 'set_policy', 'clear_policy', 'list_policies', 'list_digests', 'uidls_in_use', 'note_imported', 'find_problems', 'names_beyond_ascii', 'find_risks', 'mend', 'mend_contents', 'scan_contents', 'content_owners',
             'make_history', 'old_history', 'drop_history', 'reclaim', 'undelete', 'show_history', 'list_expired', 'expire_mail',
             'space', 'space_of_tables', 'database_octets', 'verify_start', 'verify_note', 'skip_start', 'skip_uids', 'set_sequences',
             'traces', 'erase_history', 'person'},

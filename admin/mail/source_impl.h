@@ -1,0 +1,44 @@
+/*
+ * source_impl.h - what the files of source.h share.
+ */
+#ifndef POSTERN_ADMIN_SOURCE_IMPL_H
+#define POSTERN_ADMIN_SOURCE_IMPL_H
+
+#include "admin/mail/folder.h"
+#include "admin/mail/source.h"
+#include "daemon/base/buf.h"
+
+struct file {
+    char *path;
+    const char *reject;         /* static text */
+    bool in_maildir, in_folder;
+    size_t folder;              /* index in folders, from 1; 0: reached by its path */
+    uint64_t order;             /* Maildir: the time in its name */
+    int64_t mtime;
+    int64_t octets;
+};
+
+struct source {
+    struct file *files;
+    size_t count, room, next;
+    bool quiet;                 /* tell no doubts */
+    int64_t octets;
+    struct source_how how;
+    struct source_seen seen;
+    struct folder *folders;
+    size_t folder_count, folder_room;
+    size_t open_folder;         /* the one that is being read, from 1; 0: none */
+    int fd;
+    struct mbox_scan *scan;     /* of the mbox that is being read */
+    uint64_t separators;        /* of those before it */
+    unsigned number;            /* of its message */
+    struct buf name;
+};
+
+/* source_list.c: all files that a path leads to, in the order of the import. */
+void source_list(struct source *s, const char *path);
+bool source_leads_astray(const struct stat *link, const struct stat *target);
+extern const char source_not_theirs[];
+const char *source_base_name(const char *path);
+
+#endif
