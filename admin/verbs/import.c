@@ -20,6 +20,7 @@
 #include "admin/shown.h"
 #include "admin/mail/source.h"
 #include "admin/mail/pairs.h"
+#include "admin/mail/set_uidls.h"
 #include "daemon/base/mem.h"
 
 /* What imports stored before and what the mailbox has, when a resumed one began: digests in rising order. */
@@ -430,7 +431,8 @@ static bool pair_all(struct import *im, struct source *source, const struct mail
         json_array(&im->json, "uidls");
     }
     if (list != NULL)
-        im->pairs = pairs_new(im->c, mailbox, source, list, im->c->opt[OPT_RESUME] != NULL, uidl_fault_told, im);
+        im->pairs = pairs_new(im->c, mailbox, source, list,
+                              im->c->opt[OPT_RESUME] != NULL || im->c->opt[OPT_SET_UIDLS] != NULL, uidl_fault_told, im);
     fflush(stdout);
     if (im->c->json)
         json_end(&im->json);
@@ -469,6 +471,37 @@ static enum ctl_exit import_run(struct import *im, struct source *source, const 
     return end;
 }
 
+/* A second pass over mail that is there: nothing is stored. */
+static enum ctl_exit set_all(struct import *im, struct source *source, const struct mailbox_ref *mailbox)
+{
+    const bool dry_run = im->c->opt[OPT_DRY_RUN] != NULL;
+    struct json *j = &im->json;
+    struct set_uidls done;
+    enum ctl_exit end;
+
+    if (im->c->json)
+        json_array(j, "kept");
+    end = set_uidls(im->c, mailbox, source, im->pairs, dry_run, uidl_fault_told, im, &done);
+    if (im->c->json) {
+        json_end(j);
+        json_int(j, "set", end == CTL_DONE ? (int64_t)done.set : 0);
+        json_int(j, "had", (int64_t)done.had);
+        json_int(j, "missing", (int64_t)done.missing);
+        json_int(j, "uidls_in_doubt", (int64_t)im->without);
+        json_bool(j, "dry_run", dry_run);
+        json_end(j);
+    } else if (end == CTL_DONE) {
+        printf("%s %llu UIDLs in %s; %llu messages had theirs", dry_run ? "would set" : "set",
+               (unsigned long long)done.set, im->address, (unsigned long long)done.had);
+        if (done.missing > 0)
+            printf(", %llu are not in the mailbox", (unsigned long long)done.missing);
+        if (im->without > 0)
+            printf(", %llu UIDLs in doubt", (unsigned long long)im->without);
+        putchar('\n');
+    }
+    return end == CTL_DONE && (done.missing > 0 || im->without > 0) ? CTL_PARTLY : end;
+}
+
 enum ctl_exit run_import(struct ctl *c)
 {
     static const char *const formats[] = { "auto", "mbox", "maildir", "eml" };
@@ -487,6 +520,10 @@ enum ctl_exit run_import(struct ctl *c)
         || !option_word(c->opt[OPT_QUOTING], "quoting", quotings, 3, &quoting)
         || !option_with(c->opt[OPT_WITH], im.with))
         return CTL_USAGE;
+    if (c->opt[OPT_SET_UIDLS] != NULL && (c->opt[OPT_UIDLS] == NULL || c->opt[OPT_RESUME] != NULL))
+        return ctl_error(CTL_USAGE, "--set-uidls wants --uidls, and excludes --resume");
+    if (c->opt[OPT_DRY_RUN] != NULL && c->opt[OPT_SET_UIDLS] == NULL)
+        return ctl_error(CTL_USAGE, "--dry-run is for --set-uidls");
     if (!ctl_address(c->args[0], false, im.address))
         return CTL_FAILED;
     args_text(&a, im.address);
@@ -504,7 +541,7 @@ enum ctl_exit run_import(struct ctl *c)
     if (c->opt[OPT_RESUME] != NULL && !known_load(&im, &mailbox))
         end = db_end(c);
     else if (pair_all(&im, source, &mailbox))
-        end = import_run(&im, source, &mailbox);
+        end = c->opt[OPT_SET_UIDLS] != NULL ? set_all(&im, source, &mailbox) : import_run(&im, source, &mailbox);
     else
         end = db_end(c);
     source_free(&source);

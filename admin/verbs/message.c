@@ -1,5 +1,5 @@
 /*
- * message.c - `message list`, `show` and `remove`.
+ * message.c - `message list`, `show`, `uidl` and `remove`.
  */
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +9,7 @@
 #include "admin/mail/mailread.h"
 #include "admin/out.h"
 #include "daemon/base/num.h"
+#include "storage/maildrop/uidl.h"
 #include "storage/pg/pg_array.h"
 #include "storage/pg/pg_row.h"
 
@@ -118,6 +119,63 @@ enum ctl_exit run_message_show(struct ctl *c)
     out_row(c, res);
     PQclear(res);
     return CTL_DONE;
+}
+
+static enum ctl_exit set_uidl(struct ctl *c, const struct mailbox_ref *mailbox, int64_t uid, const char *uidl)
+{
+    struct buf uids = BUF_EMPTY, uidls = BUF_EMPTY;
+    struct args a = ARGS_NONE;
+    enum ctl_exit end;
+
+    pg_array_begin(&uids, PG_INT8);
+    pg_array_put_int8(&uids, uid);
+    pg_array_set_count(&uids, 1);
+    pg_array_begin(&uidls, PG_TEXT);
+    if (uidl != NULL)
+        pg_array_put_bytes(&uidls, span_str(uidl));
+    else
+        pg_array_put_null(&uidls);
+    pg_array_set_count(&uidls, 1);
+    args_mailbox(&a, mailbox);
+    args_binary(&a, &uids);
+    args_binary(&a, &uidls);
+    end = db_call(c, "set the UIDL", "select postern.set_uidls($1, $2, $3)", &a);
+    buf_free(&uids);
+    buf_free(&uidls);
+    return end;
+}
+
+enum ctl_exit run_message_uidl(struct ctl *c)
+{
+    const char *uidl = c->nargs == 3 ? c->args[2] : NULL, *fault;
+    char address[CTL_ADDRESS_SIZE];
+    struct args a = ARGS_NONE;
+    enum ctl_exit end;
+    struct mailbox_ref mailbox;
+    PGresult *res;
+    int64_t uid;
+
+    if (uidl != NULL && c->opt[OPT_REMOVE] != NULL)
+        return ctl_error(CTL_USAGE, "give a UIDL, or --remove");
+    if (!read_uid(c->args[1], &uid))
+        return CTL_USAGE;
+    if (uidl != NULL && (fault = uidl_fault(span_str(uidl))) != NULL)
+        return ctl_error(CTL_USAGE, "the UIDL %s", fault);
+    if (!find_mailbox(c, address, &mailbox, &end))
+        return end;
+    args_text(&a, address);
+    args_int(&a, uid);
+    /* Also before it is set: it says which message does not exist. */
+    res = db_ask(c, "show the message", "select uidl from postern.show_message($1, $2)", &a);
+    if (res == NULL)
+        return db_end(c);
+    end = CTL_DONE;
+    if (uidl == NULL && c->opt[OPT_REMOVE] == NULL)
+        ctl_say(c, "%s", PQgetvalue(res, 0, 0));
+    else if ((end = set_uidl(c, &mailbox, uid, uidl)) == CTL_DONE)
+        ctl_say(c, "uid %lld of %s had the UIDL %s", (long long)uid, address, PQgetvalue(res, 0, 0));
+    PQclear(res);
+    return end;
 }
 
 /* How many there are; -1 after a message. */

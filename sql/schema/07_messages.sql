@@ -427,6 +427,63 @@ begin
 end
 $$;
 
+-- list_uidls: the own UIDLs of the messages of a mailbox, null where the mailbox makes them;
+-- by digest, then uid.
+create function postern.list_uidls(p_mailbox bigint) returns table (digest bytea, uid bigint, uidl text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    return query
+        select c.digest, g.uid, g.uidl from postern.message g join postern.content c on c.content = g.content
+         where g.mailbox = p_mailbox order by 1, 2;
+end
+$$;
+
+-- set_uidls: gives these messages these UIDLs, side by side, all or none; null is the one
+-- that the mailbox makes. They may change places. Clients fetch a message once more whose
+-- UIDL they do not know. Sessions that are open go on with what they listed. Returns how
+-- many messages there were.
+-- Errors: PN400, PN404, PN409.
+create function postern.set_uidls(p_mailbox bigint, p_uids bigint[], p_uidls text[]) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_n constant bigint := coalesce(cardinality(p_uids), 0);
+    v_prefix text;
+    v_bad text;
+    v_found bigint;
+begin
+    if v_n = 0 or cardinality(p_uidls) is distinct from v_n or (select count(distinct u) from unnest(p_uids) u) <> v_n then
+        raise exception 'set_uidls: no messages, one twice, or arrays that differ in number' using errcode = 'PN400';
+    end if;
+    select min(n.uidl collate "C") into v_bad from unnest(p_uidls) as n(uidl) where postern.uidl_fault(n.uidl) is not null;
+    if v_bad is not null then
+        raise exception 'UIDL "%" %', v_bad, postern.uidl_fault(v_bad) using errcode = 'PN400';
+    end if;
+    update postern.mailbox m set expunges = m.expunges + 1 where m.mailbox = p_mailbox
+        returning postern.uidl_prefix(m.uidvalidity) into v_prefix;
+    if not found then
+        raise exception 'mailbox % no longer exists', p_mailbox using errcode = 'PN404';
+    end if;
+    update postern.message g set uidl = null where g.mailbox = p_mailbox and g.uid = any (p_uids);
+    get diagnostics v_found = row_count;
+    if v_found <> v_n then
+        raise exception '% of % messages no longer exist', v_n - v_found, v_n using errcode = 'PN404';
+    end if;
+    select min(n.uidl collate "C") into v_bad
+      from (select u.uidl, count(*) as times from unnest(p_uidls) as u(uidl) group by u.uidl) n
+     where n.times > 1 and n.uidl is not null or starts_with(n.uidl, v_prefix)
+        or exists (select from postern.message g where g.mailbox = p_mailbox and g.uidl = n.uidl);
+    if v_bad is not null then
+        raise exception 'UIDL "%" is taken', v_bad using errcode = 'PN409';
+    end if;
+    update postern.message g set uidl = n.uidl from unnest(p_uids, p_uidls) as n(uid, uidl)
+     where g.mailbox = p_mailbox and g.uid = n.uid and n.uidl is not null;
+    return v_n;
+end
+$$;
+
 -- remove_mail: all of these messages go, or none; p_uids null is all that there are.
 -- Returns how many.
 -- Errors: PN404.
@@ -454,5 +511,5 @@ grant execute on function
     to postern_lmtp, postern_admin;
 grant execute on function
     postern.list_messages(bigint, bigint, bigint), postern.show_message(text, bigint),
-    postern.remove_mail(text, bigint[])
+    postern.remove_mail(text, bigint[]), postern.list_uidls(bigint), postern.set_uidls(bigint, bigint[], text[])
     to postern_admin;

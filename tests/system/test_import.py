@@ -318,6 +318,45 @@ class Import(ImportCase):
         self.assertIn(":1 one has a name that several files have", out)
         self.assertEqual(self.uidls(who)[-1], "other")
 
+    def test_uidls_set_afterwards(self):
+        """Of mail that is there: by digest, copies in order, places changed; nothing else changes, and nobody loses theirs."""
+        letters = [b"A: 0\n\n", b"A: 1\n\n", b"A: 1\n\n", b"A: 2\n\n", b"A: 3\n\n"]
+        path = self.write("box", b"".join(FROM_ + letter + b"\n" for letter in letters))
+        _, who = self.expect(letters, path)
+        own = self.uidls(who)
+
+        def attempt(uidls, *args, exit=DONE, path=path):
+            return self.run_import(who, path, "--set-uidls", "--uidls", self.write("uidls", "".join(u + "\n" for u in uidls).encode()), *args, exit=exit)
+
+        with self.site.login(who) as pop:
+            self.assertIn("would set 5 UIDLs", attempt("abcde", "--dry-run"))
+            self.assertEqual(self.uidls(who), own)
+            self.assertIn("set 5 UIDLs", attempt("abcde"))
+            self.assertEqual([u.decode() for u in pop.uidl()], own)    # its listing is a snapshot
+            pop.ok("QUIT")
+        self.assertEqual(self.site.fetched(who), [kit.canonical(w) for w in letters])
+        with self.site.login(who) as pop:
+            self.assertEqual(pop.uidl(), [b"a", b"b", b"c", b"d", b"e"])
+            pop.ok("QUIT")
+        self.assertIn("set 0 UIDLs in", attempt("abcde"))
+        self.assertIn("set 3 UIDLs", attempt("dcbea"))      # three change places, and the copies need not
+        self.assertEqual(self.uidls(who), ["d", "b", "c", "e", "a"])
+        self.site.checked()
+        # One message is removed, and one of another source has the UIDL of none that is spoken of.
+        self.site.ctl("message", "uidl", who, "4", "x")
+        self.assertEqual(self.site.ctl("message", "uidl", who, "4").stdout, b"x\n")
+        two = self.write("two", FROM_ + letters[0] + b"\n" + FROM_ + letters[4] + b"\n" + FROM_ + b"A: none\n\n")
+        out = attempt(["x", "y", "z"], path=two, exit=PARTLY)
+        self.assertIn(":1 x is that of another message in the mailbox", out)
+        self.assertIn("set 1 UIDLs", out)
+        self.assertIn("1 are not in the mailbox", out)
+        self.site.ctl("message", "uidl", who, "4", "--remove")
+        self.assertEqual(self.uidls(who)[3:], [own[3], "y"])
+        for bad, exit in (("a b", USAGE), ("y", REFUSED), (own[0], REFUSED), ("", USAGE)):
+            self.assertEqual(self.site.ctl("message", "uidl", who, "4", bad, check=False).returncode, exit, bad)
+        told = json.loads(self.run_import("--json", who, two, "--set-uidls", "--uidls", self.write("uidls", b"1\n2\n3\n"), exit=PARTLY))
+        self.assertEqual((told["set"], told["had"], told["missing"], told["dry_run"]), (2, 0, 1, False))
+
     # -- names
 
     def test_names_cannot_forge_lines(self):
