@@ -59,7 +59,7 @@ struct pg_lane {
         bool unconfirmed;       /* the server has warned of its commit */
     } answers;
     struct lane_connecting {    /* pg_lane.c */
-        size_t first_host;      /* of the list, that is tried first; raised when one said nothing */
+        size_t first_host;      /* of the list, round and round, that is tried first; raised when one said nothing */
         uint64_t pause;         /* before the last attempt */
         bool timed_out;         /* the last attempt ended without a word */
         unsigned setup_step;    /* pg_setup.c */
@@ -120,7 +120,6 @@ struct pg {
     struct pg_wants wants;
     struct pg_server {
         char *conninfo;
-        size_t hosts;           /* that it names */
         bool wants_writable;    /* it asks for a server that can be written to */
         char identity[PG_SERVER_SIZE];  /* of the lane that connected last */
         uint64_t number;        /* of servers that differed from the one before */

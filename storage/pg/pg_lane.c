@@ -280,7 +280,7 @@ static void lane_setup(struct pg_lane *lane)
 
 void lane_try_next_host(struct pg_lane *lane)
 {
-    lane->connecting.first_host = (lane->connecting.first_host + 1) % lane->pg->server.hosts;
+    lane->connecting.first_host++;
 }
 
 static void lane_read_setup(struct pg_lane *lane)
@@ -331,17 +331,18 @@ static void lane_poll(struct pg_lane *lane)
 
 static void lane_connect(struct pg_lane *lane)
 {
-    char *error = NULL, *rotated = conninfo_rotate(lane->pg->server.conninfo, lane->connecting.first_host);
-    char *conninfo = names_resolve(rotated, &error);
+    char *error = NULL, *resolved = names_resolve(lane->pg->server.conninfo, &error);
     lane->state = LANE_CONNECT;
     lane->connecting.timed_out = false;
-    secret_wipe(rotated, strlen(rotated));
-    mem_free(rotated);
-    if (conninfo == NULL) {
+    if (resolved == NULL) {
         lane_fail(lane, error);
         mem_drop(&error);
         return;
     }
+    /* Not before: a name of several addresses is as many hosts. */
+    char *conninfo = conninfo_rotate(resolved, lane->connecting.first_host);
+    secret_wipe(resolved, strlen(resolved));
+    mem_free(resolved);
     lane_use_reserve(lane);
     pg_use_reserve(lane->pg);
     lane->conn = connect_start(conninfo);

@@ -11,7 +11,6 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/connect.h"
-#include "daemon/base/conninfo.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/metrics.h"
@@ -487,7 +486,6 @@ struct pg *pg_new(struct loop *loop, const char *conninfo, const struct pg_state
 
     pg->loop = loop;
     pg->server.conninfo = mem_str(conninfo);
-    pg->server.hosts = conninfo_hosts(conninfo);
     pg->server.wants_writable = connect_wants_writable(conninfo);
     pg->statements = statements;
     pg->longest = pg_run_kinds(statements);
