@@ -247,14 +247,10 @@ static void on_notice(void *arg, const PGresult *res)
 
 typedef PGconn *connecting(const char *conninfo, PQnoticeReceiver notice, void *arg);
 
-static enum auth_db_state set_up(struct auth_db *db, connecting *connect, size_t first_host)
+static enum auth_db_state set_up(struct auth_db *db, connecting *connect, const char *conninfo)
 {
-    char *conninfo = first_host > 0 ? conninfo_rotate(db->conninfo, first_host) : mem_str(db->conninfo);
-
     db->other_host = false;
     db->conn = connect(conninfo, on_notice, NULL);
-    secret_wipe(conninfo, strlen(conninfo));
-    mem_free(conninfo);
     if (PQstatus(db->conn) != CONNECTION_OK) {
         complain(db, "could not connect to the database", PQerrorMessage(db->conn));
         disconnect(db);
@@ -267,6 +263,27 @@ static enum auth_db_state set_up(struct auth_db *db, connecting *connect, size_t
     return state;
 }
 
+/* libpq takes the first one that is a primary: so each is the first one, by turns, each address of a name, too. */
+static enum auth_db_state set_up_other(struct auth_db *db)
+{
+    enum auth_db_state state = AUTH_DB_AWAY;
+    char *error = NULL, *all = conninfo_resolved(db->conninfo, conninfo_look_up, &error);
+
+    if (all == NULL)
+        all = mem_str(db->conninfo);
+    mem_drop(&error);
+    for (size_t i = 0; db->other_host && i < conninfo_hosts(all); i++) {
+        char *conninfo = conninfo_rotate(all, i);
+
+        state = set_up(db, connect_past_standbys, conninfo);
+        secret_wipe(conninfo, strlen(conninfo));
+        mem_free(conninfo);
+    }
+    secret_wipe(all, strlen(all));
+    mem_free(all);
+    return state;
+}
+
 enum auth_db_state auth_db_connect(struct auth_db *db)
 {
     if (!is_doubted(db) && db->conn != NULL)
@@ -274,10 +291,9 @@ enum auth_db_state auth_db_connect(struct auth_db *db)
     if (db->tried != 0 && clock_ms() - db->tried < RECONNECT_MS)
         return db->broken ? AUTH_DB_BROKEN : AUTH_DB_AWAY;
     db->broken = false;
-    enum auth_db_state state = set_up(db, connect_to_primary, 0);
-    /* It may be another one of the hosts. */
-    for (size_t i = 0; db->other_host && i < conninfo_hosts(db->conninfo); i++)
-        state = set_up(db, connect_past_standbys, i);
+    enum auth_db_state state = set_up(db, connect_to_primary, db->conninfo);
+    if (db->other_host)
+        state = set_up_other(db);
     db->tried = clock_ms();
     if (state == AUTH_DB_UP) {
         db->connection++;

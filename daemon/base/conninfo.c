@@ -7,8 +7,10 @@
 #include "daemon/base/conninfo.h"
 
 #include <libpq-fe.h>
+#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "daemon/base/buf.h"
 #include "daemon/base/mem.h"
@@ -261,6 +263,28 @@ char *conninfo_resolved(const char *conninfo, conninfo_addresses *look, char **e
     buf_free(&p.port);
     PQconninfoFree(options);
     return text;
+}
+
+char *conninfo_look_up(const char *name)
+{
+    const struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
+    struct addrinfo *found = NULL;
+    struct buf list = BUF_EMPTY;
+    char text[NI_MAXHOST];
+
+    if (getaddrinfo(name, NULL, &hints, &found) != 0)
+        found = NULL;
+    for (const struct addrinfo *a = found; a != NULL; a = a->ai_next) {
+        if (getnameinfo(a->ai_addr, a->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST) != 0)
+            continue;
+        buf_add(&list, ",", buf_left(&list) > 0 ? 1 : 0);
+        buf_add_str(&list, text);
+    }
+    if (found != NULL)
+        freeaddrinfo(found);
+    char *addresses = mem_strn(buf_span(&list).at, buf_left(&list));
+    buf_free(&list);
+    return addresses;
 }
 
 size_t conninfo_hosts(const char *conninfo)

@@ -38,6 +38,8 @@ void conninfo_names(const char *conninfo, void (*each)(void *arg, const char *na
 
 /* The addresses of a name, with commas in between, to be freed; "": none are known; NULL: libpq shall look it up. */
 typedef char *conninfo_addresses(const char *name);
+/* Such a function: it waits for the name service. */
+char *conninfo_look_up(const char *name);
 /*
  * The same string with these addresses beside the names of its hosts (a
  * certificate is compared with the name): a host of several addresses stands

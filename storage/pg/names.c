@@ -6,15 +6,11 @@
  */
 #include "storage/pg/names.h"
 
-#include <arpa/inet.h>
-#include <netdb.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 
-#include "daemon/base/buf.h"
 #include "daemon/base/conninfo.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/thread.h"
@@ -40,29 +36,6 @@ static struct name *find_name(const char *name)
     return NULL;
 }
 
-/* Waits for the name service. */
-static char *ask(const char *name)
-{
-    const struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
-    struct addrinfo *found = NULL;
-    struct buf list = BUF_EMPTY;
-    char text[NI_MAXHOST];
-
-    if (getaddrinfo(name, NULL, &hints, &found) != 0)
-        found = NULL;
-    for (const struct addrinfo *a = found; a != NULL; a = a->ai_next) {
-        if (getnameinfo(a->ai_addr, a->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST) != 0)
-            continue;
-        buf_add(&list, ",", buf_left(&list) > 0 ? 1 : 0);
-        buf_add_str(&list, text);
-    }
-    if (found != NULL)
-        freeaddrinfo(found);
-    char *addresses = mem_strn(buf_span(&list).at, buf_left(&list));
-    buf_free(&list);
-    return addresses;
-}
-
 static void run(void *arg)
 {
     struct name *n = arg;
@@ -74,7 +47,7 @@ static void run(void *arg)
             pthread_cond_wait(&changed, &lock);
         n->wanted = false;
         pthread_mutex_unlock(&lock);
-        char *addresses = ask(n->name);
+        char *addresses = conninfo_look_up(n->name);
         pthread_mutex_lock(&lock);
         /* A name service that is away does not make known addresses wrong. */
         if (addresses[0] != '\0' || n->addresses[0] == '\0') {

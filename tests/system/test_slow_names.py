@@ -1,6 +1,7 @@
 """A name service that has stopped to answer holds up no session: names of the database's hosts are looked up beside them."""
 import os
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
@@ -12,6 +13,9 @@ import unittest
 import kit
 
 WHO = "names@example.org"
+PLAIN = "sslmode=disable gssencmode=disable"
+IDENTITY = re.search(r"(?s)create (function postern.server_identity.*?\n\$\$);", (kit.TOP / "sql/schema/21_hardening.sql").read_text()).group(1)
+IDENTITY = "create or replace " + IDENTITY
 
 
 @unittest.skipIf(kit.sanitized(), "preloaded before the sanitizer")
@@ -28,59 +32,82 @@ class SlowNames(unittest.TestCase):
         cls.library, cls.slow = cls.place / "slow_names.so", cls.place / "slow"
         subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-o", cls.library, kit.TESTS / "checks" / "slow_names.c"], check=True)
 
-    def second(self, where):
-        """Its workers have a database of their own to look for; helpers do not know the name."""
-        roles = [line for line in self.site.lab.conf.read_text().splitlines() if line.startswith("database_mail")]
-        user = "user=postern_mail" if not roles else roles[0].split('"')[1]
-        second = self.site.second(f'database_mail = "{user} {where}";\n')
+    def second(self, where, kind="mail"):
+        """Its workers, or its helpers, have a database of their own to look for."""
+        option = "database_" + kind
+        roles = [line for line in self.site.lab.conf.read_text().splitlines() if line.startswith(option)]
+        user = f"user=postern_{kind}" if not roles else roles[0].split('"')[1]
+        second = self.site.second(f'{option} = "{user} {where}";\n')
         self.addCleanup(second.stop)
         return second.start("--foreground", env=kit.lab.plain_env(LD_PRELOAD=str(self.library), SLOW_NAMES=str(self.slow)))
 
-    def relay(self, client):
-        """From a client to the database, and back, until one of them ends."""
+    def logs_in(self, second):
+        def test():
+            with kit.Pop(second.address) as pop:
+                pop.ok("USER " + WHO)
+                return pop.cmd("PASS " + kit.PASSWORD).startswith(b"+OK") and pop.ok("QUIT")
+        self.assertTrue(kit.wait_until(test), second.log.read_text())
+
+    def relay(self, client, database):
+        """From a client to the database, perhaps to one of another name, and back, until one of them ends."""
         with client, socket.socket(socket.AF_UNIX) as server:
             server.connect(f"{self.site.lab.sockets}/.s.PGSQL.{kit.lab.PGPORT}")
 
-            def copy(from_, to):
+            def copy(from_, to, name=None):
                 try:
                     while data := from_.recv(65536):
+                        if name is not None:
+                            data = data.replace(b"\0database\0" + kit.lab.DATABASE.encode() + b"\0", b"\0database\0" + name.encode() + b"\0")
+                            name = None
                         to.sendall(data)
                     to.shutdown(socket.SHUT_WR)
                 except OSError:
                     pass
             back = threading.Thread(target=copy, args=(server, client))
             back.start()
-            copy(client, server)
+            copy(client, server, database)
             back.join()
 
-    def test_several_addresses(self):
-        """Of one name: at the first one nobody says anything, and the second one is the database."""
+    def serve(self, address, port, database=kit.lab.DATABASE):
+        """The database, or another one, is there, too."""
         hba = self.site.lab.data / "pg_hba.conf"
-        hba.write_text("local all postern_mail trust\n" + hba.read_text())     # the relay is somebody else
+        hba.write_text("local all postern_mail,postern_auth trust\n" + hba.read_text())    # the relay is somebody else
         self.site.sql("select pg_reload_conf()")
-        silent = socket.create_server(("127.0.0.1", 0))
-        self.addCleanup(silent.close)
-        port = silent.getsockname()[1]
-        there = socket.create_server(("127.0.0.2", port))
+        there = socket.create_server((address, port))
         self.addCleanup(there.close)
+        self.addCleanup(there.shutdown, socket.SHUT_RDWR)
 
-        def serve():
+        def accept():
             while True:
                 try:
                     client = there.accept()[0]
                 except OSError:
                     return
-                threading.Thread(target=self.relay, args=(client,), daemon=True).start()
-        threading.Thread(target=serve, daemon=True).start()
-        second = self.second(f"host=two.slow.test port={port} connect_timeout=1 sslmode=disable gssencmode=disable")
+                threading.Thread(target=self.relay, args=(client, database), daemon=True).start()
+        threading.Thread(target=accept, daemon=True).start()
 
-        def logs_in():
-            with kit.Pop(second.address) as pop:
-                pop.ok("USER " + WHO)
-                return pop.cmd("PASS " + kit.PASSWORD).startswith(b"+OK") and pop.ok("QUIT")
-        self.assertTrue(kit.wait_until(logs_in), second.log.read_text())
-        second.stop()
-        there.shutdown(socket.SHUT_RDWR)
+    def test_several_addresses(self):
+        """Of one name: at the first one nobody says anything, and the second one is the database."""
+        silent = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(silent.close)
+        port = silent.getsockname()[1]
+        self.serve("127.0.0.2", port)
+        self.logs_in(self.second(f"host=two.slow.test port={port} connect_timeout=1 {PLAIN}"))
+
+    def test_replaced_at_the_first_address(self):
+        """Of one name: there a primary lives on that another one has replaced. Helpers go past it."""
+        old = kit.lab.DATABASE[::-1]
+        self.site.sql(f"create database {old}")
+        where = f"host={self.site.lab.sockets} port={kit.lab.PGPORT} dbname={old} user=postgres"
+        self.site.ctl("--as", where, "schema", "init")
+        self.addCleanup(self.site.sql, f"drop database {old} with (force)")
+        port = kit.lab.free_port()
+        newer = IDENTITY.replace("left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)", "'000000FF'")
+        self.site.sql(newer)
+        self.addCleanup(self.site.sql, IDENTITY)
+        self.serve("127.0.0.1", port, old)
+        self.serve("127.0.0.2", port)
+        self.logs_in(self.second(f"host=two.slow.test port={port} {PLAIN}", "auth"))
 
     def test_lanes_come_back(self):
         slow = self.slow
