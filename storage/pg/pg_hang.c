@@ -43,6 +43,11 @@ static bool is_idle(const struct pg_lane *lane)
     return lane->state == LANE_UP && !lane->broken && lane->answers.asked.count == 0 && !lane->on_demand;
 }
 
+static bool is_let_in(const struct pg_lane *lane)
+{
+    return (lane->state == LANE_CONNECT || lane->state == LANE_SETUP) && PQserverVersion(lane->conn) != 0;
+}
+
 static void ask(struct pg *pg, const struct pg_lane *overdue)
 {
     struct pg_lane *control = pg->control;
@@ -53,8 +58,12 @@ static void ask(struct pg *pg, const struct pg_lane *overdue)
             lane_send(&pg->lanes[i], &q, &PG_ARGS_EMPTY);
             return;
         }
-    if (control->state != LANE_REST || control->use.asked_for)
-        return;     /* one is on its way: what it finds will do */
+    if (control->state != LANE_REST || control->use.asked_for) {
+        /* One is on its way: what it finds will do, or has found: a pooler lets it in, and has no server for it. */
+        if (is_let_in(control))
+            hang_heard(pg);
+        return;
+    }
     control->connecting.first_host = overdue->connecting.first_host;
     control->use.asked_for = true;
     if (control->timer == NULL)

@@ -12,7 +12,10 @@
  * lanes are given up, within some seconds and whatever statement_timeout is.
  */
 void hang_look(struct pg_lane *lane);
-/* The lane for that has connected, or could not for a reason that somebody gave. */
+/*
+ * The lane for that was set up, or could not be for a reason that somebody gave. (That it
+ * was let in pg_lane.c notes.)
+ */
 void hang_heard(struct pg *pg);
 
 #endif

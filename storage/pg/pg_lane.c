@@ -318,6 +318,9 @@ static void lane_poll(struct pg_lane *lane)
     pg_use_reserve(lane->pg);
     PostgresPollingStatusType poll = PQconnectPoll(lane->conn);
     pg_reserve(lane->pg);
+    /* It was let in, so somebody is there; whether more is said may be up to others, as behind a pooler. */
+    if (lane == lane->pg->control && PQserverVersion(lane->conn) != 0)
+        lane->pg->hang.heard_us = clock_us();
     if (poll == PGRES_POLLING_FAILED) {
         lane_fail(lane, PQerrorMessage(lane->conn));
         return;

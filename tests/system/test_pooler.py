@@ -2,6 +2,7 @@
 import os
 import pwd
 import signal
+import socket
 import subprocess
 import time
 import unittest
@@ -159,6 +160,31 @@ class Pooler(unittest.TestCase):
                 pop.login(WHO)
                 self.assertEqual(pop.retr(1), kit.letter(1))
                 pop.ok("QUIT")
+
+    def test_full_pool(self):
+        """
+        Of a program for one session: its deletion waits for a row, and the pooler has no other connection to
+        ask by whether the database lives. It is as long as a statement may be.
+        """
+        who = "full@example.org"
+        self.site.account(who, [kit.letter(1)])
+        bouncer = self.bouncer("session", "default_pool_size = 1")
+        conf = self.site.second(bouncer.database + 'database_statement_timeout = "60s";\n').conf
+        ours, theirs = socket.socketpair()
+        proc = subprocess.Popen([str(self.site.lab.posternd), "-c", str(conf), "--inetd"], stdin=theirs, stdout=theirs, env=kit.lab.plain_env())
+        self.addCleanup(proc.wait)
+        theirs.close()
+        with kit.Pop(None, sock=ours) as pop, self.site.psql() as holder:
+            pop.login(who)
+            pop.ok("DELE 1")
+            holder.ask(f"begin; select from postern.mailbox where address = '{who}' for update")
+            pop.send(b"QUIT\r\n")
+            # Longer than it takes to find out that a server hangs, and then once more.
+            self.assertTrue(kit.wait_until(lambda: self.site.sql(
+                "select count(*) from pg_stat_activity where usename = 'postern_mail' and wait_event_type = 'Lock'"
+                " and now() - query_start > '15 s'") == "1"))
+            holder.ask("commit")
+            self.assertRegex(pop.line(), rb"^\+OK")
 
     def test_none(self):
         done = self.check(f'database = "host={self.site.lab.sockets} port={kit.lab.PGPORT} dbname=postern";\n')
