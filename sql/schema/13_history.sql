@@ -208,7 +208,7 @@ declare
 begin
     perform set_config('synchronous_commit', 'off', true);
     select array_agg(postern.is_ticket(s.ticket, s.mailbox) order by s.n),
-           array_agg(greatest(now() - (p_now - s.opened) * interval '1 millisecond', t.made_at) order by s.n),
+           array_agg(least(greatest(now() - (p_now - s.opened) * interval '1 millisecond', t.made_at), now()) order by s.n),
            array_agg(least(greatest(now() - (p_now - s.closed) * interval '1 millisecond', t.made_at), now()) order by s.n)
       into v_valid, v_since, v_at
       from unnest(p_tickets, p_mailboxes, p_opened, p_closed) with ordinality s(ticket, mailbox, opened, closed, n),
