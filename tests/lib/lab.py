@@ -269,6 +269,7 @@ class Lab:
         model.dir.mkdir(mode=0o755, parents=True, exist_ok=True)
         with open(model.dir / "lock", "wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            model = Lab(model.dir)      # somebody else may have made it meanwhile, and said where
             if not (model.dir / "complete").exists():
                 model.be_template()
         run("cp", "-a", "--reflink=auto", "--sparse=always", model.data, self.data, what="copying a cluster")
