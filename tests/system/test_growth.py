@@ -92,8 +92,8 @@ class HeldSnapshot(Base):
     def setUpClass(cls):
         super().setUpClass()
         cls.sql("""
-            select postern.add_tenant('free', null), postern.add_tenant('limited', 1 << 40);
-            select postern.add_domain('a.example', 'free', null, null), postern.add_domain('b.example', 'free', null, 1 << 40, 1 << 30),
+            select postern.add_tenant('free', null), postern.add_tenant('limited', 1::bigint << 40);
+            select postern.add_domain('a.example', 'free', null, null), postern.add_domain('b.example', 'free', null, 1::bigint << 40, 1 << 30),
                    postern.add_domain('c.example', 'limited', null, null);
             insert into postern.mailbox (domain, address) select d.domain, n || '@' || d.name from postern.domain d, generate_series(1, 100) n""")
         cls.boxes = dict(line.split("|") for line in cls.sql("select address, mailbox from postern.mailbox").splitlines())
