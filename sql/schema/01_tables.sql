@@ -155,6 +155,7 @@ create table postern.usage (
     folded_by   xid8        not null default '0',
     made_by     xid         not null default '0',
     below       xid8        not null default '0',
+    running     xid8[]      not null default '{}',
     messages    bigint      not null,
     octets      bigint      not null,
     primary key (domain, folded_by)
@@ -162,7 +163,8 @@ create table postern.usage (
 comment on table  postern.usage is 'messages and octets of a domain, without what usage_change has; one row for each that had changes, and none before';
 comment on column postern.usage.folded_by is 'the transaction that made this row; the newest one comes first in the index, so that nobody passes those that are gone';
 comment on column postern.usage.made_by is 'what xmin is where this row was made; where a dump or a replication has brought it, it is another one, and `below` speaks of another server';
-comment on column postern.usage.below is 'no change is there of a transaction before this one: who sums them begins here';
+comment on column postern.usage.below is 'no change is there of a transaction before this one, but of those in running: who sums them begins here';
+comment on column postern.usage.running is 'transactions that had begun long before, and may still add a change';
 
 -- No foreign key: it would look the domain up for each row. usage_ends (07_messages) does what it would do.
 create table postern.usage_change (

@@ -52,10 +52,18 @@ create view postern.domain_usage as
     select d.domain, d.tenant, coalesce(u.messages, 0) + coalesce(c.messages, 0) as messages,
            coalesce(u.octets, 0) + coalesce(c.octets, 0) as octets
       from postern.domain d
-      left join lateral (select s.messages, s.octets, case when s.xmin = s.made_by then s.below else '0' end as below
+      left join lateral (select s.messages, s.octets, case when s.xmin = s.made_by then s.below else '0' end as below,
+                                case when s.xmin = s.made_by then s.running end as running
                            from postern.usage s where s.domain = d.domain order by s.folded_by desc limit 1) u on true
       left join lateral (select sum(x.messages)::bigint as messages, sum(x.octets)::bigint as octets
-                           from postern.usage_change x where x.domain = d.domain and x.xact >= coalesce(u.below, '0')) c on true;
+                           from (select n.messages, n.octets
+                                   from postern.usage_change n where n.domain = d.domain and n.xact >= coalesce(u.below, '0')
+                                 union all
+                                 -- One by one: any other plan passes all those that are gone.
+                                 select o.messages, o.octets
+                                   from unnest(u.running) r (xact)
+                                  cross join lateral (select y.messages, y.octets from postern.usage_change y
+                                                       where y.domain = d.domain and y.xact = r.xact limit 1) o) x) c on true;
 comment on view postern.domain_usage is 'messages and octets of all mailboxes of a domain';
 
 -- fold_usage: the changes of a domain, a thousand of them at most, become part of its
@@ -65,16 +73,22 @@ comment on view postern.domain_usage is 'messages and octets of all mailboxes of
 --
 -- Rows that are gone stay in the index while somebody holds a snapshot. So this does not
 -- begin with the first change but with that of `below`: a transaction that has begun
--- to write later than all those of which the last one that did this saw the end. (A plan
--- that was made when there were two pages and is still kept must not read all of them.)
+-- to write later than all those of which the last one that did this saw the end. One that
+-- goes on for long (an import, a large deletion) would keep it back: these are named in
+-- `running`, some of them, and their changes looked for one by one. (A plan that was made
+-- when there were two pages and is still kept must not read all of them.)
 create function postern.fold_usage(p_domain bigint, p_self xid) returns void
 language plpgsql set enable_seqscan = off
 as $$
 declare
     c_most constant integer := 1000;
+    c_long constant bigint := 1000;     -- how many transactions have begun since one that goes on for long
+    c_named constant integer := 8;
     s record;
     v_below xid8;
     v_last xid8;        -- null: all that there are
+    v_snapshot pg_snapshot;
+    v_running xid8[];
     v_messages bigint;
     v_octets bigint;
 begin
@@ -82,7 +96,8 @@ begin
     if not found then
         return;
     end if;
-    select u.folded_by, u.messages, u.octets, case when u.xmin = u.made_by then u.below else '0' end as below into s
+    select u.folded_by, u.messages, u.octets, case when u.xmin = u.made_by then u.below else '0' end as below,
+           case when u.xmin = u.made_by then u.running end as running into s
       from postern.usage u where u.domain = p_domain order by u.folded_by desc limit 1;
     v_below := coalesce(s.below, '0');
     v_last := (select c.xact from postern.usage_change c where c.domain = p_domain and c.xact >= v_below
@@ -91,14 +106,24 @@ begin
         delete from postern.usage_change c
          where c.domain = p_domain and c.xact >= v_below and c.xact <= coalesce(v_last, '18446744073709551615')
         returning c.messages, c.octets
+    ), late as (
+        delete from postern.usage_change c where c.domain = p_domain and c.xact = any (s.running)
+        returning c.messages, c.octets
     )
-    -- Who has not ended when this statement begins is not before its xmin; of all others it sees the changes.
-    select coalesce(sum(g.messages), 0), coalesce(sum(g.octets), 0), least(pg_snapshot_xmin(pg_current_snapshot()), v_last)
-      into v_messages, v_octets, v_below
-      from gone g;
+    -- Of all who have ended in this snapshot it sees the changes.
+    select coalesce(sum(g.messages), 0), coalesce(sum(g.octets), 0), pg_current_snapshot()
+      into v_messages, v_octets, v_snapshot
+      from (select * from gone union all select * from late) g;
+    v_running := array(select x.xact from (select pg_snapshot_xip(v_snapshot) union select pg_current_xact_id()) x (xact) order by x.xact);
+    -- The first one that is not to be named: it has begun lately, or there are too many.
+    v_below := least(v_last, pg_snapshot_xmax(v_snapshot),
+                     (select min(x.xact) from unnest(v_running) with ordinality x (xact, n)
+                       where x.n > c_named or x.xact::text::bigint > pg_snapshot_xmax(v_snapshot)::text::bigint - c_long));
+    v_running := array(select x.xact from unnest(v_running) x (xact) where x.xact < v_below);
     delete from postern.usage u where u.domain = p_domain and u.folded_by = s.folded_by;
-    insert into postern.usage (domain, folded_by, made_by, below, messages, octets)
-        values (p_domain, pg_current_xact_id(), p_self, v_below, coalesce(s.messages, 0) + v_messages, coalesce(s.octets, 0) + v_octets);
+    insert into postern.usage (domain, folded_by, made_by, below, running, messages, octets)
+        values (p_domain, pg_current_xact_id(), p_self, v_below, v_running,
+                coalesce(s.messages, 0) + v_messages, coalesce(s.octets, 0) + v_octets);
 end
 $$;
 

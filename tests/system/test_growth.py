@@ -161,6 +161,33 @@ class HeldSnapshot(Base):
         self.sql(everything)
         self.assertEqual(self.sql("select count(*) from postern.deleted"), "0")
 
+    def test_long_transaction(self):
+        """It has begun to write before all of these, and has its own change at the end."""
+        deliver = f"select growth.deliver({self.boxes['1@b.example']})"
+        before, = self.blocks(deliver)
+        holder = subprocess.Popen(pg.psql_argv(self.database), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(holder.stdout.close)
+        self.addCleanup(holder.wait)
+        self.addCleanup(holder.stdin.close)
+        holder.stdin.write("begin; select pg_current_xact_id();\n")
+        holder.stdin.flush()
+        xact = holder.stdout.readline().strip()
+        self.sql(f"""do $$ begin
+            for i in 1 .. {self.MANY} loop
+                perform growth.deliver(m.mailbox) from postern.mailbox m where m.address = (2 + i % 99) || '@b.example';
+                commit;
+            end loop; end $$""")
+        after, = self.blocks(deliver)
+        self.assertLessEqual(after, before + 20)
+        self.assertEqual(self.sql("select running from postern.usage where domain = 2"), "{%s}" % xact)
+        holder.stdin.write(deliver + "; commit;\n")
+        holder.stdin.flush()
+        holder.stdout.readline()
+        while self.sql("select running from postern.usage where domain = 2") != "{}":
+            self.assertEqual(self.sql("select * from postern.find_problems()"), "")
+            self.sql(f"do $$ begin for i in 1 .. 8 loop perform growth.deliver({self.boxes['1@b.example']}); commit; end loop; end $$")
+        self.assertEqual(self.sql("select * from postern.find_problems()"), "")
+
     def test_sums_of_another_server(self):
         """Where a dump brings them, they speak of transactions that are far ahead here: nothing is missed, and they are made anew."""
         deliver = f"""do $$ begin
