@@ -15,6 +15,7 @@
 #include "admin/shown.h"
 #include "daemon/base/mem.h"
 #include "storage/content/content.h"
+#include "storage/maildrop/uidl.h"
 #include "storage/pg/pg_array.h"
 #include "storage/pg/pg_row.h"
 
@@ -26,6 +27,7 @@ struct pairs {
     size_t next;                /* pairs_find(): the first that was not met */
     const char *path;           /* of the item before */
     struct uidls *list;
+    bool native;                /* without a list the messages have what their server showed */
     pairs_note *note;
     void *arg;
 };
@@ -58,6 +60,14 @@ static void look(struct pairs *p, const struct source_item *it)
     }
     p->all[p->count++] = (struct pair){ .path = it->path, .number = it->number, .at = it->at, .end = it->end,
                                         .stored = it->reject == NULL && it->kind == STATE_LIVING };
+    if (p->native && it->uidl != NULL) {
+        struct pair *m = &p->all[p->count - 1];
+
+        m->uidl = it->uidl;
+        m->file = it->uidl_file;
+        m->line = it->uidl_line;
+        m->fault = uidl_fault(span_str(it->uidl));
+    }
 }
 
 /* Every message that a server may have shown. True if some are files of a directory. */
@@ -380,9 +390,10 @@ struct pairs *pairs_new(struct ctl *c, const struct mailbox_ref *mailbox, struct
 
     p->note = note;
     p->arg = arg;
+    p->native = list == NULL;
     source_quiet(source, true);
     unordered = look_at_all(p, source);
-    ok = give_list(p, source, list, unordered);
+    ok = list == NULL || give_list(p, source, list, unordered);
     if (ok) {
         struct pair **sorted = mem_array(p->count + 1, sizeof *sorted);
         size_t count = sort_by_uidl(p, sorted);

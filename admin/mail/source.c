@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -43,14 +44,27 @@ static void close_file(struct source *s)
     s->fd = -1;
 }
 
+static void file_free(struct file *f)
+{
+    mem_free(f->path);
+    mem_free(f->uidl);
+}
+
 void source_free(struct source **source)
 {
     struct source *s = *source;
 
     close_file(s);
     for (size_t i = 0; i < s->count; i++)
-        mem_free(s->files[i].path);
+        file_free(&s->files[i]);
     mem_free(s->files);
+    for (size_t i = 0; i < s->list_count; i++)
+        mem_free(s->lists[i]);
+    mem_free(s->lists);
+    for (size_t i = 0; i < s->inner_count; i++)
+        free(s->inner[i]);
+    mem_free(s->inner);
+    buf_free(&s->fault);
     for (size_t i = 0; i < s->folder_count; i++)
         folder_free(&s->folders[i]);
     mem_free(s->folders);
@@ -58,6 +72,14 @@ void source_free(struct source **source)
     mem_free(s);
     *source = NULL;
 }
+
+const char *source_fault(const struct source *s) { return buf_left(&s->fault) > 0 ? buf_span(&s->fault).at : NULL; }
+
+bool source_has_uidls(const struct source *s) { return s->list_count > 0; }
+
+size_t source_folders(const struct source *s) { return s->inner_count; }
+
+const char *source_folder(const struct source *s, size_t i) { return s->inner[i]; }
 
 void source_again(struct source *s)
 {
@@ -288,6 +310,9 @@ static bool open_next(struct source *s, const struct file *f, struct source_item
     it->name = buf_span(&s->name).at;
     it->path = f->path;
     it->in_folder = f->in_folder;
+    it->uidl = f->uidl;
+    it->uidl_file = f->uidl_file;
+    it->uidl_line = f->uidl_line;
     it->reject = f->reject;
     it->received = f->mtime;
     it->quoting = MBOX_PLAIN;

@@ -26,6 +26,9 @@ struct source_item {
     off_t at, end;
     enum mbox_quoting quoting;
     int64_t received;           /* microseconds since 1970 */
+    const char *uidl;           /* what its server showed, as far as that is known (else NULL), */
+    const char *uidl_file;      /* and where it says so; valid until the source is freed */
+    size_t uidl_line;
 };
 
 /* Something that people should look at, in a line of an mbox: source_next() tells it before it returns. */
@@ -36,6 +39,7 @@ struct source_how {
     enum mbox_quoting quoting;
     bool follow_links;          /* in folders; if false, see folder.h */
     bool any;                   /* take what does not look like mail, and take off no From_ line */
+    const char *uidl_format;    /* of Dovecot (dovecot.h), NULL for its default; "none": its list is not read */
     source_doubt *doubt;
     void *arg;
 };
@@ -51,6 +55,13 @@ struct source;
 /* Lists what the paths hold, in the order of the import. */
 struct source *source_new(char *const *paths, int count, const struct source_how *how);
 void source_free(struct source **source);
+/* Something that must be said before anything is stored, as "path reason"; lent. NULL if there is nothing. */
+const char *source_fault(const struct source *source);
+/* Is the server known that had a part of it, so that items may have UIDLs? */
+bool source_has_uidls(const struct source *source);
+/* Folders in a Maildir, whose messages are not among the items: how many, and the path of one; lent. */
+size_t source_folders(const struct source *source);
+const char *source_folder(const struct source *source, size_t i);
 int64_t source_octets(const struct source *source);     /* of all files together */
 struct source_seen source_seen(const struct source *source);    /* so far */
 /* 1 and an item, or 0 at the end. */

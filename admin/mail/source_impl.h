@@ -4,6 +4,8 @@
 #ifndef POSTERN_ADMIN_SOURCE_IMPL_H
 #define POSTERN_ADMIN_SOURCE_IMPL_H
 
+#include <string.h>
+
 #include "admin/mail/folder.h"
 #include "admin/mail/source.h"
 #include "daemon/base/buf.h"
@@ -13,7 +15,11 @@ struct file {
     const char *reject;         /* static text */
     bool in_maildir, in_folder;
     size_t folder;              /* index in folders, from 1; 0: reached by its path */
+    uint64_t rank;              /* in the order of its server; UINT64_MAX if that is not known */
     uint64_t order;             /* Maildir: the time in its name */
+    char *uidl;                 /* as in struct source_item */
+    const char *uidl_file;
+    size_t uidl_line;
     int64_t mtime;
     int64_t octets;
 };
@@ -33,12 +39,25 @@ struct source {
     uint64_t separators;        /* of those before it */
     unsigned number;            /* of its message */
     struct buf name;
+    struct buf fault;           /* source_fault(), if it is not empty */
+    char **lists;               /* paths of lists of UIDLs that were read */
+    size_t list_count;
+    char **inner;               /* paths of folders in Maildirs */
+    size_t inner_count;
 };
+
+static inline const char *source_base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash != NULL ? slash + 1 : path;
+}
 
 /* source_list.c: all files that a path leads to, in the order of the import. */
 void source_list(struct source *s, const char *path);
+/* source_dovecot.c: order and UIDLs of the files from `first` on, those of a Maildir, if Dovecot had it. */
+void source_dovecot(struct source *s, const char *maildir, size_t first);
 bool source_leads_astray(const struct stat *link, const struct stat *target);
 extern const char source_not_theirs[];
-const char *source_base_name(const char *path);
 
 #endif

@@ -28,7 +28,7 @@ static struct file *add(struct source *s, const char *dir, const char *name, con
         s->files = mem_resize(s->files, s->room, sizeof *s->files);
     }
     f = &s->files[s->count++];
-    *f = (struct file){ .path = mem_alloc(len), .reject = reject };
+    *f = (struct file){ .path = mem_alloc(len), .reject = reject, .rank = UINT64_MAX };
     snprintf(f->path, len, "%s%s%s", dir != NULL ? dir : "", dir != NULL ? "/" : "", name);
     return f;
 }
@@ -98,13 +98,6 @@ static uint64_t name_time(const char *name, int64_t mtime)
     return mtime > 0 ? (uint64_t)mtime / 1000000 : 0;
 }
 
-const char *source_base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-
-    return slash != NULL ? slash + 1 : path;
-}
-
 static int by_name(const void *a, const void *b)
 {
     const struct file *x = a, *y = b;
@@ -117,6 +110,13 @@ static int by_time(const void *a, const void *b)
     uint64_t x = ((const struct file *)a)->order, y = ((const struct file *)b)->order;
 
     return x < y ? -1 : x > y ? 1 : by_name(a, b);
+}
+
+static int by_rank(const void *a, const void *b)
+{
+    uint64_t x = ((const struct file *)a)->rank, y = ((const struct file *)b)->rank;
+
+    return x < y ? -1 : x > y ? 1 : by_time(a, b);
 }
 
 /* A file in a directory; `folder` as in struct file. */
@@ -210,6 +210,35 @@ static bool has_dir(const char *path, const char *name)
     return is;
 }
 
+static char *joined(const char *dir, const char *name)
+{
+    char *path = NULL;
+
+    if (asprintf(&path, "%s/%s", dir, name) < 0)
+        abort();
+    return path;
+}
+
+/* Maildir++: ".Sent". POP3 never showed them; somebody may miss them, though. */
+static void list_inner(struct source *s, const char *maildir)
+{
+    DIR *d = opendir(maildir);
+    struct dirent *e;
+
+    while (d != NULL && (e = readdir(d)) != NULL) {
+        char *path = joined(maildir, e->d_name);
+
+        if (e->d_name[0] != '.' || strspn(e->d_name, ".") == strlen(e->d_name) || !has_dir(path, "cur")) {
+            free(path);
+            continue;
+        }
+        s->inner = mem_resize(s->inner, s->inner_count + 1, sizeof *s->inner);
+        s->inner[s->inner_count++] = path;
+    }
+    if (d != NULL)
+        closedir(d);
+}
+
 static void add_dir(struct source *s, const char *path)
 {
     static const char *const parts[] = { "new", "cur" };
@@ -221,8 +250,12 @@ static void add_dir(struct source *s, const char *path)
         list_dir(s, path, NULL);
     for (size_t i = 0; maildir && i < 2; i++)
         list_dir(s, path, parts[i]);
+    if (maildir) {
+        source_dovecot(s, path, first);
+        list_inner(s, path);
+    }
     if (s->count > first)
-        qsort(s->files + first, s->count - first, sizeof *s->files, maildir ? by_time : by_name);
+        qsort(s->files + first, s->count - first, sizeof *s->files, maildir ? by_rank : by_name);
 }
 
 void source_list(struct source *s, const char *path)

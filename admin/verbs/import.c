@@ -19,6 +19,7 @@
 #include "admin/mail/put.h"
 #include "admin/shown.h"
 #include "admin/mail/source.h"
+#include "admin/mail/dovecot.h"
 #include "admin/mail/pairs.h"
 #include "admin/mail/set_uidls.h"
 #include "daemon/base/mem.h"
@@ -356,11 +357,10 @@ static bool option_with(const char *given, bool with[KIND_COUNT])
     return true;
 }
 
-static void summary_json(struct import *im, struct source_seen seen, bool complete)
+static void json_doubts(struct import *im)
 {
     struct json *j = &im->json;
 
-    json_end(j);
     json_array(j, "doubts");
     for (uint64_t i = 0; i < im->doubt_count && i < DOUBTS_KEPT; i++) {
         json_object(j, NULL);
@@ -370,13 +370,21 @@ static void summary_json(struct import *im, struct source_seen seen, bool comple
         json_end(j);
     }
     json_end(j);
+    json_int(j, "doubts_in_all", (int64_t)im->doubt_count);
+    json_int(j, "uidls_in_doubt", (int64_t)im->without);
+}
+
+static void summary_json(struct import *im, struct source_seen seen, bool complete)
+{
+    struct json *j = &im->json;
+
+    json_end(j);
+    json_doubts(im);
     json_int(j, "imported", (int64_t)put_stored(im->put));
     json_int(j, "octets", (int64_t)put_stored_octets(im->put));
     json_int(j, "there_already", (int64_t)im->there);
     for (int i = STATE_LIVING + 1; i < KIND_COUNT; i++)
         json_int(j, kinds[i].key, (int64_t)im->left_out[i]);
-    json_int(j, "doubts_in_all", (int64_t)im->doubt_count);
-    json_int(j, "uidls_in_doubt", (int64_t)im->without);
     json_int(j, "files", (int64_t)seen.files);
     json_int(j, "mboxes", (int64_t)seen.mboxes);
     json_int(j, "separators", (int64_t)seen.separators);
@@ -420,23 +428,41 @@ static void summary(struct import *im, struct source_seen seen, enum ctl_exit en
                   stopped ? "interrupted" : "stopped, the last batch was not stored");
 }
 
+/* What POP3 never showed, and nobody should look for in vain. */
+static void folders(struct import *im, const struct source *source)
+{
+    if (im->c->json)
+        json_array(&im->json, "folders");
+    for (size_t i = 0; i < source_folders(source); i++) {
+        if (im->c->json)
+            json_text(&im->json, NULL, span_str(source_folder(source, i)));
+        else
+            printf("FOLDER %s is not imported: give its path to import it, too\n",
+                   shown_name(source_folder(source, i)));
+    }
+    if (im->c->json)
+        json_end(&im->json);
+}
+
 /* Nothing is stored before all of the UIDLs were looked at. */
 static bool pair_all(struct import *im, struct source *source, const struct mailbox_ref *mailbox)
 {
     const char *list = im->c->opt[OPT_UIDLS];
+    const bool wanted = list != NULL || source_has_uidls(source);
 
     if (im->c->json) {
         json_start(&im->json, stdout);
         json_object(&im->json, NULL);
         json_array(&im->json, "uidls");
     }
-    if (list != NULL)
+    if (wanted)
         im->pairs = pairs_new(im->c, mailbox, source, list,
                               im->c->opt[OPT_RESUME] != NULL || im->c->opt[OPT_SET_UIDLS] != NULL, uidl_fault_told, im);
     fflush(stdout);
     if (im->c->json)
         json_end(&im->json);
-    if (list == NULL || im->pairs != NULL)
+    folders(im, source);
+    if (!wanted || im->pairs != NULL)
         return true;
     if (im->c->json)
         json_end(&im->json);
@@ -484,10 +510,10 @@ static enum ctl_exit set_all(struct import *im, struct source *source, const str
     end = set_uidls(im->c, mailbox, source, im->pairs, dry_run, uidl_fault_told, im, &done);
     if (im->c->json) {
         json_end(j);
+        json_doubts(im);
         json_int(j, "set", end == CTL_DONE ? (int64_t)done.set : 0);
         json_int(j, "had", (int64_t)done.had);
         json_int(j, "missing", (int64_t)done.missing);
-        json_int(j, "uidls_in_doubt", (int64_t)im->without);
         json_bool(j, "dry_run", dry_run);
         json_end(j);
     } else if (end == CTL_DONE) {
@@ -499,7 +525,7 @@ static enum ctl_exit set_all(struct import *im, struct source *source, const str
             printf(", %llu UIDLs in doubt", (unsigned long long)im->without);
         putchar('\n');
     }
-    return end == CTL_DONE && (done.missing > 0 || im->without > 0) ? CTL_PARTLY : end;
+    return end == CTL_DONE && (done.missing > 0 || im->without > 0 || im->doubt_count > 0) ? CTL_PARTLY : end;
 }
 
 enum ctl_exit run_import(struct ctl *c)
@@ -514,14 +540,17 @@ enum ctl_exit run_import(struct ctl *c)
     enum ctl_exit end = CTL_FAILED;
     PGresult *res;
     struct mailbox_ref mailbox;
+    const char *const uidl_format = c->opt[OPT_UIDL_FORMAT], *fault;
     int format, quoting;
 
     if (!option_word(c->opt[OPT_FORMAT], "format", formats, 4, &format)
         || !option_word(c->opt[OPT_QUOTING], "quoting", quotings, 3, &quoting)
         || !option_with(c->opt[OPT_WITH], im.with))
         return CTL_USAGE;
-    if (c->opt[OPT_SET_UIDLS] != NULL && (c->opt[OPT_UIDLS] == NULL || c->opt[OPT_RESUME] != NULL))
-        return ctl_error(CTL_USAGE, "--set-uidls wants --uidls, and excludes --resume");
+    if (c->opt[OPT_SET_UIDLS] != NULL && c->opt[OPT_RESUME] != NULL)
+        return ctl_error(CTL_USAGE, "--set-uidls and --resume exclude each other");
+    if (uidl_format != NULL && strcmp(uidl_format, "none") != 0 && (fault = dovecot_format_fault(uidl_format)) != NULL)
+        return ctl_error(CTL_USAGE, "the format of UIDLs \"%s\" %s", uidl_format, fault);
     if (c->opt[OPT_DRY_RUN] != NULL && c->opt[OPT_SET_UIDLS] == NULL)
         return ctl_error(CTL_USAGE, "--dry-run is for --set-uidls");
     if (!ctl_address(c->args[0], false, im.address))
@@ -536,9 +565,14 @@ enum ctl_exit run_import(struct ctl *c)
     how = (struct source_how){
         .format = (enum source_format)format, .quoting = meanings[quoting], .any = c->opt[OPT_ANY] != NULL,
         .follow_links = c->opt[OPT_FOLLOW_LINKS] != NULL, .doubt = doubt, .arg = &im,
+        .uidl_format = uidl_format,
     };
     source = source_new(c->args + 1, c->nargs - 1, &how);
-    if (c->opt[OPT_RESUME] != NULL && !known_load(&im, &mailbox))
+    if ((fault = source_fault(source)) != NULL)
+        end = ctl_error(CTL_FAILED, "%s: nothing was stored; see --uidl-format", fault);
+    else if (c->opt[OPT_SET_UIDLS] != NULL && c->opt[OPT_UIDLS] == NULL && !source_has_uidls(source))
+        end = ctl_error(CTL_USAGE, "--set-uidls wants --uidls, or a Maildir of Dovecot");
+    else if (c->opt[OPT_RESUME] != NULL && !known_load(&im, &mailbox))
         end = db_end(c);
     else if (pair_all(&im, source, &mailbox))
         end = c->opt[OPT_SET_UIDLS] != NULL ? set_all(&im, source, &mailbox) : import_run(&im, source, &mailbox);

@@ -1,8 +1,9 @@
-/* Importers: mbox (where messages are, quoting there and back), From_ lines, states, names, line ends, lists of UIDLs. */
+/* Importers: mbox (where messages are, quoting there and back), From_ lines, states, names, line ends, lists of UIDLs, also of Dovecot. */
 #include <stdarg.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "admin/mail/dovecot.c"
 #include "admin/mail/eol.c"
 #include "admin/mail/fromline.c"
 #include "admin/mail/mbox.c"
@@ -190,6 +191,36 @@ static void check_uidls(struct span in)
     close(fd);
 }
 
+static void no_fault(void *arg, size_t line, const char *what)
+{
+    MUST(arg == NULL && line > 1 && what != NULL);
+}
+
+static void check_dovecot(struct span in)
+{
+    int fd = file_of(in);
+    const char *error;
+    struct dovecot_list *l = dovecot_read(fd, no_fault, NULL, &error);
+    char *format = strndup(in.at, in.len < 32 ? in.len : 32);
+
+    MUST((l == NULL) == (error != NULL));
+    for (size_t i = 0; l != NULL && i < l->count; i++) {
+        const struct dovecot_entry *e = &l->entries[i];
+        char *name = strndup(e->name.at, e->name.len);
+        struct buf uidl = BUF_EMPTY;
+
+        MUST(e->uid > 0 && e->line > 1 && dovecot_find(l, name) == e);
+        dovecot_uidl(l, e, dovecot_format_fault(format) == NULL ? format : dovecot_format, &uidl);
+        MUST(buf_left(&uidl) > 0);
+        buf_free(&uidl);
+        free(name);
+    }
+    if (l != NULL)
+        dovecot_free(&l);
+    free(format);
+    close(fd);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct span in = { (const char *)data, size };
@@ -204,5 +235,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_quoting(in, c);
     check_eol(in, c);
     check_uidls(in);
+    check_dovecot(in);
     return 0;
 }

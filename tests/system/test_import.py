@@ -4,6 +4,8 @@ import json
 import os
 import pathlib
 import pwd
+import shutil
+import subprocess
 import tempfile
 import unittest
 
@@ -356,6 +358,93 @@ class Import(ImportCase):
             self.assertEqual(self.site.ctl("message", "uidl", who, "4", bad, check=False).returncode, exit, bad)
         told = json.loads(self.run_import("--json", who, two, "--set-uidls", "--uidls", self.write("uidls", b"1\n2\n3\n"), exit=PARTLY))
         self.assertEqual((told["set"], told["had"], told["missing"], told["dry_run"]), (2, 0, 1, False))
+
+    # -- Dovecot
+
+    UIDLIST = ("3 V1796063130 N20 Gcd4d560e9abf0d6b5268000083ecc375\n1 W11 :1700000000.M7P1.host\n2 W11 :1700000001.M8P1.gone\n"
+               "4 O2 Pkept-uidl :1700000005.M1P1.host\n5 O1 P :1600000000.M9P1.host,S=8\n7 G0123abc W11 :1700000000.M100P1.host:2,\n"
+               "9 :1500000000.M1P1.host\n")
+    FILES = [("1600000000.M9P1.host,S=8:2,S", 5), ("1700000005.M1P1.host:2,", 4), ("1700000000.M7P1.host:2,S", 1),
+             ("1700000000.M100P1.host:2,", 7), ("1500000000.M1P1.host:2,RS", 9)]        # in the order of POP3
+
+    def dovecot(self, name):
+        for path, n in self.FILES:
+            self.write(f"{name}/cur/{path}", b"A: %d\n\nx\n" % n)
+        for part in "new", "tmp":
+            (self.dir / name / part).mkdir()
+        self.write(f"{name}/dovecot-uidlist", self.UIDLIST.encode())
+        return self.dir / name
+
+    def asked(self, uidl_format):
+        """What a real Dovecot says of the same Maildir, where one is installed; else what one has said, which is in test_dovecot, too."""
+        fixed = ["1600000000.M9P1.host,S=8", "kept-uidl"]
+        if not (os.path.exists("/usr/lib/dovecot/pop3") and kit.ROOT):
+            return fixed + {None: ["000000016b0dbf9a", "000000076b0dbf9a", "000000096b0dbf9a"], "%v.%u": [f"1796063130.{n}" for n in (1, 7, 9)],
+                            "%f": [name.partition(":")[0] for name, _ in self.FILES[2:]],
+                            "%g": ["1700000000.M7P1.host", "0123abc", "1500000000.M1P1.host"]}[uidl_format]
+        with tempfile.TemporaryDirectory(prefix="dovecot-") as top:
+            shutil.copytree(self.dir / "md", f"{top}/md")
+            for name in "run", "state":
+                os.mkdir(f"{top}/{name}")
+            with open(f"{top}/conf", "w", encoding="ascii") as conf:
+                conf.write(f"mail_location = maildir:{top}/md\nlog_path = /dev/stderr\nbase_dir = {top}/run\nstate_dir = {top}/state\nssl = no\n")
+                if uidl_format:
+                    conf.write(f"pop3_uidl_format = {uidl_format}\n")
+            subprocess.run(["chown", "-R", "nobody:nogroup", top], check=True)
+            done = subprocess.run(["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "env", "USER=anna", f"HOME={top}",
+                                   "/usr/lib/dovecot/pop3", "-c", f"{top}/conf"], input=b"UIDL\r\nQUIT\r\n", stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+        got = [line.split()[1].decode() for line in done.stdout.split(b"\r\n") if line[:1].isdigit()]
+        self.assertEqual(got[:2], fixed, done)
+        return got
+
+    def test_dovecot_maildir(self):
+        """The UIDLs that clients know, in the order that they know; what came since, and what is elsewhere, is told."""
+        folder = self.dovecot("md")
+        letters = [b"A: %d\n\nx\n" % n for _, n in self.FILES]
+        for uidl_format in None, "%v.%u", "%f", "%g":
+            with self.subTest(uidl_format=uidl_format):
+                out, who = self.expect(letters, str(folder), *(["--uidl-format", uidl_format] if uidl_format else []))
+                self.assertEqual(self.uidls(who), self.asked(uidl_format), out)
+        # One that Dovecot never listed comes behind, with a UIDL of ours; the folder is named. A second run stores nothing.
+        self.write("md/new/1400000000.M1P1.host", b"A: new\n\n")
+        self.write("md/.Sent/cur/1.x:2,S", b"A: sent\n\n")
+        out = self.run_import(who, str(folder), "--uidl-format", "%g", "--resume")
+        self.assertIn("imported 1 messages", out)
+        self.assertIn(f"FOLDER {folder}/.Sent is not imported", out)
+        self.assertEqual(json.loads(self.run_import("--json", self.mailbox(), str(folder)))["folders"], [f"{folder}/.Sent"])
+        # Without its list; then set afterwards.
+        _, who = self.expect([letters[4], letters[0]] + [letters[2], letters[3], letters[1]], str(self.dovecot("md2")), "--uidl-format", "none")
+        self.assertIn("set 5 UIDLs", self.run_import(who, str(self.dir / "md2"), "--set-uidls"))
+        asked = ["000000096b0dbf9a", "1600000000.M9P1.host,S=8", "000000016b0dbf9a", "000000076b0dbf9a", "kept-uidl"]
+        self.assertEqual(self.uidls(who), asked)
+
+    def test_dovecot_lists_that_are_wrong(self):
+        """A line costs its message the UIDL; a list that cannot be read stops all before anything is stored."""
+        folder = self.dovecot("md")
+        path = str(folder / "dovecot-uidlist")
+        lines = self.UIDLIST.split("\n")
+        self.write("md/dovecot-uidlist", "\n".join([*lines[:3], "3 :1700000005.M1P1.host\0", "5 O9 P" + "x" * 481 + " :1600000000.M9P1.host,S=8",
+                                                    "7 Pkept :1700000000.M100P1.host", "8 Pkept :1500000000.M1P1.host", "6 :1.x"]).encode())
+        who = self.mailbox()
+        out = self.run_import(who, str(folder), exit=PARTLY)
+        for want in (f"DOUBT {path}:4 has a name that no file", f"DOUBT {path}:8 has a uid that does not rise", f"UIDL {path}:5 {'x' * 481} is longer",
+                     f"UIDL {path}:7 kept is that of a message before"):
+            self.assertIn(want, out)
+        self.assertEqual([u for u in self.uidls(who) if "." not in u], ["000000016b0dbf9a", "kept"])
+        for octets, why in ((b"", "is empty"), (b"3 N5\n1 :a\n", "has no uidvalidity"), (b"4 V1\n", "does not begin with the version")):
+            self.write("md/dovecot-uidlist", octets)
+            done = self.site.ctl("import", who, str(folder), check=False)
+            self.assertEqual(done.returncode, REFUSED)
+            self.assertIn(f"{path} {why}", done.stdout.decode())
+        self.write("secret", self.UIDLIST.encode())
+        os.unlink(path)
+        os.symlink(self.dir / "secret", path)
+        self.assertIn("is a symbolic link", self.run_import(who, str(folder), exit=REFUSED))
+        os.unlink(path)
+        os.mkfifo(path)
+        self.assertIn("is not a regular file", self.run_import(who, str(folder), exit=REFUSED))
+        self.assertEqual(len(self.uidls(who)), 5)
+        self.run_import(who, str(folder), "--uidl-format", "%m", exit=USAGE)
 
     # -- names
 
