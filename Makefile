@@ -16,6 +16,7 @@
 #   make check-valgrind        the conversations with posternd under valgrind: errors and lost blocks
 #   make soak                  an hour of mixed traffic: does anything grow (MINUTES=60)
 #   make load                  10,000 hostile connections of each kind, and what others feel (COUNT=10000)
+#   make growth                what polls, deliveries and posternctl cost in a large store (MAILBOXES=100000)
 #   make check-allocations     every allocation fails once, in a session, a delivery, a helper and in tools
 #   make check-leaks           memory and descriptors after 100,000 sessions (SESSIONS=n)
 #   make failover              seconds until a standby's promotion is felt (TIMES=3)

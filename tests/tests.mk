@@ -68,12 +68,17 @@ fuzz-afl:
 	@AFL_QUIET=1 $(MAKE) --no-print-directory -s BUILD=$(BUILD)/afl CC=afl-clang-fast SANITIZE=address,undefined OPT='-O1 -g' $(BUILD)/afl/posternd
 	@BUILD=$(BUILD) tests/fuzz/afl $(BUILD)/afl/posternd $(BUILD)/afl/out $(MINUTES)
 
-# ------------------------------------------------------------- load and soak
+# ----------------------------------------------------- load, growth and soak
 
 COUNT ?= 10000
 load: deps
 	@$(MAKE) --no-print-directory all
 	@BUILD=$(BUILD) tests/load/run --count $(COUNT)
+
+MAILBOXES ?= 100000
+growth: deps
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) tests/growth/run --mailboxes $(MAILBOXES)
 
 soak: MINUTES = 60
 soak: deps
@@ -118,4 +123,4 @@ demo: deps
 	@$(MAKE) --no-print-directory all
 	@BUILD=$(BUILD) ONCE=$(ONCE) tests/demo
 
-.PHONY: deps debs other fuzzers fuzz-short fuzz fuzz-coverage fuzz-afl check dialogue system service clients torture demo soak load
+.PHONY: deps debs other fuzzers fuzz-short fuzz fuzz-coverage fuzz-afl check dialogue system service clients torture demo soak load growth

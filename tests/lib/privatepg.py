@@ -23,9 +23,11 @@ def bindir():
 
 
 class PrivatePG:
-    def __init__(self):
+    def __init__(self, conf='', where=None):
+        """conf: lines for postgresql.conf; where: the folder that its own is made in."""
+        self.conf = conf
         # Short: the path of a unix socket has room for 107 octets.
-        self.dir = tempfile.mkdtemp(prefix='ppg-', dir=os.environ.get('POSTERN_LAB_MEMORY', '/tmp'))
+        self.dir = tempfile.mkdtemp(prefix='ppg-', dir=where or os.environ.get('POSTERN_LAB_MEMORY', '/tmp'))
         self.data = os.path.join(self.dir, 'data')
         self.user = {}
         if os.geteuid() == 0:
@@ -51,9 +53,14 @@ class PrivatePG:
                   '--locale=C', '-N')
         with open(os.path.join(self.data, 'postgresql.conf'), 'a') as conf:
             conf.write("listen_addresses = ''\nunix_socket_directories = '%s'\nfsync = off\n"
-                       "max_connections = 50\nmax_locks_per_transaction = 256\nshared_buffers = 128MB\n" % self.dir)
+                       "max_connections = 50\nmax_locks_per_transaction = 256\nshared_buffers = 128MB\n%s" % (self.dir, self.conf))
         self._ctl('-w', '-l', os.path.join(self.dir, 'log'), 'start')
         return self
+
+    def restart(self):
+        """Nothing is in memory then."""
+        self._ctl('-w', '-m', 'fast', 'stop')
+        self._ctl('-w', '-l', os.path.join(self.dir, 'log'), 'start')
 
     def stop(self):
         try:

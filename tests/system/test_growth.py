@@ -1,43 +1,17 @@
 #!/usr/bin/env python3
 """What a statement costs does not follow what is behind it: blocks are counted, and no time is taken."""
 import pathlib
+import statistics
 import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "growth"))
 import kit                      # noqa: E402
+import pq                       # noqa: E402
+import store                    # noqa: E402
 from privatepg import PrivatePG  # noqa: E402
-
-TOOLS = """
-create schema growth;
--- How many blocks a statement looks at, found in memory or not.
-create function growth.blocks(p_text text) returns bigint language plpgsql as $$
-declare
-    v_plan json;
-begin
-    execute 'explain (analyze, buffers, format json) ' || p_text into v_plan;
-    return (v_plan -> 0 -> 'Plan' ->> 'Shared Hit Blocks')::bigint + (v_plan -> 0 -> 'Plan' ->> 'Shared Read Blocks')::bigint;
-end
-$$;
-create function growth.deliver(p_mailbox bigint) returns bigint language sql as $$
-    select stored from postern.deliver(5, decode(repeat('00', 32), 'hex'), 'hello', null, array[p_mailbox], '{1}', array[null], null, null)
-$$;
--- A session that lists all and reads nothing; its login was proven by p_proof, and the policies as they are.
-create function growth.poll(p_mailbox bigint, p_proof bigint default null) returns bigint language plpgsql as $$
-declare
-    v_ticket bytea;
-    v_listed bigint;
-begin
-    select t.text || postern.signed(k, t.text) into v_ticket
-      from (select '\\x01'::bytea || int8send(p_mailbox) || int8send(coalesce(p_proof, 0)) || int8send(coalesce(p_proof, 0)) || int4send(pg_backend_pid())
-                   || int8send(postern.now_ms() + 60000) as text) t, postern.ticket_key k;
-    select coalesce(cardinality(o.uids), 0) into v_listed from postern.open_maildrop(p_mailbox, null, null, null, p_proof, p_proof, v_ticket) o;
-    perform postern.close_maildrop(p_mailbox);
-    return v_listed;
-end
-$$;
-"""
 
 
 def setUpModule():
@@ -58,11 +32,15 @@ class Base(unittest.TestCase):
         pg.sql("postgres", f"create database {cls.database}")
         subprocess.run([kit.lab.build_dir() / "posternctl", "--as", f"{pg.conninfo(cls.database)} user=postgres", "schema", "init"],
                        check=True, stdout=subprocess.DEVNULL)
-        cls.sql(TOOLS)
+        cls.sql(store.TOOLS)
 
     @classmethod
     def sql(cls, text):
         return pg.sql(cls.database, text)
+
+    @classmethod
+    def session(cls):
+        return pq.Connection(conninfo=f"{pg.conninfo(cls.database)} user=postgres")
 
     def blocks(self, *statements):
         """The least number of blocks in some rounds, in one session that knows them all: for each, each time a transaction."""
@@ -229,6 +207,51 @@ class Scattered(Base):
         nothing, listed = self.blocks(*(f"select growth.poll({n})" for n in (1, 500)))
         self.assertEqual(self.sql("select growth.poll(500)"), "20")
         self.assertLessEqual(listed, nothing + 3)
+
+
+class ManyMailboxes(Base):
+    """Twenty times as many of them: what is for one of them costs the same but for another level of an index, and what
+    is for all of them costs no more for each. `make growth` does that with larger ones, and takes the time."""
+
+    FEW, MANY, MESSAGES = 1000, 20_000, 3
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.few = cls.measured(0, cls.FEW)
+        cls.many = cls.measured(cls.FEW, cls.MANY)
+
+    @classmethod
+    def measured(cls, first, last):
+        with cls.session() as s:
+            store.fill(s.ask, first, last, cls.MESSAGES)
+            s.ask("delete from postern.policy")
+            s.ask(f"insert into postern.policy (domain, expire_delivered) select domain, 1 from postern.domain where name = '{store.LARGE}'")
+            s.ask("select growth.choose(40)")
+            found = {}
+            for kind in ("login", "cold", "warm", "deliver"):
+                costs = [int(s.ask(f"select hit + read from growth.cost('{kind}', {n})")) for n in range(1, 41)]
+                found[kind] = statistics.median(costs[15:])         # the first of them make plans
+            for name, asked in (("du of a domain", f"select * from postern.space('domain', '{store.small(2)}')"),
+                                ("du", "select * from postern.space('all', null)"),
+                                ("check", "select * from postern.find_problems()"),
+                                ("expire", "select * from postern.list_expired(0, 1000000)"),
+                                ("list", "select * from postern.list_mailboxes(null)")):
+                found[name] = int(s.ask(f"select growth.blocks($q${asked}$q$)"))
+            return found
+
+    def test_one_mailbox(self):
+        for kind, levels in (("login", 6), ("cold", 4), ("warm", 3), ("deliver", 9)):
+            with self.subTest(kind):
+                self.assertLessEqual(self.many[kind], self.few[kind] + levels)
+
+    def test_a_domain(self):
+        self.assertLessEqual(self.many["du of a domain"], self.few["du of a domain"] + 6 * store.SMALL)
+
+    def test_all_mailboxes(self):
+        for verb in ("du", "check", "expire", "list"):
+            with self.subTest(verb):
+                self.assertLessEqual(self.many[verb] / self.MANY, 1.25 * self.few[verb] / self.FEW)
 
 
 if __name__ == "__main__":
