@@ -22,9 +22,11 @@ return postern.uidvalidity_text(p_uidvalidity) || '.';
 -- was, as far as a response has room for it (storage/maildrop/uidl.h). Not granted.
 create function postern.uidl_fault(p_uidl text) returns text
 language sql immutable parallel safe
-return case when p_uidl = '' then 'is empty'
-            when octet_length(p_uidl) > 480 then 'is longer than 480 octets'
-            when p_uidl collate "C" ~ '[\u0001-\u0020\u007f]' then 'has a space or a control character' end;
+begin atomic
+    select case when p_uidl = '' then 'is empty'
+                when octet_length(p_uidl) > 480 then 'is longer than 480 octets'
+                when p_uidl collate "C" ~ '[\u0001-\u0020\u007f]' then 'has a space or a control character' end;
+end;
 
 -- --------------------------------------------------------------- the mailbox
 

@@ -142,6 +142,8 @@ class Files(unittest.TestCase):
 
     def test_sizes_of_the_programs(self):
         """storage/content counts with the same numbers, and nothing else in C does."""
+        longest = re.findall(r"UIDL_MAX = (\d+)", (kit.TOP / "storage/maildrop/uidl.h").read_text())
+        self.assertEqual(re.findall(r"octet_length\(p_uidl\) > (\d+)", (SQL / "schema/07_messages.sql").read_text()), longest)
         numbers = dict(re.findall(r"(PART_OCTETS|CONTENT_DIGEST) = (\d+)", (kit.TOP / "storage/content/content.h").read_text()))
         listed = re.search(r"LISTED_AT_ONCE = (\d+)", (kit.TOP / "storage/maildrop/list_rest.c").read_text()).group(1)
         self.assertRegex((SQL / "schema" / "03_maildrop.sql").read_text(), rf"function postern[.]listed_at_once\(\) .*\n.*\nreturn {listed};")
