@@ -3,7 +3,7 @@
   tests/lab up DIR [--pop3 PORT] [--pop3s PORT] [--lmtp PORT] [--set 'libconfig text']
                                       --pop3s: with a certificate for localhost and 127.0.0.1,
                                       so that the other listener has STLS
-  tests/lab fill DIR ADDRESS PATH     empties that mailbox, imports the .eml files of PATH in name order
+  tests/lab fill DIR ADDRESS PATH     empties that mailbox, imports the .eml files of PATH in the order of their names, 2 before 10
   tests/lab password DIR ADDRESS      sets the password that standard input holds
   tests/lab down DIR                  stops all of it; DIR stays, and `up` brings it back with its mail
 

@@ -57,7 +57,7 @@ class LabScript(unittest.TestCase):
         refused = self.lab("fill", self.dir, WHO, folder).stdout
         self.assertRegex(refused, r"\AREJECTED \S*3\.eml .+\n\Z")
         self.lab("password", self.dir, WHO, stdin=kit.PASSWORD + "\n")
-        wanted = [kit.canonical(files[name]) for name in ("1.eml", "10.eml", "2.eml")]
+        wanted = [kit.canonical(files[name]) for name in ("1.eml", "2.eml", "10.eml")]
         self.assertEqual(self.mail(), wanted)
         self.lab("fill", self.dir, WHO, folder)
         self.assertEqual(self.mail(), wanted)
