@@ -13,7 +13,7 @@ import kit
 
 # Of a fresh Debian, or of what the steps before have installed.
 PROGRAMS = {"apt-get", "make", "adduser", "su", "cd", "install", "cp", "systemctl", "posternd", "posternctl", "curl", "chown", "chmod",
-            "umask", "awk"}
+            "umask"}
 
 
 class Install(unittest.TestCase):
