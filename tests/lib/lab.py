@@ -608,10 +608,16 @@ def tail(path, lines=25):
     return f"\nThe end of {path}:\n" + "\n".join("  " + line for line in text)
 
 
+_given = set()
+
+
 def free_port():
-    """Below those that the kernel gives to clients: one of them could have it before a server of ours does."""
+    """Below those that the kernel gives to clients: one of them could have it before a server of ours does. Each once."""
     while True:
         port = random.randrange(15000, 32000)
+        if port in _given:
+            continue
+        _given.add(port)
         with socket.socket() as s:
             try:
                 s.bind(("127.0.0.1", port))
