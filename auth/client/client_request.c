@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "daemon/base/fnv.h"
 #include "daemon/base/idmap.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
@@ -67,22 +68,12 @@ void requests_arm_late(struct requests *q)
 
 /* ---------------------------------------------------------------- a request */
 
-/* FNV-1a: spreads names over helpers, no more. */
-static size_t spread(struct span text)
-{
-    uint32_t h = 2166136261u;
-
-    for (size_t i = 0; i < text.len; i++)
-        h = (h ^ (unsigned char)text.at[i]) * 16777619u;
-    return h;
-}
-
 struct request *request_new(struct requests *q, struct span home)
 {
     struct request *r = mem_zalloc(sizeof *r);
 
     r->id = idmap_put(q->by_id, r);
-    r->spread = spread(home);
+    r->spread = fnv1a(FNV1A_EMPTY, home);     /* names over helpers, no more */
     return r;
 }
 

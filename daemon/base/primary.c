@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "daemon/base/fnv.h"
 
 enum { CACHE_LINE = 64, HEARD_EVERY_MS = 1000 };
 
@@ -37,17 +38,15 @@ bool primary_read(const char *text, struct primary_id *id_r)
 {
     const char *slash = strchr(text, '/');
     char *end;
-    uint32_t h = 2166136261U;
 
     if (slash == NULL || slash == text || strlen(slash + 1) != 8)
         return false;
     unsigned long timeline = strtoul(slash + 1, &end, 16);
     if (*end != '\0' || timeline == 0 || timeline > UINT32_MAX)
         return false;
-    /* FNV-1a */
-    for (const char *p = text; p < slash; p++)
-        h = (h ^ (unsigned char)*p) * 16777619U;
-    *id_r = (struct primary_id){ h, (uint32_t)timeline };
+    *id_r = (struct primary_id){
+        fnv1a(FNV1A_EMPTY, (struct span){ text, (size_t)(slash - text) }), (uint32_t)timeline
+    };
     return true;
 }
 
@@ -63,12 +62,12 @@ bool primary_share(void)
     return true;
 }
 
-/* Somebody may have heard of it after `now` was taken. */
-static bool is_quiet(uint64_t now)
+/* Nobody has heard of it for so long; somebody may have after `now` was taken. */
+static bool is_quiet(uint64_t now, uint64_t ms)
 {
-    const uint64_t heard = atomic_load(&in_use->heard);
+    const uint64_t heard = atomic_load_explicit(&in_use->heard, memory_order_relaxed);
 
-    return now > heard && now - heard >= PRIMARY_QUIET_MS;
+    return now > heard && now - heard >= ms;
 }
 
 enum primary_met primary_meet(struct primary_id id, uint64_t now)
@@ -82,7 +81,7 @@ enum primary_met primary_meet(struct primary_id id, uint64_t now)
             break;
         if (believed != 0 && is.cluster == id.cluster && is.timeline > id.timeline)
             return PRIMARY_OLD;
-        if (believed != 0 && is.cluster != id.cluster && !is_quiet(now))
+        if (believed != 0 && is.cluster != id.cluster && !is_quiet(now, PRIMARY_QUIET_MS))
             return PRIMARY_FOREIGN;
     } while (!atomic_compare_exchange_weak(&in_use->now, &believed, mine));
     atomic_store(&in_use->heard, now);
@@ -96,7 +95,7 @@ bool primary_is(struct primary_id id)
 
 void primary_heard(struct primary_id id, uint64_t now)
 {
-    if (primary_is(id) && now - atomic_load_explicit(&in_use->heard, memory_order_relaxed) >= HEARD_EVERY_MS)
+    if (primary_is(id) && is_quiet(now, HEARD_EVERY_MS))
         atomic_store_explicit(&in_use->heard, now, memory_order_relaxed);
 }
 

@@ -22,6 +22,7 @@ struct primary_id {
     uint32_t cluster;       /* a hash of the system identifier */
     uint32_t timeline;      /* from 1 */
 };
+
 /* What postern.server_identity() says. False for anything else. */
 bool primary_read(const char *text, struct primary_id *id_r);
 

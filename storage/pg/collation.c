@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/mman.h>
 
+#include "daemon/base/fnv.h"
 #include "daemon/base/log.h"
 #include "daemon/base/span.h"
 
@@ -33,19 +34,15 @@ static struct span column(const PGresult *res, int n)
     return (struct span){ PQgetvalue(res, 0, n), (size_t)PQgetlength(res, 0, n) };
 }
 
-/* FNV-1a of the versions; 0 where they are the same. */
+/* Of the versions; 0 where they are the same. */
 static uint_fast32_t hash(const PGresult *res)
 {
-    uint32_t h = 2166136261U;
+    uint32_t h = FNV1A_EMPTY;
 
     if (PQntuples(res) == 0)
         return 0;
-    for (int n = 1; n < 3; n++) {
-        struct span text = column(res, n);
-
-        for (size_t i = 0; i < text.len; i++)
-            h = (h ^ (unsigned char)text.at[i]) * 16777619U;
-    }
+    for (int n = 1; n < 3; n++)
+        h = fnv1a(h, column(res, n));
     return h | 1;
 }
 
