@@ -76,6 +76,14 @@ class HeldSnapshot(Base):
             insert into postern.mailbox (domain, address) select d.domain, n || '@' || d.name from postern.domain d, generate_series(1, 100) n""")
         cls.boxes = dict(line.split("|") for line in cls.sql("select address, mailbox from postern.mailbox").splitlines())
 
+    def deliver_to_others(self, domain, count):
+        """Than the first mailbox of the domain, each in a transaction of its own."""
+        self.sql(f"""do $$ begin
+            for i in 1 .. {count} loop
+                perform growth.deliver(m.mailbox) from postern.mailbox m where m.address = (2 + i % 99) || '@{domain}';
+                commit;
+            end loop; end $$""")
+
     def test_deliveries(self):
         """The sums of a domain, with a quota or without."""
         for domain in ("a.example", "b.example", "c.example"):
@@ -83,11 +91,7 @@ class HeldSnapshot(Base):
                 deliver = f"select growth.deliver({self.boxes['1@' + domain]})"
                 self.snapshot()
                 before, = self.blocks(deliver)
-                self.sql(f"""do $$ begin
-                    for i in 1 .. {self.DELIVERIES} loop
-                        perform growth.deliver(m.mailbox) from postern.mailbox m where m.address = (2 + i % 99) || '@{domain}';
-                        commit;
-                    end loop; end $$""")
+                self.deliver_to_others(domain, self.DELIVERIES)
                 after, = self.blocks(deliver)
                 self.assertLessEqual(after, before + 20)
         self.assertEqual(self.sql("select * from postern.find_problems()"), "")
@@ -150,11 +154,7 @@ class HeldSnapshot(Base):
         holder.stdin.write("begin; select pg_current_xact_id();\n")
         holder.stdin.flush()
         xact = holder.stdout.readline().strip()
-        self.sql(f"""do $$ begin
-            for i in 1 .. {self.MANY} loop
-                perform growth.deliver(m.mailbox) from postern.mailbox m where m.address = (2 + i % 99) || '@b.example';
-                commit;
-            end loop; end $$""")
+        self.deliver_to_others("b.example", self.MANY)
         after, = self.blocks(deliver)
         self.assertLessEqual(after, before + 20)
         self.assertEqual(self.sql("select running from postern.usage where domain = 2"), "{%s}" % xact)
