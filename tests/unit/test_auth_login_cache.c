@@ -17,6 +17,7 @@
 
 #include "auth/account/policies.h"
 #include "auth/login_cache.h"
+#include "tests/unit/chance.h"
 #include "daemon/base/secret.h"
 
 enum { MEMORY = 65536 };
@@ -287,6 +288,8 @@ int main(void)
         cmocka_unit_test(test_nothing_in_the_clear), cmocka_unit_test(test_policy), cmocka_unit_test(test_ages), cmocka_unit_test(test_hit_rate),
         cmocka_unit_test(test_off),
     };
+    if (!chance_begin(1))
+        return 1;
     secret_init();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
