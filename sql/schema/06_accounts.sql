@@ -353,6 +353,63 @@ exception when unique_violation then
 end
 $$;
 
+-- find_accounts: a row for each of these addresses, in their order: its mailbox, if there is
+-- one, what its domain stores of passwords, whether there is one; whether the domain is there;
+-- and why there can be no mailbox of that address (null: there can).
+create function postern.find_accounts(p_addresses text[])
+returns table (mailbox bigint, stores text[], has_password boolean, has_domain boolean, fault text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    return query
+        select m.mailbox, d.stores,
+               exists (select from postern.credential c where c.mailbox = m.mailbox and c.kind not in ('app-password', 'certificate')),
+               d.domain is not null,
+               case when m.mailbox is not null then null
+                    when exists (select from postern.alias a where a.address = n.address) then 'it is an alias'
+                    when h.domain is not null then format('its domain is an alias of %s', h.name)
+               end
+          from unnest(p_addresses) with ordinality as n(address, i)
+          left join postern.mailbox m on m.address = n.address
+          left join postern.domain d on d.name = split_part(n.address, '@', -1)
+          left join postern.domain h on h.domain = d.alias_of
+         order by n.i;
+end
+$$;
+
+-- move_in: a mailbox that is wanted, with these quotas unless they are null: one that is
+-- missing is made where p_make is true; and its domain, where p_tenant says for whom.
+-- Errors: PN400, PN404, PN409.
+create function postern.move_in(p_address text, p_make boolean, p_tenant text, p_quota bigint, p_quota_messages bigint,
+    out mailbox bigint, out made_domain boolean, out made_mailbox boolean)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_domain constant text := split_part(p_address, '@', -1);
+begin
+    made_domain := false;
+    made_mailbox := false;
+    if p_make and p_tenant is not null and not exists (select from postern.domain d where d.name = v_domain) then
+        begin
+            perform postern.add_domain(v_domain, p_tenant, null, null);
+            made_domain := true;
+        exception when sqlstate 'PN409' then    -- by another connection, just now
+        end;
+    end if;
+    select m.mailbox into mailbox from postern.mailbox m where m.address = p_address;
+    if mailbox is null and p_make then
+        perform postern.add_mailbox(p_address, p_quota, p_quota_messages);
+        made_mailbox := true;
+    end if;
+    mailbox := postern.find_mailbox(p_address);
+    if not made_mailbox and num_nonnulls(p_quota, p_quota_messages) > 0 then
+        perform postern.set_mailbox(p_address, null, null, p_quota, p_quota_messages);
+    end if;
+end
+$$;
+
 -- holdings: what goes with a tenant, a domain or a mailbox that is removed.
 -- Errors: PN404.
 create function postern.holdings(p_kind text, p_name text)
@@ -487,5 +544,6 @@ grant execute on function
     postern.set_domain(text, text, text, boolean, bigint, bigint), postern.remove_domain(text),
     postern.add_mailbox(text, bigint, bigint), postern.list_mailboxes(text), postern.show_mailbox(text),
     postern.set_mailbox(text, text, boolean, bigint, bigint), postern.holdings(text, text), postern.add_alias(text, text[]),
+    postern.find_accounts(text[]), postern.move_in(text, boolean, text, bigint, bigint),
     postern.list_aliases(text, text), postern.set_alias(text, text[], boolean), postern.remove_alias(text, text[])
     to postern_admin;

@@ -258,17 +258,17 @@ $$;
 
 -- ------------------------------------------------------- adding and removing
 
--- put_messages: one message for each of these contents, in their order. Returns
--- the uid of the first one; the others follow without a gap.
+-- add_messages: one message for each of these contents, in their order. Returns
+-- the uid of the first one; the others follow without a gap. Not granted.
 --
 -- p_received_at, p_delivered_to and p_uidls run beside p_contents; each may be
 -- null as a whole, or in an element: now, no Delivered-To line, no own UIDL.
 -- An own UIDL is refused if the mailbox has it already, or if it looks like one
--- that the mailbox makes itself (uidvalidity.uid).
+-- that the mailbox makes itself (uidvalidity.uid). With p_over_quota no quota is looked at.
 -- Errors: PN400, PN404, PN409, PN507.
-create function postern.put_messages(p_mailbox bigint, p_contents bigint[], p_received_at timestamptz[],
-    p_delivered_to text[], p_uidls text[]) returns bigint
-language plpgsql security definer set search_path = pg_catalog, pg_temp
+create function postern.add_messages(p_mailbox bigint, p_contents bigint[], p_received_at timestamptz[],
+    p_delivered_to text[], p_uidls text[], p_over_quota boolean) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_n constant bigint := coalesce(cardinality(p_contents), 0);
@@ -285,11 +285,11 @@ declare
 begin
     if v_n = 0 or coalesce(cardinality(p_received_at), v_n) <> v_n
        or coalesce(cardinality(p_delivered_to), v_n) <> v_n or coalesce(cardinality(p_uidls), v_n) <> v_n then
-        raise exception 'put_messages: no contents, or arrays that differ in number' using errcode = 'PN400';
+        raise exception 'add_messages: no contents, or arrays that differ in number' using errcode = 'PN400';
     end if;
 
     if array_to_string(p_delivered_to, '') collate "C" ~ '[\r\n]' then
-        raise exception 'put_messages: a line end within a Delivered-To line' using errcode = 'PN400';
+        raise exception 'add_messages: a line end within a Delivered-To line' using errcode = 'PN400';
     end if;
 
     perform postern.check_stored(p_contents);
@@ -299,12 +299,12 @@ begin
       from unnest(p_contents, p_delivered_to) with ordinality as n(content, delivered_to, i)
       join postern.content c on c.content = n.content and c.xmin = pg_current_xact_id()::xid;
     if cardinality(v_octets) is distinct from v_n then
-        raise exception 'put_messages: a content that this transaction did not create' using errcode = 'PN400';
+        raise exception 'add_messages: a content that this transaction did not create' using errcode = 'PN400';
     end if;
 
     -- From here to the commit this mailbox is ours, so uids commit in order.
     select m.domain into v_domain from postern.mailbox m where m.mailbox = p_mailbox for no key update;
-    if found then
+    if found and not p_over_quota then
         perform postern.check_quotas(v_domain, v_n, v_sum);
     end if;
     update postern.mailbox m
@@ -315,8 +315,10 @@ begin
     if not found then
         raise exception 'mailbox % no longer exists', p_mailbox using errcode = 'PN404';
     end if;
-    perform postern.check_quota('mailbox', v_address, v_quota, v_used, v_sum);
-    perform postern.check_quota('mailbox', v_address, postern.messages_allowed(p_mailbox), v_messages, v_n, 'messages');
+    if not p_over_quota then
+        perform postern.check_quota('mailbox', v_address, v_quota, v_used, v_sum);
+        perform postern.check_quota('mailbox', v_address, postern.messages_allowed(p_mailbox), v_messages, v_n, 'messages');
+    end if;
     if p_uidls is not null then
         select min(n.uidl collate "C") into v_bad from unnest(p_uidls) as n(uidl) where postern.uidl_fault(n.uidl) is not null;
         if v_bad is not null then
@@ -340,6 +342,26 @@ begin
                with ordinality as n(content, octets, received_at, delivered_to, uidl, i);
     perform postern.add_usage(v_domain, v_n, v_sum);
     return v_first;
+end
+$$;
+
+-- put_messages: add_messages, within the quotas.
+create function postern.put_messages(p_mailbox bigint, p_contents bigint[], p_received_at timestamptz[],
+    p_delivered_to text[], p_uidls text[]) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return postern.add_messages(p_mailbox, p_contents, p_received_at, p_delivered_to, p_uidls, false);
+end
+$$;
+
+-- put_over_quota: add_messages, whatever the quotas are: mail that its owner had elsewhere moves in.
+create function postern.put_over_quota(p_mailbox bigint, p_contents bigint[], p_received_at timestamptz[],
+    p_delivered_to text[], p_uidls text[]) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return postern.add_messages(p_mailbox, p_contents, p_received_at, p_delivered_to, p_uidls, true);
 end
 $$;
 
@@ -538,5 +560,6 @@ grant execute on function
     to postern_lmtp, postern_admin;
 grant execute on function
     postern.list_messages(bigint, bigint, bigint), postern.show_message(text, bigint),
-    postern.remove_mail(text, bigint[]), postern.list_uidls(bigint), postern.set_uidls(bigint, bigint[], text[])
+    postern.remove_mail(text, bigint[]), postern.list_uidls(bigint), postern.set_uidls(bigint, bigint[], text[]),
+    postern.put_over_quota(bigint, bigint[], timestamptz[], text[], text[])
     to postern_admin;

@@ -73,20 +73,39 @@ begin
 end
 $$;
 
--- set_secrets: a new password, in all its forms; those of the old one go. With
--- empty arrays there is none any more. App passwords stay, and so does certificate.
+-- set_secrets_of: new passwords of several mailboxes, in all their forms: a row for each
+-- form of each; those of the old passwords go. App passwords stay, and so does certificate.
+-- Errors: PN400.
+create function postern.set_secrets_of(p_mailboxes bigint[], p_kinds text[], p_secrets text[]) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if cardinality(p_kinds) <> cardinality(p_secrets) or cardinality(p_kinds) <> cardinality(p_mailboxes)
+       or not p_kinds <@ array['password', 'scram-sha-256', 'scram-sha-1', 'shared-secret'] then
+        raise exception 'invalid kinds of secrets for a password' using errcode = 'PN400';
+    end if;
+    -- In the order of sql/README: a trigger changes these rows.
+    perform from postern.mailbox m where m.mailbox = any (p_mailboxes) order by m.mailbox for no key update;
+    delete from postern.credential c
+     using (select n.mailbox, array_agg(n.kind) as kinds from unnest(p_mailboxes, p_kinds) as n(mailbox, kind) group by 1) k
+     where c.mailbox = k.mailbox and c.kind not in ('app-password', 'certificate') and c.kind <> all (k.kinds);
+    insert into postern.credential as c (mailbox, kind, secret)
+        select n.mailbox, n.kind, n.secret from unnest(p_mailboxes, p_kinds, p_secrets) as n(mailbox, kind, secret)
+         order by n.mailbox
+        on conflict (mailbox, kind, label) do update set secret = excluded.secret, changed_at = now();
+end
+$$;
+
+-- set_secrets: the same for one mailbox. With empty arrays there is no password any more.
 -- Errors: PN400.
 create function postern.set_secrets(p_mailbox bigint, p_kinds text[], p_secrets text[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if cardinality(p_kinds) <> cardinality(p_secrets) or not p_kinds <@ array['password', 'scram-sha-256', 'scram-sha-1', 'shared-secret'] then
-        raise exception 'invalid kinds of secrets for a password' using errcode = 'PN400';
+    perform postern.set_secrets_of(array_fill(p_mailbox, array[cardinality(p_kinds)]), p_kinds, p_secrets);
+    if cardinality(p_kinds) = 0 then
+        delete from postern.credential c where c.mailbox = p_mailbox and c.kind not in ('app-password', 'certificate');
     end if;
-    delete from postern.credential c where c.mailbox = p_mailbox and c.kind not in ('app-password', 'certificate') and c.kind <> all (p_kinds);
-    insert into postern.credential as c (mailbox, kind, secret)
-        select p_mailbox, n.kind, n.secret from unnest(p_kinds, p_secrets) as n(kind, secret)
-        on conflict (mailbox, kind, label) do update set secret = excluded.secret, changed_at = now();
 end
 $$;
 
@@ -208,6 +227,7 @@ grant execute on function
     to postern_auth;
 grant execute on function
     postern.secret_plan(text), postern.set_secrets(bigint, text[], text[]),
+    postern.set_secrets_of(bigint[], text[], text[]),
     postern.add_app_password(bigint, text, text), postern.list_app_passwords(text),
     postern.remove_app_password(text, text), postern.set_certificate(bigint, text), postern.set_domain_stores(text, text[])
     to postern_admin;

@@ -35,6 +35,16 @@ begin
 end
 $$;
 
+-- end_import: gives that right back, where the connection goes on to another mailbox.
+-- Nothing of the import may be on its way any more.
+create function postern.end_import(p_mailbox bigint) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform pg_advisory_unlock((x'5049'::bigint << 48) | p_mailbox);
+end
+$$;
+
 -- note_imported: a digest for each message, in the transaction that stores them.
 -- Errors: PN400.
 create function postern.note_imported(p_mailbox bigint, p_digests bytea) returns void
@@ -93,6 +103,6 @@ $$;
 
 revoke all on all functions in schema postern from public;
 grant execute on function
-    postern.begin_import(text), postern.note_imported(bigint, bytea), postern.list_digests(bigint),
+    postern.begin_import(text), postern.end_import(bigint), postern.note_imported(bigint, bytea), postern.list_digests(bigint),
     postern.uidls_in_use(bigint, text[])
     to postern_admin;

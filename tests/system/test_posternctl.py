@@ -1319,7 +1319,7 @@ class Grants(Base):
             'remove_domain', 'add_mailbox', 'list_mailboxes', 'show_mailbox', 'set_mailbox', 'remove_mailbox', 'secret_plan',
             'set_secrets', 'set_domain_stores', 'add_app_password', 'list_app_passwords', 'remove_app_password', 'set_certificate', 'list_replaced', 'proves',
             'holdings', 'add_alias', 'list_aliases', 'set_alias', 'remove_alias', 'list_messages', 'show_message', 'remove_mail', 'list_uidls', 'set_uidls',
-            'begin_import', 'set_policy', 'clear_policy', 'list_policies', 'list_digests', 'uidls_in_use', 'note_imported', 'find_problems', 'names_beyond_ascii', 'find_risks', 'mend', 'mend_contents', 'scan_contents', 'content_owners',
+            'begin_import', 'end_import', 'put_over_quota', 'find_accounts', 'move_in', 'set_secrets_of', 'set_policy', 'clear_policy', 'list_policies', 'list_digests', 'uidls_in_use', 'note_imported', 'find_problems', 'names_beyond_ascii', 'find_risks', 'mend', 'mend_contents', 'scan_contents', 'content_owners',
             'make_history', 'old_history', 'drop_history', 'reclaim', 'undelete', 'show_history', 'list_expired', 'expire_mail',
             'space', 'space_of_tables', 'database_octets', 'verify_start', 'verify_note', 'skip_start', 'skip_uids', 'set_sequences',
             'traces', 'erase_history', 'person'},
