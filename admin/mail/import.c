@@ -1,0 +1,289 @@
+/*
+ * import.c - one import: the messages of a source into one mailbox, in their order.
+ *
+ * Must never pass a message over in silence, nor store one in front of another that
+ * came before it.
+ */
+#include "admin/mail/import.h"
+
+#include <errno.h>
+
+#include "admin/db.h"
+#include "admin/mail/known.h"
+#include "admin/mail/put.h"
+#include "daemon/base/mem.h"
+
+struct import {
+    struct ctl *c;
+    struct import_how how;
+    struct import_told told;
+    struct mailbox_ref mailbox;
+    bool begun;
+    struct put *put;
+    struct known *known;            /* NULL: it is not resumed */
+    struct pairs *pairs;            /* NULL: no UIDLs came along */
+    struct buf octets;              /* of one small message */
+    uint64_t seen;
+    int64_t octets_read;
+    struct import_done done;
+};
+
+/* ------------------------------------------------------------ what is told */
+
+static void reject(struct import *im, const struct source_item *it, const char *why)
+{
+    im->done.rejected++;
+    im->told.rejected(im->told.arg, it, why);
+}
+
+void import_doubt(void *import, const char *path, uint64_t line, const char *what)
+{
+    struct import *im = import;
+
+    im->done.doubts++;
+    im->told.doubt(im->told.arg, path, line, what);
+}
+
+static void uidl_wrong(void *arg, const char *file, size_t line, const char *uidl, const char *what)
+{
+    struct import *im = arg;
+
+    im->done.uidls_in_doubt++;
+    im->told.uidl(im->told.arg, file, line, uidl, what);
+}
+
+/* ------------------------------------------------------------ one message */
+
+/* Of a message that is going to be stored. */
+static const char *uidl_of(struct import *im, const struct source_item *it, const struct pair *pair)
+{
+    if (im->pairs == NULL || (pair != NULL && pair->uidl == NULL))
+        return NULL;
+    if (pair != NULL && !pair->in_use)
+        return pair->uidl;
+    im->done.uidls_in_doubt++;
+    import_doubt(im, it->path, it->number,
+                 pair != NULL ? "stored with a new UIDL: another message in the mailbox has its own"
+                              : "stored with a new UIDL: it changed since the UIDLs were looked at");
+    return NULL;
+}
+
+/* False: it is to be stored. */
+static bool is_known(struct import *im, const unsigned char digest[CONTENT_DIGEST])
+{
+    enum known_as as = im->known != NULL ? known_take(im->known, digest) : KNOWN_NOT;
+
+    if (as == KNOWN_THERE)
+        im->done.there++;
+    else if (as == KNOWN_GONE)
+        im->done.left_out[IMPORT_GONE]++;
+    return as != KNOWN_NOT;
+}
+
+static void gather(void *arg, const char *at, size_t len)
+{
+    buf_add(arg, at, len);
+}
+
+static enum ctl_exit import_small(struct import *im, const struct source_item *it, const struct pair *pair)
+{
+    unsigned char digest[CONTENT_DIGEST];
+    struct span octets;
+
+    buf_clear(&im->octets);
+    if (!source_read(it, gather, &im->octets)) {
+        reject(im, it, errno == ENODATA ? "became shorter while it was read" : "cannot be read");
+        return CTL_DONE;
+    }
+    octets = buf_span(&im->octets);
+    content_digest(octets, digest);
+    if (is_known(im, digest))
+        return CTL_DONE;
+    return put_small(im->put, octets, digest, it->received, uidl_of(im, it, pair));
+}
+
+struct measure {
+    struct content_hash hash;
+    uint64_t octets;
+};
+
+static void measure(void *arg, const char *at, size_t len)
+{
+    struct measure *m = arg;
+
+    content_hash_add(&m->hash, (struct span){ at, len });
+    m->octets += len;
+}
+
+struct sending {
+    struct import *im;
+    enum ctl_exit end;
+    int64_t sent;
+};
+
+static void send_piece(void *arg, const char *at, size_t len)
+{
+    struct sending *s = arg;
+
+    if (s->end != CTL_DONE)
+        return;
+    s->end = put_large_data(s->im->put, at, len);
+    s->sent += (int64_t)len;
+    s->im->told.step(s->im->told.arg, s->im->seen, s->im->octets_read + s->sent);
+}
+
+static enum ctl_exit send_large(struct import *im, const struct source_item *it, uint64_t octets,
+                                const unsigned char digest[CONTENT_DIGEST], const char *uidl)
+{
+    struct sending s = { im, CTL_DONE, 0 };
+    enum ctl_exit end = put_large_begin(im->put, octets, digest);
+
+    if (end != CTL_DONE)
+        return end;
+    if (!source_read(it, send_piece, &s) && s.end == CTL_DONE) {
+        put_large_abandon(im->put);
+        reject(im, it, "became shorter while it was read");
+        return CTL_DONE;
+    }
+    return s.end == CTL_DONE ? put_large_end(im->put, it->received, uidl) : s.end;
+}
+
+/* Read twice: its digest is stored before its octets, and neither is held in memory. */
+static enum ctl_exit import_large(struct import *im, const struct source_item *it, const struct pair *pair)
+{
+    unsigned char digest[CONTENT_DIGEST];
+    struct measure m = { .octets = 0 };
+    const char *uidl;
+    enum ctl_exit end;
+
+    content_hash_begin(&m.hash);
+    if (!source_read(it, measure, &m)) {
+        reject(im, it, "cannot be read");
+        return CTL_DONE;
+    }
+    content_hash_end(&m.hash, digest);
+    if (is_known(im, digest))
+        return CTL_DONE;
+    uidl = uidl_of(im, it, pair);
+    do
+        end = send_large(im, it, m.octets, digest, uidl);
+    while (end != CTL_DONE && put_large_again(im->put));
+    return end;
+}
+
+static enum ctl_exit import_all(struct import *im, struct source *source)
+{
+    struct source_item it;
+    enum ctl_exit end = CTL_DONE;
+
+    while (end == CTL_DONE) {
+        const struct pair *pair;
+
+        im->done.stopped = im->told.stop(im->told.arg);
+        if (im->done.stopped || source_next(source, &it) != 1)
+            break;
+        pair = im->pairs != NULL ? pairs_find(im->pairs, &it) : NULL;
+        im->seen++;
+        if (it.reject != NULL) {
+            reject(im, &it, it.reject);
+            continue;
+        }
+        if (it.kind != STATE_LIVING && !im->how.with[it.kind]) {
+            im->done.left_out[it.kind]++;
+            continue;
+        }
+        end = it.end - it.at <= PUT_SMALL ? import_small(im, &it, pair) : import_large(im, &it, pair);
+        im->octets_read += it.end - it.at;
+        im->told.step(im->told.arg, im->seen, im->octets_read);
+    }
+    return end;
+}
+
+/* ------------------------------------------------------------- the import */
+
+struct import *import_new(struct ctl *c, const struct import_how *how, const struct import_told *told)
+{
+    struct import *im = mem_zalloc(sizeof *im);
+
+    im->c = c;
+    im->how = *how;
+    im->told = *told;
+    return im;
+}
+
+void import_free(struct import **import)
+{
+    struct import *im = *import;
+
+    if (im->put != NULL)
+        put_free(&im->put);
+    if (im->begun && PQstatus(im->c->db) == CONNECTION_OK) {
+        struct args a = ARGS_NONE;
+
+        args_mailbox(&a, &im->mailbox);
+        (void)db_call(im->c, "end the import", "select postern.end_import($1)", &a);
+    }
+    if (im->pairs != NULL)
+        pairs_free(&im->pairs);
+    known_free(&im->known);
+    buf_free(&im->octets);
+    mem_free(im);
+    *import = NULL;
+}
+
+enum ctl_exit import_begin(struct import *im, const char *address)
+{
+    struct args a = ARGS_NONE;
+    PGresult *res;
+
+    args_text(&a, address);
+    res = db_ask_binary(im->c, "find the mailbox", "select postern.begin_import($1)", &a);
+    if (res == NULL)
+        return db_end(im->c);
+    im->mailbox = db_mailbox(res, 0, 0);
+    im->begun = true;
+    PQclear(res);
+    if (!im->how.resumed)
+        return CTL_DONE;
+    im->known = known_new(im->c, &im->mailbox, im->how.with[IMPORT_GONE]);
+    return im->known != NULL ? CTL_DONE : db_end(im->c);
+}
+
+enum ctl_exit import_look(struct import *im, struct source *source)
+{
+    if (im->how.uidls == NULL && !source_has_uidls(source))
+        return CTL_DONE;
+    im->pairs = pairs_new(im->c, &im->mailbox, source, im->how.uidls, im->how.resumed || im->how.set_uidls,
+                          uidl_wrong, im);
+    return im->pairs != NULL ? CTL_DONE : db_end(im->c);
+}
+
+static bool is_doubtful(const struct import *im)
+{
+    return im->done.stopped || im->done.rejected > 0 || im->done.doubts > 0 || im->done.uidls_in_doubt > 0;
+}
+
+enum ctl_exit import_run(struct import *im, struct source *source)
+{
+    enum ctl_exit end, flushed;
+
+    im->put = put_new(im->c, &im->mailbox);
+    end = import_all(im, source);
+    /* What was gathered is whole messages: they are stored, also where the next one could not be. */
+    if (PQstatus(im->c->db) == CONNECTION_OK) {
+        flushed = put_flush(im->put);
+        end = end != CTL_DONE ? end : flushed;
+    }
+    im->done.stored = put_stored(im->put);
+    im->done.stored_octets = put_stored_octets(im->put);
+    return end == CTL_DONE && is_doubtful(im) ? CTL_PARTLY : end;
+}
+
+enum ctl_exit import_set_uidls(struct import *im, struct source *source, bool dry_run, struct set_uidls *set_r)
+{
+    enum ctl_exit end = set_uidls(im->c, &im->mailbox, source, im->pairs, dry_run, uidl_wrong, im, set_r);
+
+    return end == CTL_DONE && (set_r->missing > 0 || is_doubtful(im)) ? CTL_PARTLY : end;
+}
+
+const struct import_done *import_done(const struct import *im) { return &im->done; }
