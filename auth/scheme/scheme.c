@@ -15,7 +15,7 @@
 #include "daemon/base/secret.h"
 
 /* These know their secrets by the name in braces; those of the other table by what follows it. */
-static const struct scheme *const named[] = { &scheme_pbkdf2, &scheme_digest };
+static const struct scheme *const named[] = { &scheme_pbkdf2, &scheme_scram, &scheme_digest };
 static const struct scheme *const schemes[] = { &scheme_argon2, &scheme_crypt };
 
 /* As Dovecot and its relatives write them, in any case: what must follow, so that the two cannot disagree. */
@@ -25,6 +25,20 @@ static const struct {
     { "{ARGON2ID}", "$argon2id$" }, { "{ARGON2I}", "$argon2i$" }, { "{BLF-CRYPT}", "$2" },
     { "{SHA512-CRYPT}", "$6$" },    { "{SHA256-CRYPT}", "$5$" },  { "{MD5-CRYPT}", "$1$" },
     { "{MD5}", "$1$" },             { "{DES-CRYPT}", "" },        { "{CRYPT}", "" },
+};
+
+/* What other servers keep for one mechanism alone: no password can be compared with it. */
+static const struct {
+    const char *prefix, *why;
+} states[] = {
+    { "{CRAM-MD5", "it is the state of CRAM-MD5, with which no password can be compared" },
+    { "{HMAC-MD5", "it is the state of CRAM-MD5, with which no password can be compared" },
+    { "{DIGEST-MD5", "it is for DIGEST-MD5 alone, which no client uses any more" },
+    { "{LANMAN", "it is for LANMAN and NTLM alone" },
+    { "{NTLM", "it is for NTLM alone" },
+    { "{RPA", "it is for RPA alone" },
+    { "{OTP", "it is for one-time passwords" },
+    { "{SKEY", "it is for one-time passwords" },
 };
 
 /* The secret without its prefix; NULL if there is one that we do not know. */
@@ -42,6 +56,9 @@ static const char *without_prefix(const char *stored, const char **error_r)
         return NULL;
     }
     *error_r = "the scheme that the prefix in braces names is not known";
+    for (size_t i = 0; i < sizeof states / sizeof states[0]; i++)
+        if (strncasecmp(stored, states[i].prefix, strlen(states[i].prefix)) == 0)
+            *error_r = states[i].why;
     return NULL;
 }
 

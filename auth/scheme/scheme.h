@@ -47,6 +47,16 @@ const char *scheme_password_problem(struct span password);
 bool scheme_is_locked(const char *stored);
 
 /*
+ * What people call its scheme, as Dovecot does: "SHA512-CRYPT"; "UNKNOWN" where nothing tells. Shows nothing of the
+ * secret, if that is one; what stands in braces otherwise.
+ */
+enum { SCHEME_NAME_MAX = 24 };
+void scheme_name(const char *stored, char out[SCHEME_NAME_MAX]);
+
+/* Is it a password as it is, "{PLAIN}..."? Lent, what follows the braces; else NULL. */
+const char *scheme_plain(const char *stored);
+
+/*
  * A new secret for this password at the configured cost. The one scheme that
  * makes new ones is "argon2id". Returns 0, or -1 with the reason in *error_r
  * (static text): an unknown scheme, an empty password, a NUL in it, one longer
@@ -81,6 +91,6 @@ struct scheme {
     enum scheme_answer (*verify)(const char *stored, struct span password, const char **error_r);
     bool quick;             /* one digest, no more */
 };
-extern const struct scheme scheme_argon2, scheme_crypt, scheme_digest, scheme_pbkdf2;
+extern const struct scheme scheme_argon2, scheme_crypt, scheme_digest, scheme_pbkdf2, scheme_scram;
 
 #endif

@@ -49,6 +49,13 @@ static bool is_plain(const struct secret_text *t)
     return false;
 }
 
+const char *scheme_plain(const char *stored)
+{
+    struct secret_text t;
+
+    return secret_text_parse(stored, &t) && t.code == CODE_NONE && is_plain(&t) && t.text[0] != '\0' ? t.text : NULL;
+}
+
 /* The digest, and behind it the salt. 0 if the text is not that. */
 static size_t octets_of(const struct digest *d, const struct secret_text *t,
                         unsigned char out[EVP_MAX_MD_SIZE + SALT_MAX])

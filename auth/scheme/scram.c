@@ -51,6 +51,32 @@ bool scram_parse(const char *text, bool sha1, struct scram_verifier *v)
            is_base64(v->salt, 1, 64) && is_base64(v->stored_key, key, key) && is_base64(v->server_key, key, key);
 }
 
+bool scram_read(const char *text, bool *sha1_r, char out[SCRAM_TEXT_MAX])
+{
+    static const char *const prefixes[] = { "{SCRAM-SHA-256}", "{SCRAM-SHA-1}" };
+    static const char ends[] = { ':', '$', ':' };       /* in place of the commas */
+    struct scram_verifier v;
+    size_t at = 0;
+    bool ok;
+
+    out[0] = '\0';
+    *sha1_r = strncmp(text, "SCRAM-SHA-1$", 12) == 0 || strncasecmp(text, prefixes[1], strlen(prefixes[1])) == 0;
+    const char *prefix = prefixes[*sha1_r];
+    const bool dovecot = strncasecmp(text, prefix, strlen(prefix)) == 0;
+    if (dovecot)
+        text += strlen(prefix);
+    if (strlen(text) + sizeof "SCRAM-SHA-256$" > SCRAM_TEXT_MAX)
+        return false;
+    if (dovecot)
+        strcpy(out, *sha1_r ? "SCRAM-SHA-1$" : "SCRAM-SHA-256$");
+    strcat(out, text);
+    for (char *comma = dovecot ? strchr(out, ',') : NULL; comma != NULL && at < sizeof ends; comma = strchr(comma, ','))
+        *comma = ends[at++];
+    ok = scram_parse(out, *sha1_r, &v);
+    secret_wipe(&v, sizeof v);
+    return ok;
+}
+
 /* The next field, up to a comma or the end; *rest is moved behind it. */
 static struct span next_field(struct span *rest)
 {

@@ -15,6 +15,7 @@ enum {
     SCRAM_ITERATIONS = 4096,
     SCRAM_SALT = 16,            /* octets; the same */
     SCRAM_BASE64_MAX = 96,
+    SCRAM_TEXT_MAX = 320,       /* room for a verifier, with its NUL */
 };
 
 struct scram_verifier {
@@ -24,6 +25,13 @@ struct scram_verifier {
 
 /* False if it is not one of SCRAM-SHA-256, or of SCRAM-SHA-1. The caller wipes it. */
 bool scram_parse(const char *text, bool sha1, struct scram_verifier *verifier_r);
+
+/*
+ * A verifier that may be written as Dovecot does, "{SCRAM-SHA-256}<iterations>,<salt>,<StoredKey>,<ServerKey>" in
+ * base64 with its padding, in the form above. *sha1_r is whether it is one of SCRAM-SHA-1. False if it is neither, or
+ * damaged. The caller wipes out.
+ */
+bool scram_read(const char *text, bool *sha1_r, char out[SCRAM_TEXT_MAX]);
 
 /*
  * Two things of a client's first message that RFC 5802 asks to be refused, and

@@ -49,6 +49,14 @@ static void check_stored(const char *stored)
     else if (strncasecmp(stored, "{S", 2) == 0 || strncasecmp(stored, "{M", 2) == 0 || strncasecmp(stored, "{PLAIN}", 7) == 0)
         if (strstr(stored, "CRYPT") == NULL && strchr(stored, '$') == NULL)
             (void)scheme_verify(stored, SPAN_OF("secret"), &error);
+    char name[SCHEME_NAME_MAX], verifier[SCRAM_TEXT_MAX];
+    bool sha1;
+
+    scheme_name(stored, name);
+    MUST(strlen(name) < sizeof name);
+    if (scram_read(stored, &sha1, verifier))
+        MUST(scram_parse(verifier, sha1, &v));
+    (void)scheme_plain(stored);
     (void)scheme_is_locked(stored);
     (void)scheme_costs_as_new(stored, &settings);
     (void)scram_parse(stored, false, &v);

@@ -49,10 +49,15 @@ static const char *const pencil[] = {
     "{BLF-CRYPT}$2y$04$abcdefghijklmnopqrstuu/FyAyuZSl3DbPdvio4KrIBdz2k2yhV2",
     "{Argon2id}$argon2id$v=19$m=256,t=2,p=2$c29tZXNhbHQxMjM0NTY3OA$vWazQ6JEqkf9b3ff3PbKq/JtNgPyxgVhdsWG7/9ElF4",
     "{ARGON2I}$argon2i$v=19$m=64,t=2,p=1$c29tZXNhbHQxMjM0NTY3OA$ib2/o0qkvMBvTJs5+SXjqQywnMCcMNwNPIH6+4ns/wM",
+    "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=",
+    "SCRAM-SHA-1$4096:QSXCR+Q6sek8bf92$6dlGYMOdZcOPutkcNY8U2g7vK9Y=:D+CSWLOshSulAsxiupA+qs2/fTE=",
 };
 
 /* The same password, by doveadm pw and by Python's hashlib: known by the name in braces. */
 static const char *const pencil_named[] = {
+    /* S20: salts and counts of RFC 7677 section 3 and RFC 5802 section 5 */
+    "{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=,wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=",
+    "{SCRAM-SHA-1}4096,QSXCR+Q6sek8bf92,6dlGYMOdZcOPutkcNY8U2g7vK9Y=,D+CSWLOshSulAsxiupA+qs2/fTE=",
     "{SHA}0vxRJJChUDZGC1SJQBQ51tpUB/o=",
     "{SHA1}0vxRJJChUDZGC1SJQBQ51tpUB/o=",
     "{sha}d2fc512490a15036460b5489401439d6da5407fa",
@@ -365,13 +370,58 @@ static void test_no_memory(void **state)
 }
 #endif
 
+static void check_name(const char *stored, const char *wanted)
+{
+    char name[SCHEME_NAME_MAX];
+
+    scheme_name(stored, name);
+    assert_string_equal(name, wanted);
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    check_name("$6$saltsalt$x", "SHA512-CRYPT");
+    check_name("{crypt}$1$saltsalt$x", "MD5-CRYPT");
+    check_name("{MD5}$1$saltsalt$x", "MD5-CRYPT");
+    check_name("{md5}abc", "MD5");
+    check_name("abJ32bJMdTsnY", "DES-CRYPT");
+    check_name("{ssha256.HEX}00", "SSHA256");
+    check_name("{CLEARTEXT}secret", "PLAIN");
+    check_name("{SCRAM-SHA-256}4096,a,b,c", "SCRAM-SHA-256");
+    check_name("SCRAM-SHA-1$4096:a$b:c", "SCRAM-SHA-1");
+    check_name("secret", "UNKNOWN");
+    check_name("{secret", "UNKNOWN");
+    check_name("{A\033[Bcdefghijklmnopqrstuvwxyz}", "A??BCDEFGHIJKLMNOPQRSTU");
+    assert_string_equal(scheme_plain("{PLAIN}secret"), "secret");
+    assert_null(scheme_plain("{PLAIN}"));
+    assert_null(scheme_plain("{PLAIN.HEX}00"));
+    assert_null(scheme_plain("{SHA}secret"));
+}
+
+/* What is for one mechanism alone says so. */
+static void test_states(void **state)
+{
+    static const char *const stored[] = { "{CRAM-MD5}00", "{cram-md5.hex}00", "{HMAC-MD5}00", "{NTLM}00" };
+    const char *why;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof stored / sizeof stored[0]; i++) {
+        assert_int_equal(scheme_known(stored[i], &why), 0);
+        assert_null(strstr(why, "not known"));
+    }
+    assert_int_equal(scheme_known("{SCRAM-SHA-256}99999999,W22ZaJ0SNY7soEsUEjb6gQ==,aaaa,bbbb", &why), 0);
+    assert_int_equal(scheme_known("{SCRAM-SHA-512}4096,W22ZaJ0SNY7soEsUEjb6gQ==,aaaa,bbbb", &why), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_vectors), cmocka_unit_test(test_named), cmocka_unit_test(test_locked),
         cmocka_unit_test(test_cut_off),     cmocka_unit_test(test_junk),
         cmocka_unit_test(test_cost_bounds), cmocka_unit_test(test_hash),        cmocka_unit_test(test_costs_as_new),
-        cmocka_unit_test(test_decoy),
+        cmocka_unit_test(test_decoy),        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_states),
 #ifndef __SANITIZE_ADDRESS__
         cmocka_unit_test(test_no_memory),
 #endif
