@@ -13,14 +13,13 @@
 
 #include "admin/ctl.h"
 #include "admin/db.h"
-#include "admin/verbs/keyring.h"
 #include "admin/out.h"
+#include "admin/verbs/credential.h"
+#include "admin/verbs/keyring.h"
 #include "auth/account/make.h"
 #include "auth/scheme/scheme.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/secret.h"
-#include "storage/pg/pg_array.h"
-#include "storage/pg/pg_row.h"
 
 enum {
     LINE_MAX_OCTETS = 1024,
@@ -130,132 +129,52 @@ static bool ask(struct line *line, const char *address, bool hash)
     return same;
 }
 
-/* What is to be stored; freed by wipe_secrets(). */
-struct secrets {
-    struct buf kinds, texts;        /* arrays for the database */
-    uint32_t count;
-};
-
-static bool put_secret(struct secrets *s, const struct keyring *keyring, const struct mailbox_ref *mailbox,
-                       const char *kind, const char *text)
-{
-    const struct seal_row row = { *mailbox, kind, SPAN_OF("") };
-    char sealed[SEAL_TEXT_MAX];
-
-    if (keyring != NULL && !seal_close(keyring, &row, text, sealed)) {
-        ctl_error(CTL_FAILED, "a secret is too long to seal");
-        return false;
-    }
-    pg_array_put_bytes(&s->kinds, span_str(kind));
-    pg_array_put_bytes(&s->texts, span_str(keyring != NULL ? sealed : text));
-    s->count++;
-    return true;
-}
-
 /* A hash of another server's is all that can be stored of its password. */
-static bool put_hash(struct secrets *s, const struct keyring *keyring, const struct mailbox_ref *mailbox,
+static bool put_hash(struct credential_rows *rows, const struct keyring *keyring, const struct mailbox_ref *mailbox,
                      const struct line *line)
 {
-    char text[SCHEME_TEXT_MAX];
+    char text[LINE_MAX_OCTETS + 1];
     const char *why;
 
-    if (line->len >= SCHEME_TEXT_MAX) {
-        ctl_error(CTL_FAILED, "a password hash has at most %d octets", SCHEME_TEXT_MAX - 1);
-        return false;
-    }
     memcpy(text, line->text, line->len);
     text[line->len] = '\0';
-    if (scheme_is_locked(text))
+    why = credential_hash_fault(text);
+    if (why == NULL)
+        credential_add_hash(rows, keyring, mailbox, text);
+    else if (line->len >= SCHEME_TEXT_MAX)
+        ctl_error(CTL_FAILED, "a password hash has at most %d octets", SCHEME_TEXT_MAX - 1);
+    else if (scheme_is_locked(text))
         ctl_error(CTL_FAILED,
                   "this is the hash of a locked account: nothing was changed; see posternctl mailbox disable");
-    else if (scheme_known(text, &why) != 1)
-        ctl_error(CTL_FAILED, "this password hash cannot be used: %s", why);
     else
-        return put_secret(s, keyring, mailbox, "password", text);
-    return false;
+        ctl_error(CTL_FAILED, "this password hash cannot be used: %s", why);
+    secret_wipe(text, sizeof text);
+    return why == NULL;
 }
 
-static bool has_word(const char *words, const char *word)
-{
-    const char *at = strstr(words, word);
-
-    while (at != NULL && ((at > words && at[-1] != ' ') || (at[strlen(word)] != ' ' && at[strlen(word)] != '\0')))
-        at = strstr(at + 1, word);
-    return at != NULL;
-}
-
-static bool put_password(struct ctl *c, struct secrets *s, const struct keyring *keyring,
+static bool put_password(struct ctl *c, struct credential_rows *rows, const struct keyring *keyring,
                          const struct mailbox_ref *mailbox, const char *stores, const struct line *line)
 {
-    char text[SCHEME_TEXT_MAX];
     const char *why;
-    bool ok = true;
+    bool ok = credential_add_password(rows, c, keyring, mailbox, stores, (struct span){ line->text, line->len }, &why);
 
-    for (enum credential_kind kind = 0; ok && kind < CREDENTIAL_KINDS; kind++) {
-        const char *name = credential_kind_name(kind);
-
-        /* `stores` is the names of kinds, with blanks between them. */
-        if (kind == CREDENTIAL_APP_PASSWORD || (kind != CREDENTIAL_PASSWORD && !has_word(stores, name)))
-            continue;
-        ok = make_secret(kind, (struct span){ line->text, line->len }, &c->auth, text, &why) == 0;
-        if (!ok)
-            ctl_error(CTL_FAILED, "could not make the %s of the password: %s", name, why);
-        ok = ok && put_secret(s, keyring, mailbox, name, text);
-    }
-    secret_wipe(text, sizeof text);
+    if (!ok)
+        ctl_error(CTL_FAILED, "could not make the secrets of the password: %s", why);
     return ok;
 }
 
-static void wipe_secrets(struct secrets *s)
-{
-    buf_wipe(&s->kinds);
-    buf_wipe(&s->texts);
-}
-
-/*
- * A provider's own credentials() (sql/README) may prove logins with secrets that
- * are kept elsewhere. Whoever has set one here must not believe that it is good.
- */
-static enum ctl_exit is_proven_with(struct ctl *c, const struct mailbox_ref *mailbox, const char *what,
-                                    const char *address, const char *done)
+static enum ctl_exit forget(struct ctl *c, const struct mailbox_ref *mailbox)
 {
     struct args a = ARGS_NONE;
 
     args_mailbox(&a, mailbox);
-    PGresult *res = db_ask(c, "ask which secret logins are verified against", "select postern.proves($1)", &a);
-    if (res == NULL)
-        return db_end(c);
-    const bool yes = PQgetvalue(res, 0, 0)[0] == 't';
-    PQclear(res);
-    if (yes)
-        return CTL_DONE;
-    return ctl_error(CTL_FAILED,
-                     "the %s of %s is %s here, but logins use another secret: postern.credentials() is the "
-                     "provider's own; change the secret where that function reads it",
-                     what, address, done);
-}
-
-static enum ctl_exit store(struct ctl *c, const struct mailbox_ref *mailbox, struct secrets *s)
-{
-    struct args a = ARGS_NONE;
-    PGresult *res;
-
-    pg_array_set_count(&s->kinds, s->count);
-    pg_array_set_count(&s->texts, s->count);
-    args_mailbox(&a, mailbox);
-    args_binary(&a, &s->kinds);
-    args_binary(&a, &s->texts);
-    res = db_ask(c, "set the password", "select postern.set_secrets($1, $2, $3)", &a);
-    if (res == NULL)
-        return db_end(c);
-    PQclear(res);
-    return CTL_DONE;
+    return db_call(c, "remove the password", "select postern.set_secrets($1, '{}', '{}')", &a);
 }
 
 enum ctl_exit run_password(struct ctl *c)
 {
     const bool hash = c->opt[OPT_HASH] != NULL, remove = c->opt[OPT_REMOVE] != NULL;
-    struct secrets s = { BUF_EMPTY, BUF_EMPTY, 0 };
+    struct credential_rows rows;
     struct keyring *keyring = NULL;
     char address[CTL_ADDRESS_SIZE];
     struct line line = { .len = 0 };
@@ -278,23 +197,22 @@ enum ctl_exit run_password(struct ctl *c)
     }
     struct mailbox_ref mailbox = { 0 };
     mailbox_parse(span_str(PQgetvalue(plan, 0, 0)), &mailbox);
-    pg_array_begin(&s.kinds, PG_TEXT);
-    pg_array_begin(&s.texts, PG_TEXT);
+    credential_begin(&rows);
     ready = remove || ask(&line, address, hash);
     if (ready && hash)
-        ready = put_hash(&s, keyring, &mailbox, &line);
+        ready = put_hash(&rows, keyring, &mailbox, &line);
     else if (ready && !remove)
-        ready = put_password(c, &s, keyring, &mailbox, PQgetvalue(plan, 0, 1), &line);
+        ready = put_password(c, &rows, keyring, &mailbox, PQgetvalue(plan, 0, 1), &line);
     if (ready)
-        end = store(c, &mailbox, &s);
+        end = remove ? forget(c, &mailbox) : credential_store(c, &rows);
     if (end == CTL_DONE)
-        end = is_proven_with(c, &mailbox, "password", address, remove ? "removed" : "stored");
+        end = credential_is_proven_with(c, &mailbox, "password", address, remove ? "removed" : "stored");
     if (end == CTL_DONE && !hash && line.len > POP3_PASSWORD_MAX)
         fprintf(stderr,
                 "posternctl: warning: this password has %zu octets, but a POP3 client can send only about 240\n",
                 line.len);
     PQclear(plan);
-    wipe_secrets(&s);
+    credential_wipe(&rows);
     secret_wipe(&line, sizeof line);
     keyring_free(&keyring);
     if (end == CTL_DONE)
@@ -334,7 +252,7 @@ enum ctl_exit run_app_password_add(struct ctl *c)
         args_text(&b, c->args[1]);
         args_text(&b, keyring != NULL ? sealed : text);
         PGresult *res = db_ask(c, "add the app password", "select postern.add_app_password($1, $2, $3)", &b);
-        end = res != NULL ? is_proven_with(c, &row.mailbox, "app password", address, "stored") : db_end(c);
+        end = res != NULL ? credential_is_proven_with(c, &row.mailbox, "app password", address, "stored") : db_end(c);
         PQclear(res);
     }
     if (end == CTL_DONE && c->json) {
@@ -397,7 +315,7 @@ static enum ctl_exit set_certificate(struct ctl *c, const struct keyring *keyrin
         ASSERT(seal_close(keyring, &row, "any", sealed));
     args_text(&a, remove ? NULL : sealed);
     end = db_call(c, "set whether the mailbox accepts certificates", "select postern.set_certificate($1, $2)", &a);
-    return end == CTL_DONE && !remove ? is_proven_with(c, mailbox, "certificate", address, "accepted") : end;
+    return end == CTL_DONE && !remove ? credential_is_proven_with(c, mailbox, "certificate", address, "accepted") : end;
 }
 
 enum ctl_exit run_certificate(struct ctl *c)
