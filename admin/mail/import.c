@@ -80,6 +80,15 @@ static bool is_known(struct import *im, const unsigned char digest[CONTENT_DIGES
     return as != KNOWN_NOT;
 }
 
+/* What a dry run would store. */
+static enum ctl_exit count(struct import *im, const struct source_item *it, const struct pair *pair, uint64_t octets)
+{
+    (void)uidl_of(im, it, pair);
+    im->done.stored++;
+    im->done.stored_octets += octets;
+    return CTL_DONE;
+}
+
 static void gather(void *arg, const char *at, size_t len)
 {
     buf_add(arg, at, len);
@@ -99,6 +108,8 @@ static enum ctl_exit import_small(struct import *im, const struct source_item *i
     content_digest(octets, digest);
     if (is_known(im, digest))
         return CTL_DONE;
+    if (im->how.dry_run)
+        return count(im, it, pair, octets.len);
     return put_small(im->put, octets, digest, it->received, uidl_of(im, it, pair));
 }
 
@@ -164,6 +175,8 @@ static enum ctl_exit import_large(struct import *im, const struct source_item *i
     content_hash_end(&m.hash, digest);
     if (is_known(im, digest))
         return CTL_DONE;
+    if (im->how.dry_run)
+        return count(im, it, pair, m.octets);
     uidl = uidl_of(im, it, pair);
     do
         end = send_large(im, it, m.octets, digest, uidl);
@@ -236,6 +249,10 @@ enum ctl_exit import_begin(struct import *im, const char *address)
     struct args a = ARGS_NONE;
     PGresult *res;
 
+    if (address == NULL) {
+        ASSERT(im->how.dry_run);
+        return CTL_DONE;
+    }
     args_text(&a, address);
     res = db_ask_binary(im->c, "find the mailbox", "select postern.begin_import($1)", &a);
     if (res == NULL)
@@ -253,8 +270,8 @@ enum ctl_exit import_look(struct import *im, struct source *source)
 {
     if (im->how.uidls == NULL && !source_has_uidls(source))
         return CTL_DONE;
-    im->pairs = pairs_new(im->c, &im->mailbox, source, im->how.uidls, im->how.resumed || im->how.set_uidls,
-                          uidl_wrong, im);
+    im->pairs = pairs_new(im->c, im->begun ? &im->mailbox : NULL, source, im->how.uidls,
+                          im->how.resumed || im->how.set_uidls, uidl_wrong, im);
     return im->pairs != NULL ? CTL_DONE : db_end(im->c);
 }
 
@@ -267,8 +284,11 @@ enum ctl_exit import_run(struct import *im, struct source *source)
 {
     enum ctl_exit end, flushed;
 
-    im->put = put_new(im->c, &im->mailbox);
+    if (!im->how.dry_run)
+        im->put = put_new(im->c, &im->mailbox, im->how.over_quota);
     end = import_all(im, source);
+    if (im->put == NULL)
+        return end == CTL_DONE && is_doubtful(im) ? CTL_PARTLY : end;
     /* What was gathered is whole messages: they are stored, also where the next one could not be. */
     if (PQstatus(im->c->db) == CONNECTION_OK) {
         flushed = put_flush(im->put);

@@ -29,6 +29,8 @@ struct import_how {
     bool with[IMPORT_KINDS];    /* import these, too; that of STATE_LIVING does not matter */
     bool resumed;               /* messages may be there, or be gone, that an import brought before */
     bool set_uidls;             /* import_set_uidls() will be called, and not import_run() */
+    bool over_quota;            /* quotas are no reason to refuse a message */
+    bool dry_run;               /* read all, store nothing: what is counted as stored would be */
     const char *uidls;          /* path of a list of UIDLs (uidls.h), or NULL; lent */
 };
 
@@ -58,7 +60,10 @@ struct import *import_new(struct ctl *c, const struct import_how *how, const str
 /* Another import into the mailbox may begin then. The source must still be there. */
 void import_free(struct import **import);
 
-/* The mailbox of this address, and the right to import into it: waits for an import that has it. */
+/*
+ * The mailbox of this address, and the right to import into it: waits for an import that has it. With
+ * dry_run the address may be NULL: a mailbox that is not there yet.
+ */
 enum ctl_exit import_begin(struct import *import, const char *address);
 /* For struct source_how: `arg` is the import. */
 source_doubt import_doubt;

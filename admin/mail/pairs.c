@@ -398,7 +398,7 @@ struct pairs *pairs_new(struct ctl *c, const struct mailbox_ref *mailbox, struct
         struct pair **sorted = mem_array(p->count + 1, sizeof *sorted);
         size_t count = sort_by_uidl(p, sorted);
 
-        ok = count == 0 || ask_mailbox(c, mailbox, sorted, count, resumed);
+        ok = count == 0 || mailbox == NULL || ask_mailbox(c, mailbox, sorted, count, resumed);
         mem_free(sorted);
     }
     source_quiet(source, false);

@@ -44,6 +44,7 @@ struct pairs;
  * Reads the source to its end; source_again() brings it back. NULL after a message if
  * the list cannot be used at all. Without a list the messages have the UIDLs that their
  * server showed, where the source knows that. resumed: messages of the mailbox may be met again.
+ * mailbox may be NULL: one that is not there yet.
  */
 struct pairs *pairs_new(struct ctl *c, const struct mailbox_ref *mailbox, struct source *source, const char *list,
                         bool resumed, pairs_note *note, void *arg);

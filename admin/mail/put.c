@@ -28,6 +28,7 @@ struct batch {
 struct put {
     struct ctl *c;
     struct mailbox_ref mailbox;
+    const char *sql_messages;
     struct batch batch;         /* that is gathered */
     /* that was sent up to its commit, and not answered; kept, as it may have to be sent again */
     struct batch flight;
@@ -50,12 +51,14 @@ static const char sql_contents[] = "select postern.put_contents($1, $2, $3)";
 static const char sql_parts[] = "select postern.put_parts($1, $2, $3)";
 static const char sql_note[] = "select postern.note_imported($1, $2)";
 static const char sql_messages[] = "select postern.put_messages($1, $2, $3, null, $4)";
+static const char sql_over_quota[] = "select postern.put_over_quota($1, $2, $3, null, $4)";
 
-struct put *put_new(struct ctl *c, const struct mailbox_ref *mailbox)
+struct put *put_new(struct ctl *c, const struct mailbox_ref *mailbox, bool over_quota)
 {
     struct put *p = mem_zalloc(sizeof *p);
 
     p->c = c;
+    p->sql_messages = over_quota ? sql_over_quota : sql_messages;
     p->mailbox = *mailbox;
     p->batch.messages = mem_array(PUT_BATCH_MESSAGES, sizeof *p->batch.messages);
     p->flight.messages = mem_array(PUT_BATCH_MESSAGES, sizeof *p->flight.messages);
@@ -304,7 +307,7 @@ static bool send_messages(struct put *p, struct pg_array ids)
         args_binary(&a, &p->a3);
     else
         args_null(&a);
-    return send(p, sql_messages, &a);
+    return send(p, p->sql_messages, &a);
 }
 
 /* The digests in a1: what --resume will know, whatever a client deletes until then. */
@@ -492,7 +495,7 @@ enum ctl_exit put_large_end(struct put *p, int64_t received, const char *uidl)
     } else {
         args_null(&a);
     }
-    if (!send(p, sql_messages, &a))
+    if (!send(p, p->sql_messages, &a))
         return not_sent(p);
     buf_clear(&p->a1);
     buf_add(&p->a1, digest, CONTENT_DIGEST);

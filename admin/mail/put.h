@@ -23,7 +23,8 @@ enum {
 
 struct put;
 
-struct put *put_new(struct ctl *c, const struct mailbox_ref *mailbox);
+/* over_quota: quotas that the messages exceed are no reason to refuse them. */
+struct put *put_new(struct ctl *c, const struct mailbox_ref *mailbox, bool over_quota);
 /* What was gathered and not flushed is forgotten. */
 void put_free(struct put **put);
 

@@ -10,11 +10,11 @@
 #include "admin/ctl.h"
 #include "admin/db.h"
 #include "admin/json.h"
-#include "admin/mail/dovecot.h"
 #include "admin/mail/import.h"
 #include "admin/mail/source.h"
 #include "admin/progress.h"
 #include "admin/shown.h"
+#include "admin/verbs/importing.h"
 #include "daemon/base/mem.h"
 
 enum { DOUBTS_KEPT = 1000 };
@@ -24,18 +24,6 @@ struct doubt {
     uint64_t line;
     const char *what;   /* static */
 };
-
-/* --with: one of each kind that is left out otherwise. */
-static const struct {
-    const char *word, *key, *text;
-} kinds[] = {
-    [STATE_LIVING] = { NULL, NULL, NULL },
-    [STATE_KIND_DELETED] = { "deleted", "left_out_deleted", "marked as deleted" },
-    [STATE_KIND_DRAFT] = { "drafts", "left_out_drafts", "drafts" },
-    [STATE_KIND_FOLDER_DATA] = { "folder-data", "left_out_folder_data", "FOLDER INTERNAL DATA" },
-    [IMPORT_GONE] = { "gone", "left_out_gone", "deleted since they were imported" },
-};
-_Static_assert(sizeof kinds / sizeof kinds[0] == IMPORT_KINDS, "a row for each kind");
 
 /* What is printed of an import. */
 struct shown {
@@ -129,38 +117,6 @@ static void show_step(void *arg, uint64_t messages, int64_t octets)
 
 /* ------------------------------------------------------------------- verb */
 
-static bool option_word(const char *given, const char *what, const char *const *words, int count, int *which_r)
-{
-    for (int i = 0; i < count; i++)
-        if (given == NULL || strcmp(given, words[i]) == 0) {
-            *which_r = i;
-            return true;
-        }
-    ctl_error(CTL_USAGE, "\"%s\" is not a %s: see posternctl import --help", given, what);
-    return false;
-}
-
-/* "deleted,drafts" */
-static bool option_with(const char *given, bool with[IMPORT_KINDS])
-{
-    while (given != NULL && *given != '\0') {
-        struct span word = { given, strcspn(given, ", ") };
-        int found = 0;
-
-        for (int i = STATE_LIVING + 1; i < IMPORT_KINDS; i++)
-            if (span_is(word, span_str(kinds[i].word)))
-                found = i;
-        if (found == 0 && word.len > 0) {
-            ctl_error(CTL_USAGE, "\"%.*s\" is not deleted, drafts, folder-data or gone: see posternctl import --help",
-                      (int)word.len, word.at);
-            return false;
-        }
-        with[found] = true;
-        given += word.len + (given[word.len] != '\0');
-    }
-    return true;
-}
-
 static void json_doubts(struct shown *s, const struct import_done *done)
 {
     struct json *j = &s->json;
@@ -188,7 +144,7 @@ static void summary_json(struct shown *s, const struct import_done *done, struct
     json_int(j, "octets", (int64_t)done->stored_octets);
     json_int(j, "there_already", (int64_t)done->there);
     for (int i = STATE_LIVING + 1; i < IMPORT_KINDS; i++)
-        json_int(j, kinds[i].key, (int64_t)done->left_out[i]);
+        json_int(j, importing_kinds[i].key, (int64_t)done->left_out[i]);
     json_int(j, "files", (int64_t)seen.files);
     json_int(j, "mboxes", (int64_t)seen.mboxes);
     json_int(j, "separators", (int64_t)seen.separators);
@@ -215,8 +171,8 @@ static void summary_text(struct shown *s, const struct import_done *done, struct
                (unsigned long long)seen.separators);
     for (int i = STATE_LIVING + 1; i < IMPORT_KINDS; i++)
         if (done->left_out[i] > 0)
-            printf("; left out: %llu %s (--with %s)", (unsigned long long)done->left_out[i], kinds[i].text,
-                   kinds[i].word);
+            printf("; left out: %llu %s (--with %s)", (unsigned long long)done->left_out[i], importing_kinds[i].text,
+                   importing_kinds[i].word);
     putchar('\n');
 }
 
@@ -319,29 +275,21 @@ static enum ctl_exit set(struct shown *s, struct import *im, struct source *sour
 
 enum ctl_exit run_import(struct ctl *c)
 {
-    static const char *const formats[] = { "auto", "mbox", "maildir", "eml" };
-    static const char *const quotings[] = { "rd", "o", "none" };
-    static const enum mbox_quoting meanings[] = { MBOX_UNQUOTE_RD, MBOX_UNQUOTE_O, MBOX_PLAIN };
     char address[CTL_ADDRESS_SIZE];
     struct shown s = { .c = c, .address = address };
     struct import_how how = { .resumed = c->opt[OPT_RESUME] != NULL, .set_uidls = c->opt[OPT_SET_UIDLS] != NULL,
-                              .uidls = c->opt[OPT_UIDLS] };
+                              .over_quota = c->opt[OPT_OVER_QUOTA] != NULL, .uidls = c->opt[OPT_UIDLS] };
     const struct import_told told = { show_uidl, show_doubt, show_rejected, show_step, is_interrupted, &s };
     struct source_how source_how;
     struct source *source;
     struct import *im;
-    enum ctl_exit end;
-    const char *const uidl_format = c->opt[OPT_UIDL_FORMAT], *fault;
-    int format, quoting;
+    enum ctl_exit end = importing_options(c, &source_how, how.with);
+    const char *fault;
 
-    if (!option_word(c->opt[OPT_FORMAT], "format", formats, 4, &format)
-        || !option_word(c->opt[OPT_QUOTING], "quoting", quotings, 3, &quoting)
-        || !option_with(c->opt[OPT_WITH], how.with))
-        return CTL_USAGE;
+    if (end != CTL_DONE)
+        return end;
     if (how.set_uidls && how.resumed)
         return ctl_error(CTL_USAGE, "--set-uidls and --resume exclude each other");
-    if (uidl_format != NULL && strcmp(uidl_format, "none") != 0 && (fault = dovecot_format_fault(uidl_format)) != NULL)
-        return ctl_error(CTL_USAGE, "the format of UIDLs \"%s\" %s", uidl_format, fault);
     if (c->opt[OPT_DRY_RUN] != NULL && !how.set_uidls)
         return ctl_error(CTL_USAGE, "--dry-run is for --set-uidls");
     if (!ctl_address(c->args[0], false, address))
@@ -352,11 +300,8 @@ enum ctl_exit run_import(struct ctl *c)
         import_free(&im);
         return end;
     }
-    source_how = (struct source_how){
-        .format = (enum source_format)format, .quoting = meanings[quoting], .any = c->opt[OPT_ANY] != NULL,
-        .follow_links = c->opt[OPT_FOLLOW_LINKS] != NULL, .doubt = import_doubt, .arg = im,
-        .uidl_format = uidl_format,
-    };
+    source_how.doubt = import_doubt;
+    source_how.arg = im;
     source = source_new(c->args + 1, c->nargs - 1, &source_how);
     if ((fault = source_fault(source)) != NULL)
         end = ctl_error(CTL_FAILED, "%s: nothing was stored; see --uidl-format", fault);
