@@ -24,6 +24,15 @@ const struct cmdline_option ctl_options[OPT_COUNT] = {
 #undef OPTION
 };
 
+static void (*errors_told)(void *arg, const char *line);
+static void *errors_arg;
+
+void ctl_errors_to(void (*told)(void *arg, const char *line), void *arg)
+{
+    errors_told = told;
+    errors_arg = arg;
+}
+
 enum ctl_exit ctl_error(enum ctl_exit end, const char *fmt, ...)
 {
     char *text = NULL;
@@ -41,8 +50,12 @@ enum ctl_exit ctl_error(enum ctl_exit end, const char *fmt, ...)
             text[i] = ' ';
     if (len >= 0)
         shown_text(text);
-    fflush(stdout);
-    fprintf(stderr, "posternctl: %s\n", len >= 0 ? text : "out of memory");
+    if (errors_told != NULL) {
+        errors_told(errors_arg, len >= 0 ? text : "out of memory");
+    } else {
+        fflush(stdout);
+        fprintf(stderr, "posternctl: %s\n", len >= 0 ? text : "out of memory");
+    }
     if (len >= 0)
         free(text);
     return end;

@@ -54,6 +54,8 @@ extern const struct cmdline_option ctl_options[OPT_COUNT];
 
 /* "posternctl: ..." on standard error; bytes that a terminal could obey are shown as `?`. Returns `end`. */
 enum ctl_exit ctl_error(enum ctl_exit end, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* From now on ctl_error() gives its line, lent, to this function in place of standard error; NULL: there again. */
+void ctl_errors_to(void (*told)(void *arg, const char *line), void *arg);
 /* One line for a change that was made. Nothing with --json, where only data is printed. */
 void ctl_say(const struct ctl *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -50,6 +50,27 @@ void progress_count(struct progress *p, uint64_t count, uint64_t total)
     p->drawn = true;
 }
 
+void progress_of(struct progress *p, uint64_t done, uint64_t total, uint64_t messages, int64_t octets)
+{
+    uint64_t now, ms;
+
+    if (!p->shown || (now = clock_ms()) - p->last < 200)
+        return;
+    p->last = now;
+    ms = now - p->started > 0 ? now - p->started : 1;
+    fprintf(stderr, "\r%llu of %llu %s  %llu messages  %.1f MB  %.0f/s  %.1f MB/s", (unsigned long long)done,
+            (unsigned long long)total, p->unit, (unsigned long long)messages, (double)octets / 1e6,
+            (double)messages * 1000 / (double)ms, (double)octets / 1e3 / (double)ms);
+    if (done > 0 && done < total) {
+        uint64_t left = ms / done * (total - done) / 1000;
+
+        fprintf(stderr, "  %llu:%02llu:%02llu left", (unsigned long long)(left / 3600),
+                (unsigned long long)(left / 60 % 60), (unsigned long long)(left % 60));
+    }
+    fputs("\033[K", stderr);
+    p->drawn = true;
+}
+
 void progress_wait(struct progress *p, const char *what)
 {
     if (!p->shown)

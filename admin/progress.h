@@ -21,6 +21,8 @@ void progress_start(struct progress *p, const char *unit, int64_t total_octets);
 void progress_step(struct progress *p, uint64_t count, int64_t octets);
 /* The same for a job whose size is known, and no octets: "12000 of 50000 mailboxes". */
 void progress_count(struct progress *p, uint64_t count, uint64_t total);
+/* Both: "12 of 1000 mailboxes  34000 messages ...", and how long the rest takes if it is like what was done. */
+void progress_of(struct progress *p, uint64_t done, uint64_t total, uint64_t messages, int64_t octets);
 /* Says that something is still being done: "WHAT: 12 s", of a job of which nobody can tell how far it is. */
 void progress_wait(struct progress *p, const char *what);
 /* Takes the line away: before anything else is printed, and at the end. */

@@ -1,0 +1,319 @@
+/*
+ * move_list.c - the file that says which mailboxes move (see move_list.h).
+ *
+ * Must never show a field that may hold a secret.
+ */
+#include "admin/verbs/move_list.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "admin/shown.h"
+#include "admin/verbs/credential.h"
+#include "admin/verbs/importing.h"
+#include "auth/name.h"
+#include "auth/scheme/scheme.h"
+#include "daemon/base/mem.h"
+#include "daemon/base/num.h"
+#include "daemon/base/secret.h"
+
+enum column {
+    COL_ADDRESS, COL_SOURCE, COL_UIDLS, COL_UIDL_FORMAT, COL_FORMAT, COL_HASH, COL_HASH_FILE, COL_PASSWORD,
+    COL_PASSWORD_FILE, COL_QUOTA, COL_QUOTA_MESSAGES, COLUMNS,
+};
+static const char *const names[COLUMNS] = {
+    "address", "source", "uidls", "uidl_format", "format", "hash", "hash_file", "password",
+    "password_file", "quota", "quota_messages",
+};
+
+/* ------------------------------------------------------------- the columns */
+
+/* Which one each column is. False after a message. */
+static bool columns(const struct csv *c, const char *path, enum column which[CSV_COLUMNS_MAX])
+{
+    bool seen[COLUMNS] = { false };
+    int sources = 0;
+
+    for (size_t i = 0; i < c->column_count; i++) {
+        int n = 0;
+
+        while (n < COLUMNS && strcmp(names[n], c->columns[i]) != 0)
+            n++;
+        if (n == COLUMNS) {
+            ctl_error(CTL_FAILED, "%s: there is no column \"%s\": nothing was done; the columns are address, source,"
+                      " uidls, uidl_format, format, hash, hash_file, password, password_file, quota and quota_messages",
+                      shown_name(path), c->columns[i]);
+            return false;
+        }
+        if (n == COL_SOURCE ? ++sources > MOVE_SOURCES_MAX : seen[n]) {
+            ctl_error(CTL_FAILED, "%s: the column \"%s\" is there too often: nothing was done", shown_name(path),
+                      c->columns[i]);
+            return false;
+        }
+        seen[n] = true;
+        which[i] = (enum column)n;
+    }
+    if (!seen[COL_ADDRESS])
+        ctl_error(CTL_FAILED, "%s: its first line must name the columns, \"address\" among them: nothing was done",
+                  shown_name(path));
+    return seen[COL_ADDRESS];
+}
+
+/* ---------------------------------------------------------------- one line */
+
+void move_list_fault(struct move_line *l, const char *why)
+{
+    if (l->fault == NULL)
+        l->fault = mem_str(why);
+}
+
+static void fault_at(struct move_line *l, const char *path, const char *why)
+{
+    struct buf text = BUF_EMPTY;
+
+    buf_addf(&text, "%s: %s", shown_name(path), why);
+    move_list_fault(l, buf_span(&text).at);
+    buf_free(&text);
+}
+
+static void set_quota(struct move_line *l, const char *text, bool octets)
+{
+    int64_t *n = octets ? &l->quota : &l->quota_messages;
+    const char *unit = octets ? strchr("kMGT", text[strlen(text) - 1]) : NULL;
+    struct span digits = { text, strlen(text) - (unit != NULL) };
+    uint64_t value, scale = unit != NULL ? UINT64_C(1) << (10 * (unit - "kMGT" + 1)) : 1;
+
+    if (strcmp(text, "none") == 0)
+        *n = -1;
+    else if (num_parse(digits, (uint64_t)INT64_MAX / scale, &value) == 1)
+        *n = (int64_t)(value * scale);
+    else
+        move_list_fault(l, octets ? "the quota is neither a number of octets, such as 500M or 2G, nor none"
+                                  : "the quota of messages is neither a number nor none");
+}
+
+static void set_address(struct move_line *l, const char *typed, struct span domain)
+{
+    char address[CTL_ADDRESS_SIZE];
+    const char *why;
+
+    if (name_canonical(span_str(typed), domain, address, &why) != 1)
+        move_list_fault(l, why);
+    l->address = mem_str(l->fault == NULL ? address : typed);
+}
+
+static void take(struct move_line *l, enum column which, char *field, struct span domain)
+{
+    const char *why;
+
+    if (which == COL_ADDRESS)
+        set_address(l, field, domain);
+    if (field[0] == '\0')
+        return;
+    switch (which) {
+    case COL_SOURCE:
+        l->sources[l->source_count++] = field;
+        break;
+    case COL_UIDLS:
+        l->uidls = field;
+        break;
+    case COL_UIDL_FORMAT:
+        l->uidl_format = field;
+        if ((why = importing_uidl_fault(field)) != NULL)
+            move_list_fault(l, "the format of UIDLs is not one of Dovecot's: see --uidl-format");
+        break;
+    case COL_FORMAT:
+        l->has_format = true;
+        if (!importing_format(field, &l->format))
+            move_list_fault(l, "the format is not auto, mbox, maildir or eml");
+        break;
+    case COL_HASH:
+        l->hash = field;
+        break;
+    case COL_HASH_FILE:
+        l->hash_file = field;
+        break;
+    case COL_PASSWORD:
+        l->password = field;
+        break;
+    case COL_PASSWORD_FILE:
+        l->password_file = field;
+        break;
+    case COL_QUOTA:
+        set_quota(l, field, true);
+        break;
+    case COL_QUOTA_MESSAGES:
+        set_quota(l, field, false);
+        break;
+    case COL_ADDRESS:
+    case COLUMNS:
+        break;
+    }
+}
+
+const char *move_list_secret(const char *path, char *out, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    const char *why = NULL;
+    size_t len = 0;
+    ssize_t got = 1;
+
+    while (fd >= 0 && got > 0 && len < size) {
+        got = read(fd, out + len, size - len);
+        if (got > 0)
+            len += (size_t)got;
+    }
+    if (fd < 0)
+        why = errno == ENOENT ? "there is no such file" : errno == EACCES ? "permission denied" : "it cannot be opened";
+    else if (got < 0)
+        why = "it cannot be read";
+    else if (len == size)
+        why = "it is too long";
+    if (fd >= 0)
+        close(fd);
+    if (why == NULL) {
+        if (len > 0 && out[len - 1] == '\n')
+            len--;
+        if (len > 0 && out[len - 1] == '\r')
+            len--;
+        if (len == 0)
+            why = "it is empty";
+        else if (memchr(out, '\0', len) != NULL || memchr(out, '\n', len) != NULL)
+            why = "it holds more than one line, or a NUL";
+        out[len] = '\0';
+    }
+    if (why != NULL)
+        secret_wipe(out, size);
+    return why;
+}
+
+static void check_secrets(struct move_line *l)
+{
+    int given = (l->hash[0] != '\0') + (l->hash_file != NULL) + (l->password[0] != '\0') + (l->password_file != NULL);
+    const char *file = l->hash_file != NULL ? l->hash_file : l->password_file, *hash = l->hash, *why = NULL;
+    char text[PASSWORD_MAX + 2];
+
+    if (given > 1) {
+        move_list_fault(l, "it has more than one of hash, hash_file, password and password_file");
+        return;
+    }
+    if (file != NULL && (why = move_list_secret(file, text, sizeof text)) != NULL) {
+        fault_at(l, file, why);
+        return;
+    }
+    if (l->hash_file != NULL)
+        hash = text;
+    if (hash[0] != '\0' && (why = credential_hash_fault(hash)) != NULL) {
+        struct buf line = BUF_EMPTY;
+
+        buf_addf(&line, "the password hash cannot be used: %s", why);
+        move_list_fault(l, buf_span(&line).at);
+        buf_free(&line);
+    }
+    if (l->password[0] != '\0' && (why = scheme_password_problem(span_str(l->password))) != NULL)
+        move_list_fault(l, why);
+    if (file != NULL)
+        secret_wipe(text, sizeof text);
+}
+
+static void check_files(struct move_line *l)
+{
+    for (int i = 0; i < l->source_count; i++)
+        if (access(l->sources[i], R_OK) != 0)
+            fault_at(l, l->sources[i], strerror(errno));
+    if (l->uidls != NULL && access(l->uidls, R_OK) != 0)
+        fault_at(l, l->uidls, strerror(errno));
+    if (l->uidls != NULL && l->source_count == 0)
+        move_list_fault(l, "it has a list of UIDLs, but no source");
+}
+
+/* ----------------------------------------------------------------- the file */
+
+static int by_address(const void *a, const void *b)
+{
+    const struct move_line *x = *(struct move_line *const *)a, *y = *(struct move_line *const *)b;
+    int order = strcmp(x->address, y->address);
+
+    return order != 0 ? order : x < y ? -1 : x > y;
+}
+
+/* The second line of a mailbox is most likely a mistake: which quota, which password? */
+static void check_doubles(struct move_list *m)
+{
+    struct move_line **sorted = mem_array(m->count + 1, sizeof *sorted);
+    struct move_line *first = NULL;
+
+    for (size_t i = 0; i < m->count; i++)
+        sorted[i] = &m->lines[i];
+    qsort(sorted, m->count, sizeof *sorted, by_address);
+    for (size_t i = 0; i < m->count; i++) {
+        if (first != NULL && strcmp(first->address, sorted[i]->address) == 0) {
+            struct buf text = BUF_EMPTY;
+
+            buf_addf(&text, "line %zu is of the same mailbox: name several sources in several columns", first->line);
+            move_list_fault(sorted[i], buf_span(&text).at);
+            buf_free(&text);
+        } else {
+            first = sorted[i];
+        }
+    }
+    mem_free(sorted);
+}
+
+struct move_list *move_list_read(const char *path, const char *domain)
+{
+    enum column which[CSV_COLUMNS_MAX];
+    struct move_list *m;
+    const char *why;
+    size_t len;
+    char *text = csv_slurp(path, &len, &why);
+    struct csv *csv = text != NULL ? csv_parse(text, len, &why) : NULL;
+
+    if (csv == NULL) {
+        ctl_error(CTL_FAILED, "%s: %s", shown_name(path), why);
+        return NULL;
+    }
+    if (!columns(csv, path, which)) {
+        csv_free(&csv);
+        return NULL;
+    }
+    m = mem_zalloc(sizeof *m);
+    m->csv = csv;
+    m->count = csv->count;
+    m->lines = mem_array(m->count + 1, sizeof *m->lines);
+    for (size_t i = 0; i < m->count; i++) {
+        const struct csv_row *row = &csv->rows[i];
+        struct move_line *l = &m->lines[i];
+
+        *l = (struct move_line){ .line = row->line, .hash = "", .password = "", .quota = MOVE_UNSET,
+                                 .quota_messages = MOVE_UNSET };
+        if (row->fault != NULL) {
+            move_list_fault(l, row->fault);
+            l->address = mem_str("");
+            continue;
+        }
+        for (size_t k = 0; k < csv->column_count; k++)
+            take(l, which[k], row->fields[k], span_str(domain));
+        check_secrets(l);
+        check_files(l);
+    }
+    check_doubles(m);
+    return m;
+}
+
+void move_list_free(struct move_list **list)
+{
+    struct move_list *m = *list;
+
+    for (size_t i = 0; i < m->count; i++) {
+        mem_free(m->lines[i].address);
+        mem_free(m->lines[i].fault);
+    }
+    mem_free(m->lines);
+    csv_free(&m->csv);
+    mem_free(m);
+    *list = NULL;
+}

@@ -1,0 +1,57 @@
+/*
+ * move_list.h - the file that says which mailboxes move: a table (admin/csv.h), a row for each.
+ *
+ *   address         of the mailbox
+ *   source          paths of mbox files, Maildirs, directories or files; the column may be
+ *                   there several times
+ *   uidls, uidl_format, format      as the options of `import`
+ *   hash            of the password, made by the other server; or hash_file, a file that holds it
+ *   password        itself; or password_file
+ *   quota, quota_messages           a number, or none
+ *
+ * All but the address may be empty, or not there.
+ */
+#ifndef POSTERN_ADMIN_MOVE_LIST_H
+#define POSTERN_ADMIN_MOVE_LIST_H
+
+#include "admin/ctl.h"
+#include "admin/csv.h"
+#include "admin/mail/source.h"
+
+enum { MOVE_SOURCES_MAX = 16, MOVE_UNSET = -2 };
+
+struct move_line {
+    size_t line;                /* of the file */
+    char *address;              /* canonical; what stands there, if that is none */
+    char *fault;                /* why nothing can be done; NULL: nothing is known to be wrong */
+    char *sources[MOVE_SOURCES_MAX];    /* lent from the file, as all below */
+    int source_count;
+    const char *uidls, *uidl_format;    /* NULL where nothing is said */
+    const char *hash, *password;        /* "" where nothing is said */
+    const char *hash_file, *password_file;
+    enum source_format format;
+    bool has_format;
+    int64_t quota, quota_messages;      /* -1: none, MOVE_UNSET: as it is */
+    /* of the database, before anything was done */
+    bool has_mailbox, has_domain, has_password;
+};
+
+struct move_list {
+    struct move_line *lines;
+    size_t count;
+    struct csv *csv;
+};
+
+/*
+ * Reads the file, and finds what is wrong with each line: names, numbers, hashes; files that are not
+ * there or cannot be read. domain is for addresses that have none, or "". NULL after a message: it is
+ * no such file.
+ */
+struct move_list *move_list_read(const char *path, const char *domain);
+void move_list_free(struct move_list **list);
+/* A line's fault, unless it has one. */
+void move_list_fault(struct move_line *line, const char *why);
+/* What such a file holds, without the line end; at most size - 1 octets. NULL, or why not (static text). */
+const char *move_list_secret(const char *path, char *out, size_t size);
+
+#endif

@@ -1,0 +1,284 @@
+"""`posternctl move`: many mailboxes at once; a line that is wrong fails alone, and the same command again does what is left."""
+import csv
+import hashlib
+import io
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import tempfile
+import unittest
+
+import kit
+import lab
+
+DONE, FAILED, USAGE, PARTLY, NO_DATABASE = 0, 1, 2, 3, 4
+
+
+def crypted(password):
+    return subprocess.run(["openssl", "passwd", "-6", "-stdin"], input=password.encode(), stdout=subprocess.PIPE,
+                          check=True).stdout.decode().strip()
+
+
+class MoveCase(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.site = kit.Site("move-")
+        cls.addClassCleanup(cls.site.down)
+        cls.site.up()
+        cls.site.ctl("tenant", "add", "house")
+        cls.domains = 0
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(dir=self.site.dir)
+        self.addCleanup(folder.cleanup)
+        self.dir = pathlib.Path(folder.name)
+        type(self).domains += 1
+        self.domain = f"d{self.domains}.example"
+
+    def maildir(self, name, letters):
+        folder = self.dir / name
+        for part in ("cur", "new", "tmp"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        for n, letter in letters.items() if isinstance(letters, dict) else enumerate(letters, 1):
+            (folder / "cur" / f"{1700000000 + n}.M{n}.host:2,S").write_bytes(letter)
+        return folder
+
+    def table(self, columns, rows, name="house.csv"):
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(columns)
+        writer.writerows(rows)
+        path = self.dir / name
+        path.write_text(text.getvalue(), encoding="utf-8")
+        return str(path)
+
+    def move(self, *args, exit=DONE, tenant=True):
+        done = self.site.ctl("--json", "move", *args, *(["--tenant", "house"] if tenant else []), check=False)
+        self.assertEqual(done.returncode, exit, done.stdout.decode(errors="replace"))
+        text = done.stdout.decode()
+        return json.loads(text[text.index("{"):text.rindex("}") + 1])
+
+    def command(self, *args):
+        """The command itself, for a test that interferes with it."""
+        place = self.site.lab
+        return [str(place.posternctl), "-c", str(place.conf), "--json", "move", *args, "--tenant", "house"]
+
+    def digests(self, who):
+        return self.site.sql(f"""select encode(c.digest, 'hex') from postern.message g join postern.mailbox m using (mailbox)
+            join postern.content c using (content) where m.address = '{who}' order by 1""").split()
+
+    def digests_of(self, letters):
+        return sorted(hashlib.blake2b(kit.canonical(letter), digest_size=32).hexdigest() for letter in letters)
+
+
+class House(MoveCase):
+    def test_thousand_lines(self):
+        """Each way in which a line can be wrong, among many that are right."""
+        one = self.dir / "one.eml"
+        one.write_bytes(kit.letter(1))
+        good, broken = crypted("secret"), {}
+        self.site.ctl("domain", "add", self.domain, "--tenant", "house")
+        self.site.ctl("domain", "add", "other-" + self.domain, "--alias-of", self.domain)
+        self.site.ctl("mailbox", "add", f"target@{self.domain}")
+        self.site.ctl("alias", "add", f"alias@{self.domain}", f"target@{self.domain}")
+        columns = ["address", "source", "hash", "quota", "uidls", "format"]
+        rows = [[f"u{n}@{self.domain}", one if n % 50 == 0 else "", good if n % 100 == 0 else "", "1M", "", ""] for n in range(1, 1001)]
+        empty_file = self.dir / "empty.uidls"
+        empty_file.write_text("")
+        for n, (change, reason) in enumerate((
+                ({0: "no address"}, "quotes"), ({0: ""}, ""), ({0: f"u1@{self.domain}"}, "line 2 is of the same mailbox"),
+                ({0: f"alias@{self.domain}"}, "alias"), ({0: f"x@other-{self.domain}"}, f"alias of {self.domain}"),
+                ({1: self.dir / "nowhere"}, "No such file"), ({2: "{CRAM-MD5}0123"}, "CRAM-MD5"), ({2: "!" + good}, "locked"),
+                ({2: good[:20]}, "cannot be used"), ({3: "much"}, "quota"), ({4: self.dir / "no.uidls"}, "No such file"),
+                ({4: empty_file}, "no source"), ({5: "mbx"}, "format")), 2):
+            at = 7 * n
+            for column, value in change.items():
+                rows[at][column] = value
+            broken[at + 2] = reason
+        path = self.table(columns, rows)
+        with open(path, "a", encoding="utf-8") as out:
+            out.write("cut@off,\n" + '"never closed,,,,,\n' + "a,b,c,d,e,f,g\n")
+        for line, reason in ((1002, "fewer fields"), (1003, "quote"), (1004, "more fields")):
+            broken[line] = reason
+        told = self.move(path, "--dry-run", exit=PARTLY)
+        self.assertEqual(self.site.sql("select count(*) from postern.mailbox where address like 'u%@" + self.domain + "'"), "0")
+        for told in (told, self.move(path, "--jobs", "8", exit=PARTLY)):
+            lines = {m["line"]: m for m in told["mailboxes"]}
+            self.assertEqual(len(lines), 1003)
+            self.assertEqual({n for n, m in lines.items() if m["state"] == "refused"}, set(broken))
+            for n, reason in broken.items():
+                self.assertIn(reason, lines[n]["reason"], n)
+            self.assertEqual((told["done"], told["refused"], told["failed"]), (1003 - len(broken), len(broken), 0))
+            self.assertEqual(told["imported"], sum(1 for n in range(50, 1001, 50) if n + 1 not in broken))
+        self.assertEqual(int(self.site.sql("select count(*) from postern.mailbox where address like 'u%@" + self.domain + "'")), 1003 - len(broken))
+        again = self.move(path, exit=PARTLY)
+        self.assertEqual((again["imported"], again["done"]), (0, 1003 - len(broken)))
+        self.assertEqual(self.digests(f"u1000@{self.domain}"), self.digests_of([kit.letter(1)]))
+        with self.site.login(f"u1000@{self.domain}", "secret") as pop:
+            pop.ok("QUIT")
+
+    def test_killed(self):
+        """In the middle, by SIGKILL; the same command again: nothing is lost, nothing is doubled."""
+        letters = {f"k{n}@{self.domain}": [kit.letter(1000 * n + k, 900) for k in range(500)] for n in range(6)}
+        path = self.table(["address", "source"], [[who, self.maildir(who, all_of)] for who, all_of in letters.items()])
+        stored = f"select count(*) from postern.message g join postern.mailbox m using (mailbox) where m.address like 'k%@{self.domain}'"
+        with subprocess.Popen(self.command(path, "--jobs", "2"), env=lab.plain_env(), stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL) as posternctl:
+            kit.wait_until(lambda: int(self.site.sql(stored)) > 0)
+            posternctl.kill()
+        told = self.move(path, "--jobs", "2")
+        self.assertEqual(told["imported"] + sum(m["there_already"] for m in told["mailboxes"]), 3000)
+        for who, all_of in letters.items():
+            self.assertEqual(self.digests(who), self.digests_of(all_of), who)
+        self.site.checked()
+
+    def test_interrupted(self):
+        path = self.table(["address", "source"],
+                          [[f"i{n}@{self.domain}", self.maildir(f"i{n}", [kit.letter(1000 * n + k, 900) for k in range(500)])] for n in range(8)])
+        stored = f"select count(*) from postern.message g join postern.mailbox m using (mailbox) where m.address like 'i%@{self.domain}'"
+        with subprocess.Popen(self.command(path, "--jobs", "1"), env=lab.plain_env(), stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT) as posternctl:
+            kit.wait_until(lambda: int(self.site.sql(stored)) > 0)
+            posternctl.send_signal(signal.SIGINT)
+            text = posternctl.communicate()[0].decode()
+        if posternctl.returncode != DONE:       # it may have been quicker
+            self.assertEqual(posternctl.returncode, PARTLY, text)
+            self.assertIn("run the same command again", text)
+            told = json.loads(text[text.index("{"):text.rindex("}") + 1])
+            self.assertEqual(told["imported"], int(self.site.sql(stored)))
+            self.assertGreater(told["not_begun"] + told["interrupted"], 0)
+        self.move(path)
+        self.assertEqual(int(self.site.sql(stored)), 4000)
+
+    def test_process_dies(self):
+        """It fails its line only."""
+        names = [f"p{n}@{self.domain}" for n in range(6)]
+        path = self.table(["address", "source"], [[who, self.maildir(who, [kit.letter(n)])] for n, who in enumerate(names)])
+        for who in names:
+            self.site.ctl("domain", "add", self.domain, "--tenant", "house", check=False)
+            self.site.ctl("mailbox", "add", who)
+        with self.site.psql() as holder:
+            holder.ask(f"select postern.begin_import('{names[1]}')")
+            with subprocess.Popen(self.command(path, "--jobs", "2"), env=lab.plain_env(), stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT) as posternctl:
+                others = f"select count(*) from postern.message g join postern.mailbox m using (mailbox) where m.address like 'p%@{self.domain}'"
+                kit.wait_until(lambda: int(self.site.sql(others)) == 5)
+                for pid in pathlib.Path(f"/proc/{posternctl.pid}/task/{posternctl.pid}/children").read_text().split():
+                    os.kill(int(pid), signal.SIGKILL)
+                text = posternctl.communicate()[0].decode()
+        self.assertEqual(posternctl.returncode, PARTLY, text)
+        told = json.loads(text)
+        self.assertEqual([m["state"] for m in sorted(told["mailboxes"], key=lambda m: m["line"])], ["done", "failed"] + 4 * ["done"])
+        self.assertIn("signal 9", next(m["reason"] for m in told["mailboxes"] if m["state"] == "failed"))
+        self.move(path)
+        self.assertEqual(self.digests(names[1]), self.digests_of([kit.letter(1)]))
+
+    def test_passes(self):
+        """A second pass copies what is new; nothing returns that its owner deleted; a password that was changed here stays."""
+        who = f"passes@{self.domain}"
+        folder = self.maildir("box", {n: kit.letter(n) for n in range(1, 5)})
+        path = self.table(["address", "source", "password", "quota"], [[who, folder, "before", "10M"]])
+        first = self.move(path)["mailboxes"][0]
+        self.assertEqual((first["imported"], first["made_mailbox"], first["made_domain"], first["set_password"]), (4, True, True, True))
+        with self.site.login(who, "before") as pop:
+            pop.ok("DELE 2")
+            pop.ok("QUIT")
+        self.site.password(who, "changed")
+        self.site.ctl("mailbox", "set", who, "--quota", "20M")
+        self.maildir("box", {9: kit.letter(9), 10: kit.letter(1)})       # a new one, and one more copy of one that is there
+        last = self.move(path, "--final")["mailboxes"][0]
+        self.assertEqual((last["imported"], last["there_already"], last["left_out_gone"]), (2, 3, 1))
+        self.assertEqual((last["set_password"], last["kept_password"]), (False, True))
+        self.assertEqual(self.digests(who), self.digests_of([kit.letter(n) for n in (1, 1, 3, 4, 9)]))
+        self.assertEqual(self.site.sql(f"select quota from postern.mailbox where address = '{who}'"), str(20 << 20))
+        with self.site.login(who, "changed") as pop:
+            pop.ok("QUIT")
+        self.move(path)         # before the switch the old server is right
+        with self.site.login(who, "before") as pop:
+            pop.ok("QUIT")
+        self.assertEqual(self.move(path, "--with", "gone")["mailboxes"][0]["imported"], 1)
+
+    def test_quota(self):
+        rows = [[f"q{n}@{self.domain}", self.maildir(f"q{n}", [kit.letter(n, 3000)]), "1k" if n == 1 else ""] for n in range(3)]
+        path = self.table(["address", "source", "quota"], rows)
+        told = {m["address"]: m for m in self.move(path, exit=PARTLY)["mailboxes"]}
+        self.assertEqual([told[row[0]]["state"] for row in rows], ["done", "failed", "done"])
+        self.assertIn("quota", told[rows[1][0]]["reason"])
+        self.assertEqual(self.digests(rows[1][0]), [])
+        self.assertEqual(self.move(path, "--over-quota")["imported"], 1)
+        self.site.checked()
+        self.site.ctl("tenant", "set", "house", "--quota", "1")
+        self.addCleanup(self.site.ctl, "tenant", "set", "house", "--quota", "none")
+        more = str(self.maildir("more", [kit.letter(77)]))
+        self.assertEqual(self.site.ctl("import", rows[0][0], more, check=False).returncode, FAILED)
+        self.assertEqual(self.site.ctl("import", rows[0][0], more, "--over-quota").returncode, DONE)
+
+    def test_what_is_asked(self):
+        path = self.table(["address"], [[f"a@{self.domain}"]])
+        self.assertIn("its domain is not here", self.move(path, exit=FAILED, tenant=False)["mailboxes"][0]["reason"])
+        self.assertIn("no such mailbox", self.move(path, "--no-create", exit=FAILED, tenant=False)["mailboxes"][0]["reason"])
+        for args, status in ((["--tenant", "nobody"], FAILED), (["--tenant", "house", "--no-create"], USAGE), (["--final", "--with", "gone"], USAGE),
+                             (["--jobs", "0"], USAGE), (["--jobs", "65"], USAGE), (["--format", "mbx"], USAGE)):
+            self.assertEqual(self.site.ctl("move", path, *args, check=False).returncode, status, args)
+        for text, reason in (("", "no line that names"), ("address;adress\n", 'no column "adress"'), ("source\nx\n", "must name"),
+                             ("address,address\n", "too often"), ("\0\0\n", "NUL")):
+            bad = self.dir / "bad.csv"
+            bad.write_text(text, encoding="utf-8")
+            done = self.site.ctl("move", bad, check=False)
+            self.assertEqual(done.returncode, FAILED)
+            self.assertIn(reason, done.stdout.decode())
+
+    def test_forms_of_tables(self):
+        """What spreadsheets and awk write."""
+        one = self.dir / "with, comma; and \"quote\".eml"
+        one.write_bytes(kit.letter(1))
+        quoted = '"' + str(one).replace('"', '""') + '"'
+        for n, text in enumerate((f"\ufeffAddress,Source,Quota\r\nf0@{self.domain},{quoted},none\r\n",
+                                  f"# for tonight\n\naddress;source\n f1@{self.domain} ;{quoted}\n#f9@{self.domain};\n",
+                                  f"address\tsource\tsource\nf2@{self.domain}\t{quoted}\t\n",
+                                  f'"source","address"\n{quoted},"F3@{self.domain.upper()}"')):
+            path = self.dir / "form.csv"
+            path.write_text(text, encoding="utf-8")
+            told = self.move(path)
+            self.assertEqual((told["lines"], told["imported"]), (1, 1), text)
+            self.assertEqual(self.digests(f"f{n}@{self.domain}"), self.digests_of([kit.letter(1)]))
+
+    def test_table_for_people(self):
+        folder = self.maildir("box", [kit.letter(1), b"no mail at all\n"])
+        path = self.table(["address", "source", "hash"], [["a", folder, ""], ["b", "", ""], ["c", "", "{CRAM-MD5}secret"]])
+        would = self.site.ctl("move", path, "--tenant", "house", "--domain", self.domain, "--dry-run", check=False).stdout.decode()
+        self.assertIn("make the domain, make the mailbox", would)
+        self.assertIn(f"would move 1 of 3 mailboxes: 1 messages, {len(kit.canonical(kit.letter(1)))} octets", would)
+        done = self.site.ctl("move", path, "--tenant", "house", "--domain", self.domain, check=False)
+        out = done.stdout.decode()
+        self.assertEqual(done.returncode, PARTLY, out)
+        self.assertIn(f"REFUSED line 4 c@{self.domain}: the password hash cannot be used: it is the state of CRAM-MD5", out)
+        self.assertIn(f"a@{self.domain} REJECTED ", out)
+        rows = {line.split()[0]: line.split() for line in out.splitlines() if line.strip()[:1].isdigit()}
+        self.assertEqual(rows["2"][1:4], [f"a@{self.domain}", "partly", "1"])
+        self.assertEqual(rows["3"][1:4], [f"b@{self.domain}", "done", "0"])
+        self.assertEqual(rows["4"][1:4], [f"c@{self.domain}", "refused", "0"])
+        self.assertIn("1 rejected", out)
+        self.assertIn("moved 1 of 3 mailboxes", out)
+        self.assertNotIn("secret", out)
+
+    def test_dovecot(self):
+        """A Maildir of Dovecot brings its UIDLs along; that of another format says so by its column."""
+        folder = self.maildir("box", {n: kit.letter(n) for n in (1, 2)})
+        names = sorted(os.listdir(folder / "cur"))
+        (folder / "dovecot-uidlist").write_text("3 V1700000000 N8 G0123456789abcdef0123456789abcdef\n" +
+                                                "".join(f"{uid} :{name.partition(':')[0]}\n" for uid, name in zip((5, 7), reversed(names))), encoding="ascii")
+        path = self.table(["address", "source", "uidl_format"],
+                          [[f"x@{self.domain}", folder, ""], [f"y@{self.domain}", folder, "%v.%u"], [f"z@{self.domain}", folder, "%q"]])
+        told = {m["line"]: m for m in self.move(path, exit=PARTLY)["mailboxes"]}
+        self.assertEqual([told[n]["state"] for n in (2, 3, 4)], ["done", "done", "refused"])
+        self.site.password(f"y@{self.domain}")
+        with self.site.login(f"y@{self.domain}") as pop:
+            self.assertEqual(pop.uidl(), [b"1700000000.5", b"1700000000.7"])
+            pop.ok("QUIT")
+
+
+if __name__ == "__main__":
+    unittest.main()
