@@ -43,7 +43,7 @@ TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
 INSTALL ?= install
 
 VERSION := 1.0-dev
-PKGS    := libpq libsodium libconfig libevent_core libevent_extra libcrypt libidn2 libgsasl jansson libssl libcrypto libseccomp
+PKGS    := libpq libsodium libconfig libevent_core libevent_extra libcrypt libidn2 libgsasl jansson libssl libcrypto libseccomp libzstd
 comma   := ,
 WARN    := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wwrite-strings -Wvla -Wformat=2
 # A number where a pointer is wanted is never meant; it compiled, and crashed a fuzzer that nobody had rebuilt by hand.

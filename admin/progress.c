@@ -4,6 +4,7 @@
 #include "admin/progress.h"
 
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "daemon/base/clock.h"
@@ -77,6 +78,19 @@ void progress_wait(struct progress *p, const char *what)
         return;
     fprintf(stderr, "\r%s: %llu s\033[K", what, (unsigned long long)((clock_ms() - p->started) / 1000));
     p->drawn = true;
+}
+
+void progress_keep_rate(const struct progress *p, uint64_t octets, int64_t octets_per_second)
+{
+    double ahead;
+
+    if (octets_per_second == 0)
+        return;
+    ahead = (double)octets / (double)octets_per_second - progress_seconds(p);
+    if (ahead > 0) {
+        struct timespec t = { (time_t)ahead, (long)((ahead - (double)(time_t)ahead) * 1e9) };
+        nanosleep(&t, NULL);
+    }
 }
 
 void progress_clear(struct progress *p)

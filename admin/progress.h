@@ -27,6 +27,8 @@ void progress_of(struct progress *p, uint64_t done, uint64_t total, uint64_t mes
 void progress_wait(struct progress *p, const char *what);
 /* Takes the line away: before anything else is printed, and at the end. */
 void progress_clear(struct progress *p);
+/* Sleeps for as long as so many octets came too early; 0: there is no limit. */
+void progress_keep_rate(const struct progress *p, uint64_t octets, int64_t octets_per_second);
 /* Seconds since the start. */
 double progress_seconds(const struct progress *p);
 

@@ -16,9 +16,13 @@ enum {
     TOGETHER = 1024 * 1024,             /* octets of small messages in one answer */
 };
 
-static int64_t uid_of(const void *asked, size_t k)
+_Static_assert(PARTS % SEGMENT_PARTS == 0, "an answer ends with a segment");
+
+static struct piece_message message_of(const void *asked, size_t k)
 {
-    return ((const struct mail *)asked)[k].uid;
+    const struct mail *mail = (const struct mail *)asked + k;
+
+    return (struct piece_message){ mail->uid, mail->octets > 0 ? (uint64_t)mail->octets : 0 };
 }
 
 /* The parts from `first` on of these messages; NULL after a message. */
@@ -43,7 +47,10 @@ static struct piece_set *fetch(struct ctl *c, const struct mailbox_ref *mailbox,
     buf_free(&uids);
     if (res == NULL)
         return NULL;
-    set = piece_set_new(res, uid_of, mails, (size_t)count, (uint32_t)first);
+    const struct piece_range range = {
+        .first = (uint32_t)first, .parts = (uint32_t)parts, .begins = first == 0, .most = (uint64_t)parts * PART_OCTETS
+    };
+    set = piece_set_new(res, message_of, mails, (size_t)count, &range);
     if (set == NULL)
         ctl_error(CTL_FAILED, "could not read messages: there is one that was not asked for");
     return set;

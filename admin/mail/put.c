@@ -9,6 +9,8 @@
 #include "admin/db.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/sql.h"
+#include "storage/content/codec.h"
+#include "storage/content/run.h"
 #include "storage/pg/pg_array.h"
 #include "storage/pg/pg_row.h"
 
@@ -43,15 +45,32 @@ struct put {
     unsigned char digest[CONTENT_DIGEST];
     struct content_hash hash;
 
-    struct buf a1, a2, a3;      /* arrays of parameters */
-    struct buf room;            /* of content_run() */
+    int32_t codec;              /* that the policy of the mailbox wants */
+    struct buf a1, a2, a3, a4;  /* arrays of parameters */
+    struct buf room;            /* of run_of() */
 };
 
 static const char sql_contents[] = "select postern.put_contents($1, $2, $3)";
-static const char sql_parts[] = "select postern.put_parts($1, $2, $3)";
+static const char sql_parts[] = "select postern.put_parts($1, $2, $3, $4)";
 static const char sql_note[] = "select postern.note_imported($1, $2)";
 static const char sql_messages[] = "select postern.put_messages($1, $2, $3, null, $4)";
 static const char sql_over_quota[] = "select postern.put_over_quota($1, $2, $3, null, $4)";
+
+/* Where it cannot be asked, what comes next is told so. */
+static int32_t wanted_codec(struct ctl *c, const struct mailbox_ref *mailbox)
+{
+    struct args a = ARGS_NONE;
+    PGresult *res;
+    int32_t codec = CODEC_PLAIN;
+
+    args_mailbox(&a, mailbox);
+    res = PQexecParams(c->db, "select postern.mail_codec($1)", a.n, NULL, a.values, a.lengths, a.formats, 1);
+    if (PQresultStatus(res) != PGRES_TUPLES_OK || PQntuples(res) != 1 || !pg_get_int4(res, 0, 0, &codec) ||
+        codec_find(codec) == NULL)
+        codec = CODEC_PLAIN;
+    PQclear(res);
+    return codec;
+}
 
 struct put *put_new(struct ctl *c, const struct mailbox_ref *mailbox, bool over_quota)
 {
@@ -60,6 +79,7 @@ struct put *put_new(struct ctl *c, const struct mailbox_ref *mailbox, bool over_
     p->c = c;
     p->sql_messages = over_quota ? sql_over_quota : sql_messages;
     p->mailbox = *mailbox;
+    p->codec = wanted_codec(c, mailbox);
     p->batch.messages = mem_array(PUT_BATCH_MESSAGES, sizeof *p->batch.messages);
     p->flight.messages = mem_array(PUT_BATCH_MESSAGES, sizeof *p->flight.messages);
     ASSERT(PQenterPipelineMode(c->db) == 1);
@@ -184,6 +204,7 @@ void put_free(struct put **put)
     buf_free(&p->a1);
     buf_free(&p->a2);
     buf_free(&p->a3);
+    buf_free(&p->a4);
     buf_free(&p->room);
     mem_free(p->batch.messages);
     mem_free(p->flight.messages);
@@ -231,21 +252,24 @@ static void arrays_of_contents(struct put *p)
     pg_array_set_count(&p->a3, (uint32_t)p->flight.count);
 }
 
-/* Three arrays that run side by side: contents, the parts that their runs begin with, the runs. */
+/* Arrays that run side by side: contents, the parts that their runs begin with, the runs, and their octets. */
 static void runs_begin(struct put *p)
 {
     pg_array_begin(&p->a1, PG_INT8);
     pg_array_begin(&p->a2, PG_INT4);
     pg_array_begin(&p->a3, PG_BYTEA);
+    pg_array_begin(&p->a4, PG_INT4);
 }
 
 static void runs_add(struct put *p, int64_t content, uint64_t offset, struct span octets)
 {
-    struct span run = content_run(octets, &p->room);
+    struct span run = run_of(octets, p->codec, &p->room);
 
+    ASSERT(octets.len <= INT32_MAX);
     pg_array_put_int8(&p->a1, content);
     pg_array_put_int4(&p->a2, content_part_at(offset));
     pg_array_put_bytes(&p->a3, run);
+    pg_array_put_int4(&p->a4, (int32_t)octets.len);
 }
 
 static bool runs_send(struct put *p, uint32_t count)
@@ -255,9 +279,11 @@ static bool runs_send(struct put *p, uint32_t count)
     pg_array_set_count(&p->a1, count);
     pg_array_set_count(&p->a2, count);
     pg_array_set_count(&p->a3, count);
+    pg_array_set_count(&p->a4, count);
     args_binary(&a, &p->a1);
     args_binary(&a, &p->a2);
     args_binary(&a, &p->a3);
+    args_binary(&a, &p->a4);
     return send(p, sql_parts, &a);
 }
 
@@ -429,7 +455,7 @@ bool put_large_again(const struct put *p)
     return p->conflict;
 }
 
-/* Whole parts of what was gathered, or with `all` the last one too. */
+/* Whole segments of what was gathered, or with `all` the last one too. */
 static enum ctl_exit large_parts(struct put *p, bool all)
 {
     struct span run = buf_span(&p->batch.octets);

@@ -9,7 +9,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "admin/db.h"
 #include "admin/progress.h"
@@ -35,7 +34,8 @@ struct scan {
 static void begin(struct scan *s, const PGresult *res, int row)
 {
     s->now.content = db_int8(res, row, 0);
-    content_check_begin(&s->now.check, db_int8(res, row, 1), db_bytes(res, row, 2));
+    content_check_begin(&s->now.check, db_int8(res, row, 1), PQgetisnull(res, row, 6) ? 0 : db_int8(res, row, 6),
+                        db_bytes(res, row, 2));
 }
 
 /* True if the content that was read is whole; else why says what is wrong. */
@@ -55,6 +55,16 @@ static void finish_and_note(struct scan *s)
 {
     if (s->now.content != 0 && !finish(s))
         buf_add(&s->suspects, &s->now.content, sizeof s->now.content);
+    s->now.content = 0;
+}
+
+/* What was begun is not read to its end. */
+static void leave(struct scan *s)
+{
+    char why[sizeof s->why];
+
+    if (s->now.content != 0)
+        (void)content_check_end(&s->now.check, why, sizeof why);
     s->now.content = 0;
 }
 
@@ -78,7 +88,7 @@ static int page(struct scan *s, int64_t *content, int32_t *part_at, bool only)
     args_int(&a, PAGE_ROWS);
     args_bool(&a, only);
     res = db_ask_binary(s->c, "read the store",
-                        "select content, octets, digest, part, data, codec"
+                        "select content, octets, digest, part, data, codec, stored"
                         " from postern.scan_contents($1, $2, $3, $4)", &a);
     if (res == NULL)
         return -1;
@@ -124,12 +134,15 @@ static int look_again(struct scan *s, int64_t suspect, struct buf *text)
     s->now.content = 0;
     while ((rows = page(s, &content, &part_at, true)) > 0)
         continue;
-    if (rows == 0 && s->now.content != 0 && !finish(s)) {
-        buf_clear(text);
-        buf_add_str(text, s->why);
-        result = owners(s->c, suspect, text) ? 1 : -1;
+    if (rows == 0 && s->now.content != 0) {
+        if (!finish(s)) {
+            buf_clear(text);
+            buf_add_str(text, s->why);
+            result = owners(s->c, suspect, text) ? 1 : -1;
+        }
+        s->now.content = 0;
     }
-    s->now.content = 0;
+    leave(s);
     return rows == 0 && db_do(s->c, "read the store", "commit") ? result : -1;
 }
 
@@ -158,20 +171,6 @@ static bool tell_damaged(struct scan *s, const struct scan_how *how)
     return result >= 0;
 }
 
-/* Sleeps for as long as the reading was too fast. */
-static void keep_rate(const struct scan_how *how, const struct progress *progress, uint64_t octets)
-{
-    double ahead;
-
-    if (how->octets_per_second == 0)
-        return;
-    ahead = (double)octets / (double)how->octets_per_second - progress_seconds(progress);
-    if (ahead > 0) {
-        struct timespec t = { (time_t)ahead, (long)((ahead - (double)(time_t)ahead) * 1e9) };
-        nanosleep(&t, NULL);
-    }
-}
-
 enum ctl_exit scan_contents(struct ctl *c, const struct scan_how *how, struct scan_totals *totals)
 {
     struct scan s = { .c = c, .totals = totals };
@@ -186,7 +185,7 @@ enum ctl_exit scan_contents(struct ctl *c, const struct scan_how *how, struct sc
     progress_start(&progress, "contents", 0);
     while (good && (rows = page(&s, &content, &part_at, false)) > 0) {
         progress_step(&progress, totals->contents, (int64_t)totals->octets);
-        keep_rate(how, &progress, totals->octets - before);
+        progress_keep_rate(&progress, totals->octets - before, how->octets_per_second);
         if (buf_left(&s.suspects) > 0) {
             progress_clear(&progress);
             good = tell_damaged(&s, how);
@@ -202,6 +201,7 @@ enum ctl_exit scan_contents(struct ctl *c, const struct scan_how *how, struct sc
         finish_and_note(&s);
         good = tell_damaged(&s, how);
     }
+    leave(&s);
     buf_free(&s.suspects);
     return rows == 0 && good ? CTL_DONE : db_end(c);
 }

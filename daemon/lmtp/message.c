@@ -242,6 +242,7 @@ static void start_storing(struct lmtp_session *s, struct span head)
     const struct delivery_terms terms = {
         .window = (uint64_t)lmtp_settings(s)->lmtp_duplicate_window,
         .all = lmtp_service_of(s)->refuse_list,
+        .codec = t->codec,
         .session = id.s,
     };
 

@@ -11,6 +11,7 @@
 #include "daemon/base/mem.h"
 #include "daemon/lmtp/address.h"
 #include "daemon/lmtp/transaction.h"
+#include "storage/content/codec.h"
 
 static void log_refused(const struct lmtp_session *s, const char *address, enum lmtp_reply_name reply)
 {
@@ -115,8 +116,12 @@ static bool accept(struct lmtp_session *s, struct lmtp_pending *p, const struct 
     p->address = NULL;
     /* Those too that have no room now: it is decided when the message is stored, and told then. */
     for (size_t i = 0; i < count; i++)
-        if (mailbox_is_one(&rows[i].mailbox))
+        if (mailbox_is_one(&rows[i].mailbox)) {
             add_mailbox(t, &rows[i].mailbox);
+            /* All of them share one content. */
+            if (rows[i].codec != CODEC_PLAIN)
+                t->codec = rows[i].codec;
+        }
     t->recipients[t->recipient_count - 1].count = t->mailbox_count - t->recipients[t->recipient_count - 1].first;
     return true;
 }

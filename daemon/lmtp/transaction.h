@@ -38,6 +38,7 @@ struct lmtp_transaction {
     size_t recipient_count, recipient_size;
     struct mailbox_ref *mailboxes;
     size_t mailbox_count, mailbox_size;
+    int32_t codec;              /* that the policy of one of them wants; else plain */
     bool chunks;                /* BDAT has begun, perhaps with one that was refused */
     struct lmtp_message *message;   /* from the first octet of DATA or BDAT on, else NULL */
 };

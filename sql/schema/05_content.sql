@@ -6,8 +6,8 @@
 --
 --   begin
 --   put_contents   ids for contents whose octets and digest are known already
---   put_parts      their octets in parts (part_octets), in as many calls as it takes;
---   or put_octets
+--   put_parts      their octets in runs, in as many calls as it takes, which are cut into
+--   or put_octets  parts here
 --   put_messages   once for each mailbox
 --   commit
 --
@@ -31,8 +31,19 @@ create function postern.part_octets() returns integer
 language sql immutable parallel safe
 return 8000;
 
--- parts_of: a run of octets, cut into parts that are counted from 0; none of no octets.
--- What the programs call a run is made in content_run() (storage/content/content.c).
+-- segment_parts: so many parts of a content are coded together, where they are coded, and
+-- are fewer then: those behind them have the numbers that they would have otherwise. So where a
+-- segment begins does not depend on how it is stored. Not granted.
+create function postern.segment_parts() returns integer
+language sql immutable parallel safe
+return 8;
+
+-- segment_octets: what is in a segment, but for the last one of a content. Not granted.
+create function postern.segment_octets() returns integer
+language sql immutable parallel safe
+return postern.segment_parts() * postern.part_octets();
+
+-- parts_of: octets as they are, cut into parts that are counted from 0; none of no octets.
 -- One query, so that it becomes part of the statement that calls it. Not granted.
 create function postern.parts_of(p_data bytea) returns table (part integer, data bytea)
 language sql immutable parallel safe
@@ -41,6 +52,51 @@ begin atomic
       from generate_series(0, (length(p_data) - 1) / postern.part_octets()) i
      where length(p_data) > 0;
 end;
+
+-- coded_parts: a run that is shorter than its p_octets, and so is coded (storage/content/run.h),
+-- cut into parts that are counted from 0. Whether it can be decoded only the programs know. Not granted.
+-- Errors: PN400.
+create function postern.coded_parts(p_data bytea, p_octets bigint) returns table (part integer, data bytea, codec integer)
+language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_at bigint := 0;
+    v_left bigint := p_octets;
+    v_segment integer := 0;
+    v_len integer;
+begin
+    while v_left > 0 loop
+        if v_at + 4 > length(p_data) then
+            raise exception 'a coded run ends within a segment' using errcode = 'PN400';
+        end if;
+        codec := nullif(get_byte(p_data, v_at::integer), 0);
+        v_len := (get_byte(p_data, v_at::integer + 1) << 16) | (get_byte(p_data, v_at::integer + 2) << 8) | get_byte(p_data, v_at::integer + 3);
+        v_at := v_at + 4;
+        if v_at + v_len > length(p_data) or v_len < 1
+           or (codec is null) <> (v_len = least(v_left, postern.segment_octets())) or v_len > least(v_left, postern.segment_octets()) then
+            raise exception 'a segment of a coded run cannot have % octets', v_len using errcode = 'PN400';
+        end if;
+        for i in 0 .. (v_len - 1) / postern.part_octets() loop
+            part := v_segment * postern.segment_parts() + i;
+            data := substring(p_data from v_at::integer + i * postern.part_octets() + 1
+                                      for least(postern.part_octets(), v_len - i * postern.part_octets()));
+            return next;
+        end loop;
+        v_at := v_at + v_len;
+        v_left := v_left - postern.segment_octets();
+        v_segment := v_segment + 1;
+    end loop;
+    if v_at <> length(p_data) then
+        raise exception 'a coded run has octets behind its last segment' using errcode = 'PN400';
+    end if;
+end
+$$;
+
+-- run_stored: what the parts of a run take: null where it is as long as its octets, and so plain. Not granted.
+create function postern.run_stored(p_data bytea, p_octets bigint) returns bigint
+language sql immutable parallel safe
+return case when length(p_data) < p_octets
+            then length(p_data) - 4 * ((p_octets + postern.segment_octets() - 1) / postern.segment_octets()) end;
 
 -- message_octets: what LIST says and RETR sends: the octets of the content, and those of
 -- the line `Delivered-To: ADDRESS` with its CRLF, where there is an address. Not granted.
@@ -65,26 +121,50 @@ end
 $$;
 
 -- check_stored: have these contents the octets that put_contents was told, in as many parts
--- as these take? What a message counts for is what is there of it. Not granted; called where
--- all parts were put.
+-- as these take? What a message counts for is what is there of it. Of coded segments it can
+-- only be told that they are there. Not granted; called where all parts were put.
 -- Errors: PN400.
 create function postern.check_stored(p_contents bigint[]) returns void
-language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
     r record;
 begin
-    select c.octets, s.octets as stored, s.parts into r
-      from unnest(p_contents) as g(content)
-      join postern.content c on c.content = g.content
-     cross join lateral (select coalesce(sum(length(p.data)), 0)::bigint as octets, count(*) as parts
-                           from postern.content_part p where p.content = c.content) s
-     where s.octets <> c.octets or s.parts <> (s.octets + postern.part_octets() - 1) / postern.part_octets()
-     limit 1;
-    if found then
-        raise exception 'a content is said to have % octets, and % in % parts are stored', r.octets, r.stored, r.parts
-            using errcode = 'PN400';
-    end if;
+    for r in
+        select c.content, c.octets, s.octets as stored, s.parts, s.coded
+          from unnest(p_contents) as g(content)
+          join postern.content c on c.content = g.content
+         cross join lateral (select coalesce(sum(length(p.data)), 0)::bigint as octets, count(*) as parts,
+                                    coalesce(bool_or(p.codec is not null), false) as coded
+                               from postern.content_part p where p.content = c.content) s
+         where s.octets <> c.octets or s.parts <> (s.octets + postern.part_octets() - 1) / postern.part_octets()
+    loop
+        if not r.coded then
+            raise exception 'a content is said to have % octets, and % in % parts are stored', r.octets, r.stored, r.parts
+                using errcode = 'PN400';
+        elsif not postern.segments_are_there(r.content, r.octets) then
+            raise exception 'a content is said to have % octets, and not all of its segments are stored', r.octets
+                using errcode = 'PN400';
+        end if;
+        update postern.content c set stored = r.stored where c.content = r.content;
+    end loop;
+end
+$$;
+
+-- segments_are_there: has this content all the segments of so many octets and no others? Each is
+-- plain, and then has its octets, or coded, from its first part on, and then takes less. Not granted.
+create function postern.segments_are_there(p_content bigint, p_octets bigint) returns boolean
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (select coalesce(bool_and(s.first = s.segment * postern.segment_parts() and s.parts = s.last - s.first + 1
+                                     and s.codecs = 1 and s.octets > 0
+                                     and case when s.plain then s.octets = w.octets else s.octets < w.octets end), true)
+                   and count(*) = (p_octets + postern.segment_octets() - 1) / postern.segment_octets()
+              from (select p.part / postern.segment_parts() as segment, min(p.part) as first, max(p.part) as last, count(*) as parts,
+                           sum(length(p.data)) as octets, count(distinct coalesce(p.codec, 0)) as codecs, bool_and(p.codec is null) as plain
+                      from postern.content_part p where p.content = p_content group by 1) s
+             cross join lateral (select least(p_octets - s.segment::bigint * postern.segment_octets(), postern.segment_octets()) as octets) w);
 end
 $$;
 
@@ -115,15 +195,18 @@ begin
 end
 $$;
 
--- put_parts: runs of octets, each of a content, from part p_parts on: whole parts, but
--- for the last one of the content. They are cut into parts here.
+-- put_parts: runs of octets, each of a content, from part p_parts on: whole segments, but
+-- for the last one of the content. They are cut into parts here. p_octets says how many octets
+-- each of them has where it is coded, and then is shorter; null as a whole: none is.
 -- Errors: PN400.
-create function postern.put_parts(p_contents bigint[], p_parts integer[], p_data bytea[]) returns void
+create function postern.put_parts(p_contents bigint[], p_parts integer[], p_data bytea[], p_octets integer[] default null)
+returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     if cardinality(p_parts) is distinct from cardinality(p_contents)
-       or cardinality(p_data) is distinct from cardinality(p_contents) then
+       or cardinality(p_data) is distinct from cardinality(p_contents)
+       or coalesce(cardinality(p_octets), cardinality(p_contents)) is distinct from cardinality(p_contents) then
         raise exception 'put_parts: contents, parts and data differ in number' using errcode = 'PN400';
     end if;
     if not postern.made_here(array(select distinct g.content from unnest(p_contents) as g(content))) then
@@ -134,14 +217,22 @@ begin
     end if;
     insert into postern.content_part (content, part, data)
         select n.content, n.part + p.part, p.data
-          from unnest(p_contents, p_parts, p_data) as n(content, part, data), postern.parts_of(n.data) p;
+          from unnest(p_contents, p_parts, p_data, p_octets) as n(content, part, data, octets), postern.parts_of(n.data) p
+         where n.octets is null or length(n.data) >= n.octets;
+    if p_octets is not null then
+        insert into postern.content_part (content, part, data, codec)
+            select n.content, n.part + p.part, p.data, p.codec
+              from unnest(p_contents, p_parts, p_data, p_octets) as n(content, part, data, octets),
+                   postern.coded_parts(n.data, n.octets) p
+             where length(n.data) < n.octets;
+    end if;
 end
 $$;
 
 -- put_octets: as put_parts, one run of one content, from part p_first on. Half a
 -- megabyte that is no element of an array is copied less often.
 -- Errors: PN400.
-create function postern.put_octets(p_content bigint, p_first integer, p_data bytea) returns void
+create function postern.put_octets(p_content bigint, p_first integer, p_data bytea, p_octets integer default null) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
@@ -151,8 +242,13 @@ begin
     if p_first < 0 then
         raise exception 'put_octets: a negative part number' using errcode = 'PN400';
     end if;
-    insert into postern.content_part (content, part, data)
-        select p_content, p_first + p.part, p.data from postern.parts_of(p_data) p;
+    if length(p_data) < p_octets then
+        insert into postern.content_part (content, part, data, codec)
+            select p_content, p_first + p.part, p.data, p.codec from postern.coded_parts(p_data, p_octets) p;
+    else
+        insert into postern.content_part (content, part, data)
+            select p_content, p_first + p.part, p.data from postern.parts_of(p_data) p;
+    end if;
 end
 $$;
 
@@ -168,9 +264,16 @@ declare
 begin
     if p_content is null then
         v_content := nextval('postern.content_content_seq');
-        insert into postern.content (content, refs, octets, digest) values (v_content, p_refs, p_octets, p_digest);
-        insert into postern.content_part (content, part, data)
-            select v_content, p.part, p.data from postern.parts_of(p_data) p;
+        if length(p_data) = p_octets then
+            insert into postern.content (content, refs, octets, digest) values (v_content, p_refs, p_octets, p_digest);
+            insert into postern.content_part (content, part, data)
+                select v_content, p.part, p.data from postern.parts_of(p_data) p;
+        else
+            insert into postern.content (content, refs, octets, digest, stored)
+                values (v_content, p_refs, p_octets, p_digest, postern.run_stored(p_data, p_octets));
+            insert into postern.content_part (content, part, data, codec)
+                select v_content, p.part, p.data, p.codec from postern.coded_parts(p_data, p_octets) p;
+        end if;
     elsif p_refs > 1 then
         update postern.content c set refs = p_refs where c.content = p_content;
     end if;
@@ -332,8 +435,8 @@ $$;
 
 revoke all on all functions in schema postern from public;
 grant execute on function postern.put_contents(bigint[], bytea[], integer[]) to postern_lmtp, postern_admin;
-grant execute on function postern.put_parts(bigint[], integer[], bytea[]) to postern_admin;
-grant execute on function postern.put_octets(bigint, integer, bytea) to postern_lmtp;
+grant execute on function postern.put_parts(bigint[], integer[], bytea[], integer[]) to postern_admin;
+grant execute on function postern.put_octets(bigint, integer, bytea, integer) to postern_lmtp;
 grant execute on function
     postern.fetch_parts_group(bigint[], bigint[], integer[], integer[], integer[], bytea[]),
     postern.fetch_parts(bigint, bigint[], integer, integer, bytea), postern.fetch_headers(bigint, bigint[], bytea)

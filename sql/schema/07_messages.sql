@@ -456,7 +456,7 @@ $$;
 -- Errors: PN404.
 create function postern.show_message(p_address text, p_uid bigint)
 returns table (address text, number bigint, uid bigint, uidl text, octets bigint, received_at timestamptz, delivered_to text,
-               content bigint, content_octets bigint, content_refs integer, parts bigint, digest text)
+               content bigint, content_octets bigint, content_refs integer, parts bigint, stored_octets bigint, digest text)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
@@ -465,7 +465,9 @@ begin
         select m.address, (select count(*) from postern.message n where n.mailbox = m.mailbox and n.uid <= g.uid),
                g.uid, coalesce(g.uidl, postern.uidl_prefix(m.uidvalidity) || g.uid), g.octets, g.received_at,
                g.delivered_to, g.content, c.octets, c.refs,
-               (select count(*) from postern.content_part p where p.content = g.content), encode(c.digest, 'hex')
+               (select count(*) from postern.content_part p where p.content = g.content),
+               (select coalesce(sum(length(p.data)), 0)::bigint from postern.content_part p where p.content = g.content),
+               encode(c.digest, 'hex')
           from postern.mailbox m
           join postern.message g on g.mailbox = m.mailbox
           left join postern.content c on c.content = g.content

@@ -337,7 +337,7 @@ $$;
 -- of the caller: the content once, a message row for each mailbox. A mailbox
 -- that several recipients name gets one, with the first one's Delivered-To.
 --
---   p_octets, p_digest  of the content; p_data is all of it, or null, and then
+--   p_octets, p_digest  of the content; p_data is all of it, as one run, or null, and then
 --   p_content           is its number, made by put_contents in this transaction
 --   p_mailboxes         of all recipients, one after the other, and in parallel
 --   p_recipients        whose each of them is: a number from 1, ascending
@@ -405,7 +405,7 @@ begin
     if v_recipients = 0 or cardinality(p_mailboxes) is distinct from cardinality(p_recipients)
        or cardinality(p_mailboxes) is null or 1 > any (p_recipients) or v_recipients < any (p_recipients)
        or coalesce(cardinality(p_keys), v_recipients) <> v_recipients
-       or (p_data is null) = (p_content is null) or (p_data is not null and length(p_data) <> p_octets) then
+       or (p_data is null) = (p_content is null) or length(p_data) > p_octets then
         raise exception 'deliver: arrays or octets that differ in number' using errcode = 'PN400';
     end if;
     if p_octets < 0 or length(p_digest) <> postern.digest_octets() or array_to_string(p_delivered_to, '') collate "C" ~ '[\r\n]' then

@@ -23,7 +23,7 @@ $$;
 -- nothing of them is stored. Locks the mailboxes, and what has a quota (sql/README).
 -- Not granted.
 --
---   p_octets, p_digests, p_data    of the messages
+--   p_octets, p_digests, p_data    of the messages; the data are runs
 --   p_content                      null, or the number of the content of the only one, without p_data
 --   p_mailboxes, p_delivered_to    of all of them, one after the other; p_counts says how many are whose
 create function postern.place_messages(p_octets bigint[], p_digests bytea[], p_data bytea[], p_content bigint,
@@ -41,6 +41,7 @@ declare
     v_limited boolean;              -- there is a quota above one of the mailboxes
     v_contents bigint[];
     v_full bigint[];
+    v_coded boolean;                -- one of them, or more
     u record;
 begin
     select array_agg(x.uid), array_agg(x.domain), array_agg(x.octets), array_agg(x.fine), bool_and(x.fine), bool_or(x.limited)
@@ -78,6 +79,7 @@ begin
 
     if p_content is null then
         v_contents := array(select nextval('postern.content_content_seq') from unnest(p_counts));
+        v_coded := exists (select from unnest(p_octets, p_data) as c(octets, data) where length(c.data) < c.octets);
     else
         v_contents := array[postern.keep_content(p_content, p_counts[1], null, null, null)];
     end if;
@@ -88,17 +90,25 @@ begin
                   from unnest(p_mailboxes, v_octets) as s(mailbox, octets) group by s.mailbox) n
          where b.mailbox = n.mailbox
     ), kept as (
-        insert into postern.content (content, refs, octets, digest)
-            select c.content, p_counts[c.n], p_octets[c.n], p_digests[c.n]
+        insert into postern.content (content, refs, octets, digest, stored)
+            select c.content, p_counts[c.n], p_octets[c.n], p_digests[c.n],
+                   case when v_coded then postern.run_stored(p_data[c.n], p_octets[c.n]) end
               from unnest(v_contents) with ordinality as c(content, n) where p_content is null
     ), cut as (
         insert into postern.content_part (content, part, data)
             select c.content, p.part, p.data
-              from unnest(v_contents) with ordinality as c(content, n), postern.parts_of(p_data[c.n]) p where p_content is null
+              from unnest(v_contents) with ordinality as c(content, n), postern.parts_of(p_data[c.n]) p
+             where p_content is null and (not v_coded or length(p_data[c.n]) = p_octets[c.n])
     )
     insert into postern.message (mailbox, uid, content, octets, delivered_to)
         select s.mailbox, s.uid, v_contents[s.message], s.octets, s.delivered_to
           from unnest(p_mailboxes, v_uids, v_of, v_octets, p_delivered_to) as s(mailbox, uid, message, octets, delivered_to);
+    if v_coded then
+        insert into postern.content_part (content, part, data, codec)
+            select c.content, p.part, p.data, p.codec
+              from unnest(v_contents) with ordinality as c(content, n), postern.coded_parts(p_data[c.n], p_octets[c.n]) p
+             where length(p_data[c.n]) < p_octets[c.n];
+    end if;
     for u in select x.domain, count(*) as n, sum(x.octets)::bigint as octets
                from unnest(v_domains, v_octets) as x(domain, octets) group by x.domain
     loop
@@ -165,7 +175,7 @@ begin
             raise exception 'deliver_group: a message without recipients' using errcode = 'PN400';
         end if;
         v_sum := v_sum + p_counts[i];
-        if (length(p_data[i]) = p_octets[i] and length(p_digests[i]) = postern.digest_octets()) is not true then
+        if (length(p_data[i]) <= p_octets[i] and p_octets[i] >= 0 and length(p_digests[i]) = postern.digest_octets()) is not true then
             raise exception 'deliver_group: octets that differ in number, or a digest that does not have % octets', postern.digest_octets()
                 using errcode = 'PN400';
         end if;
@@ -208,11 +218,12 @@ $$;
 -- provider's. Whether there is room is asked for the largest message of all, so
 -- a smaller one for which that made a difference has no row.
 create function postern.resolve_group(p_addresses text[], p_bases text[], p_counts integer[], p_octets bigint[], p_postmasters text[])
-returns table (n integer, recipient integer, verdict integer, mailbox bigint)
+returns table (n integer, recipient integer, verdict integer, mailbox bigint, codec integer)
 language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
+    v_codecs constant boolean := exists (select from postern.policy x where x.codec is not null);
     v_of constant integer[] := postern.members_of(p_counts);
     v_octets constant bigint := (select max(o) from unnest(p_octets) as o);
     v_recipients integer[];
@@ -226,7 +237,8 @@ begin
       into v_recipients, v_verdicts, v_mailboxes, v_left
       from postern.resolve(p_addresses, p_bases, v_octets, p_postmasters[1]) as r;
     return query
-        select v_of[r.recipient], r.recipient - array_position(v_of, v_of[r.recipient]) + 1, r.verdict, r.mailbox
+        select v_of[r.recipient], r.recipient - array_position(v_of, v_of[r.recipient]) + 1, r.verdict, r.mailbox,
+               case when v_codecs then postern.mail_codec(r.mailbox) else 0 end
           from unnest(v_recipients, v_verdicts, v_mailboxes) as r(recipient, verdict, mailbox)
          where v_left is null or v_of[r.recipient] <> all (v_left);
 end

@@ -20,6 +20,7 @@ create table postern.policy (
     expire_delivered    integer     check (expire_delivered between 0 and 36500),
     expire_retrieved    integer     check (expire_retrieved between 0 and 36500),
     undelete            integer     check (undelete between 0 and 36500),
+    codec               text collate "C" check (codec in ('plain', 'zstd')),
     check (num_nonnulls(tenant, domain, mailbox) <= 1),
     -- A mailbox has one session by nature.
     check (sessions is null or tenant is not null or domain is not null),
@@ -38,12 +39,13 @@ comment on column postern.policy.trace_until is 'until when the dialogues of its
 comment on column postern.policy.expire_delivered is 'days after delivery that a message is kept';
 comment on column postern.policy.expire_retrieved is 'days after it was retrieved that a message is kept';
 comment on column postern.policy.undelete is 'days that what a session deleted can be brought back';
+comment on column postern.policy.codec is 'how new mail is stored: plain, or zstd, compressed';
 
 -- policy_of: what holds for a mailbox, column by column. Not granted.
 create function postern.policy_of(p_mailbox bigint, p_domain bigint, p_tenant bigint,
     out pop3 boolean, out tls_only boolean, out maintenance text, out login_delay integer,
     out replace_nul boolean, out trace_until timestamptz,
-    out expire_delivered integer, out expire_retrieved integer, out undelete integer,
+    out expire_delivered integer, out expire_retrieved integer, out undelete integer, out codec text,
     out domain_sessions integer, out tenant_sessions integer)
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
@@ -66,6 +68,7 @@ begin
         expire_delivered := coalesce(r.expire_delivered, expire_delivered);
         expire_retrieved := coalesce(r.expire_retrieved, expire_retrieved);
         undelete := coalesce(r.undelete, undelete);
+        codec := coalesce(r.codec, codec);
         -- These hold both, each for its own.
         if r.domain is not null then
             domain_sessions := r.sessions;
@@ -73,6 +76,23 @@ begin
             tenant_sessions := r.sessions;
         end if;
     end loop;
+end
+$$;
+
+-- mail_codec: the codec (content_part.codec, 0 where it is plain) that the policy wants for new mail
+-- of this mailbox. A content that several recipients share is coded if one of them wants it:
+-- everybody can read it, and what it saves it saves once.
+create function postern.mail_codec(p_mailbox bigint) returns integer
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if p_mailbox is null or not exists (select from postern.policy x where x.codec is not null) then
+        return 0;
+    end if;
+    return coalesce((select case p.codec when 'zstd' then 1 end
+                       from postern.mailbox m join postern.domain d on d.domain = m.domain,
+                            postern.policy_of(m.mailbox, m.domain, d.tenant) p
+                      where m.mailbox = p_mailbox), 0);
 end
 $$;
 
@@ -129,6 +149,7 @@ begin
                 when 'expire_delivered' then r.expire_delivered := v_value;
                 when 'expire_retrieved' then r.expire_retrieved := v_value;
                 when 'undelete' then r.undelete := v_value;
+                when 'codec' then r.codec := v_value;
                 else
                     raise exception 'unknown switch "%"', v_name using errcode = 'PN400';
             end case;
@@ -137,14 +158,14 @@ begin
         end;
     end loop;
     if num_nonnulls(r.pop3, r.tls_only, r.maintenance, r.sessions, r.login_delay, r.replace_nul, r.trace_until,
-                    r.expire_delivered, r.expire_retrieved, r.undelete) = 0 then
+                    r.expire_delivered, r.expire_retrieved, r.undelete, r.codec) = 0 then
         delete from postern.policy p where p.policy = r.policy;
         return;
     end if;
     update postern.policy p
-       set (pop3, tls_only, maintenance, sessions, login_delay, replace_nul, trace_until, expire_delivered, expire_retrieved, undelete)
+       set (pop3, tls_only, maintenance, sessions, login_delay, replace_nul, trace_until, expire_delivered, expire_retrieved, undelete, codec)
          = (r.pop3, r.tls_only, r.maintenance, r.sessions, r.login_delay, r.replace_nul, r.trace_until,
-            r.expire_delivered, r.expire_retrieved, r.undelete)
+            r.expire_delivered, r.expire_retrieved, r.undelete, r.codec)
      where p.policy = r.policy;
 exception when check_violation then
     raise exception 'this switch cannot be set here, or not to this value' using errcode = 'PN400';
@@ -168,7 +189,7 @@ $$;
 -- Errors: PN400, PN404.
 create function postern.list_policies(p_tenant text, p_domain text, p_mailbox text)
 returns table (scope text, name text, pop3 boolean, tls_only boolean, maintenance text, sessions integer, login_delay integer,
-               replace_nul boolean, trace_until timestamptz, expire_delivered integer, expire_retrieved integer, undelete integer)
+               replace_nul boolean, trace_until timestamptz, expire_delivered integer, expire_retrieved integer, undelete integer, codec text)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
@@ -181,7 +202,7 @@ begin
                     when p.mailbox is not null then 'mailbox' else 'everybody' end,
                coalesce(t.name, d.name, m.address),
                p.pop3, p.tls_only, p.maintenance, p.sessions, p.login_delay, p.replace_nul, p.trace_until,
-               p.expire_delivered, p.expire_retrieved, p.undelete
+               p.expire_delivered, p.expire_retrieved, p.undelete, p.codec
           from postern.policy p
           left join postern.tenant t on t.tenant = p.tenant
           left join postern.domain d on d.domain = p.domain
@@ -197,3 +218,4 @@ grant execute on function
     postern.set_policy(text, text, text, text[], text[]), postern.clear_policy(text, text, text),
     postern.list_policies(text, text, text)
     to postern_admin;
+grant execute on function postern.mail_codec(bigint) to postern_lmtp, postern_admin;

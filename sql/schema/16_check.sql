@@ -339,7 +339,7 @@ $$;
 -- The settings: a page must come from the two primary keys, in their order,
 -- whatever the statistics say; any other plan reads the whole store for each.
 create function postern.scan_contents(p_content bigint, p_part integer, p_limit bigint, p_only boolean)
-returns table (content bigint, octets bigint, digest bytea, part integer, data bytea, codec integer)
+returns table (content bigint, octets bigint, digest bytea, part integer, data bytea, codec integer, stored bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off
 as $$
@@ -349,14 +349,14 @@ declare
 begin
     -- The rest of the one that was begun; when that is through, those that follow.
     return query
-        select c.content, c.octets, c.digest, p.part, p.data, p.codec
+        select c.content, c.octets, c.digest, p.part, p.data, p.codec, c.stored
           from postern.content c left join postern.content_part p on p.content = c.content and p.part > p_part
          where c.content = p_content and (p.part is not null or p_part < 0)
          order by p.part limit p_limit;
     get diagnostics v_rows = row_count;
     if v_rows < p_limit and not p_only then
         return query
-            select c.content, c.octets, c.digest, p.part, p.data, p.codec
+            select c.content, c.octets, c.digest, p.part, p.data, p.codec, c.stored
               from (select * from postern.content c where c.content > p_content order by c.content limit p_limit) c
               left join lateral (select q.part, q.data, q.codec from postern.content_part q
                                   where q.content = c.content and q.content > p_content) p on true

@@ -149,14 +149,14 @@ $$;
 
 -- space: what mail takes, in rows and in sum: a row for each tenant, for each
 -- domain of a tenant, for each mailbox of a domain, or for one mailbox; and one
--- with the name null for all of it. stored_octets is what they refer to, each
--- content once; shared_octets is what is saved by that.
+-- with the name null for all of it. stored_octets is what is stored of what they refer to,
+-- each content once; shared_octets is what is saved by that, and saved_octets by coding it.
 --
 -- One reading of the messages, sorted once: the first message of a content, and the first
 -- of a content for each row, are where it is counted. Rows go by number until the end.
 -- Errors: PN404.
 create function postern.space(p_kind text, p_name text)
-returns table (name text, mailboxes bigint, messages bigint, octets bigint, stored_octets bigint, shared_octets bigint,
+returns table (name text, mailboxes bigint, messages bigint, octets bigint, stored_octets bigint, shared_octets bigint, saved_octets bigint,
                undeletable bigint, undeletable_octets bigint, reclaimable_octets bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -180,14 +180,18 @@ begin
         ), referred as (
             -- The content's own octets, without looking it up.
             select m.part, g.octets - postern.message_octets(0, g.delivered_to) as octets,
+                   coalesce(g.octets - postern.message_octets(0, g.delivered_to) - c.stored, 0) as saved,
                    row_number() over w = 1 as is_first, lag(m.part) over w is distinct from m.part as is_first_of_part
               from m join postern.message g on g.mailbox = m.mailbox
+              left join (select c.content, c.stored from postern.content c where c.stored > 0) c on c.content = g.content
             window w as (partition by g.content order by m.part)
         -- Part 0, which no tenant, domain or mailbox has, is all of them.
         ), stored as (
             select coalesce(r.part, 0) as part, sum(r.octets) as octets,
                    case grouping(r.part) when 0 then sum(r.octets) filter (where r.is_first_of_part)
-                                         else sum(r.octets) filter (where r.is_first) end as once
+                                         else sum(r.octets) filter (where r.is_first) end as once,
+                   case grouping(r.part) when 0 then sum(r.saved) filter (where r.is_first_of_part)
+                                         else sum(r.saved) filter (where r.is_first) end as saved
               from referred r group by grouping sets ((r.part), ())
         ), gone as (
             select coalesce(m.part, 0) as part, count(*) filter (where d.until > now()) as n,
@@ -201,7 +205,8 @@ begin
         select case p_kind when 'all' then (select t.name from postern.tenant t where t.tenant = s.part)
                            when 'tenant' then (select d.name from postern.domain d where d.domain = s.part)
                            else (select b.address from postern.mailbox b where b.mailbox = s.part) end,
-               s.n, s.messages, s.octets, coalesce(stored.once, 0)::bigint, coalesce(stored.octets - stored.once, 0)::bigint,
+               s.n, s.messages, s.octets, coalesce(stored.once - stored.saved, 0)::bigint, coalesce(stored.octets - stored.once, 0)::bigint,
+               coalesce(stored.saved, 0)::bigint,
                coalesce(gone.n, 0), coalesce(gone.octets, 0)::bigint, coalesce(gone.due, 0)::bigint
           from counted s
           left join stored on stored.part = s.part

@@ -1,24 +1,26 @@
 /*
- * codec.c - parts as they are stored, and what they hold.
+ * codec.c - finding a codec.
  */
 #include "storage/content/codec.h"
 
-#include "daemon/base/mem.h"
-#include "storage/content/content.h"
-
-bool codec_decode(int32_t codec, struct span stored, char *room, struct span *octets_r)
+const struct codec *codec_find(int32_t number)
 {
-    if (codec == CODEC_PLAIN) {
-        *octets_r = stored;
+    for (const struct codec *c = codecs; c->name != NULL; c++)
+        if (c->number == number)
+            return c;
+    return NULL;
+}
+
+bool codec_named(struct span name, int32_t *number_r)
+{
+    if (span_is(name, SPAN_OF("plain"))) {
+        *number_r = CODEC_PLAIN;
         return true;
     }
-    for (const struct codec *c = codecs; c->name != NULL; c++) {
-        if (c->number != codec)
-            continue;
-        ssize_t len = c->decode(stored, room);
-        ASSERT(len <= PART_OCTETS);
-        *octets_r = (struct span){ room, len > 0 ? (size_t)len : 0 };
-        return len >= 0;
-    }
+    for (const struct codec *c = codecs; c->name != NULL; c++)
+        if (span_is(name, span_str(c->name))) {
+            *number_r = c->number;
+            return true;
+        }
     return false;
 }

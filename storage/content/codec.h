@@ -1,10 +1,14 @@
 /*
- * codec.h - how a part is coded in the database: today all of them are plain.
+ * codec.h - how octets are coded in the database.
  *
- * Each row of content_part names its codec, null for the octets as they are, so
- * that mail of several codecs lies side by side and a new one changes nothing
- * that is there. Everything that reads parts comes through codec_decode(). How
- * one is added: README in this folder.
+ * The octets of eight parts of a content are a segment. It is stored as those
+ * parts, which is CODEC_PLAIN, or coded as a whole and cut into fewer of them. Each
+ * row of content_part names its codec, null for a plain one, so that mail of
+ * several codecs lies side by side, in one content too, and a new one changes
+ * nothing that is there. How one is added: README in this folder.
+ *
+ * A codec keeps no state between two calls, and what it needs while it works is the
+ * process's, once: a session that is in the middle of a message holds none of it.
  */
 #ifndef POSTERN_STORAGE_CODEC_H
 #define POSTERN_STORAGE_CODEC_H
@@ -16,22 +20,29 @@
 
 #include "daemon/base/span.h"
 
-enum { CODEC_PLAIN = 0 };       /* null in the database */
+/* content_part.codec, null where it is plain; a number is never given to another one. */
+enum { CODEC_PLAIN = 0, CODEC_ZSTD = 1 };
 
 struct codec {
-    int32_t number;             /* content_part.codec; never given to another one */
-    const char *name;
-    /* The octets of a part, at most PART_OCTETS, into room, which has space for as many. -1: it is damaged. */
-    ssize_t (*decode)(struct span stored, char *room);
+    int32_t number;
+    const char *name;           /* as an operator writes it */
+    /* How many octets a segment has, from 1 to SEGMENT_OCTETS, as its first part says; 0: it is damaged. */
+    size_t (*octets)(struct span first_part);
+    /*
+     * The first `size` octets of a segment into room, or as many as these parts of it have: the first one, and
+     * those that follow. size is at most what octets() says. whole: there are no others; then there must be
+     * `size` octets, and if that is all that the segment has, it must end with these parts. -1: it is damaged.
+     */
+    ssize_t (*decode)(const struct span *parts, size_t count, bool whole, char *room, size_t size);
+    /* A segment into room; how long it became, or 0 where that would be more than size. */
+    size_t (*encode)(struct span octets, char *room, size_t size);
 };
 /* Codecs that are known, CODEC_PLAIN not among them, up to one without a name. */
 extern const struct codec codecs[];
 
-/*
- * What a part holds. A plain one is `stored` itself; others are decoded into
- * room, which has space for PART_OCTETS and may be NULL for a plain one. False:
- * it is damaged, or has a codec that is not known.
- */
-bool codec_decode(int32_t codec, struct span stored, char *room, struct span *octets_r);
+/* NULL: it is not known, or CODEC_PLAIN. */
+const struct codec *codec_find(int32_t number);
+/* The number of the one with this name, "plain" among them. False: there is none. */
+bool codec_named(struct span name, int32_t *number_r);
 
 #endif

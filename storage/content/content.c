@@ -1,5 +1,5 @@
 /*
- * content.c - the arithmetic of parts, runs and digests. Pure.
+ * content.c - the arithmetic of parts and digests. Pure.
  */
 #include "storage/content/content.h"
 
@@ -7,20 +7,13 @@
 
 size_t content_whole(size_t octets)
 {
-    return octets - octets % PART_OCTETS;
+    return octets - octets % SEGMENT_OCTETS;
 }
 
 int32_t content_part_at(uint64_t offset)
 {
     ASSERT(offset % PART_OCTETS == 0 && offset / PART_OCTETS <= INT32_MAX);
     return (int32_t)(offset / PART_OCTETS);
-}
-
-/* Parts are stored as they are. A codec for new mail would code each of them into room here: README. */
-struct span content_run(struct span octets, struct buf *room)
-{
-    (void)room;
-    return octets;
 }
 
 void content_hash_begin(struct content_hash *hash)

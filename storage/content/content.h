@@ -4,8 +4,8 @@
  * known by. README in this folder says what the form is.
  *
  * Whoever stores, sends or checks mail counts with this and with nothing of
- * their own. postern.part_octets() and digest_octets() are the same numbers for
- * the functions of the schema (sql/schema/05_content.sql).
+ * their own. postern.part_octets(), segment_parts() and digest_octets() are the same
+ * numbers for the functions of the schema (sql/schema/05_content.sql).
  */
 #ifndef POSTERN_STORAGE_CONTENT_H
 #define POSTERN_STORAGE_CONTENT_H
@@ -16,26 +16,19 @@
 
 #include <sodium.h>
 
-#include "daemon/base/buf.h"
 #include "daemon/base/span.h"
 
 enum {
     PART_OCTETS = 8000,     /* in each part of a content but its last one, which is not longer */
+    SEGMENT_PARTS = 8,      /* that are coded together, where they are */
+    SEGMENT_OCTETS = SEGMENT_PARTS * PART_OCTETS,
     CONTENT_DIGEST = 32,    /* BLAKE2b-256 of the octets of a content */
 };
 
-/* As many of these octets as fill whole parts. */
+/* As many of these octets as fill whole segments. */
 size_t content_whole(size_t octets);
 /* The number of the part, from 0, that begins at this offset: a multiple of PART_OCTETS, in a content of any size. */
 int32_t content_part_at(uint64_t offset);
-
-/*
- * Octets of one content as put_octets(), put_parts() and deliver() take them: a
- * run that begins with a part, and ends with one or with the content. They cut
- * it into parts (postern.parts_of). It holds as long as `octets`, or until room
- * is used again.
- */
-struct span content_run(struct span octets, struct buf *room);
 
 /* ---- the digest */
 

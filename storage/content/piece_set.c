@@ -10,20 +10,28 @@
 
 #include "daemon/base/mem.h"
 #include "storage/content/codec.h"
-#include "storage/content/content.h"
+#include "storage/content/segment.h"
 #include "storage/pg/pg_row.h"
 
 enum { COL_UID, COL_PART, COL_DELIVERED_TO, COL_DATA, COL_CODEC };      /* PIECE_COLUMNS */
 
+/* Octets that were decoded. */
+struct room {
+    struct room *next;
+    size_t size;
+    char octets[];
+};
+
 struct piece_ref {
     size_t refs, octets;
-    PGresult *res;
+    PGresult *res;              /* NULL: nothing points into it */
+    struct room *rooms;
 };
 
 struct piece_set {
     struct piece_ref ref;
     size_t count;
-    struct piece_part parts[];  /* behind them the spans, the Delivered-To lines, and parts that were decoded */
+    struct piece_part parts[];  /* behind them the spans, and the Delivered-To lines */
 };
 
 static size_t all_octets;
@@ -41,6 +49,10 @@ void piece_release(struct piece_ref *ref)
         return;
     all_octets -= ref->octets;
     PQclear(ref->res);
+    for (struct room *r = ref->rooms, *next; r != NULL; r = next) {
+        next = r->next;
+        mem_free(r);
+    }
     mem_free(ref);      /* the first member of its set */
 }
 
@@ -60,24 +72,139 @@ const struct piece_part *piece_set_part(const struct piece_set *set, size_t k)
     return &set->parts[k];
 }
 
-/* Where the next span goes, and the next line or part that is not in the answer as it is. */
-struct place {
-    struct span *span;
-    char *text;
+/* A set on its way, row by row. */
+struct filling {
+    const PGresult *res;
+    const struct piece_range *range;
+    struct piece_ref *ref;
+    struct span *span;          /* where the next one goes, */
+    char *text;                 /* and the next line */
+    bool points;                /* one points into the answer */
+
+    /* The message that it is at. */
+    struct piece_part *part;
+    uint64_t left;              /* octets that it may have, with those to skip */
+    uint64_t skip, most;
+    struct segment segment;     /* where its parts are coded, the one that has begun */
 };
 
-static void add_delivered_to(struct piece_part *part, struct place *place, struct span address)
+static void add_span(struct filling *f, struct span octets)
 {
-    char *line = place->text;
+    *f->span++ = octets;
+    f->part->count++;
+    f->part->octets += octets.len;
+}
+
+static void add_delivered_to(struct filling *f, struct span address)
+{
+    char *line = f->text;
 
     memcpy(line, header.at, header.len);
     memcpy(line + header.len, address.at, address.len);
     memcpy(line + header.len + address.len, "\r\n", 2);
     size_t len = header.len + address.len + 2;
-    place->text += len;
-    *place->span++ = (struct span){ line, len };
-    part->count++;
-    part->octets += len;
+    f->text += len;
+    f->part->line = len;
+    f->left -= f->left < len ? f->left : len;
+    add_span(f, (struct span){ line, len });
+}
+
+/* ---- parts as they are */
+
+static void add_plain(struct filling *f, struct span data)
+{
+    size_t skip = f->skip < data.len ? (size_t)f->skip : data.len;
+
+    f->part->next++;
+    f->left -= f->left < data.len ? f->left : data.len;
+    f->skip -= skip;
+    if (data.len == skip)
+        return;
+    add_span(f, (struct span){ data.at + skip, data.len - skip });
+    f->points = true;
+}
+
+/* ---- coded segments */
+
+static struct room *room_new(struct piece_ref *ref, size_t size)
+{
+    struct room *r = mem_alloc(sizeof *r + size);
+
+    r->size = size;
+    r->next = ref->rooms;
+    ref->rooms = r;
+    ref->octets += size;
+    all_octets += size;
+    return r;
+}
+
+/* The last one that was made, without the octets in front. */
+static struct room *room_without(struct piece_ref *ref, size_t skip, size_t octets)
+{
+    struct room *old = ref->rooms, *r;
+
+    if (skip == 0)
+        return old;
+    ref->rooms = old->next;
+    ref->octets -= old->size;
+    all_octets -= old->size;
+    r = room_new(ref, octets);
+    memcpy(r->octets, old->octets + skip, octets);
+    mem_free(old);
+    return r;
+}
+
+/* The segment that has begun is over, with this row or with the message. False: it is damaged. */
+static bool end_segment(struct filling *f)
+{
+    struct segment s = f->segment;
+    bool whole = s.first + SEGMENT_PARTS <= f->range->first + f->range->parts;
+    size_t skip = (size_t)f->skip;
+    uint64_t wanted;
+    ssize_t octets;
+
+    f->segment.codec = CODEC_PLAIN;
+    if (s.codec == CODEC_PLAIN || f->part->cut)
+        return true;
+    wanted = segment_octets(&s);
+    if (wanted == 0 || wanted > f->left || wanted < f->skip)
+        return false;
+    /* Where it ends early, none of what is behind. */
+    bool cut = !whole || wanted > f->most + skip;
+    if (wanted > f->most + skip)
+        wanted = f->most + skip;
+    struct room *room = room_new(f->ref, (size_t)wanted);
+    octets = segment_decode(&s, whole, room->octets, (size_t)wanted);
+    if (octets < 0)
+        return false;
+    if ((size_t)octets > skip)
+        add_span(f, (struct span){ room_without(f->ref, skip, (size_t)octets - skip)->octets, (size_t)octets - skip });
+    f->left -= (uint64_t)octets;
+    f->most -= (size_t)octets > skip ? (size_t)octets - skip : 0;
+    f->part->cut = cut;
+    f->part->next = cut ? s.first : s.first + SEGMENT_PARTS;
+    f->part->next_skip = cut ? ((size_t)octets > skip ? (size_t)octets : skip) : 0;
+    f->skip = 0;
+    return true;
+}
+
+/* ---- rows */
+
+static void message_begins(struct filling *f, struct piece_part *part, struct piece_message asked)
+{
+    f->part = part;
+    f->left = asked.octets + f->range->skip;
+    f->skip = f->range->skip;
+    f->most = f->range->most;
+    f->segment.codec = CODEC_PLAIN;
+    part->next = f->range->first;
+    part->spans = f->span;
+}
+
+static void message_ends(struct filling *f)
+{
+    if (f->part != NULL && !f->part->broken && !end_segment(f))
+        f->part->broken = true;
 }
 
 static int32_t codec_of(const PGresult *res, int row)
@@ -87,97 +214,105 @@ static int32_t codec_of(const PGresult *res, int row)
     return pg_get_int4(res, row, COL_CODEC, &codec) ? codec : CODEC_PLAIN;
 }
 
-/* What a row holds; it may be where it was. As text_octets() has counted. */
-static bool decode(struct place *place, const PGresult *res, int row, struct span stored, struct span *octets_r)
+/* A line goes in front of the octets of this row, if it has one. */
+static bool has_line(const struct piece_range *range, const PGresult *res, int row)
 {
-    int32_t codec = codec_of(res, row);
-    char *room = place->text;
+    int32_t number;
 
-    if (codec != CODEC_PLAIN)
-        place->text += PART_OCTETS;
-    return codec_decode(codec, stored, room, octets_r);
+    return range->begins && !PQgetisnull(res, row, COL_DELIVERED_TO) &&
+           pg_get_int4(res, row, COL_PART, &number) && number == 0;
 }
 
 /* One row, which is of this message; false if it is not the next part. */
-static bool add_row(struct piece_part *part, struct place *place, const PGresult *res, int row, uint32_t first_part)
+static bool add_row(struct filling *f, int row)
 {
+    struct piece_part *part = f->part;
+    int32_t number, codec = codec_of(f->res, row);
     struct span data, address;
-    int32_t number;
 
-    if (part->broken || !pg_get_int4(res, row, COL_PART, &number))
+    if (part->broken || !pg_get_int4(f->res, row, COL_PART, &number) || number < 0)
         return false;
     if (!part->found) {
         part->found = true;
-        part->spans = place->span;
         /* As text_octets() has counted: the room ends there. */
-        if (first_part == 0 && number == 0 && pg_get_bytes(res, row, COL_DELIVERED_TO, &address))
-            add_delivered_to(part, place, address);
+        if (has_line(f->range, f->res, row) && pg_get_bytes(f->res, row, COL_DELIVERED_TO, &address))
+            add_delivered_to(f, address);
     }
-    if (!pg_get_bytes(res, row, COL_DATA, &data))
-        return part->rows == 0;     /* without content; then this is its only row */
-    if (number < 0 || (uint32_t)number != first_part + part->rows)
+    if (!pg_get_bytes(f->res, row, COL_DATA, &data))
+        return part->next == f->range->first && f->segment.codec == CODEC_PLAIN;    /* its only row: no content */
+    if (segment_add(&f->segment, (uint32_t)number, codec, data))
+        return true;
+    if (!end_segment(f))
         return false;
-    if (!decode(place, res, row, data, &data))
+    if (part->cut)
+        return true;
+    if ((uint32_t)number != part->next)
         return false;
-    part->rows++;
-    if (data.len > 0) {
-        *place->span++ = data;
-        part->count++;
-        part->octets += data.len;
-    }
+    if (codec != CODEC_PLAIN)
+        return segment_begin(&f->segment, (uint32_t)number, codec, data);
+    add_plain(f, data);
     return true;
 }
 
-/*
- * Octets for the Delivered-To lines, each counted with each row of its message (mostly there is
- * one row), and for parts that are decoded.
- */
-static size_t text_octets(const PGresult *res, int rows, uint32_t first_part)
+/* Octets for the Delivered-To lines, each counted with each first row of its message. */
+static size_t text_octets(const PGresult *res, int rows, const struct piece_range *range)
 {
     size_t octets = 0;
-    int32_t number;
 
-    for (int row = 0; row < rows; row++) {
-        if (first_part == 0 && !PQgetisnull(res, row, COL_DELIVERED_TO) &&
-            pg_get_int4(res, row, COL_PART, &number) && number == 0)
+    for (int row = 0; row < rows; row++)
+        if (has_line(range, res, row))
             octets += header.len + (size_t)PQgetlength(res, row, COL_DELIVERED_TO) + 2;
-        if (codec_of(res, row) != CODEC_PLAIN)
-            octets += PART_OCTETS;
-    }
     return octets;
 }
 
-struct piece_set *piece_set_new(PGresult *res, piece_uid *uid, const void *asked, size_t count, uint32_t first_part)
+/* Of the answer nothing is kept that nobody points to: what was decoded is here. */
+static void keep_answer(struct piece_set *set, PGresult *res, bool points)
+{
+    size_t octets = points ? PQresultMemorySize(res) : 0;
+
+    if (points)
+        set->ref.res = res;
+    else
+        PQclear(res);
+    set->ref.octets += octets;
+    all_octets += octets;
+}
+
+struct piece_set *piece_set_new(PGresult *res, piece_asked *asked_of, const void *asked, size_t count,
+                                const struct piece_range *range)
 {
     int rows = PQntuples(res);
-    size_t texts = text_octets(res, rows, first_part);
+    size_t texts = text_octets(res, rows, range);
     size_t spans = ((size_t)rows + count) * sizeof(struct span);
     struct piece_set *set = mem_zalloc(sizeof *set + count * sizeof set->parts[0] + spans + texts);
-    struct place place;
+    struct filling f = { .res = res, .range = range, .ref = &set->ref };
+    struct piece_message message = { 0, 0 };
+    size_t k = 0;
+    bool stranger = false;
 
     set->ref.refs = 1;
-    set->ref.res = res;
-    set->ref.octets = PQresultMemorySize(res);
-    all_octets += set->ref.octets;
     set->count = count;
-    place.span = (struct span *)(void *)&set->parts[count];
-    place.text = (char *)place.span + spans;
-
-    size_t k = 0;
-    for (int row = 0; row < rows; row++) {
+    f.span = (struct span *)(void *)&set->parts[count];
+    f.text = (char *)f.span + spans;
+    for (int row = 0; row < rows && !stranger; row++) {
         int64_t of;
         if (!pg_get_int8(res, row, COL_UID, &of))
             of = 0;
         /* Rows come in the order of uid; a message without a row is gone. */
-        while (k < count && uid(asked, k) != of)
-            k++;
-        if (k == count) {
-            piece_release(&set->ref);
-            return NULL;
+        for (; k < count && (f.part == NULL || message.uid != of); k++) {
+            message_ends(&f);
+            message = asked_of(asked, k);
+            message_begins(&f, &set->parts[k], message);
         }
+        stranger = f.part == NULL || message.uid != of;
         /* Of several messages one that is damaged must not take the others along. */
-        if (!add_row(&set->parts[k], &place, res, row, first_part))
-            set->parts[k].broken = true;
+        if (!stranger && !add_row(&f, row))
+            f.part->broken = true;
     }
-    return set;
+    message_ends(&f);
+    keep_answer(set, res, f.points);
+    if (!stranger)
+        return set;
+    piece_release(&set->ref);
+    return NULL;
 }

@@ -11,6 +11,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/net/loop.h"
+#include "storage/content/codec.h"
 #include "storage/deliver/job.h"
 #include "storage/deliver/send.h"
 #include "storage/deliver/spool.h"
@@ -82,6 +83,9 @@ static void resolve_answered(void *arg, enum db_status status, PGresult *res)
             last = (size_t)n;
             row->recipient = last - 1;
             row->verdict = (enum recipient_verdict)verdict;
+            /* Whatever it is that this program does not know: plain can be read by all. */
+            if (!pg_get_int4(res, i, 3, &row->codec) || codec_find(row->codec) == NULL)
+                row->codec = CODEC_PLAIN;
         }
         if (status == DB_OK && last != job->count)
             status = DB_BUG;
@@ -148,6 +152,7 @@ struct deliver_job *deliver_message(struct deliver *d, struct spool **spool,
     job->ask = job->large ? send_large : send_small;
     job->window = terms->window;
     job->all = terms->all;
+    job->codec = terms->codec;
     job->session = terms->session != NULL ? mem_str(terms->session) : NULL;
     spool_digest(job->spool, job->digest);
     job->delivered = mem_array(count, sizeof job->delivered[0]);

@@ -61,6 +61,7 @@ struct delivery_terms {
     uint64_t window;                    /* milliseconds in which a key counts */
     /* a recipient with several mailboxes, one of which has no room, is refused as a whole */
     bool all;
+    int32_t codec;                      /* of its content (storage/content/codec.h) */
     const char *session;                /* what the log knows this delivery by: for the history; or NULL */
 };
 /* *spool belongs to the job from now on; all else is copied. done comes later, never from within. */

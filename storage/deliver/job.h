@@ -55,6 +55,7 @@ struct deliver_job {
     char *postmaster;
     uint64_t octets, window;
     bool all;
+    int32_t codec;                      /* for new mail (storage/content/codec.h) */
     char *session;
     size_t count;                       /* recipients, or questions */
 

@@ -31,6 +31,7 @@ struct resolved {
     size_t recipient;           /* from 0 */
     enum recipient_verdict verdict;
     struct mailbox_ref mailbox; /* may be none; never with RECIPIENT_OK */
+    int32_t codec;              /* that its policy wants for new mail (storage/content/codec.h) */
 };
 /* rows hold in the call only; there are none unless status is DB_OK. */
 typedef void resolve_done(void *owner, enum db_status status, const struct resolved *rows, size_t count);

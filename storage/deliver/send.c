@@ -14,12 +14,13 @@
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "storage/content/content.h"
+#include "storage/content/run.h"
 #include "storage/deliver/job.h"
 #include "storage/deliver/spool.h"
 #include "storage/pg/pg_array.h"
 
 enum {
-    PIECE = 32 * PART_OCTETS,
+    PIECE = 4 * SEGMENT_OCTETS,
     PIECES_IN_FLIGHT = 2,
 };
 
@@ -117,7 +118,7 @@ static void ask_deliver(struct deliver_job *job, struct span data, pg_answer *an
     pg_arg_int8(&args, (int64_t)job->octets);
     pg_arg_bytes(&args, (struct span){ (const char *)job->digest, sizeof job->digest });
     if (data.at != NULL) {
-        pg_arg_bytes(&args, content_run(data, &room));
+        pg_arg_bytes(&args, run_of(data, job->codec, &room));
         pg_arg_null(&args);
     } else {
         pg_arg_null(&args);
@@ -256,7 +257,8 @@ static void large_go_on(struct deliver_job *job)
             break;
         pg_arg_int8(&args, job->content);
         pg_arg_int4(&args, content_part_at(job->sent));
-        pg_arg_bytes(&args, content_run(piece, &room));
+        pg_arg_bytes(&args, run_of(piece, job->codec, &room));
+        pg_arg_int4(&args, (int32_t)piece.len);
         job->sent += piece.len;
         job->in_flight++;
         pg_ask(job->deliver->pg, job->ref, PG_PUT_OCTETS, &args, part_answered, job);

@@ -18,9 +18,9 @@
 #include "storage/content/piece_set.h"
 
 enum {
-    PIECE_PARTS = 32,
+    PIECE_PARTS = 4 * SEGMENT_PARTS,
     BEGINNING_PARTS = 1,
-    FEW_PARTS = 8,
+    FEW_PARTS = SEGMENT_PARTS,
     SMALL_OCTETS = PIECE_PARTS * PART_OCTETS,  /* a message that fits in one piece, parts being what they are */
     WINDOW_GROWS = 8,
     WINDOW_MAX = 512,
@@ -34,8 +34,10 @@ enum {
 struct read_question {
     struct drop *drop;
     size_t first;
-    uint32_t count, piece, parts;
+    uint32_t count, piece;
+    struct piece_range range;
     enum drop_want want;
+    bool again;                 /* in place of one whose answer was of no use */
     uint64_t ahead_octets;      /* counted in the store until it is known what becomes of them */
     drop_piece *done;
     void *owner;
@@ -58,10 +60,13 @@ struct reader {
     uint32_t window;            /* messages in one statement */
     size_t message;             /* that is being read, */
     uint32_t next_piece;
-    uint32_t next_part;         /* where that piece begins */
+    uint32_t next_part;         /* where that piece begins, */
+    uint64_t next_skip;         /* behind so many octets, */
+    bool in_segment;            /* of a coded segment, of which there is more to be had */
     uint64_t octets_so_far;
+    uint64_t content_so_far;    /* of them in the content */
     struct piece_set *ahead;    /* messages ahead_first .. + ahead_count - 1 */
-    uint32_t ahead_parts;       /* of each message, at most */
+    struct piece_range ahead_range;
     bool ahead_headers;         /* no more of them than their headers */
     size_t ahead_first;
     uint32_t ahead_count;
@@ -70,11 +75,14 @@ struct reader {
     struct reader *next, **link;    /* in readers */
 };
 
-static int64_t uid_asked(const void *asked, size_t k)
+static struct piece_message message_asked(const void *asked, size_t k)
 {
     const struct read_question *q = asked;
+    const struct listing *listing = q->drop->listing;
+    uint64_t before = q->piece > 0 ? q->drop->reader->octets_so_far : 0;
 
-    return listing_uid(q->drop->listing, q->first + k);
+    return (struct piece_message){ listing_uid(listing, q->first + k),
+                                   listing_message_octets(listing, q->first + k) - before };
 }
 
 /* ---- what was read ahead */
@@ -99,7 +107,7 @@ static void keep_ahead(struct reader *r, struct piece_set *set, const struct rea
     r->ahead = set;
     r->ahead_first = q->first;
     r->ahead_count = q->count;
-    r->ahead_parts = q->parts;
+    r->ahead_range = q->range;
     r->ahead_headers = q->want == WANT_HEADER;
     r->ahead_octets = q->ahead_octets;
     r->used_at = loop_now(store->loop);
@@ -147,11 +155,11 @@ void read_ahead_free(struct read_ahead **ahead)
 /* ---- one piece */
 
 /*
- * Message k of the set, of which `asked` parts were asked for. Moves the drop's place in it; the
- * piece has no reference yet.
+ * Message k of the set, which is the answer for this range. Moves the drop's place in it; the
+ * piece has no reference yet. DB_BUG: it is not what it should be.
  */
 static enum db_status take_piece(struct drop *drop, size_t i, uint32_t piece, const struct piece_set *set, size_t k,
-                                 uint32_t asked, struct piece *piece_r)
+                                 const struct piece_range *range, struct piece *piece_r)
 {
     struct reader *r = drop->reader;
     const struct piece_part *part = piece_set_part(set, k);
@@ -160,19 +168,27 @@ static enum db_status take_piece(struct drop *drop, size_t i, uint32_t piece, co
 
     if (!part->found)
         return DB_NOT_FOUND;
-    if (part->broken || octets > wanted || (octets < wanted && part->rows < asked)) {
-        log_error(drop->who.session,
-                  "mailbox=%s uid=%lld result=bug: %s, %llu octets of %llu were found: run `posternctl check`",
-                  mailbox_text(&drop->place.mailbox).s, (long long)listing_uid(drop->listing, i),
-                  part->broken ? "a part is missing" : "its length is wrong", (unsigned long long)octets,
-                  (unsigned long long)wanted);
+    bool ends_early = octets < wanted && !part->cut && part->next < range->first + range->parts;
+    if (part->broken || octets > wanted || ends_early)
         return DB_BUG;
-    }
     r->octets_so_far = octets;
+    r->content_so_far += part->octets - part->line;
     r->next_piece = piece + 1;
-    r->next_part += part->rows;
+    r->next_part = part->next;
+    r->next_skip = part->next_skip;
+    r->in_segment = part->cut;
     *piece_r = (struct piece){ .spans = part->spans, .count = part->count, .last = octets == wanted };
     return DB_OK;
+}
+
+static void tell_wrong(const struct drop *drop, size_t i, const struct piece_part *part)
+{
+    log_error(drop->who.session,
+              "mailbox=%s uid=%lld result=bug: %s, %llu octets of %llu were found: run `posternctl check`",
+              mailbox_text(&drop->place.mailbox).s, (long long)listing_uid(drop->listing, i),
+              part->broken ? "a part is missing or damaged" : "its length is wrong",
+              (unsigned long long)(drop->reader->octets_so_far + part->octets),
+              (unsigned long long)listing_message_octets(drop->listing, i));
 }
 
 /* 1 and the piece with a reference for the receiver, if message i was read ahead. */
@@ -183,7 +199,7 @@ static int read_from_ahead(struct drop *drop, size_t i, enum drop_want want, str
     if (r->ahead == NULL || (r->ahead_headers && want != WANT_HEADER) || i < r->ahead_first ||
         i - r->ahead_first >= r->ahead_count)
         return 0;
-    if (take_piece(drop, i, 0, r->ahead, i - r->ahead_first, r->ahead_parts, piece_r) != DB_OK)
+    if (take_piece(drop, i, 0, r->ahead, i - r->ahead_first, &r->ahead_range, piece_r) != DB_OK)
         return 0;   /* asked for alone, and told then */
     piece_r->ref = piece_set_ref(r->ahead);
     piece_hold(piece_r->ref);
@@ -237,6 +253,29 @@ static uint32_t choose_window(struct drop *drop, size_t i, enum drop_want want, 
     return n;
 }
 
+static void ask(struct drop *drop, const struct read_question *question);
+
+/*
+ * A piece of this message that does not begin with a segment: that is where it was read to when its parts
+ * were plain, and since then it may have been recoded. Asks once more, by its octets, which are what they were.
+ */
+static bool ask_again(struct drop *drop, const struct read_question *q)
+{
+    struct reader *r = drop->reader;
+    struct read_question again = *q;
+
+    if (q->again || q->range.first % SEGMENT_PARTS == 0 ||
+        r->content_so_far != (uint64_t)q->range.first * PART_OCTETS)
+        return false;
+    again.again = true;
+    again.range.first = (uint32_t)(r->content_so_far / SEGMENT_OCTETS) * SEGMENT_PARTS;
+    again.range.skip = r->content_so_far % SEGMENT_OCTETS;
+    if (again.range.parts < SEGMENT_PARTS)
+        again.range.parts = SEGMENT_PARTS;
+    ask(drop, &again);
+    return true;
+}
+
 static void fetch_answered(void *arg, enum db_status status, PGresult *res)
 {
     struct read_question *q = arg;
@@ -257,14 +296,14 @@ static void fetch_answered(void *arg, enum db_status status, PGresult *res)
     }
     r->question = NULL;
     if (status == DB_OK) {
-        set = piece_set_new(res, uid_asked, q, q->count, r->next_part);
+        set = piece_set_new(res, message_asked, q, q->count, &q->range);
         if (set == NULL) {
             log_error(drop->who.session,
                       "database statement=FETCH mailbox=%s result=bug: a message that was not requested",
                       mailbox_text(&drop->place.mailbox).s);
             status = DB_BUG;
         } else {
-            status = take_piece(drop, q->first, q->piece, set, 0, q->parts, &piece);
+            status = take_piece(drop, q->first, q->piece, set, 0, &q->range, &piece);
         }
     }
     if (set != NULL && status == DB_OK) {
@@ -274,9 +313,16 @@ static void fetch_answered(void *arg, enum db_status status, PGresult *res)
             keep_ahead(r, set, q);
         }
     } else {
+        bool asked = set != NULL && status == DB_BUG && ask_again(drop, q);
+        if (set != NULL && status == DB_BUG && !asked)
+            tell_wrong(drop, q->first, piece_set_part(set, 0));
         if (set != NULL)
             piece_release(piece_set_ref(set));
         store->octets -= q->ahead_octets;
+        if (asked) {
+            mem_free(q);
+            return;
+        }
     }
     drop_piece *done = q->done;
     void *owner = q->owner;
@@ -308,8 +354,8 @@ static void ask(struct drop *drop, const struct read_question *question)
     pg_arg_mailbox(&args, &drop->place.mailbox);
     pg_arg_bytes(&args, buf_span(&uids));
     if (q->want != WANT_HEADER) {
-        pg_arg_int4(&args, (int32_t)r->next_part);
-        pg_arg_int4(&args, (int32_t)q->parts);
+        pg_arg_int4(&args, (int32_t)q->range.first);
+        pg_arg_int4(&args, (int32_t)q->range.parts);
     }
     r->question = q;
     drop->reading++;
@@ -333,12 +379,25 @@ static uint32_t fewer_parts(uint32_t parts)
     return parts < most ? parts : most;
 }
 
+/* The next parts, so many at most; of a coded segment all, as none of them is of use alone. */
+static struct piece_range next_range(const struct reader *r, uint32_t parts)
+{
+    return (struct piece_range){
+        .first = r->next_part,
+        .parts = r->in_segment && parts < SEGMENT_PARTS ? SEGMENT_PARTS : parts,
+        .begins = r->octets_so_far == 0,
+        .skip = r->next_skip,
+        .most = (uint64_t)parts * PART_OCTETS,
+    };
+}
+
 int drop_read(struct drop *drop, size_t i, uint32_t piece, enum drop_want want, struct piece *piece_r, drop_piece *done,
               void *owner)
 {
     struct read_question q = {
-        .drop = drop, .first = i, .count = 1, .piece = piece, .parts = PIECE_PARTS, .done = done, .owner = owner
+        .drop = drop, .first = i, .count = 1, .piece = piece, .done = done, .owner = owner
     };
+    uint32_t parts = PIECE_PARTS;
 
     if (drop->reader == NULL) {
         drop->reader = mem_zalloc(sizeof *drop->reader);
@@ -350,9 +409,10 @@ int drop_read(struct drop *drop, size_t i, uint32_t piece, enum drop_want want, 
     ASSERT(piece == 0 || (i == r->message && piece == r->next_piece));
     if (piece == 0) {
         r->message = i;
-        r->next_piece = 0;
-        r->next_part = 0;
-        r->octets_so_far = 0;
+        r->next_piece = r->next_part = 0;
+        r->next_skip = 0;
+        r->in_segment = false;
+        r->octets_so_far = r->content_so_far = 0;
         /* A lane that was lost took the lock along: nothing more is told, not even what is here. */
         if (!drop_lost(drop) && read_from_ahead(drop, i, want, piece_r)) {
             r->next_in_order = i + 1;
@@ -362,11 +422,10 @@ int drop_read(struct drop *drop, size_t i, uint32_t piece, enum drop_want want, 
         q.want = want;
         q.count = choose_window(drop, i, want, &q.ahead_octets);
         if (want != WANT_WHOLE)
-            q.parts = BEGINNING_PARTS;
+            parts = BEGINNING_PARTS;
         r->next_in_order = i + 1;
     }
-    if (q.count == 1)
-        q.parts = fewer_parts(q.parts);
+    q.range = next_range(r, q.count == 1 ? fewer_parts(parts) : parts);
     ask(drop, &q);
     return 0;
 }

@@ -8,6 +8,7 @@
 #include "storage/maildrop/listing.h"
 #include "storage/pg/pg_array.h"
 #include "storage/pg/pg_row.h"
+#include "storage/content/content.h"
 #include "storage/content/piece_set.h"
 #include "storage/maildrop/drop.h"
 #include "tests/fuzz/fuzz.h"
@@ -70,9 +71,9 @@ static void put(PGresult *res, int row, int column, struct span value, bool null
     free(copy);
 }
 
-static int64_t uid_of(const void *asked, size_t k)
+static struct piece_message message_of(const void *asked, size_t k)
 {
-    return listing_uid(asked, k);
+    return (struct piece_message){ listing_uid(asked, k), listing_message_octets(asked, k) };
 }
 
 /* Rows of any content, of a listing that is sound. */
@@ -81,7 +82,10 @@ static void check_pieces(const struct listing *l, struct span *in)
     static char names[COLUMNS][2] = { "a", "b", "c", "d", "e" };
     PGresAttDesc columns[COLUMNS];
     PGresult *res = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
-    uint32_t first_part = take_octet(in) % 2;
+    uint8_t how = take_octet(in);
+    const struct piece_range range = {
+        .first = how % 2, .parts = how & 2 ? 1 : 32, .begins = how % 2 == 0, .skip = how & 4 ? 3 : 0, .most = how & 8 ? 8000 : 256000
+    };
     size_t octets = 0;
 
     memset(columns, 0, sizeof columns);
@@ -91,17 +95,17 @@ static void check_pieces(const struct listing *l, struct span *in)
     for (int row = 0; in->len > 0 && row < ROWS_MAX; row++) {
         uint8_t flags = take_octet(in);
         uint64_t uid = htobe64(flags & 1 ? take_number(in, 8) : (uint64_t)listing_uid(l, flags / 16 % listing_count(l)));
-        uint32_t codec = htonl(flags / 32);
+        uint32_t codec = htonl(flags / 32 - 5u);        /* of the highest ones zstd, and one that is not known */
         uint32_t part = htonl((uint32_t)(flags & 2 ? take_number(in, 4) : take_octet(in)));
 
         put(res, row, 0, (struct span){ (const char *)&uid, sizeof uid }, false);
         put(res, row, 1, (struct span){ (const char *)&part, sizeof part }, false);
         put(res, row, 2, take_text(in), flags & 4);
         put(res, row, 3, take_text(in), flags & 8);
-        put(res, row, 4, (struct span){ (const char *)&codec, sizeof codec }, flags < 0xE0);
-        octets += (size_t)PQgetlength(res, row, 2) + (size_t)PQgetlength(res, row, 3) + 16;
+        put(res, row, 4, (struct span){ (const char *)&codec, sizeof codec }, flags < 0xC0);
+        octets += (size_t)PQgetlength(res, row, 2) + 16 + (flags < 0xC0 ? (size_t)PQgetlength(res, row, 3) : SEGMENT_OCTETS);
     }
-    struct piece_set *set = piece_set_new(res, uid_of, l, listing_count(l), first_part);
+    struct piece_set *set = piece_set_new(res, message_of, l, listing_count(l), &range);
     if (set == NULL)
         return;
     for (size_t k = 0; k < listing_count(l); k++) {

@@ -1312,15 +1312,16 @@ class Grants(Base):
                          'add_secret', 'use_app_password', 'decoy_key', 'newest_ticket_key', 'server_identity'},
         'postern_mail': {'schema_version', 'lock_key', 'open_maildrop', 'list_rest', 'close_maildrop', 'open_maildrops', 'close_maildrops', 'fetch_parts', 'fetch_parts_group', 'fetch_headers', 'expunge', 'answer', 'ask_release', 'is_operator',
                          'note_sessions', 'reclaim', 'move_locks', 'server_identity'},
-        'postern_lmtp': {'schema_version', 'resolve', 'deliver', 'resolve_group', 'deliver_group', 'put_contents', 'put_octets', 'put_messages', 'server_identity'},
+        'postern_lmtp': {'schema_version', 'resolve', 'deliver', 'resolve_group', 'deliver_group', 'put_contents', 'put_octets', 'put_messages', 'mail_codec', 'server_identity'},
         'postern_admin': {
             'schema_version', 'lock_key', 'held_maildrops', 'ask_who', 'order_release', 'end_backend', 'read_parts', 'put_contents', 'put_parts', 'put_messages', 'locks_are_ours',
             'find_mailbox', 'add_tenant', 'list_tenants', 'set_tenant', 'remove_tenant', 'add_domain', 'list_domains', 'set_domain',
             'remove_domain', 'add_mailbox', 'list_mailboxes', 'show_mailbox', 'set_mailbox', 'remove_mailbox', 'secret_plan',
             'set_secrets', 'set_domain_stores', 'add_app_password', 'list_app_passwords', 'remove_app_password', 'set_certificate', 'list_replaced', 'proves',
             'holdings', 'add_alias', 'list_aliases', 'set_alias', 'remove_alias', 'list_messages', 'show_message', 'remove_mail', 'list_uidls', 'set_uidls',
-            'begin_import', 'end_import', 'put_over_quota', 'find_accounts', 'move_in', 'set_secrets_of', 'set_policy', 'clear_policy', 'list_policies', 'list_digests', 'uidls_in_use', 'note_imported', 'find_problems', 'names_beyond_ascii', 'find_risks', 'mend', 'mend_contents', 'scan_contents', 'content_owners',
+            'begin_import', 'end_import', 'put_over_quota', 'find_accounts', 'move_in', 'set_secrets_of', 'set_policy', 'clear_policy', 'list_policies', 'mail_codec', 'list_digests', 'uidls_in_use', 'note_imported', 'find_problems', 'names_beyond_ascii', 'find_risks', 'mend', 'mend_contents', 'scan_contents', 'content_owners',
             'make_history', 'old_history', 'drop_history', 'reclaim', 'undelete', 'show_history', 'list_expired', 'expire_mail',
+            'begin_recode', 'recode_mailboxes', 'recode_contents', 'recode_parts', 'recode',
             'space', 'space_of_tables', 'database_octets', 'verify_start', 'verify_note', 'skip_start', 'skip_uids', 'set_sequences',
             'traces', 'erase_history', 'person'},
     }

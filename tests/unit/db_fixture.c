@@ -3,6 +3,9 @@
 
 #include <sodium.h>
 
+#include "storage/content/codec.h"
+#include "storage/content/run.h"
+
 struct loop *loop;
 static int64_t test_domain;
 
@@ -45,6 +48,31 @@ void message_add(int64_t mailbox, const char *body, size_t len, const char *deli
     if (PQresultStatus(res) != PGRES_COMMAND_OK)
         fail_msg("message_add: %s", PQerrorMessage(admin));
     PQclear(res);
+}
+
+void message_add_coded(int64_t mailbox, const char *body, size_t len, const char *delivered_to)
+{
+    struct buf room = BUF_EMPTY;
+    struct span run = run_of((struct span){ body, len }, CODEC_ZSTD, &room);
+    char box[24], size[24], octets[24];
+    const char *values[] = { box, run.at, delivered_to, size, octets };
+    const int lengths[] = { 0, (int)run.len, 0, 0, 0 }, formats[] = { 0, 1, 0, 0, 0 };
+    static const Oid types[] = { 20, 17, 25, 20, 20 };
+
+    snprintf(box, sizeof box, "%lld", (long long)mailbox);
+    snprintf(octets, sizeof octets, "%zu", len);
+    snprintf(size, sizeof size, "%zu", len + (delivered_to != NULL ? strlen(delivered_to) + strlen("Delivered-To: \r\n") : 0));
+    PGresult *res = PQexecParams(admin,
+        "with c as materialized (select postern.keep_content(null, 1, $5, sha256($2), $2) as content),"
+        " b as (update postern.mailbox set next_uid = next_uid + 1, messages = messages + 1, octets = octets + $4"
+        "        where mailbox = $1 returning next_uid - 1 as uid)"
+        " insert into postern.message (mailbox, uid, content, octets, delivered_to)"
+        " select $1, b.uid, c.content, $4, $3 from b, c",
+        5, types, values, lengths, formats, 0);
+    if (PQresultStatus(res) != PGRES_COMMAND_OK)
+        fail_msg("message_add_coded: %s", PQerrorMessage(admin));
+    PQclear(res);
+    buf_free(&room);
 }
 
 void messages_add(int64_t mailbox, unsigned n, size_t len)

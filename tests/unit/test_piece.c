@@ -12,7 +12,7 @@
 
 #include "storage/content/piece_set.h"
 
-enum { COLUMNS = 4 };
+enum { COLUMNS = 5 };
 
 struct row {
     int64_t uid;
@@ -48,21 +48,24 @@ static PGresult *answer(const struct row *rows, int count)
         put(res, i, 1, (const char *)&part, sizeof part);
         put(res, i, 2, rows[i].delivered_to, rows[i].delivered_to != NULL ? strlen(rows[i].delivered_to) : 0);
         put(res, i, 3, rows[i].data, rows[i].data != NULL ? strlen(rows[i].data) : 0);
+        put(res, i, 4, NULL, 0);
     }
     return res;
 }
 
 /* Messages with the uids 1 to n. */
-static int64_t uid(const void *asked, size_t k)
+static struct piece_message message(const void *asked, size_t k)
 {
     (void)asked;
-    return (int64_t)k + 1;
+    return (struct piece_message){ (int64_t)k + 1, 1000 };
 }
+
+static const struct piece_range whole = { .first = 0, .parts = 32, .begins = true, .most = 256000 };
 
 static void whole_messages(void **state)
 {
     static const struct row rows[] = { { 1, 0, "a@b", "x" }, { 1, 1, "a@b", "y" }, { 2, 0, NULL, NULL } };
-    struct piece_set *set = piece_set_new(answer(rows, 3), uid, NULL, 3, 0);
+    struct piece_set *set = piece_set_new(answer(rows, 3), message, NULL, 3, &whole);
 
     (void)state;
     assert_non_null(set);
@@ -78,7 +81,7 @@ static void whole_messages(void **state)
 static void first_part_missing(void **state)
 {
     static const struct row rows[] = { { 1, 1, "an-address-of-some-length@example.org", "x" }, { 2, 0, "a@b", "y" } };
-    struct piece_set *set = piece_set_new(answer(rows, 2), uid, NULL, 2, 0);
+    struct piece_set *set = piece_set_new(answer(rows, 2), message, NULL, 2, &whole);
 
     (void)state;
     assert_non_null(set);
@@ -93,14 +96,14 @@ static void parts_not_in_order(void **state)
 {
     static const struct row rows[] = { { 1, 0, NULL, "x" }, { 1, 2, NULL, "z" }, { 2, 0, NULL, "y" }, { 2, -1, NULL, "y" } };
     static const struct row stranger[] = { { 2, 0, NULL, "x" }, { 1, 0, NULL, "x" } };
-    struct piece_set *set = piece_set_new(answer(rows, 4), uid, NULL, 2, 0);
+    struct piece_set *set = piece_set_new(answer(rows, 4), message, NULL, 2, &whole);
 
     (void)state;
     assert_non_null(set);
     assert_true(piece_set_part(set, 0)->broken);
     assert_true(piece_set_part(set, 1)->broken);
     piece_release(piece_set_ref(set));
-    assert_null(piece_set_new(answer(stranger, 2), uid, NULL, 2, 0));
+    assert_null(piece_set_new(answer(stranger, 2), message, NULL, 2, &whole));
 }
 
 int main(void)
