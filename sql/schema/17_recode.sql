@@ -8,15 +8,15 @@
 -- digest, stays what it was.
 
 -- begin_recode: the right to recode, held by the connection: one at a time, as each writes back
--- what it has read before.
+-- what it has read before. The connection of one that has just ended is waited for.
 -- Errors: PN409.
 create function postern.begin_recode() returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s'
 as $$
 begin
-    if not pg_try_advisory_lock(x'5052'::bigint << 48) then
-        raise exception 'another recode is running' using errcode = 'PN409';
-    end if;
+    perform pg_advisory_lock(x'5052'::bigint << 48);
+exception when lock_not_available then
+    raise exception 'another recode is running' using errcode = 'PN409';
 end
 $$;
 

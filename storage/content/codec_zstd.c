@@ -78,6 +78,8 @@ static void get_encoder(void)
         if (encoder == NULL)
             mem_exhausted(SEGMENT_OCTETS);
         ZSTD_CCtx_setParameter(encoder, ZSTD_c_compressionLevel, LEVEL);
+        /* A bit that has turned makes other mail of a plain part, too, but of one line and not of all that follow. */
+        ZSTD_CCtx_setParameter(encoder, ZSTD_c_checksumFlag, 1);
     }
     ZSTD_CCtx_reset(encoder, ZSTD_reset_session_only);
 }
