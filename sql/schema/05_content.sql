@@ -95,8 +95,7 @@ $$;
 -- run_stored: what the parts of a run take: null where it is as long as its octets, and so plain. Not granted.
 create function postern.run_stored(p_data bytea, p_octets bigint) returns bigint
 language sql immutable parallel safe
-return case when length(p_data) < p_octets
-            then length(p_data) - 4 * ((p_octets + postern.segment_octets() - 1) / postern.segment_octets()) end;
+return case when length(p_data) < p_octets then length(p_data) - 4 * ((p_octets + postern.segment_octets() - 1) / postern.segment_octets()) end;
 
 -- message_octets: what LIST says and RETR sends: the octets of the content, and those of
 -- the line `Delivered-To: ADDRESS` with its CRLF, where there is an address. Not granted.

@@ -9,6 +9,7 @@
 #include "storage/content/codec_zstd.h"
 
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "daemon/base/mem.h"
 #include "storage/content/content.h"
@@ -60,6 +61,8 @@ ssize_t zstd_decode(const struct span *parts, size_t count, bool whole, char *ro
             if (left == 0)
                 return -1;      /* something is behind the frame */
             left = ZSTD_decompressStream(decoder, &out, &in);
+            if (ZSTD_getErrorCode(left) == ZSTD_error_memory_allocation)
+                mem_exhausted(SEGMENT_OCTETS);
             if (ZSTD_isError(left) || in.pos + out.pos == before)
                 return -1;      /* without progress: there are more octets than it says */
         }

@@ -165,5 +165,20 @@ class Bodies(unittest.TestCase):
             pop.ok("QUIT")
 
 
+class CodedBodies(Bodies):
+    """The same of mail that is stored compressed, as far as it gets shorter."""
+
+    test_octets_that_are_not_canonical = test_64_bits = test_uidl_of_an_imported_message = None
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.site.ctl("policy", "set", "codec=zstd")
+
+    @classmethod
+    def tearDownClass(cls):
+        assert cls.site.sql("select count(*) > 0 from postern.content_part where codec = 1") == "t"
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -144,11 +144,11 @@ class Files(unittest.TestCase):
         """storage/content counts with the same numbers, and nothing else in C does."""
         longest = re.findall(r"UIDL_MAX = (\d+)", (kit.TOP / "storage/maildrop/uidl.h").read_text())
         self.assertEqual(re.findall(r"octet_length\(p_uidl\) > (\d+)", (SQL / "schema/07_messages.sql").read_text()), longest)
-        numbers = dict(re.findall(r"(PART_OCTETS|CONTENT_DIGEST) = (\d+)", (kit.TOP / "storage/content/content.h").read_text()))
+        numbers = dict(re.findall(r"(PART_OCTETS|SEGMENT_PARTS|CONTENT_DIGEST) = (\d+)", (kit.TOP / "storage/content/content.h").read_text()))
         listed = re.search(r"LISTED_AT_ONCE = (\d+)", (kit.TOP / "storage/maildrop/list_rest.c").read_text()).group(1)
         self.assertRegex((SQL / "schema" / "03_maildrop.sql").read_text(), rf"function postern[.]listed_at_once\(\) .*\n.*\nreturn {listed};")
         sql = (SQL / "schema" / "05_content.sql").read_text()
-        for name, function in (("PART_OCTETS", "part_octets"), ("CONTENT_DIGEST", "digest_octets")):
+        for name, function in (("PART_OCTETS", "part_octets"), ("SEGMENT_PARTS", "segment_parts"), ("CONTENT_DIGEST", "digest_octets")):
             self.assertEqual(re.findall(rf"function postern[.]{function}\(\) .*\n.*\nreturn (\d+);", sql), [numbers[name]])
         for folder in ("storage", "admin", "daemon"):
             for path in sorted((kit.TOP / folder).rglob("*.[ch]")):
