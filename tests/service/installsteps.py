@@ -55,6 +55,11 @@ NOT_COMMANDS = {
     "create publication": ("other", "there is no second cluster: test_major_upgrade.py has one"),
     "pg_dumpall": ("other", "there is no second cluster: test_major_upgrade.py has one"),
     "create subscription": ("other", "there is no second cluster: test_major_upgrade.py has one"),
+    **{command: ("other", "there is no other server: test_move.py moves a house") for command in (
+        "umask 077", "posternctl passwords /etc/dovecot", "posternctl move house.tsv --tenant acme --over-quota --dry-run",
+        "posternctl move house.tsv --tenant acme --over-quota --jobs 8 >first", "postconf -e",
+        "posternctl move house.tsv --tenant acme --over-quota --jobs 8 >last", "postconf -X",
+        "posternctl move house.tsv --tenant acme --over-quota --final")},
     "posternctl --as user=postgres schema upgrade": ("other", "there is no second cluster: test_major_upgrade.py has one"),
 }
 
