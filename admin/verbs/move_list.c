@@ -280,6 +280,11 @@ struct move_list *move_list_read(const char *path, const char *domain)
         csv_free(&csv);
         return NULL;
     }
+    if (csv->count == 0) {
+        ctl_error(CTL_FAILED, "%s: no line follows the one that names the columns", shown_name(path));
+        csv_free(&csv);
+        return NULL;
+    }
     m = mem_zalloc(sizeof *m);
     m->csv = csv;
     m->count = csv->count;

@@ -234,6 +234,18 @@ static enum ctl_exit import_from(struct work *w, struct import *im, struct sourc
     return end == CTL_DONE ? import_run(im, source) : end;
 }
 
+/* What a dry run can tell: of the mailbox alone, and of a quota that the file has. */
+static enum ctl_exit check_quota(struct work *w)
+{
+    const struct move_line *l = w->line;
+    const bool kept = w->how->final && l->has_mailbox;
+
+    if (w->how->over_quota || kept || l->quota < 0 || w->result.import.stored_octets <= (uint64_t)l->quota)
+        return CTL_DONE;
+    return ctl_error(CTL_FAILED, "%llu octets would not fit into the quota of %lld: see --over-quota",
+                     (unsigned long long)w->result.import.stored_octets, (long long)l->quota);
+}
+
 static enum ctl_exit import_mail(struct work *w)
 {
     const struct move_line *l = w->line;
@@ -286,6 +298,8 @@ void move_work(const struct move_how *how, const struct move_line *line, const s
         end = set_password(&w);
     if (end == CTL_DONE)
         end = import_mail(&w);
+    if (how->dry_run && check_quota(&w) != CTL_DONE)
+        end = CTL_FAILED;
     w.result.end = end;
     if (end == CTL_PARTLY) {
         add_reason(&w, w.result.import.rejected, "rejected");

@@ -203,9 +203,10 @@ class House(MoveCase):
     def test_quota(self):
         rows = [[f"q{n}@{self.domain}", self.maildir(f"q{n}", [kit.letter(n, 3000)]), "1k" if n == 1 else ""] for n in range(3)]
         path = self.table(["address", "source", "quota"], rows)
-        told = {m["address"]: m for m in self.move(path, exit=PARTLY)["mailboxes"]}
-        self.assertEqual([told[row[0]]["state"] for row in rows], ["done", "failed", "done"])
-        self.assertIn("quota", told[rows[1][0]]["reason"])
+        for dry in (["--dry-run"], []):
+            told = {m["address"]: m for m in self.move(path, *dry, exit=PARTLY)["mailboxes"]}
+            self.assertEqual([told[row[0]]["state"] for row in rows], ["done", "failed", "done"])
+            self.assertIn("quota", told[rows[1][0]]["reason"])
         self.assertEqual(self.digests(rows[1][0]), [])
         self.assertEqual(self.move(path, "--over-quota")["imported"], 1)
         self.site.checked()
@@ -223,7 +224,7 @@ class House(MoveCase):
                              (["--jobs", "0"], USAGE), (["--jobs", "65"], USAGE), (["--format", "mbx"], USAGE)):
             self.assertEqual(self.site.ctl("move", path, *args, check=False).returncode, status, args)
         for text, reason in (("", "no line that names"), ("address;adress\n", 'no column "adress"'), ("source\nx\n", "must name"),
-                             ("address,address\n", "too often"), ("\0\0\n", "NUL")):
+                             ("address,address\n", "too often"), ("\0\0\n", "NUL"), ("# none\naddress\n", "no line follows")):
             bad = self.dir / "bad.csv"
             bad.write_text(text, encoding="utf-8")
             done = self.site.ctl("move", bad, check=False)
