@@ -216,6 +216,20 @@ class House(MoveCase):
         self.assertEqual(self.site.ctl("import", rows[0][0], more, check=False).returncode, FAILED)
         self.assertEqual(self.site.ctl("import", rows[0][0], more, "--over-quota").returncode, DONE)
 
+    def test_unreadable(self):
+        """A file that nobody may read is told, and brought by the next run."""
+        folder = self.maildir("box", [kit.letter(1), kit.letter(2)])
+        closed = sorted((folder / "cur").iterdir())[0]
+        closed.chmod(0)
+        if os.geteuid() == 0:
+            subprocess.run(["chown", "-R", "nobody:nogroup", folder], check=True)
+        path = self.table(["address", "source"], [[f"closed@{self.domain}", folder], [f"open@{self.domain}", self.maildir("open", [kit.letter(3)])]])
+        told = {m["line"]: m for m in self.move(path, exit=PARTLY)["mailboxes"]}
+        self.assertEqual((told[2]["state"], told[2]["imported"], told[3]["state"]), ("partly", 1, "done"))
+        self.assertEqual([(n["kind"], n["file"], n["reason"]) for n in told[2]["notes"]], [("REJECTED", str(closed), "permission denied")])
+        closed.chmod(0o644)
+        self.assertEqual(self.move(path)["imported"], 1)
+
     def test_what_is_asked(self):
         path = self.table(["address"], [[f"a@{self.domain}"]])
         self.assertIn("its domain is not here", self.move(path, exit=FAILED, tenant=False)["mailboxes"][0]["reason"])
