@@ -22,17 +22,6 @@ enum {
     LEFT_OVER = 8,              /* From_ lines in front of a header */
 };
 
-struct source *source_new(char *const *paths, int count, const struct source_how *how)
-{
-    struct source *s = mem_zalloc(sizeof *s);
-
-    s->fd = -1;
-    s->how = *how;
-    for (int i = 0; i < count; i++)
-        source_list(s, paths[i]);
-    return s;
-}
-
 static void close_file(struct source *s)
 {
     if (s->scan != NULL) {
@@ -50,10 +39,8 @@ static void file_free(struct file *f)
     mem_free(f->uidl);
 }
 
-void source_free(struct source **source)
+static void files_free(struct source *s)
 {
-    struct source *s = *source;
-
     close_file(s);
     for (size_t i = 0; i < s->count; i++)
         file_free(&s->files[i]);
@@ -70,28 +57,20 @@ void source_free(struct source **source)
     mem_free(s->folders);
     buf_free(&s->name);
     mem_free(s);
-    *source = NULL;
 }
 
 const char *source_fault(const struct source *s) { return buf_left(&s->fault) > 0 ? buf_span(&s->fault).at : NULL; }
-
-bool source_has_uidls(const struct source *s) { return s->list_count > 0; }
 
 size_t source_folders(const struct source *s) { return s->inner_count; }
 
 const char *source_folder(const struct source *s, size_t i) { return s->inner[i]; }
 
-void source_again(struct source *s)
+static void files_again(struct source *s)
 {
     close_file(s);
     s->next = 0;
     s->separators = 0;
-    s->seen = (struct source_seen){ .files = 0 };
 }
-
-void source_quiet(struct source *s, bool quiet) { s->quiet = quiet; }
-
-int64_t source_octets(const struct source *source) { return source->octets; }
 
 struct source_seen source_seen(const struct source *s)
 {
@@ -344,9 +323,8 @@ static bool open_next(struct source *s, const struct file *f, struct source_item
     return it->reject == NULL;
 }
 
-int source_next(struct source *s, struct source_item *it)
+static int files_next(struct source *s, struct source_item *it)
 {
-    *it = (struct source_item){ .fd = -1 };
     for (;;) {
         const struct file *f;
         bool mbox = false;
@@ -368,4 +346,18 @@ int source_next(struct source *s, struct source_item *it)
         s->scan = mbox_scan_new(s->fd, s->how.any, doubt_in_mbox, s);
         s->number = 0;
     }
+}
+
+static const struct source_kind files_kind = { .next = files_next, .again = files_again, .free = files_free };
+
+struct source *source_new(char *const *paths, int count, const struct source_how *how)
+{
+    struct source *s = mem_zalloc(sizeof *s);
+
+    s->kind = &files_kind;
+    s->fd = -1;
+    s->how = *how;
+    for (int i = 0; i < count; i++)
+        source_list(s, paths[i]);
+    return s;
 }

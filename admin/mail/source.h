@@ -1,6 +1,9 @@
 /*
  * source.h - where an import finds its messages: mbox files, Maildirs,
- * directories and files. Only looks and reads; changes nothing.
+ * directories and files; or a server. Only looks and reads; changes nothing.
+ *
+ * What a file holds is there at once. A server says what it has, with UIDLs; the octets
+ * of a message are fetched from it one after the other, when they are asked for.
  */
 #ifndef POSTERN_ADMIN_SOURCE_H
 #define POSTERN_ADMIN_SOURCE_H
@@ -14,18 +17,22 @@
 
 enum source_format { SOURCE_AUTO, SOURCE_MBOX, SOURCE_MAILDIR, SOURCE_EML };
 
+struct source;
+
 /* A message, or something that cannot be taken for one. */
 struct source_item {
-    const char *path;           /* of its file, as it is; valid until the source is freed */
-    unsigned number;            /* of the message in an mbox, 0 elsewhere */
+    struct source *source;      /* that it is of */
+    const char *path;           /* of its file, as it is, or the server; valid until the source is freed */
+    unsigned number;            /* of the message in an mbox, or at the server; 0 elsewhere */
     const char *name;           /* both for people: quoted where it must be; valid until the next item */
     bool in_folder;             /* its file was found in a directory, was not named by the operator */
     const char *reject;         /* why it cannot be taken; NULL if it can */
     enum state_kind kind;       /* what the format says of it */
+    /* At a server, until source_fetch(): -1, 0 and the octets that the server promises, more or less, and 0. */
     int fd;                     /* lent, until the next item */
     off_t at, end;
-    enum mbox_quoting quoting;
     int64_t received;           /* microseconds since 1970 */
+    enum mbox_quoting quoting;
     const char *uidl;           /* what its server showed, as far as that is known (else NULL), */
     const char *uidl_file;      /* and where it says so; valid until the source is freed */
     size_t uidl_line;
@@ -50,8 +57,6 @@ struct source_seen {
     int64_t octets;
 };
 
-struct source;
-
 /* Lists what the paths hold, in the order of the import. */
 struct source *source_new(char *const *paths, int count, const struct source_how *how);
 void source_free(struct source **source);
@@ -64,8 +69,16 @@ size_t source_folders(const struct source *source);
 const char *source_folder(const struct source *source, size_t i);
 int64_t source_octets(const struct source *source);     /* of all files together */
 struct source_seen source_seen(const struct source *source);    /* so far */
-/* 1 and an item, or 0 at the end. */
+/* 1 and an item, 0 at the end, or -1: source_broken() says why. */
 int source_next(struct source *source, struct source_item *item_r);
+/*
+ * Has the octets of the item, the last one that source_next() gave, at hand: fd, at, end and received
+ * are what they say from then on. False: item->reject says why this one cannot be had, or
+ * source_broken() why none can.
+ */
+bool source_fetch(struct source_item *item);
+/* Why there is no going on, as "NAME reason"; lent. NULL while there is: files never break. */
+const char *source_broken(const struct source *source);
 /*
  * From the beginning again: the same files, as they are then; what was seen is counted anew. Whoever
  * reads twice would be told each doubt twice: source_quiet() says whether they are told.
@@ -74,8 +87,25 @@ void source_quiet(struct source *source, bool quiet);
 void source_again(struct source *source);
 
 /*
- * The octets of an item as they will be stored: unquoted, line ends made CRLF.
- * False with errno if the file cannot be read, or has become shorter.
+ * Is the UIDL of an item certain before its octets are read, and are these dear? Then one
+ * whose UIDL the mailbox knows is passed over.
+ */
+bool source_by_uidl(const struct source *source);
+/*
+ * Which items are going to be read. A source that fetches ahead asks once for each item, in order,
+ * after source_next() gave the one before it or earlier; without it, all are. A hint: others may be read.
+ */
+typedef bool source_wanted(void *arg, const struct source_item *item);
+void source_choose(struct source *source, source_wanted *wanted, void *arg);
+/*
+ * One word for where the messages come from, always the same for the same mailbox of the same
+ * server; NULL for files.
+ */
+const char *source_label(const struct source *source);
+
+/*
+ * The octets of an item as they will be stored: unquoted, line ends made CRLF; fetched, where
+ * they are not at hand. False with errno if they cannot be read, or the file has become shorter.
  */
 typedef void source_out(void *arg, const char *at, size_t len);
 bool source_read(const struct source_item *item, source_out *out, void *arg);

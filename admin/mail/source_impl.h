@@ -1,5 +1,5 @@
 /*
- * source_impl.h - what the files of source.h share.
+ * source_impl.h - what the files of source.h share, and what a kind of source has to do.
  */
 #ifndef POSTERN_ADMIN_SOURCE_IMPL_H
 #define POSTERN_ADMIN_SOURCE_IMPL_H
@@ -24,7 +24,25 @@ struct file {
     int64_t octets;
 };
 
+/*
+ * Files (source.c), or a server: its struct has a struct source as its first member, and
+ * its own "new" function fills in `kind` and `octets`. What is NULL is not needed.
+ */
+struct source_kind {
+    int (*next)(struct source *s, struct source_item *item_r);
+    bool (*fetch)(struct source_item *item);
+    void (*again)(struct source *s);
+    const char *(*label)(const struct source *s);
+    bool by_uidl;
+    void (*free)(struct source *s);     /* the struct itself, too */
+};
+
 struct source {
+    const struct source_kind *kind;
+    source_wanted *wanted;      /* source_choose() */
+    void *wanted_arg;
+    struct buf broken;          /* source_broken(), if it is not empty */
+    /* Of all kinds: quiet, octets, seen. The others are of files. */
     struct file *files;
     size_t count, room, next;
     bool quiet;                 /* tell no doubts */

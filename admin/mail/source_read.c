@@ -29,7 +29,7 @@ static void convert(void *arg, const char *at, size_t len)
         r->out(r->arg, r->room, n);
 }
 
-bool source_read(const struct source_item *it, source_out *out, void *arg)
+static bool read_region(const struct source_item *it, source_out *out, void *arg)
 {
     struct reading r = { EOL_START, mem_alloc(EOL_ROOM(CHUNK)), out, arg };
     struct mbox_filter filter = { .quoting = it->quoting };
@@ -60,4 +60,15 @@ bool source_read(const struct source_item *it, source_out *out, void *arg)
     mem_free(chunk);
     mem_free(r.room);
     return ok;
+}
+
+bool source_read(const struct source_item *item, source_out *out, void *arg)
+{
+    struct source_item fetched = *item;
+
+    if (!source_fetch(&fetched)) {
+        errno = EIO;
+        return false;
+    }
+    return read_region(&fetched, out, arg);
 }
