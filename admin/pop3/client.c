@@ -187,7 +187,8 @@ static enum pop3_end secure(struct pop3 *p)
     }
     if (end == POP3_LOST || end == POP3_STOPPED || p->how.plaintext)
         return end == POP3_REFUSED || end == POP3_LATER ? POP3_DONE : end;
-    mem_error(&p->why, "the server offers no TLS: use pops://, or --accept plaintext to send the password in the clear");
+    mem_error(&p->why,
+              "the server offers no TLS: use pops://, or --accept plaintext to send the password in the clear");
     return POP3_REFUSED;
 }
 
