@@ -17,7 +17,10 @@
 #include "admin/shown.h"
 #include "daemon/base/secret.h"
 
-#define BIT(option) (UINT64_C(1) << (option))
+/* A set of options, which are more than 64. */
+__extension__ typedef unsigned __int128 option_set;
+#define BIT(option) ((option_set)1 << (option))
+_Static_assert(OPT_COUNT <= 128, "an option needs a bit");
 
 enum needs { NEEDS_NOTHING, NEEDS_CONFIG, NEEDS_DATABASE, NEEDS_SCHEMA };
 
@@ -27,7 +30,7 @@ struct verb {
     int fewest, most;
     enum needs needs;
     bool shows;                     /* --json is for those that show something */
-    uint64_t options;
+    option_set options;
     const char *args, *help;
 };
 
@@ -39,7 +42,8 @@ static const struct verb verbs[] = {
 };
 enum { VERB_COUNT = sizeof verbs / sizeof verbs[0] };
 
-enum { OPTIONS_OF_TOOL = BIT(OPT_CONFIG) | BIT(OPT_AS) | BIT(OPT_JSON) | BIT(OPT_HELP) | BIT(OPT_VERSION) };
+static const option_set options_of_tool =
+    BIT(OPT_CONFIG) | BIT(OPT_AS) | BIT(OPT_JSON) | BIT(OPT_HELP) | BIT(OPT_VERSION);
 
 static void help_verb(FILE *out, const struct verb *v)
 {
@@ -67,7 +71,7 @@ static void help_all(FILE *out, const char *word)
         return;
     fputs("options:\n", out);
     for (unsigned i = 0; i < OPT_COUNT; i++)
-        if (OPTIONS_OF_TOOL & BIT(i))
+        if (options_of_tool & BIT(i))
             fprintf(out, "  --%s%s%s\n      %s\n", ctl_options[i].name, ctl_options[i].arg != NULL ? " " : "",
                     ctl_options[i].arg != NULL ? ctl_options[i].arg : "", ctl_options[i].help);
     fputs("See `posternctl VERB --help` and posternctl(8) for more.\n", out);
@@ -108,7 +112,7 @@ static const struct verb *find_verb(struct ctl *c, int argc, char **argv, int at
         return NULL;
     }
     for (unsigned i = 0; i < OPT_COUNT; i++)
-        if (c->opt[i] != NULL && !((v->options | OPTIONS_OF_TOOL) & BIT(i))) {
+        if (c->opt[i] != NULL && !((v->options | options_of_tool) & BIT(i))) {
             ctl_error(CTL_USAGE, "--%s is not an option of %s%s%s", ctl_options[i].name, v->word,
                       v->action != NULL ? " " : "", v->action != NULL ? v->action : "");
             return NULL;
