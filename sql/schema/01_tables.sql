@@ -192,7 +192,7 @@ create table postern.message (
     -- Only where a message brought one along: others are uidvalidity.uid.
     uidl        text collate "C",
     -- When it was first retrieved whole; only kept where a policy asks for it
-    -- (expire_retrieved), as it is a write for each message.
+    -- (expire_retrieved), or the import from a server (imported), as it is a write for each message.
     retrieved_at timestamptz,
     -- With all that a listing says: the messages of a mailbox lie in as many pages as there are of
     -- them, and here next to each other. (Pages that changed since the last vacuum are looked at.)
@@ -204,7 +204,7 @@ comment on table  postern.message is 'what is in a mailbox; a listing reads the 
 comment on column postern.message.octets is 'what LIST says and RETR sends: the content and the Delivered-To line, where there is one';
 comment on column postern.message.delivered_to is 'sent as one Delivered-To: line in front of the content; has no CR or LF';
 comment on column postern.message.uidl is 'the UIDL of an imported message, as the old server sent it (uidl_fault)';
-comment on column postern.message.retrieved_at is 'when the session ended that first retrieved it; kept only where expire_retrieved is set';
+comment on column postern.message.retrieved_at is 'when the session ended that first retrieved it; kept where expire_retrieved is set, and of what an import from a server brought';
 
 -- content_part.codec says how its data is coded, null for the octets as they are: a
 -- column that is null takes no room in a row. Only the programs code and decode

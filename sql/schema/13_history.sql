@@ -33,7 +33,7 @@ comment on column postern.history.octets is 'of the message; of a session, what 
 comment on column postern.history.since is 'when the message was received, or refused; when the session began';
 comment on column postern.history.messages is 'that the session retrieved';
 comment on column postern.history.uidl is 'the own UIDL of an imported message; others are uidvalidity.uid';
-comment on column postern.history.means is 'pop3, operator or expire; of a refusal its reason';
+comment on column postern.history.means is 'pop3, operator, expire or sync; of a refusal its reason';
 
 -- References to content that deleted messages still hold: until their time of
 -- grace is over, and then, or where a deletion was a large one, until reclaim()
@@ -156,19 +156,33 @@ $$;
 
 -- --------------------------------------------------------------- the sessions
 
+-- notes_retrieved: does a policy, or the import from a server (list_absent), want to know in any
+-- mailbox what was retrieved? Not granted.
+create function postern.notes_retrieved() returns boolean
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return exists (select from postern.policy x where x.expire_retrieved is not null)
+        or exists (select from postern.imported i where i.source is not null);
+end
+$$;
+
 -- note_retrieved: these messages were retrieved whole at p_at, where the policy
--- of the mailbox wants to know. Not granted.
+-- of the mailbox wants to know; and those that an import brought, where one was from a server.
+-- Not granted.
 create function postern.note_retrieved(p_mailbox bigint, p_uids bigint[], p_at timestamptz) returns void
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_all constant boolean := exists (
+        select from postern.mailbox m join postern.domain d on d.domain = m.domain, postern.policy_of(m.mailbox, m.domain, d.tenant) p
+         where m.mailbox = p_mailbox and p.expire_retrieved is not null);
 begin
-    if exists (select from postern.mailbox m join postern.domain d on d.domain = m.domain,
-                      postern.policy_of(m.mailbox, m.domain, d.tenant) p
-                where m.mailbox = p_mailbox and p.expire_retrieved is not null) then
+    if v_all or exists (select from postern.imported i where i.mailbox = p_mailbox and i.source is not null) then
         -- Before the messages, as everywhere.
         perform from postern.mailbox m where m.mailbox = p_mailbox for no key update;
         update postern.message m set retrieved_at = p_at
-         where m.mailbox = p_mailbox and m.uid = any (p_uids) and m.retrieved_at is null;
+         where m.mailbox = p_mailbox and m.uid = any (p_uids) and m.retrieved_at is null and (v_all or m.uidl is not null);
     end if;
 end
 $$;
@@ -180,7 +194,7 @@ create function postern.note_session(p_mailbox bigint, p_session text, p_peer te
 language plpgsql
 as $$
 begin
-    if p_retrieved <> '{}' and exists (select from postern.policy x where x.expire_retrieved is not null) then
+    if p_retrieved <> '{}' and postern.notes_retrieved() then
         perform postern.note_retrieved(p_mailbox, p_retrieved, now());
     end if;
     insert into postern.history (mailbox, what, octets, since, messages, means, session, peer)
@@ -213,7 +227,7 @@ begin
       into v_valid, v_since, v_at
       from unnest(p_tickets, p_mailboxes, p_opened, p_closed) with ordinality s(ticket, mailbox, opened, closed, n),
            lateral (select postern.ticket_made_at(s.ticket) as made_at) t;
-    if exists (select from postern.policy x where x.expire_retrieved is not null) then
+    if postern.notes_retrieved() then
         -- Mailboxes by number, as everywhere.
         for r in
             select s.mailbox, s.at, s.messages, s.valid, sum(s.messages) over (order by s.n) - s.messages as before

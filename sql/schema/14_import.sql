@@ -4,16 +4,28 @@
 -- What imports have stored in a mailbox: the digests of its messages one after the
 -- other (digest_octets), a row for each batch. A message that its client deleted leaves
 -- nothing that lasts, and an import that is resumed must not bring it back.
+--
+-- Where the messages came with UIDLs these are kept beside the digests, and so is where
+-- they came from, if it was a server: a message that is known by its UIDL is not fetched
+-- again, and one that is gone at its server may go here (list_absent).
 create table postern.imported (
     mailbox     bigint      not null references postern.mailbox on delete cascade,
-    digests     bytea       not null
+    digests     bytea       not null,
+    uidls       text[] collate "C",
+    source      text collate "C",
+    again       boolean     not null default false
 );
 create index imported_mailbox on postern.imported (mailbox);
+-- Whether messages of a mailbox may be gone at their server: asked when a session ends.
+create index imported_source on postern.imported (mailbox) where source is not null;
 -- For logical replication, as there is no key.
 alter table postern.imported replica identity full;
 -- Digests cannot be compressed; and this way a piece of them is read alone.
 alter table postern.imported alter column digests set storage external;
-comment on table postern.imported is 'digests of all that imports stored in a mailbox, for --resume: one for each message, kept as long as the mailbox';
+comment on table  postern.imported is 'digests of all that imports stored in a mailbox, for --resume: one for each message, kept as long as the mailbox';
+comment on column postern.imported.uidls is 'what the messages came with, beside their digests; null where there was none';
+comment on column postern.imported.source is 'the server and its mailbox that they came from; null: files';
+comment on column postern.imported.again is 'messages that the mailbox had, or had had, when they were met: only their UIDLs are news';
 
 -- begin_import: the mailbox to import into, and the right to: one import at a time, held
 -- by the connection. The last batch of an import that was killed may still be on
@@ -46,15 +58,19 @@ end
 $$;
 
 -- note_imported: a digest for each message, in the transaction that stores them.
+-- note_imported: a digest for each message, in the transaction that stores them, and what
+-- is known of the UIDLs that they came with, and of where they came from.
 -- Errors: PN400.
-create function postern.note_imported(p_mailbox bigint, p_digests bytea) returns void
+create function postern.note_imported(p_mailbox bigint, p_digests bytea, p_uidls text[] default null, p_source text default null)
+returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if coalesce(octet_length(p_digests), 0) = 0 or octet_length(p_digests) % postern.digest_octets() <> 0 then
-        raise exception 'note_imported: a digest must have % octets', postern.digest_octets() using errcode = 'PN400';
+    if coalesce(octet_length(p_digests), 0) = 0 or octet_length(p_digests) % postern.digest_octets() <> 0
+       or cardinality(p_uidls) <> octet_length(p_digests) / postern.digest_octets() then
+        raise exception 'note_imported: a digest must have % octets, and a UIDL beside it', postern.digest_octets() using errcode = 'PN400';
     end if;
-    insert into postern.imported (mailbox, digests) values (p_mailbox, p_digests);
+    insert into postern.imported (mailbox, digests, uidls, source) values (p_mailbox, p_digests, p_uidls, p_source);
 end
 $$;
 
@@ -73,7 +89,7 @@ begin
         ), noted as (
             select substr(i.digests, postern.digest_octets() * k + 1, postern.digest_octets()) as digest, count(*) as n
               from postern.imported i, generate_series(0, octet_length(i.digests) / postern.digest_octets() - 1) k
-             where i.mailbox = p_mailbox group by 1
+             where i.mailbox = p_mailbox and not i.again group by 1
         )
         select coalesce(here.digest, noted.digest), coalesce(here.n, 0), greatest(coalesce(noted.n, 0) - coalesce(here.n, 0), 0)
           from here full join noted on noted.digest = here.digest order by 1;
@@ -101,8 +117,146 @@ begin
 end
 $$;
 
+-- noted_uidls: the UIDLs that messages came with, with their digests, and from where. Not granted.
+create function postern.noted_uidls(p_mailbox bigint) returns table (uidl text, digest bytea, source text)
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select u.uidl, substr(i.digests, postern.digest_octets() * (u.n - 1)::integer + 1, postern.digest_octets()), i.source
+      from postern.imported i, unnest(i.uidls) with ordinality u(uidl, n)
+     where i.mailbox = p_mailbox and u.uidl is not null
+$$;
+
+-- list_known_uidls: UIDLs of another server that the mailbox knows, in rising order, with the
+-- digests of their messages: one that is there has it (`here`), or an import brought it.
+create function postern.list_known_uidls(p_mailbox bigint) returns table (uidl text, digest bytea, here boolean)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    return query
+        select distinct on (k.uidl collate "C") k.uidl collate "C", k.digest, k.here
+          from (select g.uidl, c.digest, true as here from postern.message g join postern.content c on c.content = g.content
+                 where g.mailbox = p_mailbox and g.uidl is not null
+                union all
+                select n.uidl, n.digest, false from postern.noted_uidls(p_mailbox) n) k
+         order by k.uidl collate "C", k.here desc;
+end
+$$;
+
+-- adopt_uidls: an import met messages that the mailbox has, or had, by their digests, side by
+-- side with the UIDLs that they came with: these are noted, and messages that have none of their
+-- own get them, copies in their order. Returns how many did.
+-- Errors: PN400, PN404.
+create function postern.adopt_uidls(p_mailbox bigint, p_digests bytea, p_uidls text[], p_source text) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    c_octets constant integer := postern.digest_octets();
+    v_prefix text;
+    v_set bigint;
+begin
+    if octet_length(p_digests) is distinct from cardinality(p_uidls) * c_octets then
+        raise exception 'adopt_uidls: a UIDL for each digest' using errcode = 'PN400';
+    end if;
+    update postern.mailbox m set expunges = m.expunges + 1 where m.mailbox = p_mailbox
+        returning postern.uidl_prefix(m.uidvalidity) into v_prefix;
+    if not found then
+        raise exception 'mailbox % no longer exists', p_mailbox using errcode = 'PN404';
+    end if;
+    with met as materialized (
+        select distinct on (u.uidl) u.uidl, u.n, substr(p_digests, c_octets * (u.n - 1)::integer + 1, c_octets) as digest
+          from unnest(p_uidls) with ordinality u(uidl, n)
+         where postern.uidl_fault(u.uidl) is null and not starts_with(u.uidl, v_prefix)
+           and not exists (select from postern.message g where g.mailbox = p_mailbox and g.uidl = u.uidl)
+         order by u.uidl, u.n
+    ), wanting as (
+        select g.uid, c.digest, row_number() over (partition by c.digest order by g.uid) as k
+          from postern.message g join postern.content c on c.content = g.content
+         where g.mailbox = p_mailbox and g.uidl is null and c.digest in (select met.digest from met)
+    )
+    update postern.message g set uidl = met.uidl
+      from (select met.*, row_number() over (partition by met.digest order by met.n) as k from met) met
+      join wanting on wanting.digest = met.digest and wanting.k = met.k
+     where g.mailbox = p_mailbox and g.uid = wanting.uid;
+    get diagnostics v_set = row_count;
+    -- What no import brought was delivered here: that it is gone elsewhere means nothing.
+    insert into postern.imported (mailbox, digests, uidls, source, again)
+        select p_mailbox, string_agg(m.digest, ''::bytea order by m.n), array_agg(m.uidl order by m.n),
+               case when m.brought then p_source end, true
+          from (select u.uidl, u.n, d.digest, d.digest in (
+                    select substr(i.digests, c_octets * k + 1, c_octets)
+                      from postern.imported i, generate_series(0, octet_length(i.digests) / c_octets - 1) k
+                     where i.mailbox = p_mailbox) as brought
+                  from unnest(p_uidls) with ordinality u(uidl, n),
+                       lateral (select substr(p_digests, c_octets * (u.n - 1)::integer + 1, c_octets) as digest) d) m
+         group by m.brought;
+    return v_set;
+end
+$$;
+
+-- list_absent: messages that an import brought from this source (note_imported) whose UIDLs are not
+-- among those that it has now; `unread`: no session has retrieved the message (note_retrieved).
+-- `of` is the number of messages from there that the mailbox has, the same in each row.
+create function postern.list_absent(p_mailbox bigint, p_source text, p_uidls text[])
+returns table (uid bigint, uidl text, unread boolean, of bigint)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    return query
+        with brought as materialized (
+            select g.uid, g.uidl, g.retrieved_at is null as unread from postern.message g
+             where g.mailbox = p_mailbox
+               and g.uidl in (select n.uidl from postern.noted_uidls(p_mailbox) n where n.source = p_source)
+        )
+        select b.uid, b.uidl, b.unread, (select count(*) from brought) from brought b
+         where not exists (select from unnest(p_uidls) as u(uidl) where u.uidl = b.uidl)
+         order by b.uid;
+end
+$$;
+
+-- remove_absent: these of them are removed, but for those that were retrieved by now; and their
+-- imports are forgotten, so that what comes back at the source is imported again. Not while a
+-- session holds the maildrop (held): it may be retrieving them.
+create function postern.remove_absent(p_mailbox bigint, p_source text, p_uids bigint[], out removed bigint, out held boolean)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    c_octets constant integer := postern.digest_octets();
+    v_uids bigint[];
+    v_uidls text[];
+begin
+    removed := 0;
+    held := not pg_try_advisory_xact_lock(postern.lock_key(p_mailbox));
+    if held then
+        return;
+    end if;
+    perform from postern.mailbox m where m.mailbox = p_mailbox for no key update;
+    select array_agg(g.uid), array_agg(g.uidl) into v_uids, v_uidls from postern.message g
+     where g.mailbox = p_mailbox and g.uid = any (p_uids) and g.retrieved_at is null
+       and g.uidl in (select n.uidl from postern.noted_uidls(p_mailbox) n where n.source = p_source);
+    if v_uids is null then
+        return;
+    end if;
+    select r.removed into removed from postern.remove_messages(p_mailbox, v_uids, 'sync') r;
+    update postern.imported i
+       set digests = coalesce((select string_agg(substr(i.digests, c_octets * (u.n - 1)::integer + 1, c_octets), ''::bytea order by u.n)
+                                 from unnest(i.uidls) with ordinality u(uidl, n)
+                                where u.uidl is null or u.uidl <> all (v_uidls)), ''),
+           uidls = array(select u.uidl from unnest(i.uidls) with ordinality u(uidl, n)
+                          where u.uidl is null or u.uidl <> all (v_uidls) order by u.n)
+     where i.mailbox = p_mailbox and i.uidls && v_uidls;
+    delete from postern.imported i where i.mailbox = p_mailbox and i.digests = '';
+end
+$$;
+
 revoke all on all functions in schema postern from public;
 grant execute on function
-    postern.begin_import(text), postern.end_import(bigint), postern.note_imported(bigint, bytea), postern.list_digests(bigint),
+    postern.begin_import(text), postern.end_import(bigint), postern.note_imported(bigint, bytea, text[], text),
+    postern.list_digests(bigint),
     postern.uidls_in_use(bigint, text[])
+    to postern_admin;
+grant execute on function
+    postern.list_known_uidls(bigint), postern.adopt_uidls(bigint, bytea, text[], text),
+    postern.list_absent(bigint, text, text[]), postern.remove_absent(bigint, text, bigint[])
     to postern_admin;

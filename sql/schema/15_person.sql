@@ -117,6 +117,8 @@ begin
         'known_networks', (select coalesce(json_agg(json_build_object('network', k.network, 'seen', k.seen) order by k.seen, k.network), '[]')
                              from postern.known_address k where k.mailbox = b.mailbox),
         'imported_messages', (select coalesce(sum(octet_length(i.digests) / postern.digest_octets()), 0) from postern.imported i where i.mailbox = b.mailbox),
+        'imported_from', (select coalesce(json_agg(distinct i.source), '[]') from postern.imported i
+                           where i.mailbox = b.mailbox and i.source is not null),
         'failed_logins_until', postern.guessed_until(p_address),
         'messages', (select coalesce(json_agg(json_build_object('uid', g.uid, 'uidl', g.uidl, 'octets', g.octets,
                                 'received_at', g.received_at, 'retrieved_at', g.retrieved_at, 'delivered_to', g.delivered_to)
