@@ -12,6 +12,8 @@
 #include "admin/mail/known.h"
 #include "admin/mail/put.h"
 #include "daemon/base/mem.h"
+#include "storage/pg/pg_array.h"
+#include "storage/pg/pg_row.h"
 
 struct import {
     struct ctl *c;
@@ -22,6 +24,10 @@ struct import {
     struct put *put;
     struct known *known;            /* NULL: it is not resumed */
     struct pairs *pairs;            /* NULL: no UIDLs came along */
+    enum known_as *by_uidl;         /* of each item of a server, by its number, from 1; NULL: of none */
+    size_t by_uidl_count;
+    struct buf adopt_digests, adopt_uidls;  /* of messages that were there by their digests; an array the second */
+    uint32_t adopt_count;
     struct buf octets;              /* of one small message */
     uint64_t seen;
     int64_t octets_read;
@@ -68,16 +74,77 @@ static const char *uidl_of(struct import *im, const struct source_item *it, cons
     return NULL;
 }
 
-/* False: it is to be stored. */
-static bool is_known(struct import *im, const unsigned char digest[CONTENT_DIGEST])
+static bool count_known(struct import *im, enum known_as as)
 {
-    enum known_as as = im->known != NULL ? known_take(im->known, digest) : KNOWN_NOT;
-
     if (as == KNOWN_THERE)
         im->done.there++;
     else if (as == KNOWN_GONE)
         im->done.left_out[IMPORT_GONE]++;
     return as != KNOWN_NOT;
+}
+
+/* False: it is to be stored. */
+static bool is_known(struct import *im, const struct source_item *it, const struct pair *pair,
+                     const unsigned char digest[CONTENT_DIGEST])
+{
+    enum known_as as = im->known != NULL ? known_take(im->known, digest) : KNOWN_NOT;
+
+    if (as != KNOWN_NOT && source_by_uidl(it->source) && pair != NULL && pair->uidl != NULL && !pair->shared) {
+        buf_add(&im->adopt_digests, digest, CONTENT_DIGEST);
+        if (im->adopt_count++ == 0)
+            pg_array_begin(&im->adopt_uidls, PG_TEXT);
+        pg_array_put_bytes(&im->adopt_uidls, span_str(pair->uidl));
+    }
+    return count_known(im, as);
+}
+
+static enum known_as known_by_uidl(const struct import *im, const struct source_item *it)
+{
+    return im->by_uidl != NULL && it->number <= im->by_uidl_count ? im->by_uidl[it->number - 1] : KNOWN_NOT;
+}
+
+static bool is_wanted(void *arg, const struct source_item *it)
+{
+    return known_by_uidl(arg, it) == KNOWN_NOT;
+}
+
+/* Which messages need not be fetched. */
+static void look_by_uidl(struct import *im, struct source *source)
+{
+    struct source_item it;
+
+    source_quiet(source, true);
+    while (source_next(source, &it) == 1) {
+        const struct pair *pair = pairs_find(im->pairs, &it);
+
+        im->by_uidl = mem_resize(im->by_uidl, ++im->by_uidl_count, sizeof *im->by_uidl);
+        im->by_uidl[im->by_uidl_count - 1] =
+            pair != NULL && pair->uidl != NULL && !pair->shared ? known_take_uidl(im->known, pair->uidl) : KNOWN_NOT;
+    }
+    source_quiet(source, false);
+    source_again(source);
+    pairs_again(im->pairs);
+    source_choose(source, is_wanted, im);
+}
+
+/* Behind the last message: it needs the connection for itself. */
+static enum ctl_exit adopt(struct import *im, struct source *source)
+{
+    struct args a = ARGS_NONE;
+    int64_t set = 0;
+
+    if (im->adopt_count == 0)
+        return CTL_DONE;
+    pg_array_set_count(&im->adopt_uidls, im->adopt_count);
+    args_mailbox(&a, &im->mailbox);
+    args_binary(&a, &im->adopt_digests);
+    args_binary(&a, &im->adopt_uidls);
+    args_text(&a, source_label(source));
+    if (!db_numbers(im->c, "set the UIDLs", "select postern.adopt_uidls($1, $2, $3, $4)", &a, 1, &set))
+        return db_end(im->c);
+    im->done.adopted = (uint64_t)set;
+    im->adopt_count = 0;
+    return CTL_DONE;
 }
 
 /* What a dry run would store. */
@@ -106,7 +173,7 @@ static enum ctl_exit import_small(struct import *im, const struct source_item *i
     }
     octets = buf_span(&im->octets);
     content_digest(octets, digest);
-    if (is_known(im, digest))
+    if (is_known(im, it, pair, digest))
         return CTL_DONE;
     if (im->how.dry_run)
         return count(im, it, pair, octets.len);
@@ -173,7 +240,7 @@ static enum ctl_exit import_large(struct import *im, const struct source_item *i
         return CTL_DONE;
     }
     content_hash_end(&m.hash, digest);
-    if (is_known(im, digest))
+    if (is_known(im, it, pair, digest))
         return CTL_DONE;
     if (im->how.dry_run)
         return count(im, it, pair, m.octets);
@@ -184,31 +251,50 @@ static enum ctl_exit import_large(struct import *im, const struct source_item *i
     return end;
 }
 
+static bool is_left_out(const struct import *im, const struct source_item *it)
+{
+    return it->kind != STATE_LIVING && !im->how.with[it->kind];
+}
+
+static enum ctl_exit import_item(struct import *im, struct source_item *it)
+{
+    const struct pair *pair = im->pairs != NULL ? pairs_find(im->pairs, it) : NULL;
+
+    im->seen++;
+    if (it->reject == NULL && is_left_out(im, it)) {
+        im->done.left_out[it->kind]++;
+        return CTL_DONE;
+    }
+    if (it->reject == NULL && count_known(im, known_by_uidl(im, it)))
+        return CTL_DONE;
+    /* What a server has is not fetched only to be counted. */
+    if (it->reject == NULL && im->how.dry_run && source_by_uidl(it->source))
+        return count(im, it, pair, (uint64_t)it->end);
+    if (it->reject == NULL && !source_fetch(it) && source_broken(it->source) != NULL)
+        return CTL_DONE;
+    if (it->reject != NULL) {
+        reject(im, it, it->reject);
+        return CTL_DONE;
+    }
+    return it->end - it->at <= PUT_SMALL ? import_small(im, it, pair) : import_large(im, it, pair);
+}
+
 static enum ctl_exit import_all(struct import *im, struct source *source)
 {
     struct source_item it;
     enum ctl_exit end = CTL_DONE;
 
     while (end == CTL_DONE) {
-        const struct pair *pair;
-
         im->done.stopped = im->told.stop(im->told.arg);
-        if (im->done.stopped || source_next(source, &it) != 1)
+        if (im->done.stopped || source_broken(source) != NULL || source_next(source, &it) != 1)
             break;
-        pair = im->pairs != NULL ? pairs_find(im->pairs, &it) : NULL;
-        im->seen++;
-        if (it.reject != NULL) {
-            reject(im, &it, it.reject);
-            continue;
-        }
-        if (it.kind != STATE_LIVING && !im->how.with[it.kind]) {
-            im->done.left_out[it.kind]++;
-            continue;
-        }
-        end = it.end - it.at <= PUT_SMALL ? import_small(im, &it, pair) : import_large(im, &it, pair);
-        im->octets_read += it.end - it.at;
+        end = import_item(im, &it);
+        if (it.reject == NULL && !is_left_out(im, &it))
+            im->octets_read += it.end - it.at;
         im->told.step(im->told.arg, im->seen, im->octets_read);
     }
+    if (end == CTL_DONE && !im->done.stopped && source_broken(source) != NULL)
+        end = ctl_error(CTL_FAILED, "%s", source_broken(source));
     return end;
 }
 
@@ -239,6 +325,9 @@ void import_free(struct import **import)
     if (im->pairs != NULL)
         pairs_free(&im->pairs);
     known_free(&im->known);
+    mem_free(im->by_uidl);
+    buf_free(&im->adopt_digests);
+    buf_free(&im->adopt_uidls);
     buf_free(&im->octets);
     mem_free(im);
     *import = NULL;
@@ -272,7 +361,11 @@ enum ctl_exit import_look(struct import *im, struct source *source)
         return CTL_DONE;
     im->pairs = pairs_new(im->c, im->begun ? &im->mailbox : NULL, source, im->how.uidls,
                           im->how.resumed || im->how.set_uidls, uidl_wrong, im);
-    return im->pairs != NULL ? CTL_DONE : db_end(im->c);
+    if (im->pairs == NULL)
+        return db_end(im->c);
+    if (source_by_uidl(source) && im->known != NULL)
+        look_by_uidl(im, source);
+    return CTL_DONE;
 }
 
 static bool is_doubtful(const struct import *im)
@@ -286,6 +379,8 @@ enum ctl_exit import_run(struct import *im, struct source *source)
 
     if (!im->how.dry_run)
         im->put = put_new(im->c, &im->mailbox, im->how.over_quota);
+    if (im->put != NULL)
+        put_from(im->put, source_label(source));
     end = import_all(im, source);
     if (im->put == NULL)
         return end == CTL_DONE && is_doubtful(im) ? CTL_PARTLY : end;
@@ -296,6 +391,9 @@ enum ctl_exit import_run(struct import *im, struct source *source)
     }
     im->done.stored = put_stored(im->put);
     im->done.stored_octets = put_stored_octets(im->put);
+    put_free(&im->put);
+    if (end == CTL_DONE)
+        end = adopt(im, source);
     return end == CTL_DONE && is_doubtful(im) ? CTL_PARTLY : end;
 }
 
@@ -304,6 +402,11 @@ enum ctl_exit import_set_uidls(struct import *im, struct source *source, bool dr
     enum ctl_exit end = set_uidls(im->c, &im->mailbox, source, im->pairs, dry_run, uidl_wrong, im, set_r);
 
     return end == CTL_DONE && (set_r->missing > 0 || is_doubtful(im)) ? CTL_PARTLY : end;
+}
+
+enum ctl_exit import_sync(struct import *im, struct source *source, const struct sync_how *how, struct sync_done *done)
+{
+    return sync_run(im->c, &im->mailbox, source, how, done);
 }
 
 const struct import_done *import_done(const struct import *im) { return &im->done; }

@@ -9,6 +9,7 @@
  *     im = import_new(c, &how, &told);
  *     import_begin(im, address), then source_new() with import_doubt() and im,
  *     import_look(im, source), then import_run(im, source) or import_set_uidls(im, source, ...)
+ *     import_sync(im, source, ...), if it is a server
  *     import_free(&im), then source_free()
  */
 #ifndef POSTERN_ADMIN_IMPORT_H
@@ -21,13 +22,14 @@
 #include "admin/mail/pairs.h"
 #include "admin/mail/set_uidls.h"
 #include "admin/mail/source.h"
+#include "admin/mail/sync.h"
 
 /* What is left out unless it is asked for: enum state_kind, and what was deleted since it was imported. */
 enum { IMPORT_GONE = STATE_KINDS, IMPORT_KINDS };
 
 struct import_how {
     bool with[IMPORT_KINDS];    /* import these, too; that of STATE_LIVING does not matter */
-    bool resumed;               /* messages may be there, or be gone, that an import brought before */
+    bool resumed;               /* messages may be there, or be gone, that an import brought; of a server always */
     bool set_uidls;             /* import_set_uidls() will be called, and not import_run() */
     bool over_quota;            /* quotas are no reason to refuse a message */
     bool dry_run;               /* read all, store nothing: what is counted as stored would be */
@@ -47,6 +49,7 @@ struct import_told {
 struct import_done {
     uint64_t stored, stored_octets;         /* committed */
     uint64_t there;                         /* that the mailbox had already */
+    uint64_t adopted;                       /* of these: have got the UIDLs of the source, as they had none */
     uint64_t left_out[IMPORT_KINDS];
     uint64_t rejected, doubts;
     uint64_t uidls_in_doubt;                /* UIDLs that no message got, and messages that got none */
@@ -76,6 +79,10 @@ enum ctl_exit import_look(struct import *import, struct source *source);
 enum ctl_exit import_run(struct import *import, struct source *source);
 /* Sets the UIDLs of messages that are there (set_uidls.h); CTL_PARTLY likewise, or if messages are missing. */
 enum ctl_exit import_set_uidls(struct import *import, struct source *source, bool dry_run, struct set_uidls *set_r);
+
+/* After import_run(): removes what has gone at the source (sync.h), which has a source_label(). */
+enum ctl_exit import_sync(struct import *import, struct source *source, const struct sync_how *how,
+                          struct sync_done *done_r);
 
 /* So far; lent until import_free(). */
 const struct import_done *import_done(const struct import *import);

@@ -10,6 +10,8 @@
 
 struct known {
     PGresult *rows;     /* digest, copies, gone; digests in rising order */
+    PGresult *uidls;    /* uidl, digest, here; UIDLs in rising order */
+    bool with_gone;
     struct known_count {
         int64_t copies; /* that are there, and were not met again so far */
         int64_t gone;   /* that were deleted since, likewise */
@@ -20,16 +22,23 @@ struct known *known_new(struct ctl *c, const struct mailbox_ref *mailbox, bool w
 {
     struct args a = ARGS_NONE;
     struct known *k;
-    PGresult *rows;
+    PGresult *rows, *uidls;
     int n;
 
     args_mailbox(&a, mailbox);
     rows = db_ask_binary(c, "list what is there", "select * from postern.list_digests($1)", &a);
     if (rows == NULL)
         return NULL;
+    uidls = db_ask_binary(c, "list what is there", "select * from postern.list_known_uidls($1)", &a);
+    if (uidls == NULL) {
+        PQclear(rows);
+        return NULL;
+    }
     n = PQntuples(rows);
     k = mem_zalloc(sizeof *k);
     k->rows = rows;
+    k->uidls = uidls;
+    k->with_gone = with_gone;
     k->counts = mem_array((size_t)n + 1, sizeof *k->counts);
     for (int i = 0; i < n; i++)
         k->counts[i] = (struct known_count){ db_int8(rows, i, 1), with_gone ? 0 : db_int8(rows, i, 2) };
@@ -41,6 +50,7 @@ void known_free(struct known **known)
     if (*known == NULL)
         return;
     PQclear((*known)->rows);
+    PQclear((*known)->uidls);
     mem_free((*known)->counts);
     mem_free(*known);
     *known = NULL;
@@ -74,5 +84,49 @@ enum known_as known_take(struct known *k, const unsigned char digest[CONTENT_DIG
         return KNOWN_THERE;
     }
     n->gone--;
+    return KNOWN_GONE;
+}
+
+static int find_uidl(const struct known *k, const char *uidl)
+{
+    int low = 0, high = PQntuples(k->uidls);
+
+    while (low < high) {
+        int middle = low + (high - low) / 2, order = strcmp(uidl, PQgetvalue(k->uidls, middle, 0));
+
+        if (order == 0)
+            return middle;
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return -1;
+}
+
+enum known_as known_take_uidl(struct known *k, const char *uidl)
+{
+    const int row = find_uidl(k, uidl);
+    struct known_count *n;
+    bool here;
+
+    if (row < 0)
+        return KNOWN_NOT;
+    here = db_bytes(k->uidls, row, 2).at[0] != 0;
+    if (!here && k->with_gone)
+        return KNOWN_NOT;
+    n = find(k, (const unsigned char *)PQgetvalue(k->uidls, row, 1));
+    if (here) {
+        if (n != NULL && n->copies > 0)
+            n->copies--;
+        return KNOWN_THERE;
+    }
+    /* Gone, or there with another UIDL by now: undeleted, or given one. */
+    if (n != NULL && n->gone == 0 && n->copies > 0) {
+        n->copies--;
+        return KNOWN_THERE;
+    }
+    if (n != NULL && n->gone > 0)
+        n->gone--;
     return KNOWN_GONE;
 }

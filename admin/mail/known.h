@@ -29,5 +29,10 @@ void known_free(struct known **known);
  * after those that are there.
  */
 enum known_as known_take(struct known *known, const unsigned char digest[CONTENT_DIGEST]);
+/*
+ * The same for a message of a server, by the UIDL that it came with: its digest is taken with it. To be
+ * asked for all that are known so before the first known_take().
+ */
+enum known_as known_take_uidl(struct known *known, const char *uidl);
 
 #endif

@@ -326,10 +326,12 @@ static size_t sort_by_uidl(struct pairs *p, struct pair **sorted)
             sorted[n++] = &p->all[i];
     qsort(sorted, n, sizeof *sorted, by_uidl);
     for (size_t i = 0; i < n; i++) {
-        if (kept > 0 && strcmp(sorted[kept - 1]->uidl, sorted[i]->uidl) == 0)
+        if (kept > 0 && strcmp(sorted[kept - 1]->uidl, sorted[i]->uidl) == 0) {
             sorted[i]->fault = "is that of a message before, too";
-        else
+            sorted[i]->shared = sorted[kept - 1]->shared = true;
+        } else {
             sorted[kept++] = sorted[i];
+        }
     }
     return kept;
 }
@@ -382,6 +384,20 @@ static bool ask_mailbox(struct ctl *c, const struct mailbox_ref *mailbox, struct
     return true;
 }
 
+/* A server that has messages shows their UIDLs, or it has none to show. */
+static void tell_without(const struct pairs *p)
+{
+    size_t without = 0;
+
+    for (size_t i = 0; i < p->count; i++)
+        without += p->all[i].uidl == NULL;
+    if (without > 0 && without == p->count)
+        p->note(p->arg, p->all[0].path, 0, NULL, "has no UIDLs: messages get new ones");
+    for (size_t i = 0; without < p->count && i < p->count; i++)
+        if (p->all[i].uidl == NULL)
+            p->note(p->arg, p->all[i].path, p->all[i].number, NULL, "has no UIDL at the server");
+}
+
 struct pairs *pairs_new(struct ctl *c, const struct mailbox_ref *mailbox, struct source *source, const char *list,
                         bool resumed, pairs_note *note, void *arg)
 {
@@ -402,6 +418,8 @@ struct pairs *pairs_new(struct ctl *c, const struct mailbox_ref *mailbox, struct
         mem_free(sorted);
     }
     source_quiet(source, false);
+    if (ok && p->native && source_by_uidl(source))
+        tell_without(p);
     for (size_t i = 0; ok && i < p->count; i++) {
         struct pair *m = &p->all[i];
 
@@ -424,6 +442,12 @@ void pairs_free(struct pairs **pairs)
     mem_free(p->all);
     mem_free(p);
     *pairs = NULL;
+}
+
+void pairs_again(struct pairs *pairs)
+{
+    pairs->next = 0;
+    pairs->path = NULL;
 }
 
 const struct pair *pairs_find(struct pairs *pairs, const struct source_item *item)

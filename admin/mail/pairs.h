@@ -28,6 +28,7 @@ struct pair {
     const char *file;           /* who says so: this line of this file */
     size_t line;
     const char *fault;          /* why it gets one of ours, though (static text) */
+    bool shared;                /* other messages of the source have the same one */
     bool in_use;                /* a message of the mailbox has it: the same one, if the import is resumed */
 };
 
@@ -49,6 +50,8 @@ struct pairs;
 struct pairs *pairs_new(struct ctl *c, const struct mailbox_ref *mailbox, struct source *source, const char *list,
                         bool resumed, pairs_note *note, void *arg);
 void pairs_free(struct pairs **pairs);
+/* The next item is the first one again, as after pairs_new(). */
+void pairs_again(struct pairs *pairs);
 /* For each item of a second reading, in order. NULL: it was not there, or was another one, when we looked. */
 const struct pair *pairs_find(struct pairs *pairs, const struct source_item *item);
 

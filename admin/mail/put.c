@@ -31,6 +31,7 @@ struct put {
     struct ctl *c;
     struct mailbox_ref mailbox;
     const char *sql_messages;
+    const char *label;          /* put_from(), or NULL */
     struct batch batch;         /* that is gathered */
     /* that was sent up to its commit, and not answered; kept, as it may have to be sent again */
     struct batch flight;
@@ -52,7 +53,7 @@ struct put {
 
 static const char sql_contents[] = "select postern.put_contents($1, $2, $3)";
 static const char sql_parts[] = "select postern.put_parts($1, $2, $3, $4)";
-static const char sql_note[] = "select postern.note_imported($1, $2)";
+static const char sql_note[] = "select postern.note_imported($1, $2, $3, $4)";
 static const char sql_messages[] = "select postern.put_messages($1, $2, $3, null, $4)";
 static const char sql_over_quota[] = "select postern.put_over_quota($1, $2, $3, null, $4)";
 
@@ -85,6 +86,8 @@ struct put *put_new(struct ctl *c, const struct mailbox_ref *mailbox, bool over_
     ASSERT(PQenterPipelineMode(c->db) == 1);
     return p;
 }
+
+void put_from(struct put *put, const char *label) { put->label = label; }
 
 static void forget(struct batch *b)
 {
@@ -336,22 +339,32 @@ static bool send_messages(struct put *p, struct pg_array ids)
     return send(p, p->sql_messages, &a);
 }
 
-/* The digests in a1: what --resume will know, whatever a client deletes until then. */
-static bool send_note(struct put *p)
+/* The digests in a1, the UIDLs in a3: what --resume will know, whatever a client deletes until then. */
+static bool send_note(struct put *p, bool uidls)
 {
     struct args a = ARGS_NONE;
 
     args_mailbox(&a, &p->mailbox);
     args_binary(&a, &p->a1);
+    if (uidls)
+        args_binary(&a, &p->a3);
+    else
+        args_null(&a);
+    args_text(&a, p->label);
     return send(p, sql_note, &a);
 }
 
+/* Behind send_messages(), which has made a3. */
 static bool send_notes(struct put *p)
 {
+    bool any = false;
+
     buf_clear(&p->a1);
-    for (size_t i = 0; i < p->flight.count; i++)
+    for (size_t i = 0; i < p->flight.count; i++) {
         buf_add(&p->a1, p->flight.messages[i].digest, CONTENT_DIGEST);
-    return send_note(p);
+        any |= p->flight.messages[i].uidl != NULL;
+    }
+    return send_note(p, any);
 }
 
 /* What is in flight, up to its commit. */
@@ -525,7 +538,7 @@ enum ctl_exit put_large_end(struct put *p, int64_t received, const char *uidl)
         return not_sent(p);
     buf_clear(&p->a1);
     buf_add(&p->a1, digest, CONTENT_DIGEST);
-    if (!send_note(p) || !send(p, "commit", &none) || PQpipelineSync(p->c->db) != 1)
+    if (!send_note(p, uidl != NULL) || !send(p, "commit", &none) || PQpipelineSync(p->c->db) != 1)
         return not_sent(p);
     end = answers(p, 3, NULL);
     if (end == CTL_DONE) {

@@ -25,6 +25,8 @@ struct put;
 
 /* over_quota: quotas that the messages exceed are no reason to refuse them. */
 struct put *put_new(struct ctl *c, const struct mailbox_ref *mailbox, bool over_quota);
+/* Before the first message: where all of them come from (source_label()), lent. */
+void put_from(struct put *put, const char *label);
 /* What was gathered and not flushed is forgotten. */
 void put_free(struct put **put);
 

@@ -268,10 +268,16 @@ enum ctl_exit set_uidls(struct ctl *c, const struct mailbox_ref *mailbox, struct
         /* One that cannot be read, or is another one by now, is not the one that the mailbox has. */
         if (it.kind != STATE_KIND_FOLDER_DATA && it.reject == NULL && (pair == NULL || pair->uidl != NULL))
             done_r->missing += pair == NULL || !wish(&s, &it, pair);
+        if (source_broken(source) != NULL)
+            break;
     }
-    choose(&s, done_r);
-    drop_taken(&s, note, arg);
-    end = store(&s, c, mailbox, dry_run, done_r);
+    if (source_broken(source) != NULL) {
+        end = ctl_error(CTL_FAILED, "%s: no UIDL was set", source_broken(source));
+    } else {
+        choose(&s, done_r);
+        drop_taken(&s, note, arg);
+        end = store(&s, c, mailbox, dry_run, done_r);
+    }
     PQclear(s.rows);
     mem_free(s.by_row);
     mem_free(s.by_uidl);

@@ -374,10 +374,12 @@ static int64_t arrival(struct pop3_source *p)
     return when;
 }
 
+/* The server's words go to a terminal. */
 static bool reject(struct pop3_source *p, struct source_item *it, const char *why)
 {
     buf_clear(&p->why);
     buf_add_str(&p->why, why);
+    shown_text(p->why.data + p->why.at);
     it->reject = buf_span(&p->why).at;
     return false;
 }
@@ -411,11 +413,13 @@ static bool settle(struct pop3_source *p, struct source_item *it, size_t i, enum
     case POP3_LOST:
         break;
     }
-    buf_clear(&p->why);
-    buf_addf(&p->why, "could not be read in %d tries: %s", TRIES, pop3_why(p->pop3));
     if (++m->tries == TRIES) {
+        struct buf why = BUF_EMPTY;
+
+        buf_addf(&why, "could not be read in %d tries: %s", TRIES, pop3_why(p->pop3));
+        reject(p, it, buf_span(&why).at);
+        buf_free(&why);
         leave(p);
-        it->reject = buf_span(&p->why).at;
         return false;
     }
     *again_r = (end == POP3_LOST && p->reads > 0) ||
