@@ -11,6 +11,7 @@
 #include "admin/db.h"
 #include "admin/mail/known.h"
 #include "admin/mail/put.h"
+#include "admin/mail/sync_files.h"
 #include "daemon/base/mem.h"
 #include "storage/pg/pg_array.h"
 #include "storage/pg/pg_row.h"
@@ -380,7 +381,7 @@ enum ctl_exit import_run(struct import *im, struct source *source)
     if (!im->how.dry_run)
         im->put = put_new(im->c, &im->mailbox, im->how.over_quota);
     if (im->put != NULL)
-        put_from(im->put, source_label(source));
+        put_from(im->put, source_label(source) != NULL || !im->how.sync ? source_label(source) : sync_files_label);
     end = import_all(im, source);
     if (im->put == NULL)
         return end == CTL_DONE && is_doubtful(im) ? CTL_PARTLY : end;
@@ -406,7 +407,15 @@ enum ctl_exit import_set_uidls(struct import *im, struct source *source, bool dr
 
 enum ctl_exit import_sync(struct import *im, struct source *source, const struct sync_how *how, struct sync_done *done)
 {
-    return sync_run(im->c, &im->mailbox, source, how, done);
+    *done = (struct sync_done){ .of = 0 };
+    if (source_label(source) != NULL)
+        return sync_run(im->c, &im->mailbox, source, how, done);
+    if (im->known == NULL)
+        return CTL_DONE;        /* a mailbox that is not there yet */
+    if (im->done.rejected > 0)
+        return ctl_error(CTL_PARTLY, "%llu files or messages cannot be read, and may be what seems to have gone: nothing"
+                         " was removed", (unsigned long long)im->done.rejected);
+    return sync_files_run(im->c, &im->mailbox, source, im->known, how, done);
 }
 
 const struct import_done *import_done(const struct import *im) { return &im->done; }

@@ -31,6 +31,7 @@ struct import_how {
     bool with[IMPORT_KINDS];    /* import these, too; that of STATE_LIVING does not matter */
     bool resumed;               /* messages may be there, or be gone, that an import brought; of a server always */
     bool set_uidls;             /* import_set_uidls() will be called, and not import_run() */
+    bool sync;                  /* import_sync() will be called, now or after a later import */
     bool over_quota;            /* quotas are no reason to refuse a message */
     bool dry_run;               /* read all, store nothing: what is counted as stored would be */
     const char *uidls;          /* path of a list of UIDLs (uidls.h), or NULL; lent */
@@ -80,7 +81,10 @@ enum ctl_exit import_run(struct import *import, struct source *source);
 /* Sets the UIDLs of messages that are there (set_uidls.h); CTL_PARTLY likewise, or if messages are missing. */
 enum ctl_exit import_set_uidls(struct import *import, struct source *source, bool dry_run, struct set_uidls *set_r);
 
-/* After import_run(): removes what has gone at the source (sync.h), which has a source_label(). */
+/*
+ * After import_run() has seen all there is: removes what has gone at the source (sync.h). Of files that is what
+ * imports with how.sync brought, and nothing while one of them cannot be read. The import was resumed.
+ */
 enum ctl_exit import_sync(struct import *import, struct source *source, const struct sync_how *how,
                           struct sync_done *done_r);
 

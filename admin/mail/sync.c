@@ -3,7 +3,7 @@
  *
  * Must never remove a message that somebody may have read here, nor one that came another way.
  */
-#include "admin/mail/sync.h"
+#include "admin/mail/sync_impl.h"
 
 #include "admin/db.h"
 #include "daemon/base/mem.h"
@@ -13,8 +13,7 @@
 
 enum { BATCH = 1000, COL_UID = 0, COL_UNREAD, COL_OF };
 
-/* The UIDLs that the source has now. Returns how many messages it lists. */
-static uint64_t list(struct source *source, struct buf *uidls)
+uint64_t sync_list(struct source *source, struct buf *uidls)
 {
     struct source_item it;
     uint64_t listed = 0;
@@ -33,30 +32,31 @@ static uint64_t list(struct source *source, struct buf *uidls)
 
 static bool is_unread(const PGresult *res, int row) { return db_bytes(res, row, COL_UNREAD).at[0] != 0; }
 
-static enum ctl_exit refuse(const struct sync_done *done, uint64_t absent, uint64_t listed, const struct sync_how *how)
+static enum ctl_exit refuse(const struct sync_done *done, const struct sync_kind *kind, uint64_t absent,
+                            uint64_t listed, const struct sync_how *how)
 {
     if (how->limit >= 100)
         return CTL_DONE;
     if (listed == 0 && absent > 0)
-        return ctl_error(CTL_FAILED, "the server lists no message, and all %llu that came from there would go: nothing "
-                         "was removed; if that is right, use --sync-limit 100", (unsigned long long)absent);
+        return ctl_error(CTL_FAILED, "there is no message at %s, and all %llu that came from there would go: nothing "
+                         "was removed; if that is right, use --sync-limit 100", kind->where, (unsigned long long)absent);
     if (absent > SYNC_FEW && absent * 100 > done->of * how->limit)
-        return ctl_error(CTL_FAILED, "%llu of %llu messages that came from there have gone at the server, more than "
+        return ctl_error(CTL_FAILED, "%llu of %llu messages that came from %s have gone there, more than "
                          "%u percent: nothing was removed; if that is right, use --sync-limit",
-                         (unsigned long long)absent, (unsigned long long)done->of, how->limit);
+                         (unsigned long long)absent, (unsigned long long)done->of, kind->where, how->limit);
     return CTL_DONE;
 }
 
-static enum ctl_exit remove_batch(struct ctl *c, const struct mailbox_ref *mailbox, struct source *source,
+static enum ctl_exit remove_batch(struct ctl *c, const struct mailbox_ref *mailbox, const struct sync_kind *kind,
                                   struct buf *uids, struct sync_done *done)
 {
     struct args a = ARGS_NONE;
     PGresult *res;
 
     args_mailbox(&a, mailbox);
-    args_text(&a, source_label(source));
+    args_text(&a, kind->label);
     args_binary(&a, uids);
-    res = db_ask_binary(c, "remove what has gone at the server", "select * from postern.remove_absent($1, $2, $3)", &a);
+    res = db_ask_binary(c, "remove what has gone at the source", kind->remove, &a);
     if (res == NULL)
         return db_end(c);
     done->removed += (uint64_t)db_int8(res, 0, 0);
@@ -65,7 +65,7 @@ static enum ctl_exit remove_batch(struct ctl *c, const struct mailbox_ref *mailb
     return CTL_DONE;
 }
 
-static enum ctl_exit remove_all(struct ctl *c, const struct mailbox_ref *mailbox, struct source *source,
+static enum ctl_exit remove_all(struct ctl *c, const struct mailbox_ref *mailbox, const struct sync_kind *kind,
                                 const PGresult *absent, struct sync_done *done)
 {
     struct buf uids = BUF_EMPTY;
@@ -84,7 +84,7 @@ static enum ctl_exit remove_all(struct ctl *c, const struct mailbox_ref *mailbox
         }
         if (n == BATCH || (n > 0 && i + 1 == PQntuples(absent))) {
             pg_array_set_count(&uids, n);
-            end = remove_batch(c, mailbox, source, &uids, done);
+            end = remove_batch(c, mailbox, kind, &uids, done);
             n = 0;
         }
     }
@@ -92,9 +92,32 @@ static enum ctl_exit remove_all(struct ctl *c, const struct mailbox_ref *mailbox
     return end;
 }
 
+enum ctl_exit sync_absent(struct ctl *c, const struct mailbox_ref *mailbox, const struct sync_kind *kind,
+                          uint64_t listed, const PGresult *absent, const struct sync_how *how,
+                          struct sync_done *done_r)
+{
+    enum ctl_exit end;
+
+    for (int i = 0; i < PQntuples(absent); i++) {
+        done_r->of = (uint64_t)db_int8(absent, i, COL_OF);
+        done_r->removed += is_unread(absent, i);
+        done_r->read += !is_unread(absent, i);
+    }
+    end = refuse(done_r, kind, (uint64_t)PQntuples(absent), listed, how);
+    if (end != CTL_DONE)
+        done_r->removed = 0;
+    else if (!how->dry_run && done_r->removed > 0)
+        end = remove_all(c, mailbox, kind, absent, done_r);
+    return end;
+}
+
 enum ctl_exit sync_run(struct ctl *c, const struct mailbox_ref *mailbox, struct source *source,
                        const struct sync_how *how, struct sync_done *done_r)
 {
+    const struct sync_kind server = {
+        .label = source_label(source), .where = "the server",
+        .remove = "select * from postern.remove_absent($1, $2, $3)",
+    };
     struct buf uidls = BUF_EMPTY;
     struct args a = ARGS_NONE;
     uint64_t listed;
@@ -102,26 +125,15 @@ enum ctl_exit sync_run(struct ctl *c, const struct mailbox_ref *mailbox, struct 
     PGresult *absent;
 
     *done_r = (struct sync_done){ .of = 0 };
-    ASSERT(source_label(source) != NULL);
-    listed = list(source, &uidls);
+    ASSERT(server.label != NULL);
+    listed = sync_list(source, &uidls);
     args_mailbox(&a, mailbox);
-    args_text(&a, source_label(source));
+    args_text(&a, server.label);
     args_binary(&a, &uidls);
     absent = db_ask_binary(c, "look for what has gone at the server",
                            "select uid, unread, of from postern.list_absent($1, $2, $3)", &a);
     buf_free(&uidls);
-    if (absent == NULL)
-        return db_end(c);
-    for (int i = 0; i < PQntuples(absent); i++) {
-        done_r->of = (uint64_t)db_int8(absent, i, COL_OF);
-        done_r->removed += is_unread(absent, i);
-        done_r->read += !is_unread(absent, i);
-    }
-    end = refuse(done_r, (uint64_t)PQntuples(absent), listed, how);
-    if (end != CTL_DONE)
-        done_r->removed = 0;
-    else if (!how->dry_run && done_r->removed > 0)
-        end = remove_all(c, mailbox, source, absent, done_r);
+    end = absent != NULL ? sync_absent(c, mailbox, &server, listed, absent, how, done_r) : db_end(c);
     PQclear(absent);
     return end;
 }

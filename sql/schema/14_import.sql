@@ -250,6 +250,87 @@ begin
 end
 $$;
 
+-- list_left: the same for files, whose messages need no UIDLs: p_digests are those of messages
+-- that the mailbox has and the source has not, side by side with how many more of each. Of
+-- several copies of a message those go first whose UIDLs the source has not; p_uidls are those
+-- that it has. Only what imports from p_source brought, and no more copies than they brought.
+create function postern.list_left(p_mailbox bigint, p_source text, p_digests bytea, p_copies bigint[], p_uidls text[])
+returns table (uid bigint, unread boolean, of bigint)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    c_octets constant integer := postern.digest_octets();
+begin
+    return query
+        with noted as materialized (
+            select substr(i.digests, c_octets * k + 1, c_octets) as digest, count(*) as n
+              from postern.imported i, generate_series(0, octet_length(i.digests) / c_octets - 1) k
+             where i.mailbox = p_mailbox and i.source = p_source and not i.again group by 1
+        ), brought as materialized (
+            select g.uid, c.digest, g.retrieved_at is null as unread, noted.n,
+                   row_number() over (partition by c.digest
+                                      order by coalesce(g.uidl = any (p_uidls), false), g.delivered_to is not null, g.uidl is null,
+                                               g.uid desc) as r
+              from postern.message g
+              join postern.content c on c.content = g.content
+              join noted on noted.digest = c.digest
+             where g.mailbox = p_mailbox
+        )
+        select b.uid, b.unread, (select sum(least(s.n, s.here)) from (select max(x.n) as n, count(*) as here from brought x group by x.digest) s)::bigint
+          from brought b
+          join (select substr(p_digests, c_octets * (u.n - 1)::integer + 1, c_octets) as digest, u.copies
+                  from unnest(p_copies) with ordinality u(copies, n)) l on l.digest = b.digest
+         where b.r <= least(l.copies, b.n)
+         order by b.uid;
+end
+$$;
+
+-- remove_left: these of them are removed, in the same way as by remove_absent.
+create function postern.remove_left(p_mailbox bigint, p_source text, p_uids bigint[], out removed bigint, out held boolean)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    c_octets constant integer := postern.digest_octets();
+    v_uids bigint[];
+    v_digests bytea[];
+begin
+    removed := 0;
+    held := not pg_try_advisory_xact_lock(postern.lock_key(p_mailbox));
+    if held then
+        return;
+    end if;
+    perform from postern.mailbox m where m.mailbox = p_mailbox for no key update;
+    select array_agg(g.uid), array_agg(c.digest) into v_uids, v_digests
+      from postern.message g join postern.content c on c.content = g.content
+     where g.mailbox = p_mailbox and g.uid = any (p_uids) and g.retrieved_at is null;
+    if v_uids is null then
+        return;
+    end if;
+    select r.removed into removed from postern.remove_messages(p_mailbox, v_uids, 'sync') r;
+    -- One that was noted for each that was removed, whichever: they are the same.
+    with noted as materialized (
+        select i.ctid as at, k, substr(i.digests, c_octets * k + 1, c_octets) as digest, i.uidls[k + 1] as uidl
+          from postern.imported i, generate_series(0, octet_length(i.digests) / c_octets - 1) k
+         where i.mailbox = p_mailbox and i.source = p_source and not i.again
+    ), gone as materialized (
+        select n.at, n.k
+          from (select n.*, row_number() over (partition by n.digest order by n.at, n.k) as r from noted n) n
+          join (select d.digest, count(*) as n from unnest(v_digests) as d(digest) group by 1) d on d.digest = n.digest
+         where n.r <= d.n
+    ), rest as (
+        select a.at, coalesce(string_agg(n.digest, ''::bytea order by n.k), '') as digests,
+               coalesce(array_agg(n.uidl order by n.k) filter (where n.k is not null), '{}') as uidls
+          from (select distinct g.at from gone g) a
+          left join (select n.* from noted n where not exists (select from gone g where g.at = n.at and g.k = n.k)) n on n.at = a.at
+         group by a.at
+    )
+    update postern.imported i set digests = rest.digests, uidls = case when i.uidls is null then null else rest.uidls end
+      from rest where i.ctid = rest.at;
+    delete from postern.imported i where i.mailbox = p_mailbox and i.digests = '';
+end
+$$;
+
 revoke all on all functions in schema postern from public;
 grant execute on function
     postern.begin_import(text), postern.end_import(bigint), postern.note_imported(bigint, bytea, text[], text),
@@ -258,5 +339,6 @@ grant execute on function
     to postern_admin;
 grant execute on function
     postern.list_known_uidls(bigint), postern.adopt_uidls(bigint, bytea, text[], text),
-    postern.list_absent(bigint, text, text[]), postern.remove_absent(bigint, text, bigint[])
+    postern.list_absent(bigint, text, text[]), postern.remove_absent(bigint, text, bigint[]),
+    postern.list_left(bigint, text, bytea, bigint[], text[]), postern.remove_left(bigint, text, bigint[])
     to postern_admin;
