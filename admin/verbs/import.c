@@ -14,6 +14,7 @@
 #include "admin/mail/source.h"
 #include "admin/progress.h"
 #include "admin/shown.h"
+#include "admin/verbs/import_pop3.h"
 #include "admin/verbs/importing.h"
 #include "daemon/base/mem.h"
 
@@ -29,6 +30,8 @@ struct doubt {
 struct shown {
     struct ctl *c;
     const char *address;
+    bool pop3;                      /* from a server */
+    unsigned sync_limit;            /* percent */
     struct progress progress;
     struct json json;
     struct doubt *doubts;           /* the first ones: with --json they are told at the end */
@@ -134,7 +137,8 @@ static void json_doubts(struct shown *s, const struct import_done *done)
     json_int(j, "uidls_in_doubt", (int64_t)done->uidls_in_doubt);
 }
 
-static void summary_json(struct shown *s, const struct import_done *done, struct source_seen seen, bool complete)
+static void summary_json(struct shown *s, const struct import_done *done, struct source_seen seen, bool complete,
+                         const struct sync_done *sync)
 {
     struct json *j = &s->json;
 
@@ -143,19 +147,28 @@ static void summary_json(struct shown *s, const struct import_done *done, struct
     json_int(j, "imported", (int64_t)done->stored);
     json_int(j, "octets", (int64_t)done->stored_octets);
     json_int(j, "there_already", (int64_t)done->there);
+    json_int(j, "uidls_set", (int64_t)done->adopted);
     for (int i = STATE_LIVING + 1; i < IMPORT_KINDS; i++)
         json_int(j, importing_kinds[i].key, (int64_t)done->left_out[i]);
     json_int(j, "files", (int64_t)seen.files);
     json_int(j, "mboxes", (int64_t)seen.mboxes);
     json_int(j, "separators", (int64_t)seen.separators);
     json_int(j, "octets_seen", seen.octets);
+    if (sync != NULL) {
+        json_int(j, "removed", (int64_t)sync->removed);
+        json_int(j, "gone_but_read", (int64_t)sync->read);
+        json_bool(j, "held", sync->held);
+    }
+    if (s->pop3)
+        json_bool(j, "dry_run", s->c->opt[OPT_DRY_RUN] != NULL);
     json_bool(j, "complete", complete);
     json_end(j);
 }
 
 static void summary_text(struct shown *s, const struct import_done *done, struct source_seen seen)
 {
-    printf("imported %llu messages, %llu octets into %s in %.1f s", (unsigned long long)done->stored,
+    printf("%s %llu messages, %llu octets into %s in %.1f s",
+           s->c->opt[OPT_DRY_RUN] != NULL ? "would import" : "imported", (unsigned long long)done->stored,
            (unsigned long long)done->stored_octets, s->address, progress_seconds(&s->progress));
     if (done->there > 0)
         printf(", %llu already there", (unsigned long long)done->there);
@@ -165,7 +178,10 @@ static void summary_text(struct shown *s, const struct import_done *done, struct
         printf(", %llu doubts", (unsigned long long)done->doubts);
     if (done->uidls_in_doubt > 0)
         printf(", %llu UIDLs in doubt", (unsigned long long)done->uidls_in_doubt);
-    printf("\nread %llu files, %llu octets", (unsigned long long)seen.files, (unsigned long long)seen.octets);
+    printf(s->pop3 ? "\nlisted %llu messages, %llu octets" : "\nread %llu files, %llu octets",
+           (unsigned long long)seen.files, (unsigned long long)seen.octets);
+    if (done->adopted > 0)
+        printf("; %llu messages got their UIDLs", (unsigned long long)done->adopted);
     if (seen.mboxes > 0)
         printf("; %llu of them mbox, with %llu separators", (unsigned long long)seen.mboxes,
                (unsigned long long)seen.separators);
@@ -212,10 +228,34 @@ static enum ctl_exit look(struct shown *s, struct import *im, struct source *sou
     return end;
 }
 
+static void sync_text(struct shown *s, const struct sync_done *sync)
+{
+    printf("gone at the server since they were imported: %s %llu of %llu messages",
+           s->c->opt[OPT_DRY_RUN] != NULL ? "would remove" : "removed", (unsigned long long)sync->removed,
+           (unsigned long long)sync->of);
+    if (sync->read > 0)
+        printf(", kept %llu that were read here", (unsigned long long)sync->read);
+    if (sync->held)
+        printf("; a session holds the maildrop: run the same command again to remove the others");
+    putchar('\n');
+}
+
+/* Only behind an import that has seen all there is. */
+static enum ctl_exit sync_too(struct shown *s, struct import *im, struct source *source, struct sync_done *done)
+{
+    const struct sync_how how = { .limit = s->sync_limit, .dry_run = s->c->opt[OPT_DRY_RUN] != NULL };
+    enum ctl_exit end = import_sync(im, source, &how, done);
+
+    return end == CTL_DONE && done->held ? CTL_PARTLY : end;
+}
+
 static enum ctl_exit store(struct shown *s, struct import *im, struct source *source)
 {
+    struct sync_done synced = { .of = 0 };
+    bool sync = s->c->opt[OPT_SYNC] != NULL;
     struct sigaction stop = { .sa_handler = on_interrupt }, old_int, old_term;
     const struct import_done *done = import_done(im);
+    struct source_seen seen;
     enum ctl_exit end;
     bool complete;
 
@@ -227,12 +267,21 @@ static enum ctl_exit store(struct shown *s, struct import *im, struct source *so
     end = import_run(im, source);
     complete = (end == CTL_DONE || end == CTL_PARTLY) && !done->stopped;
     progress_clear(&s->progress);
+    seen = source_seen(source);
+    if (!s->c->json)
+        summary_text(s, done, seen);
+    if (sync && complete) {
+        enum ctl_exit sync_end = sync_too(s, im, source, &synced);
+
+        end = sync_end != CTL_DONE ? sync_end : end;
+        if (!s->c->json && (sync_end == CTL_DONE || sync_end == CTL_PARTLY))
+            sync_text(s, &synced);
+    }
     if (s->c->json)
-        summary_json(s, done, source_seen(source), complete);
-    else
-        summary_text(s, done, source_seen(source));
+        summary_json(s, done, seen, complete, sync && complete ? &synced : NULL);
     if (!complete)
-        ctl_error(end, "%s: run the same command with --resume to continue",
+        ctl_error(end, s->pop3 ? "%s: run the same command again to continue"
+                               : "%s: run the same command with --resume to continue",
                   done->stopped ? "interrupted" : "stopped, the last batch was not stored");
     sigaction(SIGINT, &old_int, NULL);
     sigaction(SIGTERM, &old_term, NULL);
@@ -280,18 +329,25 @@ enum ctl_exit run_import(struct ctl *c)
     struct import_how how = { .resumed = c->opt[OPT_RESUME] != NULL, .set_uidls = c->opt[OPT_SET_UIDLS] != NULL,
                               .over_quota = c->opt[OPT_OVER_QUOTA] != NULL, .uidls = c->opt[OPT_UIDLS] };
     const struct import_told told = { show_uidl, show_doubt, show_rejected, show_step, is_interrupted, &s };
+    struct import_pop3 pop3 = { .wait = 0 };
     struct source_how source_how;
     struct source *source;
     struct import *im;
     enum ctl_exit end = importing_options(c, &source_how, how.with);
     const char *fault;
 
+    if (end == CTL_DONE)
+        end = import_pop3_options(c, &pop3);
     if (end != CTL_DONE)
         return end;
+    s.pop3 = c->opt[OPT_POP3] != NULL;
+    s.sync_limit = (unsigned)pop3.limit;
     if (how.set_uidls && how.resumed)
         return ctl_error(CTL_USAGE, "--set-uidls and --resume exclude each other");
-    if (c->opt[OPT_DRY_RUN] != NULL && !how.set_uidls)
-        return ctl_error(CTL_USAGE, "--dry-run is for --set-uidls");
+    if (c->opt[OPT_DRY_RUN] != NULL && !how.set_uidls && !s.pop3)
+        return ctl_error(CTL_USAGE, "--dry-run is for --set-uidls, and for --pop3");
+    how.dry_run = s.pop3 && c->opt[OPT_DRY_RUN] != NULL;
+    how.resumed |= s.pop3 && !how.set_uidls;
     if (!ctl_address(c->args[0], false, address))
         return CTL_FAILED;
     im = import_new(c, &how, &told);
@@ -302,15 +358,20 @@ enum ctl_exit run_import(struct ctl *c)
     }
     source_how.doubt = import_doubt;
     source_how.arg = im;
-    source = source_new(c->args + 1, c->nargs - 1, &source_how);
-    if ((fault = source_fault(source)) != NULL)
+    source = s.pop3 ? import_pop3_open(c, &pop3, address, is_interrupted)
+                    : source_new(c->args + 1, c->nargs - 1, &source_how);
+    if (source == NULL)
+        end = CTL_FAILED;
+    else if ((fault = source_fault(source)) != NULL)
         end = ctl_error(CTL_FAILED, "%s: nothing was stored; see --uidl-format", fault);
     else if (how.set_uidls && how.uidls == NULL && !source_has_uidls(source))
         end = ctl_error(CTL_USAGE, "--set-uidls wants --uidls, or a Maildir of Dovecot");
     else if ((end = look(&s, im, source)) == CTL_DONE)
         end = how.set_uidls ? set(&s, im, source) : store(&s, im, source);
     import_free(&im);
-    source_free(&source);
+    if (source != NULL)
+        source_free(&source);
+    import_pop3_free(&pop3);
     for (uint64_t i = 0; i < s.doubt_count; i++)
         mem_free(s.doubts[i].file);
     mem_free(s.doubts);

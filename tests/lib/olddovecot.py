@@ -1,0 +1,120 @@
+"""Debian's Dovecot, unpacked privately, whole: with its logins, TLS, a master user, and any mail format. Only root can run it."""
+import os
+import pathlib
+import pwd
+import shutil
+import subprocess
+
+import kit
+import lab
+
+CONFIG = """
+base_dir = {dir}/run
+state_dir = {dir}/state
+log_path = {dir}/log
+libexec_dir = {core}
+mail_plugin_dir = {core}/modules
+protocols = pop3
+listen = 127.0.0.1
+ssl = yes
+ssl_cert = <{certificate}
+ssl_key = <{key}
+ssl_dh =
+disable_plaintext_auth = yes
+default_login_user = daemon
+default_internal_user = nobody
+default_internal_group = nogroup
+import_environment = LD_LIBRARY_PATH
+first_valid_uid = 1
+mail_location = {location}
+auth_mechanisms = plain
+auth_master_user_separator = *
+mailbox_list_index = no
+mail_fsync = never
+passdb {{
+  driver = passwd-file
+  args = scheme=PLAIN username_format=%u {dir}/masters
+  master = yes
+}}
+passdb {{
+  driver = passwd-file
+  args = scheme=PLAIN username_format=%u {dir}/users
+}}
+userdb {{
+  driver = static
+  args = uid=mail gid=mail home={dir}/mail/%n
+}}
+service pop3 {{
+  executable = {tree}/usr/lib/dovecot/pop3
+}}
+service pop3-login {{
+  executable = {tree}/usr/lib/dovecot/pop3-login
+  chroot =
+  inet_listener pop3 {{
+    port = {port}
+  }}
+  inet_listener pop3s {{
+    port = {tls_port}
+    ssl = yes
+  }}
+}}
+service anvil {{
+  chroot =
+}}
+{more}
+"""
+
+
+class Dovecot:
+    """kind: of mail_location. One user, and a master user who is called master; both have this password."""
+
+    def __init__(self, where, certificate, user, password, kind="maildir", more=""):
+        self.user = user
+        self.tree = kit.unpacked("dovecot-pop3d")
+        self.dir = pathlib.Path(where)
+        (self.dir / "state").mkdir(parents=True)
+        (self.dir / "mail").mkdir()
+        self.dir.chmod(0o755)
+        shutil.chown(self.dir / "mail", "mail", "mail")
+        self.port, self.tls_port = lab.free_port(), lab.free_port()
+        (self.dir / "users").write_text(f"{user}:{{PLAIN}}{password}\n")
+        (self.dir / "masters").write_text(f"master:{{PLAIN}}{password}\n")
+        self.conf = self.dir / "dovecot.conf"
+        # dovecot-core is unpacked with it, unless it is installed.
+        core = self.program("usr/lib/dovecot/auth").parent
+        self.conf.write_text(CONFIG.format(dir=self.dir, tree=self.tree, core=core, port=self.port, tls_port=self.tls_port, more=more,
+                                           certificate=certificate, key=certificate.with_suffix(".key"),
+                                           location=f"{kind}:{self.dir}/mail/%n"))
+        libraries = f"{kit.beside(self.tree).get('LD_LIBRARY_PATH', '')}:{self.tree}/usr/lib/dovecot"
+        self.env = dict(os.environ, LD_LIBRARY_PATH=libraries)
+        self.process = subprocess.Popen([self.program("usr/sbin/dovecot"), "-F", "-c", self.conf], env=self.env, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.DEVNULL)
+        if not kit.wait_until(self.answers):
+            self.down()
+            raise AssertionError("Dovecot does not answer: " + self.log())
+
+    def program(self, path):
+        return self.tree / path if (self.tree / path).exists() else pathlib.Path("/") / path
+
+    def answers(self):
+        try:
+            with kit.Pop(f"127.0.0.1:{self.port}"):
+                return True
+        except (OSError, AssertionError):
+            return False
+
+    def log(self):
+        path = self.dir / "log"
+        return path.read_text() if path.exists() else ""
+
+    def doveadm(self, *args, stdin=None):
+        return subprocess.run([self.program("usr/bin/doveadm"), "-c", self.conf, *args], env=self.env, input=stdin, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, check=True).stdout
+
+    def put(self, letters):
+        for octets in letters:
+            self.doveadm("save", "-u", self.user, stdin=octets)
+
+    def down(self):
+        self.process.terminate()
+        self.process.wait(kit.PATIENCE)
