@@ -21,7 +21,7 @@ static const char not_theirs[] = "does not belong to the owner of its directory:
 
 struct folder folder_of(const char *path, const char *inner)
 {
-    return (struct folder){ .path = mem_str(path), .inner = inner, .fd = -1 };
+    return (struct folder){ .path = mem_str(path), .inner = inner != NULL ? mem_str(inner) : NULL, .fd = -1 };
 }
 
 /* Root takes the rights of the owner, and returns to its own. Other users keep their own. */
@@ -41,24 +41,35 @@ static const char *why_not(int error)
     return error == EACCES ? "permission denied" : error == ENOENT ? "has gone" : "cannot be opened";
 }
 
-/* Opens `new` or `cur`, and closes the folder around it. */
-static const char *open_inner(struct folder *f)
+/* Opens a directory in the folder that is open, and closes that one. */
+static const char *open_component(struct folder *f, const char *name)
 {
     int outer = f->fd;
     struct stat st;
 
     become(f, true);
-    f->fd = openat(outer, f->inner, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    f->fd = openat(outer, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     const int error = errno;
     become(f, false);
     if (f->fd < 0) {
-        bool is_link = fstatat(outer, f->inner, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode);
+        bool is_link = fstatat(outer, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode);
 
         close(outer);
         return is_link ? a_link : why_not(error);
     }
     close(outer);
     return fstat(f->fd, &st) == 0 && st.st_uid == f->owner ? NULL : not_theirs;
+}
+
+static const char *open_inner(struct folder *f)
+{
+    char *path = mem_str(f->inner), *rest = path, *name;
+    const char *why = NULL;
+
+    while (why == NULL && (name = strsep(&rest, "/")) != NULL)
+        why = open_component(f, name);
+    mem_free(path);
+    return why;
 }
 
 const char *folder_open(struct folder *f)
@@ -100,7 +111,8 @@ void folder_free(struct folder *f)
 {
     folder_close(f);
     mem_free(f->path);
-    f->path = NULL;
+    mem_free(f->inner);
+    f->path = f->inner = NULL;
 }
 
 static const char *judge(const struct folder *f, const struct stat *st)

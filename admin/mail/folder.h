@@ -15,7 +15,7 @@
 
 struct folder {
     char *path;                 /* as the operator has named it: it may contain links */
-    const char *inner;          /* "new" or "cur" of a Maildir; NULL: the folder itself */
+    char *inner;                /* a path in it, such as "new" or ".Sent/cur" of a Maildir; NULL: the folder itself */
     int fd;                     /* -1: not open */
     bool known;                 /* are the following set? */
     dev_t dev;
@@ -24,7 +24,7 @@ struct folder {
     gid_t group;
 };
 
-/* The path is copied, inner is static. Not open. */
+/* Both are copied. Not open. */
 struct folder folder_of(const char *path, const char *inner);
 /* Opens it, if it is not open. NULL, or why not (static text); also if it is not the same folder as the first time. */
 const char *folder_open(struct folder *f);
