@@ -49,8 +49,9 @@ static void files_free(struct source *s)
         mem_free(s->lists[i]);
     mem_free(s->lists);
     for (size_t i = 0; i < s->inner_count; i++)
-        free(s->inner[i]);
+        mem_free(s->inner[i]);
     mem_free(s->inner);
+    doveconf_free(&s->dovecot);
     buf_free(&s->fault);
     for (size_t i = 0; i < s->folder_count; i++)
         folder_free(&s->folders[i]);
@@ -223,7 +224,7 @@ static bool is_mbox(const struct source *s, const struct file *f, int fd, struct
     int marks;
     bool header;
 
-    if (f->in_maildir || s->how.format == SOURCE_EML)
+    if (f->alone || s->how.format == SOURCE_EML)
         return false;
     while (head.len > 0 && (span_is(line, SPAN_OF("\n")) || span_is(line, SPAN_OF("\r\n")))) {
         head = (struct span){ head.at + line.len, head.len - line.len };
@@ -295,8 +296,7 @@ static bool open_next(struct source *s, const struct file *f, struct source_item
     it->reject = f->reject;
     it->received = f->mtime;
     it->quoting = MBOX_PLAIN;
-    it->kind = state_kind(f->in_maildir ? state_of_maildir_name(source_base_name(f->path))
-                                        : state_of_mh_name(source_base_name(f->path)));
+    it->kind = f->kind;
     s->seen.files++;
     if (it->reject != NULL)
         return false;
@@ -357,6 +357,7 @@ struct source *source_new(char *const *paths, int count, const struct source_how
     s->kind = &files_kind;
     s->fd = -1;
     s->how = *how;
+    source_configure(s);
     for (int i = 0; i < count; i++)
         source_list(s, paths[i]);
     return s;

@@ -46,7 +46,11 @@ struct source_how {
     enum mbox_quoting quoting;
     bool follow_links;          /* in folders; if false, see folder.h */
     bool any;                   /* take what does not look like mail, and take off no From_ line */
-    const char *uidl_format;    /* of Dovecot (dovecot.h), NULL for its default; "none": its list is not read */
+    const char *server;         /* that had the files: "dovecot", ... or "none"; NULL: the one whose list is there */
+    const char *uidl_format;    /* as that server has it; NULL for its default */
+    const char *control;        /* directory of its lists, where these are elsewhere, or NULL */
+    const char *doveconf;       /* a file with what `doveconf -n` printed (doveconf.h), or NULL */
+    bool folders;               /* also those in a Maildir, without UIDLs */
     source_doubt *doubt;
     void *arg;
 };
@@ -57,6 +61,8 @@ struct source_seen {
     int64_t octets;
 };
 
+/* Why this is not possible, whatever the paths are (static text); *option_r: because of that option. NULL if it is. */
+const char *source_how_fault(const struct source_how *how, const char **option_r);
 /* Lists what the paths hold, in the order of the import. */
 struct source *source_new(char *const *paths, int count, const struct source_how *how);
 void source_free(struct source **source);
@@ -64,7 +70,7 @@ void source_free(struct source **source);
 const char *source_fault(const struct source *source);
 /* Is the server known that had a part of it, so that items may have UIDLs? */
 bool source_has_uidls(const struct source *source);
-/* Folders in a Maildir, whose messages are not among the items: how many, and the path of one; lent. */
+/* Folders whose messages are not among the items: how many, and the path of one; lent. */
 size_t source_folders(const struct source *source);
 const char *source_folder(const struct source *source, size_t i);
 int64_t source_octets(const struct source *source);     /* of all files together */

@@ -1,100 +1,117 @@
 /*
  * source_dovecot.c - the order and the UIDLs of a Maildir that Dovecot had.
- *
- * Must never go on without its list where that is there and cannot be used: clients
- * would fetch all of their mail again.
  */
 #include "admin/mail/source_impl.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "admin/mail/dovecot.h"
-#include "admin/shown.h"
-#include "daemon/base/mem.h"
+#include "admin/mail/listfile.h"
 
-static const char list_name[] = "dovecot-uidlist";
+static const char list_name[] = "dovecot-uidlist", keywords_name[] = "dovecot-keywords";
 
-struct telling {
-    struct source *s;
-    const char *path;
-};
-
-static void tell(void *arg, size_t line, const char *what)
+/* What it says of formats counts only where the operator does not say it. */
+void source_configure(struct source *s)
 {
-    const struct telling *t = arg;
+    const char *const path = s->how.doveconf;
+    struct doveconf *c = &s->dovecot;
+    const char *why = NULL;
+    int fd = path != NULL ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 
-    t->s->how.doubt(t->s->how.arg, t->path, line, what);
-}
-
-/* -1 and no reason: there is no list. It must be of the owner of the folder, as all that is read there. */
-static int open_list(struct source *s, const char *maildir, const char *path, const char **why_r)
-{
-    struct folder folder = folder_of(maildir, NULL);
-    struct stat st = { .st_size = 0 };
-    int fd = -1;
-
-    *why_r = NULL;
-    if (s->how.follow_links) {
-        fd = open(path, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-        if (fd < 0 && errno != ENOENT)
-            *why_r = strerror(errno);
-        else if (fd >= 0 && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)))
-            *why_r = "is not a regular file";
-    } else if ((*why_r = folder_open(&folder)) == NULL &&
-               faccessat(folder.fd, list_name, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
-        fd = folder_file(&folder, list_name, &st, why_r);
-    }
-    folder_free(&folder);
-    return fd;
-}
-
-static void take(struct source *s, const struct dovecot_list *list, struct file *f, const char *path)
-{
-    const struct dovecot_entry *e = dovecot_find(list, source_base_name(f->path));
-    struct buf uidl = BUF_EMPTY;
-
-    if (e == NULL)
+    if (path == NULL)
         return;
-    dovecot_uidl(list, e, s->how.uidl_format != NULL ? s->how.uidl_format : dovecot_format, &uidl);
-    f->uidl = mem_strn(buf_span(&uidl).at, buf_left(&uidl));
-    f->uidl_file = path;
-    f->uidl_line = e->line;
-    f->rank = (uint64_t)e->order << 32 | e->uid;
-    buf_free(&uidl);
-}
-
-void source_dovecot(struct source *s, const char *maildir, size_t first)
-{
-    struct buf name = BUF_EMPTY;
-    struct dovecot_list *list = NULL;
-    const char *why;
-    char *path;
-    int fd;
-
-    if (s->how.uidl_format != NULL && strcmp(s->how.uidl_format, "none") == 0)
-        return;
-    buf_addf(&name, "%s/%s", maildir, list_name);
-    path = mem_strn(buf_span(&name).at, buf_left(&name));
-    buf_free(&name);
-    fd = open_list(s, maildir, path, &why);
-    if (fd >= 0 && why == NULL)
-        list = dovecot_read(fd, tell, &(struct telling){ s, path }, &why);
+    why = fd < 0 ? strerror(errno) : doveconf_read(fd, c);
     if (fd >= 0)
         close(fd);
-    if (why != NULL && buf_left(&s->fault) == 0)
-        buf_addf(&s->fault, "%s %s", shown_name(path), why);
-    if (list == NULL) {
-        mem_free(path);
-        return;
+    if (why == NULL && c->reuse_xuidl)
+        why = "has pop3_reuse_xuidl, and UIDLs are in headers then: import by POP3 instead";
+    if (why != NULL) {
+        source_failed(s, path, why);
+    } else if (s->how.uidl_format == NULL && c->uidl_format != NULL &&
+               (why = uidl_format_fault(c->uidl_format)) != NULL) {
+        struct buf text = BUF_EMPTY;
+
+        buf_addf(&text, "has a pop3_uidl_format that %s", why);
+        source_failed(s, path, buf_span(&text).at);
+        buf_free(&text);
     }
-    s->lists = mem_resize(s->lists, s->list_count + 1, sizeof *s->lists);
-    s->lists[s->list_count++] = path;
-    for (size_t i = first; i < s->count; i++)
-        if (s->files[i].in_maildir)
-            take(s, list, &s->files[i], path);
-    dovecot_free(&list);
+}
+
+static const char *format_of(const struct source *s)
+{
+    return s->how.uidl_format != NULL ? s->how.uidl_format
+        : s->dovecot.uidl_format != NULL ? s->dovecot.uidl_format : dovecot_format;
+}
+
+static void take(struct source *s, const struct source_place *place, struct dovecot_list *list, const char *path)
+{
+    struct source_names names = source_names_of(s, place);
+    struct dovecot_entry e;
+    const char *fault;
+    int got;
+
+    while ((got = dovecot_next(list, &e, &fault)) != 0) {
+        struct file *f = got > 0 ? source_named(&names, e.name) : NULL;
+        struct buf uidl = BUF_EMPTY;
+
+        if (f != NULL && f->rank != UINT64_MAX)
+            fault = "names a file that a line before names";
+        if (got < 0 || (f != NULL && f->rank != UINT64_MAX)) {
+            source_doubt_in(s, path, list->line, fault);
+        } else if (f != NULL) {
+            f->rank = (uint64_t)e.order << 32 | e.uid;
+            dovecot_uidl(list, &e, format_of(s), &uidl);
+            (void)source_give(place, f, &uidl, path, list->line);
+        }
+    }
+    source_names_free(&names);
+}
+
+/* pop3_deleted_flag: what a POP3 client removes gets this keyword, and is there for IMAP. */
+static void hide(struct source *s, const struct source_place *place)
+{
+    struct buf text = BUF_EMPTY;
+    const char *path, *why;
+    int fd, letter;
+
+    if (s->dovecot.deleted_flag == NULL || (fd = source_open_list(s, place, keywords_name, &path)) < 0)
+        return;
+    why = listfile_read(fd, &text);
+    close(fd);
+    if (why != NULL)
+        source_failed(s, path, why);
+    letter = dovecot_letter(buf_span(&text), s->dovecot.deleted_flag);
+    if (letter < 0)
+        source_failed(s, path, "has more than 26 keywords before pop3_deleted_flag: import by POP3 instead");
+    for (size_t i = place->first; letter > 0 && i < s->count; i++)
+        if (s->files[i].alone && dovecot_has_letter(source_base_name(s->files[i].path), letter))
+            s->files[i].kind = STATE_KIND_HIDDEN;
+    buf_free(&text);
+}
+
+void source_dovecot(struct source *s, const struct source_place *place)
+{
+    struct dovecot_list list;
+    const char *path, *why;
+    int fd = source_open_list(s, place, list_name, &path);
+
+    if (fd < 0 && place->inner != NULL)
+        return;
+    if (fd < 0 && s->dovecot.elsewhere && s->how.control == NULL)
+        source_failed(s, place->path, "has no dovecot-uidlist, as this is elsewhere (CONTROL=): see --control");
+    else if (fd < 0 && place->first < s->count)
+        source_doubt_in(s, place->path, 0, "has no dovecot-uidlist: its messages get new UIDLs");
+    if (fd < 0)
+        return;
+    why = dovecot_open(&list, fd);
+    close(fd);
+    if (why != NULL)
+        source_failed(s, path, why);
+    else
+        take(s, place, &list, path);
+    dovecot_close(&list);
+    hide(s, place);
 }

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "admin/mail/doveconf.h"
 #include "admin/mail/folder.h"
 #include "admin/mail/source.h"
 #include "daemon/base/buf.h"
@@ -13,7 +14,11 @@
 struct file {
     char *path;
     const char *reject;         /* static text */
-    bool in_maildir, in_folder;
+    bool in_folder;
+    bool alone;                 /* it is one message, whatever it begins with */
+    bool is_dir;
+    bool known;                 /* its server has a record of it */
+    enum state_kind kind;       /* as in struct source_item */
     size_t folder;              /* index in folders, from 1; 0: reached by its path */
     uint64_t rank;              /* in the order of its server; UINT64_MAX if that is not known */
     uint64_t order;             /* Maildir: the time in its name */
@@ -60,8 +65,29 @@ struct source {
     struct buf fault;           /* source_fault(), if it is not empty */
     char **lists;               /* paths of lists of UIDLs that were read */
     size_t list_count;
-    char **inner;               /* paths of folders in Maildirs */
+    char **inner;               /* paths of folders in Maildirs, and in directories of Cyrus */
     size_t inner_count;
+    struct doveconf dovecot;    /* as it was configured */
+};
+
+/* A mailbox in files: the path that was named, or a folder in it. */
+struct source_place {
+    const char *path;
+    const char *inner;          /* NULL, or ".Sent": it has no UIDLs, as POP3 never showed it */
+    bool maildir;
+    size_t first;               /* its files are those from this one on */
+};
+
+/* A mail server that may have had it, and left a list of what it knows. */
+struct source_server {
+    const char *name;           /* for --server */
+    const char *list;           /* the name of the list; NULL: it keeps none */
+    const char *trace;          /* another file by which it is known, whose list may be elsewhere; or NULL */
+    bool maildir;               /* it has Maildirs, */
+    bool (*is_own)(const char *name);   /* or else directories, with files of its own in them */
+    const char *(*format_fault)(const char *format);    /* NULL: its UIDLs have no format */
+    /* Gives the files of the place order, kinds and UIDLs, and takes away what are no messages. */
+    void (*read)(struct source *s, const struct source_place *place);
 };
 
 static inline const char *source_base_name(const char *path)
@@ -73,9 +99,44 @@ static inline const char *source_base_name(const char *path)
 
 /* source_list.c: all files that a path leads to, in the order of the import. */
 void source_list(struct source *s, const char *path);
-/* source_dovecot.c: order and UIDLs of the files from `first` on, those of a Maildir, if Dovecot had it. */
-void source_dovecot(struct source *s, const char *maildir, size_t first);
 bool source_leads_astray(const struct stat *link, const struct stat *target);
 extern const char source_not_theirs[];
+
+/* source_folders.c: notes the folders in a Maildir; */
+void source_find_folders(struct source *s, const char *path);
+void source_note_folder(struct source *s, char *path);  /* one, whose path is the source's from then on; */
+void source_sort_folders(struct source *s, size_t first);       /* those from `first` on; */
+void source_forget_folders(struct source *s, size_t first);     /* these are imported */
+
+/* source_server.c: the server that had the place; NULL if none is known, and after a fault. */
+const struct source_server *source_server(struct source *s, const struct source_place *place);
+/* Says why nothing can be imported, as "path reason". The first fault stays. */
+void source_failed(struct source *s, const char *path, const char *why);
+/*
+ * A list of a server, from the place or from --control. -1: it is not there, or there is a fault. The path is
+ * noted as that of a list with UIDLs, and lent until the source is freed.
+ */
+int source_open_list(struct source *s, const struct source_place *place, const char *name, const char **path_r);
+/* The files of a place, to be found by their names without flags. */
+struct source_names {
+    struct file **sorted;
+    size_t count;
+};
+struct source_names source_names_of(struct source *s, const struct source_place *place);
+void source_names_free(struct source_names *names);
+struct file *source_named(const struct source_names *names, struct span base);
+/* The file gets this UIDL, which is emptied, unless the place is a folder. False: it has one already. */
+bool source_give(const struct source_place *place, struct file *f, struct buf *uidl, const char *list, size_t line);
+/* A line of a list, or of a folder's, is wrong. */
+void source_doubt_in(struct source *s, const char *path, size_t line, const char *what);
+
+/* source_dovecot.c: reads --doveconf, if it is given. */
+void source_configure(struct source *s);
+
+/* What each of them gives. */
+void source_dovecot(struct source *s, const struct source_place *place);
+void source_courier(struct source *s, const struct source_place *place);
+void source_cyrus(struct source *s, const struct source_place *place);
+bool source_cyrus_own(const char *name);
 
 #endif

@@ -28,7 +28,7 @@ static struct file *add(struct source *s, const char *dir, const char *name, con
         s->files = mem_resize(s->files, s->room, sizeof *s->files);
     }
     f = &s->files[s->count++];
-    *f = (struct file){ .path = mem_alloc(len), .reject = reject, .rank = UINT64_MAX };
+    *f = (struct file){ .path = mem_alloc(len), .reject = reject, .rank = UINT64_MAX, .kind = STATE_LIVING };
     snprintf(f->path, len, "%s%s%s", dir != NULL ? dir : "", dir != NULL ? "/" : "", name);
     return f;
 }
@@ -61,7 +61,7 @@ static void look(struct source *s, struct file *f)
     if (f->in_folder && source_leads_astray(&link, &st))
         f->reject = source_not_theirs;
     else if (S_ISDIR(st.st_mode))
-        f->reject = "is a directory";
+        f->reject = "is a directory", f->is_dir = true;
     else if (!S_ISREG(st.st_mode))
         f->reject = "is not a regular file";
     else if (st.st_size == 0)
@@ -78,6 +78,7 @@ static void look_in(struct source *s, struct file *f, const struct folder *folde
     struct stat st = { .st_size = 0 };
 
     f->reject = folder_look(folder, name, &st);
+    f->is_dir = S_ISDIR(st.st_mode);
     f->mtime = (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
     if (f->reject == NULL && st.st_size == 0)
         f->reject = "is empty";
@@ -119,47 +120,77 @@ static int by_rank(const void *a, const void *b)
     return x < y ? -1 : x > y ? 1 : by_time(a, b);
 }
 
-/* A file in a directory; `folder` as in struct file. */
-static void add_found(struct source *s, const char *dir, const char *name, size_t folder, bool maildir)
+/* A directory that is listed, and how. */
+struct listing {
+    const char *path;           /* as it is shown */
+    const struct source_place *place;
+    const struct source_server *server;
+    size_t folder;              /* as in struct file */
+};
+
+static void add_found(struct source *s, const struct listing *l, const char *name)
 {
+    const bool own = l->server != NULL && l->server->is_own != NULL;
     struct file *f;
 
-    if (name[0] == '.')
+    if (name[0] == '.' || (own && l->server->is_own(name)))
         return;
-    f = add(s, dir, name, NULL);
+    f = add(s, l->path, name, NULL);
     f->in_folder = true;
-    f->folder = folder;
-    if (folder == 0)
+    f->folder = l->folder;
+    if (l->folder == 0)
         look(s, f);
     else
-        look_in(s, f, &s->folders[folder - 1], name);
-    f->in_maildir = maildir;
+        look_in(s, f, &s->folders[l->folder - 1], name);
+    if (own && f->is_dir) {
+        source_note_folder(s, f->path);
+        s->count--;
+        return;
+    }
+    f->alone = l->place->maildir || own;
+    f->kind = state_kind(l->place->maildir ? state_of_maildir_name(name) : state_of_mh_name(name));
     f->order = name_time(name, f->mtime);
 }
 
 /* All that does not begin with a dot. d, which may be NULL with errno, is closed. */
-static void list_all(struct source *s, const char *dir, DIR *d, size_t folder, bool maildir)
+static void list_all(struct source *s, const struct listing *l, DIR *d)
 {
     struct dirent *e;
 
     if (d == NULL) {
-        add(s, NULL, dir, errno == EACCES ? "permission denied" : "cannot be opened");
+        add(s, NULL, l->path, errno == EACCES ? "permission denied" : "cannot be opened");
         return;
     }
     while ((e = readdir(d)) != NULL)
-        add_found(s, dir, e->d_name, folder, maildir);
+        add_found(s, l, e->d_name);
     closedir(d);
 }
 
-static void list_following(struct source *s, const char *dir, bool maildir)
+/* `new`, or a folder: does any directory below the one that the operator has named lead elsewhere? */
+static bool path_leads_astray(const char *dir, size_t named)
 {
+    char *path = mem_str(dir);
+    bool astray = false;
     struct stat st, link;
 
-    /* `new` and `cur`; the folder itself the operator has named. */
-    if (maildir && lstat(dir, &link) == 0 && stat(dir, &st) == 0 && source_leads_astray(&link, &st))
-        add(s, NULL, dir, source_not_theirs);
+    for (size_t end = named; path[end] != '\0' && !astray;) {
+        end += 1 + strcspn(path + end + 1, "/");
+        const char was = path[end];
+
+        path[end] = '\0';
+        astray = lstat(path, &link) == 0 && stat(path, &st) == 0 && source_leads_astray(&link, &st);
+        path[end] = was;
+    }
+    mem_free(path);
+    return astray;
+}
+
+static void list_following(struct source *s, const struct listing *l)
+{
+    if (path_leads_astray(l->path, strlen(l->place->path)))
+        add(s, NULL, l->path, source_not_theirs);
     else
-        list_all(s, dir, opendir(dir), 0, maildir);
+        list_all(s, l, opendir(l->path));
 }
 
 static size_t add_folder(struct source *s, const char *path, const char *inner)
@@ -172,44 +203,6 @@ static size_t add_folder(struct source *s, const char *path, const char *inner)
     return s->folder_count;
 }
 
-/* inner: "new" or "cur" of a Maildir, whose path this is; or NULL. */
-static void list_dir(struct source *s, const char *path, const char *inner)
-{
-    const bool maildir = inner != NULL;
-    char *dir = NULL;
-
-    if (asprintf(&dir, "%s%s%s", path, maildir ? "/" : "", maildir ? inner : "") < 0)
-        abort();
-    if (s->how.follow_links) {
-        list_following(s, dir, maildir);
-    } else {
-        size_t n = add_folder(s, path, inner);
-        const char *why = folder_open(&s->folders[n - 1]);
-
-        if (why != NULL) {
-            add(s, NULL, dir, why);
-        } else {
-            int fd = openat(s->folders[n - 1].fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-            list_all(s, dir, fd >= 0 ? fdopendir(fd) : NULL, n, maildir);
-        }
-        folder_close(&s->folders[n - 1]);
-    }
-    free(dir);
-}
-
-static bool has_dir(const char *path, const char *name)
-{
-    struct stat st;
-    char *inner = NULL;
-    bool is;
-
-    if (asprintf(&inner, "%s/%s", path, name) < 0)
-        return false;
-    is = stat(inner, &st) == 0 && S_ISDIR(st.st_mode);
-    free(inner);
-    return is;
-}
-
 static char *joined(const char *dir, const char *name)
 {
     char *path = NULL;
@@ -219,43 +212,86 @@ static char *joined(const char *dir, const char *name)
     return path;
 }
 
-/* Maildir++: ".Sent". POP3 never showed them; somebody may miss them, though. */
-static void list_inner(struct source *s, const char *maildir)
+/* part: "new" or "cur", in the place; or NULL: the place itself. */
+static void list_dir(struct source *s, const struct source_place *place, const struct source_server *server,
+                     const char *part)
 {
-    DIR *d = opendir(maildir);
-    struct dirent *e;
+    char *inner = place->inner == NULL ? (part != NULL ? strdup(part) : NULL)
+        : part != NULL ? joined(place->inner, part) : strdup(place->inner);
+    char *dir = inner != NULL ? joined(place->path, inner) : strdup(place->path);
+    struct listing l = { .path = dir, .place = place, .server = server };
 
-    while (d != NULL && (e = readdir(d)) != NULL) {
-        char *path = joined(maildir, e->d_name);
+    if (dir == NULL)
+        abort();
+    if (s->how.follow_links) {
+        list_following(s, &l);
+    } else {
+        const char *why;
 
-        if (e->d_name[0] != '.' || strspn(e->d_name, ".") == strlen(e->d_name) || !has_dir(path, "cur")) {
-            free(path);
-            continue;
+        l.folder = add_folder(s, place->path, inner);
+        why = folder_open(&s->folders[l.folder - 1]);
+        if (why != NULL) {
+            add(s, NULL, dir, why);
+        } else {
+            int fd = openat(s->folders[l.folder - 1].fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+            list_all(s, &l, fd >= 0 ? fdopendir(fd) : NULL);
         }
-        s->inner = mem_resize(s->inner, s->inner_count + 1, sizeof *s->inner);
-        s->inner[s->inner_count++] = path;
+        folder_close(&s->folders[l.folder - 1]);
     }
-    if (d != NULL)
-        closedir(d);
+    free(dir);
+    free(inner);
+}
+
+static bool has_dir(const char *path, const char *name)
+{
+    struct stat st;
+    char *inner = joined(path, name);
+    bool is = stat(inner, &st) == 0 && S_ISDIR(st.st_mode);
+
+    free(inner);
+    return is;
+}
+
+static void list_place(struct source *s, struct source_place *place)
+{
+    const struct source_server *server = source_server(s, place);
+    const size_t noted = s->inner_count;
+
+    place->first = s->count;
+    if (place->maildir) {
+        list_dir(s, place, server, "new");
+        list_dir(s, place, server, "cur");
+    } else {
+        list_dir(s, place, server, NULL);
+        source_sort_folders(s, noted);
+    }
+    if (server != NULL)
+        server->read(s, place);
+    if (s->count > place->first)
+        qsort(s->files + place->first, s->count - place->first, sizeof *s->files,
+              place->maildir || server != NULL ? by_rank : by_name);
 }
 
 static void add_dir(struct source *s, const char *path)
 {
-    static const char *const parts[] = { "new", "cur" };
-    enum source_format format = s->how.format;
-    size_t first = s->count;
-    bool maildir = format == SOURCE_MAILDIR || (format == SOURCE_AUTO && has_dir(path, "cur") && has_dir(path, "new"));
+    const enum source_format format = s->how.format;
+    const size_t noted = s->inner_count, named = strlen(path) + 1;
+    struct source_place place = { .path = path };
 
-    if (!maildir)
-        list_dir(s, path, NULL);
-    for (size_t i = 0; maildir && i < 2; i++)
-        list_dir(s, path, parts[i]);
-    if (maildir) {
-        source_dovecot(s, path, first);
-        list_inner(s, path);
+    place.maildir = format == SOURCE_MAILDIR || (format == SOURCE_AUTO && has_dir(path, "cur") && has_dir(path, "new"));
+    list_place(s, &place);
+    if (place.maildir)
+        source_find_folders(s, path);
+    if (!s->how.folders)
+        return;
+    for (size_t i = noted; i < s->inner_count; i++) {
+        char *inner = mem_str(s->inner[i] + named);     /* the array grows with what is in it */
+        struct source_place folder = { .path = path, .inner = inner, .maildir = place.maildir };
+
+        list_place(s, &folder);
+        mem_free(inner);
     }
-    if (s->count > first)
-        qsort(s->files + first, s->count - first, sizeof *s->files, maildir ? by_rank : by_name);
+    source_forget_folders(s, noted);
 }
 
 void source_list(struct source *s, const char *path)
@@ -272,6 +308,7 @@ void source_list(struct source *s, const char *path)
         add_dir(s, plain);
     } else {
         f = add(s, NULL, plain, NULL);
+        f->kind = state_kind(state_of_mh_name(source_base_name(plain)));
         look(s, f);
         if (f->reject == NULL && s->how.format == SOURCE_MAILDIR)
             f->reject = "is a file, not a Maildir";

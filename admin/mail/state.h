@@ -15,8 +15,10 @@ enum state_flag {
     STATE_INTERNAL_FIELD = 8,
 };
 
-/* What an import does not take unless it is asked to. */
-enum state_kind { STATE_LIVING, STATE_KIND_DELETED, STATE_KIND_DRAFT, STATE_KIND_FOLDER_DATA, STATE_KINDS };
+/* What an import does not take unless it is asked to. HIDDEN: its server kept it, and did not show it. */
+enum state_kind {
+    STATE_LIVING, STATE_KIND_DELETED, STATE_KIND_DRAFT, STATE_KIND_FOLDER_DATA, STATE_KIND_HIDDEN, STATE_KINDS
+};
 enum state_kind state_kind(unsigned flags);
 
 /*

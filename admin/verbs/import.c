@@ -201,8 +201,7 @@ static void folders(struct shown *s, const struct source *source)
         if (s->c->json)
             json_text(&s->json, NULL, span_str(source_folder(source, i)));
         else
-            printf("FOLDER %s is not imported: give its path to import it, too\n",
-                   shown_name(source_folder(source, i)));
+            printf("FOLDER %s is not imported: see --folders\n", shown_name(source_folder(source, i)));
     }
     if (s->c->json)
         json_end(&s->json);
@@ -363,9 +362,9 @@ enum ctl_exit run_import(struct ctl *c)
     if (source == NULL)
         end = CTL_FAILED;
     else if ((fault = source_fault(source)) != NULL)
-        end = ctl_error(CTL_FAILED, "%s: nothing was stored; see --uidl-format", fault);
+        end = ctl_error(CTL_FAILED, "%s: nothing was stored", fault);
     else if (how.set_uidls && how.uidls == NULL && !source_has_uidls(source))
-        end = ctl_error(CTL_USAGE, "--set-uidls wants --uidls, or a Maildir of Dovecot");
+        end = ctl_error(CTL_USAGE, "--set-uidls wants --uidls, or a list of the server that had the Maildir");
     else if ((end = look(&s, im, source)) == CTL_DONE)
         end = how.set_uidls ? set(&s, im, source) : store(&s, im, source);
     import_free(&im);

@@ -5,13 +5,12 @@
 
 #include <string.h>
 
-#include "admin/mail/dovecot.h"
-
 const struct importing_kind importing_kinds[IMPORT_KINDS] = {
     [STATE_LIVING] = { NULL, NULL, NULL },
     [STATE_KIND_DELETED] = { "deleted", "left_out_deleted", "marked as deleted" },
     [STATE_KIND_DRAFT] = { "drafts", "left_out_drafts", "drafts" },
     [STATE_KIND_FOLDER_DATA] = { "folder-data", "left_out_folder_data", "FOLDER INTERNAL DATA" },
+    [STATE_KIND_HIDDEN] = { "hidden", "left_out_hidden", "not shown by their server" },
     [IMPORT_GONE] = { "gone", "left_out_gone", "deleted since they were imported" },
 };
 
@@ -37,7 +36,9 @@ bool importing_format(const char *word, enum source_format *format_r)
 
 const char *importing_uidl_fault(const char *format)
 {
-    return strcmp(format, "none") != 0 ? dovecot_format_fault(format) : NULL;
+    const char *option;
+
+    return source_how_fault(&(struct source_how){ .uidl_format = format }, &option);
 }
 
 /* "deleted,drafts" */
@@ -51,8 +52,8 @@ static bool option_with(const char *given, bool with[IMPORT_KINDS])
             if (span_is(word, span_str(importing_kinds[i].word)))
                 found = i;
         if (found == 0 && word.len > 0) {
-            ctl_error(CTL_USAGE, "\"%.*s\" is not deleted, drafts, folder-data or gone: see posternctl import --help",
-                      (int)word.len, word.at);
+            ctl_error(CTL_USAGE, "\"%.*s\" is not deleted, drafts, folder-data, hidden or gone: "
+                      "see posternctl import --help", (int)word.len, word.at);
             return false;
         }
         with[found] = true;
@@ -70,7 +71,7 @@ enum ctl_exit importing_options(const struct ctl *c, struct source_how *source, 
 {
     static const char *const quotings[] = { "rd", "o", "none" };
     static const enum mbox_quoting meanings[] = { MBOX_UNQUOTE_RD, MBOX_UNQUOTE_O, MBOX_PLAIN };
-    const char *uidl_format = c->opt[OPT_UIDL_FORMAT], *fault;
+    const char *fault, *option;
     enum source_format format;
     int quoting;
 
@@ -80,11 +81,15 @@ enum ctl_exit importing_options(const struct ctl *c, struct source_how *source, 
         return not_a(c->opt[OPT_QUOTING], "quoting");
     if (!option_with(c->opt[OPT_WITH], with))
         return CTL_USAGE;
-    if (uidl_format != NULL && (fault = importing_uidl_fault(uidl_format)) != NULL)
-        return ctl_error(CTL_USAGE, "the format of UIDLs \"%s\" %s", uidl_format, fault);
     *source = (struct source_how){
         .format = format, .quoting = meanings[quoting], .any = c->opt[OPT_ANY] != NULL,
-        .follow_links = c->opt[OPT_FOLLOW_LINKS] != NULL, .uidl_format = uidl_format,
+        .follow_links = c->opt[OPT_FOLLOW_LINKS] != NULL, .server = c->opt[OPT_SERVER],
+        .uidl_format = c->opt[OPT_UIDL_FORMAT], .doveconf = c->opt[OPT_DOVECONF], .control = c->opt[OPT_CONTROL],
+        .folders = c->opt[OPT_FOLDERS] != NULL,
     };
+    if ((fault = source_how_fault(source, &option)) != NULL)
+        return ctl_error(CTL_USAGE, "%s %s", option, fault);
+    if (source->control != NULL && c->nargs > 2)
+        return ctl_error(CTL_USAGE, "--control is for one directory");
     return CTL_DONE;
 }

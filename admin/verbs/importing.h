@@ -16,11 +16,11 @@ struct importing_kind {
 };
 extern const struct importing_kind importing_kinds[IMPORT_KINDS];
 
-/* --format, --quoting, --any, --follow-links, --uidl-format and --with. CTL_USAGE after a message. */
+/* --with, and all that is in struct source_how. CTL_USAGE after a message. */
 enum ctl_exit importing_options(const struct ctl *c, struct source_how *source_r, bool with_r[IMPORT_KINDS]);
 /* A word that --format takes; false: it is none. */
 bool importing_format(const char *word, enum source_format *format_r);
-/* Why this is no format of UIDLs (static text); NULL: it is, or "none". */
+/* Why this is no format of UIDLs of any server (static text); NULL: it is. */
 const char *importing_uidl_fault(const char *format);
 
 #endif

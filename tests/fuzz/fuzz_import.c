@@ -1,15 +1,20 @@
-/* Importers: mbox (where messages are, quoting there and back), From_ lines, states, names, line ends, lists of UIDLs, also of Dovecot. */
+/* Importers: mbox (where messages are, quoting there and back), From_ lines, states, names, line ends, lists of UIDLs, and those of Dovecot, Courier and Cyrus. */
 #include <stdarg.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "admin/mail/courier.c"
+#include "admin/mail/cyrus.c"
+#include "admin/mail/doveconf.c"
 #include "admin/mail/dovecot.c"
 #include "admin/mail/eol.c"
 #include "admin/mail/fromline.c"
+#include "admin/mail/listfile.c"
 #include "admin/mail/mbox.c"
 #include "admin/mail/natural.c"
 #include "admin/shown.c"
 #include "admin/mail/state.c"
+#include "admin/mail/uidl_format.c"
 #include "admin/mail/uidls.c"
 #include "daemon/base/buf.h"
 #include "tests/fuzz/fuzz.h"
@@ -191,33 +196,94 @@ static void check_uidls(struct span in)
     close(fd);
 }
 
-static void no_fault(void *arg, size_t line, const char *what)
-{
-    MUST(arg == NULL && line > 1 && what != NULL);
-}
-
 static void check_dovecot(struct span in)
 {
     int fd = file_of(in);
-    const char *error;
-    struct dovecot_list *l = dovecot_read(fd, no_fault, NULL, &error);
-    char *format = strndup(in.at, in.len < 32 ? in.len : 32);
+    struct dovecot_list l;
+    struct dovecot_entry e;
+    char *format = strndup(in.at, in.len < 64 ? in.len : 64);
+    const char *fault = dovecot_open(&l, fd);
+    int got;
 
-    MUST((l == NULL) == (error != NULL));
-    for (size_t i = 0; l != NULL && i < l->count; i++) {
-        const struct dovecot_entry *e = &l->entries[i];
-        char *name = strndup(e->name.at, e->name.len);
+    if (uidl_format_fault(format) == NULL)
+        MUST(strchr(format, '%') != NULL);
+    while (fault == NULL && (got = dovecot_next(&l, &e, &fault)) != 0) {
         struct buf uidl = BUF_EMPTY;
 
-        MUST(e->uid > 0 && e->line > 1 && dovecot_find(l, name) == e);
-        dovecot_uidl(l, e, dovecot_format_fault(format) == NULL ? format : dovecot_format, &uidl);
+        MUST((got < 0) == (fault != NULL) && l.line > 1);
+        fault = NULL;
+        if (got < 0)
+            continue;
+        MUST(e.uid > 0 && listfile_is_name(e.name) && memchr(e.name.at, ':', e.name.len) == NULL);
+        dovecot_uidl(&l, &e, uidl_format_fault(format) == NULL ? format : dovecot_format, &uidl);
         MUST(buf_left(&uidl) > 0);
         buf_free(&uidl);
-        free(name);
     }
-    if (l != NULL)
-        dovecot_free(&l);
+    dovecot_close(&l);
+    MUST(dovecot_letter(in, format) <= 'z' && dovecot_letter(in, format) >= -1);
+    (void)dovecot_has_letter(format, 'a');
     free(format);
+    close(fd);
+}
+
+static void check_doveconf(struct span in)
+{
+    int fd = file_of(in);
+    struct doveconf conf;
+
+    if (doveconf_read(fd, &conf) == NULL)
+        MUST(conf.uidl_format == NULL || conf.uidl_format[0] != '\0');
+    doveconf_free(&conf);
+    close(fd);
+}
+
+static void check_courier(struct span in)
+{
+    int fd = file_of(in);
+    struct courier_list l;
+    struct courier_entry e;
+    char *before = NULL;
+    const char *fault = courier_open(&l, fd);
+    int got;
+
+    while (fault == NULL && (got = courier_next(&l, &e, &fault)) != 0) {
+        struct buf uidl = BUF_EMPTY;
+
+        MUST((got < 0) == (fault != NULL) && l.line > 0);
+        fault = NULL;
+        if (got < 0)
+            continue;
+        courier_uidl(&e, &uidl);
+        MUST(buf_left(&uidl) > 0 && memchr(buf_span(&uidl).at, ' ', buf_left(&uidl)) == NULL);
+        buf_free(&uidl);
+        char *name = strndup(e.name.at, e.name.len);
+        MUST(courier_cmp(name, name) == 0 && (before == NULL || courier_cmp(name, before) == -courier_cmp(before, name)));
+        free(before);
+        before = name;
+    }
+    free(before);
+    courier_close(&l);
+    close(fd);
+}
+
+static void check_cyrus(struct span in)
+{
+    int fd = file_of(in);
+    struct cyrus_index x;
+    struct cyrus_entry e;
+    const char *fault = cyrus_open(&x, fd);
+    uint32_t last = 0, count = 0;
+    int got;
+
+    while (fault == NULL && (got = cyrus_next(&x, &e, &fault)) != 0) {
+        MUST((got < 0) == (fault != NULL) && x.next == ++count && count <= x.count);
+        fault = NULL;
+        if (got < 0)
+            continue;
+        MUST(e.uid > last && e.uid <= x.last_uid);
+        last = e.uid;
+    }
+    cyrus_close(&x);
     close(fd);
 }
 
@@ -236,5 +302,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_eol(in, c);
     check_uidls(in);
     check_dovecot(in);
+    check_doveconf(in);
+    check_courier(in);
+    check_cyrus(in);
     return 0;
 }

@@ -413,7 +413,7 @@ class Import(ImportCase):
         self.assertIn(f"FOLDER {folder}/.Sent is not imported", out)
         self.assertEqual(json.loads(self.run_import("--json", self.mailbox(), str(folder)))["folders"], [f"{folder}/.Sent"])
         # Without its list; then set afterwards.
-        _, who = self.expect([letters[4], letters[0]] + [letters[2], letters[3], letters[1]], str(self.dovecot("md2")), "--uidl-format", "none")
+        _, who = self.expect([letters[4], letters[0]] + [letters[2], letters[3], letters[1]], str(self.dovecot("md2")), "--server", "none")
         self.assertIn("set 5 UIDLs", self.run_import(who, str(self.dir / "md2"), "--set-uidls"))
         asked = ["000000096b0dbf9a", "1600000000.M9P1.host,S=8", "000000016b0dbf9a", "000000076b0dbf9a", "kept-uidl"]
         self.assertEqual(self.uidls(who), asked)

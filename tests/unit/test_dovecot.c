@@ -1,4 +1,4 @@
-/* dovecot-uidlist: what is read of it, what is not, and the UIDLs that come of it. */
+/* dovecot-uidlist: what is read of it, what is not, and the UIDLs that come of it; its keywords and its configuration. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,116 +7,161 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include "admin/mail/doveconf.c"
 #include "admin/mail/dovecot.c"
+#include "admin/mail/listfile.c"
+#include "admin/mail/state.c"
+#include "admin/mail/uidl_format.c"
 
-static char faults[512];
-
-static void note(void *arg, size_t line, const char *what)
-{
-    size_t used = strlen(faults);
-
-    assert_ptr_equal(arg, faults);
-    snprintf(faults + used, sizeof faults - used, "%zu %s\n", line, what);
-}
-
-static struct dovecot_list *list(struct span text, const char **error_r)
+static int file_of(struct span text)
 {
     int fd = memfd_create("list", MFD_CLOEXEC);
-    struct dovecot_list *l;
 
-    faults[0] = '\0';
     assert_int_equal(write(fd, text.at, text.len), (ssize_t)text.len);
     assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
-    l = dovecot_read(fd, note, faults, error_r);
-    close(fd);
-    assert_int_equal(l == NULL, *error_r != NULL);
-    return l;
+    return fd;
 }
 
-static void expect(const struct dovecot_list *l, const char *name, const char *format, const char *wanted)
+static const char *open_text(struct dovecot_list *l, struct span text)
 {
-    const struct dovecot_entry *e = dovecot_find(l, name);
-    struct buf uidl = BUF_EMPTY;
+    int fd = file_of(text);
+    const char *why = dovecot_open(l, fd);
 
-    assert_non_null(e);
-    assert_null(dovecot_format_fault(format));
-    dovecot_uidl(l, e, format, &uidl);
-    if (!span_is(buf_span(&uidl), span_str(wanted)))
-        fail_msg("%s %s: %.*s", name, format, (int)buf_left(&uidl), buf_span(&uidl).at);
-    buf_free(&uidl);
+    close(fd);
+    return why;
+}
+
+/* "name uidl order" of each entry, or "line fault". */
+static void expect(struct span text, const char *format, const char *wanted)
+{
+    struct dovecot_list l;
+    struct dovecot_entry e;
+    struct buf out = BUF_EMPTY;
+    const char *fault;
+    int got;
+
+    assert_null(open_text(&l, text));
+    while ((got = dovecot_next(&l, &e, &fault)) != 0) {
+        struct buf uidl = BUF_EMPTY;
+
+        if (got < 0) {
+            buf_addf(&out, "%zu %s\n", l.line, fault);
+            continue;
+        }
+        dovecot_uidl(&l, &e, format, &uidl);
+        buf_add(&out, e.name.at, e.name.len);
+        buf_addf(&out, " %.*s", (int)buf_left(&uidl), buf_span(&uidl).at);
+        if (e.order != UINT32_MAX)
+            buf_addf(&out, " %u", e.order);
+        buf_addf(&out, "\n");
+        buf_free(&uidl);
+    }
+    buf_add(&out, "", 1);
+    assert_string_equal(buf_span(&out).at, wanted);
+    buf_free(&out);
+    dovecot_close(&l);
 }
 
 /* What a Dovecot 2.3.19 showed for this list. */
 static void as_dovecot_shows_it(void **state)
 {
-    const char *error;
-    struct dovecot_list *l = list(SPAN_OF("3 V1796063130 N20 Gcd4d560e9abf0d6b5268000083ecc375\n"
-                                          "1 W11 :1700000000.M7P1.host\n"
-                                          "4 O2 Pkept-uidl :1700000005.M1P1.host\n"
-                                          "5 O1 P :1600000000.M9P1.host,S=8\n"
-                                          "7 G0123abc W11 :1700000000.M100P1.host:2,S\n"
-                                          "9 :1500000000.M1P1.host"), &error);
+    const struct span text = SPAN_OF("3 V1796063130 N20 Gcd4d560e9abf0d6b5268000083ecc375\n"
+                                     "1 W11 :1700000000.M7P1.host\n"
+                                     "4 O2 Pkept-uidl :1700000005.M1P1.host\n"
+                                     "5 O1 P :1600000000.M9P1.host,S=8\n"
+                                     "7 G0123abc W11 :1700000000.M100P1.host:2,S\n"
+                                     "9 :1500000000.M1P1.host");
 
     (void)state;
-    expect(l, "1700000000.M7P1.host:2,S", dovecot_format, "000000016b0dbf9a");
-    expect(l, "1700000000.M7P1.host", "%v.%u", "1796063130.1");
-    expect(l, "1700000000.M7P1.host", "%f", "1700000000.M7P1.host");
-    expect(l, "1700000000.M7P1.host", "x-%Xu%%%v", "x-1%1796063130");
-    expect(l, "1700000000.M7P1.host", "%05u", "00001");
-    expect(l, "1700000000.M100P1.host:2,", "%g", "0123abc");
-    expect(l, "1500000000.M1P1.host", "%g", "1500000000.M1P1.host");
-    expect(l, "1500000000.M1P1.host", "%Xv%u", "6b0dbf9a9");
-    expect(l, "1700000005.M1P1.host:2,", dovecot_format, "kept-uidl");
-    expect(l, "1600000000.M9P1.host,S=8:2,S", dovecot_format, "1600000000.M9P1.host,S=8");
-    assert_int_equal(dovecot_find(l, "1600000000.M9P1.host,S=8")->order, 1);
-    assert_int_equal(dovecot_find(l, "1500000000.M1P1.host")->order, UINT32_MAX);
-    assert_null(dovecot_find(l, "1500000000.M1P1"));
-    assert_null(dovecot_find(l, ""));
-    assert_string_equal(faults, "");
-    dovecot_free(&l);
-    l = list(SPAN_OF("1 1275660208 25022\n7 a.b\n"), &error);
-    expect(l, "a.b:2,S", "%v.%u", "1275660208.7");
-    dovecot_free(&l);
+    expect(text, dovecot_format, "1700000000.M7P1.host 000000016b0dbf9a\n1700000005.M1P1.host kept-uidl 2\n"
+           "1600000000.M9P1.host,S=8 1600000000.M9P1.host,S=8 1\n1700000000.M100P1.host 000000076b0dbf9a\n1500000000.M1P1.host 000000096b0dbf9a\n");
+    expect(text, "%g", "1700000000.M7P1.host 1700000000.M7P1.host\n1700000005.M1P1.host kept-uidl 2\n"
+           "1600000000.M9P1.host,S=8 1600000000.M9P1.host,S=8 1\n1700000000.M100P1.host 0123abc\n1500000000.M1P1.host 1500000000.M1P1.host\n");
+    expect(SPAN_OF("1 1275660208 25022\n7 a.b\n"), "%v.%u", "a.b 1275660208.7\n");
+    expect(SPAN_OF("3 V1"), "%u", "");
 }
 
 static void broken_lines(void **state)
 {
-    const char *error;
-    struct dovecot_list *l = list(SPAN_OF("3 N5 V7 X\n1 :a\n1 :b\n0 :c\nx :d\n2 O :e\n3 P\n4 :\n5 W1\n4294967296 :f\n\n6 :a\n8 :g/../h\n"
-                                          "9 :i\0j\n10  W1   :k :l\n"), &error);
+    struct dovecot_list l;
 
     (void)state;
-    assert_string_equal(faults, "3 has a uid that does not rise\n4 does not begin with a uid\n5 does not begin with a uid\n"
-                                "6 has an O without a number\n7 has no name of a file\n8 has no name of a file\n9 has no name of a file\n"
-                                "10 does not begin with a uid\n11 does not begin with a uid\n13 has a name that no file of a Maildir has\n"
-                                "14 has a name that no file of a Maildir has\n12 names a file that a line before names\n");
-    assert_int_equal(dovecot_find(l, "a")->uid, 1);
-    assert_int_equal(dovecot_find(l, "k ")->uid, 10);
-    assert_int_equal(l->count, 2);
-    dovecot_free(&l);
+    expect(SPAN_OF("3 N5 V7 X\n1 :a\n1 :b\n0 :c\nx :d\n2 O :e\n3 P\n4 :\n5 W1\n4294967296 :f\n\n8 :g/../h\n"
+                   "9 :i\0j\n10  W1   :k :l\n"), "%u",
+           "a 1\n3 has a uid that does not rise\n4 does not begin with a uid\n5 does not begin with a uid\n6 has an O without a number\n"
+           "7 has no name of a file\n8 has no name of a file\n9 has no name of a file\n10 does not begin with a uid\n11 does not begin with a uid\n"
+           "12 has a name that no file of a Maildir has\n13 has a name that no file of a Maildir has\nk  10\n");
     static const struct span none[] = { SPAN_OF(""), SPAN_OF("\n"), SPAN_OF("2 V1\n1 :a\n"), SPAN_OF("3\n1 :a\n"), SPAN_OF("3 V0 N1\n"),
                                         SPAN_OF("3 V N1\n"), SPAN_OF("3 Vx\n"), SPAN_OF("3 V4294967296\n"), SPAN_OF("1\n"), SPAN_OF("1 x 2\n") };
-    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
-        assert_null(list(none[i], &error));
-    l = list(SPAN_OF("3 V1"), &error);
-    assert_null(dovecot_find(l, "a"));
-    dovecot_free(&l);
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
+        assert_non_null(open_text(&l, none[i]));
+        dovecot_close(&l);
+    }
 }
 
-static void formats(void **state)
+static void keywords(void **state)
 {
-    static const char *const bad[] = { "", "x", "%v", "%%u", "%", "%0", "%08X", "%m", "%u%m", "%Lu", "%{uid}", "%5u", "%08f", "%Xg", "%033u", "%099999999999u" };
+    const struct span text = SPAN_OF("0 $Forwarded\n1 $POP3Deleted\nx y\n\n27 late\n4294967296 large\n2 half");
 
     (void)state;
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        if (dovecot_format_fault(bad[i]) == NULL)
-            fail_msg("%s", bad[i]);
+    assert_int_equal(dovecot_letter(text, "$POP3Deleted"), 'b');
+    assert_int_equal(dovecot_letter(text, "$pop3deleted"), 'b');
+    assert_int_equal(dovecot_letter(text, "late"), -1);
+    assert_int_equal(dovecot_letter(text, "large"), 0);
+    assert_int_equal(dovecot_letter(text, "half"), 0);
+    assert_int_equal(dovecot_letter(SPAN_OF(""), "x"), 0);
+    assert_true(dovecot_has_letter("1.b.host:2,Sb", 'b'));
+    assert_false(dovecot_has_letter("1.b.host:2,Sa", 'b'));
+    assert_false(dovecot_has_letter("1.b.host", 'b'));
+}
+
+static const char *conf_of(struct span text, struct doveconf *c)
+{
+    int fd = file_of(text);
+    const char *why = doveconf_read(fd, c);
+
+    close(fd);
+    return why;
+}
+
+static void configurations(void **state)
+{
+    struct doveconf c;
+
+    (void)state;
+    assert_null(conf_of(SPAN_OF("# 2.3.19.1 (9b53102964): /etc/dovecot/dovecot.conf\n# Hostname: vm\nmail_location = maildir:~/Maildir\n"
+                                "pop3_uidl_format = %v.%u\nnamespace inbox {\n  inbox = yes\n  location = \n  mailbox \"Sent Messages\" {\n    special_use = \\Sent\n"
+                                "    pop3_uidl_format = %u\n  }\n}\nssl_key = # hidden, use -P to show it\n"), &c));
+    assert_string_equal(c.uidl_format, "%v.%u");
+    assert_null(c.deleted_flag);
+    assert_false(c.reuse_xuidl);
+    assert_false(c.elsewhere);
+    doveconf_free(&c);
+    assert_null(conf_of(SPAN_OF("mail_location = maildir:~/Maildir:CONTROL=/var/c/%u\r\nprotocol imap {\n  pop3_uidl_format = %g\n}\nprotocol pop3 {\n"
+                                "  pop3_deleted_flag = $POP3Deleted\n  pop3_uidl_format = \"%{uid | hex(8)}\\\"\"\n  pop3_reuse_xuidl = yes\n}\n"), &c));
+    assert_string_equal(c.uidl_format, "%{uid | hex(8)}\"");
+    assert_string_equal(c.deleted_flag, "$POP3Deleted");
+    assert_true(c.reuse_xuidl);
+    assert_true(c.elsewhere);
+    doveconf_free(&c);
+    assert_null(conf_of(SPAN_OF("mail_control_path = ~/c\npop3_deleted_flag =\npop3_uidl_format = %u"), &c));
+    assert_true(c.elsewhere && c.deleted_flag == NULL);
+    doveconf_free(&c);
+    static const struct span none[] = { SPAN_OF(""), SPAN_OF("# nothing\n"), SPAN_OF("%08Xu%08Xv\n"), SPAN_OF("a = b\n}\n"), SPAN_OF("protocol pop3 {\n  a = b\n"),
+                                        SPAN_OF("a = b\n\0"), SPAN_OF("root:x:0:0:root:/root:/bin/bash\n") };
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
+        if (conf_of(none[i], &c) == NULL)
+            fail_msg("%s", none[i].at);
+        doveconf_free(&c);
+    }
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(as_dovecot_shows_it), cmocka_unit_test(broken_lines), cmocka_unit_test(formats) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(as_dovecot_shows_it), cmocka_unit_test(broken_lines), cmocka_unit_test(keywords),
+                                        cmocka_unit_test(configurations) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
