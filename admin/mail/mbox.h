@@ -20,6 +20,7 @@
 
 struct mbox_message {
     off_t at, end;          /* where it is in the file */
+    uint64_t line;          /* of its separator */
     bool has_time;
     bool time_of_field;     /* its Date field, as the separator has none */
     int64_t time;           /* microseconds since 1970 */
