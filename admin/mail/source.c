@@ -27,6 +27,7 @@ static void close_file(struct source *s)
     if (s->scan != NULL) {
         s->separators += mbox_separators(s->scan);
         mbox_scan_free(&s->scan);
+        mbox_seen_free(&s->of_server);
     }
     if (s->fd >= 0)
         close(s->fd);
@@ -52,6 +53,7 @@ static void files_free(struct source *s)
         mem_free(s->inner[i]);
     mem_free(s->inner);
     doveconf_free(&s->dovecot);
+    source_mbox_free(s);
     buf_free(&s->fault);
     for (size_t i = 0; i < s->folder_count; i++)
         folder_free(&s->folders[i]);
@@ -69,7 +71,7 @@ const char *source_folder(const struct source *s, size_t i) { return s->inner[i]
 static void files_again(struct source *s)
 {
     close_file(s);
-    s->next = 0;
+    s->next = s->uidl_next = 0;
     s->separators = 0;
 }
 
@@ -165,6 +167,8 @@ static int next_in_mbox(struct source *s, const struct file *f, struct source_it
     it->received = !m.has_time || (m.time_of_field && m.time > f->mtime) ? f->mtime : m.time;
     it->quoting = m.unquoted ? MBOX_PLAIN : s->how.quoting;
     it->kind = state_kind(m.state);
+    if (s->server != NULL)
+        source_mbox_item(s, it, m.line);
     if (got < 0) {
         it->reject = "cannot be read completely";
         close_file(s);
@@ -314,6 +318,8 @@ static bool open_next(struct source *s, const struct file *f, struct source_item
     first.len = got > 0 ? (size_t)got : 0;
     if (got <= 0)
         it->reject = got < 0 ? "cannot be read" : "is empty";
+    else if (source_is_dbox(first.at, first.len))
+        it->reject = source_dbox_file;
     else
         *mbox_r = is_mbox(s, f, s->fd, first, &it->reject);
     if (it->reject != NULL || *mbox_r || s->how.any)
@@ -344,6 +350,7 @@ static int files_next(struct source *s, struct source_item *it)
         }
         s->seen.mboxes++;
         s->scan = mbox_scan_new(s->fd, s->how.any, doubt_in_mbox, s);
+        source_mbox_begin(s);
         s->number = 0;
     }
 }
@@ -358,6 +365,7 @@ struct source *source_new(char *const *paths, int count, const struct source_how
     s->fd = -1;
     s->how = *how;
     source_configure(s);
+    source_mbox_server(s);
     for (int i = 0; i < count; i++)
         source_list(s, paths[i]);
     return s;

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "admin/mail/hide.h"
 #include "admin/mail/mbox.h"
 #include "admin/mail/state.h"
 
@@ -36,6 +37,7 @@ struct source_item {
     const char *uidl;           /* what its server showed, as far as that is known (else NULL), */
     const char *uidl_file;      /* and where it says so; valid until the source is freed */
     size_t uidl_line;
+    const struct hide_how *hide;    /* what its server hid of it; lent, until the next item; NULL: nothing */
 };
 
 /* Something that people should look at, in a line of an mbox: source_next() tells it before it returns. */
@@ -44,13 +46,16 @@ typedef void source_doubt(void *arg, const char *path, uint64_t line, const char
 struct source_how {
     enum source_format format;
     enum mbox_quoting quoting;
+    bool quoting_given;         /* by the operator: else it is that of the server, where that is known */
     bool follow_links;          /* in folders; if false, see folder.h */
     bool any;                   /* take what does not look like mail, and take off no From_ line */
-    const char *server;         /* that had the files: "dovecot", ... or "none"; NULL: the one whose list is there */
+    /* That had the files: "dovecot", ... or "none"; NULL: the one whose list is there, for an mbox nobody. */
+    const char *server;
     const char *uidl_format;    /* as that server has it; NULL for its default */
     const char *control;        /* directory of its lists, where these are elsewhere, or NULL */
     const char *doveconf;       /* a file with what `doveconf -n` printed (doveconf.h), or NULL */
     bool folders;               /* also those in a Maildir, without UIDLs */
+    bool listed;                /* there is a list of UIDLs: whoever wrote others into an mbox does not matter */
     source_doubt *doubt;
     void *arg;
 };

@@ -8,6 +8,7 @@
 
 #include "admin/mail/doveconf.h"
 #include "admin/mail/folder.h"
+#include "admin/mail/mbox_server.h"
 #include "admin/mail/source.h"
 #include "daemon/base/buf.h"
 
@@ -61,6 +62,10 @@ struct source {
     struct mbox_scan *scan;     /* of the mbox that is being read */
     uint64_t separators;        /* of those before it */
     unsigned number;            /* of its message */
+    const struct mbox_server *server;   /* that had the mboxes; NULL: not known */
+    struct mbox_seen of_server; /* of the mbox that is being read */
+    char **uidls;               /* of the messages in mboxes, those that have one, in order */
+    size_t uidl_count, uidl_room, uidl_next;
     struct buf name;
     struct buf fault;           /* source_fault(), if it is not empty */
     char **lists;               /* paths of lists of UIDLs that were read */
@@ -99,6 +104,19 @@ static inline const char *source_base_name(const char *path)
 
 /* source_list.c: all files that a path leads to, in the order of the import. */
 void source_list(struct source *s, const char *path);
+/* source_mbox.c: what the server of an mbox showed. Which one that is; a file that the operator has named; */
+void source_mbox_server(struct source *s);
+void source_mbox_named(struct source *s, const char *path);
+/* and the mbox that is being read, message after message. */
+void source_mbox_begin(struct source *s);
+void source_mbox_item(struct source *s, struct source_item *item, uint64_t line);
+void source_mbox_free(struct source *s);
+/* source_dbox.c: is a directory one of Dovecot's mdbox or sdbox? Then that is the fault of the source. */
+bool source_dbox_named(struct source *s, const char *dir);
+/* The same of a file, by how it begins; it is rejected for this reason. */
+bool source_is_dbox(const char *head, size_t len);
+extern const char source_dbox_file[];
+
 bool source_leads_astray(const struct stat *link, const struct stat *target);
 extern const char source_not_theirs[];
 

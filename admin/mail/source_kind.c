@@ -40,7 +40,7 @@ void source_choose(struct source *s, source_wanted *wanted, void *arg)
 
 const char *source_broken(const struct source *s) { return buf_left(&s->broken) > 0 ? buf_span(&s->broken).at : NULL; }
 
-bool source_has_uidls(const struct source *s) { return s->list_count > 0 || s->kind->by_uidl; }
+bool source_has_uidls(const struct source *s) { return s->list_count > 0 || s->server != NULL || s->kind->by_uidl; }
 
 bool source_by_uidl(const struct source *s) { return s->kind->by_uidl; }
 

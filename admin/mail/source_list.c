@@ -278,6 +278,8 @@ static void add_dir(struct source *s, const char *path)
     const size_t noted = s->inner_count, named = strlen(path) + 1;
     struct source_place place = { .path = path };
 
+    if (source_dbox_named(s, path))
+        return;
     place.maildir = format == SOURCE_MAILDIR || (format == SOURCE_AUTO && has_dir(path, "cur") && has_dir(path, "new"));
     list_place(s, &place);
     if (place.maildir)
@@ -312,6 +314,8 @@ void source_list(struct source *s, const char *path)
         look(s, f);
         if (f->reject == NULL && s->how.format == SOURCE_MAILDIR)
             f->reject = "is a file, not a Maildir";
+        if (f->reject == NULL && s->how.format != SOURCE_EML)
+            source_mbox_named(s, plain);
     }
     mem_free(plain);
 }

@@ -90,8 +90,8 @@ const char *source_how_fault(const struct source_how *how, const char **option_r
     const struct source_server *server = name != NULL ? server_named(name) : NULL;
 
     *option_r = "--server";
-    if (name != NULL && server == NULL && !is_none(name))
-        return "is not dovecot, courier, cyrus, qmail or none";
+    if (name != NULL && server == NULL && mbox_server_find(name) == NULL && !is_none(name))
+        return "is not dovecot, courier, cyrus, qmail, uw, popa3d, qpopper, mailutils or none";
     *option_r = "--doveconf";
     if (how->doveconf != NULL && (server == NULL || strcmp(server->name, "dovecot") != 0))
         return "is for --server dovecot";
@@ -100,6 +100,9 @@ const char *source_how_fault(const struct source_how *how, const char **option_r
         return NULL;
     if (name != NULL && (server == NULL || server->format_fault == NULL))
         return "is not possible with this --server";
+    /* Dovecot's of an mbox: which of them it is shows later. */
+    if ((name == NULL || mbox_server_find(name) != NULL) && mbox_server_format_fault(how->uidl_format) == NULL)
+        return NULL;
     if (server != NULL)
         return server->format_fault(how->uidl_format);
     for (size_t i = 0; i < SERVERS; i++)
@@ -246,6 +249,10 @@ const struct source_server *source_server(struct source *s, const struct source_
 
     if (is_none(name) || buf_left(&s->fault) > 0)
         return NULL;
+    if (name != NULL && server == NULL && place->maildir) {
+        source_failed(s, place->path, "is a Maildir: the server of --server has mboxes");
+        return NULL;
+    }
     if (server != NULL && server->maildir != place->maildir) {
         source_failed(s, place->path, place->maildir ? "is a Maildir: it was of another server than --server says"
                                                      : "is not a Maildir: it was of another server than --server says");

@@ -357,6 +357,7 @@ enum ctl_exit run_import(struct ctl *c)
     }
     source_how.doubt = import_doubt;
     source_how.arg = im;
+    source_how.listed = how.uidls != NULL;
     source = s.pop3 ? import_pop3_open(c, &pop3, address, is_interrupted)
                     : source_new(c->args + 1, c->nargs - 1, &source_how);
     if (source == NULL)

@@ -82,7 +82,8 @@ enum ctl_exit importing_options(const struct ctl *c, struct source_how *source, 
     if (!option_with(c->opt[OPT_WITH], with))
         return CTL_USAGE;
     *source = (struct source_how){
-        .format = format, .quoting = meanings[quoting], .any = c->opt[OPT_ANY] != NULL,
+        .format = format, .quoting = meanings[quoting], .quoting_given = c->opt[OPT_QUOTING] != NULL,
+        .any = c->opt[OPT_ANY] != NULL,
         .follow_links = c->opt[OPT_FOLLOW_LINKS] != NULL, .server = c->opt[OPT_SERVER],
         .uidl_format = c->opt[OPT_UIDL_FORMAT], .doveconf = c->opt[OPT_DOVECONF], .control = c->opt[OPT_CONTROL],
         .folders = c->opt[OPT_FOLDERS] != NULL,

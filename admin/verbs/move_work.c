@@ -266,6 +266,7 @@ static enum ctl_exit import_mail(struct work *w)
 
         source_how.doubt = import_doubt;
         source_how.arg = im;
+        source_how.listed = l->uidls != NULL;
         if (l->uidl_format != NULL)
             source_how.uidl_format = l->uidl_format;
         if (l->has_format)

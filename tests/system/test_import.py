@@ -444,7 +444,7 @@ class Import(ImportCase):
         os.mkfifo(path)
         self.assertIn("is not a regular file", self.run_import(who, str(folder), exit=REFUSED))
         self.assertEqual(len(self.uidls(who)), 5)
-        self.run_import(who, str(folder), "--uidl-format", "%m", exit=USAGE)
+        self.assertIn("for an mbox only", self.run_import(who, str(folder), "--uidl-format", "%m", exit=REFUSED))
 
     # -- names
 
