@@ -57,11 +57,13 @@ static const char *extensions(struct span *line, struct dovecot_entry *e)
     return NULL;
 }
 
-static const char *uidlist_entry(struct span line, int version, struct dovecot_entry *e)
+static const char *uidlist_entry(struct span line, bool whole, int version, struct dovecot_entry *e)
 {
     const char *why = NULL;
 
     *e = (struct dovecot_entry){ .order = UINT32_MAX };
+    if (!whole)
+        return "is not complete";
     if (!listfile_number(listfile_word(&line), &e->uid) || e->uid == 0)
         return "does not begin with a uid";
     if (version == 3)
@@ -91,12 +93,14 @@ void dovecot_close(struct dovecot_list *l) { buf_free(&l->text); }
 
 int dovecot_next(struct dovecot_list *l, struct dovecot_entry *e, const char **fault_r)
 {
+    struct span line;
     bool whole;
 
     if (l->left.len == 0)
         return 0;
     l->line++;
-    *fault_r = uidlist_entry(listfile_line(&l->left, &whole), l->version, e);
+    line = listfile_line(&l->left, &whole);
+    *fault_r = uidlist_entry(line, whole, l->version, e);
     if (*fault_r == NULL && e->uid <= l->last)
         *fault_r = "has a uid that does not rise";
     if (*fault_r != NULL)

@@ -424,7 +424,7 @@ class Import(ImportCase):
         path = str(folder / "dovecot-uidlist")
         lines = self.UIDLIST.split("\n")
         self.write("md/dovecot-uidlist", "\n".join([*lines[:3], "3 :1700000005.M1P1.host\0", "5 O9 P" + "x" * 481 + " :1600000000.M9P1.host,S=8",
-                                                    "7 Pkept :1700000000.M100P1.host", "8 Pkept :1500000000.M1P1.host", "6 :1.x"]).encode())
+                                                    "7 Pkept :1700000000.M100P1.host", "8 Pkept :1500000000.M1P1.host", "6 :1.x", ""]).encode())
         who = self.mailbox()
         out = self.run_import(who, str(folder), exit=PARTLY)
         for want in (f"DOUBT {path}:4 has a name that no file", f"DOUBT {path}:8 has a uid that does not rise", f"UIDL {path}:5 {'x' * 481} is longer",

@@ -191,10 +191,17 @@ class Dovecot(Moving):
 
 class Courier(Moving):
     def test_listing(self):
+        """Also of what IMAP has marked as deleted or as a draft, which POP3 shows; and after names have changed."""
         folder = self.maildir()
         old = oldservers.Courier(folder)
         self.addCleanup(old.down)
         self.moved(old.session(), folder)
+        for path, flag in zip(sorted(folder.glob("cur/*")), ("T", "D", "S")):
+            path.rename(f"{path}{flag}")
+        shown = old.session()
+        self.assertEqual(len(shown[0]), 7)
+        self.moved(shown, folder, "--with", "deleted,drafts")
+        self.assertIn("left out: 1 marked as deleted (--with deleted); left out: 1 drafts (--with drafts)", self.run_import(self.mailbox(), folder))
 
     def test_clients(self):
         folder = self.maildir()
@@ -326,10 +333,13 @@ class Cyrus(Moving):
         old.deliver(letters(0, 12))
         old.session(delete=(2, 11))
         shown, folder = old.session(), old.mailbox()
+        for path in folder.glob("[0-9]*."):
+            os.utime(path, (1600000000, 1600000000))        # the index says when it came
         self.assertEqual(len(list(folder.glob("[0-9]*."))), 12)
         who = self.mailbox()
         self.assertIn("left out: 2 not shown by their server (--with hidden)", self.run_import(who, folder))
         self.assertEqual(self.listed(who), shown)
+        self.assertTrue(all(m["received_at"] > "2021" for m in json.loads(self.site.ctl("--json", "message", "list", who).stdout)))
         out = self.run_import(who, folder, "--resume", "--with", "hidden")
         self.assertIn("imported 2 messages", out)
         # A file that it never had, one that is newer than the index, one that has gone, and a folder.
@@ -344,6 +354,10 @@ class Cyrus(Moving):
                      f"DOUBT {folder}/cyrus.index:5 shows a message that has no file", f"DOUBT {folder}/cyrus.index:0 is older than its directory"):
             self.assertIn(line, out)
         self.assertIn("imported 10 messages", out)
+        # Its folder has the same index, by which most of its files have gone.
+        out = self.run_import(self.mailbox(), folder, "--folders", exit=PARTLY)
+        self.assertIn("imported 11 messages", out)
+        self.assertNotIn("FOLDER", out)
         shutil.rmtree(folder / "Sent")
         index = (folder / "cyrus.index").read_bytes()
         for octets, why in ((b"", "is empty"), (index[:-1], "is shorter than its header says"), (index[:8] + b"\0\0\0\x63" + index[12:], "is of a version that is not known")):

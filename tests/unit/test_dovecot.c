@@ -72,7 +72,7 @@ static void as_dovecot_shows_it(void **state)
                                      "4 O2 Pkept-uidl :1700000005.M1P1.host\n"
                                      "5 O1 P :1600000000.M9P1.host,S=8\n"
                                      "7 G0123abc W11 :1700000000.M100P1.host:2,S\n"
-                                     "9 :1500000000.M1P1.host");
+                                     "9 :1500000000.M1P1.host\n");
 
     (void)state;
     expect(text, dovecot_format, "1700000000.M7P1.host 000000016b0dbf9a\n1700000005.M1P1.host kept-uidl 2\n"
@@ -89,10 +89,10 @@ static void broken_lines(void **state)
 
     (void)state;
     expect(SPAN_OF("3 N5 V7 X\n1 :a\n1 :b\n0 :c\nx :d\n2 O :e\n3 P\n4 :\n5 W1\n4294967296 :f\n\n8 :g/../h\n"
-                   "9 :i\0j\n10  W1   :k :l\n"), "%u",
+                   "9 :i\0j\n10  W1   :k :l\n11 :whole.nam"), "%u",
            "a 1\n3 has a uid that does not rise\n4 does not begin with a uid\n5 does not begin with a uid\n6 has an O without a number\n"
            "7 has no name of a file\n8 has no name of a file\n9 has no name of a file\n10 does not begin with a uid\n11 does not begin with a uid\n"
-           "12 has a name that no file of a Maildir has\n13 has a name that no file of a Maildir has\nk  10\n");
+           "12 has a name that no file of a Maildir has\n13 has a name that no file of a Maildir has\nk  10\n15 is not complete\n");
     static const struct span none[] = { SPAN_OF(""), SPAN_OF("\n"), SPAN_OF("2 V1\n1 :a\n"), SPAN_OF("3\n1 :a\n"), SPAN_OF("3 V0 N1\n"),
                                         SPAN_OF("3 V N1\n"), SPAN_OF("3 Vx\n"), SPAN_OF("3 V4294967296\n"), SPAN_OF("1\n"), SPAN_OF("1 x 2\n") };
     for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
