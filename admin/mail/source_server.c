@@ -30,15 +30,22 @@ static const char *format_of_names_fault(const char *format)
     return why != NULL ? why : uidl_format_of_names(format) ? NULL : "has more than names, for which there is no list";
 }
 
+/* The path is the source's from then on. */
+static const char *note_list(struct source *s, char *path)
+{
+    s->lists = mem_resize(s->lists, s->list_count + 1, sizeof *s->lists);
+    s->lists[s->list_count++] = path;
+    return path;
+}
+
 /* Files have their names as UIDLs. */
 static void give_names(struct source *s, const struct source_place *place)
 {
-    const char *format = s->how.uidl_format != NULL ? s->how.uidl_format : names_format;
+    const char *format = s->how.uidl_format != NULL ? s->how.uidl_format : names_format, *list;
 
     if (place->inner != NULL || place->first == s->count)
         return;
-    s->lists = mem_resize(s->lists, s->list_count + 1, sizeof *s->lists);
-    s->lists[s->list_count++] = mem_str(place->path);
+    list = note_list(s, mem_str(place->path));
     for (struct file *f = s->files + place->first; f < s->files + s->count; f++) {
         struct span name = base_of(f);
         struct uidl_values values = { .name = name, .guid = name };
@@ -47,7 +54,7 @@ static void give_names(struct source *s, const struct source_place *place)
         if (!f->alone)          /* `cur` itself, which could not be read */
             continue;
         uidl_format_make(format, &values, &uidl);
-        (void)source_give(place, f, &uidl, s->lists[s->list_count - 1], 0);
+        (void)source_give(place, f, &uidl, list, 0);
     }
 }
 
@@ -199,9 +206,7 @@ int source_open_list(struct source *s, const struct source_place *place, const c
         mem_free(path);
         return -1;
     }
-    s->lists = mem_resize(s->lists, s->list_count + 1, sizeof *s->lists);
-    s->lists[s->list_count++] = path;
-    *path_r = path;
+    *path_r = note_list(s, path);
     return fd;
 }
 

@@ -27,6 +27,7 @@ struct variable {
 };
 
 static const char unknown[] = "has something other than %u, %v, %f, %g, %08Xu, and %{uid | hex(8)}";
+static const char mixed[] = "has %{uid} of Dovecot 2.4 beside %u or %%, which are no variables there";
 static const char of_mbox[] = "has %m, which Dovecot has for an mbox only: with a Maildir it shows no UIDLs then";
 
 static const char *add_filter(struct variable *v, enum filter filter, unsigned width)
@@ -185,11 +186,15 @@ const char *uidl_format_fault(const char *format)
     const char *why = NULL;
     char digits[2 * MD5_OCTETS + 1];
     struct variable v;
-    bool each = false;
+    bool each = false, braces = false, letters = false;
 
     while (*format != '\0' && why == NULL)
         if (*format++ == '%') {
-            why = take_variable(&format, &v);
+            braces |= *format == '{';
+            letters |= *format != '{';
+            why = braces && letters ? mixed : take_variable(&format, &v);
+            if (why != NULL)
+                break;
             each |= v.letter == 'u' || v.letter == 'f' || v.letter == 'g';
             for (size_t i = 0; i < v.count && why == NULL; i++)
                 if (v.filters[i].filter == MD5 && !md5_hex(SPAN_OF(""), digits))

@@ -59,17 +59,16 @@ class Old:
     def __init__(self, port):
         self.port = port
 
-    def session(self, then=lambda pop: None, delete=()):
+    def session(self, delete=()):
         """(UIDLs, sizes), in order; then these messages are deleted."""
-        pop = poplib.POP3("127.0.0.1", self.port, timeout=kit.PATIENCE)
-        pop.user(USER)
-        pop.pass_(PASSWORD)
-        uidls = [row.split(b" ", 1)[1].decode("latin-1") for row in pop.uidl()[1]]
-        sizes = [int(row.split()[1]) for row in pop.list()[1]]
-        then(pop)
-        for n in delete:
-            pop.dele(n)
-        pop.quit()
+        with contextlib.closing(poplib.POP3("127.0.0.1", self.port, timeout=kit.PATIENCE)) as pop:
+            pop.user(USER)
+            pop.pass_(PASSWORD)
+            uidls = [row.split(b" ", 1)[1].decode("latin-1") for row in pop.uidl()[1]]
+            sizes = [int(row.split()[1]) for row in pop.list()[1]]
+            for n in delete:
+                pop.dele(n)
+            pop.quit()
         return uidls, sizes
 
 
@@ -82,27 +81,36 @@ def as_owner(argv):
 
 
 class Dovecot(Old):
-    """conf: lines of its configuration, beside those that name private directories."""
+    """Of Debian 12 or later, whose 2.4 has other words. settings: beside those that name private directories."""
 
-    def __init__(self, top, maildir, conf=""):
+    def __init__(self, top, maildir, control=None, **settings):
         tree = kit.unpacked("dovecot-pop3d")
         top.mkdir()
         for name in "run", "state":
             (top / name).mkdir()
-        self.conf = top / "dovecot.conf"
-        self.conf.write_text(f"mail_location = maildir:{maildir}\nlog_path = /dev/stderr\nbase_dir = {top}/run\nstate_dir = {top}/state\nssl = no\n{conf}")
-        owned(top)
+        doveconf = tree / "usr/bin/doveconf"        # it is not in the tree where dovecot-core is installed
         libraries = f"{kit.beside(tree).get('LD_LIBRARY_PATH', '')}:{tree}/usr/lib/dovecot"
         self.env = dict(os.environ, USER=USER, HOME=str(top), LD_LIBRARY_PATH=libraries)
-        doveconf = tree / "usr/bin/doveconf"        # it is not in the tree where dovecot-core is installed
-        self.doveconf = [doveconf if doveconf.exists() else "/usr/bin/doveconf", "-c", self.conf]
-        argv = as_owner([*self.doveconf, "-m", "pop3", "-e", tree / "usr/lib/dovecot/pop3"])
+        self.doveconf = [doveconf if doveconf.exists() else "/usr/bin/doveconf", "-c", top / "dovecot.conf"]
+        lines = [f"log_path = /dev/stderr\nbase_dir = {top}/run\nstate_dir = {top}/state\nssl = no"]
+        (top / "dovecot.conf").write_text("dovecot_config_version = 2.4.0\ndovecot_storage_version = 2.4.0\n")
+        self.is_24 = subprocess.run([*self.doveconf, "-n"], env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
+        if self.is_24:
+            lines = ["dovecot_config_version = 2.4.0\ndovecot_storage_version = 2.4.0", *lines, f"mail_driver = maildir\nmail_path = {maildir}",
+                     f"import_environment {{\n  USER = {USER}\n  HOME = {top}\n  LD_LIBRARY_PATH = {libraries}\n}}"]
+            lines += [f"mail_control_path = {control}"] if control else []
+        else:
+            lines.append(f"mail_location = maildir:{maildir}" + (f":CONTROL={control}" if control else ""))
+        (top / "dovecot.conf").write_text("\n".join(lines + [f"{name} = {value}" for name, value in settings.items() if value]) + "\n")
+        owned(top)
+        argv = as_owner([*self.doveconf, *(["-F"] if self.is_24 else ["-m", "pop3", "-e"]), tree / "usr/lib/dovecot/pop3"])
         self.server = Login(argv, self.env, top, b"+OK\r\n")
         super().__init__(self.server.server_address[1])
 
-    def printed(self):
-        """What `doveconf -n` prints."""
-        return subprocess.run([*self.doveconf, "-n"], env=self.env, stdout=subprocess.PIPE, check=True).stdout
+    def printed(self, path):
+        """A file with what `doveconf -n` prints."""
+        path.write_bytes(subprocess.run([*self.doveconf, "-n"], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout)
+        return path
 
     def down(self):
         self.server.shutdown()

@@ -115,57 +115,55 @@ class Moving(unittest.TestCase):
 
 
 class Dovecot(Moving):
-    def dovecot(self, folder, conf="", name="dovecot"):
-        old = oldservers.Dovecot(self.dir / name, folder, conf)
+    OLD = ("%v.%u", "%f", "%g", "%08Xv%08Xu", "%Mf", "%UXu-%05v", "%Lf")                 # up to 2.3
+    NEW = ("%{uidvalidity}.%{uid}", "%{filename}", "%{guid}", "%{uidvalidity | hex(8)}%{uid | hex(8)}", "%{filename | md5}", "%{uid|hex(4) | upper}",
+           "%{filename | lower}")
+
+    def dovecot(self, folder, name="dovecot", **settings):
+        old = oldservers.Dovecot(self.dir / name, folder, **settings)
         self.addCleanup(old.down)
         return old
 
     def test_formats(self):
         """The default, and those that an operator is likely to have, said by an option and read from the configuration."""
-        for n, uidl_format in enumerate((None, "%v.%u", "%f", "%g", "%08Xv%08Xu", "%Mf", "%UXu-%05v", "%Lf")):
+        for n in range(-1, len(self.OLD)):
+            folder = self.maildir(f"md{n}")
+            uidl_format = None if n < 0 else self.OLD[n]
+            old = self.dovecot(folder, f"dovecot{n}", pop3_uidl_format=uidl_format)
+            if old.is_24 and n >= 0:
+                uidl_format = self.NEW[n]
+                old = self.dovecot(folder, f"dovecot{n}-2", pop3_uidl_format=uidl_format)
             with self.subTest(uidl_format=uidl_format):
-                folder = self.maildir(f"md{n}")
-                old = self.dovecot(folder, f"pop3_uidl_format = {uidl_format}\n" if uidl_format else "", f"dovecot{n}")
-                old_list = old.session()
-                self.assertEqual(len(set(old_list[0])), 7)
-                self.moved(old_list, folder, *(["--uidl-format", uidl_format] if uidl_format else []))
-                printed = self.dir / "printed"
-                printed.write_bytes(old.printed())
-                self.moved(old_list, folder, "--doveconf", printed)
+                shown = old.session()
+                self.assertEqual(len(set(shown[0])), 7)
+                self.moved(shown, folder, *(["--uidl-format", uidl_format] if uidl_format else []))
+                self.moved(shown, folder, "--doveconf", old.printed(self.dir / "printed"))
 
     def test_kept_and_removed(self):
         """pop3_save_uidl, and pop3_deleted_flag: what POP3 clients removed is there for IMAP, and does not come back."""
         folder = self.maildir()
-        old = self.dovecot(folder, "pop3_uidl_format = %f\npop3_save_uidl = yes\npop3_deleted_flag = POP3Deleted\n")
-        kept = old.session()
-        old = self.dovecot(folder, "pop3_save_uidl = yes\npop3_deleted_flag = POP3Deleted\n", "second")
+        settings = {"pop3_save_uidl": "yes", "pop3_deleted_flag": "POP3Deleted"}
+        first = self.dovecot(folder, **settings)
+        kept = first.session()
+        old = self.dovecot(folder, "second", pop3_uidl_format="%{guid}" if first.is_24 else "%g", **settings)
         self.assertEqual(old.session(delete=(2, 5)), kept)
-        printed = self.dir / "printed"
-        printed.write_bytes(old.printed())
+        printed = old.printed(self.dir / "printed")
         who = self.moved(old.session(), folder, "--doveconf", printed)
         self.assertEqual(len(self.listed(who)[0]), 5)
-        out = self.run_import(who, folder, "--doveconf", printed, "--resume", "--with", "hidden")
-        self.assertIn("imported 2 messages", out)
+        self.assertIn("imported 2 messages", self.run_import(who, folder, "--doveconf", printed, "--resume", "--with", "hidden"))
         self.assertIn("left out: 2 not shown by their server (--with hidden)", self.run_import(self.mailbox(), folder, "--doveconf", printed))
-        # The list is there without the configuration, and hides nothing.
-        self.assertEqual(len(self.listed(self.moved_all(folder))[0]), 7)
-
-    def moved_all(self, folder, *args):
-        who = self.mailbox()
-        self.run_import(who, folder, *args)
-        return who
+        # The list is there without the configuration, and hides nothing; a UIDL that it keeps is of no format.
+        self.run_import(who := self.mailbox(), folder, "--uidl-format", "%f")
+        self.assertEqual(self.listed(who), kept)
 
     def test_lists_elsewhere(self):
-        """CONTROL= in mail_location; the configuration says that there is something to say."""
+        """CONTROL= in mail_location, or mail_control_path; the configuration says that there is something to say."""
         folder, control = self.maildir(), self.dir / "control"
         control.mkdir()
         oldservers.owned(control)
-        old = self.dovecot(f"{folder}:CONTROL={control}:INDEX={self.dir}/index")
-        (self.dir / "index").mkdir()
-        oldservers.owned(self.dir / "index")
-        shown = old.session()
-        printed = self.dir / "printed"
-        printed.write_bytes(old.printed())
+        old = self.dovecot(folder, control=control)
+        shown, printed = old.session(), old.printed(self.dir / "printed")
+        self.assertFalse((folder / "dovecot-uidlist").exists())
         self.assertIn("see --control", self.run_import(self.mailbox(), folder, "--doveconf", printed, exit=REFUSED))
         self.moved(shown, folder, "--control", control)
         self.moved(shown, folder, "--doveconf", printed, "--control", control)
@@ -175,13 +173,14 @@ class Dovecot(Moving):
     def test_md5_of_headers(self):
         """%m shows nothing at all of a Maildir: it is refused, and why is said."""
         folder = self.maildir()
-        old = self.dovecot(folder, "pop3_uidl_format = %m\n")
-        with self.assertRaises((poplib.error_proto, ConnectionError, IndexError)):
+        old = self.dovecot(folder, pop3_uidl_format="%m")
+        if old.is_24:
+            old = self.dovecot(folder, "second", pop3_uidl_format="%{md5}")
+        with self.assertRaises((poplib.error_proto, OSError, IndexError)):
             old.session()
         out = self.run_import(self.mailbox(), folder, "--uidl-format", "%m", exit=USAGE)
         self.assertIn("with a Maildir it shows no UIDLs then", out)
-        printed = self.dir / "printed"
-        printed.write_bytes(old.printed())
+        printed = old.printed(self.dir / "printed")
         self.assertIn(f"{printed} has a pop3_uidl_format that has %m", self.run_import(self.mailbox(), folder, "--doveconf", printed, exit=REFUSED))
 
     def test_clients(self):

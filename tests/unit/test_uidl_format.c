@@ -1,4 +1,4 @@
-/* Formats of UIDLs: what Dovecot 2.3 and 2.4 make of them, and what is refused. */
+/* Formats of UIDLs: what Dovecot 2.3.19 and 2.4.1 made of them, and what is refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -64,6 +64,7 @@ static void refused(void **state)
         "%{uid|hex(99999999999999999999)}", "%{uid|hex(-8)}", "%{uidx}", "%{user}", "%{md5}", "%{uidvalidity}", "%{uid|sha1}", "%{filename|hex}", "%{filename|md5|hex}",
         "%{filename|md5|md5}", "%{uid | hex(8) | hex(8)}", "%X{uid|hex}", "%08X{uid}", "%08{uid}", "%{uid|lower|lower|lower|lower|lower}", "%{UID}", "%{uid x}", "%{uidvalidity | hex(8)}",
         "%08{filename}",
+        "%u%{uid}", "%{uid}%%", "%%%{uid}", "%{uid}%", "a%%{uid}", "%{filename | md5 | upper}",
     };
 
     (void)state;
@@ -76,7 +77,7 @@ static void of_names(void **state)
 {
     (void)state;
     assert_true(uidl_format_of_names("%f"));
-    assert_true(uidl_format_of_names("x%%%{filename | md5}"));
+    assert_true(uidl_format_of_names("x%%%Mf"));
     assert_false(uidl_format_of_names("%g"));
     assert_false(uidl_format_of_names("%f%v"));
     assert_false(uidl_format_of_names("%f%"));
