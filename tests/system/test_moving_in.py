@@ -19,15 +19,17 @@ def letters(first, count):
     return [b"From: s%d@x\nSubject: %d\nMessage-ID: <%d@x>\n\n" % (n, n, n) + b"x\n" * n for n in range(first, first + count)]
 
 
-@unittest.skipUnless(kit.ROOT, "the old servers become somebody else")
+def setUpModule():
+    """One lab for all: a mailbox for each import."""
+    if not kit.ROOT:
+        raise unittest.SkipTest("the old servers become somebody else")
+    Moving.site = kit.Site("moving-")
+    unittest.addModuleCleanup(Moving.site.down)
+    Moving.site.up()
+
+
 class Moving(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.site = kit.Site("moving-")
-        cls.addClassCleanup(cls.site.down)
-        cls.site.up()
-        cls.host, _, cls.port = cls.site.address.rpartition(":")
-        cls.count = 0
+    site, count = None, 0
 
     def setUp(self):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="moving-"))
@@ -35,8 +37,8 @@ class Moving(unittest.TestCase):
         self.dir.chmod(0o755)
 
     def mailbox(self):
-        type(self).count += 1
-        who = f"moving{self.count}@example.org"
+        Moving.count += 1
+        who = f"moving{Moving.count}@example.org"
         self.site.account(who)
         return who
 
@@ -109,9 +111,10 @@ class Moving(unittest.TestCase):
             self.assertEqual(client(old.port, who, kit.PASSWORD), list(range(7)))
         self.add(folder, new_name, letters(70, 1)[0])
         self.run_import(who, folder, *args)
+        port = self.site.address.rpartition(":")[2]
         for client in clients:
-            self.assertEqual(client(self.port, who, kit.PASSWORD), [70])
-            self.assertEqual(client(self.port, who, kit.PASSWORD), [])
+            self.assertEqual(client(port, who, kit.PASSWORD), [70])
+            self.assertEqual(client(port, who, kit.PASSWORD), [])
 
 
 class Dovecot(Moving):
