@@ -375,7 +375,9 @@ static bool ask_mailbox(struct ctl *c, const struct mailbox_ref *mailbox, struct
         if (m == NULL)
             continue;
         m->in_use = true;
-        if (PQgetvalue(res, i, 1)[0] == 't')
+        m->ours = PQgetvalue(res, i, 1)[0] == 't';
+        /* Mail that went elsewhere and comes back has them: it need not be stored, mostly. */
+        if (m->ours && !resumed)
             m->fault = "is one that the mailbox may make itself";
         else if (!resumed)
             m->fault = "is that of a message in the mailbox";

@@ -30,6 +30,7 @@ struct pair {
     const char *fault;          /* why it gets one of ours, though (static text) */
     bool shared;                /* other messages of the source have the same one */
     bool in_use;                /* a message of the mailbox has it: the same one, if the import is resumed */
+    bool ours;                  /* or the mailbox may make it itself */
 };
 
 /*

@@ -265,6 +265,10 @@ enum ctl_exit set_uidls(struct ctl *c, const struct mailbox_ref *mailbox, struct
     while (source_next(source, &it) == 1) {
         const struct pair *pair = pairs_find(pairs, &it);
 
+        if (pair != NULL && pair->uidl != NULL && pair->ours) {
+            note(arg, pair->file, pair->line, pair->uidl, "is one that the mailbox may make itself");
+            continue;
+        }
         /* One that cannot be read, or is another one by now, is not the one that the mailbox has. */
         if (it.kind != STATE_KIND_FOLDER_DATA && it.reject == NULL && (pair == NULL || pair->uidl != NULL))
             done_r->missing += pair == NULL || !wish(&s, &it, pair);
