@@ -28,7 +28,8 @@ static bool is_empty(int fd)
     return empty;
 }
 
-static const char *judge(int fd)
+/* NULL if only we write there. */
+static const char *judge(int fd, bool empty)
 {
     struct stat st;
 
@@ -38,10 +39,10 @@ static const char *judge(int fd)
         return "it belongs to another user";
     if ((st.st_mode & S_IWOTH) != 0)
         return "all users can write to it";
-    return is_empty(fd) ? NULL : "it exists and is not an empty directory";
+    return !empty || is_empty(fd) ? NULL : "it exists and is not an empty directory";
 }
 
-int outdir_open(int at, const char *path, bool may_exist, const char **why_r)
+static int open_dir(int at, const char *path, bool may_exist, bool empty, const char **why_r)
 {
     int fd;
 
@@ -51,14 +52,25 @@ int outdir_open(int at, const char *path, bool may_exist, const char **why_r)
         return -1;
     }
     fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        *why_r =
-            errno == ENOTDIR || errno == ELOOP ? "it exists and is not an empty directory" : strerror(errno);
+    if (fd >= 0)
+        *why_r = judge(fd, empty);
+    else if (errno == ENOTDIR || errno == ELOOP)
+        *why_r = empty ? "it exists and is not an empty directory" : "it exists and is not a directory";
     else
-        *why_r = judge(fd);
+        *why_r = strerror(errno);
     if (*why_r == NULL)
         return fd;
     if (fd >= 0)
         close(fd);
     return -1;
+}
+
+int outdir_open(int at, const char *path, bool may_exist, const char **why_r)
+{
+    return open_dir(at, path, may_exist, true, why_r);
+}
+
+int outdir_again(int at, const char *path, const char **why_r)
+{
+    return open_dir(at, path, true, false, why_r);
 }

@@ -13,5 +13,7 @@
  * until the next strerror()).
  */
 int outdir_open(int at, const char *path, bool may_exist, const char **why_r);
+/* The same for one that we have written into before: it may exist, and need not be empty. */
+int outdir_again(int at, const char *path, const char **why_r);
 
 #endif

@@ -1,321 +1,81 @@
 /*
- * export.c - `export`: a mailbox as an mbox file, a Maildir or a directory of
- * files, such that an import of it gives the same messages in the same order.
+ * export.c - `export`: a mailbox as an mbox file, a Maildir or a directory of files, or all
+ * mailboxes of a domain, a tenant or the store, each in a folder of its own.
  *
- * Reads one snapshot of the mailbox. Must never overwrite anything.
+ * Reads one snapshot of each mailbox.
  */
+#include "admin/verbs/export.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "admin/ctl.h"
 #include "admin/db.h"
-#include "admin/verbs/export.h"
-#include "admin/mail/mailread.h"
-#include "admin/mail/mbox.h"
+#include "admin/mail/mailout.h"
 #include "admin/mail/outdir.h"
 #include "admin/progress.h"
 #include "admin/shown.h"
+#include "daemon/base/mem.h"
 
 enum { PAGE = 1000 };
 
 struct export {
-    const char *path;           /* of the mbox, or of the directory, as it is shown */
-    int at;                     /* the directory is created here, at the path `base` */
-    const char *base;
-    int dir;                    /* its descriptor, or -1 */
-    FILE *out;                  /* the mbox, or the file of this message */
-    FILE *uidls;                /* NULL: not wanted */
-    char *name, *temporary;     /* of the file of this message */
-    char *last;                 /* of the file of the one that was written last; NULL for an mbox */
-    struct mbox_filter filter;  /* mbox */
-    bool cr;                    /* a CR whose LF may follow: both are one line end */
-    int64_t time;               /* Maildir: the last one that was given to a name */
-    uint64_t count;
-    int64_t octets;
+    struct mailout *out;
     struct progress progress;
+    uint64_t messages;
+    int64_t octets;
 };
 
-static bool failed(const struct export *e, const char *what)
+/* ------------------------------------------------------------- one mailbox */
+
+static bool export_begin(void *arg, const struct mail *mail)
 {
-    ctl_error(CTL_FAILED, "could not %s %s: %s", what, shown_name(e->name != NULL ? e->name : e->path),
-              strerror(errno));
-    return false;
+    struct export *e = arg;
+
+    return mailout_sink.begin(e->out, mail);
 }
 
-/* CRLF as LF, the line end of files here. A CR that stands alone stays. */
-static bool put_lf(struct export *e, struct span s)
+static bool export_data(void *arg, struct span octets)
 {
-    const char *end = s.at + s.len;
+    struct export *e = arg;
 
-    while (s.at < end) {
-        const char *cr;
+    e->octets += (int64_t)octets.len;
+    progress_step(&e->progress, e->messages, e->octets);
+    return mailout_sink.data(e->out, octets);
+}
 
-        if (e->cr && *s.at != '\n')
-            putc('\r', e->out);
-        e->cr = false;
-        cr = memchr(s.at, '\r', (size_t)(end - s.at));
-        fwrite(s.at, 1, (size_t)((cr != NULL ? cr : end) - s.at), e->out);
-        e->cr = cr != NULL;
-        s.at = cr != NULL ? cr + 1 : end;
+static bool export_end(void *arg, const struct mail *mail)
+{
+    struct export *e = arg;
+
+    e->messages++;
+    return mailout_sink.end(e->out, mail);
+}
+
+/* What an earlier export has written is not read again. */
+static enum ctl_exit export_some(struct ctl *c, const struct mailbox_ref *mailbox, const struct mail *mails, int count,
+                                 struct export *e)
+{
+    static const struct mail_sink sink = { export_begin, export_data, export_end };
+    enum ctl_exit end = CTL_DONE;
+
+    for (int i = 0, first = 0; i < count && end == CTL_DONE; first = i) {
+        while (i < count && !mailout_has(e->out, &mails[i]))
+            i++;
+        if (i > first)
+            end = mail_read(c, mailbox, &mails[first], i - first, &sink, e);
+        if (end == CTL_DONE && i < count)
+            mailout_keep(e->out, &mails[i++]);
     }
-    return !ferror(e->out) || failed(e, "write");
+    return end;
 }
 
-static bool end_lf(struct export *e)
-{
-    if (e->cr)
-        putc('\r', e->out);
-    e->cr = false;
-    return !ferror(e->out) || failed(e, "write");
-}
-
-/* ------------------------------------------------------------------- mbox */
-
-static bool mbox_open(struct export *e)
-{
-    int fd = open(e->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-
-    e->out = fd >= 0 ? fdopen(fd, "w") : NULL;
-    e->filter = (struct mbox_filter){ .quoting = MBOX_QUOTE };
-    return e->out != NULL || failed(e, "create");
-}
-
-static bool mbox_begin(void *arg, const struct mail *mail)
-{
-    struct export *e = arg;
-    time_t t = (time_t)(mail->received / 1000000);
-    struct tm tm;
-    char date[64];
-
-    gmtime_r(&t, &tm);
-    strftime(date, sizeof date, "%a %b %e %H:%M:%S %Y", &tm);
-    fprintf(e->out, "From MAILER-DAEMON %s\n", date);
-    return true;
-}
-
-static void mbox_lines(void *arg, const char *at, size_t len)
-{
-    put_lf(arg, (struct span){ at, len });
-}
-
-static bool mbox_data(void *arg, struct span octets)
-{
-    struct export *e = arg;
-
-    mbox_filter_feed(&e->filter, octets.at, octets.len, mbox_lines, e);
-    return !ferror(e->out);
-}
-
-static bool mbox_end(void *arg, const struct mail *mail)
-{
-    struct export *e = arg;
-
-    (void)mail;
-    mbox_filter_end(&e->filter, mbox_lines, e);
-    end_lf(e);
-    putc('\n', e->out);
-    return !ferror(e->out) || failed(e, "write");
-}
-
-static bool mbox_close(struct export *e, bool ok)
-{
-    if (e->out == NULL)
-        return false;
-    if (ok && (fflush(e->out) != 0 || fsync(fileno(e->out)) != 0))
-        ok = failed(e, "write");
-    fclose(e->out);
-    /* Half an mbox looks like a whole one. */
-    if (!ok)
-        unlink(e->path);
-    return ok;
-}
-
-/* -------------------------------------------------- a file for each message */
-
-static bool dir_open(struct export *e)
-{
-    const char *why;
-
-    e->dir = outdir_open(e->at, e->base, true, &why);
-    if (e->dir < 0)
-        ctl_error(CTL_FAILED, "could not write to %s: %s; nothing was written", shown_name(e->path), why);
-    return e->dir >= 0;
-}
-
-/* The name relative to the directory. */
-static const char *inside(const struct export *e, const char *name)
-{
-    return name + strlen(e->path) + 1;
-}
-
-static bool file_begin(struct export *e)
-{
-    int fd = openat(e->dir, inside(e, e->temporary != NULL ? e->temporary : e->name),
-                    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-
-    e->out = fd >= 0 ? fdopen(fd, "w") : NULL;
-    return e->out != NULL || failed(e, "create");
-}
-
-static bool file_end(struct export *e, const struct mail *mail)
-{
-    struct timespec times[2] = { { 0, UTIME_OMIT }, { 0, 0 } };
-    bool ok;
-
-    times[1].tv_sec = (time_t)(mail->received / 1000000);
-    times[1].tv_nsec = (long)(mail->received % 1000000 * 1000);
-    ok = fflush(e->out) == 0 && futimens(fileno(e->out), times) == 0;
-    ok = fclose(e->out) == 0 && ok;
-    e->out = NULL;
-    if (ok && e->temporary != NULL)
-        ok = renameat(e->dir, inside(e, e->temporary), e->dir, inside(e, e->name)) == 0;
-    if (!ok)
-        failed(e, "write");
-    free(e->temporary);
-    free(e->last);
-    e->last = e->name;
-    e->name = e->temporary = NULL;
-    return ok;
-}
-
-static bool dir_close(struct export *e, bool ok)
-{
-    if (e->out != NULL)
-        fclose(e->out);
-    free(e->name);
-    free(e->temporary);
-    free(e->last);
-    e->name = e->temporary = e->last = NULL;
-    if (ok && syncfs(e->dir) != 0)
-        ok = failed(e, "write");
-    if (e->dir >= 0)
-        close(e->dir);
-    e->dir = -1;
-    return ok;
-}
-
-static bool eml_begin(void *arg, const struct mail *mail)
-{
-    struct export *e = arg;
-
-    (void)mail;
-    if (asprintf(&e->name, "%s/%09llu.eml", e->path, (unsigned long long)e->count + 1) < 0)
-        abort();
-    return file_begin(e);
-}
-
-static bool eml_data(void *arg, struct span octets)
-{
-    struct export *e = arg;
-
-    return fwrite(octets.at, 1, octets.len, e->out) == octets.len || failed(e, "write");
-}
-
-static bool eml_end(void *arg, const struct mail *mail)
-{
-    return file_end(arg, mail);
-}
-
-static bool maildir_open(struct export *e)
-{
-    static const char *const parts[] = { "cur", "new", "tmp" };
-
-    if (!dir_open(e))
-        return false;
-    for (size_t i = 0; i < 3; i++)
-        if (mkdirat(e->dir, parts[i], 0700) != 0)
-            return failed(e, "create directories in");
-    return true;
-}
-
-/*
- * Maildirs are read in the order of the times in their names, so those never go
- * back, whatever received_at does; the true time is the mtime. New mail has no
- * flags, and stands in new/.
- */
-static bool maildir_begin(void *arg, const struct mail *mail)
-{
-    struct export *e = arg;
-    int64_t t = mail->received > 0 ? mail->received / 1000000 : 0;
-
-    e->time = t > e->time ? t : e->time;
-    if (asprintf(&e->name, "%s/new/%lld.Q%012llu.postern", e->path, (long long)e->time,
-                 (unsigned long long)e->count + 1) < 0 ||
-        asprintf(&e->temporary, "%s/tmp/%lld.Q%012llu.postern", e->path, (long long)e->time,
-                 (unsigned long long)e->count + 1) < 0)
-        abort();
-    return file_begin(e);
-}
-
-static bool maildir_data(void *arg, struct span octets)
-{
-    return put_lf(arg, octets);
-}
-
-static bool maildir_end(void *arg, const struct mail *mail)
-{
-    return end_lf(arg) && file_end(arg, mail);
-}
-
-/* ------------------------------------------------------------------- verb */
-
-enum { FORMAT_MBOX, FORMAT_MAILDIR, FORMAT_EML };
-static const struct format {
-    const char *name;
-    bool (*open)(struct export *e);
-    bool (*close)(struct export *e, bool ok);
-    struct mail_sink sink;
-} formats[] = {
-    [FORMAT_MBOX] = { "mbox", mbox_open, mbox_close, { mbox_begin, mbox_data, mbox_end } },
-    [FORMAT_MAILDIR] = { "maildir", maildir_open, dir_close, { maildir_begin, maildir_data, maildir_end } },
-    [FORMAT_EML] = { "eml", dir_open, dir_close, { eml_begin, eml_data, eml_end } },
-};
-
-struct counted {
-    struct export *e;
-    const struct format *format;
-};
-
-static bool count_begin(void *arg, const struct mail *mail)
-{
-    struct counted *n = arg;
-
-    return n->format->sink.begin(n->e, mail);
-}
-
-static bool count_data(void *arg, struct span octets)
-{
-    struct counted *n = arg;
-
-    n->e->octets += (int64_t)octets.len;
-    progress_step(&n->e->progress, n->e->count, n->e->octets);
-    return n->format->sink.data(n->e, octets);
-}
-
-static bool count_end(void *arg, const struct mail *mail)
-{
-    struct counted *n = arg;
-
-    if (!n->format->sink.end(n->e, mail))
-        return false;
-    n->e->count++;
-    if (n->e->uidls != NULL && n->e->last != NULL)
-        fprintf(n->e->uidls, "%s\t%s\n", strrchr(n->e->last, '/') + 1, mail->uidl);
-    else if (n->e->uidls != NULL)
-        fprintf(n->e->uidls, "%s\n", mail->uidl);
-    return true;
-}
-
-static enum ctl_exit export_page(struct ctl *c, const struct mailbox_ref *mailbox, struct counted *n, int64_t *after,
+static enum ctl_exit export_page(struct ctl *c, const struct mailbox_ref *mailbox, struct export *e, int64_t *after,
                                  bool *more)
 {
-    static const struct mail_sink counting = { count_begin, count_data, count_end };
     struct mail mails[PAGE];
     struct args a = ARGS_NONE;
     PGresult *res;
@@ -332,7 +92,7 @@ static enum ctl_exit export_page(struct ctl *c, const struct mailbox_ref *mailbo
     rows = PQntuples(res);
     for (int i = 0; i < rows; i++)
         mails[i] = (struct mail){ db_int8(res, i, 0), db_int8(res, i, 1), db_time(res, i, 2), PQgetvalue(res, i, 3) };
-    end = mail_read(c, mailbox, mails, rows, &counting, n);
+    end = export_some(c, mailbox, mails, rows, e);
     *more = rows == PAGE;
     if (rows > 0)
         *after = mails[rows - 1].uid;
@@ -340,85 +100,288 @@ static enum ctl_exit export_page(struct ctl *c, const struct mailbox_ref *mailbo
     return end;
 }
 
-static enum ctl_exit export_all(struct ctl *c, const struct mailbox_ref *mailbox, int64_t octets, struct counted *n)
+static enum ctl_exit export_pages(struct ctl *c, const struct mailbox_ref *mailbox, int64_t octets, struct export *e)
 {
     enum ctl_exit end = CTL_DONE;
     int64_t after = 0;
     bool more = true;
 
-    progress_start(&n->e->progress, "messages", octets);
+    progress_start(&e->progress, "messages", octets);
     while (more && end == CTL_DONE)
-        end = export_page(c, mailbox, n, &after, &more);
-    progress_clear(&n->e->progress);
+        end = export_page(c, mailbox, e, &after, &more);
+    progress_clear(&e->progress);
     return end;
 }
 
-static enum ctl_exit export_snapshot(struct ctl *c, const char *address, struct counted *n)
+/* Within a transaction of the caller's. */
+static enum ctl_exit export_snapshot(struct ctl *c, const char *address, struct mailout_to to,
+                                     struct mailout_done *done_r)
 {
+    struct export e = { .out = NULL };
     struct args a = ARGS_NONE;
-    PGresult *res;
-    enum ctl_exit end;
-    bool ok;
     struct mailbox_ref mailbox;
+    enum ctl_exit end;
+    PGresult *res;
     int64_t octets;
 
+    *done_r = (struct mailout_done){ .messages = 0 };
     args_text(&a, address);
     res = db_ask_binary(c, "find the mailbox",
-                        "select postern.find_mailbox($1), m.octets from postern.show_mailbox($1) m", &a);
+                        "select postern.find_mailbox($1), m.octets, m.uidvalidity, m.next_uid"
+                        " from postern.show_mailbox($1) m", &a);
     if (res == NULL)
         return db_end(c);
     mailbox = db_mailbox(res, 0, 0);
     octets = db_int8(res, 0, 1);
+    to.uidvalidity = PQgetvalue(res, 0, 2);
+    to.next_uid = db_int8(res, 0, 3);
+    e.out = mailout_open(&to);
+    end = e.out != NULL ? export_pages(c, &mailbox, octets, &e) : CTL_FAILED;
+    if (e.out != NULL && !mailout_close(&e.out, end == CTL_DONE, done_r) && end == CTL_DONE)
+        end = CTL_FAILED;
+    if (end != CTL_DONE && done_r->messages > 0)
+        ctl_error(end, "the export to %s is not complete%s", shown_name(to.path),
+                  to.format == MAILOUT_MAILDIR ? ": --sync continues it" : "");
     PQclear(res);
+    return end;
+}
 
-    if (!n->format->open(n->e)) {
-        n->format->close(n->e, false);
-        return CTL_FAILED;
-    }
-    end = export_all(c, &mailbox, octets, n);
-    ok = n->format->close(n->e, end == CTL_DONE);
-    return end == CTL_DONE && !ok ? CTL_FAILED : end;
+/* The same in a transaction of its own. */
+static enum ctl_exit export_one(struct ctl *c, const char *address, const struct mailout_to *to,
+                                struct mailout_done *done_r)
+{
+    enum ctl_exit end;
+
+    if (!db_do(c, "read the mailbox", "begin isolation level repeatable read, read only"))
+        return db_end(c);
+    end = export_snapshot(c, address, *to, done_r);
+    if (PQstatus(c->db) == CONNECTION_OK && !db_do(c, "read the mailbox", "rollback"))
+        return db_end(c);
+    return end;
+}
+
+static void say_done(struct ctl *c, const char *address, const struct mailout_to *to, const struct mailout_done *done)
+{
+    char sync[96] = "";
+
+    if (to->sync)
+        snprintf(sync, sizeof sync, "; %llu were there, %llu have gone and were removed",
+                 (unsigned long long)done->there, (unsigned long long)done->removed);
+    ctl_say(c, "exported %llu messages, %llu octets of %s to %s%s", (unsigned long long)done->messages,
+            (unsigned long long)done->octets, address, shown_name(to->path), sync);
 }
 
 enum ctl_exit export_eml(struct ctl *c, const char *address, const char *path, int at, const char *base,
                          uint64_t *count_r)
 {
-    struct export e = { .path = path, .at = at, .base = base, .dir = -1 };
-    struct counted n = { &e, &formats[FORMAT_EML] };
-    enum ctl_exit end = export_snapshot(c, address, &n);
+    const struct mailout_to to = { .format = MAILOUT_EML, .path = path, .at = at, .base = base };
+    struct mailout_done done;
+    enum ctl_exit end = export_snapshot(c, address, to, &done);
 
-    *count_r = e.count;
+    *count_r = done.messages;
+    return end;
+}
+
+static enum ctl_exit close_list(FILE *list, const char *path, enum ctl_exit end)
+{
+    bool ok = list == NULL || !ferror(list);
+
+    if (list != NULL && fclose(list) != 0)
+        ok = false;
+    return ok || end != CTL_DONE ? end
+                                 : ctl_error(CTL_FAILED, "could not write %s: %s", shown_name(path), strerror(errno));
+}
+
+static enum ctl_exit export_single(struct ctl *c, struct mailout_to to)
+{
+    const char *list = c->opt[OPT_UIDLS];
+    char address[CTL_ADDRESS_SIZE];
+    struct mailout_done done;
+    enum ctl_exit end;
+
+    if (c->nargs != 2)
+        return ctl_error(CTL_USAGE, "export wants an address and a path: see posternctl export --help");
+    to.path = to.base = c->args[1];
+    if (!ctl_address(c->args[0], false, address))
+        return CTL_FAILED;
+    if (list != NULL && (to.uidls = fopen(list, "wxe")) == NULL)
+        return ctl_error(CTL_FAILED, "could not create %s: %s", shown_name(list), strerror(errno));
+    end = export_one(c, address, &to, &done);
+    end = close_list(to.uidls, list, end);
+    if (end == CTL_DONE) {
+        say_done(c, address, &to, &done);
+        if (to.format != MAILOUT_MAILDIR && list == NULL && !to.x_uidl && done.messages > 0)
+            ctl_say(c, "the UIDLs are not in it: see --uidls");
+    }
+    return end;
+}
+
+/* -------------------------------------------------------------- many mailboxes */
+
+struct tree {
+    struct ctl *c;
+    struct mailout_to to;       /* what is the same for all */
+    const char *path;
+    int top;                    /* its descriptor, */
+    int domain;                 /* and that of a domain in it, or -1, */
+    char name[CTL_DOMAIN_SIZE]; /* which is this one */
+    uint64_t mailboxes, failed;
+    struct mailout_done done;
+};
+
+static bool open_domain(struct tree *t, const char *name)
+{
+    const char *why;
+
+    if (t->domain >= 0 && strcmp(t->name, name) == 0)
+        return true;
+    if (t->domain >= 0)
+        close(t->domain);
+    t->domain = outdir_again(t->top, name, &why);
+    if (t->domain < 0)
+        ctl_error(CTL_FAILED, "could not write to %s/%s: %s", shown_name(t->path), name, why);
+    else
+        snprintf(t->name, sizeof t->name, "%s", name);
+    return t->domain >= 0;
+}
+
+/* A list of UIDLs beside what cannot keep them. */
+static bool open_list(struct tree *t, const char *local, struct mailout_to *to, char **path_r)
+{
+    char *name = NULL;
+    int fd;
+
+    *path_r = NULL;
+    if (to->format == MAILOUT_MAILDIR)
+        return true;
+    if (asprintf(&name, "%s.uidls", local) < 0 || asprintf(path_r, "%s/%s/%s", t->path, t->name, name) < 0)
+        abort();
+    fd = openat(t->domain, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    to->uidls = fd >= 0 ? fdopen(fd, "w") : NULL;
+    if (to->uidls == NULL)
+        ctl_error(CTL_FAILED, "could not create %s: %s", shown_name(*path_r), strerror(errno));
+    free(name);
+    return to->uidls != NULL;
+}
+
+/* LOCAL, LOCAL.mbox or LOCAL.eml in the folder of the domain. */
+static enum ctl_exit export_local(struct tree *t, const char *address, const char *local)
+{
+    static const char *const ends[MAILOUT_FORMATS] = { ".mbox", "", ".eml" };
+    struct mailout_to to = t->to;
+    struct mailout_done done;
+    char *base = NULL, *path = NULL, *list = NULL;
+    enum ctl_exit end = CTL_FAILED;
+
+    if (asprintf(&base, "%s%s", local, ends[to.format]) < 0 ||
+        asprintf(&path, "%s/%s/%s", t->path, t->name, base) < 0)
+        abort();
+    to.at = t->domain;
+    to.base = base;
+    to.path = path;
+    if (open_list(t, local, &to, &list))
+        end = close_list(to.uidls, list, export_one(t->c, address, &to, &done));
+    if (end == CTL_DONE) {
+        say_done(t->c, address, &to, &done);
+        t->mailboxes++;
+        t->done.messages += done.messages;
+        t->done.octets += done.octets;
+        t->done.there += done.there;
+        t->done.removed += done.removed;
+    }
+    free(base);
+    free(path);
+    free(list);
+    return end;
+}
+
+static void export_address(struct tree *t, const char *address)
+{
+    const char *at = strrchr(address, '@');
+    char *local = at != NULL ? mem_strn(address, (size_t)(at - address)) : mem_str("");
+    enum ctl_exit end = CTL_FAILED;
+
+    if (local[0] == '\0' || strchr(local, '/') != NULL || strcmp(local, ".") == 0 || strcmp(local, "..") == 0)
+        ctl_error(CTL_FAILED, "%s: no directory can have the name of this mailbox; export it alone", address);
+    else if (open_domain(t, at + 1))
+        end = export_local(t, address, local);
+    if (end != CTL_DONE) {
+        t->failed++;
+        ctl_error(end, "%s was not exported", address);
+    }
+    mem_free(local);
+}
+
+static enum ctl_exit export_addresses(struct tree *t, const PGresult *res)
+{
+    for (int i = 0; i < PQntuples(res); i++) {
+        export_address(t, PQgetvalue(res, i, 0));
+        if (PQstatus(t->c->db) != CONNECTION_OK)
+            return ctl_error(CTL_NO_DATABASE, "stopped: %d mailboxes were not exported", PQntuples(res) - i);
+    }
+    ctl_say(t->c, "exported %llu mailboxes with %llu messages, %llu octets to %s; %llu failed",
+            (unsigned long long)t->mailboxes, (unsigned long long)(t->done.messages + t->done.there),
+            (unsigned long long)t->done.octets, shown_name(t->path), (unsigned long long)t->failed);
+    return t->failed > 0 ? CTL_PARTLY : CTL_DONE;
+}
+
+static enum ctl_exit export_tree(struct ctl *c, const struct mailout_to *to)
+{
+    struct tree t = { .c = c, .to = *to, .path = c->args[0], .domain = -1 };
+    char domain[CTL_DOMAIN_SIZE];
+    struct args a = ARGS_NONE;
+    enum ctl_exit end;
+    const char *why;
+    PGresult *res;
+
+    if (c->nargs != 1)
+        return ctl_error(CTL_USAGE, "export of many mailboxes wants one directory: see posternctl export --help");
+    if ((c->opt[OPT_DOMAIN] != NULL) + (c->opt[OPT_TENANT] != NULL) + (c->opt[OPT_ALL] != NULL) > 1)
+        return ctl_error(CTL_USAGE, "--domain, --tenant and --all exclude each other");
+    if (c->opt[OPT_UIDLS] != NULL)
+        return ctl_error(CTL_USAGE, "--uidls is for one mailbox: many get a list each where the format needs it");
+    if (c->opt[OPT_DOMAIN] != NULL && !ctl_domain(c->opt[OPT_DOMAIN], domain))
+        return CTL_FAILED;
+    args_text(&a, c->opt[OPT_TENANT]);
+    args_text(&a, c->opt[OPT_DOMAIN] != NULL ? domain : NULL);
+    res = db_ask(c, "list the mailboxes",
+                 "select m.address from postern.list_domains($1, $2) d, postern.list_mailboxes(d.name) m"
+                 " order by split_part(m.address, '@', -1), m.address", &a);
+    if (res == NULL)
+        return db_end(c);
+    t.top = to->sync ? outdir_again(AT_FDCWD, t.path, &why) : outdir_open(AT_FDCWD, t.path, true, &why);
+    if (t.top < 0)
+        end = ctl_error(CTL_FAILED, "could not write to %s: %s; nothing was written%s", shown_name(t.path), why,
+                        to->sync ? "" : "; --sync continues an export, or brings it up to date");
+    else
+        end = export_addresses(&t, res);
+    if (t.domain >= 0)
+        close(t.domain);
+    if (t.top >= 0)
+        close(t.top);
+    PQclear(res);
     return end;
 }
 
 enum ctl_exit run_export(struct ctl *c)
 {
-    struct export e = { .path = c->args[1], .at = AT_FDCWD, .base = c->args[1], .dir = -1 };
-    struct counted n = { &e, &formats[FORMAT_MBOX] };
-    char address[CTL_ADDRESS_SIZE];
-    enum ctl_exit end;
+    const bool many = c->opt[OPT_DOMAIN] != NULL || c->opt[OPT_TENANT] != NULL || c->opt[OPT_ALL] != NULL;
+    struct mailout_to to = { .format = many ? MAILOUT_MAILDIR : MAILOUT_MBOX, .at = AT_FDCWD,
+                             .sync = c->opt[OPT_SYNC] != NULL, .x_uidl = c->opt[OPT_X_UIDL] != NULL };
 
     if (c->opt[OPT_FORMAT] != NULL) {
-        n.format = NULL;
-        for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
-            if (strcmp(c->opt[OPT_FORMAT], formats[i].name) == 0)
-                n.format = &formats[i];
-        if (n.format == NULL)
+        int found = -1;
+
+        for (int i = 0; i < MAILOUT_FORMATS; i++)
+            if (strcmp(c->opt[OPT_FORMAT], mailout_names[i]) == 0)
+                found = i;
+        if (found < 0)
             return ctl_error(CTL_USAGE, "\"%s\" is not a format: mbox, maildir or eml", c->opt[OPT_FORMAT]);
+        to.format = (enum mailout_format)found;
     }
-    if (!ctl_address(c->args[0], false, address))
-        return CTL_FAILED;
-    if (c->opt[OPT_UIDLS] != NULL && (e.uidls = fopen(c->opt[OPT_UIDLS], "wxe")) == NULL)
-        return ctl_error(CTL_FAILED, "could not create %s: %s", shown_name(c->opt[OPT_UIDLS]), strerror(errno));
-    end = db_do(c, "read the mailbox", "begin isolation level repeatable read, read only")
-              ? export_snapshot(c, address, &n)
-              : db_end(c);
-    if (e.uidls != NULL && fclose(e.uidls) != 0 && end == CTL_DONE)
-        end = ctl_error(CTL_FAILED, "could not write %s: %s", shown_name(c->opt[OPT_UIDLS]), strerror(errno));
-    if (end == CTL_DONE)
-        ctl_say(c, "exported %llu messages, %lld octets of %s to %s", (unsigned long long)e.count, (long long)e.octets,
-                address, shown_name(e.path));
-    else if (e.count > 0)
-        ctl_error(end, "the export to %s is not complete", shown_name(e.path));
-    return end;
+    if (to.sync && to.format != MAILOUT_MAILDIR)
+        return ctl_error(CTL_USAGE, "--sync is for --format maildir");
+    if (to.x_uidl && to.format != MAILOUT_MBOX)
+        return ctl_error(CTL_USAGE, "--x-uidl is for --format mbox");
+    return many ? export_tree(c, &to) : export_single(c, to);
 }

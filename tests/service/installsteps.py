@@ -59,6 +59,9 @@ NOT_COMMANDS = {
         "posternctl move house.tsv --tenant acme --over-quota --jobs 8 >first", "postconf -e",
         "posternctl move house.tsv --tenant acme --over-quota --jobs 8 >last", "postconf -X",
         "posternctl move house.tsv --tenant acme --over-quota --final")},
+    "mail_location = maildir": ("other", "there is no other server: test_leave.py has one"),
+    "chown -R vmail:vmail /srv/leave": ("other", "there is no other server: test_leave.py has one"),
+    "posternctl import anna@example.org /srv/leave": ("other", "posternd runs on: test_leave.py goes back"),
     "posternctl --as user=postgres schema upgrade": ("other", "there is no second cluster: test_major_upgrade.py has one"),
 }
 

@@ -1,0 +1,407 @@
+"""Moving out: what `export` writes is read by other servers, whose clients fetch nothing twice; and `compare` finds each difference."""
+import json
+import os
+import pathlib
+import pwd
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+import kit
+from dovecotpop import SESSION, DovecotPop
+
+DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
+FROM_ = b"From a@b Sun Nov 22 21:45:20 2026\n"
+# A client knows these as the old server sent them: 92 octets, 480, and what may mean something in a list.
+ODD = [b"1795390000.M1P2V0000000000000801I0000000000000001_0.mail.example.org,S=1234567890,W=1234567890", b"%" * 480, "\u00e4-\u20ac".encode(),
+       b":P", b"P:x", b"2,S", b"!~", b"W100", b"\"q\\'"]
+LETTERS = [b"Subject: one\r\n\r\nplain\r\n", b"Subject: two\r\n\r\nFrom here\r\n>From there\r\n.dot\r\n..\r\n\r\n\r\n", b"Subject: 3\r\n\r\nnul \0 and \xff\r\n",
+           b"Subject: header only\r\n\r\n", b"Subject: one\r\n\r\nplain\r\n", b"Subject: long line\r\n\r\n" + b"x" * 300000 + b"\r\n",
+           b"Subject: big\r\n\r\n" + b"0123456789abcdef\r\n" * 80000, b"Subject: 8\r\n\r\n", b"Subject: 9\r\n\r\nx\r\n"]
+assert len(ODD) == len(LETTERS)
+
+
+SITE = kit.Site("leave-")          # one for all: each test has mailboxes, or a domain, of its own
+
+
+def setUpModule():
+    unittest.addModuleCleanup(SITE.down)
+    SITE.up()
+
+
+class LeaveCase(unittest.TestCase):
+    site, count = SITE, 0
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(dir=self.site.dir)
+        self.addCleanup(folder.cleanup)
+        self.dir = pathlib.Path(folder.name)
+
+    def write(self, name, octets, mtime=1795390000):
+        path = self.dir / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(octets)
+        os.utime(path, (mtime, mtime))
+        return str(path)
+
+    def ctl(self, *args, exit=DONE):
+        done = self.site.ctl(*(str(a) for a in args), check=False)
+        self.assertEqual(done.returncode, exit, done.stdout.decode(errors="replace"))
+        return done.stdout.decode(errors="replace")
+
+    def mailbox(self, letters=(), uidls=None, domain="example.org"):
+        """Each letter a second older than the one before; with these UIDLs, then one that Postern made."""
+        LeaveCase.count += 1
+        who = f"leave{self.count}@{domain}"
+        self.site.account(who)
+        if letters:
+            for n, letter in enumerate(letters):
+                self.write(f"in{self.count}/{n:03}.eml", letter, mtime=1795390000 - n)
+            listed = self.write(f"in{self.count}.uidls", b"".join(b"%03d.eml\t%s\n" % (n, u) for n, u in enumerate(uidls))) if uidls else None
+            self.ctl("import", who, self.dir / f"in{self.count}", *(["--uidls", listed] if listed else []))
+        return who
+
+    def rows(self, who):
+        return [{k: m[k] for k in ("uidl", "octets", "received_at")} for m in json.loads(self.ctl("--json", "message", "list", who))]
+
+    def shown(self, who):
+        """UIDLs, sizes and messages, as a client of Postern sees them."""
+        with self.site.login(who) as pop:
+            uidls, sizes = pop.uidl(), [line.split()[1] for line in pop.multi("LIST")]
+            letters = [pop.retr(n) for n in range(1, len(sizes) + 1)]
+            pop.ok("QUIT")
+        return uidls, sizes, letters
+
+    def expect_dovecot(self, who, maildir, *extra):
+        want = self.shown(who)
+        with DovecotPop(maildir, *extra) as dovecot:
+            self.assertEqual(dovecot.listed("UIDL"), want[0])
+            self.assertEqual(dovecot.listed("LIST"), want[1])
+            self.assertEqual(dovecot.retrieved(len(want[2])), want[2])
+
+
+@unittest.skipUnless(kit.ROOT and os.path.exists(SESSION), "Dovecot is wanted, and root, as it serves another user")
+class Dovecot(LeaveCase):
+    def test_shows_what_postern_shows(self):
+        who = self.mailbox(LETTERS, ODD)
+        self.site.deliver(who, [b"Subject: new\r\n\r\n"])
+        self.ctl("export", who, self.dir / "md", "--format", "maildir")
+        self.expect_dovecot(who, self.dir / "md")
+        self.expect_dovecot(who, self.dir / "md", "pop3_uidl_format = %v.%u")
+        # Whatever comes later has another UIDL than all of these.
+        self.write("md/new/1800000000.M1P1.host", b"Subject: later\n\n")
+        with DovecotPop(self.dir / "md") as dovecot:
+            uidls = dovecot.listed("UIDL")
+            self.assertEqual(uidls[:-1], self.shown(who)[0])
+            self.assertNotIn(uidls[-1], uidls[:-1])
+
+    def test_brought_up_to_date(self):
+        """A second pass reads and writes what changed, and mends what a crash left; not what others have used."""
+        who, out = self.mailbox(LETTERS, ODD), self.dir / "md"
+        self.ctl("export", who, out, "--format", "maildir")
+        self.assertIn("not an empty directory", self.ctl("export", who, out, "--format", "maildir", exit=FAILED))
+        self.assertIn("exported 0 messages, 0 octets", self.ctl("export", who, out, "--format", "maildir", "--sync"))
+        self.site.deliver(who, [b"Subject: new\r\n\r\n", kit.letter(2)])
+        with self.site.login(who) as pop:
+            pop.ok("DELE 2")
+            pop.ok("DELE 4")
+            pop.ok("QUIT")
+        files = {p.name: p.stat().st_ctime_ns for p in (out / "new").iterdir()}
+        names = sorted(files)
+        os.truncate(out / "new" / names[0], 3)
+        (out / "tmp/message.postern").touch()
+        (out / "tmp/uidlist.postern").touch()
+        (out / "dovecot-uidlist").unlink()
+        told = self.ctl("export", who, out, "--format", "maildir", "--sync")
+        self.assertIn("exported 3 messages", told)
+        self.assertIn("; 6 were there, 2 have gone and were removed", told)
+        kept = {p.name: p.stat().st_ctime_ns for p in (out / "new").iterdir()}
+        self.assertEqual(len(kept), 9)
+        self.assertEqual(sum(files.get(name) == since for name, since in kept.items()), 6)
+        self.assertEqual(list((out / "tmp").iterdir()), [])
+        self.expect_dovecot(who, out)
+        # What Dovecot has used says more than ours.
+        with DovecotPop(out) as dovecot:
+            dovecot.listed("UIDL")
+            for path in [dovecot.mail, *dovecot.mail.rglob("*")]:
+                os.chown(path, os.geteuid(), os.getegid())
+            before = sorted(dovecot.mail.rglob("*"))
+            self.assertIn("which no export of this mailbox has written", self.ctl("export", who, dovecot.mail, "--format", "maildir", "--sync", exit=FAILED))
+            for path in dovecot.mail.glob("dovecot*"):
+                if path.name != "dovecot-uidlist":
+                    path.unlink()
+                    before.remove(path)
+            self.assertIn("Dovecot has used it", self.ctl("export", who, dovecot.mail, "--format", "maildir", "--sync", exit=FAILED))
+            self.assertEqual(sorted(dovecot.mail.rglob("*")), before)
+
+    def test_refuses_to_add_to_what_others_have(self):
+        who, other = self.mailbox(LETTERS[:2]), self.mailbox(LETTERS[:2])
+        self.ctl("export", who, self.dir / "md", "--format", "maildir")
+
+        def refused(path, why, *args):
+            before = sorted((self.dir / "md").rglob("*"))
+            self.assertIn(why, self.ctl("export", *(args or (who,)), path, "--format", "maildir", "--sync", exit=FAILED))
+            self.assertEqual(sorted((self.dir / "md").rglob("*")), before)
+
+        refused(self.dir / "md", "which no export of this mailbox has written", other)
+        for name in ("new/1800000000.M1P1.host", "subscriptions", "tmp/1", "cur/1795390000.Q000000000001V000000000000.postern,S=1,W=1:2,S"):
+            self.write(f"md/{name}", b"x")
+            refused(self.dir / "md", "which no export of this mailbox has written")
+            (self.dir / "md" / name).unlink()
+        (self.dir / "link").symlink_to(self.dir / "md")
+        refused(self.dir / "link", "is not a directory")
+        shutil.move(self.dir / "md/new", self.dir / "new")
+        (self.dir / "md/new").symlink_to(self.dir / "new")
+        refused(self.dir / "md", "could not open the directories")
+        (self.dir / "md/new").unlink()
+        shutil.move(self.dir / "new", self.dir / "md/new")
+        os.chown(self.dir / "md", pwd.getpwnam("nobody").pw_uid, -1)
+        refused(self.dir / "md", "it belongs to another user")
+        os.chown(self.dir / "md", os.geteuid(), -1)
+        self.assertIn("were there", self.ctl("export", who, self.dir / "md", "--format", "maildir", "--sync"))
+        for bad in (("--format", "mbox", "--sync"), ("--format", "eml", "--x-uidl"), ("--format", "eml", "--all"), ("--domain", "example.org")):
+            self.ctl("export", who, self.dir / "bad", *bad, exit=USAGE)
+        self.assertFalse((self.dir / "bad").exists())
+
+    def test_and_back(self):
+        """What the new server has got meanwhile is brought by an import; the rest is there."""
+        who = self.mailbox(LETTERS[:3], ODD[:3])
+        self.site.deliver(who, [kit.letter(1), kit.letter(2)])
+        self.ctl("export", who, self.dir / "md", "--format", "maildir")
+        with DovecotPop(self.dir / "md") as dovecot:
+            (dovecot.mail / "new/1800000000.M1P1.host").write_bytes(b"Subject: later\n\n")
+            shutil.chown(dovecot.mail / "new/1800000000.M1P1.host", "nobody", "nogroup")
+            later = dovecot.listed("UIDL")[-1].decode()
+            before = self.rows(who)
+            self.assertIn("imported 1 messages", self.ctl("import", who, dovecot.mail, "--resume"))
+            self.assertEqual(self.rows(who)[:-1], before)
+            self.assertEqual(self.rows(who)[-1]["uidl"], later)
+            self.assertIn("ALIKE", self.ctl("compare", who, dovecot.mail))
+
+    def test_clients_fetch_only_what_is_new(self):
+        who = self.mailbox(LETTERS[:5], [ODD[0], *ODD[3:7]])
+        self.site.deliver(who, [kit.letter(1)])
+        for name in ("cur", "new", "tmp"):
+            (self.dir / "got" / name).mkdir(parents=True)
+
+        def fetchmail(port):
+            rc = self.dir / "fetchmailrc"
+            rc.write_text(f'poll 127.0.0.1 service {port} protocol pop3 uidl timeout 60 user "{who}" password "{kit.PASSWORD}" sslproto \'\' no rewrite keep\n'
+                          f'  mda "cat >> {self.dir}/fetched"\n')
+            rc.chmod(0o600)
+            (self.dir / "fetched").write_bytes(b"")
+            done = subprocess.run(["fetchmail", "--fetchmailrc", rc, "--pidfile", self.dir / "pid", "--idfile", self.dir / "ids", "--nosyslog", "--silent"],
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, env=dict(os.environ, HOME=str(self.dir)))
+            self.assertIn(done.returncode, (0, 1), done.stdout)
+            return (self.dir / "fetched").read_bytes().count(b"Subject: ")
+
+        def mpop(port):
+            rc = self.dir / "mpoprc"
+            rc.write_text(f"account default\nhost 127.0.0.1\nport {port}\nuser {who}\npassword {kit.PASSWORD}\nauth user\ntls off\nkeep on\n"
+                          f"received_header off\ndelivery maildir {self.dir}/got\nuidls_file {self.dir}/uidls\n")
+            rc.chmod(0o600)
+            before = len(list((self.dir / "got/new").iterdir()))
+            subprocess.run(["mpop", "--file", rc, "--quiet"], check=True, env=dict(os.environ, HOME=str(self.dir)))
+            return len(list((self.dir / "got/new").iterdir())) - before
+
+        port = self.site.address.rpartition(":")[2]
+        self.assertEqual((fetchmail(port), mpop(port)), (6, 6))
+        self.ctl("export", who, self.dir / "md", "--format", "maildir")
+        self.write("md/new/1800000000.M1P1.host", b"Subject: later\n\n")
+        with DovecotPop(self.dir / "md") as dovecot:
+            port = dovecot.listen()
+            self.assertEqual((fetchmail(port), mpop(port)), (1, 1))
+            self.assertEqual((fetchmail(port), mpop(port)), (0, 0))
+
+    def test_many(self):
+        who = self.mailbox([b"Subject: many\r\n\r\n"])
+        self.site.sql(f"""
+            begin;
+            insert into postern.message (mailbox, uid, content, octets, received_at, uidl)
+                select g.mailbox, n, g.content, g.octets, g.received_at - n * interval '1 second', case when n % 2 = 0 then 'old-' || n end
+                  from postern.message g join postern.mailbox m using (mailbox), generate_series(2, 20000) n where m.address = '{who}';
+            update postern.content c set refs = 20000 from postern.message g join postern.mailbox m using (mailbox)
+             where m.address = '{who}' and c.content = g.content and g.uid = 1;
+            update postern.mailbox set next_uid = 20001 where address = '{who}';
+            commit""")
+        self.site.recount(who)
+        self.ctl("export", who, self.dir / "md", "--format", "maildir")
+        with self.site.login(who) as pop, DovecotPop(self.dir / "md") as dovecot:
+            self.assertEqual(dovecot.listed("UIDL"), pop.uidl())
+            pop.ok("QUIT")
+        self.assertIn("ALIKE", self.ctl("compare", who, self.dir / "md"))
+        self.assertIn("20000 were there", self.ctl("export", who, self.dir / "md", "--format", "maildir", "--sync"))
+
+
+class RoundTrips(LeaveCase):
+    def test_all_the_same(self):
+        """Out and in again: UIDLs, order, octets, text, time of arrival, in each format."""
+        who = self.mailbox(LETTERS, ODD)
+        for form in "maildir", "mbox", "eml":
+            with self.subTest(form=form):
+                other, out = self.mailbox(), self.dir / form
+                lists = () if form == "maildir" else ("--uidls", str(out) + ".uidls")
+                self.assertNotIn("UIDLs are not in it", self.ctl("export", who, out, "--format", form, *lists))
+                self.ctl("import", other, out, *lists)
+                self.assertEqual(self.rows(other), self.rows(who))
+                self.assertEqual(self.site.fetched(other), LETTERS)
+                self.assertIn("ALIKE", self.ctl("compare", other, out, *lists))
+        # What a format does not keep is said.
+        self.assertIn("the UIDLs are not in it: see --uidls", self.ctl("export", who, self.dir / "plain"))
+        self.ctl("export", who, self.dir / "x", "--x-uidl")
+        self.assertEqual([line[8:] for line in (self.dir / "x").read_bytes().split(b"\n") if line.startswith(b"X-UIDL: ")], ODD)
+        self.site.checked()
+
+    def test_a_whole_house(self):
+        """A directory for each mailbox, one call; a second pass does the rest; who cannot be written does not stop the others."""
+        self.site.ctl("tenant", "add", "house")
+        for domain in "a.example", "b.example":
+            self.site.ctl("domain", "add", domain, "--tenant", "house")
+        names = ["anna@a.example", "bert@a.example", "anna@b.example", '"with blank"@b.example']
+        for n, name in enumerate(names):
+            self.site.account(name, LETTERS[:n])
+        out = self.dir / "house"
+        self.assertIn("exported 4 mailboxes with 6 messages", self.ctl("export", "--tenant", "house", out))
+        found = sorted(str(p.parent.relative_to(out)) for p in out.rglob("dovecot-uidlist"))
+        self.assertEqual(found, sorted(["a.example/anna", "a.example/bert", "b.example/anna", 'b.example/"with blank"']))
+        self.assertTrue(all((p.stat().st_mode & 0o077) == 0 for p in [out, *out.rglob("*")]))
+        self.assertIn("ALIKE", self.ctl("compare", names[2], out / "b.example/anna"))
+        self.assertIn("not an empty directory", self.ctl("export", "--tenant", "house", out, exit=FAILED))
+        # The second pass.
+        self.site.account("a/b@a.example", LETTERS[:1])
+        self.site.account("new@b.example", LETTERS[:1])
+        self.site.deliver(names[0], [LETTERS[5]])
+        shutil.move(out / "a.example/bert", self.dir / "bert")
+        (out / "a.example/bert").symlink_to(self.dir / "bert")
+        told = self.ctl("export", "--tenant", "house", out, "--sync", exit=PARTLY)
+        self.assertIn("a/b@a.example: no directory can have the name", told)
+        self.assertIn("a.example/bert: it exists and is not a directory", told)
+        self.assertIn("exported 4 mailboxes with 7 messages", told)
+        self.assertIn("; 2 failed", told)
+        for name in (names[0], "new@b.example"):
+            local, _, domain = name.partition("@")
+            self.assertIn("ALIKE", self.ctl("compare", name, out / domain / local))
+        # The other formats have a list beside each.
+        for form in "mbox", "eml":
+            self.assertIn("exported 3 mailboxes", self.ctl("export", "--domain", "b.example", self.dir / form, "--format", form))
+            base = self.dir / form / "b.example"
+            back = self.mailbox()
+            self.ctl("import", back, base / f"anna.{form}", "--uidls", base / "anna.uidls")
+            want = self.rows("anna@b.example")
+            if form == "mbox":
+                want = [dict(row, received_at=row["received_at"].partition(".")[0] + "Z") for row in want]
+            self.assertEqual(self.rows(back), want)
+        self.ctl("export", "--domain", "b.example", "--all", self.dir / "no", exit=USAGE)
+        self.ctl("export", "--domain", "none.example", self.dir / "no", exit=FAILED)
+        self.assertFalse((self.dir / "no").exists())
+
+
+class Compare(LeaveCase):
+    def setUp(self):
+        super().setUp()
+        self.who = self.mailbox(LETTERS, ODD)
+        self.ctl("export", self.who, self.dir / "out", "--format", "eml", "--uidls", self.dir / "list")
+        self.args = (self.who, self.dir / "out", "--uidls", self.dir / "list")
+
+    def compared(self, exit=PARTLY):
+        told = self.ctl("compare", *self.args, exit=exit)
+        found = json.loads(self.ctl("--json", "compare", *self.args, exit=exit))
+        self.assertEqual(found["alike"], exit == DONE)
+        self.assertEqual(told.splitlines()[-1].partition(" ")[0], "ALIKE" if exit == DONE else "NOT-ALIKE")
+        return told, found
+
+    def counts(self, found):
+        return {k: found[k] for k in ("missing", "extra", "different", "order", "deleted", "rejected", "left_out", "doubts") if found[k]}
+
+    def eml(self, n):
+        return self.dir / f"out/{n:09}.eml"
+
+    def relist(self, change):
+        lines = (self.dir / "list").read_bytes().split(b"\n")[:-1]
+        change(lines)
+        (self.dir / "list").write_bytes(b"".join(line + b"\n" for line in lines))
+
+    def test_alike(self):
+        _, found = self.compared(DONE)
+        self.assertEqual((found["here"], found["there"], found["same"], found["differences"]), (9, 9, 9, []))
+        # What a user has deleted since is expected.
+        with self.site.login(self.who) as pop:
+            pop.ok("DELE 1")
+            pop.ok("DELE 3")
+            pop.ok("QUIT")
+        told, found = self.compared(DONE)
+        self.assertEqual((self.counts(found), found["same"]), ({"deleted": 2}, 7))
+        self.assertIn("2 deleted here since they were imported", told)
+
+    def test_missing_and_extra(self):
+        os.unlink(self.eml(2))
+        self.write("out/000000010.eml", b"Subject: other\r\n\r\n")
+        self.relist(lambda lines: lines.__setitem__(1, b"000000010.eml\tother"))
+        told, found = self.compared()
+        self.assertEqual(self.counts(found), {"missing": 1, "extra": 1})
+        self.assertIn(f"MISSING {self.eml(10)} with the UIDL other is not in the mailbox", told)
+        self.assertIn("EXTRA uid 2 with the UIDL " + "%" * 480 + " is not at the source", told)
+        kinds = {d["kind"]: d for d in found["differences"]}
+        self.assertEqual((kinds["missing"]["file"], kinds["missing"]["uidl"], kinds["extra"]["uid"]), (str(self.eml(10)), "other", 2))
+
+    def test_uidls(self):
+        """Another one, and two that have changed places: the same UIDL, another text."""
+        def change(lines):
+            lines[6] = b"000000007.eml\tanother"
+            lines[0], lines[7] = b"000000001.eml\t" + ODD[7], b"000000008.eml\t" + ODD[0]
+        self.relist(change)
+        told, found = self.compared()
+        self.assertEqual((self.counts(found), found["same"]), ({"different": 3, "order": 2}, 6))
+        self.assertIn(f"DIFFERS {self.eml(7)} from uid 7: the UIDL there is another, here !~\n", told)
+        self.assertIn(f"DIFFERS {self.eml(1)} from uid 8: octets there {len(LETTERS[0])}, here {len(LETTERS[7])}; is another text\n", told)
+
+    def test_text(self):
+        self.eml(9).write_bytes(LETTERS[8].replace(b"x", b"y"))
+        self.eml(1).write_bytes(b"Status: RO\r\nX-UIDL: x\r\n y\r\n" + LETTERS[0])
+        told, found = self.compared()
+        self.assertEqual(self.counts(found), {"different": 2})
+        self.assertIn(f"DIFFERS {self.eml(9)} from uid 9: is another text\n", told)
+        self.assertRegex(told, r"DIFFERS \S+001.eml from uid 1: octets there \d+, here \d+; differs only in header fields that servers add or hide\n")
+        self.assertEqual([(d["uid"], d["text"], d["only_fields"], d.get("octets")) for d in found["differences"]],
+                         [(1, True, True, 27 + len(LETTERS[0])), (9, True, False, None)])
+        # Without UIDLs the messages are found all the same.
+        told = self.ctl("compare", self.who, self.dir / "out", exit=PARTLY)
+        self.assertRegex(told, r"DIFFERS \S+001.eml from uid \d: .*only in header fields")
+        self.assertRegex(told, r"MISSING \S+009.eml is not")
+        self.assertIn("EXTRA uid 9", told)
+
+    def test_order(self):
+        """As few as have changed places, and not all those between."""
+        os.rename(self.eml(2), self.dir / "out/000000009a.eml")
+        self.relist(lambda lines: lines.__setitem__(1, b"000000009a.eml\t" + ODD[1]))
+        told, found = self.compared()
+        self.assertEqual((self.counts(found), found["same"]), ({"order": 1}, 8))
+        self.assertIn("9a.eml is uid 2, which stands elsewhere in the order", told)
+
+    def test_what_cannot_be_compared(self):
+        self.write("out/000000010.eml", b"")
+        self.relist(lambda lines: lines.append(b"gone.eml\tx"))
+        told, found = self.compared()
+        self.assertEqual(self.counts(found), {"rejected": 1, "doubts": 1})
+        self.assertIn("10.eml is empty", told)
+        path = self.write("box", FROM_ + b"Status: D\nA: 1\n\n")
+        self.assertIn("1 left out", self.ctl("compare", self.mailbox(), path))
+        self.assertIn("MISSING", self.ctl("compare", self.mailbox(), path, "--with", "deleted", exit=PARTLY))
+        self.ctl("compare", "nobody@example.org", path, exit=FAILED)
+        self.ctl("compare", self.who, path, "--with", "gone", exit=USAGE)
+        self.ctl("compare", self.who, self.dir / "nowhere", exit=PARTLY)
+
+    def test_line_in_front(self):
+        """Compared is what a client is sent, the line of a delivery included."""
+        who = self.mailbox([b"A: 1\r\n\r\n"])
+        self.site.sql(f"""update postern.message g set delivered_to = 'x@example.org', octets = g.octets + 29
+                            from postern.mailbox m where m.mailbox = g.mailbox and m.address = '{who}'""")
+        self.site.recount(who)
+        self.ctl("export", who, self.dir / "md", "--format", "maildir")
+        self.assertIn("ALIKE", self.ctl("compare", who, self.dir / "md"))
+        self.assertIn("only in header fields", self.ctl("compare", who, self.write("one.eml", b"A: 1\n\n"), exit=PARTLY))
+
+
+if __name__ == "__main__":
+    unittest.main()
