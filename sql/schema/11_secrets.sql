@@ -209,6 +209,35 @@ begin
 end
 $$;
 
+-- scan_logins: mailboxes of a tenant or of a domain, or all where both are null, by address
+-- after p_after, at most p_most of them, each with its password, or else its SCRAM verifier (with
+-- SHA-256, or else SHA-1); kind and secret are null where it has neither, secret also
+-- where nobody may log in. app_passwords is how many it has. For `posternctl secrets export`,
+-- which runs as the owner of the schema. Not granted.
+-- Errors: PN404.
+create function postern.scan_logins(p_tenant text, p_domain text, p_after text, p_most integer)
+returns table (address text, mailbox bigint, active boolean, kind text, secret text, app_passwords bigint)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_tenant constant bigint := case when p_tenant is not null then postern.find_tenant(p_tenant) end;
+    v_domain constant bigint := case when p_domain is not null then postern.find_domain(p_domain) end;
+begin
+    return query
+        select m.address, m.mailbox, m.enabled and d.enabled and t.enabled, s.kind, s.secret,
+               (select count(*) from postern.credential c where c.mailbox = m.mailbox and c.kind = 'app-password')
+          from postern.mailbox m
+          join postern.domain d on d.domain = m.domain
+          join postern.tenant t on t.tenant = d.tenant
+          left join lateral (select c.kind, c.secret from postern.credential c
+                              where c.mailbox = m.mailbox and c.kind in ('password', 'scram-sha-256', 'scram-sha-1')
+                              order by array_position(array['password', 'scram-sha-256', 'scram-sha-1'], c.kind) limit 1) s on true
+         where m.address > p_after and (v_tenant is null or d.tenant = v_tenant) and (v_domain is null or m.domain = v_domain)
+         order by m.address limit p_most;
+end
+$$;
+
 -- replace_secret: the same secret in another form. False if it is not the one that was
 -- read any more. Not granted.
 create function postern.replace_secret(p_credential bigint, p_old text, p_new text) returns boolean

@@ -1,4 +1,6 @@
 """Moving out: what `export` writes is read by other servers, whose clients fetch nothing twice; and `compare` finds each difference."""
+import base64
+import hashlib
 import json
 import os
 import pathlib
@@ -295,6 +297,103 @@ class RoundTrips(LeaveCase):
         self.ctl("export", "--domain", "b.example", "--all", self.dir / "no", exit=USAGE)
         self.ctl("export", "--domain", "none.example", self.dir / "no", exit=FAILED)
         self.assertFalse((self.dir / "no").exists())
+
+
+class Passwords(LeaveCase):
+    """Hashes as Dovecot reads them, sealed in the database or not; and nobody else gets them."""
+    DES = "{CRYPT}rEK1ecacw.7.c"        # "password"
+
+    def setUp(self):
+        super().setUp()
+        LeaveCase.count += 1
+        self.domain = f"p{self.count}.example"
+        self.site.ctl("tenant", "add", self.domain)
+        self.site.ctl("domain", "add", self.domain, "--tenant", self.domain)
+
+    def account(self, local, stored=None):
+        who = f"{local}@{self.domain}"
+        self.site.account(who)
+        if stored is not None:
+            self.site.ctl("password", who, "--hash", stdin=stored.encode() + b"\n")
+        return who
+
+    def exported(self, exit=DONE, conf=None):
+        path = self.dir / f"passwd{len(list(self.dir.iterdir()))}"
+        done = subprocess.run([self.site.lab.posternctl, "-c", conf or self.site.lab.conf, "--as", "user=postgres", "secrets", "export", path, "--domain", self.domain],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=kit.lab.plain_env(), check=False, text=True)
+        self.assertEqual(done.returncode, exit, done.stdout)
+        if not path.exists():
+            return {}, done.stdout
+        self.assertEqual(path.stat().st_mode & 0o777, 0o600)
+        lines = [line.split(":") for line in path.read_text().splitlines()]
+        self.assertTrue(all(line[2:] == [""] * 6 for line in lines), lines)
+        for line in lines:
+            self.assertNotIn(line[1].partition("}")[2], done.stdout)
+        return {line[0].partition("@")[0]: line[1] for line in lines}, done.stdout
+
+    def test_hashes(self):
+        sha512 = subprocess.run(["openssl", "passwd", "-6", kit.PASSWORD], stdout=subprocess.PIPE, check=True, text=True).stdout.strip()
+        ssha = "{SSHA256}" + base64.b64encode(hashlib.sha256(kit.PASSWORD.encode() + b"salt").digest() + b"salt").decode()
+        self.account("argon")
+        self.account("crypt", sha512)
+        self.account("ssha", ssha)
+        self.account("des", self.DES)
+        found, told = self.exported()
+        self.assertIn("wrote the passwords of 4 mailboxes", told)
+        self.assertTrue(found["argon"].startswith("{ARGON2ID}$argon2id$"))
+        self.assertEqual({k: found[k] for k in ("crypt", "ssha", "des")}, {"crypt": "{SHA512-CRYPT}" + sha512, "ssha": ssha, "des": self.DES})
+        if shutil.which("doveadm"):
+            for name, password in (("argon", kit.PASSWORD), ("crypt", kit.PASSWORD), ("ssha", kit.PASSWORD), ("des", "password")):
+                done = subprocess.run(["doveadm", "-c", "/dev/null", "pw", "-t", found[name], "-p", password], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+                self.assertEqual(done.returncode, 0, (found[name], done.stdout))
+        # Who may not log in here may not there; what an entry has no room for is said.
+        self.site.ctl("mailbox", "disable", f"argon@{self.domain}")
+        self.site.ctl("password", f"crypt@{self.domain}", "--remove")
+        self.site.ctl("app-password", "add", f"ssha@{self.domain}", "phone")
+        self.account("pbkdf", "$pbkdf2-sha256$1000$c2FsdHNhbHQ$" + base64.b64encode(hashlib.pbkdf2_hmac("sha256", b"x", b"saltsalt", 1000)).decode().rstrip("=").replace("+", "."))
+        found, told = self.exported(PARTLY)
+        self.assertEqual(sorted(found), ["des", "ssha"])
+        for why in (f"argon@{self.domain} was left out: it is disabled", f"crypt@{self.domain} was left out: it has no password",
+                    f"pbkdf@{self.domain} was left out: Dovecot does not know", "3 were left out, and 1 app passwords"):
+            self.assertIn(why, told)
+
+    def test_sealed_and_scram(self):
+        who, other = self.account("one"), self.account("two")
+        plain, _ = self.exported()
+        keys = self.dir / "keys"
+        keys.write_bytes(self.site.ctl("secrets", "new-key", "k1").stdout)
+        keys.chmod(0o600)
+        conf = self.dir / "conf"
+        conf.write_text(self.site.lab.conf.read_text() + f'auth_key_file = "{keys}";\n')
+        seal = [self.site.lab.posternctl, "-c", conf, "--as", "user=postgres", "secrets", "seal"]
+        subprocess.run(seal, check=True, env=kit.lab.plain_env(), stdout=subprocess.DEVNULL)
+        self.addCleanup(subprocess.run, [*seal[:-1], "unseal"], check=False, env=kit.lab.plain_env(), stdout=subprocess.DEVNULL)
+        self.assertEqual(self.exported(conf=conf)[0], plain)
+        found, told = self.exported(PARTLY)
+        self.assertEqual(found, {})
+        self.assertIn(f"{who} was left out: ", told)
+        # Another one's verifier, moved by whoever can write to the database, opens nowhere.
+        self.site.sql(f"""update postern.credential c set secret = d.secret from postern.credential d, postern.mailbox m, postern.mailbox n
+                           where c.mailbox = m.mailbox and m.address = '{who}' and d.mailbox = n.mailbox and n.address = '{other}'""")
+        found, told = self.exported(PARTLY, conf)
+        self.assertEqual(found, {"two": plain["two"]})
+        verifier = "SCRAM-SHA-256$4096:c2FsdHNhbHRzYWx0c2FsdA==$" + ":".join(base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
+        self.site.sql(f"""update postern.credential c set kind = 'scram-sha-256', secret = '{verifier}' from postern.mailbox m
+                           where c.mailbox = m.mailbox and m.address = '{who}'""")
+        self.assertEqual(self.exported(conf=conf)[0]["one"], "{SCRAM-SHA-256}" + verifier.partition("$")[2].replace(":", ",").replace("$", ","))
+
+    def test_only_for_the_owner_and_new_files(self):
+        self.account("one")
+        path = self.write("there", b"mine")
+        (self.dir / "link").symlink_to(self.dir / "made")
+        for target in path, self.dir / "link", self.dir / "no/where":
+            done = self.site.ctl("--as", "user=postgres", "secrets", "export", target, check=False)
+            self.assertEqual(done.returncode, FAILED, done.stdout)
+        self.assertEqual(pathlib.Path(path).read_bytes(), b"mine")
+        self.assertFalse((self.dir / "made").exists())
+        # The operator's own role may not.
+        self.assertIn("permission denied", self.ctl("secrets", "export", self.dir / "mine", exit=FAILED))
+        self.assertFalse((self.dir / "mine").exists())
 
 
 class Compare(LeaveCase):
