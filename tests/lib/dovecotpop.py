@@ -1,11 +1,13 @@
 """Dovecot's POP3 sessions over a Maildir: its session process alone, without login and master; for a client that wants
-to log in, in front of a port."""
+to log in, in front of a port. Or all of it, with a configuration."""
 import pathlib
 import shutil
 import socket
 import subprocess
 import tempfile
 import threading
+
+import kit
 
 SESSION = "/usr/lib/dovecot/pop3"
 OLD = "mail_location = maildir:{mail}\n"
@@ -99,3 +101,52 @@ class DovecotPop:
         # The session greets nobody.
         lines.write(b"+OK\r\n")
         subprocess.run(self.argv(), stdin=client.fileno(), stdout=client.fileno(), check=False)
+
+
+class Dovecot:
+    """All of its processes, on a port of loopback, with this configuration for users and mail. Needs root."""
+    CONF = """base_dir = {top}/run
+state_dir = {top}/state
+log_path = {top}/log
+protocols = pop3
+listen = 127.0.0.1
+ssl = no
+disable_plaintext_auth = no
+first_valid_uid = 1
+service pop3-login {{
+  inet_listener pop3 {{
+    port = {port}
+  }}
+  inet_listener pop3s {{
+    port = 0
+  }}
+}}
+"""
+
+    def __init__(self, conf):
+        self.top = pathlib.Path(tempfile.mkdtemp(prefix="dovecot-"))
+        self.top.chmod(0o755)
+        for name in "run", "state":
+            (self.top / name).mkdir()
+        self.port = kit.lab.free_port()
+        (self.top / "conf").write_text(self.CONF.format(top=self.top, port=self.port) + conf, encoding="ascii")
+        self.proc = subprocess.Popen(["dovecot", "-F", "-c", self.top / "conf"], stderr=subprocess.DEVNULL, preexec_fn=kit.die_with_parent)
+        if not kit.wait_until(self.answers):
+            text = (self.top / "log").read_text()
+            self.__exit__()
+            raise AssertionError(text)
+
+    def answers(self):
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as s:
+                return s.recv(4).startswith(b"+OK")
+        except OSError:
+            return False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.proc.terminate()
+        self.proc.wait()
+        shutil.rmtree(self.top)

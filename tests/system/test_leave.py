@@ -7,11 +7,14 @@ import pathlib
 import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
 import unittest
 
 import kit
-from dovecotpop import SESSION, DovecotPop
+sys.path.insert(0, str(kit.TESTS / "service"))
+import installsteps                                             # noqa: E402
+from dovecotpop import SESSION, Dovecot, DovecotPop, version    # noqa: E402
 
 DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
 FROM_ = b"From a@b Sun Nov 22 21:45:20 2026\n"
@@ -84,7 +87,7 @@ class LeaveCase(unittest.TestCase):
 
 
 @unittest.skipUnless(kit.ROOT and os.path.exists(SESSION), "Dovecot is wanted, and root, as it serves another user")
-class Dovecot(LeaveCase):
+class ToDovecot(LeaveCase):
     def test_shows_what_postern_shows(self):
         who = self.mailbox(LETTERS, ODD)
         self.site.deliver(who, [b"Subject: new\r\n\r\n"])
@@ -180,6 +183,36 @@ class Dovecot(LeaveCase):
             self.assertEqual(self.rows(who)[:-1], before)
             self.assertEqual(self.rows(who)[-1]["uidl"], later)
             self.assertIn("ALIKE", self.ctl("compare", who, dovecot.mail))
+
+    def test_whole_house_logs_in(self):
+        """As INSTALL has it: directories, passwords and its configuration; users log in with what they know and find their mail."""
+        if not version().startswith("2.3."):
+            return                      # what INSTALL prints is for that one
+        domain = "house.example"
+        self.site.ctl("domain", "add", domain, "--tenant", self.site.sql("select name from postern.tenant limit 1"))
+        for n, local in enumerate(("anna", "bert")):
+            self.site.account(f"{local}@{domain}", LETTERS[:n + 1], f"secret of {local}")
+        top = self.dir / "leave"
+        self.ctl("export", "--domain", domain, top)
+        self.ctl("--as", "user=postgres", "secrets", "export", self.dir / "passwd", "--domain", domain)
+        conf, = (b.text for b in installsteps.read() if b.first.startswith("mail_location"))
+        for what, here in (("/srv/leave", str(top)), ("/etc/dovecot/leave.passwd", str(self.dir / "passwd")), ("uid=vmail gid=vmail", "uid=nobody gid=nogroup")):
+            self.assertIn(what, conf)
+            conf = conf.replace(what, here)
+        subprocess.run(["chown", "-R", "nobody:nogroup", top], check=True)
+        shutil.chown(self.dir / "passwd", "dovecot")
+        for folder in (self.dir, self.site.dir):
+            folder.chmod(0o755)
+        with Dovecot(conf) as dovecot:
+            for n, local in enumerate(("anna", "bert")):
+                with self.site.login(f"{local}@{domain}", f"secret of {local}") as pop:
+                    want = pop.uidl()
+                    pop.ok("QUIT")
+                with kit.Pop(f"127.0.0.1:{dovecot.port}") as pop:
+                    pop.login(f"{local}@{domain}", f"secret of {local}")
+                    self.assertEqual(pop.uidl(), want)
+                    self.assertEqual([pop.retr(k) for k in range(1, n + 2)], LETTERS[:n + 1])
+                    pop.ok("QUIT")
 
     def test_clients_fetch_only_what_is_new(self):
         who = self.mailbox(LETTERS[:5], [ODD[0], *ODD[3:7]])
