@@ -128,7 +128,7 @@ static bool eml_end(struct mailout *o, const struct mail *mail)
 
 static bool eml_close(struct mailout *o, bool complete)
 {
-    return !complete || syncfs(o->dir) == 0 || mailout_failed(o, "write");
+    return !complete || o->to.later || mailout_sync(o->dir) || mailout_failed(o, "write");
 }
 
 const struct mailout_how mailout_eml = { eml_open, NULL, NULL, eml_begin, eml_data, eml_end, eml_close };
@@ -186,6 +186,8 @@ static bool end(void *arg, const struct mail *mail)
 }
 
 const struct mail_sink mailout_sink = { begin, data, end };
+
+bool mailout_sync(int dir) { return syncfs(dir) == 0; }
 
 bool mailout_close(struct mailout **out, bool complete, struct mailout_done *done_r)
 {

@@ -23,6 +23,7 @@ struct mailout_to {
     int at;                     /* a directory, or AT_FDCWD: it is created here, */
     const char *base;           /* under this name. All are lent until mailout_close(). */
     bool sync;                  /* a Maildir: bring up to date what an earlier export has written */
+    bool later;                 /* whoever writes many has them written to the disk at the end: mailout_sync() */
     bool x_uidl;                /* an mbox: a field X-UIDL in front of each message */
     FILE *uidls;                /* "NAME<tab>UIDL", of an mbox the UIDL alone; NULL: not wanted */
     const char *uidvalidity;    /* a Maildir: of the mailbox, twelve hexadecimal digits, */
@@ -41,7 +42,13 @@ bool mailout_has(struct mailout *out, const struct mail *mail);
 void mailout_keep(struct mailout *out, const struct mail *mail);
 /* For mail_read(), with the struct mailout. */
 extern const struct mail_sink mailout_sink;
-/* complete: all messages were written; then what was written is on the disk. False also where it is not complete. */
+/*
+ * complete: all messages were written; then what was written is on the disk, but for `later`. False also
+ * where it is not complete.
+ */
 bool mailout_close(struct mailout **out, bool complete, struct mailout_done *done_r);
+
+/* All that was written below this directory is on the disk. False with errno. */
+bool mailout_sync(int dir);
 
 #endif

@@ -337,15 +337,17 @@ static bool remove_gone(struct mailout *o)
 static bool finish(struct mailout *o)
 {
     struct maildir_there *t = o->there;
-    bool ok = !ferror(t->list) && fflush(t->list) == 0 && fsync(fileno(t->list)) == 0;
+    const bool later = o->to.later;
+    bool ok = !ferror(t->list) && fflush(t->list) == 0;
 
     mem_free(o->name);
     o->name = NULL;
     if (!ok)
         return mailout_failed(o, "write the list of UIDLs in");
-    return remove_gone(o) &&
-           ((syncfs(o->dir) == 0 && renameat(t->parts[TMP], list_tmp, o->dir, list_name) == 0 && fsync(o->dir) == 0) ||
-            mailout_failed(o, "write to"));
+    return remove_gone(o) && (((later || mailout_sync(o->dir)) &&
+                               renameat(t->parts[TMP], list_tmp, o->dir, list_name) == 0 &&
+                               (later || fsync(o->dir) == 0)) ||
+                              mailout_failed(o, "write to"));
 }
 
 static bool maildir_close(struct mailout *o, bool complete)

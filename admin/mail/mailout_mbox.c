@@ -59,7 +59,7 @@ static bool mbox_close(struct mailout *o, bool complete)
 {
     if (o->out == NULL)
         return false;
-    if (complete && (fflush(o->out) != 0 || fsync(fileno(o->out)) != 0))
+    if (complete && (fflush(o->out) != 0 || (!o->to.later && fsync(fileno(o->out)) != 0)))
         complete = mailout_failed(o, "write");
     if (!complete)
         unlinkat(o->to.at, o->to.base, 0);

@@ -322,6 +322,9 @@ static enum ctl_exit export_addresses(struct tree *t, const PGresult *res)
     ctl_say(t->c, "exported %llu mailboxes with %llu messages, %llu octets to %s; %llu failed",
             (unsigned long long)t->mailboxes, (unsigned long long)(t->done.messages + t->done.there),
             (unsigned long long)t->done.octets, shown_name(t->path), (unsigned long long)t->failed);
+    /* Once, as it waits for all that others write, too. */
+    if (!mailout_sync(t->top))
+        return ctl_error(CTL_FAILED, "could not write to %s: %s", shown_name(t->path), strerror(errno));
     return t->failed > 0 ? CTL_PARTLY : CTL_DONE;
 }
 
@@ -349,6 +352,7 @@ static enum ctl_exit export_tree(struct ctl *c, const struct mailout_to *to)
                  " order by split_part(m.address, '@', -1), m.address", &a);
     if (res == NULL)
         return db_end(c);
+    t.to.later = true;
     t.top = to->sync ? outdir_again(AT_FDCWD, t.path, &why) : outdir_open(AT_FDCWD, t.path, true, &why);
     if (t.top < 0)
         end = ctl_error(CTL_FAILED, "could not write to %s: %s; nothing was written%s", shown_name(t.path), why,

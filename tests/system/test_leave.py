@@ -39,7 +39,7 @@ class LeaveCase(unittest.TestCase):
     site, count = SITE, 0
 
     def setUp(self):
-        folder = tempfile.TemporaryDirectory(dir=self.site.dir)
+        folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.dir = pathlib.Path(folder.name)
 
@@ -189,7 +189,8 @@ class ToDovecot(LeaveCase):
         if not version().startswith("2.3."):
             return                      # what INSTALL prints is for that one
         domain = "house.example"
-        self.site.ctl("domain", "add", domain, "--tenant", self.site.sql("select name from postern.tenant limit 1"))
+        self.site.ctl("tenant", "add", domain)
+        self.site.ctl("domain", "add", domain, "--tenant", domain)
         for n, local in enumerate(("anna", "bert")):
             self.site.account(f"{local}@{domain}", LETTERS[:n + 1], f"secret of {local}")
         top = self.dir / "leave"
@@ -201,8 +202,7 @@ class ToDovecot(LeaveCase):
             conf = conf.replace(what, here)
         subprocess.run(["chown", "-R", "nobody:nogroup", top], check=True)
         shutil.chown(self.dir / "passwd", "dovecot")
-        for folder in (self.dir, self.site.dir):
-            folder.chmod(0o755)
+        self.dir.chmod(0o755)
         with Dovecot(conf) as dovecot:
             for n, local in enumerate(("anna", "bert")):
                 with self.site.login(f"{local}@{domain}", f"secret of {local}") as pop:
