@@ -39,7 +39,7 @@ struct comparison {
     size_t room;
     struct here here;
     uint64_t same, missing, extra, different, moved, deleted;
-    uint64_t rejected, left_out, doubts;
+    uint64_t rejected, left_out, doubts, without_uidl;
     struct progress progress;
 };
 
@@ -219,6 +219,7 @@ static void add(struct comparison *k, const struct source_item *it)
     m = &k->there.mails[k->there.count];
     *m = (struct compare_mail){ .uidl = k->pairs == NULL ? it->uidl : pair != NULL ? pair->uidl : NULL,
                                 .has_kept = true };
+    k->without_uidl += m->uidl == NULL;
     likeness_end(&h, &m->likeness);
     k->places[k->there.count++] = place;
 }
@@ -308,6 +309,7 @@ static void summary(struct comparison *k)
         { "different", "different", k->different }, { "order", "elsewhere in the order", k->moved },
         { "deleted", "deleted here since they were imported", k->deleted }, { "rejected", "rejected", k->rejected },
         { "left_out", "left out (--with)", k->left_out }, { "doubts", "doubts", k->doubts },
+        { "without_uidl", "whose UIDL the source does not know", k->without_uidl },
     };
 
     if (k->json == NULL)
@@ -377,6 +379,8 @@ static enum ctl_exit compare_one(struct ctl *c, struct json *j, const char *addr
         summary(&k);
     else if (j != NULL)
         json_end(j);
+    if (j != NULL && end != CTL_DONE)
+        json_bool(j, "failed", true);
     if (j != NULL)
         json_end(j);
     if (k.pairs != NULL)

@@ -319,9 +319,10 @@ static enum ctl_exit export_addresses(struct tree *t, const PGresult *res)
         if (PQstatus(t->c->db) != CONNECTION_OK)
             return ctl_error(CTL_NO_DATABASE, "stopped: %d mailboxes were not exported", PQntuples(res) - i);
     }
-    ctl_say(t->c, "exported %llu mailboxes with %llu messages, %llu octets to %s; %llu failed",
-            (unsigned long long)t->mailboxes, (unsigned long long)(t->done.messages + t->done.there),
-            (unsigned long long)t->done.octets, shown_name(t->path), (unsigned long long)t->failed);
+    ctl_say(t->c, "exported %llu mailbox%s with %llu messages, %llu octets to %s; %llu failed",
+            (unsigned long long)t->mailboxes, t->mailboxes == 1 ? "" : "es",
+            (unsigned long long)(t->done.messages + t->done.there), (unsigned long long)t->done.octets,
+            shown_name(t->path), (unsigned long long)t->failed);
     /* Once, as it waits for all that others write, too. */
     if (!mailout_sync(t->top))
         return ctl_error(CTL_FAILED, "could not write to %s: %s", shown_name(t->path), strerror(errno));

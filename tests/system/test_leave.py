@@ -497,7 +497,8 @@ class Compare(LeaveCase):
         self.assertRegex(told, r"DIFFERS \S+001.eml from uid 1: octets there \d+, here \d+; differs only in header fields that servers add or hide\n")
         self.assertEqual([(d["uid"], d["text"], d["only_fields"], d.get("octets")) for d in found["differences"]],
                          [(1, True, True, 27 + len(LETTERS[0])), (9, True, False, None)])
-        # Without UIDLs the messages are found all the same.
+        # Without UIDLs the messages are found all the same; that they were not compared is said.
+        self.assertIn(", 9 whose UIDL the source does not know", self.ctl("compare", self.who, self.dir / "out", exit=PARTLY))
         told = self.ctl("compare", self.who, self.dir / "out", exit=PARTLY)
         self.assertRegex(told, r"DIFFERS \S+001.eml from uid \d: .*only in header fields")
         self.assertRegex(told, r"MISSING \S+009.eml is not")
