@@ -465,6 +465,7 @@ class Compare(LeaveCase):
         told, found = self.compared(DONE)
         self.assertEqual((self.counts(found), found["same"]), ({"deleted": 2}, 7))
         self.assertIn("2 deleted here since they were imported", told)
+        self.assertIn("2 missing here", self.ctl("compare", *self.args, "--with", "gone", exit=PARTLY))
 
     def test_missing_and_extra(self):
         os.unlink(self.eml(2))
@@ -522,8 +523,28 @@ class Compare(LeaveCase):
         self.assertIn("1 left out", self.ctl("compare", self.mailbox(), path))
         self.assertIn("MISSING", self.ctl("compare", self.mailbox(), path, "--with", "deleted", exit=PARTLY))
         self.ctl("compare", "nobody@example.org", path, exit=FAILED)
-        self.ctl("compare", self.who, path, "--with", "gone", exit=USAGE)
+        self.ctl("compare", self.who, path, "--with", "ghosts", exit=USAGE)
         self.ctl("compare", self.who, self.dir / "nowhere", exit=PARTLY)
+
+    def test_a_whole_file(self):
+        """The file that `move` takes: one report, and a line that is wrong stops no other."""
+        other, none = self.mailbox(LETTERS[:2]), self.mailbox()
+        table = [["address", "source", "source", "format", "uidls"], [self.who, str(self.dir / "out"), "", "eml", str(self.dir / "list")],
+                 [other, str(self.eml(1)), str(self.eml(3)), "", ""], [none, "", "", "", ""], ["no address", "", "", "", ""],
+                 ["nobody@example.org", str(self.eml(1)), "", "", ""]]
+        path = self.write("table.csv", "".join(",".join(row) + "\n" for row in table).encode())
+        told = self.ctl("compare", "--from", path, exit=PARTLY)
+        for want in (f"\nALIKE {self.who}: 9", f"MISSING {self.eml(3)} is not", "EXTRA uid 2", f"NOT-ALIKE {other}: 2", 'posternctl: line 5, "no address": ',
+                     "mailbox nobody@example.org does not exist", "compared 4 mailboxes: 1 alike, 1 not alike, 2 failed, 1 without a source\n"):
+            self.assertIn(want, "\n" + told)
+        found = json.loads(self.site.lab.ctl("--json", "compare", "--from", path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout)
+        self.assertEqual([(m["address"], m.get("alike"), m.get("failed")) for m in found["mailboxes"]],
+                         [(self.who, True, None), (other, False, None), ("no address", None, True), ("nobody@example.org", None, True)])
+        self.assertEqual((found["alike"], found["not_alike"], found["failed"], found["without_source"]), (1, 1, 2, 1))
+        path = self.write("table.csv", "".join(",".join(row) + "\n" for row in table[:2]).encode())
+        self.ctl("compare", "--from", path)
+        for bad in ((self.who, "--from", path), ("--from", path, "--uidls", path), (self.who, path, "--domain", "example.org"), ()):
+            self.ctl("compare", *bad, exit=USAGE)
 
     def test_line_in_front(self):
         """Compared is what a client is sent, the line of a delivery included."""
