@@ -408,13 +408,13 @@ enum ctl_exit import_set_uidls(struct import *im, struct source *source, bool dr
 enum ctl_exit import_sync(struct import *im, struct source *source, const struct sync_how *how, struct sync_done *done)
 {
     *done = (struct sync_done){ .of = 0 };
+    if (!im->begun || im->known == NULL)
+        return CTL_DONE;        /* a mailbox that is not there yet */
     if (source_label(source) != NULL)
         return sync_run(im->c, &im->mailbox, source, how, done);
-    if (im->known == NULL)
-        return CTL_DONE;        /* a mailbox that is not there yet */
     if (im->done.rejected > 0)
-        return ctl_error(CTL_PARTLY, "%llu files or messages cannot be read, and may be what seems to have gone: nothing"
-                         " was removed", (unsigned long long)im->done.rejected);
+        return ctl_error(CTL_PARTLY, "%llu files or messages cannot be read, and may be what seems to have gone:"
+                         " nothing was removed", (unsigned long long)im->done.rejected);
     return sync_files_run(im->c, &im->mailbox, source, im->known, how, done);
 }
 

@@ -131,9 +131,9 @@ enum known_as known_take_uidl(struct known *k, const char *uidl)
     return KNOWN_GONE;
 }
 
-void known_left(const struct known *k, void (*left)(void *arg, const unsigned char *digest, int64_t copies), void *arg)
+void known_left(const struct known *k, known_each *each, void *arg)
 {
     for (int i = 0; i < PQntuples(k->rows); i++)
         if (k->counts[i].copies > 0)
-            left(arg, (const unsigned char *)PQgetvalue(k->rows, i, 0), k->counts[i].copies);
+            each(arg, (const unsigned char *)PQgetvalue(k->rows, i, 0), k->counts[i].copies);
 }

@@ -36,6 +36,7 @@ enum known_as known_take(struct known *known, const unsigned char digest[CONTENT
 enum known_as known_take_uidl(struct known *known, const char *uidl);
 
 /* Messages that are there, and were not taken: each digest, and how many of it. */
-void known_left(const struct known *known, void (*left)(void *arg, const unsigned char *digest, int64_t copies), void *arg);
+typedef void known_each(void *arg, const unsigned char *digest, int64_t copies);
+void known_left(const struct known *known, known_each *each, void *arg);
 
 #endif

@@ -39,7 +39,8 @@ static enum ctl_exit refuse(const struct sync_done *done, const struct sync_kind
         return CTL_DONE;
     if (listed == 0 && absent > 0)
         return ctl_error(CTL_FAILED, "there is no message at %s, and all %llu that came from there would go: nothing "
-                         "was removed; if that is right, use --sync-limit 100", kind->where, (unsigned long long)absent);
+                         "was removed; if that is right, use --sync-limit 100", kind->where,
+                         (unsigned long long)absent);
     if (absent > SYNC_FEW && absent * 100 > done->of * how->limit)
         return ctl_error(CTL_FAILED, "%llu of %llu messages that came from %s have gone there, more than "
                          "%u percent: nothing was removed; if that is right, use --sync-limit",

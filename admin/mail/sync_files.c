@@ -24,7 +24,7 @@ struct left {
     uint32_t count;
 };
 
-static void add_left(void *arg, const unsigned char digest[CONTENT_DIGEST], int64_t copies)
+static void add_left(void *arg, const unsigned char *digest, int64_t copies)
 {
     struct left *l = arg;
 

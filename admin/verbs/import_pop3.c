@@ -37,6 +37,14 @@ static bool option_accept(const char *given, struct import_pop3 *p)
     return true;
 }
 
+enum ctl_exit import_pop3_common(const struct ctl *c, struct import_pop3 *p)
+{
+    return option_accept(c->opt[OPT_ACCEPT], p) && ctl_number(c, OPT_WAIT, WAIT, WAIT_MAX, &p->wait) &&
+                   ctl_number(c, OPT_SYNC_LIMIT, SYNC_LIMIT, 100, &p->limit)
+               ? CTL_DONE
+               : CTL_USAGE;
+}
+
 enum ctl_exit import_pop3_options(const struct ctl *c, struct import_pop3 *p)
 {
     static const enum ctl_option others[] = { OPT_USER,   OPT_PASSWORD_FILE, OPT_MASTER, OPT_TLS_CA,
@@ -60,8 +68,7 @@ enum ctl_exit import_pop3_options(const struct ctl *c, struct import_pop3 *p)
         return ctl_error(CTL_USAGE, "--sync and --set-uidls exclude each other");
     if (c->opt[OPT_SYNC_LIMIT] != NULL && c->opt[OPT_SYNC] == NULL)
         return ctl_error(CTL_USAGE, "--sync-limit is for --sync");
-    if (!option_accept(c->opt[OPT_ACCEPT], p) || !ctl_number(c, OPT_WAIT, WAIT, WAIT_MAX, &p->wait) ||
-        !ctl_number(c, OPT_SYNC_LIMIT, SYNC_LIMIT, 100, &p->limit))
+    if (import_pop3_common(c, p) != CTL_DONE)
         return CTL_USAGE;
     fault = pop3_address(url, &p->address);
     return fault != NULL ? ctl_error(CTL_USAGE, "\"%s\" %s: see posternctl import --help", url, fault) : CTL_DONE;
@@ -93,24 +100,31 @@ static bool read_secret(const struct ctl *c, struct import_pop3 *p, const char *
     return ok;
 }
 
+struct source *import_pop3_log_in(const struct ctl *c, const struct import_pop3 *p, const char *url, const char *user,
+                                  const struct import_pop3_told *told, char **why_r)
+{
+    const struct source_pop3_how how = {
+        .pop3 = { .address = &p->address, .user = user, .secret = { p->secret.text, p->secret.len },
+                  .master = c->opt[OPT_MASTER], .ca_file = c->opt[OPT_TLS_CA], .untrusted = p->untrusted,
+                  .plaintext = p->plaintext, .stop = told->stop, .arg = told->arg,
+                  .timeout = (unsigned)(p->wait < ANSWER_MAX ? p->wait : ANSWER_MAX) },
+        .url = url, .patience = (unsigned)p->wait, .tell = told->tell, .arg = told->arg,
+    };
+
+    return source_pop3_new(&how, why_r);
+}
+
 struct source *import_pop3_open(const struct ctl *c, struct import_pop3 *p, const char *mailbox,
                                 bool (*stop)(void *arg))
 {
     const char *user = c->opt[OPT_USER] != NULL ? c->opt[OPT_USER] : mailbox, *master = c->opt[OPT_MASTER];
-    const struct source_pop3_how how = {
-        .pop3 = { .address = &p->address, .user = user, .master = master, .ca_file = c->opt[OPT_TLS_CA],
-                  .untrusted = p->untrusted, .plaintext = p->plaintext, .stop = stop,
-                  .timeout = (unsigned)(p->wait < ANSWER_MAX ? p->wait : ANSWER_MAX) },
-        .url = c->opt[OPT_POP3], .patience = (unsigned)p->wait, .tell = tell,
-    };
-    struct source_pop3_how with_secret = how;
+    const struct import_pop3_told told = { .stop = stop, .tell = tell };
     struct source *source;
     char *why = NULL;
 
     if (!read_secret(c, p, master != NULL ? master : user))
         return NULL;
-    with_secret.pop3.secret = (struct span){ p->secret.text, p->secret.len };
-    source = source_pop3_new(&with_secret, &why);
+    source = import_pop3_log_in(c, p, c->opt[OPT_POP3], user, &told, &why);
     if (source == NULL)
         ctl_error(CTL_FAILED, "%s: nothing was stored", why);
     mem_drop(&why);

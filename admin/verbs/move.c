@@ -92,6 +92,8 @@ static void json_result(struct json *j, const struct move_result *r)
     json_int(j, "rejected", (int64_t)r->import.rejected);
     json_int(j, "doubts", (int64_t)r->import.doubts);
     json_int(j, "uidls_in_doubt", (int64_t)r->import.uidls_in_doubt);
+    json_int(j, "removed", (int64_t)r->synced.removed);
+    json_int(j, "gone_but_read", (int64_t)r->synced.read);
     json_int(j, "files", (int64_t)r->seen.files);
     json_int(j, "octets_seen", r->seen.octets);
     json_int(j, "milliseconds", (int64_t)r->ms);
@@ -106,6 +108,8 @@ static const char *note_word(enum move_note what)
         return "DOUBT";
     case NOTE_UIDL:
         return "UIDL";
+    case NOTE_SERVER:
+        return "SERVER";
     case NOTE_FOLDER:
         break;
     }
@@ -380,10 +384,11 @@ static void row_text(const struct move *m, size_t i, int width)
     const struct outcome *o = &m->outcomes[i];
     const struct move_result none = { .ms = 0 }, *r = o->result != NULL ? o->result : &none;
 
-    printf("%6zu  %-*s  %-11s %9llu %14llu %9llu %9llu %8.1f", m->list->lines[i].line, width,
+    printf("%6zu  %-*s  %-11s %9llu %14llu %9llu %9llu %8llu %8.1f", m->list->lines[i].line, width,
            m->list->lines[i].address[0] != '\0' ? shown_name(m->list->lines[i].address) : "-", state_names[o->state],
            (unsigned long long)r->import.stored, (unsigned long long)r->import.stored_octets,
-           (unsigned long long)r->import.there, (unsigned long long)left_out_of(&r->import), (double)r->ms / 1000);
+           (unsigned long long)r->import.there, (unsigned long long)left_out_of(&r->import),
+           (unsigned long long)r->synced.removed, (double)r->ms / 1000);
     if (o->reason != NULL) {
         char *reason = mem_str(o->reason);
 
@@ -403,8 +408,8 @@ static void report_text(struct move *m)
     const int width = shown_width(m);
     const double seconds = progress_seconds(&m->progress);
 
-    printf("%6s  %-*s  %-11s %9s %14s %9s %9s %8s  %s\n", "LINE", width, "ADDRESS", "STATE", "IMPORTED", "OCTETS",
-           "THERE", "LEFT OUT", "SECONDS", m->how.dry_run ? "WOULD" : "REASON");
+    printf("%6s  %-*s  %-11s %9s %14s %9s %9s %8s %8s  %s\n", "LINE", width, "ADDRESS", "STATE", "IMPORTED", "OCTETS",
+           "THERE", "LEFT OUT", "REMOVED", "SECONDS", m->how.dry_run ? "WOULD" : "REASON");
     for (size_t i = 0; i < m->list->count; i++)
         row_text(m, i, width);
     printf("%s %llu of %zu mailboxes: %llu messages, %llu octets in %.1f s", m->how.dry_run ? "would move" : "moved",
@@ -514,6 +519,7 @@ static void free_all(struct move *m)
     mem_free(m->outcomes);
     mem_free(m->todo);
     move_list_free(&m->list);
+    import_pop3_free(&m->how.pop3);
     keyring_free(&m->keyring);
 }
 
@@ -527,11 +533,19 @@ enum ctl_exit run_move(struct ctl *c)
     m.how = (struct move_how){
         .c = c, .tenant = c->opt[OPT_TENANT], .create = c->opt[OPT_NO_CREATE] == NULL,
         .final = c->opt[OPT_FINAL] != NULL, .dry_run = c->opt[OPT_DRY_RUN] != NULL,
-        .over_quota = c->opt[OPT_OVER_QUOTA] != NULL, .stop = is_interrupted,
+        .over_quota = c->opt[OPT_OVER_QUOTA] != NULL, .sync = c->opt[OPT_SYNC] != NULL, .stop = is_interrupted,
     };
     end = importing_options(c, &m.how.source, m.how.with);
     if (end != CTL_DONE || !ctl_number(c, OPT_JOBS, JOBS_GIVEN, JOBS_MOST, &processes))
         return CTL_USAGE;
+    if (import_pop3_common(c, &m.how.pop3) != CTL_DONE)
+        return CTL_USAGE;
+    if ((c->opt[OPT_MASTER] != NULL) != (c->opt[OPT_PASSWORD_FILE] != NULL))
+        return ctl_error(CTL_USAGE, "--master and --password-file want each other");
+    if (c->opt[OPT_SYNC_LIMIT] != NULL && !m.how.sync)
+        return ctl_error(CTL_USAGE, "--sync-limit is for --sync");
+    if (m.how.sync && m.how.final)
+        return ctl_error(CTL_USAGE, "--sync and --final exclude each other: after the switch nothing is removed here");
     if (m.how.tenant != NULL && !m.how.create)
         return ctl_error(CTL_USAGE, "--tenant and --no-create exclude each other");
     if (m.how.final && m.how.with[IMPORT_GONE])
@@ -544,8 +558,10 @@ enum ctl_exit run_move(struct ctl *c)
         return CTL_FAILED;
     secret_no_core();
     m.how.keyring = m.keyring;
-    m.list = move_list_read(c->args[0], domain);
+    if (c->opt[OPT_MASTER] == NULL || secret_line_of_file(c->opt[OPT_PASSWORD_FILE], &m.how.pop3.secret))
+        m.list = move_list_read(c->args[0], domain, c->opt[OPT_MASTER] != NULL);
     if (m.list == NULL) {
+        import_pop3_free(&m.how.pop3);
         keyring_free(&m.keyring);
         return CTL_FAILED;
     }

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "admin/pop3/address.h"
 #include "admin/shown.h"
 #include "admin/verbs/credential.h"
 #include "admin/verbs/importing.h"
@@ -21,12 +22,12 @@
 #include "daemon/base/secret.h"
 
 enum column {
-    COL_ADDRESS, COL_SOURCE, COL_UIDLS, COL_UIDL_FORMAT, COL_FORMAT, COL_HASH, COL_HASH_FILE, COL_PASSWORD,
-    COL_PASSWORD_FILE, COL_QUOTA, COL_QUOTA_MESSAGES, COLUMNS,
+    COL_ADDRESS, COL_SOURCE, COL_USER, COL_SECRET, COL_SECRET_FILE, COL_UIDLS, COL_UIDL_FORMAT, COL_FORMAT, COL_HASH,
+    COL_HASH_FILE, COL_PASSWORD, COL_PASSWORD_FILE, COL_QUOTA, COL_QUOTA_MESSAGES, COLUMNS,
 };
 static const char *const names[COLUMNS] = {
-    "address", "source", "uidls", "uidl_format", "format", "hash", "hash_file", "password",
-    "password_file", "quota", "quota_messages",
+    "address", "source", "user", "secret", "secret_file", "uidls", "uidl_format", "format", "hash",
+    "hash_file", "password", "password_file", "quota", "quota_messages",
 };
 
 /* ------------------------------------------------------------- the columns */
@@ -44,8 +45,8 @@ static bool columns(const struct csv *c, const char *path, enum column which[CSV
             n++;
         if (n == COLUMNS) {
             ctl_error(CTL_FAILED, "%s: there is no column \"%s\": nothing was done; the columns are address, source,"
-                      " uidls, uidl_format, format, hash, hash_file, password, password_file, quota and quota_messages",
-                      shown_name(path), c->columns[i]);
+                      " user, secret, secret_file, uidls, uidl_format, format, hash, hash_file, password,"
+                      " password_file, quota and quota_messages", shown_name(path), c->columns[i]);
             return false;
         }
         if (n == COL_SOURCE ? ++sources > MOVE_SOURCES_MAX : seen[n]) {
@@ -116,6 +117,15 @@ static void take(struct move_line *l, enum column which, char *field, struct spa
     switch (which) {
     case COL_SOURCE:
         l->sources[l->source_count++] = field;
+        break;
+    case COL_USER:
+        l->user = field;
+        break;
+    case COL_SECRET:
+        l->secret = field;
+        break;
+    case COL_SECRET_FILE:
+        l->secret_file = field;
         break;
     case COL_UIDLS:
         l->uidls = field;
@@ -219,6 +229,29 @@ static void check_secrets(struct move_line *l)
         secret_wipe(text, sizeof text);
 }
 
+static bool is_server(const char *source)
+{
+    return strncasecmp(source, "pop://", 6) == 0 || strncasecmp(source, "pops://", 7) == 0;
+}
+
+static void check_server(struct move_line *l, bool master)
+{
+    struct pop3_address address;
+    const char *why;
+
+    if (l->source_count > 1 || l->uidls != NULL || l->has_format || l->uidl_format != NULL)
+        move_list_fault(l, "a server is the only source of its mailbox, and needs no format and no UIDLs");
+    if ((why = pop3_address(l->sources[0], &address)) != NULL)
+        fault_at(l, l->sources[0], why);
+    else
+        pop3_address_free(&address);
+    if (master ? l->secret[0] != '\0' || l->secret_file != NULL : (l->secret[0] != '\0') == (l->secret_file != NULL))
+        move_list_fault(l, master ? "it has a password for the server, where --master logs in"
+                                  : "it must have either secret or secret_file, for the server");
+    if (l->secret_file != NULL && access(l->secret_file, R_OK) != 0)
+        fault_at(l, l->secret_file, strerror(errno));
+}
+
 static void check_files(struct move_line *l)
 {
     for (int i = 0; i < l->source_count; i++)
@@ -228,6 +261,8 @@ static void check_files(struct move_line *l)
         fault_at(l, l->uidls, strerror(errno));
     if (l->uidls != NULL && l->source_count == 0)
         move_list_fault(l, "it has a list of UIDLs, but no source");
+    if (l->user != NULL || l->secret[0] != '\0' || l->secret_file != NULL)
+        move_list_fault(l, "it has a user or a password for a server, but no server");
 }
 
 /* ----------------------------------------------------------------- the file */
@@ -263,7 +298,7 @@ static void check_doubles(struct move_list *m)
     mem_free(sorted);
 }
 
-struct move_list *move_list_read(const char *path, const char *domain)
+struct move_list *move_list_read(const char *path, const char *domain, bool master)
 {
     enum column which[CSV_COLUMNS_MAX];
     struct move_list *m;
@@ -293,7 +328,7 @@ struct move_list *move_list_read(const char *path, const char *domain)
         const struct csv_row *row = &csv->rows[i];
         struct move_line *l = &m->lines[i];
 
-        *l = (struct move_line){ .line = row->line, .hash = "", .password = "", .quota = MOVE_UNSET,
+        *l = (struct move_line){ .line = row->line, .hash = "", .password = "", .secret = "", .quota = MOVE_UNSET,
                                  .quota_messages = MOVE_UNSET };
         if (row->fault != NULL) {
             move_list_fault(l, row->fault);
@@ -303,7 +338,12 @@ struct move_list *move_list_read(const char *path, const char *domain)
         for (size_t k = 0; k < csv->column_count; k++)
             take(l, which[k], row->fields[k], span_str(domain));
         check_secrets(l);
-        check_files(l);
+        for (int k = 0; k < l->source_count; k++)
+            l->pop3 = l->pop3 || is_server(l->sources[k]);
+        if (l->pop3)
+            check_server(l, master);
+        else
+            check_files(l);
     }
     check_doubles(m);
     return m;

@@ -3,7 +3,9 @@
  *
  *   address         of the mailbox
  *   source          paths of mbox files, Maildirs, directories or files; the column may be
- *                   there several times
+ *                   there several times; or the address of a POP3 server, "pops://HOST"
+ *   user            there, if not the address of the mailbox
+ *   secret          the password there; or secret_file, a file that holds it
  *   uidls, uidl_format, format      as the options of `import`
  *   hash            of the password, made by the other server; or hash_file, a file that holds it
  *   password        itself; or password_file
@@ -26,6 +28,8 @@ struct move_line {
     char *fault;                /* why nothing can be done; NULL: nothing is known to be wrong */
     char *sources[MOVE_SOURCES_MAX];    /* lent from the file, as all below */
     int source_count;
+    bool pop3;                  /* the one source is a server */
+    const char *user, *secret, *secret_file;    /* NULL, "", NULL where nothing is said */
     const char *uidls, *uidl_format;    /* NULL where nothing is said */
     const char *hash, *password;        /* "" where nothing is said */
     const char *hash_file, *password_file;
@@ -44,10 +48,10 @@ struct move_list {
 
 /*
  * Reads the file, and finds what is wrong with each line: names, numbers, hashes; files that are not
- * there or cannot be read. domain is for addresses that have none, or "". NULL after a message: it is
- * no such file.
+ * there or cannot be read. domain is for addresses that have none, or "". master: servers are logged in
+ * to by a user whose password is none of the file. NULL after a message: it is no such file.
  */
-struct move_list *move_list_read(const char *path, const char *domain);
+struct move_list *move_list_read(const char *path, const char *domain, bool master);
 void move_list_free(struct move_list **list);
 /* A line's fault, unless it has one. */
 void move_list_fault(struct move_line *line, const char *why);

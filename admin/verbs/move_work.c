@@ -221,17 +221,96 @@ static enum ctl_exit set_password(struct work *w)
 
 /* ----------------------------------------------------------------- the mail */
 
+/* A wait, or what would have been refused: the server's name, and what is said of it. */
+static void told_server(void *arg, const char *text)
+{
+    const struct work *w = arg;
+
+    say_note(arg, NOTE_SERVER, 0, w->line->sources[0], NULL, text);
+}
+
+static bool read_secret(const struct move_line *l, struct secret_line *secret)
+{
+    const char *why;
+
+    if (l->secret_file != NULL) {
+        why = move_list_secret(l->secret_file, secret->text, sizeof secret->text);
+        secret->len = why == NULL ? strlen(secret->text) : 0;
+        if (why != NULL)
+            ctl_error(CTL_FAILED, "the password for the server: %s", why);
+        return why == NULL;
+    }
+    secret->len = strlen(l->secret);
+    if (secret->len >= sizeof secret->text) {
+        ctl_error(CTL_FAILED, "the password for the server is longer than %d octets", SECRET_LINE_MAX);
+        return false;
+    }
+    memcpy(secret->text, l->secret, secret->len + 1);
+    return true;
+}
+
+/* NULL after a message. *pop3 lives as long as the source. */
+static struct source *open_server(struct work *w, struct import_pop3 *pop3)
+{
+    const struct import_pop3_told told = { told_stop, told_server, w };
+    const struct move_line *l = w->line;
+    struct source *source = NULL;
+    char *why = NULL;
+
+    *pop3 = w->how->pop3;
+    ASSERT(pop3_address(l->sources[0], &pop3->address) == NULL);
+    if (w->c->opt[OPT_MASTER] == NULL && !read_secret(l, &pop3->secret))
+        return NULL;
+    source = import_pop3_log_in(w->c, pop3, l->sources[0], l->user != NULL ? l->user : l->address, &told, &why);
+    if (source == NULL)
+        ctl_error(CTL_FAILED, "%s", why);
+    mem_drop(&why);
+    return source;
+}
+
+static struct source *open_files(const struct work *w, struct import *im)
+{
+    const struct move_line *l = w->line;
+    struct source_how how = w->how->source;
+
+    how.doubt = import_doubt;
+    how.arg = im;
+    how.listed = l->uidls != NULL;
+    if (l->uidl_format != NULL)
+        how.uidl_format = l->uidl_format;
+    if (l->has_format)
+        how.format = l->format;
+    return source_new(l->sources, l->source_count, &how);
+}
+
+/* Only behind an import that has seen all there is. */
+static enum ctl_exit sync_too(struct work *w, struct import *im, struct source *source)
+{
+    const struct sync_how how = { .limit = (unsigned)w->how->pop3.limit, .dry_run = w->how->dry_run };
+    enum ctl_exit end = import_sync(im, source, &how, &w->result.synced);
+
+    if (end == CTL_DONE && w->result.synced.held)
+        return ctl_error(CTL_PARTLY, "a session holds the maildrop: the next run removes what has gone at the source");
+    return end;
+}
+
 static enum ctl_exit import_from(struct work *w, struct import *im, struct source *source)
 {
     const char *fault = source_fault(source);
-    enum ctl_exit end;
+    enum ctl_exit end, synced = CTL_DONE;
 
     if (fault != NULL)
         return ctl_error(CTL_FAILED, "%s", fault);
     for (size_t i = 0; i < source_folders(source); i++)
         say_note(w, NOTE_FOLDER, 0, source_folder(source, i), NULL, "is not imported");
     end = import_look(im, source);
-    return end == CTL_DONE ? import_run(im, source) : end;
+    if (end == CTL_DONE)
+        end = import_run(im, source);
+    w->result.import = *import_done(im);
+    w->result.seen = source_seen(source);
+    if (w->how->sync && (end == CTL_DONE || end == CTL_PARTLY) && !w->result.import.stopped)
+        synced = sync_too(w, im, source);
+    return synced != CTL_DONE ? synced : end;
 }
 
 /* What a dry run can tell: of the mailbox alone, and of a quota that the file has. */
@@ -249,10 +328,11 @@ static enum ctl_exit check_quota(struct work *w)
 static enum ctl_exit import_mail(struct work *w)
 {
     const struct move_line *l = w->line;
-    struct import_how how = { .resumed = true, .over_quota = w->how->over_quota, .dry_run = w->how->dry_run,
-                              .uidls = l->uidls };
+    struct import_how how = { .resumed = true, .sync = w->how->sync, .over_quota = w->how->over_quota,
+                              .dry_run = w->how->dry_run, .uidls = l->uidls };
     const struct import_told told = { told_uidl, told_doubt, told_rejected, told_step, told_stop, w };
-    struct source_how source_how = w->how->source;
+    struct import_pop3 pop3 = { .wait = 0 };
+    struct source *source = NULL;
     enum ctl_exit end;
     struct import *im;
 
@@ -262,24 +342,13 @@ static enum ctl_exit import_mail(struct work *w)
     im = import_new(w->c, &how, &told);
     end = import_begin(im, w->result.made_mailbox && w->how->dry_run ? NULL : l->address);
     if (end == CTL_DONE) {
-        struct source *source;
-
-        source_how.doubt = import_doubt;
-        source_how.arg = im;
-        source_how.listed = l->uidls != NULL;
-        if (l->uidl_format != NULL)
-            source_how.uidl_format = l->uidl_format;
-        if (l->has_format)
-            source_how.format = l->format;
-        source = source_new(l->sources, l->source_count, &source_how);
-        end = import_from(w, im, source);
-        w->result.import = *import_done(im);
-        w->result.seen = source_seen(source);
-        import_free(&im);
-        source_free(&source);
-    } else {
-        import_free(&im);
+        source = l->pop3 ? open_server(w, &pop3) : open_files(w, im);
+        end = source != NULL ? import_from(w, im, source) : CTL_FAILED;
     }
+    import_free(&im);
+    if (source != NULL)
+        source_free(&source);
+    import_pop3_free(&pop3);
     return end;
 }
 

@@ -9,6 +9,7 @@
 #include "admin/jobs.h"
 #include "admin/mail/import.h"
 #include "admin/mail/source.h"
+#include "admin/verbs/import_pop3.h"
 #include "admin/verbs/move_list.h"
 #include "auth/scheme/seal.h"
 
@@ -19,7 +20,9 @@ struct move_how {
     const struct keyring *keyring;
     const char *tenant;         /* NULL: no domain is made */
     bool create, final, dry_run, over_quota;
+    bool sync;
     struct source_how source;   /* unless a line says otherwise */
+    struct import_pop3 pop3;    /* of servers: all but the address, and the secret that of a master user only */
     bool with[IMPORT_KINDS];
     bool (*stop)(void *arg);    /* as that of struct import_told, without an argument that matters */
 };
@@ -31,13 +34,14 @@ struct move_result {
     bool lost;                  /* the database could not be reached: it makes no sense to go on */
     bool made_domain, made_mailbox, set_password, kept_password;    /* with dry_run: would have been */
     struct import_done import;
+    struct sync_done synced;
     struct source_seen seen;
     uint64_t ms;
     char reason[MOVE_REASON_MAX];   /* "" with CTL_DONE */
 };
 
 /* Something in the mail that people should look at. */
-enum move_note { NOTE_REJECTED = 'R', NOTE_DOUBT = 'D', NOTE_UIDL = 'U', NOTE_FOLDER = 'F' };
+enum move_note { NOTE_REJECTED = 'R', NOTE_DOUBT = 'D', NOTE_UIDL = 'U', NOTE_FOLDER = 'F', NOTE_SERVER = 'S' };
 
 /* What comes of a message of the process; texts are lent. One of them is not NULL. */
 struct move_heard {

@@ -168,15 +168,16 @@ end
 $$;
 
 -- note_retrieved: these messages were retrieved whole at p_at, where the policy
--- of the mailbox wants to know; and those that an import brought, where one was from a server.
--- Not granted.
+-- of the mailbox wants to know; and those that an import brought, where one was from a server, which
+-- have UIDLs, or from files (list_left). Not granted.
 create function postern.note_retrieved(p_mailbox bigint, p_uids bigint[], p_at timestamptz) returns void
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_all constant boolean := exists (
         select from postern.mailbox m join postern.domain d on d.domain = m.domain, postern.policy_of(m.mailbox, m.domain, d.tenant) p
-         where m.mailbox = p_mailbox and p.expire_retrieved is not null);
+         where m.mailbox = p_mailbox and p.expire_retrieved is not null)
+        or exists (select from postern.imported i where i.mailbox = p_mailbox and i.source = 'files');
 begin
     if v_all or exists (select from postern.imported i where i.mailbox = p_mailbox and i.source is not null) then
         -- Before the messages, as everywhere.

@@ -250,7 +250,7 @@ begin
 end
 $$;
 
--- list_left: the same for files, whose messages need no UIDLs: p_digests are those of messages
+-- list_left: the same for files (p_source is 'files'), whose messages need no UIDLs: p_digests are those of messages
 -- that the mailbox has and the source has not, side by side with how many more of each. Of
 -- several copies of a message those go first whose UIDLs the source has not; p_uidls are those
 -- that it has. Only what imports from p_source brought, and no more copies than they brought.

@@ -12,6 +12,7 @@ import unittest
 
 import kit
 import lab
+from oldpop3 import OldServer
 
 DONE, FAILED, USAGE, PARTLY, NO_DATABASE = 0, 1, 2, 3, 4
 
@@ -56,7 +57,8 @@ class MoveCase(unittest.TestCase):
 
     def move(self, *args, exit=DONE, tenant=True):
         done = self.site.ctl("--json", "move", *args, *(["--tenant", "house"] if tenant else []), check=False)
-        self.assertEqual(done.returncode, exit, done.stdout.decode(errors="replace"))
+        if exit is not None:
+            self.assertEqual(done.returncode, exit, done.stdout.decode(errors="replace"))
         text = done.stdout.decode()
         return json.loads(text[text.index("{"):text.rindex("}") + 1])
 
@@ -216,6 +218,115 @@ class House(MoveCase):
         self.assertEqual(self.site.ctl("import", rows[0][0], more, check=False).returncode, FAILED)
         self.assertEqual(self.site.ctl("import", rows[0][0], more, "--over-quota").returncode, DONE)
 
+    def test_sync(self):
+        """Before the switch: what has gone from the files goes here, unless somebody has read it here, or an odd lot would go."""
+        who = f"sync@{self.domain}"
+        folder = self.maildir("box", {n: kit.letter(n) for n in range(1, 21)} | {30: kit.letter(1)})
+        path = self.table(["address", "source", "password"], [[who, folder, "secret"]])
+        self.assertEqual(self.move(path, "--sync")["imported"], 21)
+        self.site.deliver(who, [kit.letter(50)])                # it did not come from there
+        with self.site.login(who, "secret") as pop:
+            pop.retr(2)
+            pop.ok("QUIT")
+        read = f"select count(*) from postern.message g join postern.mailbox m using (mailbox) where m.address = '{who}' and g.retrieved_at is not null"
+        self.assertTrue(kit.wait_until(lambda: self.site.sql(read) == "1"))
+
+        def remove(*numbers):
+            for n in numbers:
+                (folder / "cur" / f"{1700000000 + n}.M{n}.host:2,S").unlink()
+
+        remove(2, 3, 1)         # of the first message a copy is there
+        self.maildir("box", {31: kit.letter(31)})
+        for dry in (["--dry-run"], []):
+            told = self.move(path, "--sync", *dry)["mailboxes"][0]
+            self.assertEqual((told["imported"], told["removed"], told["gone_but_read"], told["left_out_gone"]), (1, 2, 1, 0))
+        self.assertEqual(self.digests(who), self.digests_of([kit.letter(n) for n in [1, 2, *range(4, 21), 31, 50]]))
+        # What comes back at the old server does so here; what a client has deleted here does not.
+        self.maildir("box", {3: kit.letter(3)})
+        with self.site.login(who, "secret") as pop:
+            pop.ok("DELE 3")
+            pop.ok("QUIT")
+        told = self.move(path, "--sync")["mailboxes"][0]
+        self.assertEqual((told["imported"], told["removed"], told["left_out_gone"]), (1, 0, 1))
+        self.assertEqual(self.digests(who), self.digests_of([kit.letter(n) for n in [1, 2, 3, *range(5, 21), 31, 50]]))
+        # Not if one file cannot be read: it may be what seems to have gone.
+        remove(5)
+        (folder / "cur" / "1700000099.M99.host:2,S").write_bytes(b"")
+        told = self.move(path, "--sync", exit=PARTLY)["mailboxes"][0]
+        self.assertEqual((told["state"], told["removed"]), ("partly", 0))
+        self.assertIn("nothing was removed", told["reason"])
+        (folder / "cur" / "1700000099.M99.host:2,S").unlink()
+        remove(*range(6, 20))
+        told = self.move(path, "--sync", exit=FAILED)["mailboxes"][0]
+        self.assertEqual((told["state"], told["removed"]), ("failed", 0))
+        self.assertIn("--sync-limit", told["reason"])
+        self.assertEqual(self.move(path, "--sync", "--sync-limit", "100")["mailboxes"][0]["removed"], 15)
+        self.assertEqual(self.digests(who), self.digests_of([kit.letter(n) for n in [1, 2, 3, 20, 31, 50]]))
+        self.site.checked()
+
+    def test_sync_of_copies(self):
+        """Of two copies the one goes whose UIDL has gone; and nothing goes while a session has the maildrop."""
+        who = f"copies@{self.domain}"
+        folder = self.maildir("box", {1: kit.letter(1), 2: kit.letter(1), 3: kit.letter(3)})
+        names = sorted(os.listdir(folder / "cur"))
+
+        def listed(numbers):
+            (folder / "dovecot-uidlist").write_text("3 V1700000000 N8 G0123456789abcdef0123456789abcdef\n" +
+                                                    "".join(f"{n} :{names[n - 1].partition(':')[0]}\n" for n in numbers), encoding="ascii")
+
+        listed((1, 2, 3))
+        path = self.table(["address", "source", "uidl_format", "password"], [[who, folder, "%v.%u", "secret"]])
+        self.move(path, "--sync")
+        (folder / "cur" / names[0]).unlink()
+        listed((2, 3))
+        with self.site.login(who, "secret"):
+            told = self.move(path, "--sync", exit=PARTLY)["mailboxes"][0]
+            self.assertIn("a session holds the maildrop", told["reason"])
+        kit.wait_until(lambda: self.move(path, "--sync", exit=None)["mailboxes"][0]["state"] == "done")
+        with self.site.login(who, "secret") as pop:
+            self.assertEqual(pop.uidl(), [b"1700000000.2", b"1700000000.3"])
+            pop.ok("QUIT")
+
+    def test_servers(self):
+        """Mail of POP3 servers, of which some are not as they should be; one password is wrong."""
+        def server(*args, **quirks):
+            made = OldServer(*args, **quirks)
+            self.addCleanup(made.__exit__)
+            return made
+
+        def mail(*numbers):
+            return [(f"old-{n}", kit.letter(n)) for n in numbers]
+
+        good, wrong, cut = server(mail(1, 2, 3)), server(mail(4)), server(mail(5, 6), cut={2: 1})
+        closed = server([])
+        closed.__exit__()
+        secret = self.dir / "secret"
+        secret.write_text("wonder\n")
+        rows = [[f"good@{self.domain}", good.url(), "anna", "wonder", ""], [f"wrong@{self.domain}", wrong.url(), "anna", "false", ""],
+                [f"cut@{self.domain}", cut.url(), "anna", "", secret], [f"closed@{self.domain}", closed.url(), "anna", "wonder", ""],
+                [f"odd@{self.domain}", "pop://", "anna", "x", ""], [f"none@{self.domain}", good.url(), "anna", "", ""],
+                [f"file@{self.domain}", self.maildir("box", []), "anna", "wonder", ""]]
+        path = self.table(["address", "source", "user", "secret", "secret_file"], rows)
+        told = {m["line"]: m for m in self.move(path, "--accept", "plaintext", "--wait", "1", exit=PARTLY)["mailboxes"]}
+        self.assertEqual([told[n]["state"] for n in range(2, 9)], ["done", "failed", "done", "failed", "refused", "refused", "refused"])
+        self.assertIn("[AUTH] no", told[3]["reason"])
+        self.assertNotIn("wonder", json.dumps(told))
+        self.site.password(rows[0][0])
+        with self.site.login(rows[0][0]) as pop:
+            self.assertEqual(pop.uidl(), [b"old-1", b"old-2", b"old-3"])
+            pop.ok("QUIT")
+        self.assertEqual(self.digests(rows[2][0]), self.digests_of([kit.letter(5), kit.letter(6)]))
+        # The second pass fetches what is new, and removes what has gone.
+        del good.mail[1]
+        good.mail.append(["old-9", kit.letter(9)])
+        rows[1][3] = "wonder"
+        fetched = len(good.fetched)
+        path = self.table(["address", "source", "user", "secret", "secret_file"], rows[:3])
+        told = {m["line"]: m for m in self.move(path, "--accept", "plaintext", "--sync")["mailboxes"]}
+        self.assertEqual([(m["imported"], m["removed"]) for m in (told[2], told[3], told[4])], [(1, 1), (1, 0), (0, 0)])
+        self.assertEqual(len(good.fetched), fetched + 1)
+        self.assertEqual(self.digests(rows[0][0]), self.digests_of([kit.letter(n) for n in (1, 3, 9)]))
+
     def test_unreadable(self):
         """A file that nobody may read is told, and brought by the next run."""
         folder = self.maildir("box", [kit.letter(1), kit.letter(2)])
@@ -235,6 +346,7 @@ class House(MoveCase):
         self.assertIn("its domain is not here", self.move(path, exit=FAILED, tenant=False)["mailboxes"][0]["reason"])
         self.assertIn("no such mailbox", self.move(path, "--no-create", exit=FAILED, tenant=False)["mailboxes"][0]["reason"])
         for args, status in ((["--tenant", "nobody"], FAILED), (["--tenant", "house", "--no-create"], USAGE), (["--final", "--with", "gone"], USAGE),
+                             (["--final", "--sync"], USAGE), (["--sync-limit", "10"], USAGE), (["--master", "m"], USAGE),
                              (["--jobs", "0"], USAGE), (["--jobs", "65"], USAGE), (["--format", "mbx"], USAGE)):
             self.assertEqual(self.site.ctl("move", path, *args, check=False).returncode, status, args)
         for text, reason in (("", "no line that names"), ("address;adress\n", 'no column "adress"'), ("source\nx\n", "must name"),
