@@ -25,7 +25,7 @@ struct import {
     struct put *put;
     struct known *known;            /* NULL: it is not resumed */
     struct pairs *pairs;            /* NULL: no UIDLs came along */
-    enum known_as *by_uidl;         /* of each item of a server, by its number, from 1; NULL: of none */
+    enum known_as *by_uidl;         /* of each item, in order: known so, need not be read; NULL: of none */
     size_t by_uidl_count;
     struct buf adopt_digests, adopt_uidls;  /* of messages that were there by their digests; an array the second */
     uint32_t adopt_count;
@@ -99,17 +99,33 @@ static bool is_known(struct import *im, const struct source_item *it, const stru
     return count_known(im, as);
 }
 
-static enum known_as known_by_uidl(const struct import *im, const struct source_item *it)
+/* The n-th item, from 1. */
+static enum known_as known_by_uidl(const struct import *im, uint64_t n)
 {
-    return im->by_uidl != NULL && it->number <= im->by_uidl_count ? im->by_uidl[it->number - 1] : KNOWN_NOT;
+    return im->by_uidl != NULL && n <= im->by_uidl_count ? im->by_uidl[n - 1] : KNOWN_NOT;
 }
 
+/* A server numbers its messages so. */
 static bool is_wanted(void *arg, const struct source_item *it)
 {
-    return known_by_uidl(arg, it) == KNOWN_NOT;
+    return known_by_uidl(arg, it->number) == KNOWN_NOT;
 }
 
-/* Which messages need not be fetched. */
+static bool is_left_out(const struct import *im, const struct source_item *it)
+{
+    return it->kind != STATE_LIVING && !im->how.with[it->kind];
+}
+
+/* By its UIDL alone. The messages of an mbox may change and keep it: they are read. */
+static enum known_as is_by_uidl(const struct import *im, const struct source_item *it, const struct pair *pair)
+{
+    if (it->reject != NULL || is_left_out(im, it) || pair == NULL || pair->uidl == NULL || pair->shared ||
+        (!source_by_uidl(it->source) && it->number > 0))
+        return KNOWN_NOT;
+    return known_take_uidl(im->known, pair->uidl);
+}
+
+/* Which messages need not be fetched, or read. */
 static void look_by_uidl(struct import *im, struct source *source)
 {
     struct source_item it;
@@ -119,8 +135,7 @@ static void look_by_uidl(struct import *im, struct source *source)
         const struct pair *pair = pairs_find(im->pairs, &it);
 
         im->by_uidl = mem_resize(im->by_uidl, ++im->by_uidl_count, sizeof *im->by_uidl);
-        im->by_uidl[im->by_uidl_count - 1] =
-            pair != NULL && pair->uidl != NULL && !pair->shared ? known_take_uidl(im->known, pair->uidl) : KNOWN_NOT;
+        im->by_uidl[im->by_uidl_count - 1] = is_by_uidl(im, &it, pair);
     }
     source_quiet(source, false);
     source_again(source);
@@ -252,11 +267,6 @@ static enum ctl_exit import_large(struct import *im, const struct source_item *i
     return end;
 }
 
-static bool is_left_out(const struct import *im, const struct source_item *it)
-{
-    return it->kind != STATE_LIVING && !im->how.with[it->kind];
-}
-
 static enum ctl_exit import_item(struct import *im, struct source_item *it)
 {
     const struct pair *pair = im->pairs != NULL ? pairs_find(im->pairs, it) : NULL;
@@ -266,7 +276,7 @@ static enum ctl_exit import_item(struct import *im, struct source_item *it)
         im->done.left_out[it->kind]++;
         return CTL_DONE;
     }
-    if (it->reject == NULL && count_known(im, known_by_uidl(im, it)))
+    if (it->reject == NULL && count_known(im, known_by_uidl(im, im->seen)))
         return CTL_DONE;
     /* What a server has is not fetched only to be counted. */
     if (it->reject == NULL && im->how.dry_run && source_by_uidl(it->source))
@@ -364,7 +374,7 @@ enum ctl_exit import_look(struct import *im, struct source *source)
                           im->how.resumed || im->how.set_uidls, uidl_wrong, im);
     if (im->pairs == NULL)
         return db_end(im->c);
-    if (source_by_uidl(source) && im->known != NULL)
+    if ((source_by_uidl(source) || (im->how.by_uidl && im->how.uidls == NULL)) && im->known != NULL)
         look_by_uidl(im, source);
     return CTL_DONE;
 }

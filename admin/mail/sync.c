@@ -38,13 +38,12 @@ static enum ctl_exit refuse(const struct sync_done *done, const struct sync_kind
     if (how->limit >= 100)
         return CTL_DONE;
     if (listed == 0 && absent > 0)
-        return ctl_error(CTL_FAILED, "there is no message at %s, and all %llu that came from there would go: nothing "
-                         "was removed; if that is right, use --sync-limit 100", kind->where,
-                         (unsigned long long)absent);
+        return ctl_error(CTL_FAILED, "%s, and all %llu that came from there would go: nothing was removed; if that is "
+                         "right, use --sync-limit 100", kind->none, (unsigned long long)absent);
     if (absent > SYNC_FEW && absent * 100 > done->of * how->limit)
-        return ctl_error(CTL_FAILED, "%llu of %llu messages that came from %s have gone there, more than "
+        return ctl_error(CTL_FAILED, "%llu of %llu messages that came from there have gone %s, more than "
                          "%u percent: nothing was removed; if that is right, use --sync-limit",
-                         (unsigned long long)absent, (unsigned long long)done->of, kind->where, how->limit);
+                         (unsigned long long)absent, (unsigned long long)done->of, kind->gone, how->limit);
     return CTL_DONE;
 }
 
@@ -116,7 +115,7 @@ enum ctl_exit sync_run(struct ctl *c, const struct mailbox_ref *mailbox, struct 
                        const struct sync_how *how, struct sync_done *done_r)
 {
     const struct sync_kind server = {
-        .label = source_label(source), .where = "the server",
+        .label = source_label(source), .gone = "at the server", .none = "the server lists no message",
         .remove = "select * from postern.remove_absent($1, $2, $3)",
     };
     struct buf uidls = BUF_EMPTY;

@@ -15,7 +15,8 @@ const char sync_files_label[] = "files";
 
 static const struct sync_kind files = {
     .label = sync_files_label,
-    .where = "the files",
+    .gone = "from the files",
+    .none = "there is no message in the files",
     .remove = "select * from postern.remove_left($1, $2, $3)",
 };
 

@@ -12,7 +12,7 @@
 
 struct sync_kind {
     const char *label;          /* of the source, as imports noted it */
-    const char *where;          /* "the server" */
+    const char *gone, *none;    /* "at the server", "the server lists no message" */
     const char *remove;         /* a statement: mailbox, label, uids to (removed, held) */
 };
 

@@ -328,7 +328,7 @@ static enum ctl_exit check_quota(struct work *w)
 static enum ctl_exit import_mail(struct work *w)
 {
     const struct move_line *l = w->line;
-    struct import_how how = { .resumed = true, .sync = w->how->sync, .over_quota = w->how->over_quota,
+    struct import_how how = { .resumed = true, .by_uidl = true, .sync = w->how->sync, .over_quota = w->how->over_quota,
                               .dry_run = w->how->dry_run, .uidls = l->uidls };
     const struct import_told told = { told_uidl, told_doubt, told_rejected, told_step, told_stop, w };
     struct import_pop3 pop3 = { .wait = 0 };
