@@ -28,7 +28,7 @@ struct import {
     enum known_as *by_uidl;         /* of each item, in order: known so, need not be read; NULL: of none */
     size_t by_uidl_count;
     struct buf adopt_digests, adopt_uidls;  /* of messages that were there by their digests; an array the second */
-    uint32_t adopt_count;
+    uint32_t adopt_count, adopt_there;
     struct buf octets;              /* of one small message */
     uint64_t seen;
     int64_t octets_read;
@@ -95,6 +95,7 @@ static bool is_known(struct import *im, const struct source_item *it, const stru
         if (im->adopt_count++ == 0)
             pg_array_begin(&im->adopt_uidls, PG_TEXT);
         pg_array_put_bytes(&im->adopt_uidls, span_str(pair->uidl));
+        im->adopt_there += as == KNOWN_THERE;
     }
     return count_known(im, as);
 }
@@ -159,6 +160,7 @@ static enum ctl_exit adopt(struct import *im, struct source *source)
     if (!db_numbers(im->c, "set the UIDLs", "select postern.adopt_uidls($1, $2, $3, $4)", &a, 1, &set))
         return db_end(im->c);
     im->done.adopted = (uint64_t)set;
+    im->done.other_uidls = im->adopt_there - (uint64_t)set;
     im->adopt_count = 0;
     return CTL_DONE;
 }

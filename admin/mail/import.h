@@ -52,6 +52,7 @@ struct import_done {
     uint64_t stored, stored_octets;         /* committed */
     uint64_t there;                         /* that the mailbox had already */
     uint64_t adopted;                       /* of these: have got the UIDLs of the source, as they had none */
+    uint64_t other_uidls;                   /* of these: were fetched for their UIDLs, and keep those that they had */
     uint64_t left_out[IMPORT_KINDS];
     uint64_t rejected, doubts;
     uint64_t uidls_in_doubt;                /* UIDLs that no message got, and messages that got none */

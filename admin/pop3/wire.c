@@ -202,7 +202,9 @@ static bool ssl_again(struct wire *w, int got, uint64_t until)
 
     if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE)
         return wait_for(w, w->fd, why == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, until);
-    if (why == SSL_ERROR_SSL)
+    if (why == SSL_ERROR_SSL && ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
+        mem_error(&w->error, "the server closed the connection");
+    else if (why == SSL_ERROR_SSL)
         mem_error(&w->error, "TLS: %s", ssl_words());
     else if (why == SSL_ERROR_SYSCALL && error != 0)
         mem_error(&w->error, "%s", strerror(error));
@@ -240,7 +242,8 @@ bool wire_start_tls(struct wire *w)
     } while (got <= 0 && ssl_again(w, got, until));
     result = SSL_get_verify_result(w->ssl);
     if (got <= 0) {
-        w->hopeless = ERR_peek_error() != 0;
+        w->hopeless = ERR_peek_error() != 0 &&
+                      ERR_GET_REASON(ERR_peek_error()) != SSL_R_UNEXPECTED_EOF_WHILE_READING;
         if (result != X509_V_OK && !w->how.untrusted)
             mem_error(&w->error, "its certificate cannot be trusted: %s; see --tls-ca and --accept",
                       X509_verify_cert_error_string(result));

@@ -148,6 +148,7 @@ static void summary_json(struct shown *s, const struct import_done *done, struct
     json_int(j, "octets", (int64_t)done->stored_octets);
     json_int(j, "there_already", (int64_t)done->there);
     json_int(j, "uidls_set", (int64_t)done->adopted);
+    json_int(j, "other_uidls", (int64_t)done->other_uidls);
     for (int i = STATE_LIVING + 1; i < IMPORT_KINDS; i++)
         json_int(j, importing_kinds[i].key, (int64_t)done->left_out[i]);
     json_int(j, "files", (int64_t)seen.files);
@@ -182,6 +183,8 @@ static void summary_text(struct shown *s, const struct import_done *done, struct
            (unsigned long long)seen.files, (unsigned long long)seen.octets);
     if (done->adopted > 0)
         printf("; %llu messages got their UIDLs", (unsigned long long)done->adopted);
+    if (done->other_uidls > 0)
+        printf("; %llu messages have other UIDLs here (--set-uidls)", (unsigned long long)done->other_uidls);
     if (seen.mboxes > 0)
         printf("; %llu of them mbox, with %llu separators", (unsigned long long)seen.mboxes,
                (unsigned long long)seen.separators);

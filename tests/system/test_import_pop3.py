@@ -503,12 +503,35 @@ class Passes(Pop3Case):
         self.assertIn("left out: 1 deleted since", out)
         self.assertEqual(server.fetched, [])
 
+    def test_uidls_that_the_server_has_changed(self):
+        """The messages are there, with the UIDLs that clients know: that is told, once, and --set-uidls changes them."""
+        server, who = self.server(mail(3)), self.mailbox()
+        self.run_import(who, server)
+        server.mail = [[f"new-{uidl}", octets] for uidl, octets in mail(3)]
+        self.assertIn("3 messages have other UIDLs here", self.run_import(who, server))
+        self.expect(mail(3), who)
+        self.assertNotIn("other UIDLs", self.run_import(who, server))
+        self.assertIn("set 3 UIDLs", self.run_import(who, server, "--set-uidls"))
+        self.expect([(f"new-{uidl}", octets) for uidl, octets in mail(3)], who)
+
     def test_set_uidls(self):
         letters = mail(3)
         who = self.mailbox([octets for _, octets in letters])
         server = self.server(letters)
         self.assertIn("would set 3 UIDLs", self.run_import(who, server, "--set-uidls", "--dry-run"))
         self.assertIn("set 3 UIDLs", self.run_import(who, server, "--set-uidls"))
+        self.expect(letters, who)
+        # Nothing is set, if not all can be looked at.
+        server.mail = [[f"new-{uidl}", octets] for uidl, octets in letters]
+        first, server.drop = server.retrieve, 0
+
+        def retrieve(connection, there, number):
+            if number == 3:
+                server.password = "changed"
+                return False
+            return first(connection, there, number)
+        server.retrieve = retrieve
+        self.assertIn("no UIDL was set", self.run_import(who, server, "--set-uidls", exit=REFUSED))
         self.expect(letters, who)
 
     def test_sync(self):
