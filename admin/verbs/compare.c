@@ -66,7 +66,7 @@ static enum ctl_exit compare_list(struct ctl *c, struct json *j, const struct so
 
     if (c->opt[OPT_DOMAIN] != NULL && !ctl_domain(c->opt[OPT_DOMAIN], domain))
         return CTL_FAILED;
-    list = move_list_read(c->opt[OPT_FROM], domain);
+    list = move_list_read(c->opt[OPT_FROM], domain, false);
     if (list == NULL)
         return CTL_FAILED;
     if (j != NULL) {
