@@ -16,6 +16,7 @@
 #include "admin/mail/outdir.h"
 #include "admin/shown.h"
 #include "daemon/base/mem.h"
+#include "storage/maildrop/uidl.h"
 
 const char *const mailout_names[MAILOUT_FORMATS] = { "mbox", "maildir", "eml" };
 
@@ -147,6 +148,17 @@ struct mailout *mailout_open(const struct mailout_to *to)
     return o;
 }
 
+/* Each stands in a line. */
+static bool uidl_is_good(const struct mail *mail)
+{
+    const char *why = uidl_fault(span_str(mail->uidl));
+
+    if (why != NULL)
+        ctl_error(CTL_FAILED, "the message with uid %lld has a UIDL that %s: see posternctl message uidl",
+                  (long long)mail->uid, why);
+    return why == NULL;
+}
+
 bool mailout_has(struct mailout *o, const struct mail *mail)
 {
     const struct mailout_how *how = hows[o->to.format];
@@ -154,17 +166,20 @@ bool mailout_has(struct mailout *o, const struct mail *mail)
     return how->has != NULL && how->has(o, mail);
 }
 
-void mailout_keep(struct mailout *o, const struct mail *mail)
+bool mailout_keep(struct mailout *o, const struct mail *mail)
 {
+    if (!uidl_is_good(mail))
+        return false;
     hows[o->to.format]->keep(o, mail);
     o->done.there++;
+    return true;
 }
 
 static bool begin(void *arg, const struct mail *mail)
 {
     struct mailout *o = arg;
 
-    return hows[o->to.format]->begin(o, mail);
+    return uidl_is_good(mail) && hows[o->to.format]->begin(o, mail);
 }
 
 static bool data(void *arg, struct span octets)

@@ -39,7 +39,7 @@ struct mailout;
 struct mailout *mailout_open(const struct mailout_to *to);
 /* Messages come in rising order of uid. Has an earlier export written this one? Then mailout_keep() has its turn. */
 bool mailout_has(struct mailout *out, const struct mail *mail);
-void mailout_keep(struct mailout *out, const struct mail *mail);
+bool mailout_keep(struct mailout *out, const struct mail *mail);
 /* For mail_read(), with the struct mailout. */
 extern const struct mail_sink mailout_sink;
 /*

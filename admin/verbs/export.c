@@ -67,8 +67,8 @@ static enum ctl_exit export_some(struct ctl *c, const struct mailbox_ref *mailbo
             i++;
         if (i > first)
             end = mail_read(c, mailbox, &mails[first], i - first, &sink, e);
-        if (end == CTL_DONE && i < count)
-            mailout_keep(e->out, &mails[i++]);
+        if (end == CTL_DONE && i < count && !mailout_keep(e->out, &mails[i++]))
+            end = CTL_FAILED;
     }
     return end;
 }
@@ -295,13 +295,19 @@ static enum ctl_exit export_local(struct tree *t, const char *address, const cha
     return end;
 }
 
+/* A name in a directory, which leads nowhere else. */
+static bool is_name(const char *s)
+{
+    return s[0] != '\0' && strchr(s, '/') == NULL && strcmp(s, ".") != 0 && strcmp(s, "..") != 0;
+}
+
 static void export_address(struct tree *t, const char *address)
 {
     const char *at = strrchr(address, '@');
     char *local = at != NULL ? mem_strn(address, (size_t)(at - address)) : mem_str("");
     enum ctl_exit end = CTL_FAILED;
 
-    if (local[0] == '\0' || strchr(local, '/') != NULL || strcmp(local, ".") == 0 || strcmp(local, "..") == 0)
+    if (at == NULL || !is_name(local) || !is_name(at + 1))
         ctl_error(CTL_FAILED, "%s: no directory can have the name of this mailbox; export it alone", address);
     else if (open_domain(t, at + 1))
         end = export_local(t, address, local);

@@ -288,6 +288,26 @@ class RoundTrips(LeaveCase):
         self.assertEqual([line[8:] for line in (self.dir / "x").read_bytes().split(b"\n") if line.startswith(b"X-UIDL: ")], ODD)
         self.site.checked()
 
+    def test_what_was_written_by_hand(self):
+        """Rows that no function of the schema makes: no line is forged, and no path leads elsewhere."""
+        who = self.mailbox(LETTERS[:2])
+        self.site.sql(f"""update postern.message g set uidl = E'a\\n3 Px :x' from postern.mailbox m
+                           where m.mailbox = g.mailbox and m.address = '{who}' and g.uid = 2""")
+        for form in "maildir", "mbox", "eml":
+            self.assertIn("the message with uid 2 has a UIDL that has a control character",
+                          self.ctl("export", who, self.dir / form, "--format", form, "--uidls", self.dir / f"{form}.uidls", exit=FAILED))
+            self.assertNotIn(b":x", (self.dir / f"{form}.uidls").read_bytes())
+        self.assertFalse((self.dir / "maildir/dovecot-uidlist").exists())
+        self.assertFalse((self.dir / "mbox").exists())
+        self.site.ctl("mailbox", "remove", who, "--yes")
+        self.site.sql(f"""begin; set local session_replication_role = replica;
+                          insert into postern.mailbox (domain, address) select domain, 'x@..' from postern.domain where name = 'example.org'; commit""")
+        try:
+            self.assertIn("x@..: no directory can have the name", self.ctl("export", "--domain", "example.org", self.dir / "all", exit=PARTLY))
+        finally:
+            self.site.sql("begin; set local session_replication_role = replica; delete from postern.mailbox where address = 'x@..'; commit")
+        self.assertEqual([p.name for p in (self.dir / "all").iterdir()], ["example.org"])
+
     def test_a_whole_house(self):
         """A directory for each mailbox, one call; a second pass does the rest; who cannot be written does not stop the others."""
         self.site.ctl("tenant", "add", "house")
