@@ -430,4 +430,12 @@ enum ctl_exit import_sync(struct import *im, struct source *source, const struct
     return sync_files_run(im->c, &im->mailbox, source, im->known, how, done);
 }
 
+enum ctl_exit import_end_sync(struct import *im)
+{
+    struct args a = ARGS_NONE;
+
+    args_mailbox(&a, &im->mailbox);
+    return db_call(im->c, "end the copying", "select postern.end_sync($1)", &a);
+}
+
 const struct import_done *import_done(const struct import *im) { return &im->done; }

@@ -90,6 +90,9 @@ enum ctl_exit import_set_uidls(struct import *import, struct source *source, boo
 enum ctl_exit import_sync(struct import *import, struct source *source, const struct sync_how *how,
                           struct sync_done *done_r);
 
+/* After it: the source and the mailbox go their own ways from now on, and import_sync() finds nothing to remove. */
+enum ctl_exit import_end_sync(struct import *import);
+
 /* So far; lent until import_free(). */
 const struct import_done *import_done(const struct import *import);
 

@@ -310,6 +310,8 @@ static enum ctl_exit import_from(struct work *w, struct import *im, struct sourc
     w->result.seen = source_seen(source);
     if (w->how->sync && (end == CTL_DONE || end == CTL_PARTLY) && !w->result.import.stopped)
         synced = sync_too(w, im, source);
+    else if (w->how->final && end != CTL_NO_DATABASE && !w->how->dry_run)
+        synced = import_end_sync(im);
     return synced != CTL_DONE ? synced : end;
 }
 

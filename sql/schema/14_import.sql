@@ -331,6 +331,16 @@ begin
 end
 $$;
 
+-- end_sync: what imports have brought so far stays, whatever goes where it came from; and
+-- what is retrieved of it need not be noted any more (note_retrieved).
+create function postern.end_sync(p_mailbox bigint) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update postern.imported i set source = null where i.mailbox = p_mailbox and i.source is not null;
+end
+$$;
+
 revoke all on all functions in schema postern from public;
 grant execute on function
     postern.begin_import(text), postern.end_import(bigint), postern.note_imported(bigint, bytea, text[], text),
@@ -340,5 +350,6 @@ grant execute on function
 grant execute on function
     postern.list_known_uidls(bigint), postern.adopt_uidls(bigint, bytea, text[], text),
     postern.list_absent(bigint, text, text[]), postern.remove_absent(bigint, text, bigint[]),
-    postern.list_left(bigint, text, bytea, bigint[], text[]), postern.remove_left(bigint, text, bigint[])
+    postern.list_left(bigint, text, bytea, bigint[], text[]), postern.remove_left(bigint, text, bigint[]),
+    postern.end_sync(bigint)
     to postern_admin;

@@ -56,8 +56,8 @@ NOT_COMMANDS = {
     "create subscription": ("other", "there is no second cluster: test_major_upgrade.py has one"),
     **{command: ("other", "there is no other server: test_move.py moves a house") for command in (
         "umask 077", "posternctl passwords /etc/dovecot", "posternctl move house.tsv --tenant acme --over-quota --dry-run",
-        "posternctl move house.tsv --tenant acme --over-quota --jobs 8 >first", "postconf -e",
-        "posternctl move house.tsv --tenant acme --over-quota --jobs 8 >last", "postconf -X",
+        "posternctl move house.tsv --tenant acme --over-quota --sync --jobs 8 >first", "postconf -e",
+        "posternctl move house.tsv --tenant acme --over-quota --sync --jobs 8 >last", "postconf -X",
         "posternctl move house.tsv --tenant acme --over-quota --final")},
     "mail_location = maildir": ("other", "there is no other server: test_leave.py has one"),
     "chown -R vmail:vmail /srv/leave": ("other", "there is no other server: test_leave.py has one"),

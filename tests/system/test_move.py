@@ -263,6 +263,10 @@ class House(MoveCase):
         self.assertIn("--sync-limit", told["reason"])
         self.assertEqual(self.move(path, "--sync", "--sync-limit", "100")["mailboxes"][0]["removed"], 15)
         self.assertEqual(self.digests(who), self.digests_of([kit.letter(n) for n in [1, 2, 3, 20, 31, 50]]))
+        # After the switch nothing is removed any more, whoever forgets that.
+        self.move(path, "--final")
+        remove(20)
+        self.assertEqual(self.move(path, "--sync")["mailboxes"][0]["removed"], 0)
         self.site.checked()
 
     def test_sync_of_copies(self):

@@ -1321,7 +1321,7 @@ class Grants(Base):
             'holdings', 'add_alias', 'list_aliases', 'set_alias', 'remove_alias', 'list_messages', 'show_message', 'remove_mail', 'list_uidls', 'set_uidls',
             'begin_import', 'end_import', 'put_over_quota', 'find_accounts', 'move_in', 'set_secrets_of', 'set_policy', 'clear_policy',
             'list_policies', 'mail_codec', 'list_digests', 'uidls_in_use', 'note_imported', 'list_known_uidls', 'adopt_uidls', 'list_absent',
-            'remove_absent', 'list_left', 'remove_left', 'find_problems', 'names_beyond_ascii', 'find_risks', 'mend', 'mend_contents',
+            'remove_absent', 'list_left', 'remove_left', 'end_sync', 'find_problems', 'names_beyond_ascii', 'find_risks', 'mend', 'mend_contents',
             'scan_contents', 'content_owners',
             'make_history', 'old_history', 'drop_history', 'reclaim', 'undelete', 'show_history', 'list_expired', 'expire_mail',
             'begin_recode', 'recode_mailboxes', 'recode_contents', 'recode_parts', 'recode',
