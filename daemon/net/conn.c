@@ -67,6 +67,8 @@ static void close_now(struct conn *c)
     watch_free(&c->out_watch);
     timer_free(&c->timer);
     evbuffer_free(c->queue);
+    if (c->tls_to_next != NULL)
+        conn_tls_drop(c->tls_to_next);
     conn_tls_free(&c->io);
     fd_close(&c->io.in);
     if (!c->io.same)
@@ -138,30 +140,59 @@ static void flush(struct conn *c)
     }
 }
 
+static bool tls_is_next(const struct conn *c)
+{
+    return c->tls_next != NULL || c->tls_to_next != NULL;
+}
+
 /* Nothing may follow in the clear, in either direction (RFC 2595 section 4). */
 static void begin_tls(struct conn *c)
 {
     struct tls_ctx *ctx = c->tls_next;
+    SSL *to = c->tls_to_next;
 
     c->tls_next = NULL;
+    c->tls_to_next = NULL;
     /* What came in the clear behind the command that led here would be taken for what came by TLS (T02). */
     ASSERT(buf_left(&c->kept) == 0);
-    conn_tls_start(&c->io, ctx);
+    if (to != NULL)
+        conn_tls_start_to(&c->io, to);
+    else
+        conn_tls_start(&c->io, ctx);
 }
 
-void conn_start_tls(struct conn *c, struct tls_ctx *ctx)
+static void tls_when_written(struct conn *c)
 {
-    ASSERT(c->tls_next == NULL && c->io.tls == NULL);
-    c->tls_next = ctx;
     if (evbuffer_get_length(c->queue) == 0 && buf_left(&c->kept) == 0)
         begin_tls(c);
     else
         schedule(c);
 }
 
+void conn_start_tls(struct conn *c, struct tls_ctx *ctx)
+{
+    ASSERT(!tls_is_next(c) && c->io.tls == NULL);
+    c->tls_next = ctx;
+    tls_when_written(c);
+}
+
+void conn_start_tls_to(struct conn *c, SSL *ssl)
+{
+    ASSERT(!tls_is_next(c) && c->io.tls == NULL);
+    c->tls_to_next = ssl;
+    tls_when_written(c);
+    schedule(c);        /* the first word is ours */
+}
+
+void conn_set_protocol(struct conn *c, const struct conn_protocol *protocol, void *owner)
+{
+    c->protocol = protocol;
+    c->owner = owner;
+}
+
 void conn_write(struct conn *c, const void *data, size_t len)
 {
-    ASSERT(c->tls_next == NULL);
+    ASSERT(!tls_is_next(c));
     if (c->out_lost || len == 0)
         return;
     /* A reply with a gap in it must never go on (P1). */
@@ -186,7 +217,7 @@ static void reference_over(const void *data, size_t len, void *arg)
 
 void conn_write_ref(struct conn *c, const void *data, size_t len, void (*free_cb)(void *arg), void *arg)
 {
-    ASSERT(c->tls_next == NULL);
+    ASSERT(!tls_is_next(c));
     if (c->out_lost || len == 0) {
         free_cb(arg);
         return;
@@ -220,7 +251,7 @@ static bool drained_due(const struct conn *c)
 
 static bool may_read(const struct conn *c)
 {
-    return c->state == OPEN && !c->paused && !c->in_over && !c->told && c->tls_next == NULL;
+    return c->state == OPEN && !c->paused && !c->in_over && !c->told && !tls_is_next(c);
 }
 
 /* Gives the owner what is kept and, behind it, the `fresh` octets in scratch. */
@@ -234,7 +265,7 @@ static void hand_over(struct conn *c, size_t fresh)
     c->due = false;
     size_t used = c->protocol->input(c->owner, in);
     if (c->state == OPEN) {
-        ASSERT(used <= in.len && (used == in.len || (c->tls_next == NULL && clear == (c->io.tls == NULL))));
+        ASSERT(used <= in.len && (used == in.len || (!tls_is_next(c) && clear == (c->io.tls == NULL))));
         if (!from_kept)
             buf_add(&c->kept, scratch + used, fresh - used);
         else
@@ -422,7 +453,7 @@ static void update_watches(struct conn *c)
 
     if (c->state == LINGERING)
         wants |= LOOP_READ;
-    else if (c->state == OPEN && !c->parked && !c->in_over && !c->told && c->tls_next == NULL)
+    else if (c->state == OPEN && !c->parked && !c->in_over && !c->told && !tls_is_next(c))
         wants |= c->io.read_wants;
     if (c->in_watch != NULL)
         watch_set(c->in_watch, c->io.same ? wants : wants & LOOP_READ);
@@ -435,7 +466,7 @@ static void settle(struct conn *c)
 {
     if (c->state == OPEN)
         flush(c);
-    if (c->state == OPEN && c->tls_next != NULL && conn_queued(c) == 0)
+    if (c->state == OPEN && tls_is_next(c) && conn_queued(c) == 0)
         begin_tls(c);
     if (c->state == OPEN)
         tell_input_end(c);

@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <openssl/types.h>
+
 #include "daemon/base/span.h"
 
 struct loop;
@@ -74,6 +76,8 @@ struct conn *conn_new(struct loop *loop, int in, int out, const struct conn_prot
  * after conn_new(); origin is copied.
  */
 void conn_set_origin(struct conn *conn, const struct proxy_origin *origin);
+/* From now on these callbacks are called; what one that is under way returns still counts. */
+void conn_set_protocol(struct conn *conn, const struct conn_protocol *protocol, void *owner);
 /* At once; what is queued is lost. */
 void conn_free(struct conn **conn);
 /*
@@ -106,6 +110,11 @@ bool conn_paused(const struct conn *conn);
  * outlives the conn.
  */
 void conn_start_tls(struct conn *conn, struct tls_ctx *ctx);
+/*
+ * The same as the client of that connection, to a server that we have connected to: tls_out.h makes
+ * ssl, which is taken. What is written meanwhile goes out when the server's certificate was verified.
+ */
+void conn_start_tls_to(struct conn *conn, SSL *ssl);
 /*
  * "TLSv1.3", and the cipher; NULL where there is no TLS, or its handshake is not complete. Of the
  * proxy's, where there is none of ours.

@@ -36,7 +36,8 @@ struct conn {
     bool scheduled;             /* at_turn_end() will be called */
 
     struct conn_io io;
-    struct tls_ctx *tls_next;   /* TLS begins when what is queued is written */
+    struct tls_ctx *tls_next;   /* TLS begins when what is queued is written; */
+    SSL *tls_to_next;           /* or this one, as its client */
     struct watch *in_watch, *out_watch;
     struct buf kept;
     struct evbuffer *queue;

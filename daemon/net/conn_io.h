@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <openssl/types.h>
+
 #include "daemon/net/fd.h"
 
 struct conn_io;
@@ -38,6 +40,10 @@ extern const struct conn_row conn_plain_row, conn_tls_row;
 
 /* From the next octet on, in both directions. */
 void conn_tls_start(struct conn_io *io, struct tls_ctx *ctx);
+/* The same as the client of that connection; takes ssl (tls_out.h). */
+void conn_tls_start_to(struct conn_io *io, SSL *ssl);
+/* One that was not taken. */
+void conn_tls_drop(SSL *ssl);
 /*
  * May this one be read in this turn of the loop? Handshakes may use up a few
  * milliseconds of each: however many come at once, those who have theirs behind

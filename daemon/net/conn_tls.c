@@ -29,12 +29,13 @@ enum {
 
 struct conn_tls {
     SSL *ssl;
-    const struct tls_ctx *ctx;
+    const struct tls_ctx *ctx;      /* NULL: we are the client */
     char *identity;     /* what the client's certificate proves, or NULL */
     const char *error;
     bool broken;        /* nothing can be read or written any more */
     bool waiting;       /* the last read used up all that had come */
     bool bye_said;
+    bool begins;        /* ours is the first word of the handshake */
 };
 
 /* Of all conns: small pieces are put together here, so that a reply is one record. Nothing stays in it after a call. */
@@ -173,7 +174,10 @@ static ssize_t handshake(struct conn_io *io)
 {
     struct conn_tls *t = io->tls;
     uint64_t begun = clock_us();
-    int result = SSL_do_handshake(t->ssl);
+    int result;
+
+    t->begins = false;
+    result = SSL_do_handshake(t->ssl);
 
     shaking_us += clock_us() - begun;
     if (result != 1) {
@@ -187,7 +191,8 @@ static ssize_t handshake(struct conn_io *io)
     }
     io->read_wants = LOOP_READ;
     io->open = true;
-    t->identity = tls_ctx_identity(t->ctx, t->ssl);
+    if (t->ctx != NULL)
+        t->identity = tls_ctx_identity(t->ctx, t->ssl);
     return 1;
 }
 
@@ -275,7 +280,7 @@ static ssize_t tls_write(struct conn_io *io, struct iovec *iov, size_t count)
 static bool tls_pending(const struct conn_io *io)
 {
     /* A part of a record is pending too, but for that one waits. */
-    return !io->tls->broken && !io->tls->waiting && SSL_has_pending(io->tls->ssl) == 1;
+    return !io->tls->broken && !io->tls->waiting && (io->tls->begins || SSL_has_pending(io->tls->ssl) == 1);
 }
 
 static bool tls_bye(struct conn_io *io)
@@ -299,20 +304,38 @@ const struct conn_row conn_tls_row = { tls_read, tls_write, tls_pending, tls_bye
 
 /* --- life --- */
 
-void conn_tls_start(struct conn_io *io, struct tls_ctx *ctx)
+static void start(struct conn_io *io, SSL *ssl, const struct tls_ctx *ctx)
 {
     struct conn_tls *t = mem_zalloc(sizeof *t);
     BIO *bio = bio_new(io);
 
-    t->ssl = tls_ctx_ssl(ctx);
+    t->ssl = ssl;
     t->ctx = ctx;
+    t->begins = ctx == NULL;
     SSL_set_bio(t->ssl, bio, bio);
-    SSL_set_accept_state(t->ssl);
     io->tls = t;
     io->row = &conn_tls_row;
     io->open = false;
     io->read_wants = LOOP_READ;
     io->write_wants = LOOP_WRITE;
+}
+
+void conn_tls_start(struct conn_io *io, struct tls_ctx *ctx)
+{
+    SSL *ssl = tls_ctx_ssl(ctx);
+
+    SSL_set_accept_state(ssl);
+    start(io, ssl, ctx);
+}
+
+void conn_tls_start_to(struct conn_io *io, SSL *ssl)
+{
+    start(io, ssl, NULL);
+}
+
+void conn_tls_drop(SSL *ssl)
+{
+    SSL_free(ssl);
 }
 
 void conn_tls_free(struct conn_io *io)

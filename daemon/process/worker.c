@@ -30,7 +30,7 @@
 #include "daemon/process/sockets.h"
 #include "daemon/session/session.h"
 #include "storage/deliver/disk.h"
-#include "storage/pg/names.h"
+#include "daemon/base/names.h"
 
 /* A client that is on its way in: where, and what was told of it. */
 struct arrival {

@@ -20,7 +20,7 @@
 #include "daemon/base/secret.h"
 #include "daemon/base/sql.h"
 #include "daemon/net/loop.h"
-#include "storage/pg/names.h"
+#include "daemon/base/names.h"
 #include "storage/pg/pg_answer.h"
 #include "storage/pg/pg_away.h"
 #include "storage/pg/pg_setup.h"

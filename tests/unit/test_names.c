@@ -10,7 +10,7 @@
 #include "daemon/base/conninfo.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/thread.h"
-#include "storage/pg/names.h"
+#include "daemon/base/names.h"
 
 static char seen[256];
 

@@ -4,7 +4,7 @@
  * The threads share nothing with the rest of the process but the table here,
  * under one lock that is never held while somebody is asked.
  */
-#include "storage/pg/names.h"
+#include "daemon/base/names.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -13,9 +13,10 @@
 
 #include "daemon/base/conninfo.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/network.h"
 #include "daemon/base/thread.h"
 
-enum { NAMES_MAX = 16, FIRST_WAIT_S = 2 };
+enum { NAMES_MAX = 64, FIRST_WAIT_S = 2 };
 
 static struct name {
     char *name;
@@ -75,6 +76,12 @@ static bool all_answered(void)
     return true;
 }
 
+void names_add(const char *name)
+{
+    if (!network_is_address(name))
+        add_name(NULL, name);
+}
+
 void names_start(const char *const *conninfo, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -115,4 +122,14 @@ static char *known(const char *name)
 char *names_resolve(const char *conninfo, char **error_r)
 {
     return name_count > 0 ? conninfo_resolved(conninfo, known, error_r) : mem_str(conninfo);
+}
+
+char *names_look(const char *name)
+{
+    char *addresses;
+
+    if (network_is_address(name))
+        return mem_str(name);
+    addresses = known(name);
+    return addresses != NULL ? addresses : conninfo_look_up(name);
 }
