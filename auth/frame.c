@@ -189,7 +189,7 @@ unsigned frame_kind(const unsigned char *data, size_t len)
 }
 
 enum { HOW_AT = 1 + 8, REQUEST_LANE_AT = HOW_AT + 1, START_LANE_AT = HOW_AT + 3 };
-enum { HOW_UNCACHED = 1, HOW_SLOW = 2, HOW_FLAGS = 3 };
+enum { HOW_UNCACHED = 1, HOW_SLOW = 2, HOW_RIGHT = 4, HOW_WRONG = 8, HOW_FLAGS = 15 };
 
 size_t frame_put_request(unsigned char out[FRAME_REQUEST_MAX], const struct auth_request *request)
 {
@@ -201,7 +201,8 @@ size_t frame_put_request(unsigned char out[FRAME_REQUEST_MAX], const struct auth
         return 0;
     put_number(&at, FRAME_CHECK_PASSWORD, 1);
     put_number(&at, request->id, 8);
-    put_number(&at, (request->uncached ? HOW_UNCACHED : 0u) | (request->slow ? HOW_SLOW : 0u), 1);
+    put_number(&at, (request->uncached ? HOW_UNCACHED : 0u) | (request->slow ? HOW_SLOW : 0u) |
+               (request->report == REPORT_RIGHT ? HOW_RIGHT : request->report == REPORT_WRONG ? HOW_WRONG : 0u), 1);
     put_number(&at, request->lane, 4);
     put_text(&at, request->name);
     put_text(&at, request->password);
@@ -239,7 +240,8 @@ bool frame_get_request(const unsigned char *data, size_t len, struct auth_reques
         return false;
     request_r->id = get_number(&r, 8);
     uint64_t how = get_number(&r, 1);
-    r.bad = r.bad || how > HOW_FLAGS;
+    r.bad = r.bad || how > HOW_FLAGS || (how & (HOW_RIGHT | HOW_WRONG)) == (HOW_RIGHT | HOW_WRONG);
+    request_r->report = how & HOW_RIGHT ? REPORT_RIGHT : how & HOW_WRONG ? REPORT_WRONG : REPORT_NONE;
     request_r->uncached = how & HOW_UNCACHED;
     request_r->slow = how & HOW_SLOW;
     request_r->lane = (uint32_t)get_number(&r, 4);
@@ -260,7 +262,8 @@ size_t frame_put_reply(unsigned char out[FRAME_REPLY_MAX], const struct auth_rep
 {
     unsigned char *at = out;
 
-    if (reply->address.len > NAME_ADDRESS_MAX || reply->policy.maintenance.len > AUTH_MAINTENANCE_MAX)
+    if (reply->address.len > NAME_ADDRESS_MAX || reply->policy.maintenance.len > AUTH_MAINTENANCE_MAX ||
+        reply->elsewhere.len > ELSEWHERE_MAX)
         return 0;
     put_number(&at, FRAME_VERDICT, 1);
     put_number(&at, reply->id, 8);
@@ -268,8 +271,10 @@ size_t frame_put_reply(unsigned char out[FRAME_REPLY_MAX], const struct auth_rep
     put_mailbox(&at, &reply->mailbox);
     put_text(&at, reply->address);
     put_number(&at, reply->guesses, 4);
-    if (is_ok(reply->verdict))
+    if (is_ok(reply->verdict) || reply->verdict == AUTH_ELSEWHERE)
         put_policy(&at, &reply->policy);
+    if (reply->verdict == AUTH_ELSEWHERE)
+        put_text(&at, reply->elsewhere);
     if (reply->verdict == AUTH_OK_UNCONFIRMED) {
         put_number(&at, (uint64_t)reply->versions.proof, 8);
         put_number(&at, (uint64_t)reply->versions.policy, 8);
@@ -282,6 +287,7 @@ size_t frame_put_reply(unsigned char out[FRAME_REPLY_MAX], const struct auth_rep
 bool frame_get_reply(const unsigned char *data, size_t len, struct auth_reply *reply_r)
 {
     struct reader r = { data, len, false };
+    struct elsewhere elsewhere;
 
     if (get_number(&r, 1) != FRAME_VERDICT)
         return false;
@@ -292,8 +298,9 @@ bool frame_get_reply(const unsigned char *data, size_t len, struct auth_reply *r
     reply_r->guesses = (uint32_t)get_number(&r, 4);
     reply_r->policy = (struct auth_policy){ .maintenance = SPAN_OF("") };
     reply_r->versions = (struct mailbox_versions){ 0, 0 };
-    if (is_ok(verdict))
+    if (is_ok(verdict) || verdict == AUTH_ELSEWHERE)
         get_policy(&r, &reply_r->policy);
+    reply_r->elsewhere = verdict == AUTH_ELSEWHERE ? get_text(&r, ELSEWHERE_MAX) : SPAN_OF("");
     if (verdict == AUTH_OK_UNCONFIRMED) {
         reply_r->versions.proof = get_id(&r);
         r.bad = r.bad || reply_r->versions.proof == 0;
@@ -302,9 +309,11 @@ bool frame_get_reply(const unsigned char *data, size_t len, struct auth_reply *r
     reply_r->ticket = (struct mailbox_ticket){ { 0 } };
     if (is_ok(verdict))
         get_ticket(&r, &reply_r->ticket);
-    if (r.bad || r.left != 0 || verdict > AUTH_BROKEN)
+    if (r.bad || r.left != 0 || verdict > AUTH_ELSEWHERE)
         return false;
     reply_r->verdict = (enum auth_verdict)verdict;
+    if (reply_r->verdict == AUTH_ELSEWHERE)
+        return reply_r->address.len > 0 && elsewhere_parse(reply_r->elsewhere, &elsewhere);
     /* A verdict that contradicts itself would open somebody's maildrop, or nobody's. */
     return is_ok(verdict) ? mailbox_is_one(&reply_r->mailbox) && reply_r->address.len > 0
                           : !mailbox_is_one(&reply_r->mailbox);

@@ -11,10 +11,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "auth/elsewhere.h"
 #include "auth/login.h"
 #include "auth/name.h"
 #include "daemon/base/mailbox_ref.h"
 #include "daemon/base/span.h"
+
+/* What an old server has said of a password that this helper, or another, had no verdict on. */
+enum auth_report { REPORT_NONE, REPORT_RIGHT, REPORT_WRONG };
 
 struct auth_request {
     uint64_t id;
@@ -24,6 +28,11 @@ struct auth_request {
     bool uncached;          /* no cached login is good enough: look at what is stored now */
     uint32_t lane;          /* process of the connection that is to open the maildrop: for its ticket */
     bool slow;              /* most likely it takes a slow hash: it is not to be handed back */
+    /*
+     * Other than REPORT_NONE: nothing is asked. The name is the address of the mailbox; the
+     * password of a wrong one is left out. The answer is AUTH_UNAVAILABLE, for nobody.
+     */
+    enum auth_report report;
 };
 
 /* Goes on with an exchange, or ends one that nobody waits for any more. */
@@ -42,12 +51,14 @@ struct auth_challenge {
 struct auth_reply {
     uint64_t id;
     enum auth_verdict verdict;
-    struct mailbox_ref mailbox;     /* one for AUTH_OK and AUTH_OK_UNCONFIRMED, else none */
+    /* one for AUTH_OK and AUTH_OK_UNCONFIRMED; of AUTH_ELSEWHERE one or none, as it may not exist here */
+    struct mailbox_ref mailbox;
     struct span address;    /* not empty for these */
     uint32_t guesses;
-    struct auth_policy policy;      /* of these two; not sent else */
+    struct auth_policy policy;      /* of these three; not sent else */
     struct mailbox_versions versions;   /* of AUTH_OK_UNCONFIRMED, its proof not 0; not sent else */
     struct mailbox_ticket ticket;   /* of AUTH_OK and AUTH_OK_UNCONFIRMED; not sent else */
+    struct span elsewhere;  /* of AUTH_ELSEWHERE, a text that elsewhere_parse() takes; not sent else */
 };
 
 enum {
@@ -64,7 +75,7 @@ enum {
     FRAME_STEP_MAX = 1 + 8 + 8 + 2 + AUTH_MESSAGE_MAX,
     FRAME_MAILBOX = 8,
     FRAME_REPLY_MAX = 1 + 8 + 1 + FRAME_MAILBOX + 2 + NAME_ADDRESS_MAX + 4 + FRAME_POLICY_MAX + 2 * 8 +
-                      MAILBOX_TICKET,
+                      MAILBOX_TICKET + 2 + ELSEWHERE_MAX,
     FRAME_CHALLENGE_MAX = 1 + 8 + 8 + 2 + AUTH_CHALLENGE_MAX,
     FRAME_HANDED_BACK_MAX = 1 + 8,
 };

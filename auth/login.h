@@ -18,6 +18,7 @@ enum auth_verdict {
     AUTH_REFUSED,       /* unknown, disabled or wrong: nobody is told which */
     AUTH_UNAVAILABLE,   /* cannot tell now: database or helper gone, time ran out, queue full */
     AUTH_BROKEN,        /* an operator has to act, and it concerns everybody: a wrong schema, a missing right */
+    AUTH_ELSEWHERE,     /* the mailbox is still at an old server, which is to be asked: auth_result.elsewhere */
     AUTH_CHALLENGE,     /* of an exchange: send it to the client, then auth_respond() or auth_forget() */
 };
 

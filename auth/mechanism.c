@@ -59,3 +59,10 @@ bool mechanism_name(enum mechanism mechanism, struct span message, struct span *
         *name_r = SPAN_OF("");
     return name_r->len > 0;
 }
+
+bool mechanism_password(enum mechanism mechanism, struct span message, struct span *password_r)
+{
+    const struct mechanism_how *how = mechanisms[mechanism].how;
+
+    return how->password != NULL && how->password(message, password_r);
+}

@@ -51,6 +51,8 @@ struct mechanism_how {
     bool (*start)(struct exchange *exchange, const struct auth_opening *opening, struct sasl_challenge *out);
     bool (*step)(struct exchange *exchange, struct span message, struct sasl_challenge *out);
     void (*end)(struct exchange *exchange);
+    /* mechanism_password() of it; NULL where no message has one that means anything to another server. */
+    bool (*password)(struct span message, struct span *password_r);
 };
 #define MECHANISM(id, name, flags, metric, how) extern const struct mechanism_how how;
 #include "auth/mechanisms.def"
@@ -82,5 +84,7 @@ enum mechanism mechanism_plus(enum mechanism mechanism);
  * second is the password, and must not be given to this.
  */
 bool mechanism_name(enum mechanism mechanism, struct span message, struct span *name_r);
+/* The password that the first message of a client has; false if there is none. Lent. */
+bool mechanism_password(enum mechanism mechanism, struct span message, struct span *password_r);
 
 #endif

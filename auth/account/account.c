@@ -12,6 +12,7 @@
 
 #include "auth/account/credentials.h"
 #include "auth/account/decoy.h"
+#include "auth/account/learn.h"
 #include "auth/login_cache.h"
 #include "auth/account/make.h"
 #include "auth/account/policies.h"
@@ -37,6 +38,7 @@ struct accounts {
     struct credentials_source *source;
     struct keyring *keyring;    /* NULL: there is none, or it cannot be read (logged) */
     struct upkeep *upkeep;
+    struct learn *learn;
     struct tickets *tickets;
     struct login_cache *login_cache;
     /* What is verified where there is nothing to verify. */
@@ -93,6 +95,7 @@ struct accounts *accounts_new(const char *conninfo, const struct auth_settings *
     ASSERT(a->guesses != NULL);
     limit_seed_make(&a->seed);
     a->records = records_new(a->source, settings);
+    a->learn = learn_new(a->source, settings, a->keyring, a->login_cache, a->records);
     a->tickets = tickets_new(a->source);
     if (settings->one_session)
         return a;
@@ -117,6 +120,7 @@ void accounts_free(struct accounts **accounts)
     *accounts = NULL;
     limit_rates_free(&a->guesses);
     upkeep_free(&a->upkeep);
+    learn_free(&a->learn);
     records_free(&a->records);
     tickets_free(&a->tickets);
     credentials_source_free(&a->source);
@@ -461,10 +465,12 @@ static bool check(struct accounts *a, const struct auth_request *request, bool q
     int found = account_find(a, request->name, request->default_domain, &request->origin, true, &c, v);
     if (v->barred && found >= 0)
         refuse(v, AUTH_REFUSED, "guessing");
-    v->cached = found > 0 && !v->barred && is_cached(a, &c, password);
-    if (v->cached)
+    /* Nothing that is stored here decides. One that is disabled takes the path of all refusals. */
+    bool elsewhere = found > 0 && !v->barred && c.active && c.elsewhere[0] != '\0';
+    v->cached = found > 0 && !v->barred && !elsewhere && is_cached(a, &c, password);
+    if (v->cached || elsewhere)
         verdict_accept(v, &c);
-    if (found >= 0 && !v->barred && !v->cached) {
+    if (found >= 0 && !v->barred && !v->cached && !elsewhere) {
         given_of(&given, password);
         if (found > 0)
             done = check_secrets(a, &c, &given, quickly, v);
@@ -528,6 +534,21 @@ void account_write_down(struct accounts *a, struct account_verdict *v)
         records_login(a->records, &v->mailbox, v->network);
 }
 
+void account_report(struct accounts *a, const struct auth_request *report)
+{
+    struct account_verdict v = { .verdict = AUTH_REFUSED };
+
+    if (report->report == REPORT_RIGHT) {
+        learn_note(a->learn, report);
+        return;
+    }
+    if (!name_canonical(report->name, SPAN_OF(""), v.address, NULL))
+        return;
+    count_guess(a, &v);
+    if (report->origin.network.len > 0)
+        records_failure(a->records, v.address);
+}
+
 void account_write(struct accounts *a)
 {
     records_write(a->records, false);
@@ -536,18 +557,18 @@ void account_write(struct accounts *a)
 
 bool account_make_one(struct accounts *a)
 {
-    return upkeep_make_one(a->upkeep);
+    return upkeep_make_one(a->upkeep) || learn_one(a->learn);
 }
 
 int account_wait(const struct accounts *a)
 {
-    return upkeep_is_left(a->upkeep) ? 0 : records_wait(a->records);
+    return upkeep_is_left(a->upkeep) || learn_is_left(a->learn) ? 0 : records_wait(a->records);
 }
 
 void account_upkeep(struct accounts *a)
 {
-    records_write(a->records, true);
     upkeep_look(a->upkeep);
-    while (upkeep_make_one(a->upkeep))
+    while (upkeep_make_one(a->upkeep) || learn_one(a->learn))
         ;
+    records_write(a->records, true);
 }

@@ -74,6 +74,12 @@ void account_ticket(struct accounts *accounts, struct account_verdict *verdict, 
 void account_write_down(struct accounts *accounts, struct account_verdict *verdict);
 
 /*
+ * What an old server has said of a password: a wrong one counts as a failure, a right one is
+ * noted for account_make_one(). Never blocks.
+ */
+void account_report(struct accounts *accounts, const struct auth_request *report);
+
+/*
  * After clients have their answers, as nobody waits for it: writes what their logins
  * left, mostly nothing, else with a statement for all. Blocks for these.
  */

@@ -33,7 +33,8 @@
 
 #define LOGIN_COLUMNS \
     "mailbox, address, active, kind, label, secret, domain, tenant, pop3, tls_only, maintenance, login_delay," \
-    " replace_nul, trace, expire, domain_sessions, tenant_sessions, guessed_ms, known, known_today, version, proof"
+    " replace_nul, trace, expire, domain_sessions, tenant_sessions, guessed_ms, known, known_today, version, proof," \
+    " elsewhere"
 
 static const struct auth_db_statement statements[] = {
     { STATEMENT_FULL, "select " LOGIN_COLUMNS " from postern.login($1, $2, $3)", 3 },
@@ -188,7 +189,7 @@ static bool share_out(struct credentials_source *s, PGresult *result, const stru
 {
     const struct rows all = { result, 0, PQntuples(result) };
     const size_t before = s->ahead.count;
-    const int column = of_known ? KNOWN_COL_VERSION + 1 : COL_PROOF + 1;
+    const int column = of_known ? KNOWN_COL_VERSION + 1 : COL_ELSEWHERE + 1;
     uint64_t number, last = 0;
 
     for (int row = 0; row < all.count; row++) {
@@ -329,8 +330,10 @@ static bool ask_known(struct credentials_source *s, const char *address, const c
     bool good = told && mailbox_parse(rows_text(&a.rows, 0, COL_MAILBOX), &mailbox) &&
                 mailbox_same(&mailbox, &entry.mailbox) &&
                 rows_number(&a.rows, KNOWN_COL_VERSION, 0) == entry.versions.policy &&
-                rows_read(&a.rows, s->keyring, out);
+                rows_read(&a.rows, s->keyring, false, out);
     if (good) {
+        /* Of one who is elsewhere no policy is kept. */
+        out->elsewhere[0] = '\0';
         out->maintenance[0] = '\0';
         out->policy = entry.policy;
         out->versions = (struct mailbox_versions){ 0, 0 };
@@ -354,8 +357,9 @@ static bool is_unreadable(const struct credentials *c)
 
 /*
  * Not while there is a trace, which ends by itself; nor a text of maintenance, which
- * only those whose login was confirmed are told; nor from where a login is still to be
- * written down; nor of a mailbox made just now: see credentials_fetch().
+ * only those whose login was confirmed are told; nor of a mailbox that is elsewhere; nor
+ * from where a login is still to be written down; nor of a mailbox made just now: see
+ * credentials_fetch().
  */
 static void read_and_keep_policy(struct credentials_source *s, const char *address, const char *network,
                                  const struct rows *rows, struct credentials *c)
@@ -369,7 +373,7 @@ static void read_and_keep_policy(struct credentials_source *s, const char *addre
 
     login_cache_set_version(s->cache, c->versions.policy);
 
-    if (c->policy.trace || c->policy.maintenance.len > 0 || c->policy.domain == 0 ||
+    if (c->elsewhere[0] != '\0' || c->policy.trace || c->policy.maintenance.len > 0 || c->policy.domain == 0 ||
         (network[0] != '\0' && !c->known_today))
         return;
     policies_put(s->cache, address, network, now_s(), &entry);
@@ -395,12 +399,16 @@ static enum credentials_answer ask(struct credentials_source *s, const char *add
         *guessed_ms_r = rows_number(&a.rows, COL_GUESSED_MS, 0);
     }
     if (told && !rows_null(&a.rows, 0, COL_MAILBOX)) {
-        answer = rows_read(&a.rows, s->keyring, out) ? CREDENTIALS_FOUND : CREDENTIALS_UNUSABLE;
+        answer = rows_read(&a.rows, s->keyring, true, out) ? CREDENTIALS_FOUND : CREDENTIALS_UNUSABLE;
         if (answer == CREDENTIALS_UNUSABLE)
-            log_error(NULL, "postern.credentials() returned rows of several mailboxes for %s",
+            log_error(NULL, "postern.login() returned rows of several mailboxes, or of an invalid old server, for %s",
                       log_text(span_str(address)).s);
         else
             read_and_keep_policy(s, address, network, &a.rows, out);
+    } else if (told && !rows_null(&a.rows, 0, COL_ELSEWHERE)) {
+        answer = rows_read_unknown(&a.rows, out) ? CREDENTIALS_FOUND : CREDENTIALS_UNUSABLE;
+        rows_read_policy(&a.rows, out);
+        out->versions = (struct mailbox_versions){ 0, 0 };
     }
     done_with(&a);
     return answer;

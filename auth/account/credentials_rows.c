@@ -110,16 +110,46 @@ void rows_read_policy(const struct rows *rows, struct credentials *out)
     out->known_today = is_true(rows, COL_KNOWN_TODAY);
 }
 
-bool rows_read(const struct rows *rows, const struct keyring *keyring, struct credentials *out)
+/* False: it is none. */
+static bool read_elsewhere(const struct rows *rows, struct credentials *out)
+{
+    struct span text = rows_text(rows, 0, COL_ELSEWHERE);
+    struct elsewhere parsed;
+
+    out->elsewhere[0] = '\0';
+    if (text.len == 0)
+        return true;
+    if (!elsewhere_parse(text, &parsed))
+        return false;
+    memcpy(out->elsewhere, text.at, text.len);
+    out->elsewhere[text.len] = '\0';
+    return true;
+}
+
+static bool read_address(const struct rows *rows, struct credentials *out)
 {
     struct span address = rows_text(rows, 0, COL_ADDRESS);
 
-    if (!mailbox_parse(rows_text(rows, 0, COL_MAILBOX), &out->mailbox) ||
-        address.len == 0 || address.len > NAME_ADDRESS_MAX || rows_null(rows, 0, COL_ACTIVE))
+    if (address.len == 0 || address.len > NAME_ADDRESS_MAX || rows_null(rows, 0, COL_ACTIVE))
         return false;
-    out->active = span_is(rows_text(rows, 0, COL_ACTIVE), SPAN_OF("t"));
     memcpy(out->address, address.at, address.len);
     out->address[address.len] = '\0';
+    out->active = is_true(rows, COL_ACTIVE);
+    return true;
+}
+
+bool rows_read_unknown(const struct rows *rows, struct credentials *out)
+{
+    out->mailbox = (struct mailbox_ref){ 0 };
+    out->count = 0;
+    return read_address(rows, out) && read_elsewhere(rows, out);
+}
+
+bool rows_read(const struct rows *rows, const struct keyring *keyring, bool whole, struct credentials *out)
+{
+    if (!mailbox_parse(rows_text(rows, 0, COL_MAILBOX), &out->mailbox) || !read_address(rows, out) ||
+        (whole && !read_elsewhere(rows, out)))
+        return false;
     out->count = 0;
     for (int row = 0; row < rows->count; row++) {
         /* Two mailboxes for one address: whose password is it? */

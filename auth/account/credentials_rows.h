@@ -25,7 +25,7 @@ enum {
     COL_TLS_ONLY, COL_MAINTENANCE,
     COL_LOGIN_DELAY, COL_REPLACE_NUL, COL_TRACE, COL_EXPIRE, COL_DOMAIN_SESSIONS, COL_TENANT_SESSIONS,
     COL_GUESSED_MS, COL_KNOWN,
-    COL_KNOWN_TODAY, COL_VERSION, COL_PROOF,
+    COL_KNOWN_TODAY, COL_VERSION, COL_PROOF, COL_ELSEWHERE,
     KNOWN_COL_VERSION = COL_SECRET + 1,     /* where the policy was told before */
 };
 
@@ -37,8 +37,16 @@ int64_t rows_number(const struct rows *rows, int col, int64_t otherwise);
 /* False if it is none of those that prove anything here. */
 bool rows_kind(struct span text, enum credential_kind *kind_r);
 
-/* Mailbox and secrets, their seals taken off; false if they are not what postern.login() promises. */
-bool rows_read(const struct rows *rows, const struct keyring *keyring, struct credentials *out);
+/*
+ * Mailbox and secrets, their seals taken off; false if they are not what postern.login() promises.
+ * whole: they are of that, else of postern.credentials() alone, and say nothing of `elsewhere`.
+ */
+bool rows_read(const struct rows *rows, const struct keyring *keyring, bool whole, struct credentials *out);
+/*
+ * The same where there is no mailbox, but the domain is elsewhere as a whole; false if the
+ * row is not of that.
+ */
+bool rows_read_unknown(const struct rows *rows, struct credentials *out);
 /* What holds for the mailbox stands in each row; the first one will do. */
 void rows_read_policy(const struct rows *rows, struct credentials *out);
 void rows_wipe(const struct rows *rows);

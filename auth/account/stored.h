@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "auth/elsewhere.h"
 #include "auth/login.h"
 #include "auth/name.h"
 #include "auth/scheme/scheme.h"
@@ -35,6 +36,8 @@ struct credentials {
     char maintenance[AUTH_MAINTENANCE_MAX + 1];
     struct auth_policy policy;          /* its text is in `maintenance` */
     struct mailbox_versions versions;   /* with which this login may be cached; its proof is 0 where it may not */
+    /* where it still is, a text that elsewhere_parse() takes, or empty: here. Then `mailbox` may be none */
+    char elsewhere[ELSEWHERE_MAX + 1];
     bool known, known_today;            /* it was logged in to from this network; and that is written down for today */
     size_t count;                       /* of secrets; of other kinds than these they are passed over */
     struct {

@@ -30,12 +30,18 @@ struct account_verdict {
     bool unseen;                    /* AUTH_OK: its network was not recorded today */
     bool counted;                   /* as a guess, by this helper, until account_write_down() */
     uint32_t guesses;               /* failures of this name before this one, on all hosts */
-    struct auth_policy policy;      /* AUTH_OK; its text is in `maintenance` */
+    struct auth_policy policy;      /* AUTH_OK, AUTH_ELSEWHERE; its text is in `maintenance` */
     char maintenance[AUTH_MAINTENANCE_MAX];
+    char elsewhere[ELSEWHERE_MAX + 1];      /* AUTH_ELSEWHERE: where, see stored.h; then the mailbox may be none */
 };
 
-/* It was the right password, token or certificate: the verdict becomes AUTH_OK, with all that belongs to it. */
+/*
+ * It was the right password, token or certificate: the verdict becomes AUTH_OK, with all that belongs
+ * to it; or AUTH_ELSEWHERE, if the mailbox is not here.
+ */
 void verdict_accept(struct account_verdict *verdict, const struct credentials *credentials);
+/* Is it what verdict_accept() made of it? */
+bool verdict_is_accepted(const struct account_verdict *verdict);
 /* It becomes AUTH_REFUSED for this reason (static text). */
 void verdict_refuse(struct account_verdict *verdict, const char *reason);
 /* Nobody may log in as another user: an authorization identity is empty, or means the same mailbox. */

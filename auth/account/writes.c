@@ -172,3 +172,12 @@ void writes_add(struct credentials_source *s, const struct mailbox_ref *mailbox,
 
     call(s, "could not store an additional secret", "select postern.add_secret($1, $2, $3, $4)", 4, values, NULL);
 }
+
+void writes_learn(struct credentials_source *s, const struct mailbox_ref *mailbox, const char *old, const char *secret)
+{
+    const struct mailbox_text number = mailbox_text(mailbox);
+    const char *values[] = { number.s, old, secret };
+
+    call(s, "could not store a password that an old server has accepted", "select postern.learn_secret($1, $2, $3)", 3,
+         values, NULL);
+}

@@ -33,5 +33,8 @@ void writes_upgrade(struct credentials_source *source, const struct mailbox_ref 
                     enum credential_kind kind, const char *label, const char *old, const char *better);
 void writes_add(struct credentials_source *source, const struct mailbox_ref *mailbox, const char *verified,
                 enum credential_kind kind, const char *secret);
+/* An old server has accepted the password that this was made of; old: what was stored before, NULL for nothing. */
+void writes_learn(struct credentials_source *source, const struct mailbox_ref *mailbox, const char *old,
+                  const char *secret);
 
 #endif

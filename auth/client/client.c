@@ -170,7 +170,7 @@ static void on_said(void *arg, struct helper *h, const unsigned char *data, size
         helper_lost(h, "answer to an unknown request");
         return;
     }
-    bool unconfirmed = reply.verdict == AUTH_OK_UNCONFIRMED;
+    bool unconfirmed = reply.verdict == AUTH_OK_UNCONFIRMED, elsewhere = reply.verdict == AUTH_ELSEWHERE;
     /* What is asked once more is all in one frame: of an exchange that is so before its first challenge. */
     if (unconfirmed && (r->exchange != 0 || r->uncached)) {
         helper_lost(h, "cached answer to a request that must not be answered from the cache");
@@ -180,15 +180,19 @@ static void on_said(void *arg, struct helper *h, const unsigned char *data, size
     void *owner = r->owner;
     helper_answered(h, r);
     request_untime(&c->requests, r);
-    if (done != NULL && unconfirmed)
+    if (done != NULL && (unconfirmed || elsewhere))
         request_enter(r, &c->requests.lists, REQUEST_UNCONFIRMED);
     else
         request_free(&c->requests, r);
     helpers_send(c->helpers);
+    struct elsewhere where = { .server = 0 };
+
+    if (elsewhere)
+        (void)elsewhere_parse(reply.elsewhere, &where);     /* the frame has been read: it is one */
     if (done != NULL)
         done(owner, &(struct auth_result){
             .verdict = reply.verdict, .mailbox = reply.mailbox, .address = reply.address, .policy = reply.policy,
-            .versions = reply.versions, .guesses = reply.guesses, .ticket = reply.ticket,
+            .elsewhere = where, .versions = reply.versions, .guesses = reply.guesses, .ticket = reply.ticket,
         });
 }
 
@@ -297,6 +301,68 @@ void auth_check_uncached(struct auth_client *c, uint64_t id)
     request_leave(&c->requests, r);
     r->first = true;
     request_enter(r, &c->requests.lists, REQUEST_HELD);
+}
+
+/* What it was asked with; false where there is no password in that. */
+static bool asked_with(const struct request *r, struct auth_request *out)
+{
+    struct auth_opening opening;
+    uint64_t id;
+
+    if (r->frame == NULL)
+        return false;
+    if (frame_get_request(r->frame, r->len, out))
+        return true;
+    if (!frame_get_start(r->frame, r->len, &id, &opening))
+        return false;
+    out->session = opening.session;
+    out->origin = opening.origin;
+    return mechanism_password(opening.mechanism, opening.initial, &out->password);
+}
+
+bool auth_password(const struct auth_client *c, uint64_t id, struct span *password_r)
+{
+    const struct request *r = idmap_get(c->requests.by_id, id);
+    struct auth_request asked;
+
+    if (r == NULL || r->state != REQUEST_UNCONFIRMED || !asked_with(r, &asked))
+        return false;
+    *password_r = asked.password;
+    return true;
+}
+
+static void nobody_hears(void *owner, const struct auth_result *result)
+{
+    (void)owner;
+    (void)result;
+}
+
+void auth_report(struct auth_client *c, uint64_t id, bool right, struct span address)
+{
+    unsigned char frame[FRAME_REQUEST_MAX];
+    struct request *r = idmap_get(c->requests.by_id, id);
+    struct auth_request asked = { .id = 0 };
+
+    if (r == NULL || r->state != REQUEST_UNCONFIRMED)
+        return;
+    if (!asked_with(r, &asked) || helpers_alive(c->helpers) == 0) {
+        abandon(c, r);
+        return;
+    }
+    const struct auth_request report = {
+        .id = id, .report = right ? REPORT_RIGHT : REPORT_WRONG, .name = address,
+        .password = right ? asked.password : SPAN_OF(""), .default_domain = SPAN_OF(""), .session = asked.session,
+        .origin = { .network = asked.origin.network },
+    };
+    size_t len = frame_put_request(frame, &report);
+    request_leave(&c->requests, r);
+    request_set_frame(r, frame, len);
+    secret_wipe(frame, len);
+    r->done = nobody_hears;
+    r->may_challenge = r->slow = false;
+    request_time(&c->requests, r);
+    request_queue(&c->requests, r);
+    helpers_send(c->helpers);
 }
 
 uint64_t auth_start(struct auth_client *c, const struct auth_opening *opening, auth_done *done, void *owner)

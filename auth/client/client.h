@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "auth/elsewhere.h"
 #include "auth/login.h"
 #include "daemon/base/mailbox_ref.h"
 #include "daemon/base/span.h"
@@ -26,7 +27,8 @@ struct auth_result {
     /* Valid in the callback: */
     struct span address;    /* of these two its address, as stored; else the name as it was understood, or empty */
     struct span challenge;  /* AUTH_CHALLENGE: the octets, not in base64 */
-    struct auth_policy policy;      /* AUTH_OK, AUTH_OK_UNCONFIRMED */
+    struct auth_policy policy;      /* AUTH_OK, AUTH_OK_UNCONFIRMED, AUTH_ELSEWHERE */
+    struct elsewhere elsewhere;     /* AUTH_ELSEWHERE; the mailbox is one or none, the address is there */
     /* AUTH_OK_UNCONFIRMED, which is told of passwords, by PASS, LOGIN or PLAIN, only */
     struct mailbox_versions versions;
     struct mailbox_ticket ticket;   /* AUTH_OK, AUTH_OK_UNCONFIRMED: for the lane that was told */
@@ -69,6 +71,17 @@ void auth_lane(struct auth_client *client, uint64_t id, uint32_t pid);
  * more, and what is stored is looked at.
  */
 void auth_check_uncached(struct auth_client *client, uint64_t id);
+/*
+ * Of an id for which AUTH_ELSEWHERE was told, which holds until auth_report() or
+ * auth_forget(): what the client wants its password to be there. False: it has sent
+ * none, as its mechanism sends none. Lent until then.
+ */
+bool auth_password(const struct auth_client *client, uint64_t id, struct span *password_r);
+/*
+ * What the old server said of it, for the helpers: a wrong one counts as a failure of this
+ * address, a right one may be stored. Nobody is told anything. The id is over.
+ */
+void auth_report(struct auth_client *client, uint64_t id, bool right, struct span address);
 /*
  * A SASL exchange, or APOP. done comes later, never from within; after
  * AUTH_CHALLENGE it comes once more for each auth_respond(). Returns the id,

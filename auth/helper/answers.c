@@ -11,7 +11,7 @@
 
 static const char *const verdict_names[] = {
     [AUTH_OK] = "ok", [AUTH_OK_UNCONFIRMED] = "ok", [AUTH_REFUSED] = "refused",
-    [AUTH_UNAVAILABLE] = "unavailable", [AUTH_BROKEN] = "broken",
+    [AUTH_UNAVAILABLE] = "unavailable", [AUTH_BROKEN] = "broken", [AUTH_ELSEWHERE] = "elsewhere",
 };
 
 static void log_verdict(const char *session, const char *mechanism, struct span typed, const struct account_verdict *v)
@@ -51,10 +51,10 @@ void answers_verdict(struct answers *a, struct accounts *accounts, uint64_t id, 
 
     account_ticket(accounts, v, lane, &ticket);
     log_verdict(session, mechanism, typed, v);
-    bool is_ok = v->verdict == AUTH_OK || v->verdict == AUTH_OK_UNCONFIRMED;
+    bool is_ok = v->verdict == AUTH_OK || v->verdict == AUTH_OK_UNCONFIRMED || v->verdict == AUTH_ELSEWHERE;
     struct auth_reply reply = {
         id, v->verdict, is_ok ? v->mailbox : (struct mailbox_ref){ 0 }, span_str(v->address), v->guesses,
-        v->policy, v->versions, ticket,
+        v->policy, v->versions, ticket, span_str(v->elsewhere),
     };
     reply.policy.maintenance.at = v->maintenance;
     put(a, out, frame_put_reply(out, &reply));
@@ -66,6 +66,14 @@ void answers_challenge(struct answers *a, const struct auth_challenge *challenge
     unsigned char out[FRAME_CHALLENGE_MAX];
 
     put(a, out, frame_put_challenge(out, challenge));
+}
+
+void answers_heard(struct answers *a, uint64_t id)
+{
+    const struct auth_reply reply = { .id = id, .verdict = AUTH_UNAVAILABLE };
+    unsigned char out[FRAME_REPLY_MAX];
+
+    put(a, out, frame_put_reply(out, &reply));
 }
 
 void answers_hand_back(struct answers *a, uint64_t id)

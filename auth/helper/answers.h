@@ -26,6 +26,8 @@ struct answers {
 void answers_verdict(struct answers *answers, struct accounts *accounts, uint64_t id, const char *session,
                      const char *mechanism, struct span typed, uint32_t lane, struct account_verdict *verdict);
 void answers_challenge(struct answers *answers, const struct auth_challenge *challenge);
+/* A report came; nobody is told a verdict. */
+void answers_heard(struct answers *answers, uint64_t id);
 void answers_hand_back(struct answers *answers, uint64_t id);
 /* Blocks. That the worker has gone is seen when something is read. */
 void answers_send(struct answers *answers);

@@ -73,14 +73,17 @@ static void answer(struct batch *b, const struct item *item, struct account_verd
     answers_verdict(b->answers, b->accounts, r->id, session, NULL, r->name, r->lane, v);
 }
 
-/* What the cache answers goes out before the database is asked. */
+/* What the cache answers goes out before the database is asked; so does what is no question. */
 static void answer_cached(struct batch *b)
 {
     struct account_verdict v;
     size_t left = 0;
 
     for (size_t i = 0; i < b->count; i++)
-        if (account_check_cached(b->accounts, &b->items[i]->request, &v))
+        if (b->items[i]->request.report != REPORT_NONE) {
+            account_report(b->accounts, &b->items[i]->request);
+            answers_heard(b->answers, b->items[i]->request.id);
+        } else if (account_check_cached(b->accounts, &b->items[i]->request, &v))
             answer(b, b->items[i], &v);
         else
             b->items[left++] = b->items[i];

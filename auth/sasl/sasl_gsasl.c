@@ -282,8 +282,8 @@ static bool step(struct exchange *x, struct span message, struct sasl_challenge 
     } else if (rc == GSASL_OK) {
         accept(x);
         /* RFC 5034 section 4: what the server has to say at the end goes out as one more challenge. */
-        session(x)->finishing = more = x->verdict.verdict == AUTH_OK && len > 0;
-    } else if (!more && (!session(x)->looked_up || x->verdict.verdict == AUTH_OK)) {
+        session(x)->finishing = more = verdict_is_accepted(&x->verdict) && len > 0;
+    } else if (!more && (!session(x)->looked_up || verdict_is_accepted(&x->verdict))) {
         verdict_refuse(&x->verdict, reason_of(rc));
     }
     if (more && len > sizeof out->octets) {

@@ -33,6 +33,14 @@ static bool plain_name(struct span message, struct span *name_r)
     return until_nul(&message, &authzid) && until_nul(&message, name_r);
 }
 
+static bool plain_password(struct span message, struct span *password_r)
+{
+    struct span authzid, name;
+
+    *password_r = message;
+    return until_nul(password_r, &authzid) && until_nul(password_r, &name) && password_r->len > 0;
+}
+
 static bool plain_start(struct exchange *x, const struct auth_opening *o, struct sasl_challenge *out)
 {
     struct span authzid, name, password = o->initial;
@@ -52,7 +60,7 @@ static bool plain_start(struct exchange *x, const struct auth_opening *o, struct
     return false;
 }
 
-const struct mechanism_how sasl_plain = { .name = plain_name, .start = plain_start };
+const struct mechanism_how sasl_plain = { .name = plain_name, .start = plain_start, .password = plain_password };
 
 /* Of the first message, which is all that this may be asked of. */
 static bool login_name(struct span message, struct span *name_r)

@@ -53,6 +53,7 @@ static void forget_certificates(struct config *c)
         tls_ctx_free(&c->certificates[i]);
     mem_free(c->certificates);
     c->certificates = NULL;
+    tls_out_free(&c->relay_tls);
     tls_tickets_free(&c->tickets);
 }
 

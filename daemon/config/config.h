@@ -17,6 +17,7 @@
 #include "daemon/config/protocols.h"
 #include "daemon/lmtp/lmtp.h"
 #include "daemon/net/tls_ctx.h"
+#include "daemon/net/tls_out.h"
 #include "daemon/pop3/pop3.h"
 #include "storage/maildrop/store.h"
 
@@ -53,6 +54,7 @@ struct config {
     struct option_list listeners;
     struct listener_settings unlisted;  /* of a socket that no listener of the file is for: all defaults */
     struct tls_ctx **certificates;      /* by listener, the last one of `unlisted`; NULL before certs_load() */
+    struct tls_out *relay_tls;          /* to old servers; NULL where there are none, or before certs_load() */
     struct tls_tickets *tickets;        /* of all of them; NULL where no TLS session is resumed */
     char *conninfo_mail, *conninfo_auth, *conninfo_lmtp;    /* complete; NULL where they could not be made */
 };

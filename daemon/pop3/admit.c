@@ -27,7 +27,10 @@ static enum metric count_of(const char *reason)
         { "broken", METRIC_LOGIN_BROKEN },        { "guessing", METRIC_LOGIN_GUESSING },
         { "pop3-off", METRIC_LOGIN_POLICY },      { "tls-only", METRIC_LOGIN_POLICY },
         { "maintenance", METRIC_LOGIN_POLICY },   { "login-delay", METRIC_LOGIN_POLICY },
-        { "sessions", METRIC_LOGIN_POLICY },
+        { "sessions", METRIC_LOGIN_POLICY },     { "old-server", METRIC_LOGIN_OLD_SERVER },
+        { "old-server-temp", METRIC_LOGIN_OLD_SERVER }, { "old-server-perm", METRIC_LOGIN_OLD_SERVER },
+        { "old-server-mechanism", METRIC_LOGIN_OLD_SERVER }, { "relay-limit", METRIC_LOGIN_OLD_SERVER },
+        { "old-server-password", METRIC_LOGIN_CREDENTIALS },
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -63,7 +66,7 @@ static uint64_t seconds_to_wait(const struct pop3_session *s)
         s->login_delay != AUTH_UNSET ? (uint64_t)s->login_delay * 1000 : (uint64_t)pop3_settings(s)->pop3_login_delay;
     uint64_t last, gone;
 
-    if (host->logins == NULL || delay == 0)
+    if (host->logins == NULL || delay == 0 || !mailbox_is_one(&s->login->mailbox))
         return 0;
     last = recent_get(host->logins, mailbox_key(&s->login->mailbox));
     if (last == 0)

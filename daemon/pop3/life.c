@@ -14,18 +14,21 @@
 #include "daemon/net/conn.h"
 #include "daemon/net/loop.h"
 #include "daemon/pop3/login.h"
+#include "daemon/pop3/relay.h"
+#include "daemon/pop3/relays.h"
 
 /* Looks at a client's output in one write time, so that it is closed between 1 and 1.25 of it. */
 enum { LOOKS = 4 };
 
 static const char *const state_names[] = {
     [POP3_AUTHORIZATION] = "authorization", [POP3_TRANSACTION] = "transaction", [POP3_UPDATE] = "update",
+    [POP3_RELAYED] = "relayed",
 };
 
-/* RFC 1939 section 3: only forward, and QUIT before the login ends without UPDATE. */
+/* RFC 1939 section 3: only forward, and QUIT before the login ends without UPDATE; or to another server. */
 void pop3_enter(struct pop3_session *s, enum pop3_state to)
 {
-    ASSERT(to == s->state + 1);
+    ASSERT(to == POP3_RELAYED ? s->state == POP3_AUTHORIZATION : to == s->state + 1);
     log_debug(s->base.id, "state=%s was=%s", state_names[to], state_names[s->state]);
     s->state = to;
 }
@@ -109,6 +112,19 @@ static void log_end(const struct pop3_session *s)
         (unsigned long long)(r->auth_us % 1000000), r->in_use);
 }
 
+/* What an old server said and did is not known here: no numbers of messages. */
+static void log_end_relayed(const struct pop3_session *s)
+{
+    const struct pop3_report *r = &s->report;
+    char tls[TLS_TEXT_SIZE];
+
+    session_log_end(&s->base, LOG_LEVEL_INFO, "session user=%s peer=%s%s relayed=%s local=%s mechanism=%s"
+                    " auth-time=%llu.%06llu",
+                    log_text(s->base.address).s, session_peer(&s->base), pop3_tls_text(s, tls), relay_name(s->relay),
+                    session_local(&s->base), r->mechanism != MECHANISMS ? mechanisms[r->mechanism].name : "USER",
+                    (unsigned long long)(r->auth_us / 1000000), (unsigned long long)(r->auth_us % 1000000));
+}
+
 static void count_end(const struct pop3_session *s)
 {
     metric_add(METRIC_RETR_MESSAGES, s->report.retr.messages);
@@ -121,7 +137,7 @@ static void count_end(const struct pop3_session *s)
         metric_add(METRIC_KICKED, 1);
     if (s->base.end == END_TAKEN)
         metric_add(METRIC_TAKEN_OVER, 1);
-    if (s->state != POP3_AUTHORIZATION && s->base.end != END_QUIT)
+    if (s->state != POP3_AUTHORIZATION && s->state != POP3_RELAYED && s->base.end != END_QUIT)
         metric_add(METRIC_POP3_LOST, 1);
 }
 
@@ -132,6 +148,7 @@ static bool has_last_word(const struct pop3_session *s)
     case END_LOST:
     case END_TIMEOUT:
     case END_KICKED:
+    case END_OLD_SERVER:    /* what was cut there is cut here: no end of a message is to be made up */
         return false;
     case END_TAKEN:
         return s->replied;
@@ -148,11 +165,20 @@ static bool has_last_word(const struct pop3_session *s)
     return true;
 }
 
+void pop3_relay_over(struct pop3_session *s)
+{
+    if (s->relay == NULL)
+        return;
+    relay_free(&s->relay);
+    relays_leave(pop3_service_of(s)->relays, s->state == POP3_RELAYED);
+}
+
 /* Frees the session; its connection is closed, at once or after the last reply was written. */
 static void session_free(struct pop3_session *s)
 {
     uint64_t last_word = has_last_word(s) ? (uint64_t)pop3_settings(s)->pop3_write_time : 0;
 
+    pop3_relay_over(s);
     pop3_login_free(s);
     if (s->drop != NULL) {
         if (s->base.conn != NULL && conn_octets_out(s->base.conn) >= s->owed_until)
@@ -188,7 +214,10 @@ void pop3_session_over(struct pop3_session *s, enum session_end end)
         pop3_charge(s, drop_cost(s->drop));
     }
     pop3_tell_refusal(s);
-    log_end(s);
+    if (s->state == POP3_RELAYED)
+        log_end_relayed(s);
+    else
+        log_end(s);
     count_end(s);
     session_free(s);
 }

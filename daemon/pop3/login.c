@@ -10,6 +10,7 @@
 
 #include "auth/client/client.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/metrics.h"
 #include "daemon/base/secret.h"
 #include "daemon/net/conn.h"
 #include "daemon/net/loop.h"
@@ -48,6 +49,7 @@ void pop3_login_free(struct pop3_session *s)
     mem_free(login->domain);
     mem_free(login->timestamp);
     mem_free(login->refusal);
+    mem_free(login->elsewhere);
     pop3_drop_challenge(login);
     mem_free(login);
 }
@@ -92,4 +94,20 @@ const char *pop3_mechanism_text(const struct pop3_session *s, char out[SASL_LIST
     if (s->report.mechanism != MECHANISMS)
         snprintf(out, SASL_LIST_SIZE, " mechanism=%s", mechanisms[s->report.mechanism].name);
     return out;
+}
+
+void pop3_count_login(const struct pop3_session *s)
+{
+    const char *version = conn_tls_version(s->base.conn);
+
+    metric_add(METRIC_LOGIN_OK, 1);
+    metric_add(s->report.mechanism != MECHANISMS ? mechanisms[s->report.mechanism].metric : METRIC_MECHANISM_USER, 1);
+    metric_add(version == NULL ? METRIC_TLS_NONE : strcmp(version, "TLSv1.3") == 0 ? METRIC_TLS_13 : METRIC_TLS_12, 1);
+}
+
+void pop3_keep_address(struct pop3_session *s)
+{
+    s->address = s->login->name;
+    s->base.address = pop3_name(s);
+    s->login->name = NULL;
 }

@@ -12,6 +12,7 @@
 struct auth_policy;
 struct login_lane;
 struct auth_result;
+struct pop3_elsewhere;
 
 struct pop3_login {
     /* as USER or a mechanism's message has it; when the password was right, the address of the mailbox */
@@ -35,6 +36,7 @@ struct pop3_login {
     char *challenge;                /* one that is held, or NULL */
     size_t challenge_len;
     struct mailbox_ref mailbox;
+    struct pop3_elsewhere *elsewhere;   /* while an old server is asked, of elsewhere.c; or NULL */
 };
 
 /* login.c */
@@ -54,6 +56,11 @@ enum { TLS_TEXT_SIZE = 128 };
 const char *pop3_tls_text(const struct pop3_session *s, char out[TLS_TEXT_SIZE]);
 /* " mechanism=PLAIN", or nothing: for the log. */
 const char *pop3_mechanism_text(const struct pop3_session *s, char out[SASL_LIST_SIZE]);
+
+/* Somebody has logged in, by what is known of the login. */
+void pop3_count_login(const struct pop3_session *s);
+/* The name of the login becomes the address of the session: before pop3_login_free(). */
+void pop3_keep_address(struct pop3_session *s);
 
 /* refusal.c */
 /* Before the login: this line is what is answered next; empty if it could not be read. */
@@ -77,7 +84,7 @@ int pop3_admit(struct pop3_session *s, const struct auth_policy *policy, bool co
 enum outcome pop3_login_failed(struct pop3_session *s, const char *reason, enum code code, const char *text);
 void pop3_log_refused(struct pop3_session *s, const char *reason);
 
-/* opening.c */
+/* held.c */
 /*
  * Before a login, answers that depend on a name are sent on a grid of time. A helper
  * takes more or less time for a name that exists, for one that has an old hash, for
@@ -90,6 +97,14 @@ void pop3_log_refused(struct pop3_session *s, const char *reason);
 enum outcome pop3_hold(struct pop3_session *s, enum outcome (*say)(struct pop3_session *s), uint64_t at);
 /* The next time for what is not a refusal. */
 uint64_t pop3_soon(const struct pop3_session *s);
+/* The credentials are refused, to be said after a delay. guesses: as the helper told, or 0. */
+enum outcome pop3_refuse(struct pop3_session *s, const char *reason, uint32_t guesses);
+
+/* elsewhere.c */
+/* A verdict of AUTH_ELSEWHERE: the old server is asked. */
+enum outcome pop3_relay_login(struct pop3_session *s, const struct auth_result *result);
+
+/* opening.c */
 /* Is this the password of pop3_name()? By PASS, or by a mechanism that is the same in other words. */
 enum outcome pop3_ask_password(struct pop3_session *s, struct span password);
 /* An auth_done: the verdict of a helper. */
@@ -98,8 +113,6 @@ void pop3_on_verdict(void *owner, const struct auth_result *result);
 void pop3_bind_login(struct pop3_session *s);
 /* A helper has answered: how long it took. */
 void pop3_time_answer(struct pop3_session *s);
-/* The credentials are refused, to be said after a delay. guesses: as the helper told, or 0. */
-enum outcome pop3_refuse(struct pop3_session *s, const char *reason, uint32_t guesses);
 enum outcome pop3_refuse_cleartext(struct pop3_session *s);
 void pop3_log_cleartext(struct pop3_session *s);
 

@@ -16,7 +16,6 @@
 #include "daemon/base/recent.h"
 #include "daemon/net/conn.h"
 #include "daemon/net/loop.h"
-#include "daemon/pop3/grid.h"
 #include "storage/maildrop/login_lane.h"
 
 /*
@@ -38,40 +37,6 @@ void pop3_log_cleartext(struct pop3_session *s)
     s->login->cleartext_logged = s->login->told = true;
 }
 
-static void count_login(const struct pop3_session *s)
-{
-    const char *version = conn_tls_version(s->base.conn);
-
-    metric_add(METRIC_LOGIN_OK, 1);
-    metric_add(s->report.mechanism != MECHANISMS ? mechanisms[s->report.mechanism].metric : METRIC_MECHANISM_USER, 1);
-    metric_add(version == NULL ? METRIC_TLS_NONE : strcmp(version, "TLSv1.3") == 0 ? METRIC_TLS_13 : METRIC_TLS_12, 1);
-    metric_time(HISTOGRAM_OPEN, clock_us() - s->login->asked_us);
-}
-
-enum outcome pop3_hold(struct pop3_session *s, enum outcome (*say)(struct pop3_session *s), uint64_t at)
-{
-    s->login->say = say;
-    s->login->say_at = at;
-    pop3_set_login_timer(s);
-    return CMD_WAIT;
-}
-
-uint64_t pop3_soon(const struct pop3_session *s)
-{
-    return grid_next(s->login->pass_at, GRID_CHALLENGE, GRID_CHALLENGE, loop_now(pop3_host(s)->loop));
-}
-
-static enum outcome say_refusal(struct pop3_session *s)
-{
-    pop3_set_name(s, (struct span){ NULL, 0 });
-    s->login->refused++;
-    pop3_err(s, RC_AUTH, "wrong name or password");
-    if (s->login->refused < pop3_settings(s)->pop3_login_failures)
-        return CMD_DONE;
-    s->base.end = END_REFUSED;
-    return CMD_CLOSE;
-}
-
 static enum outcome say_unavailable(struct pop3_session *s)
 {
     return pop3_login_failed(s, "auth-unavailable", RC_SYS_TEMP, "cannot verify the login now, try again later");
@@ -82,26 +47,6 @@ static enum outcome say_broken(struct pop3_session *s)
     return pop3_login_failed(s, "broken", RC_SYS_PERM, "cannot verify the login, contact your mail provider");
 }
 
-static uint64_t at_least(uint64_t ms, uint64_t least)
-{
-    return ms > least ? ms : least;
-}
-
-/*
- * The credentials do not hold, for whatever reason. When it is said depends on
- * when PASS came and on how often this address and this name were refused
- * before, so that the time tells nobody the reason (A10).
- */
-enum outcome pop3_refuse(struct pop3_session *s, const char *reason, uint32_t guesses)
-{
-    pop3_log_refused(s, reason);
-    uint64_t now = loop_now(pop3_host(s)->loop);
-    uint64_t delay = guard_wrong(pop3_service_of(s)->guard, &s->seat, pop3_name(s), guesses, now);
-    return pop3_hold(s, say_refusal,
-                     grid_next(s->login->pass_at, at_least(delay, GRID_REFUSAL),
-                               at_least((uint64_t)pop3_settings(s)->pop3_failure_delay, GRID_REFUSAL), now));
-}
-
 static enum outcome logged_in(struct pop3_session *s, struct drop *drop)
 {
     struct recent *logins = pop3_host(s)->logins;
@@ -109,14 +54,13 @@ static enum outcome logged_in(struct pop3_session *s, struct drop *drop)
     unsigned long long octets = drop_octets(drop);
     char tls[TLS_TEXT_SIZE], mechanism[SASL_LIST_SIZE];
 
-    count_login(s);
+    pop3_count_login(s);
+    metric_time(HISTOGRAM_OPEN, clock_us() - s->login->asked_us);
     s->drop = drop;
     pop3_enter(s, POP3_TRANSACTION);
     if (logins != NULL)
         recent_set(logins, mailbox_key(&s->login->mailbox), loop_now(pop3_host(s)->loop));
-    s->address = s->login->name;
-    s->base.address = pop3_name(s);
-    s->login->name = NULL;
+    pop3_keep_address(s);
     pop3_login_free(s);
     pop3_set_session_timer(s);
     log_info(s->base.id, "login user=%s peer=%s%s%s result=ok messages=%zu octets=%llu",
@@ -281,7 +225,7 @@ void pop3_on_verdict(void *owner, const struct auth_result *result)
     enum outcome out = CMD_DONE;
 
     pop3_time_answer(s);
-    if (result->verdict != AUTH_OK_UNCONFIRMED)
+    if (result->verdict != AUTH_OK_UNCONFIRMED && result->verdict != AUTH_ELSEWHERE)
         s->login->auth_id = 0;
     /* USER said it already; in an exchange the helper knows better than what was typed, if it has understood it. */
     if (s->report.mechanism != MECHANISMS && result->address.len > 0)
@@ -301,6 +245,9 @@ void pop3_on_verdict(void *owner, const struct auth_result *result)
     case AUTH_BROKEN:
         guard_unknown(pop3_service_of(s)->guard, &s->seat, loop_now(pop3_host(s)->loop));
         out = pop3_hold(s, say_broken, pop3_soon(s));
+        break;
+    case AUTH_ELSEWHERE:
+        out = pop3_relay_login(s, result);
         break;
     case AUTH_CHALLENGE:
         ASSERT(result->verdict != AUTH_CHALLENGE);

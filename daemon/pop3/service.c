@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/base/mem.h"
+#include "daemon/pop3/relays.h"
 
 /* It goes into the greeting as it is. */
 static bool is_host_name(const char *name)
@@ -29,6 +30,7 @@ static struct service *serve(const struct service_host *host)
         snprintf(service->host_name, sizeof service->host_name, "localhost");
     pop3_capa_make(service);
     service->guard = guard_new(host->limits, host->limits_area, settings, host->account_failures, host->failure_time);
+    service->relays = relays_new(host->loop, settings);
     return &service->base;
 }
 
@@ -38,6 +40,7 @@ static void end(struct service *base)
 
     pop3_capa_free(service);
     guard_free(&service->guard);
+    relays_free(&service->relays);
     mem_free(service);
 }
 

@@ -23,9 +23,12 @@
 
 struct pop3_body;
 struct pop3_login;
+struct relay;
+struct relays;
 struct timer;
 
-enum pop3_state { POP3_AUTHORIZATION, POP3_TRANSACTION, POP3_UPDATE };
+/* POP3_RELAYED: an old server serves it, and what is said is not looked at. */
+enum pop3_state { POP3_AUTHORIZATION, POP3_TRANSACTION, POP3_UPDATE, POP3_RELAYED };
 
 /* What was sent, for the log. */
 struct tally {
@@ -71,6 +74,7 @@ struct pop3_session {
     struct pop3_report report;
 
     struct pop3_login *login;       /* login.h; freed when somebody has logged in */
+    struct relay *relay;            /* to the old server that is asked, or serves it (POP3_RELAYED); or NULL */
 
     /* From the login on. */
     char *address;                  /* base.address */
@@ -87,6 +91,7 @@ enum { CAPA_USER = 1, CAPA_STLS = 2, CAPA_KINDS = 4 };
 struct pop3_service {
     struct service base;
     struct guard *guard;
+    struct relays *relays;
     uint64_t turned_second;         /* in which so many lines of clients that were turned away were logged */
     unsigned turned;
     unsigned mechanisms;            /* that are configured */
@@ -133,6 +138,8 @@ bool pop3_settle(struct pop3_session *s, enum outcome out);
 bool pop3_act(struct pop3_session *s, enum outcome out);
 /* The session is over, whatever it does, except a commit: that goes on without its client. */
 void pop3_session_over(struct pop3_session *s, enum session_end end);
+/* The old server is done with, if there is one: its connection is closed. */
+void pop3_relay_over(struct pop3_session *s);
 /* These statements were this session's. */
 void pop3_charge(struct pop3_session *s, struct drop_cost cost);
 /* Sets the timer for what is due next before the login. */

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "daemon/base/host_port.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/network.h"
 #include "daemon/base/num.h"
@@ -31,6 +32,25 @@ int pop3_parse_expire(const char *text, uint64_t *days_r, bool *user_r)
     if (span_is_nocase(expire, SPAN_OF("never")))
         return 0;
     return num_parse(expire, EXPIRE_MAX, days_r) == 1 ? 1 : -1;
+}
+
+static int check_relay_servers(const struct pop3_settings *settings, options_problem *problem, void *arg,
+                               const char *file)
+{
+    struct span list = span_str(settings->pop3_relay_servers), word;
+    struct host_port server;
+    char text[256];
+    int found, problems = 0;
+
+    while ((found = host_port_next(&list, &server, &word)) != 0) {
+        if (found > 0)
+            continue;
+        snprintf(text, sizeof text, "pop3_relay_servers: \"%.*s\" is not HOST:PORT",
+                 (int)(word.len < 128 ? word.len : 128), word.at);
+        problem(arg, file, 0, text);
+        problems++;
+    }
+    return problems;
 }
 
 int pop3_settings_check(const void *of, options_problem *problem, void *arg, const char *file)
@@ -69,5 +89,5 @@ int pop3_settings_check(const void *of, options_problem *problem, void *arg, con
         mem_drop(&error);
     }
     network_list_free(&exempt);
-    return problems;
+    return problems + check_relay_servers(settings, problem, arg, file);
 }

@@ -107,6 +107,14 @@ static void load(struct config *c, size_t i, bool others, reading *read, struct 
         c->certificates[i] = read(&files, c->tls.tls_min, c->tickets, report, r);
 }
 
+/* Whose certificates of old servers are believed. */
+static void load_relay(struct config *c, struct report *r)
+{
+    r->line = 0;
+    if (c->pop3.pop3_relay_servers[0] != '\0')
+        c->relay_tls = tls_out_new(c->pop3.pop3_relay_tls_ca, report, r);
+}
+
 int certs_load(struct config *c, const char *file, const struct config *before, options_problem *problem, void *arg)
 {
     struct report r = { .file = file, .problem = problem, .arg = arg };
@@ -115,6 +123,7 @@ int certs_load(struct config *c, const char *file, const struct config *before, 
     c->certificates = mem_array(c->listeners.count + 1, sizeof(struct tls_ctx *));
     for (size_t i = 0; i <= c->listeners.count; i++)
         load(c, i, true, tls_ctx_new, &r);
+    load_relay(c, &r);
     return r.count;
 }
 
@@ -124,5 +133,6 @@ int certs_load_one(struct config *c, size_t i, bool later, const char *file, opt
 
     c->certificates = mem_array(c->listeners.count + 1, sizeof(struct tls_ctx *));
     load(c, i, false, later ? tls_ctx_later : tls_ctx_new, &r);
+    load_relay(c, &r);
     return r.count;
 }

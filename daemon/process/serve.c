@@ -65,6 +65,7 @@ static struct service *start_protocol(struct serve *s, const struct config *conf
         .settings = config_settings(config, protocol),
         .store = s->store,
         .auth = s->auth,
+        .tls_out = config->relay_tls,
         .logins = shared->logins,
         .limits = shared->limits,
         .limits_area = shared->limits_area,

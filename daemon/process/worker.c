@@ -14,6 +14,7 @@
 
 #include "daemon/base/buf.h"
 #include "daemon/base/log.h"
+#include "daemon/base/host_port.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/metrics.h"
 #include "daemon/base/thread.h"
@@ -452,6 +453,16 @@ static void confine(void *config)
     sandbox_enter(SANDBOX_WORKER, config);
 }
 
+/* Old servers have names, too. */
+static void add_names(const struct config *config)
+{
+    struct span list = span_str(config->pop3.pop3_relay_servers), word;
+    struct host_port server;
+
+    while (host_port_next(&list, &server, &word) > 0)
+        names_add(server.host);
+}
+
 int worker_run(const struct config *config, unsigned serves, const struct sockets *sockets, const int *auth,
                size_t auth_count, const struct serve_shared *shared, int orders)
 {
@@ -460,6 +471,8 @@ int worker_run(const struct config *config, unsigned serves, const struct socket
 
     keep_memory();
     read_trust(&w);
+    if (protocols_need(serves) & NEEDS_LOGINS)
+        add_names(config);
     names_start((const char *const []){ config->conninfo_mail, config->conninfo_lmtp }, 2);
     if ((protocols_need(serves) & NEEDS_DELIVERIES) && !disk_start())
         log_warning(NULL,

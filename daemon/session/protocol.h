@@ -23,6 +23,7 @@ struct service;
 struct session;
 struct store;
 struct tls_ctx;
+struct tls_out;
 struct trust;
 
 /* What its sessions are given to work with. */
@@ -38,6 +39,7 @@ struct service_host {
     const void *settings;               /* the protocol's own: of its table of options */
     struct store *store;                /* with NEEDS_LOGINS */
     struct auth_client *auth;
+    struct tls_out *tls_out;            /* for connections to other servers; NULL where there are none */
     struct recent *logins;              /* shared by all cells, for LOGIN-DELAY; NULL where there is one session only */
     struct limits *limits;              /* shared by all cells; NULL there, too */
     int limits_area;                    /* of this process: limit_area_take() */

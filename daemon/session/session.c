@@ -28,6 +28,7 @@ static const char *const end_names[] = {
     [END_REFUSED] = "refused",
     [END_KICKED] = "kicked",
     [END_TAKEN] = "taken-over",
+    [END_OLD_SERVER] = "old-server",
     [END_ERROR] = "error",
 };
 

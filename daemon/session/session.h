@@ -34,6 +34,7 @@ enum session_end {
     END_REFUSED,
     END_KICKED,
     END_TAKEN,
+    END_OLD_SERVER,     /* the one that it was relayed to has gone */
     END_ERROR
 };
 

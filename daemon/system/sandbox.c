@@ -211,6 +211,8 @@ static struct sandbox_reach reach_of(enum sandbox_role role, const struct config
     case SANDBOX_SESSION:
         reach.conninfo[0] = known(config->conninfo_mail);
         reach.conninfo[1] = known(config->conninfo_lmtp);
+        if (reach.conninfo[0] != NULL)      /* it serves logins */
+            reach.servers = config->pop3.pop3_relay_servers;
         if (reach.conninfo[1] != NULL)
             reach.spool = config->lmtp.lmtp_spool_dir;
         break;

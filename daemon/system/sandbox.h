@@ -38,10 +38,11 @@ struct sandbox_reach {
     const char *conninfo[SANDBOX_DATABASES];
     const char *spool;                      /* a directory for files without a name */
     const char *read[SANDBOX_FILES];
+    const char *servers;                    /* others to connect to: a list of HOST:PORT */
 };
 /* Landlock: all other files and TCP ports are gone. False, with errno, where the kernel has none of it. */
 bool sandbox_files(const struct sandbox_reach *reach);
-/* What sockets of the Internet the databases need. */
+/* What sockets of the Internet the databases and other servers need. */
 struct sandbox_network {
     bool streams;           /* one of them is not on a unix socket */
     bool datagrams;         /* or has a name, which only a resolver knows */

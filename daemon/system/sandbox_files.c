@@ -22,6 +22,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "daemon/base/host_port.h"
 #include "daemon/base/network.h"
 #include "daemon/base/num.h"
 
@@ -166,6 +167,26 @@ static PQconninfoOption *parse(const char *conninfo)
     return conninfo != NULL ? PQconninfoParse(conninfo, NULL) : NULL;
 }
 
+static void look_at_servers(const struct sandbox_reach *reach, struct needs *n)
+{
+    struct span list = span_str(reach->servers != NULL ? reach->servers : ""), word;
+    struct host_port server;
+
+    while (host_port_next(&list, &server, &word) > 0) {
+        n->network = true;
+        n->names = n->names || !network_is_address(server.host);
+    }
+}
+
+static void allow_servers(const struct ruleset *r, const struct sandbox_reach *reach)
+{
+    struct span list = span_str(reach->servers != NULL ? reach->servers : ""), word;
+    struct host_port server;
+
+    while (host_port_next(&list, &server, &word) > 0)
+        allow_port(r, server.port);
+}
+
 static struct needs look_at_databases(const struct sandbox_reach *reach)
 {
     struct needs n = { .network = false };
@@ -179,6 +200,7 @@ static struct needs look_at_databases(const struct sandbox_reach *reach)
         n.anywhere = n.anywhere || value(options, "service", "PGSERVICE") != NULL;
         PQconninfoFree(options);
     }
+    look_at_servers(reach, &n);
     return n;
 }
 
@@ -261,6 +283,7 @@ bool sandbox_files(const struct sandbox_reach *reach)
     for (size_t i = 0; i < SANDBOX_FILES; i++)
         allow_path(&r, reach->read[i], READ);
     allow_path(&r, reach->spool, SPOOL);
+    allow_servers(&r, reach);
     bool done = syscall(SYS_landlock_restrict_self, r.fd, 0) == 0;
     close(r.fd);
     return done;

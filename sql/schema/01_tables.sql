@@ -62,6 +62,27 @@ comment on column postern.tenant.quota is 'octets that all its mailboxes may hol
 comment on column postern.tenant.quota_messages is 'messages that all its mailboxes may hold together; null is no limit';
 comment on column postern.tenant.quota_messages_each is 'messages that each of its mailboxes may hold that has no limit of its own; null is no limit';
 
+-- Where mail still is that has not been moved here: 11_elsewhere.
+create table postern.old_server (
+    server      bigint      generated always as identity primary key,
+    name        text collate "C" not null unique check (name ~ '^[a-z0-9][a-z0-9._-]{0,62}$'),
+    host        text collate "C" not null check (host ~ '^[A-Za-z0-9:][A-Za-z0-9.:_-]{0,252}$'),
+    port        integer     not null check (port between 1 and 65535),
+    tls         text collate "C" not null default 'pops' check (tls in ('pops', 'stls', 'none')),
+    cleartext   boolean     not null default false,
+    tells       text collate "C" not null default 'nothing' check (tells in ('nothing', 'proxy1', 'proxy2', 'xclient')),
+    names       text collate "C" not null default 'address' check (names in ('address', 'local')),
+    learn       boolean     not null default false,
+    created_at  timestamptz not null default now(),
+    check (tls <> 'none' or cleartext)
+);
+comment on table  postern.old_server is 'POP3 servers to which logins are relayed as long as a mailbox has not been moved here';
+comment on column postern.old_server.tls is 'pops: TLS from the first octet; stls: after the greeting; none';
+comment on column postern.old_server.cleartext is 'a password may be sent to it without TLS';
+comment on column postern.old_server.tells is 'how it is told where the client is: a PROXY header of version 1 or 2, or XCLIENT';
+comment on column postern.old_server.names is 'what it calls a mailbox that has no name of its own there: its address, or the local part of it';
+comment on column postern.old_server.learn is 'passwords that it accepts are stored here';
+
 create table postern.domain (
     domain      bigint      generated always as identity primary key,
     tenant      bigint      not null references postern.tenant,
@@ -76,6 +97,7 @@ create table postern.domain (
     -- do not send it. Nothing, unless an operator says so.
     stores      text[] collate "C" not null default '{}'
                 check (stores <@ array['scram-sha-256', 'scram-sha-1', 'shared-secret']),
+    old_server  bigint      references postern.old_server,
     check (alias_of <> domain)
 );
 create index domain_tenant on postern.domain (tenant);
@@ -84,6 +106,7 @@ comment on column postern.domain.alias_of is 'every address here means the same 
 comment on column postern.domain.quota is 'octets that all its mailboxes may hold together; null is no limit';
 comment on column postern.domain.quota_messages is 'messages that all its mailboxes may hold together; null is no limit';
 comment on column postern.domain.stores is 'kinds of secrets that are kept beside the hash of a password';
+comment on column postern.domain.old_server is 'where its mailboxes still are, those that do not exist here too, but for those that are marked as moved';
 
 create table postern.mailbox (
     mailbox     bigint      generated always as identity (maxvalue 281474976710655) primary key,
@@ -100,7 +123,10 @@ create table postern.mailbox (
     quota       bigint,
     quota_messages bigint,
     proof       bigint      not null default (extract(epoch from clock_timestamp()) * 1000000)::bigint,
-    created_at  timestamptz not null default now()
+    created_at  timestamptz not null default now(),
+    old_server  bigint      references postern.old_server,
+    old_name    text collate "C",
+    moved       boolean     not null default false
 ) with (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.2);
 create index mailbox_domain on postern.mailbox (domain);
 comment on column postern.mailbox.next_uid is 'the uid of the next message; raised inside the delivering transaction, so uids commit in order and are never used again';
@@ -110,6 +136,9 @@ comment on column postern.mailbox.octets is 'sum of message.octets; kept by the 
 comment on column postern.mailbox.quota is 'octets that it may hold; null is no limit';
 comment on column postern.mailbox.quota_messages is 'messages that it may hold; null is what the tenant says for each';
 comment on column postern.mailbox.proof is 'another number whenever what was proven of its owner may not hold any more; of the clock, so that no restored backup brings one again';
+comment on column postern.mailbox.old_server is 'where its mail still is; null is what the domain says';
+comment on column postern.mailbox.old_name is 'its name there; null is what the server says';
+comment on column postern.mailbox.moved is 'it is here, whatever the domain says';
 
 create table postern.credential (
     credential  bigint      generated always as identity primary key,

@@ -2,7 +2,7 @@
 -- same: mailbox.proof, which the triggers below change with the secrets and the
 -- address of the mailbox, and policy_version, which they change with everything that
 -- several mailboxes share: policies, and domains, which decide which address belongs
--- to which mailbox. So the next login need not read the secrets: open_maildrop()
+-- to which mailbox; and with what says that one is at an old server (11_elsewhere). So the next login need not read the secrets: open_maildrop()
 -- compares both numbers.
 
 -- next_proof: a number greater than p_proof, taken from the clock, so that no
@@ -68,7 +68,7 @@ create trigger policy_changed after insert or update on postern.policy
     for each statement execute function postern.policy_changed();
 create trigger policy_changed after update or delete on postern.domain
     for each statement execute function postern.policy_changed();
-create trigger policy_changed after update of domain on postern.mailbox
+create trigger policy_changed after update of domain, old_server, old_name, moved on postern.mailbox
     for each statement execute function postern.policy_changed();
 
 -- policies_removed: a trigger: the same, where rows went. A mailbox that is removed

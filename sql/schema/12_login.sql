@@ -120,7 +120,9 @@ $$;
 -- p_network is the network of the client, null if it is not counted; p_key is that of
 -- guess_hash(), p_version the version of the policies, and p_policies whether there are
 -- any. proof is null unless p_proof: where each login must be verified against the
--- secrets. Not granted.
+-- secrets. elsewhere is null, or the old server that has the mail (elsewhere_text(), in
+-- 11_elsewhere); in a domain that is elsewhere as a whole also of a name that is unknown
+-- here, with its address in canonical form and mailbox null. Not granted.
 --
 -- Small statements, each made only where it is needed, and none that joins them:
 -- a session of inetd has its connection to itself, and to plan that join took
@@ -129,7 +131,7 @@ create function postern.login_of(p_address text, p_network inet, p_proof boolean
 returns table (mailbox bigint, address text, active boolean, kind text, label text, secret text,
                domain bigint, tenant bigint, pop3 boolean, tls_only boolean, maintenance text, login_delay integer,
                replace_nul boolean, trace boolean, expire integer, domain_sessions integer, tenant_sessions integer,
-               guessed_ms bigint, known boolean, known_today boolean, version bigint, proof bigint)
+               guessed_ms bigint, known boolean, known_today boolean, version bigint, proof bigint, elsewhere text)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -137,6 +139,8 @@ declare
     v_slot integer;
     v_seen date;
     v_of bigint;
+    v_server bigint;
+    v_name text;
     c record;
     p record;
 begin
@@ -163,8 +167,12 @@ begin
         -- Of one mailbox, unless another credentials() is wrong, which the caller sees.
         if v_of is null then
             v_of := c.mailbox;
-            select m.domain, d.tenant, m.proof into domain, tenant, proof
+            select m.domain, d.tenant, m.proof, case when not m.moved then coalesce(m.old_server, d.old_server) end, m.old_name
+              into domain, tenant, proof, v_server, v_name
               from postern.mailbox m join postern.domain d on d.domain = m.domain where m.mailbox = v_of;
+            if v_server is not null then
+                elsewhere := postern.elsewhere_text(v_server, address, v_name);
+            end if;
             if not p_proof then
                 proof := null;
             end if;
@@ -191,6 +199,18 @@ begin
         return next;
     end loop;
     if v_of is null then
+        select l.address, l.active, l.domain, l.tenant, l.elsewhere into address, active, domain, tenant, elsewhere
+          from postern.elsewhere_unknown(p_address) l;
+        if elsewhere is not null and p_policies then
+            select * into p from postern.policy_of(null, domain, tenant);
+            pop3 := coalesce(p.pop3, true);
+            tls_only := coalesce(p.tls_only, false);
+            maintenance := p.maintenance;
+            login_delay := p.login_delay;
+            trace := coalesce(p.trace_until > clock_timestamp(), false);
+            domain_sessions := p.domain_sessions;
+            tenant_sessions := p.tenant_sessions;
+        end if;
         return next;
     end if;
 end
@@ -211,7 +231,7 @@ create function postern.login(p_address text, p_network inet, p_proof boolean)
 returns table (mailbox bigint, address text, active boolean, kind text, label text, secret text,
                domain bigint, tenant bigint, pop3 boolean, tls_only boolean, maintenance text, login_delay integer,
                replace_nul boolean, trace boolean, expire integer, domain_sessions integer, tenant_sessions integer,
-               guessed_ms bigint, known boolean, known_today boolean, version bigint, proof bigint)
+               guessed_ms bigint, known boolean, known_today boolean, version bigint, proof bigint, elsewhere text)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
@@ -230,7 +250,8 @@ create function postern.login_group(p_addresses text[], p_networks inet[], p_pro
 returns table (mailbox bigint, address text, active boolean, kind text, label text, secret text,
                domain bigint, tenant bigint, pop3 boolean, tls_only boolean, maintenance text, login_delay integer,
                replace_nul boolean, trace boolean, expire integer, domain_sessions integer, tenant_sessions integer,
-               guessed_ms bigint, known boolean, known_today boolean, version bigint, proof bigint, question integer)
+               guessed_ms bigint, known boolean, known_today boolean, version bigint, proof bigint, elsewhere text,
+               question integer)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column

@@ -107,10 +107,13 @@ class Together(unittest.TestCase):
         self.site.sql("select postern.count_failure('nobody@example.org', 600000, 10)")
         self.site.sql("insert into postern.known_address select mailbox, '192.0.2.1', current_date from postern.mailbox "
                       f"where address = '{NAMES[1]}'")
+        self.site.ctl("old-server", "add", "old", "old.example:995")
+        self.site.ctl("mailbox", "elsewhere", "old", NAMES[1], "--name", "another name")
+        self.addCleanup(self.site.ctl, "mailbox", "here", NAMES[1])
         asked = ", ".join(f"('{name}', {network})" for name in (NAMES[0], NAMES[1], "nobody@example.org", "g1@alias.example", NAMES[0])
                           for network in ("null::inet", "'192.0.2.1'"))
         same = "mailbox, address, active, kind, label, secret, domain, tenant, pop3, tls_only, maintenance, login_delay, replace_nul, trace, expire, " \
-               "domain_sessions, tenant_sessions, guessed_ms / 60000, known, known_today, version, proof"
+               "domain_sessions, tenant_sessions, guessed_ms / 60000, known, known_today, version, proof, elsewhere"
         got = self.site.sql(f"with q as (select row_number() over () as n, * from (values {asked}) v (a, net)), "
                             f"alone as (select {same}, q.n from q, postern.login(q.a, q.net, true)), "
                             f"grouped as (select {same}, question as n from (select array_agg(a order by n) as names, array_agg(net order by n) as nets from q) g, "

@@ -1309,7 +1309,7 @@ class Grants(Base):
 
     roles = {
         'postern_auth': {'schema_version', 'credentials', 'current_policy', 'login', 'login_group', 'count_failures', 'remember_address', 'upgrade_secret', 'missing_secrets',
-                         'add_secret', 'use_app_password', 'decoy_key', 'newest_ticket_key', 'server_identity'},
+                         'add_secret', 'use_app_password', 'decoy_key', 'newest_ticket_key', 'learn_secret', 'server_identity'},
         'postern_mail': {'schema_version', 'lock_key', 'open_maildrop', 'list_rest', 'close_maildrop', 'open_maildrops', 'close_maildrops', 'fetch_parts', 'fetch_parts_group', 'fetch_headers', 'expunge', 'answer', 'ask_release', 'is_operator',
                          'note_sessions', 'reclaim', 'move_locks', 'server_identity'},
         'postern_lmtp': {'schema_version', 'resolve', 'deliver', 'resolve_group', 'deliver_group', 'put_contents', 'put_octets', 'put_messages', 'mail_codec', 'server_identity'},
@@ -1326,7 +1326,8 @@ class Grants(Base):
             'make_history', 'old_history', 'drop_history', 'reclaim', 'undelete', 'show_history', 'list_expired', 'expire_mail',
             'begin_recode', 'recode_mailboxes', 'recode_contents', 'recode_parts', 'recode',
             'space', 'space_of_tables', 'database_octets', 'verify_start', 'verify_note', 'skip_start', 'skip_uids', 'set_sequences',
-            'traces', 'erase_history', 'person'},
+            'traces', 'erase_history', 'person',
+            'set_old_server', 'list_old_servers', 'remove_old_server', 'set_elsewhere', 'set_domain_elsewhere', 'list_elsewhere'},
     }
 
     def test_functions(self):

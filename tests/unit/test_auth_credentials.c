@@ -46,7 +46,7 @@ static int setup(void **state)
         " kind text default 'password', label text default '', secret text default 'x', domain text default '1', tenant text default '1',"
         " pop3 text default 't', tls_only text default 'f', maintenance text, login_delay text, replace_nul text default 'f',"
         " trace text default 'f', expire text, domain_sessions text, tenant_sessions text, guessed_ms text default '0',"
-        " known text default 'f', known_today text default 'f', version text default '1', proof text default '0')");
+        " known text default 'f', known_today text default 'f', version text default '1', proof text default '0', elsewhere text)");
     admin_run("drop function " LOGIN);
     admin_run("create function " LOGIN " returns setof odd language plpgsql security definer set search_path = public, pg_temp as $$begin"
         " if $1 = 'no-such-character@odd.example' then raise 'no' using errcode = '22021'; end if;"
@@ -132,6 +132,24 @@ static void not_of_one_mailbox(void **state)
     assert_int_equal(FETCH("(active) values (null)"), CREDENTIALS_UNUSABLE);
     assert_int_equal(FETCH("(mailbox) values ('7')", "(mailbox) values ('8')"), CREDENTIALS_UNUSABLE);
     assert_int_equal(FETCH("(mailbox) values ('7')", "(mailbox) values (null)"), CREDENTIALS_UNUSABLE);
+}
+
+/* Still at another server: what is stored here says nothing of that, nor need there be a mailbox. */
+static void elsewhere(void **state)
+{
+    (void)state;
+    assert_int_equal(FETCH("(elsewhere) values ('1 h 995 pops nothing tls a name')"), CREDENTIALS_FOUND);
+    assert_string_equal(c.elsewhere, "1 h 995 pops nothing tls a name");
+    assert_int_equal(c.mailbox.number, 7);
+    assert_int_equal(FETCH("(mailbox, kind, elsewhere) values (null, null, '1 h 995 pops nothing tls x')"), CREDENTIALS_FOUND);
+    assert_true(!mailbox_is_one(&c.mailbox) && c.count == 0 && c.active && c.policy.domain == 1);
+    assert_string_equal(c.address, ANNA);
+    assert_int_equal(FETCH("(elsewhere) values (E'1 h 995 pops nothing tls x\\r\\nDELE 1')"), CREDENTIALS_UNUSABLE);
+    assert_int_equal(FETCH("(elsewhere) values ('nonsense')"), CREDENTIALS_UNUSABLE);
+    assert_int_equal(FETCH("(mailbox, elsewhere) values (null, 'nonsense')"), CREDENTIALS_UNUSABLE);
+    assert_int_equal(FETCH("(mailbox, address, elsewhere) values (null, null, '1 h 995 pops nothing tls x')"), CREDENTIALS_UNUSABLE);
+    assert_int_equal(FETCH("(mailbox) values ('7')"), CREDENTIALS_FOUND);
+    assert_string_equal(c.elsewhere, "");
 }
 
 /* A login whose policy is not known would be one without its limits. */
@@ -275,16 +293,16 @@ static void ahead(void **state)
         " if $1 = 'no-such-character@odd.example' then raise 'no' using errcode = '22021'; end if;"
         " if $1 = 'slow@odd.example' then perform pg_sleep(60); end if;"
         " if $1 = 'nobody@odd.example' then return query select row, null, null, null, null, null, null, domain, tenant, pop3, tls_only, maintenance, login_delay, replace_nul,"
-        "   trace, expire, domain_sessions, tenant_sessions, '5'::text, known, known_today, version, proof from odd where row = (select min(row) from odd); return; end if;"
+        "   trace, expire, domain_sessions, tenant_sessions, '5'::text, known, known_today, version, proof, elsewhere from odd where row = (select min(row) from odd); return; end if;"
         " return query select row, mailbox, $1, active, kind, label, coalesce(host($2), 'none') || row % 2, domain, tenant, pop3, tls_only, maintenance, login_delay, replace_nul,"
-        "   trace, expire, domain_sessions, tenant_sessions, guessed_ms, known, known_today, version, proof from odd order by row; end$$");
+        "   trace, expire, domain_sessions, tenant_sessions, guessed_ms, known, known_today, version, proof, elsewhere from odd order by row; end$$");
     admin_run("drop function postern.login_group(text[], inet[], boolean)");
     admin_run("create function postern.login_group(text[], inet[], boolean) returns table (mailbox text, address text, active text, kind text, label text,"
         " secret text, domain text, tenant text, pop3 text, tls_only text, maintenance text, login_delay text, replace_nul text, trace text, expire text,"
-        " domain_sessions text, tenant_sessions text, guessed_ms text, known text, known_today text, version text, proof text, question bigint)"
+        " domain_sessions text, tenant_sessions text, guessed_ms text, known text, known_today text, version text, proof text, elsewhere text, question bigint)"
         " language sql volatile security definer set search_path = public, pg_temp as $$select l.mailbox, l.address, l.active, l.kind, l.label, l.secret,"
         " l.domain, l.tenant, l.pop3, l.tls_only, l.maintenance, l.login_delay, l.replace_nul, l.trace, l.expire, l.domain_sessions, l.tenant_sessions,"
-        " l.guessed_ms, l.known, l.known_today, l.version, l.proof, q.n from unnest($1, $2) with ordinality q (a, b, n), postern.login(q.a, q.b, $3) l$$");
+        " l.guessed_ms, l.known, l.known_today, l.version, l.proof, l.elsewhere, q.n from unnest($1, $2) with ordinality q (a, b, n), postern.login(q.a, q.b, $3) l$$");
     admin_run("grant execute on function postern.login_group(text[], inet[], boolean) to postern_auth");
     admin_run("truncate odd restart identity");
     admin_run("insert into odd (mailbox) values ('7'), ('7')");
@@ -375,7 +393,7 @@ static void no_answer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(whole), cmocka_unit_test(not_of_one_mailbox), cmocka_unit_test(no_policy), cmocka_unit_test(odd_secrets),
+        cmocka_unit_test(whole), cmocka_unit_test(elsewhere), cmocka_unit_test(not_of_one_mailbox), cmocka_unit_test(no_policy), cmocka_unit_test(odd_secrets),
         cmocka_unit_test(errors), cmocka_unit_test(no_answer), cmocka_unit_test(what_a_login_leaves), cmocka_unit_test(what_many_logins_leave),
         cmocka_unit_test(another_mailbox_than_before), cmocka_unit_test(ahead), cmocka_unit_test(wrong_schema),
     };

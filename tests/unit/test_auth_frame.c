@@ -45,7 +45,7 @@ static bool reply_in(const unsigned char *data, size_t len)
 static void test_request(void **state)
 {
     unsigned char out[FRAME_REQUEST_MAX];
-    struct auth_request r, in = { UINT64_C(0x8070605040302010), SPAN_OF("anna\0x"), SPAN_OF(" a  b "), SPAN_OF("example.org"), SPAN_OF("09af"), { .network = SPAN_OF("2001:db8::/64"), .suspect = true }, false, 0x80000001, false };
+    struct auth_request r, in = { UINT64_C(0x8070605040302010), SPAN_OF("anna\0x"), SPAN_OF(" a  b "), SPAN_OF("example.org"), SPAN_OF("09af"), { .network = SPAN_OF("2001:db8::/64"), .suspect = true }, false, 0x80000001, false, REPORT_NONE };
 
     (void)state;
     size_t len = frame_put_request(out, &in);
@@ -60,7 +60,7 @@ static void test_request(void **state)
     assert_false(request_in(out, len + 1));
     assert_false(reply_in(out, len));
 
-    in = (struct auth_request){ 1, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { .good = true }, true, 5, false };
+    in = (struct auth_request){ 1, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { .good = true }, true, 5, false, REPORT_NONE };
     len = frame_put_request(out, &in);
     assert_true(frame_get_request(out, len, &r));
     assert_int_equal(r.name.len + r.password.len + r.default_domain.len, 0);
@@ -77,7 +77,7 @@ static void test_request(void **state)
     in.slow = true;
     frame_put_request(out, &in);
     assert_true(frame_get_request(out, len, &r) && !r.uncached && r.slow);
-    out[9] = 4;                 /* a way to ask that there is not */
+    out[9] = 16;                /* a way to ask that there is not */
     assert_false(request_in(out, len));
 }
 
@@ -107,7 +107,7 @@ static void test_request_bounds(void **state)
 
     (void)state;
     memset(network, '1', sizeof network);
-    r = (struct auth_request){ 1, { text, NAME_TYPED_MAX }, { text, PASSWORD_MAX }, { text, NAME_TYPED_MAX }, SPAN_OF("0123456789abcdef"), { .network = { network, FRAME_NETWORK_MAX } }, false, 0, false };
+    r = (struct auth_request){ 1, { text, NAME_TYPED_MAX }, { text, PASSWORD_MAX }, { text, NAME_TYPED_MAX }, SPAN_OF("0123456789abcdef"), { .network = { network, FRAME_NETWORK_MAX } }, false, 0, false, REPORT_NONE };
     assert_int_equal(frame_put_request(out, &r), FRAME_REQUEST_MAX);
     assert_true(request_in(out, FRAME_REQUEST_MAX));
     r.password.len++;
@@ -131,7 +131,7 @@ static void test_request_bounds(void **state)
     assert_false(request_in(out, frame_put_request(out, &r)));
 
     /* A length that is larger than a name may be, all of it there. */
-    r = (struct auth_request){ 1, { text, 5 }, { text, NAME_TYPED_MAX + 1 }, { NULL, 0 }, { NULL, 0 }, { .good = true }, false, 0, false };
+    r = (struct auth_request){ 1, { text, 5 }, { text, NAME_TYPED_MAX + 1 }, { NULL, 0 }, { NULL, 0 }, { .good = true }, false, 0, false, REPORT_NONE };
     size_t len = frame_put_request(out, &r);
     memmove(out + 10, out + 10 + 2 + 5, len - 17);    /* the name's place is taken by the password */
     assert_false(request_in(out, len - 7));
@@ -143,7 +143,7 @@ static void test_reply(void **state)
     struct auth_reply r, in = {
         7, AUTH_OK_UNCONFIRMED, INT64_C(281474976710655), SPAN_OF("anna@example.org"), 3,
         { true, false, true, false, SPAN_OF("back at noon"), 600, AUTH_UNSET, 5, INT64_MAX, AUTH_UNSET, 20 },
-        { 1700000000000000, 9 }, { "a ticket\377" },
+        { 1700000000000000, 9 }, { "a ticket\377" }, SPAN_OF(""),
     };
 
     (void)state;
@@ -170,6 +170,50 @@ static void test_reply(void **state)
         out[9] = (unsigned char)v;
         assert_int_equal(reply_in(out, len), v > AUTH_OK_UNCONFIRMED && v <= AUTH_BROKEN);
     }
+}
+
+/* A mailbox that is at another server, which exists here or not. */
+static void test_elsewhere(void **state)
+{
+    unsigned char out[FRAME_REPLY_MAX];
+    struct auth_reply r, in = {
+        .id = 7, .verdict = AUTH_ELSEWHERE, .address = SPAN_OF("anna@example.org"), .policy = { .maintenance = SPAN_OF("soon"), .tenant = 3 },
+        .elsewhere = SPAN_OF("1 old.example 995 pops proxy2 tls,learn anna smith"),
+    };
+
+    (void)state;
+    for (int64_t mailbox = 0; mailbox < 2; mailbox++) {
+        in.mailbox.number = mailbox;
+        size_t len = frame_put_reply(out, &in);
+        assert_true(frame_get_reply(out, len, &r) && r.verdict == AUTH_ELSEWHERE && mailbox_same(&r.mailbox, &in.mailbox));
+        assert_true(span_is(r.elsewhere, in.elsewhere) && span_is(r.policy.maintenance, in.policy.maintenance) && r.policy.tenant == 3);
+        for (size_t cut = 0; cut < len; cut++)
+            assert_false(reply_in(out, cut));
+    }
+    /* What is no server is no verdict. */
+    in.elsewhere = SPAN_OF("1 old.example 995 pops proxy2 tls,learn anna\r\nDELE 1");
+    assert_false(reply_in(out, frame_put_reply(out, &in)));
+    in.elsewhere = SPAN_OF("");
+    assert_false(reply_in(out, frame_put_reply(out, &in)));
+    in.elsewhere = SPAN_OF("1 old.example 995 pops proxy2 tls anna");
+    in.address = SPAN_OF("");
+    assert_false(reply_in(out, frame_put_reply(out, &in)));
+}
+
+/* What an old server has said of a password. */
+static void test_report(void **state)
+{
+    unsigned char out[FRAME_REQUEST_MAX];
+    struct auth_request r, in = { .id = 9, .name = SPAN_OF("anna@example.org"), .password = SPAN_OF("secret"), .origin = { .network = SPAN_OF("192.0.2.1") } };
+
+    (void)state;
+    for (enum auth_report report = REPORT_NONE; report <= REPORT_WRONG; report++) {
+        in.report = report;
+        assert_true(frame_get_request(out, frame_put_request(out, &in), &r) && r.report == report);
+    }
+    size_t len = frame_put_request(out, &in);
+    out[9] |= 12;           /* both at once */
+    assert_false(request_in(out, len));
 }
 
 /* Verdicts that contradict themselves. */
@@ -352,6 +396,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_request), cmocka_unit_test(test_handed_back),     cmocka_unit_test(test_request_bounds), cmocka_unit_test(test_reply),
+        cmocka_unit_test(test_elsewhere), cmocka_unit_test(test_report),
         cmocka_unit_test(test_reply_sense), cmocka_unit_test(test_noise),          cmocka_unit_test(test_start),
         cmocka_unit_test(test_steps),
     };

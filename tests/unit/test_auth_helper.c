@@ -86,7 +86,7 @@ static enum auth_verdict ask_helper(struct span name, struct span password, cons
 {
     static uint64_t id;
     static unsigned char data[PEER_MAX];    /* the last answer lies in it */
-    struct auth_request r = { ++id, name, password, span_str(default_domain), SPAN_OF(""), { .network = span_str(network), .suspect = suspect }, uncached, LANE, false };
+    struct auth_request r = { ++id, name, password, span_str(default_domain), SPAN_OF(""), { .network = span_str(network), .suspect = suspect }, uncached, LANE, false, REPORT_NONE };
 
     assert_true(send_message(helper_fd, data, frame_put_request(data, &r)));
     long len = next_message(helper_fd, &inbox, data, sizeof data);

@@ -1,0 +1,34 @@
+/*
+ * relays.h - which old servers a worker may relay logins to, and how many it does: what all relays of a
+ * process share.
+ */
+#ifndef POSTERN_POP3_RELAYS_H
+#define POSTERN_POP3_RELAYS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "auth/elsewhere.h"
+
+struct loop;
+struct pop3_settings;
+struct relays;
+
+struct relays *relays_new(struct loop *loop, const struct pop3_settings *settings);
+void relays_free(struct relays **relays);
+
+enum relays_may {
+    RELAYS_MAY,
+    RELAYS_UNLISTED,    /* pop3_relay_servers does not name it */
+    RELAYS_AWAY,        /* it could not be reached a moment ago */
+    RELAYS_FULL,        /* as many as may be */
+};
+enum relays_may relays_ask(const struct relays *relays, const struct elsewhere *to);
+/* One more, and one less. One is waiting until relays_joined(), and of those there may be fewer. */
+void relays_enter(struct relays *relays);
+void relays_joined(struct relays *relays);
+void relays_leave(struct relays *relays, bool joined);
+/* It cannot be reached: nobody else tries for pop3_relay_pause. True where that is news. */
+bool relays_note_away(struct relays *relays, int64_t server);
+
+#endif
