@@ -12,6 +12,7 @@ import unittest
 
 import kit
 import lab
+import olddovecot
 from oldpop3 import OldServer
 
 DONE, FAILED, USAGE, PARTLY, NO_DATABASE = 0, 1, 2, 3, 4
@@ -291,6 +292,53 @@ class House(MoveCase):
         with self.site.login(who, "secret") as pop:
             self.assertEqual(pop.uidl(), [b"1700000000.2", b"1700000000.3"])
             pop.ok("QUIT")
+
+    @unittest.skipIf(os.geteuid() != 0, "Dovecot is started by root")
+    def test_night(self):
+        """A house of Dovecot, one mailbox by its files and by POP3: before, the night, after; clients see the UIDLs that they know."""
+        self.site.lab.certificate("old", ["DNS:localhost"])
+        old = olddovecot.Dovecot(self.dir / "old", self.site.lab.tls / "old.pem", "anna", "wonder", more="disable_plaintext_auth = no\n")
+        self.addCleanup(old.down)
+        self.dir.chmod(0o755)
+        old.put([kit.letter(n) for n in range(1, 7)])
+        users = self.dir / "users"
+        users.write_text("".join(f"{who}@{self.domain}:{crypted('wonder')}:::::\n" for who in ("files", "pop3")))
+        secret = self.dir / "secret"
+        secret.write_text("wonder\n")
+        path = self.table(["address", "source", "user", "secret_file"],
+                          [[f"files@{self.domain}", self.dir / "old/mail/anna", "", ""],
+                           [f"pop3@{self.domain}", f"pops://localhost:{old.tls_port}", "anna", secret]])
+        ca = ["--tls-ca", str(self.site.lab.tls / "ca.pem")]
+
+        def seen(address, who, password="wonder"):
+            with kit.Pop(address) as pop:
+                pop.login(who, password)
+                uidls = pop.uidl()
+                return [(uidl, pop.retr(n)) for n, uidl in enumerate(uidls, 1)]
+
+        self.assertEqual(self.move(path, "--sync", *ca)["imported"], 12)
+        told = json.loads(self.site.ctl("--json", "passwords", users, "--format", "dovecot").stdout)
+        self.assertEqual((told["set"], told["schemes"]), (2, [{"scheme": "SHA512-CRYPT", "mailboxes": 2}]))
+        # Until the night: mail comes in, a client deletes.
+        old.put([kit.letter(7)])
+        with kit.Pop(f"127.0.0.1:{old.port}") as pop:
+            pop.login("anna", "wonder")
+            pop.ok("DELE 3")
+            pop.ok("QUIT")
+        told = self.move(path, "--sync", *ca)
+        self.assertEqual([(m["state"], m["imported"], m["removed"]) for m in told["mailboxes"]], 2 * [("done", 1, 1)])
+        before = seen(f"127.0.0.1:{old.port}", "anna")
+        for who in ("files", "pop3"):
+            self.assertEqual(seen(self.site.address, f"{who}@{self.domain}"), before)
+        # Afterwards: a client deletes here, a letter comes late there.
+        with self.site.login(f"files@{self.domain}", "wonder") as pop:
+            pop.ok("DELE 1")
+            pop.ok("QUIT")
+        old.put([kit.letter(8)])
+        self.assertEqual(self.move(path, "--final", *ca)["imported"], 2)
+        after = seen(f"127.0.0.1:{old.port}", "anna")
+        self.assertEqual(seen(self.site.address, f"files@{self.domain}"), after[1:])
+        self.assertEqual(seen(self.site.address, f"pop3@{self.domain}"), after)
 
     def test_known_by_uidl(self):
         """What its server named by a UIDL that is here is not read again; what is marked as deleted there goes with --sync."""
