@@ -9,10 +9,17 @@
 
 #include "daemon/base/clock.h"
 
+static bool off;
+
+void progress_off(void)
+{
+    off = true;
+}
+
 void progress_start(struct progress *p, const char *unit, int64_t total_octets)
 {
     *p = (struct progress){
-        .shown = isatty(STDERR_FILENO) == 1, .unit = unit, .total = total_octets, .started = clock_ms()
+        .shown = !off && isatty(STDERR_FILENO) == 1, .unit = unit, .total = total_octets, .started = clock_ms()
     };
 }
 

@@ -16,6 +16,8 @@ struct progress {
     uint64_t started, last; /* clock_ms() */
 };
 
+/* This process draws nothing from now on: its parent does. */
+void progress_off(void);
 void progress_start(struct progress *p, const char *unit, int64_t total_octets);
 /* Draws at most five times a second. */
 void progress_step(struct progress *p, uint64_t count, int64_t octets);

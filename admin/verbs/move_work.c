@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "admin/db.h"
+#include "admin/progress.h"
 #include "admin/verbs/credential.h"
 #include "auth/scheme/scheme.h"
 #include "daemon/base/clock.h"
@@ -362,6 +363,7 @@ void move_work(const struct move_how *how, const struct move_line *line, const s
     const uint64_t started = clock_ms();
     enum ctl_exit end;
 
+    progress_off();
     ctl_errors_to(told_error, &w);
     end = connect(&w);
     if (end == CTL_DONE)
