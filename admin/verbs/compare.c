@@ -35,7 +35,8 @@ static enum ctl_exit compare_line(struct ctl *c, struct json *j, const struct mo
         how.format = l->format;
     if (l->uidl_format != NULL)
         how.uidl_format = l->uidl_format;
-    return comparison_run(c, j, (struct comparison_of){ l->address, l->sources, l->source_count, l->uidls, how, with });
+    return comparison_run(c, j, (struct comparison_of){ .address = l->address, .paths = l->sources,
+                                 .path_count = l->source_count, .uidls = l->uidls, .how = how, .with = with });
 }
 
 static void report_end(struct json *j, const struct report *r)
@@ -91,8 +92,24 @@ static enum ctl_exit compare_list(struct ctl *c, struct json *j, const struct so
     return r.not_alike + r.failed > 0 ? CTL_PARTLY : CTL_DONE;
 }
 
+static enum ctl_exit compare_single(struct ctl *c, struct json *j, const struct source_how *how,
+                                    const bool with[IMPORT_KINDS])
+{
+    struct import_pop3 pop3 = { .wait = 0 };
+    enum ctl_exit end = import_pop3_options(c, &pop3);
+
+    if (end == CTL_DONE)
+        end = comparison_run(c, j, (struct comparison_of){
+            .address = c->args[0], .pop3 = c->opt[OPT_POP3] != NULL ? &pop3 : NULL, .paths = c->args + 1,
+            .path_count = c->nargs - 1, .uidls = c->opt[OPT_UIDLS], .how = *how, .with = with,
+        });
+    import_pop3_free(&pop3);
+    return end;
+}
+
 enum ctl_exit run_compare(struct ctl *c)
 {
+    const bool list = c->opt[OPT_FROM] != NULL, server = c->opt[OPT_POP3] != NULL;
     struct source_how how = { .format = SOURCE_AUTO };
     bool with[IMPORT_KINDS] = { false };
     struct json json, *j = c->json ? &json : NULL;
@@ -100,16 +117,13 @@ enum ctl_exit run_compare(struct ctl *c)
 
     if (end != CTL_DONE)
         return end;
-    if (c->opt[OPT_FROM] != NULL ? c->nargs > 0 : c->nargs < 2)
+    if (list ? c->nargs > 0 || server : c->nargs < 1 || (c->nargs < 2 && !server))
         return ctl_error(CTL_USAGE, "compare wants an address and a source, or --from: see posternctl compare --help");
-    if (c->opt[OPT_FROM] != NULL && c->opt[OPT_UIDLS] != NULL)
+    if (list && c->opt[OPT_UIDLS] != NULL)
         return ctl_error(CTL_USAGE, "--uidls is for one mailbox: --from has a column for it");
-    if (c->opt[OPT_FROM] == NULL && c->opt[OPT_DOMAIN] != NULL)
+    if (!list && c->opt[OPT_DOMAIN] != NULL)
         return ctl_error(CTL_USAGE, "--domain is for --from");
     if (j != NULL)
         json_start(j, stdout);
-    if (c->opt[OPT_FROM] != NULL)
-        return compare_list(c, j, &how, with);
-    return comparison_run(c, j, (struct comparison_of){ c->args[0], c->args + 1, c->nargs - 1, c->opt[OPT_UIDLS], how,
-                                                        with });
+    return list ? compare_list(c, j, &how, with) : compare_single(c, j, &how, with);
 }

@@ -189,19 +189,21 @@ static void uidl_fault(void *arg, const char *file, size_t line, const char *uid
 
 static void hash(void *arg, const char *at, size_t len) { likeness_add(arg, (struct span){ at, len }); }
 
-static void add(struct comparison *k, const struct source_item *it)
+static void add(struct comparison *k, struct source_item *it)
 {
     const struct pair *pair = k->pairs != NULL ? pairs_find(k->pairs, it) : NULL;
     const struct place place = { it->path, it->number };
     struct compare_mail *m;
     struct likeness_hash h;
 
-    if (it->reject != NULL) {
-        tell_rejected(k, &place, it->reject);
+    if (it->reject == NULL && it->kind != STATE_LIVING && !k->with[it->kind]) {
+        k->left_out++;
         return;
     }
-    if (it->kind != STATE_LIVING && !k->with[it->kind]) {
-        k->left_out++;
+    if (it->reject == NULL && !source_fetch(it) && source_broken(k->source) != NULL)
+        return;
+    if (it->reject != NULL) {
+        tell_rejected(k, &place, it->reject);
         return;
     }
     likeness_begin(&h);
@@ -247,17 +249,19 @@ static enum ctl_exit read_source(struct comparison *k)
     enum ctl_exit end;
 
     if (source_fault(k->source) != NULL)
-        return ctl_error(CTL_FAILED, "%s; see --uidl-format", source_fault(k->source));
+        return ctl_error(CTL_FAILED, "%s", source_fault(k->source));
     end = read_pairs(k);
     if (end != CTL_DONE)
         return end;
     progress_start(&k->progress, "messages", source_octets(k->source));
-    while (source_next(k->source, &it) == 1) {
+    while (source_broken(k->source) == NULL && source_next(k->source, &it) == 1) {
         add(k, &it);
         octets += it.end - it.at;
         progress_step(&k->progress, k->there.count, octets);
     }
     progress_clear(&k->progress);
+    if (source_broken(k->source) != NULL)
+        return ctl_error(CTL_FAILED, "%s", source_broken(k->source));
     return CTL_DONE;
 }
 
@@ -361,13 +365,15 @@ enum ctl_exit comparison_run(struct ctl *c, struct json *j, struct comparison_of
     memcpy(k.with, what.with, sizeof k.with);
     what.how.doubt = doubt;
     what.how.arg = &k;
+    what.how.listed = what.uidls != NULL;
     if (j != NULL) {
         json_object(j, NULL);
         json_text(j, "address", span_str(k.address));
         json_array(j, "differences");
     }
-    k.source = source_new(what.paths, what.path_count, &what.how);
-    end = read_source(&k);
+    k.source = what.pop3 != NULL ? import_pop3_open(c, what.pop3, k.address, NULL)
+                                 : source_new(what.paths, what.path_count, &what.how);
+    end = k.source != NULL ? read_source(&k) : CTL_FAILED;
     if (end == CTL_DONE)
         end = compare_here(&k);
     progress_clear(&k.progress);
@@ -381,7 +387,8 @@ enum ctl_exit comparison_run(struct ctl *c, struct json *j, struct comparison_of
         json_end(j);
     if (k.pairs != NULL)
         pairs_free(&k.pairs);
-    source_free(&k.source);
+    if (k.source != NULL)
+        source_free(&k.source);
     here_free(&k.here);
     mem_free(k.there.mails);
     mem_free(k.places);

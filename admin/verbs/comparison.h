@@ -8,9 +8,11 @@
 #include "admin/json.h"
 #include "admin/mail/import.h"
 #include "admin/mail/source.h"
+#include "admin/verbs/import_pop3.h"
 
 struct comparison_of {
     const char *address;
+    struct import_pop3 *pop3;       /* the server, or NULL: */
     char *const *paths;
     int path_count;
     const char *uidls;              /* path of a list, or NULL */
