@@ -13,6 +13,7 @@
 #include "admin/db.h"
 #include "admin/progress.h"
 #include "admin/verbs/credential.h"
+#include "admin/verbs/move_source.h"
 #include "auth/scheme/scheme.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/mem.h"
@@ -230,58 +231,22 @@ static void told_server(void *arg, const char *text)
     say_note(arg, NOTE_SERVER, 0, w->line->sources[0], NULL, text);
 }
 
-static bool read_secret(const struct move_line *l, struct secret_line *secret)
-{
-    const char *why;
-
-    if (l->secret_file != NULL) {
-        why = move_list_secret(l->secret_file, secret->text, sizeof secret->text);
-        secret->len = why == NULL ? strlen(secret->text) : 0;
-        if (why != NULL)
-            ctl_error(CTL_FAILED, "the password for the server: %s", why);
-        return why == NULL;
-    }
-    secret->len = strlen(l->secret);
-    if (secret->len >= sizeof secret->text) {
-        ctl_error(CTL_FAILED, "the password for the server is longer than %d octets", SECRET_LINE_MAX);
-        return false;
-    }
-    memcpy(secret->text, l->secret, secret->len + 1);
-    return true;
-}
-
 /* NULL after a message. *pop3 lives as long as the source. */
 static struct source *open_server(struct work *w, struct import_pop3 *pop3)
 {
     const struct import_pop3_told told = { told_stop, told_server, w };
-    const struct move_line *l = w->line;
-    struct source *source = NULL;
-    char *why = NULL;
 
     *pop3 = w->how->pop3;
-    ASSERT(pop3_address(l->sources[0], &pop3->address) == NULL);
-    if (w->c->opt[OPT_MASTER] == NULL && !read_secret(l, &pop3->secret))
-        return NULL;
-    source = import_pop3_log_in(w->c, pop3, l->sources[0], l->user != NULL ? l->user : l->address, &told, &why);
-    if (source == NULL)
-        ctl_error(CTL_FAILED, "%s", why);
-    mem_drop(&why);
-    return source;
+    return move_source_server(w->c, w->line, pop3, &told);
 }
 
 static struct source *open_files(const struct work *w, struct import *im)
 {
-    const struct move_line *l = w->line;
     struct source_how how = w->how->source;
 
     how.doubt = import_doubt;
     how.arg = im;
-    how.listed = l->uidls != NULL;
-    if (l->uidl_format != NULL)
-        how.uidl_format = l->uidl_format;
-    if (l->has_format)
-        how.format = l->format;
-    return source_new(l->sources, l->source_count, &how);
+    return move_source_files(w->line, how);
 }
 
 /* Only behind an import that has seen all there is. */

@@ -1,0 +1,54 @@
+/*
+ * move_source.c - where the mail of a line is (see move_source.h).
+ */
+#include "admin/verbs/move_source.h"
+
+#include <string.h>
+
+#include "daemon/base/mem.h"
+
+static bool read_secret(const struct move_line *l, struct secret_line *secret)
+{
+    const char *why;
+
+    if (l->secret_file != NULL) {
+        why = move_list_secret(l->secret_file, secret->text, sizeof secret->text);
+        secret->len = why == NULL ? strlen(secret->text) : 0;
+        if (why != NULL)
+            ctl_error(CTL_FAILED, "the password for the server: %s", why);
+        return why == NULL;
+    }
+    secret->len = strlen(l->secret);
+    if (secret->len >= sizeof secret->text) {
+        ctl_error(CTL_FAILED, "the password for the server is longer than %d octets", SECRET_LINE_MAX);
+        return false;
+    }
+    memcpy(secret->text, l->secret, secret->len + 1);
+    return true;
+}
+
+struct source *move_source_server(const struct ctl *c, const struct move_line *l, struct import_pop3 *p,
+                                  const struct import_pop3_told *told)
+{
+    struct source *source = NULL;
+    char *why = NULL;
+
+    ASSERT(pop3_address(l->sources[0], &p->address) == NULL);
+    if (c->opt[OPT_MASTER] == NULL && !read_secret(l, &p->secret))
+        return NULL;
+    source = import_pop3_log_in(c, p, l->sources[0], l->user != NULL ? l->user : l->address, told, &why);
+    if (source == NULL)
+        ctl_error(CTL_FAILED, "%s", why);
+    mem_drop(&why);
+    return source;
+}
+
+struct source *move_source_files(const struct move_line *l, struct source_how how)
+{
+    how.listed = l->uidls != NULL;
+    if (l->uidl_format != NULL)
+        how.uidl_format = l->uidl_format;
+    if (l->has_format)
+        how.format = l->format;
+    return source_new(l->sources, l->source_count, &how);
+}
