@@ -31,10 +31,7 @@ static enum ctl_exit compare_line(struct ctl *c, struct json *j, const struct mo
 {
     if (l->fault != NULL)
         return refuse(j, l);
-    if (l->has_format)
-        how.format = l->format;
-    if (l->uidl_format != NULL)
-        how.uidl_format = l->uidl_format;
+    move_list_how(l, &how);
     return comparison_run(c, j, (struct comparison_of){ .address = l->address, .paths = l->sources,
                                  .path_count = l->source_count, .uidls = l->uidls, .how = how, .with = with });
 }
@@ -119,10 +116,11 @@ enum ctl_exit run_compare(struct ctl *c)
         return end;
     if (list ? c->nargs > 0 || server : c->nargs < 1 || (c->nargs < 2 && !server))
         return ctl_error(CTL_USAGE, "compare wants an address and a source, or --from: see posternctl compare --help");
-    if (list && c->opt[OPT_UIDLS] != NULL)
-        return ctl_error(CTL_USAGE, "--uidls is for one mailbox: --from has a column for it");
+    if (list && (c->opt[OPT_UIDLS] != NULL || c->opt[OPT_CONTROL] != NULL))
+        return ctl_error(CTL_USAGE, "--uidls and --control are for one mailbox: --from has columns for them");
     if (!list && c->opt[OPT_DOMAIN] != NULL)
         return ctl_error(CTL_USAGE, "--domain is for --from");
+    how.listed = c->opt[OPT_UIDLS] != NULL;
     if (j != NULL)
         json_start(j, stdout);
     return list ? compare_list(c, j, &how, with) : compare_single(c, j, &how, with);

@@ -41,6 +41,14 @@ const char *importing_uidl_fault(const char *format)
     return source_how_fault(&(struct source_how){ .uidl_format = format }, &option);
 }
 
+const char *importing_server_fault(const char *name)
+{
+    const struct source_how how = { .server = name };
+    const char *option;
+
+    return source_how_fault(&how, &option);
+}
+
 /* "deleted,drafts" */
 static bool option_with(const char *given, bool with[IMPORT_KINDS])
 {

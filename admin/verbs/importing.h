@@ -20,7 +20,9 @@ extern const struct importing_kind importing_kinds[IMPORT_KINDS];
 enum ctl_exit importing_options(const struct ctl *c, struct source_how *source_r, bool with_r[IMPORT_KINDS]);
 /* A word that --format takes; false: it is none. */
 bool importing_format(const char *word, enum source_format *format_r);
-/* Why this is no format of UIDLs of any server (static text); NULL: it is. */
+/* Why this is no server (static text); NULL: it is one, or "none". */
+const char *importing_server_fault(const char *name);
+/* Why no server has this format of UIDLs (static text); NULL: one has. */
 const char *importing_uidl_fault(const char *format);
 
 #endif

@@ -22,12 +22,12 @@
 #include "daemon/base/secret.h"
 
 enum column {
-    COL_ADDRESS, COL_SOURCE, COL_USER, COL_SECRET, COL_SECRET_FILE, COL_UIDLS, COL_UIDL_FORMAT, COL_FORMAT, COL_HASH,
-    COL_HASH_FILE, COL_PASSWORD, COL_PASSWORD_FILE, COL_QUOTA, COL_QUOTA_MESSAGES, COLUMNS,
+    COL_ADDRESS, COL_SOURCE, COL_USER, COL_SECRET, COL_SECRET_FILE, COL_UIDLS, COL_SERVER, COL_UIDL_FORMAT, COL_CONTROL,
+    COL_FORMAT, COL_HASH, COL_HASH_FILE, COL_PASSWORD, COL_PASSWORD_FILE, COL_QUOTA, COL_QUOTA_MESSAGES, COLUMNS,
 };
 static const char *const names[COLUMNS] = {
-    "address", "source", "user", "secret", "secret_file", "uidls", "uidl_format", "format", "hash",
-    "hash_file", "password", "password_file", "quota", "quota_messages",
+    "address", "source", "user", "secret", "secret_file", "uidls", "server", "uidl_format", "control",
+    "format", "hash", "hash_file", "password", "password_file", "quota", "quota_messages",
 };
 
 /* ------------------------------------------------------------- the columns */
@@ -45,8 +45,8 @@ static bool columns(const struct csv *c, const char *path, enum column which[CSV
             n++;
         if (n == COLUMNS) {
             ctl_error(CTL_FAILED, "%s: there is no column \"%s\": nothing was done; the columns are address, source,"
-                      " user, secret, secret_file, uidls, uidl_format, format, hash, hash_file, password,"
-                      " password_file, quota and quota_messages", shown_name(path), c->columns[i]);
+                      " user, secret, secret_file, uidls, server, uidl_format, control, format, hash, hash_file,"
+                      " password, password_file, quota and quota_messages", shown_name(path), c->columns[i]);
             return false;
         }
         if (n == COL_SOURCE ? ++sources > MOVE_SOURCES_MAX : seen[n]) {
@@ -133,7 +133,15 @@ static void take(struct move_line *l, enum column which, char *field, struct spa
     case COL_UIDL_FORMAT:
         l->uidl_format = field;
         if ((why = importing_uidl_fault(field)) != NULL)
-            move_list_fault(l, "the format of UIDLs is not one of Dovecot's: see --uidl-format");
+            move_list_fault(l, "the format of UIDLs is not one that a server has: see --uidl-format");
+        break;
+    case COL_SERVER:
+        l->server = field;
+        if (importing_server_fault(field) != NULL)
+            move_list_fault(l, "the server is not one that --server takes");
+        break;
+    case COL_CONTROL:
+        l->control = field;
         break;
     case COL_FORMAT:
         l->has_format = true;
@@ -259,6 +267,10 @@ static void check_files(struct move_line *l)
             fault_at(l, l->sources[i], strerror(errno));
     if (l->uidls != NULL && access(l->uidls, R_OK) != 0)
         fault_at(l, l->uidls, strerror(errno));
+    if (l->control != NULL && access(l->control, X_OK) != 0)
+        fault_at(l, l->control, strerror(errno));
+    if (l->control != NULL && l->source_count != 1)
+        move_list_fault(l, "the column control is for one source");
     if (l->uidls != NULL && l->source_count == 0)
         move_list_fault(l, "it has a list of UIDLs, but no source");
     if (l->user != NULL || l->secret[0] != '\0' || l->secret_file != NULL)
@@ -361,4 +373,18 @@ void move_list_free(struct move_list **list)
     csv_free(&m->csv);
     mem_free(m);
     *list = NULL;
+}
+
+void move_list_how(const struct move_line *l, struct source_how *how)
+{
+    how->listed = l->uidls != NULL;
+    if (l->server != NULL && strcmp(l->server, "dovecot") != 0)
+        how->doveconf = NULL;
+    if (l->server != NULL)
+        how->server = l->server;
+    if (l->uidl_format != NULL)
+        how->uidl_format = l->uidl_format;
+    how->control = l->control;
+    if (l->has_format)
+        how->format = l->format;
 }

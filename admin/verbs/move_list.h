@@ -6,7 +6,7 @@
  *                   there several times; or the address of a POP3 server, "pops://HOST"
  *   user            there, if not the address of the mailbox
  *   secret          the password there; or secret_file, a file that holds it
- *   uidls, uidl_format, format      as the options of `import`
+ *   uidls, server, uidl_format, control, format     as the options of `import`
  *   hash            of the password, made by the other server; or hash_file, a file that holds it
  *   password        itself; or password_file
  *   quota, quota_messages           a number, or none
@@ -30,7 +30,7 @@ struct move_line {
     int source_count;
     bool pop3;                  /* the one source is a server */
     const char *user, *secret, *secret_file;    /* NULL, "", NULL where nothing is said */
-    const char *uidls, *uidl_format;    /* NULL where nothing is said */
+    const char *uidls, *server, *uidl_format, *control;    /* NULL where nothing is said */
     const char *hash, *password;        /* "" where nothing is said */
     const char *hash_file, *password_file;
     enum source_format format;
@@ -53,6 +53,8 @@ struct move_list {
  */
 struct move_list *move_list_read(const char *path, const char *domain, bool master);
 void move_list_free(struct move_list **list);
+/* What the line says of its source, in place of what is said for all of them. */
+void move_list_how(const struct move_line *line, struct source_how *how);
 /* A line's fault, unless it has one. */
 void move_list_fault(struct move_line *line, const char *why);
 /* What such a file holds, without the line end; at most size - 1 octets. NULL, or why not (static text). */

@@ -45,10 +45,6 @@ struct source *move_source_server(const struct ctl *c, const struct move_line *l
 
 struct source *move_source_files(const struct move_line *l, struct source_how how)
 {
-    how.listed = l->uidls != NULL;
-    if (l->uidl_format != NULL)
-        how.uidl_format = l->uidl_format;
-    if (l->has_format)
-        how.format = l->format;
+    move_list_how(l, &how);
     return source_new(l->sources, l->source_count, &how);
 }

@@ -244,6 +244,34 @@ class Lists(Moving):
             self.assertIn(why, done.stdout.decode())
         self.assertEqual(len(self.listed(who)[0]), 7)
 
+    def test_a_house_of_several_servers(self):
+        """`move`: each line has its server, format and directory of lists; what was said of Dovecot is not for the others."""
+        who = [self.mailbox() for _ in range(4)]
+        folders = [self.maildir(f"md{n}") for n in range(4)]
+        names = [path.name.partition(":")[0] for path in sorted(folders[0].glob("[cn][ue][rw]/*"))]
+        courier = "/3 8 5\n" + "".join(f"{name}:2,S 11 {n}:5:0\n" for n, name in enumerate(names, 1))
+        dovecot = "3 V6 N8\n" + "".join(f"{n} :{name}\n" for n, name in enumerate(names, 1))
+        (self.dir / "control").mkdir()
+        for path, text in ((folders[0] / "courierpop3dsizelist", courier), (folders[0] / "dovecot-uidlist", dovecot), (folders[1] / "dovecot-uidlist", dovecot),
+                           (self.dir / "control/dovecot-uidlist", dovecot)):
+            path.write_text(text)
+        for folder in *folders, self.dir / "control":
+            oldservers.owned(folder)
+        (self.dir / "doveconf").write_text("pop3_uidl_format = %v.%u\n")
+        rows = [f"{who[0]},{folders[0]},courier,,", f"{who[1]},{folders[1]},,,", f"{who[2]},{folders[2]},dovecot,%u-%v,{self.dir}/control", f"{who[3]},{folders[3]},qmail,,",
+                f"{self.mailbox()},{folders[3]},postfix,,", f"{self.mailbox()},{folders[3]},,%z,", f"{self.mailbox()},,,,{self.dir}/control"]
+        (self.dir / "table").write_text("address,source,server,uidl_format,control\n" + "\n".join(rows) + "\n")
+        done = self.site.ctl("move", str(self.dir / "table"), "--doveconf", str(self.dir / "doveconf"), check=False).stdout.decode()
+        for n, row in enumerate(rows[4:], 6):
+            self.assertIn(f"REFUSED line {n} {row.partition(',')[0]}: ", done)
+        wanted = [f"UID{n}-5" for n in range(1, 8)], [f"6.{n}" for n in range(1, 8)], [f"{n}-6" for n in range(1, 8)], sorted(names)
+        for address, uidls in zip(who, wanted):
+            self.assertEqual(sorted(self.listed(address)[0]), uidls, done)
+        (self.dir / "table").write_text("address,source,server,uidl_format,control\n" + "\n".join(rows[:4]) + "\n")
+        done = self.site.ctl("compare", "--from", str(self.dir / "table"), "--doveconf", str(self.dir / "doveconf"), check=False)
+        self.assertEqual(done.returncode, DONE, done.stdout)
+        self.assertIn("compared 4 mailboxes: 4 alike, 0 not alike", done.stdout.decode())
+
     def test_names(self):
         """qmail-pop3d has no list: names are UIDLs, and the order is that of the files' times."""
         folder = self.maildir()
