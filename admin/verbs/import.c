@@ -14,6 +14,7 @@
 #include "admin/mail/source.h"
 #include "admin/progress.h"
 #include "admin/shown.h"
+#include "admin/verbs/import_dbmail.h"
 #include "admin/verbs/import_pop3.h"
 #include "admin/verbs/importing.h"
 #include "daemon/base/mem.h"
@@ -30,7 +31,7 @@ struct doubt {
 struct shown {
     struct ctl *c;
     const char *address;
-    bool pop3;                      /* from a server */
+    bool server;                    /* the mail comes from one, not from files */
     unsigned sync_limit;            /* percent */
     struct progress progress;
     struct json json;
@@ -160,7 +161,7 @@ static void summary_json(struct shown *s, const struct import_done *done, struct
         json_int(j, "gone_but_read", (int64_t)sync->read);
         json_bool(j, "held", sync->held);
     }
-    if (s->pop3)
+    if (s->server)
         json_bool(j, "dry_run", s->c->opt[OPT_DRY_RUN] != NULL);
     json_bool(j, "complete", complete);
     json_end(j);
@@ -179,7 +180,7 @@ static void summary_text(struct shown *s, const struct import_done *done, struct
         printf(", %llu doubts", (unsigned long long)done->doubts);
     if (done->uidls_in_doubt > 0)
         printf(", %llu UIDLs in doubt", (unsigned long long)done->uidls_in_doubt);
-    printf(s->pop3 ? "\nlisted %llu messages, %llu octets" : "\nread %llu files, %llu octets",
+    printf(s->server ? "\nlisted %llu messages, %llu octets" : "\nread %llu files, %llu octets",
            (unsigned long long)seen.files, (unsigned long long)seen.octets);
     if (done->adopted > 0)
         printf("; %llu messages got their UIDLs", (unsigned long long)done->adopted);
@@ -282,7 +283,7 @@ static enum ctl_exit store(struct shown *s, struct import *im, struct source *so
     if (s->c->json)
         summary_json(s, done, seen, complete, sync && complete ? &synced : NULL);
     if (!complete)
-        ctl_error(end, s->pop3 ? "%s: run the same command again to continue"
+        ctl_error(end, s->server ? "%s: run the same command again to continue"
                                : "%s: run the same command with --resume to continue",
                   done->stopped ? "interrupted" : "stopped, the last batch was not stored");
     sigaction(SIGINT, &old_int, NULL);
@@ -339,17 +340,17 @@ enum ctl_exit run_import(struct ctl *c)
     const char *fault;
 
     if (end == CTL_DONE)
-        end = import_pop3_options(c, &pop3);
+        end = c->opt[OPT_DBMAIL] != NULL ? import_dbmail_options(c, &pop3.limit) : import_pop3_options(c, &pop3);
     if (end != CTL_DONE)
         return end;
-    s.pop3 = c->opt[OPT_POP3] != NULL;
+    s.server = c->opt[OPT_POP3] != NULL || c->opt[OPT_DBMAIL] != NULL;
     s.sync_limit = (unsigned)pop3.limit;
     if (how.set_uidls && how.resumed)
         return ctl_error(CTL_USAGE, "--set-uidls and --resume exclude each other");
-    if (c->opt[OPT_DRY_RUN] != NULL && !how.set_uidls && !s.pop3)
-        return ctl_error(CTL_USAGE, "--dry-run is for --set-uidls, and for --pop3");
-    how.dry_run = s.pop3 && c->opt[OPT_DRY_RUN] != NULL;
-    how.resumed |= s.pop3 && !how.set_uidls;
+    if (c->opt[OPT_DRY_RUN] != NULL && !how.set_uidls && !s.server)
+        return ctl_error(CTL_USAGE, "--dry-run is for --set-uidls, --pop3 and --dbmail");
+    how.dry_run = s.server && c->opt[OPT_DRY_RUN] != NULL;
+    how.resumed |= s.server && !how.set_uidls;
     if (!ctl_address(c->args[0], false, address))
         return CTL_FAILED;
     im = import_new(c, &how, &told);
@@ -361,8 +362,9 @@ enum ctl_exit run_import(struct ctl *c)
     source_how.doubt = import_doubt;
     source_how.arg = im;
     source_how.listed = how.uidls != NULL;
-    source = s.pop3 ? import_pop3_open(c, &pop3, address, is_interrupted)
-                    : source_new(c->args + 1, c->nargs - 1, &source_how);
+    source = c->opt[OPT_DBMAIL] != NULL ? import_dbmail_open(c, address)
+             : s.server                 ? import_pop3_open(c, &pop3, address, is_interrupted)
+                                        : source_new(c->args + 1, c->nargs - 1, &source_how);
     if (source == NULL)
         end = CTL_FAILED;
     else if ((fault = source_fault(source)) != NULL)
