@@ -4,16 +4,13 @@
  * line of standard input; never from the command line, where every user of the
  * host could see it.
  */
-#include <errno.h>
-#include <signal.h>
-#include <stdlib.h>
 #include <string.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "admin/ctl.h"
 #include "admin/db.h"
 #include "admin/out.h"
+#include "admin/secret_line.h"
 #include "admin/verbs/credential.h"
 #include "admin/verbs/keyring.h"
 #include "auth/account/make.h"
@@ -22,103 +19,23 @@
 #include "daemon/base/secret.h"
 
 enum {
-    LINE_MAX_OCTETS = 1024,
     /* A POP3 command line is 255 octets, of which `PASS ` and the line end are not the password. */
     POP3_PASSWORD_MAX = 255 - 5 - 2,
 };
 
-struct line {
-    char text[LINE_MAX_OCTETS + 2];     /* the line end may be CRLF */
-    size_t len;
-};
-
-static struct termios echo_on;
-static volatile sig_atomic_t echo_is_off;
-
-static void echo_back(int sig)
+static bool ask(struct secret_line *line, const char *address, bool hash)
 {
-    if (echo_is_off)
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &echo_on);
-    signal(sig, SIG_DFL);
-    raise(sig);
-}
-
-/* One line from standard input; of it only the line end is taken away. False after a message. */
-static bool read_line(struct line *line)
-{
-    bool ended = false;
-
-    line->len = 0;
-    while (!ended && line->len < sizeof line->text) {
-        /* One octet at a time: what follows the line is not ours. */
-        ssize_t got = read(STDIN_FILENO, line->text + line->len, 1);
-
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0) {
-            ctl_error(CTL_FAILED, "could not read standard input: %s", strerror(errno));
-            return false;
-        }
-        if (got == 0)
-            break;
-        ended = line->text[line->len] == '\n';
-        line->len++;
-    }
-    if (ended)
-        line->len--;
-    if (ended && line->len > 0 && line->text[line->len - 1] == '\r')
-        line->len--;
-    if (line->len > LINE_MAX_OCTETS) {
-        ctl_error(CTL_FAILED, "the input is longer than %d octets: nothing was changed", LINE_MAX_OCTETS);
-        return false;
-    }
-    if (line->len == 0) {
-        ctl_error(CTL_FAILED, "the input is empty: nothing was changed");
-        return false;
-    }
-    if (memchr(line->text, '\0', line->len) != NULL || memchr(line->text, '\r', line->len) != NULL) {
-        ctl_error(CTL_FAILED, "the input contains a NUL or a CR: nothing was changed");
-        return false;
-    }
-    return true;
-}
-
-static bool prompt(const char *text, struct line *line)
-{
-    struct termios off;
-    bool ok;
-
-    if (tcgetattr(STDIN_FILENO, &echo_on) != 0) {
-        ctl_error(CTL_FAILED, "could not turn off echo: %s", strerror(errno));
-        return false;
-    }
-    off = echo_on;
-    off.c_lflag &= (tcflag_t)~ECHO;
-    off.c_lflag |= ECHONL;
-    signal(SIGINT, echo_back);
-    signal(SIGTERM, echo_back);
-    echo_is_off = 1;
-    tcsetattr(STDIN_FILENO, TCSAFLUSH, &off);
-    fputs(text, stderr);
-    ok = read_line(line);
-    tcsetattr(STDIN_FILENO, TCSAFLUSH, &echo_on);
-    echo_is_off = 0;
-    return ok;
-}
-
-static bool ask(struct line *line, const char *address, bool hash)
-{
-    struct line again;
+    struct secret_line again;
     bool same;
 
     if (!isatty(STDIN_FILENO))
-        return read_line(line);
+        return secret_line_read(STDIN_FILENO, "the input", line);
     fprintf(stderr, "%s of %s\n", hash ? "password hash" : "new password", address);
-    if (!prompt(hash ? "hash: " : "password: ", line))
+    if (!secret_line_prompt(hash ? "hash: " : "password: ", line))
         return false;
     if (hash)
         return true;
-    if (!prompt("once more: ", &again)) {
+    if (!secret_line_prompt("once more: ", &again)) {
         secret_wipe(&again, sizeof again);
         return false;
     }
@@ -131,9 +48,9 @@ static bool ask(struct line *line, const char *address, bool hash)
 
 /* A hash of another server's is all that can be stored of its password. */
 static bool put_hash(struct credential_rows *rows, const struct keyring *keyring, const struct mailbox_ref *mailbox,
-                     const struct line *line)
+                     const struct secret_line *line)
 {
-    char text[LINE_MAX_OCTETS + 1];
+    char text[SECRET_LINE_MAX + 1];
     const char *why;
 
     memcpy(text, line->text, line->len);
@@ -153,7 +70,7 @@ static bool put_hash(struct credential_rows *rows, const struct keyring *keyring
 }
 
 static bool put_password(struct ctl *c, struct credential_rows *rows, const struct keyring *keyring,
-                         const struct mailbox_ref *mailbox, const char *stores, const struct line *line)
+                         const struct mailbox_ref *mailbox, const char *stores, const struct secret_line *line)
 {
     const char *why;
     bool ok = credential_add_password(rows, c, keyring, mailbox, stores, (struct span){ line->text, line->len }, &why);
@@ -177,7 +94,7 @@ enum ctl_exit run_password(struct ctl *c)
     struct credential_rows rows;
     struct keyring *keyring = NULL;
     char address[CTL_ADDRESS_SIZE];
-    struct line line = { .len = 0 };
+    struct secret_line line = { .len = 0 };
     struct args a = ARGS_NONE;
     enum ctl_exit end = CTL_FAILED;
     bool ready;
