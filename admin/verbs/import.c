@@ -112,6 +112,14 @@ static void show_uidl(void *arg, const char *file, size_t line, const char *uidl
     printf(" %s\n", what);
 }
 
+static void show_note(void *arg, const char *text)
+{
+    struct shown *s = arg;
+
+    progress_clear(&s->progress);
+    ctl_error(CTL_DONE, "%s", text);
+}
+
 static void show_step(void *arg, uint64_t messages, int64_t octets)
 {
     struct shown *s = arg;
@@ -233,6 +241,10 @@ static enum ctl_exit look(struct shown *s, struct import *im, struct source *sou
 
 static void sync_text(struct shown *s, const struct sync_done *sync)
 {
+    if (sync->of == 0) {
+        printf("nothing that was imported from the server has gone there\n");
+        return;
+    }
     printf("gone at the server since they were imported: %s %llu of %llu messages",
            s->c->opt[OPT_DRY_RUN] != NULL ? "would remove" : "removed", (unsigned long long)sync->removed,
            (unsigned long long)sync->of);
@@ -332,6 +344,7 @@ enum ctl_exit run_import(struct ctl *c)
     struct import_how how = { .resumed = c->opt[OPT_RESUME] != NULL, .set_uidls = c->opt[OPT_SET_UIDLS] != NULL,
                               .over_quota = c->opt[OPT_OVER_QUOTA] != NULL, .uidls = c->opt[OPT_UIDLS] };
     const struct import_told told = { show_uidl, show_doubt, show_rejected, show_step, is_interrupted, &s };
+    const struct import_pop3_told told_pop3 = { is_interrupted, show_note, &s };
     struct import_pop3 pop3 = { .wait = 0 };
     struct source_how source_how;
     struct source *source;
@@ -363,7 +376,7 @@ enum ctl_exit run_import(struct ctl *c)
     source_how.arg = im;
     source_how.listed = how.uidls != NULL;
     source = c->opt[OPT_DBMAIL] != NULL ? import_dbmail_open(c, address)
-             : s.server                 ? import_pop3_open(c, &pop3, address, is_interrupted)
+             : s.server                 ? import_pop3_open(c, &pop3, address, &told_pop3)
                                         : source_new(c->args + 1, c->nargs - 1, &source_how);
     if (source == NULL)
         end = CTL_FAILED;

@@ -74,12 +74,6 @@ enum ctl_exit import_pop3_options(const struct ctl *c, struct import_pop3 *p)
     return fault != NULL ? ctl_error(CTL_USAGE, "\"%s\" %s: see posternctl import --help", url, fault) : CTL_DONE;
 }
 
-static void tell(void *arg, const char *text)
-{
-    (void)arg;
-    ctl_error(CTL_DONE, "%s", text);
-}
-
 static bool read_secret(const struct ctl *c, struct import_pop3 *p, const char *user)
 {
     const char *path = c->opt[OPT_PASSWORD_FILE];
@@ -115,16 +109,15 @@ struct source *import_pop3_log_in(const struct ctl *c, const struct import_pop3 
 }
 
 struct source *import_pop3_open(const struct ctl *c, struct import_pop3 *p, const char *mailbox,
-                                bool (*stop)(void *arg))
+                                const struct import_pop3_told *told)
 {
     const char *user = c->opt[OPT_USER] != NULL ? c->opt[OPT_USER] : mailbox, *master = c->opt[OPT_MASTER];
-    const struct import_pop3_told told = { .stop = stop, .tell = tell };
     struct source *source;
     char *why = NULL;
 
     if (!read_secret(c, p, master != NULL ? master : user))
         return NULL;
-    source = import_pop3_log_in(c, p, c->opt[OPT_POP3], user, &told, &why);
+    source = import_pop3_log_in(c, p, c->opt[OPT_POP3], user, told, &why);
     if (source == NULL)
         ctl_error(CTL_FAILED, "%s: nothing was stored", why);
     mem_drop(&why);

@@ -29,11 +29,11 @@ enum ctl_exit import_pop3_common(const struct ctl *c, struct import_pop3 *p);
 /* What the command line says; the password is not asked for yet. CTL_USAGE after a message. */
 enum ctl_exit import_pop3_options(const struct ctl *c, struct import_pop3 *p);
 /*
- * Reads or asks for the password, logs in and lists; `mailbox` is the user if there is no other. stop
- * as in pop3/client.h. p must live as long as the source. NULL after a message.
+ * Reads or asks for the password, logs in and lists; `mailbox` is the user if there is no other.
+ * p must live as long as the source. NULL after a message.
  */
 struct source *import_pop3_open(const struct ctl *c, struct import_pop3 *p, const char *mailbox,
-                                bool (*stop)(void *arg));
+                                const struct import_pop3_told *told);
 /*
  * The same for an address and a secret that p has already. What people should know is told, as in
  * source_pop3.h; NULL with the reason in *why_r, to mem_free(). p, url and user must live as long as the source.
