@@ -208,6 +208,7 @@ const char *move_list_secret(const char *path, char *out, size_t size)
     return why;
 }
 
+/* Who needs a new password gets their mail all the same. */
 static void check_secrets(struct move_line *l)
 {
     int given = (l->hash[0] != '\0') + (l->hash_file != NULL) + (l->password[0] != '\0') + (l->password_file != NULL);
@@ -228,11 +229,11 @@ static void check_secrets(struct move_line *l)
         struct buf line = BUF_EMPTY;
 
         buf_addf(&line, "the password hash cannot be used: %s", why);
-        move_list_fault(l, buf_span(&line).at);
+        l->password_fault = mem_str(buf_span(&line).at);
         buf_free(&line);
     }
     if (l->password[0] != '\0' && (why = scheme_password_problem(span_str(l->password))) != NULL)
-        move_list_fault(l, why);
+        l->password_fault = mem_str(why);
     if (file != NULL)
         secret_wipe(text, sizeof text);
 }
@@ -368,6 +369,7 @@ void move_list_free(struct move_list **list)
     for (size_t i = 0; i < m->count; i++) {
         mem_free(m->lines[i].address);
         mem_free(m->lines[i].fault);
+        mem_free(m->lines[i].password_fault);
     }
     mem_free(m->lines);
     csv_free(&m->csv);

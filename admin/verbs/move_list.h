@@ -26,6 +26,7 @@ struct move_line {
     size_t line;                /* of the file */
     char *address;              /* canonical; what stands there, if that is none */
     char *fault;                /* why nothing can be done; NULL: nothing is known to be wrong */
+    char *password_fault;       /* why no password is set, though one is named; NULL: there is no reason */
     char *sources[MOVE_SOURCES_MAX];    /* lent from the file, as all below */
     int source_count;
     bool pop3;                  /* the one source is a server */

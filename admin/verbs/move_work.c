@@ -201,6 +201,8 @@ static enum ctl_exit set_password(struct work *w)
     if (l->hash[0] == '\0' && l->password[0] == '\0' && l->hash_file == NULL && l->password_file == NULL)
         return CTL_DONE;
     w->result.kept_password = w->how->final && l->has_password;
+    if (l->password_fault != NULL)
+        return CTL_DONE;        /* it makes the line `partly`, in the end */
     w->result.set_password = !w->result.kept_password;
     if (w->result.kept_password || w->how->dry_run)
         return CTL_DONE;
@@ -339,6 +341,8 @@ void move_work(const struct move_how *how, const struct move_line *line, const s
         end = import_mail(&w);
     if (how->dry_run && check_quota(&w) != CTL_DONE)
         end = CTL_FAILED;
+    if ((end == CTL_DONE || end == CTL_PARTLY) && line->password_fault != NULL && !w.result.kept_password)
+        end = ctl_error(CTL_PARTLY, "%s", line->password_fault);
     w.result.end = end;
     if (end == CTL_PARTLY) {
         add_reason(&w, w.result.import.rejected, "rejected");

@@ -36,9 +36,7 @@ class Block:
 NOT_COMMANDS = {
     "posternctl domain set example.org --store": ("after", 7),
     "posternctl import anna@example.org /home/anna/Maildir": ("other", "there is no other server: test_moving_in.py has some"),
-    "posternctl import anna@example.org /home/anna/Maildir --uidl-format": ("other", "there is no other server: test_import.py has what one said"),
     "posternctl import anna@example.org --pop3": ("other", "there is no other server: test_import_pop3.py has some"),
-    "awk 'NR > 1": ("other", "there is no other server"),
     "libpq  ": ("text", "what the libraries are for"),
     "make deb ": ("other", "instead of `make install`: deb-check does it"),
     "max_locks_per_transaction": ("append", "postgresql.conf"),
