@@ -6,15 +6,16 @@
 #include <getopt.h>
 #include <stdio.h>
 
-enum { ROWS_MAX = 64, LONG_BASE = 256 };
+#include "daemon/base/mem.h"
 
-int cmdline_parse(int argc, char **argv, const struct cmdline_option *rows, int count, const char **given)
+enum { LONG_BASE = 256 };
+
+static int parse(int argc, char **argv, const struct cmdline_option *rows, int count, const char **given,
+                 struct option *longs, char *letters)
 {
-    struct option longs[ROWS_MAX + 1] = { { NULL, 0, NULL, 0 } };
-    char letters[2 * ROWS_MAX + 1] = "";
     int n = 0, got;
 
-    for (int i = 0; i < count && i < ROWS_MAX; i++) {
+    for (int i = 0; i < count; i++) {
         longs[i] =
             (struct option){ rows[i].name, rows[i].arg != NULL ? required_argument : no_argument, NULL, LONG_BASE + i };
         given[i] = NULL;
@@ -40,4 +41,15 @@ int cmdline_parse(int argc, char **argv, const struct cmdline_option *rows, int 
         given[i] = rows[i].arg != NULL ? optarg : "";
     }
     return optind;
+}
+
+int cmdline_parse(int argc, char **argv, const struct cmdline_option *rows, int count, const char **given)
+{
+    struct option *longs = mem_array((size_t)count + 1, sizeof *longs);
+    char *letters = mem_array((size_t)count + 1, 2);
+    int at = parse(argc, argv, rows, count, given, longs, letters);
+
+    mem_free(longs);
+    mem_free(letters);
+    return at;
 }
