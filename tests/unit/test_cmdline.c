@@ -10,6 +10,7 @@
 #include "admin/cmdline.c"
 
 enum { ROWS = 300 };
+#define WORD(text) ((char[]){ text })     /* as argv has them: not constant */
 
 static struct cmdline_option rows[ROWS];
 static char names[ROWS][8];
@@ -27,7 +28,7 @@ static int fill(void **state)
 static void each_row(void **state)
 {
     const char *given[ROWS];
-    char *argv[] = { "x", "--o298", "word", "--o63=a", "--o65", "b", "-zc", NULL };
+    char *argv[] = { WORD("x"), WORD("--o298"), WORD("word"), WORD("--o63=a"), WORD("--o65"), WORD("b"), WORD("-zc"), NULL };
 
     (void)state;
     optind = 0;
@@ -43,7 +44,7 @@ static void each_row(void **state)
 static void refused(void **state)
 {
     const char *given[ROWS];
-    char *twice[] = { "x", "--o298", "--o298", NULL }, *unknown[] = { "x", "--p", NULL }, *missing[] = { "x", "--o299", NULL };
+    char *twice[] = { WORD("x"), WORD("--o298"), WORD("--o298"), NULL }, *unknown[] = { WORD("x"), WORD("--p"), NULL }, *missing[] = { WORD("x"), WORD("--o299"), NULL };
 
     (void)state;
     optind = 0;
