@@ -192,3 +192,24 @@ class MboxCase(unittest.TestCase):
             for path in files:
                 self.assertIn(f"REJECTED {path} is a file of Dovecot's mdbox or sdbox", out)
         self.assertEqual(self.shown(who)[0], [])
+
+    def test_house(self):
+        """Many mboxes at once, and compared afterwards: the server is that of the whole house, or the line of a mailbox has a list."""
+        mbox = b"".join(FROM_ + head + own + b"\n" + body + b"\n" for head, own, _, body in self.UW)
+        rows = ["address,source,uidls"]
+        for n in 1, 2:
+            self.site.account(f"house{n}@example.org")
+            rows.append(f"house{n}@example.org,{self.write(f'house{n}', mbox.replace(b'1796069955', b'%d' % n))},")
+        table = self.write("house.csv", "\n".join(rows).encode() + b"\n")
+        done = self.site.ctl("move", table, check=False)
+        self.assertIn(b"has the UIDs of a server", done.stdout)
+        self.assertEqual([self.shown(f"house{n}@example.org")[0] for n in (1, 2)], [[], []])
+        self.site.account("house3@example.org")
+        uidls = self.write("list", b"a\nb\nc\nd\ne\n")
+        rows.append(f"house3@example.org,{self.write('house3', mbox)},{uidls}")
+        self.write("house.csv", "\n".join(rows).encode() + b"\n")
+        self.site.ctl("move", table, "--server", "uw")
+        self.assertEqual([self.shown(f"house{n}@example.org")[0][0] for n in (1, 2, 3)], ["0000000100000001", "0000000200000001", "a"])
+        out = self.site.ctl("compare", "--from", table, "--server", "uw", check=False).stdout.decode()
+        self.assertIn("house1@example.org", out)
+        self.assertIn("3 alike", out)
