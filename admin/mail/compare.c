@@ -25,13 +25,9 @@ static int by_kept(const struct compare_mail *x, const struct compare_mail *y)
 
 static bool has_uidl(const struct compare_mail *m) { return m->uidl != NULL; }
 
-static bool has_digest(const struct compare_mail *m)
-{
-    (void)m;
-    return true;
-}
+static bool has_digest(const struct compare_mail *m) { return !m->unread; }
 
-static bool has_kept(const struct compare_mail *m) { return m->has_kept; }
+static bool has_kept(const struct compare_mail *m) { return m->has_kept && !m->unread; }
 
 /* qsort() has no argument for it; posternctl has one thread. Equal ones stay in their order. */
 static compare_order *sorting;
@@ -87,7 +83,7 @@ void compare_match(struct compare_side *here, struct compare_side *there)
 
 bool compare_wants_kept(const struct compare_mail *m)
 {
-    return m->other == NULL || by_digest(m, m->other) != 0;
+    return m->other == NULL || (!m->other->unread && by_digest(m, m->other) != 0);
 }
 
 /*
@@ -135,7 +131,7 @@ void compare_rest(struct compare_side *here, struct compare_side *there)
         struct compare_mail *m = &there->mails[i], *other = m->other;
         unsigned flags = 0;
 
-        if (other == NULL)
+        if (other == NULL || m->unread || other->unread)
             continue;
         if (m->uidl != NULL && other->uidl != NULL && strcmp(m->uidl, other->uidl) != 0)
             flags |= COMPARE_UIDL;

@@ -24,6 +24,7 @@ struct compare_mail {
     const char *uidl;           /* NULL: not known, which is no difference. Lent */
     struct likeness likeness;
     bool has_kept;              /* is likeness.kept set? */
+    bool unread;                /* it could not be read: only its UIDL is known */
     struct compare_mail *other; /* what it is at the other side, or NULL */
     unsigned flags;             /* of both */
 };

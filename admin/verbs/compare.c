@@ -8,6 +8,8 @@
 #include "admin/verbs/comparison.h"
 #include "admin/verbs/importing.h"
 #include "admin/verbs/move_list.h"
+#include "admin/verbs/move_source.h"
+#include "daemon/base/secret.h"
 
 struct report {
     uint64_t alike, not_alike, failed, without_source;
@@ -26,14 +28,45 @@ static enum ctl_exit refuse(struct json *j, const struct move_line *l)
     return ctl_error(CTL_FAILED, "line %zu, %s: %s", l->line, shown_name(l->address), l->fault);
 }
 
-static enum ctl_exit compare_line(struct ctl *c, struct json *j, const struct move_line *l, struct source_how how,
-                                  const bool with[IMPORT_KINDS])
+/* What is the same for all lines, and the one that is compared. */
+struct listed {
+    struct ctl *c;
+    struct source_how how;
+    struct import_pop3 pop3, server;    /* server: that of the line, */
+    const struct move_line *line;
+    const bool *with;
+};
+
+static void tell_server(void *arg, const char *text)
 {
+    const struct listed *k = arg;
+
+    ctl_error(CTL_DONE, "%s: %s", k->line->address, text);
+}
+
+static struct source *open_line(void *arg, const char *address, source_doubt *doubt, void *doubt_arg)
+{
+    struct listed *k = arg;
+    const struct import_pop3_told told = { NULL, tell_server, k };
+    struct source_how how = k->how;
+
+    (void)address;
+    how.doubt = doubt;
+    how.arg = doubt_arg;
+    return k->line->pop3 ? move_source_server(k->c, k->line, &k->server, &told) : move_source_files(k->line, how);
+}
+
+static enum ctl_exit compare_line(struct listed *k, struct json *j)
+{
+    const struct move_line *l = k->line;
+    enum ctl_exit end;
+
     if (l->fault != NULL)
         return refuse(j, l);
-    move_list_how(l, &how);
-    return comparison_run(c, j, (struct comparison_of){ .address = l->address, .paths = l->sources,
-                                 .path_count = l->source_count, .uidls = l->uidls, .how = how, .with = with });
+    k->server = k->pop3;
+    end = comparison_run(k->c, j, (struct comparison_of){ l->address, open_line, k, l->uidls, k->with });
+    import_pop3_free(&k->server);
+    return end;
 }
 
 static void report_end(struct json *j, const struct report *r)
@@ -54,53 +87,87 @@ static void report_end(struct json *j, const struct report *r)
     json_end(j);
 }
 
-static enum ctl_exit compare_list(struct ctl *c, struct json *j, const struct source_how *how,
-                                  const bool with[IMPORT_KINDS])
+static enum ctl_exit compare_lines(struct listed *k, struct json *j, const struct move_list *list)
 {
-    char domain[CTL_DOMAIN_SIZE] = "";
     struct report r = { .alike = 0 };
     enum ctl_exit end = CTL_DONE;
-    struct move_list *list;
 
-    if (c->opt[OPT_DOMAIN] != NULL && !ctl_domain(c->opt[OPT_DOMAIN], domain))
-        return CTL_FAILED;
-    list = move_list_read(c->opt[OPT_FROM], domain, false);
-    if (list == NULL)
-        return CTL_FAILED;
     if (j != NULL) {
         json_object(j, NULL);
         json_array(j, "mailboxes");
     }
     for (size_t i = 0; i < list->count && end != CTL_NO_DATABASE; i++) {
-        if (list->lines[i].fault == NULL && list->lines[i].source_count == 0) {
+        k->line = &list->lines[i];
+        if (k->line->fault == NULL && k->line->source_count == 0) {
             r.without_source++;
             continue;
         }
-        end = compare_line(c, j, &list->lines[i], *how, with);
+        end = compare_line(k, j);
         r.alike += end == CTL_DONE;
         r.not_alike += end == CTL_PARTLY;
         r.failed += end != CTL_DONE && end != CTL_PARTLY;
         fflush(stdout);
     }
     report_end(j, &r);
-    move_list_free(&list);
     if (end == CTL_NO_DATABASE)
         return ctl_error(end, "stopped: not all mailboxes were compared");
     return r.not_alike + r.failed > 0 ? CTL_PARTLY : CTL_DONE;
 }
 
+static enum ctl_exit compare_list(struct ctl *c, struct json *j, const struct source_how *how,
+                                  const bool with[IMPORT_KINDS])
+{
+    const char *master = c->opt[OPT_MASTER], *secret = c->opt[OPT_PASSWORD_FILE];
+    struct listed k = { .c = c, .how = *how, .with = with };
+    char domain[CTL_DOMAIN_SIZE] = "";
+    struct move_list *list = NULL;
+    enum ctl_exit end = CTL_FAILED;
+
+    if (import_pop3_common(c, &k.pop3) != CTL_DONE)
+        return CTL_USAGE;
+    if ((master != NULL) != (secret != NULL))
+        return ctl_error(CTL_USAGE, "--master and --password-file want each other");
+    if (c->opt[OPT_DOMAIN] != NULL && !ctl_domain(c->opt[OPT_DOMAIN], domain))
+        return CTL_FAILED;
+    secret_no_core();
+    if (master == NULL || secret_line_of_file(secret, &k.pop3.secret))
+        list = move_list_read(c->opt[OPT_FROM], domain, master != NULL);
+    if (list != NULL) {
+        end = compare_lines(&k, j, list);
+        move_list_free(&list);
+    }
+    import_pop3_free(&k.pop3);
+    return end;
+}
+
+/* ------------------------------------------------------------------ one mailbox */
+
+struct single {
+    struct ctl *c;
+    struct source_how how;
+    struct import_pop3 pop3;
+};
+
+static struct source *open_single(void *arg, const char *address, source_doubt *doubt, void *doubt_arg)
+{
+    struct single *k = arg;
+
+    k->how.doubt = doubt;
+    k->how.arg = doubt_arg;
+    k->how.listed = k->c->opt[OPT_UIDLS] != NULL;
+    return k->c->opt[OPT_POP3] != NULL ? import_pop3_open(k->c, &k->pop3, address, NULL)
+                                       : source_new(k->c->args + 1, k->c->nargs - 1, &k->how);
+}
+
 static enum ctl_exit compare_single(struct ctl *c, struct json *j, const struct source_how *how,
                                     const bool with[IMPORT_KINDS])
 {
-    struct import_pop3 pop3 = { .wait = 0 };
-    enum ctl_exit end = import_pop3_options(c, &pop3);
+    struct single k = { .c = c, .how = *how };
+    enum ctl_exit end = import_pop3_options(c, &k.pop3);
 
     if (end == CTL_DONE)
-        end = comparison_run(c, j, (struct comparison_of){
-            .address = c->args[0], .pop3 = c->opt[OPT_POP3] != NULL ? &pop3 : NULL, .paths = c->args + 1,
-            .path_count = c->nargs - 1, .uidls = c->opt[OPT_UIDLS], .how = *how, .with = with,
-        });
-    import_pop3_free(&pop3);
+        end = comparison_run(c, j, (struct comparison_of){ c->args[0], open_single, &k, c->opt[OPT_UIDLS], with });
+    import_pop3_free(&k.pop3);
     return end;
 }
 
@@ -114,6 +181,8 @@ enum ctl_exit run_compare(struct ctl *c)
 
     if (end != CTL_DONE)
         return end;
+    if (list && c->opt[OPT_USER] != NULL)
+        return ctl_error(CTL_USAGE, "--user is for one mailbox: --from has a column for it");
     if (list ? c->nargs > 0 || server : c->nargs < 1 || (c->nargs < 2 && !server))
         return ctl_error(CTL_USAGE, "compare wants an address and a source, or --from: see posternctl compare --help");
     if (list && (c->opt[OPT_UIDLS] != NULL || c->opt[OPT_CONTROL] != NULL))

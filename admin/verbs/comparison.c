@@ -189,7 +189,23 @@ static void uidl_fault(void *arg, const char *file, size_t line, const char *uid
 
 static void hash(void *arg, const char *at, size_t len) { likeness_add(arg, (struct span){ at, len }); }
 
-static void add(struct comparison *k, struct source_item *it)
+static struct compare_mail *add(struct comparison *k, const struct source_item *it, const struct pair *pair)
+{
+    struct compare_mail *m;
+
+    if (k->there.count == k->room) {
+        k->room = k->room > 0 ? 2 * k->room : 256;
+        k->there.mails = mem_resize(k->there.mails, k->room, sizeof *k->there.mails);
+        k->places = mem_resize(k->places, k->room, sizeof *k->places);
+    }
+    m = &k->there.mails[k->there.count];
+    *m = (struct compare_mail){ .uidl = k->pairs == NULL ? it->uidl : pair != NULL ? pair->uidl : NULL,
+                                .has_kept = true };
+    k->places[k->there.count++] = (struct place){ it->path, it->number };
+    return m;
+}
+
+static void add_read(struct comparison *k, struct source_item *it)
 {
     const struct pair *pair = k->pairs != NULL ? pairs_find(k->pairs, it) : NULL;
     const struct place place = { it->path, it->number };
@@ -202,26 +218,15 @@ static void add(struct comparison *k, struct source_item *it)
     }
     if (it->reject == NULL && !source_fetch(it) && source_broken(k->source) != NULL)
         return;
-    if (it->reject != NULL) {
-        tell_rejected(k, &place, it->reject);
-        return;
-    }
     likeness_begin(&h);
-    if (!source_read(it, hash, &h)) {
-        tell_rejected(k, &place, "cannot be read");
-        return;
-    }
-    if (k->there.count == k->room) {
-        k->room = k->room > 0 ? 2 * k->room : 256;
-        k->there.mails = mem_resize(k->there.mails, k->room, sizeof *k->there.mails);
-        k->places = mem_resize(k->places, k->room, sizeof *k->places);
-    }
-    m = &k->there.mails[k->there.count];
-    *m = (struct compare_mail){ .uidl = k->pairs == NULL ? it->uidl : pair != NULL ? pair->uidl : NULL,
-                                .has_kept = true };
-    k->without_uidl += m->uidl == NULL;
+    if (it->reject == NULL && !source_read(it, hash, &h))
+        it->reject = "cannot be read";
+    m = add(k, it, pair);
+    m->unread = it->reject != NULL;
     likeness_end(&h, &m->likeness);
-    k->places[k->there.count++] = place;
+    k->without_uidl += m->uidl == NULL && !m->unread;
+    if (it->reject != NULL)
+        tell_rejected(k, &place, it->reject);
 }
 
 static enum ctl_exit read_pairs(struct comparison *k)
@@ -255,7 +260,7 @@ static enum ctl_exit read_source(struct comparison *k)
         return end;
     progress_start(&k->progress, "messages", source_octets(k->source));
     while (source_broken(k->source) == NULL && source_next(k->source, &it) == 1) {
-        add(k, &it);
+        add_read(k, &it);
         octets += it.end - it.at;
         progress_step(&k->progress, k->there.count, octets);
     }
@@ -272,6 +277,9 @@ static void judge(struct comparison *k)
     for (size_t i = 0; i < k->there.count; i++) {
         const struct compare_mail *m = &k->there.mails[i];
 
+        /* It was told, and what it is nobody knows. */
+        if (m->unread)
+            continue;
         if (m->other == NULL) {
             if (!k->with[IMPORT_GONE] && here_gone(&k->here, m->likeness.digest))
                 k->deleted++;
@@ -316,7 +324,7 @@ static void summary(struct comparison *k)
 
     if (k->json == NULL)
         printf("%s %s: %zu messages here, %zu at the source, %llu the same", is_alike(k) ? "ALIKE" : "NOT-ALIKE",
-               k->address, k->here.side.count, k->there.count, (unsigned long long)k->same);
+               k->address, k->here.side.count, k->there.count - (size_t)k->rejected, (unsigned long long)k->same);
     else
         json_end(k->json);
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
@@ -329,7 +337,7 @@ static void summary(struct comparison *k)
         return;
     }
     json_int(k->json, "here", (int64_t)k->here.side.count);
-    json_int(k->json, "there", (int64_t)k->there.count);
+    json_int(k->json, "there", (int64_t)(k->there.count - k->rejected));
     json_int(k->json, "same", (int64_t)k->same);
     json_bool(k->json, "alike", is_alike(k));
 }
@@ -363,16 +371,12 @@ enum ctl_exit comparison_run(struct ctl *c, struct json *j, struct comparison_of
     if (!ctl_address(what.address, false, k.address))
         return CTL_FAILED;
     memcpy(k.with, what.with, sizeof k.with);
-    what.how.doubt = doubt;
-    what.how.arg = &k;
-    what.how.listed = what.uidls != NULL;
     if (j != NULL) {
         json_object(j, NULL);
         json_text(j, "address", span_str(k.address));
         json_array(j, "differences");
     }
-    k.source = what.pop3 != NULL ? import_pop3_open(c, what.pop3, k.address, NULL)
-                                 : source_new(what.paths, what.path_count, &what.how);
+    k.source = what.open(what.arg, k.address, doubt, &k);
     end = k.source != NULL ? read_source(&k) : CTL_FAILED;
     if (end == CTL_DONE)
         end = compare_here(&k);

@@ -8,15 +8,13 @@
 #include "admin/json.h"
 #include "admin/mail/import.h"
 #include "admin/mail/source.h"
-#include "admin/verbs/import_pop3.h"
 
 struct comparison_of {
     const char *address;
-    struct import_pop3 *pop3;       /* the server, or NULL: */
-    char *const *paths;
-    int path_count;
+    /* The messages of another server for this canonical address; doubts go there. NULL after a message. */
+    struct source *(*open)(void *arg, const char *address, source_doubt *doubt, void *doubt_arg);
+    void *arg;
     const char *uidls;              /* path of a list, or NULL */
-    struct source_how how;          /* its doubts are told by the comparison */
     const bool *with;               /* IMPORT_KINDS of them, as in struct import_how */
 };
 

@@ -14,6 +14,7 @@ import unittest
 import kit
 sys.path.insert(0, str(kit.TESTS / "service"))
 import installsteps                                             # noqa: E402
+from oldpop3 import OldServer                                  # noqa: E402
 from dovecotpop import SESSION, Dovecot, DovecotPop, version    # noqa: E402
 
 DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
@@ -565,6 +566,35 @@ class Compare(LeaveCase):
         self.ctl("compare", "--from", path)
         for bad in ((self.who, "--from", path), ("--from", path, "--uidls", path), (self.who, path, "--domain", "example.org"), ()):
             self.ctl("compare", *bad, exit=USAGE)
+
+    def test_a_server(self):
+        """Of POP3: each message is fetched; one that goes away in the middle is a failure, and nothing is missing because of it."""
+        mail = [(uidl.decode(), letter) for uidl, letter in list(zip(ODD, LETTERS))[2:6]]
+        who, secret = self.mailbox([m for _, m in mail], [u.encode() for u, _ in mail]), self.write("secret", b"wonder\n")
+
+        def compared(mail, exit, **quirks):
+            with OldServer(mail, **quirks) as server:
+                told = self.ctl("compare", who, "--pop3", server.url(), "--user", "anna", "--password-file", secret, "--accept", "plaintext", "--wait", "1", exit=exit)
+                table = self.write("table.csv", f"address,source,user,secret\n{who},{server.url()},anna,wonder\n".encode())
+                again = self.ctl("compare", "--from", table, "--accept", "plaintext", "--wait", "1", exit=PARTLY if exit == FAILED else exit)
+            return told, again
+
+        told, again = compared(mail, DONE)
+        self.assertIn(f"ALIKE {who}: 4 messages here, 4 at the source, 4 the same\n", told)
+        self.assertIn("compared 1 mailboxes: 1 alike", again)
+        told, again = compared([*mail[1:], ("new", LETTERS[0])], PARTLY)
+        for want in (f"EXTRA uid 1 with the UIDL {ODD[2].decode()}", "MISSING ", " with the UIDL new is not in the mailbox"):
+            self.assertIn(want, told)
+            self.assertIn(want, again)
+        told, again = compared(mail, PARTLY, refused={3: "-ERR no"})
+        self.assertIn(":message 3 ", told)
+        self.assertNotIn("EXTRA", told + again)
+        self.assertIn(f"NOT-ALIKE {who}: 4 messages here, 3 at the source, 3 the same, 1 rejected\n", told)
+        told, again = compared(mail, FAILED, cut={3: 99}, login=["+OK", *["-ERR [AUTH] no"] * 20])
+        self.assertNotIn("EXTRA", told + again)
+        self.assertNotIn("ALIKE", told + again)
+        self.assertIn("0 alike, 0 not alike, 1 failed", again)
+        self.ctl("compare", "--from", secret, "--pop3", "pop://localhost", exit=USAGE)
 
     def test_line_in_front(self):
         """Compared is what a client is sent, the line of a delivery included."""
