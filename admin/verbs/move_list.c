@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "admin/pop3/address.h"
+#include "admin/secret_line.h"
 #include "admin/shown.h"
 #include "admin/verbs/credential.h"
 #include "admin/verbs/importing.h"
@@ -172,70 +173,54 @@ static void take(struct move_line *l, enum column which, char *field, struct spa
     }
 }
 
-const char *move_list_secret(const char *path, char *out, size_t size)
+static void told_fault(void *arg, const char *line)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    const char *why = NULL;
-    size_t len = 0;
-    ssize_t got = 1;
+    move_list_fault(arg, line);
+}
 
-    while (fd >= 0 && got > 0 && len < size) {
-        got = read(fd, out + len, size - len);
-        if (got > 0)
-            len += (size_t)got;
-    }
-    if (fd < 0)
-        why = errno == ENOENT ? "there is no such file" : errno == EACCES ? "permission denied" : "it cannot be opened";
-    else if (got < 0)
-        why = "it cannot be read";
-    else if (len == size)
-        why = "it is too long";
-    if (fd >= 0)
-        close(fd);
-    if (why == NULL) {
-        if (len > 0 && out[len - 1] == '\n')
-            len--;
-        if (len > 0 && out[len - 1] == '\r')
-            len--;
-        if (len == 0)
-            why = "it is empty";
-        else if (memchr(out, '\0', len) != NULL || memchr(out, '\n', len) != NULL)
-            why = "it holds more than one line, or a NUL";
-        out[len] = '\0';
-    }
-    if (why != NULL)
-        secret_wipe(out, size);
-    return why;
+static bool read_secret(struct move_line *l, const char *path, struct secret_line *secret)
+{
+    bool ok = strcmp(path, "-") != 0;
+
+    if (!ok)
+        move_list_fault(l, "a file with a password must have a name");
+    ctl_errors_to(told_fault, l);
+    ok = ok && secret_line_of_file(path, secret);
+    ctl_errors_to(NULL, NULL);
+    secret->text[ok ? secret->len : 0] = '\0';
+    return ok;
+}
+
+static void set_password_fault(struct move_line *l, const char *what, const char *why)
+{
+    struct buf line = BUF_EMPTY;
+
+    buf_addf(&line, "the password%s cannot be used: %s", what, why);
+    l->password_fault = mem_str(buf_span(&line).at);
+    buf_free(&line);
 }
 
 /* Who needs a new password gets their mail all the same. */
 static void check_secrets(struct move_line *l)
 {
     int given = (l->hash[0] != '\0') + (l->hash_file != NULL) + (l->password[0] != '\0') + (l->password_file != NULL);
-    const char *file = l->hash_file != NULL ? l->hash_file : l->password_file, *hash = l->hash, *why = NULL;
-    char text[PASSWORD_MAX + 2];
+    const char *file = l->hash_file != NULL ? l->hash_file : l->password_file, *why;
+    struct secret_line secret;
+    const char *hash = l->hash_file != NULL ? secret.text : l->hash;
+    const char *password = l->password_file != NULL ? secret.text : l->password;
 
     if (given > 1) {
         move_list_fault(l, "it has more than one of hash, hash_file, password and password_file");
         return;
     }
-    if (file != NULL && (why = move_list_secret(file, text, sizeof text)) != NULL) {
-        fault_at(l, file, why);
+    if (file != NULL && !read_secret(l, file, &secret))
         return;
-    }
-    if (l->hash_file != NULL)
-        hash = text;
-    if (hash[0] != '\0' && (why = credential_hash_fault(hash)) != NULL) {
-        struct buf line = BUF_EMPTY;
-
-        buf_addf(&line, "the password hash cannot be used: %s", why);
-        l->password_fault = mem_str(buf_span(&line).at);
-        buf_free(&line);
-    }
-    if (l->password[0] != '\0' && (why = scheme_password_problem(span_str(l->password))) != NULL)
-        l->password_fault = mem_str(why);
+    if (hash[0] != '\0' && (why = credential_hash_fault(hash)) != NULL)
+        set_password_fault(l, " hash", why);
+    if (password[0] != '\0' && (why = scheme_password_problem(span_str(password))) != NULL)
+        set_password_fault(l, "", why);
     if (file != NULL)
-        secret_wipe(text, sizeof text);
+        secret_wipe(&secret, sizeof secret);
 }
 
 static bool is_server(const char *source)
@@ -246,6 +231,7 @@ static bool is_server(const char *source)
 static void check_server(struct move_line *l, bool master)
 {
     struct pop3_address address;
+    struct secret_line secret;
     const char *why;
 
     if (l->source_count > 1 || l->uidls != NULL || l->has_format || l->uidl_format != NULL)
@@ -257,8 +243,8 @@ static void check_server(struct move_line *l, bool master)
     if (master ? l->secret[0] != '\0' || l->secret_file != NULL : (l->secret[0] != '\0') == (l->secret_file != NULL))
         move_list_fault(l, master ? "it has a password for the server, where --master logs in"
                                   : "it must have either secret or secret_file, for the server");
-    if (l->secret_file != NULL && access(l->secret_file, R_OK) != 0)
-        fault_at(l, l->secret_file, strerror(errno));
+    if (l->secret_file != NULL && read_secret(l, l->secret_file, &secret))
+        secret_wipe(&secret, sizeof secret);
 }
 
 static void check_files(struct move_line *l)

@@ -58,7 +58,5 @@ void move_list_free(struct move_list **list);
 void move_list_how(const struct move_line *line, struct source_how *how);
 /* A line's fault, unless it has one. */
 void move_list_fault(struct move_line *line, const char *why);
-/* What such a file holds, without the line end; at most size - 1 octets. NULL, or why not (static text). */
-const char *move_list_secret(const char *path, char *out, size_t size);
 
 #endif

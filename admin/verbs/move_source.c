@@ -9,21 +9,14 @@
 
 static bool read_secret(const struct move_line *l, struct secret_line *secret)
 {
-    const char *why;
-
-    if (l->secret_file != NULL) {
-        why = move_list_secret(l->secret_file, secret->text, sizeof secret->text);
-        secret->len = why == NULL ? strlen(secret->text) : 0;
-        if (why != NULL)
-            ctl_error(CTL_FAILED, "the password for the server: %s", why);
-        return why == NULL;
-    }
+    if (l->secret_file != NULL)
+        return secret_line_of_file(l->secret_file, secret);
     secret->len = strlen(l->secret);
-    if (secret->len >= sizeof secret->text) {
+    if (secret->len > SECRET_LINE_MAX) {
         ctl_error(CTL_FAILED, "the password for the server is longer than %d octets", SECRET_LINE_MAX);
         return false;
     }
-    memcpy(secret->text, l->secret, secret->len + 1);
+    memcpy(secret->text, l->secret, secret->len);
     return true;
 }
 

@@ -165,25 +165,23 @@ static bool add_secret(struct work *w, const struct mailbox_ref *mailbox, const 
     const struct move_line *l = w->line;
     const char *file = l->hash_file != NULL ? l->hash_file : l->password_file, *why = NULL;
     const bool hash = l->hash_file != NULL || l->hash[0] != '\0';
-    const char *secret = hash ? l->hash : l->password;
-    char text[PASSWORD_MAX + 2];
+    const char *secret = hash ? l->hash : l->password, *plain;
+    struct secret_line line;
 
     if (file != NULL) {
-        why = move_list_secret(file, text, sizeof text);
-        secret = text;
+        if (!secret_line_of_file(file, &line))
+            return false;
+        line.text[line.len] = '\0';
+        secret = line.text;
     }
-    if (why == NULL && hash)
-        why = credential_hash_fault(secret);
-    if (why == NULL) {
-        const char *plain = hash ? scheme_plain(secret) : secret;
-
-        if (plain == NULL)
-            credential_add_hash(rows, w->how->keyring, mailbox, secret);
-        else
-            (void)credential_add_password(rows, w->c, w->how->keyring, mailbox, stores, span_str(plain), &why);
-    }
+    why = hash ? credential_hash_fault(secret) : NULL;
+    plain = hash && why == NULL ? scheme_plain(secret) : secret;
+    if (why == NULL && plain == NULL)
+        credential_add_hash(rows, w->how->keyring, mailbox, secret);
+    else if (why == NULL)
+        (void)credential_add_password(rows, w->c, w->how->keyring, mailbox, stores, span_str(plain), &why);
     if (file != NULL)
-        secret_wipe(text, sizeof text);
+        secret_wipe(&line, sizeof line);
     if (why != NULL)
         ctl_error(CTL_FAILED, "the password cannot be set: %s", why);
     return why == NULL;

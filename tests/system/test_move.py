@@ -208,6 +208,23 @@ class House(MoveCase):
             pop.ok("QUIT")
         self.assertEqual(self.move(path, "--with", "gone")["mailboxes"][0]["imported"], 1)
 
+    def test_passwords(self):
+        """Each way to name one, in the file or in a file beside it."""
+        for name, text in (("hash", crypted("one") + "\n"), ("pass", "two\n"), ("empty", ""), ("odd", "{CRAM-MD5}00\n")):
+            (self.dir / name).write_text(text)
+        rows = [["a", crypted("zero"), "", "", ""], ["b", "", self.dir / "hash", "", ""], ["c", "", "", "{PLAIN}x", ""], ["d", "", "", "", self.dir / "pass"],
+                ["e", "", self.dir / "empty", "", ""], ["f", "", self.dir / "none", "", ""], ["g", crypted("x"), "", "y", ""],
+                ["h", "", self.dir / "odd", "", ""], ["i", "{PLAIN}three", "", "", ""]]
+        path = self.table(["address", "hash", "hash_file", "password", "password_file"], rows)
+        told = {m["address"][0]: m for m in self.move(path, "--domain", self.domain, exit=PARTLY)["mailboxes"]}
+        self.assertEqual({who: m["state"] for who, m in told.items()},
+                         dict.fromkeys("abcdi", "done") | dict.fromkeys("efg", "refused") | {"h": "partly"})
+        for who, reason in (("e", "is empty"), ("f", "No such file"), ("g", "more than one"), ("h", "CRAM-MD5")):
+            self.assertIn(reason, told[who]["reason"])
+        for who, password in (("a", "zero"), ("b", "one"), ("c", "{PLAIN}x"), ("d", "two"), ("i", "three")):
+            with self.site.login(f"{who}@{self.domain}", password) as pop:
+                pop.ok("QUIT")
+
     def test_quota(self):
         rows = [[f"q{n}@{self.domain}", self.maildir(f"q{n}", [kit.letter(n, 3000)]), "1k" if n == 1 else ""] for n in range(3)]
         path = self.table(["address", "source", "quota"], rows)
