@@ -99,34 +99,6 @@ const char *source_not_mail(const char *head, size_t len)
     return "is not a mail message: its first line is not a header field";
 }
 
-/* Below zero: errno, or it leads astray (*reject_r), where it was not a link when we looked too. */
-static int open_named(const struct file *f, struct stat *st, const char **reject_r)
-{
-    struct stat link;
-    bool is_link = lstat(f->path, &link) == 0 && S_ISLNK(link.st_mode);
-    /* O_NONBLOCK: should it have become a FIFO since we looked. */
-    int fd = open(f->path, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC | (f->in_folder && !is_link ? O_NOFOLLOW : 0));
-
-    if (fd < 0 || fstat(fd, st) != 0)
-        *reject_r = errno == EACCES ? "permission denied" : errno == ENOENT ? "has gone" : "cannot be opened";
-    else if (f->in_folder && is_link && source_leads_astray(&link, st))
-        *reject_r = source_not_theirs;
-    return fd;
-}
-
-/* From its folder, which stays open until a file of another folder is opened. */
-static int open_file(struct source *s, const struct file *f, struct stat *st, const char **reject_r)
-{
-    if (f->folder == 0)
-        return open_named(f, st, reject_r);
-    struct folder *folder = &s->folders[f->folder - 1];
-    if (s->open_folder != 0 && s->open_folder != f->folder)
-        folder_close(&s->folders[s->open_folder - 1]);
-    s->open_folder = f->folder;
-    *reject_r = folder_open(folder);
-    return *reject_r == NULL ? folder_file(folder, source_base_name(f->path), st, reject_r) : -1;
-}
-
 static ssize_t read_head(int fd, off_t at, char *head, size_t size)
 {
     ssize_t got;
@@ -304,7 +276,7 @@ static bool open_next(struct source *s, const struct file *f, struct source_item
     s->seen.files++;
     if (it->reject != NULL)
         return false;
-    s->fd = it->fd = open_file(s, f, &st, &it->reject);
+    s->fd = it->fd = source_open_file(s, f, &st, &it->reject);
     if (it->reject != NULL)
         return false;
     if (!S_ISREG(st.st_mode)) {

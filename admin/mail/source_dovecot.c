@@ -10,6 +10,7 @@
 
 #include "admin/mail/dovecot.h"
 #include "admin/mail/listfile.h"
+#include "admin/mail/xuidl.h"
 
 static const char list_name[] = "dovecot-uidlist", keywords_name[] = "dovecot-keywords";
 
@@ -26,8 +27,6 @@ void source_configure(struct source *s)
     why = fd < 0 ? strerror(errno) : doveconf_read(fd, c);
     if (fd >= 0)
         close(fd);
-    if (why == NULL && c->reuse_xuidl)
-        why = "has pop3_reuse_xuidl, and UIDLs are in headers then: import by POP3 instead";
     if (why != NULL) {
         source_failed(s, path, why);
     } else if (s->how.uidl_format == NULL && c->uidl_format != NULL &&
@@ -44,6 +43,19 @@ static const char *format_of(const struct source *s)
 {
     return s->how.uidl_format != NULL ? s->how.uidl_format
         : s->dovecot.uidl_format != NULL ? s->dovecot.uidl_format : dovecot_format;
+}
+
+/* pop3_reuse_xuidl: what an older server has left in the message goes before the format. */
+static bool reused(struct source *s, const struct file *f, struct buf *uidl)
+{
+    const char *reject = f->reject;
+    struct stat st;
+    int fd = s->dovecot.reuse_xuidl && reject == NULL ? source_open_file(s, f, &st, &reject) : -1;
+    bool has = fd >= 0 && reject == NULL && S_ISREG(st.st_mode) && xuidl_of(fd, uidl);
+
+    if (fd >= 0)
+        close(fd);
+    return has;
 }
 
 static void take(struct source *s, const struct source_place *place, struct dovecot_list *list, const char *path)
@@ -63,7 +75,8 @@ static void take(struct source *s, const struct source_place *place, struct dove
             source_doubt_in(s, path, list->line, fault);
         } else if (f != NULL) {
             f->rank = (uint64_t)e.order << 32 | e.uid;
-            dovecot_uidl(list, &e, format_of(s), &uidl);
+            if (place->inner == NULL && (e.has_uidl || !reused(s, f, &uidl)))
+                dovecot_uidl(list, &e, format_of(s), &uidl);
             (void)source_give(place, f, &uidl, path, list->line);
         }
     }

@@ -117,8 +117,13 @@ bool source_dbox_named(struct source *s, const char *dir);
 bool source_is_dbox(const char *head, size_t len);
 extern const char source_dbox_file[];
 
+/* source_open.c: -1, or a descriptor that the caller closes, also if *reject_r says why not to read it (else NULL). */
+int source_open_file(struct source *s, const struct file *f, struct stat *st_r, const char **reject_r);
 bool source_leads_astray(const struct stat *link, const struct stat *target);
 extern const char source_not_theirs[];
+
+/* source_list.c: all files that a path leads to, in the order of the import. */
+void source_list(struct source *s, const char *path);
 
 /* source_folders.c: notes the folders in a Maildir; */
 void source_find_folders(struct source *s, const char *path);

@@ -33,20 +33,6 @@ static struct file *add(struct source *s, const char *dir, const char *name, con
     return f;
 }
 
-/*
- * With --follow-links, and for files that the operator has named, symbolic links are
- * followed, as spools are made of them; but in a folder only those of root, or of the
- * owner of the target. An operator who imports somebody's folder may read more than
- * that person, who would find the files of others among their mail. Without the option
- * see folder.h.
- */
-bool source_leads_astray(const struct stat *link, const struct stat *target)
-{
-    return S_ISLNK(link->st_mode) && link->st_uid != 0 && link->st_uid != target->st_uid;
-}
-
-const char source_not_theirs[] = "is a symbolic link to a file of another owner";
-
 static void look(struct source *s, struct file *f)
 {
     struct stat st, link;

@@ -16,6 +16,7 @@
 #include "admin/mail/state.c"
 #include "admin/mail/uidl_format.c"
 #include "admin/mail/uidls.c"
+#include "admin/mail/xuidl.c"
 #include "daemon/base/buf.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -107,6 +108,9 @@ static void check_lines(struct span line)
         (void)from_judge(&f, (i & 1) != 0, from_behind(line), (i & 2) != 0, &what);
     MUST(f.form != FROM_DATED || f.has_time);
     (void)from_date(line, &time);
+    struct span xuidl;
+    if (xuidl_in(line, &xuidl))
+        MUST(xuidl.at >= line.at && xuidl.at + xuidl.len <= line.at + line.len);
     (void)from_marks(line);
     (void)from_is_field(line);
     (void)state_of_field(line);

@@ -159,6 +159,17 @@ class Dovecot(Moving):
         self.run_import(who := self.mailbox(), folder, "--uidl-format", "%f")
         self.assertEqual(self.listed(who), kept)
 
+    def test_of_messages(self):
+        """pop3_reuse_xuidl: the field of a server before, where the list keeps no UIDL."""
+        folder = self.maildir()
+        for n, path in enumerate(path for path in sorted(folder.glob("[cn][ue][rw]/*")) if "S=" not in path.name):
+            path.write_bytes((b"X-UIDL: of-%d\n" % n if n < 3 else b"") + path.read_bytes() + b"X-UIDL: text\n")
+        oldservers.owned(folder)
+        old = self.dovecot(folder, pop3_reuse_xuidl="yes")
+        shown = old.session()
+        self.assertEqual(sum(uidl.startswith("of-") for uidl in shown[0]), 3)
+        self.moved(shown, folder, "--doveconf", old.printed(self.dir / "printed"))
+
     def test_lists_elsewhere(self):
         """CONTROL= in mail_location, or mail_control_path; the configuration says that there is something to say."""
         folder, control = self.maildir(), self.dir / "control"
