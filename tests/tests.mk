@@ -18,7 +18,7 @@ deps:
 
 # They cannot be installed beside xinetd, or would be a service that is started.
 debs:
-	@BUILD=$(BUILD) tests/lib/unpack.py openbsd-inetd inetutils-inetd fail2ban
+	@BUILD=$(BUILD) tests/lib/unpack.py openbsd-inetd inetutils-inetd fail2ban dovecot-pop3d
 
 # posternctl with the schema of another directory, $(OTHER)/schema and upgrade, as $(OTHER)/posternctl: for the test of upgrades.
 other: $(POSTERNCTL_OBJ) $(BUILD)/libpostern.a

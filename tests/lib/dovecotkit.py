@@ -1,5 +1,5 @@
-"""A Dovecot as another provider's POP3 server has it: the one that is installed, or else Debian's package unpacked; everything in one
-folder, on ports of loopback, with all its processes of one user."""
+"""A Dovecot as another provider's POP3 server has it, Debian's package unpacked: with XCLIENT and PROXY, everything in one folder, on
+ports of loopback, with all its processes of one user."""
 import grp
 import os
 import pathlib
@@ -10,13 +10,13 @@ import subprocess
 
 import kit
 import lab
-import unpack
 
 CONFIG = """
 base_dir = {dir}/run
 state_dir = {dir}/state
-libexec_dir = {lib}
-mail_plugin_dir = {lib}/modules
+libexec_dir = {core}
+mail_plugin_dir = {core}/modules
+import_environment = LD_LIBRARY_PATH
 log_path = {dir}/log
 protocols = pop3
 listen = 127.0.0.1
@@ -43,7 +43,11 @@ userdb {{
   driver = static
   args = uid={user} gid={group} home={dir}/mail/%u
 }}
+service pop3 {{
+  executable = {tree}/usr/lib/dovecot/pop3
+}}
 service pop3-login {{
+  executable = {tree}/usr/lib/dovecot/pop3-login
   chroot =
   inet_listener pop3 {{
     port = {port}
@@ -74,9 +78,8 @@ class Dovecot:
 
     def __init__(self, folder, mechanisms="plain login"):
         self.dir = pathlib.Path(folder)
-        installed = os.path.exists("/usr/lib/dovecot/pop3") and shutil.which("dovecot")
-        self.root = pathlib.Path("/") if installed else unpack.unpack("dovecot-pop3d")
-        self.lib = self.root / "usr/lib/dovecot"
+        # dovecot-core is unpacked with it, unless it is installed.
+        self.tree = kit.unpacked("dovecot-pop3d")
         self.user = pwd.getpwnam("nobody") if kit.ROOT else pwd.getpwuid(os.getuid())
         for name in "mail", "run", "state":
             (self.dir / name).mkdir(parents=True)
@@ -107,16 +110,18 @@ class Dovecot:
         for source, name in (certificate, "cert.pem"), (key, "key.pem"):
             shutil.copy(source, self.dir / name)
         (self.dir / "dovecot.conf").write_text(CONFIG.format(
-            dir=self.dir, lib=self.lib, certificate=self.dir / "cert.pem", key=self.dir / "key.pem", mechanisms=self.mechanisms,
-            user=self.user.pw_name, group=grp.getgrgid(self.user.pw_gid).gr_name, port=self.port, tls_port=self.tls_port,
+            dir=self.dir, tree=self.tree, core=self.program("usr/lib/dovecot/auth").parent, certificate=self.dir / "cert.pem",
+            key=self.dir / "key.pem", mechanisms=self.mechanisms, user=self.user.pw_name, group=grp.getgrgid(self.user.pw_gid).gr_name, port=self.port, tls_port=self.tls_port,
             proxy_port=self.proxy_port))
         return self.start()
 
+    def program(self, path):
+        return self.tree / path if (self.tree / path).exists() else pathlib.Path("/") / path
+
     def start(self):
-        env = dict(os.environ, LC_ALL="C")
-        if self.root != pathlib.Path("/"):
-            env["LD_LIBRARY_PATH"] = ":".join([str(self.lib), unpack.beside(self.root).get("LD_LIBRARY_PATH", "")])
-        self.proc = subprocess.Popen([str(self.root / "usr/sbin/dovecot"), "-F", "-c", str(self.dir / "dovecot.conf")],
+        libraries = f"{kit.beside(self.tree).get('LD_LIBRARY_PATH', '')}:{self.tree}/usr/lib/dovecot"
+        env = dict(os.environ, LC_ALL="C", LD_LIBRARY_PATH=libraries)
+        self.proc = subprocess.Popen([str(self.program("usr/sbin/dovecot")), "-F", "-c", str(self.dir / "dovecot.conf")],
                                      env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                      start_new_session=True, preexec_fn=kit.die_with_parent)
 
