@@ -17,7 +17,6 @@
 #include "admin/shown.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/mem.h"
-#include "daemon/base/num.h"
 
 enum {
     AHEAD_MESSAGES = 128,       /* asked for and not answered: their commands are 1.5 KB, which fit on the way */
@@ -29,7 +28,7 @@ enum {
 
 struct message {
     uint32_t number;            /* at the server, now; 0: it is not there any more */
-    uint64_t octets;            /* as LIST said when it was met first */
+    uint64_t octets;            /* as LIST said when it was met first; not more than SOURCE_POP3_MAX */
     char *uidl;
     unsigned char tries;
     bool left;                  /* nobody wants to read it */
@@ -54,7 +53,7 @@ struct pop3_source {
     int64_t held_received;
     int spool_error;            /* errno */
     bool too_large;
-    uint64_t waited;            /* milliseconds, since the last message came */
+    uint64_t waiting;           /* clock_ms(): since when no message came, for want of the server; 0: it is well */
     unsigned pause;             /* seconds, before the next try */
     uint64_t reads;             /* messages, in this session */
     bool told_distrust;
@@ -95,26 +94,27 @@ static bool stopped(const struct pop3_source *p)
 /* Waits before another try; false: that would be too long, or nobody wants it. */
 static bool pause_for(struct pop3_source *p, unsigned wanted, const char *why)
 {
-    const uint64_t patience = p->how.patience * (uint64_t)1000;
+    const uint64_t now = clock_ms(), patience = p->how.patience * (uint64_t)1000;
     unsigned seconds = p->pause > 0 ? p->pause : 1;
     uint64_t until;
     struct buf text = BUF_EMPTY;
 
     seconds = wanted > seconds ? wanted : seconds;
     p->pause = seconds * 2 > PAUSE_MAX ? PAUSE_MAX : seconds * 2;
-    if (p->waited + seconds * (uint64_t)1000 > patience)
+    if (p->waiting == 0)
+        p->waiting = now;
+    until = now + seconds * (uint64_t)1000;
+    if (until - p->waiting > patience)
         return false;
     buf_addf(&text, "%s: %s; trying again in %u s", p->how.url, why, seconds);
     tell(p, buf_span(&text).at);
     buf_free(&text);
-    until = clock_ms() + seconds * (uint64_t)1000;
     while (clock_left(until) > 0 && !stopped(p)) {
         const int left = clock_left(until);
         const struct timespec t = { left / 1000, left % 1000 * 1000000L };
 
         nanosleep(&t, NULL);
     }
-    p->waited += seconds * (uint64_t)1000;
     return !stopped(p);
 }
 
@@ -205,6 +205,11 @@ static size_t first_with(struct pop3_message **sorted, size_t count, const char 
     return low;
 }
 
+static uint64_t listed_octets(const struct pop3_message *m)
+{
+    return m->octets < SOURCE_POP3_MAX ? m->octets : SOURCE_POP3_MAX;
+}
+
 /*
  * The numbers that the messages have now. One without a UIDL is the one with its number, while
  * nothing in front of it has gone; of several with the same UIDL likewise. What came since is not
@@ -220,7 +225,7 @@ static bool find_again(struct pop3_source *p, struct pop3_list *list)
         const struct pop3_message *now = &list->messages[i];
         const struct message *m = &p->messages[i];
 
-        same = m->uidl == NULL ? now->uidl == NULL && now->octets == m->octets
+        same = m->uidl == NULL ? now->uidl == NULL && listed_octets(now) == m->octets
                                : now->uidl != NULL && strcmp(now->uidl, m->uidl) == 0;
     }
     for (size_t i = 0; ok && i < p->count; i++) {
@@ -267,7 +272,7 @@ static void item_of(struct pop3_source *p, size_t i, struct source_item *it)
     it->uidl = m->uidl;
     it->uidl_file = p->how.url;
     it->uidl_line = i + 1;
-    it->end = (off_t)(m->octets < INT64_MAX ? m->octets : INT64_MAX);
+    it->end = (off_t)m->octets;
 }
 
 static bool is_wanted(struct pop3_source *p, size_t i)
@@ -315,8 +320,11 @@ static void answered(struct pop3_source *p)
 
 static bool forget(void *arg, const char *at, size_t len)
 {
-    (void)arg, (void)at, (void)len;
-    return true;
+    int64_t *octets = arg;
+
+    (void)at;
+    *octets += (int64_t)len;
+    return *octets <= SOURCE_POP3_MAX;
 }
 
 static bool keep(void *arg, const char *at, size_t len)
@@ -336,10 +344,12 @@ static enum pop3_end read_message(struct pop3_source *p, size_t i)
     enum pop3_end end = POP3_DONE;
 
     while (p->ahead_count > 0 && p->ahead[p->ahead_first] != i) {
-        end = pop3_answer(p->pop3, forget, NULL);
+        int64_t octets = 0;
+
+        end = pop3_answer(p->pop3, forget, &octets);
         answered(p);
         if (end != POP3_DONE && end != POP3_REFUSED && end != POP3_LATER)
-            return end;
+            return end == POP3_UNWANTED ? POP3_LOST : end;
     }
     end = ask_ahead(p, i);
     if (end != POP3_DONE)
@@ -393,7 +403,7 @@ static bool settle(struct pop3_source *p, struct source_item *it, size_t i, enum
     switch (end) {
     case POP3_DONE:
         p->held = i + 1;
-        p->waited = 0;
+        p->waiting = 0;
         p->pause = 0;
         p->reads++;
         p->held_received = arrival(p);
@@ -516,10 +526,9 @@ struct source *source_pop3_new(const struct source_pop3_how *how, char **why_r)
     for (size_t i = 0; i < list.count; i++) {
         struct pop3_message *m = &list.messages[i];
 
-        p->messages[i] = (struct message){ .number = m->number, .octets = m->octets, .uidl = m->uidl };
+        p->messages[i] = (struct message){ .number = m->number, .octets = listed_octets(m), .uidl = m->uidl };
+        p->source.octets += (int64_t)listed_octets(m);
         m->uidl = NULL;
-        if (num_add((uint64_t)p->source.octets, m->octets, &m->octets) && m->octets <= INT64_MAX)
-            p->source.octets = (int64_t)m->octets;
     }
     pop3_list_free(&list);
     return &p->source;

@@ -20,7 +20,7 @@ class Threats(unittest.TestCase):
     def test_names(self):
         """`module.test_name` and `module.Class`; `.test_name` is one of the module that was named last."""
         module, names = None, 0
-        for found in re.finditer(r"\b([a-z_]+)\.(test_\w+|[A-Z]\w+)|(?<=\s)\.(test_\w+)", TEXT):
+        for found in re.finditer(r"\b([a-z][a-z0-9_]*)\.(test_\w+|[A-Z]\w+)|(?<=\s)\.(test_\w+)", TEXT):
             module = found[1] or module
             name = found[2] or found[3]
             kind = "def" if name.startswith("test_") else "class"
