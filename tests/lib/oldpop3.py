@@ -24,6 +24,8 @@ class OldServer:
     cut         {number: times}: the connection is lost in the middle of the message
     raw         {number: octets}: what is sent for RETR, whatever it is
     end         of its lines
+    host        where it listens
+    trickle     it sends octet by octet
     drop        sessions that end before the greeting
     """
 
@@ -36,10 +38,11 @@ class OldServer:
         self.login, self.refused = quirks.pop("login", []), quirks.pop("refused", {})
         self.cut, self.raw = quirks.pop("cut", {}), quirks.pop("raw", {})
         self.end, self.drop = quirks.pop("end", b"\r\n"), quirks.pop("drop", 0)
+        self.host, self.trickle = quirks.pop("host", "127.0.0.1"), quirks.pop("trickle", False)
         assert not quirks, quirks
         self.injected = b""             # behind the reply to STLS
         self.commands, self.sessions, self.fetched = [], 0, []
-        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.socket = socket.create_server((self.host, 0), family=socket.AF_INET6 if ":" in self.host else socket.AF_INET)
         self.port = self.socket.getsockname()[1]
         self.open = set()
         self.ended = False
@@ -69,6 +72,7 @@ class OldServer:
             except OSError:
                 return
             self.sessions += 1
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.open.add(connection)
             try:
                 if self.drop > 0:
@@ -155,7 +159,9 @@ class OldServer:
             self.cut[number] -= 1
             connection.sendall(answer[:len(answer) // 2])
             return False
-        connection.sendall(answer)
+        for octet in answer if self.trickle else ():
+            connection.sendall(bytes([octet]))
+        connection.sendall(b"" if self.trickle else answer)
         self.fetched.append(number)
         return True
 

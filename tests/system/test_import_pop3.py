@@ -165,6 +165,33 @@ class Server(Pop3Case):
         self.assertIn("imported 1 messages", self.run_import(who, server))
         self.assertEqual(sorted(self.uidls(who)), sorted(uidl for uidl, _ in mail(8)))
 
+    def test_server_that_is_away_for_a_while(self):
+        server, who = self.server(mail(5), cut={3: 1}), self.mailbox()
+        first = server.retrieve
+
+        def retrieve(connection, there, number):
+            alive = first(connection, there, number)
+            server.drop = 0 if alive else 2
+            return alive
+        server.retrieve = retrieve
+        out = self.run_import(who, server)
+        self.assertEqual(out.count("trying again in"), 2, out)
+        self.expect(mail(5), who)
+
+    def test_octet_by_octet(self):
+        server, who = self.server(mail(2), trickle=True), self.mailbox()
+        self.run_import(who, server)
+        self.expect(mail(2), who)
+
+    def test_ipv6(self):
+        try:
+            server = self.server(mail(1), host="::1")
+        except OSError:
+            self.skipTest("no IPv6 here")
+        who = self.mailbox()
+        self.run_import(who, f"pop://[::1]:{server.port}", "--accept", "plaintext")
+        self.expect(mail(1), who)
+
     def test_changes_while_the_connection_is_lost(self):
         """Messages are found again by UIDL, where others have gone in front of them."""
         server, who = self.server(mail(8), cut={5: 1}), self.mailbox()
