@@ -7,7 +7,7 @@
 #include "admin/pop3/client.h"
 
 #include <ctype.h>
-#include <stdlib.h>
+#include <sodium.h>
 
 #include "admin/pop3/parse.h"
 #include "admin/pop3/wire.h"
@@ -207,33 +207,21 @@ static enum pop3_end connect_and_secure(struct pop3 *p)
     return end == POP3_DONE && !p->tls ? secure(p) : end;
 }
 
-static void add_base64(struct buf *to, struct span from)
-{
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-    for (size_t i = 0; i < from.len; i += 3) {
-        const unsigned char *in = (const unsigned char *)from.at + i;
-        const size_t n = from.len - i < 3 ? from.len - i : 3;
-        const unsigned bits = (unsigned)in[0] << 16 | (n > 1 ? (unsigned)in[1] << 8 : 0) | (n > 2 ? in[2] : 0U);
-        const char out[4] = { letters[bits >> 18], letters[bits >> 12 & 63],
-                              n > 1 ? letters[bits >> 6 & 63] : '=', n > 2 ? letters[bits & 63] : '=' };
-
-        buf_add(to, out, sizeof out);
-    }
-}
-
 /* RFC 4616, by RFC 5034: with the command where there is room, else behind a challenge. */
 static enum pop3_end auth_plain(struct pop3 *p, const char *authzid, const char *authcid)
 {
     struct buf message = BUF_EMPTY, text = BUF_EMPTY;
     enum pop3_end end = POP3_DONE;
+    size_t room;
 
     buf_reserve(&message, strlen(authzid) + strlen(authcid) + p->how.secret.len + 3);
     buf_add(&message, authzid, strlen(authzid) + 1);
     buf_add(&message, authcid, strlen(authcid) + 1);
     buf_add(&message, p->how.secret.at, p->how.secret.len);
-    buf_reserve(&text, buf_left(&message) / 3 * 4 + 8);
-    add_base64(&text, buf_span(&message));
+    room = sodium_base64_encoded_len(buf_left(&message), sodium_base64_VARIANT_ORIGINAL);
+    sodium_bin2base64(buf_reserve(&text, room), room, (const unsigned char *)buf_span(&message).at, buf_left(&message),
+                      sodium_base64_VARIANT_ORIGINAL);
+    buf_commit(&text, room - 1);
     buf_reserve(&p->command, buf_left(&text) + 32);
     if (buf_left(&text) + sizeof "AUTH PLAIN \r\n" > COMMAND_MAX) {
         buf_add_str(&p->command, "AUTH PLAIN\r\n");
