@@ -324,6 +324,7 @@ static bool only_date(struct span words, bool time_needed, struct from_line *f)
     if ((!d.time && time_needed) || !date_whole(&d, &f->time))
         return false;
     f->casual = !d.seconds;
+    f->zone = d.zone;
     return true;
 }
 

@@ -26,6 +26,7 @@ struct from_line {
     enum from_form form;
     bool has_time;
     bool casual;        /* dated as people write it, "From Mon 5 Jan 2026 08:30": no address, no seconds */
+    bool zone;          /* one is named */
     bool daemon;        /* dated, and the sender is MAILER-DAEMON: only programs write that */
     int64_t time;       /* microseconds since 1970, in UTC where no zone is named */
 };

@@ -27,7 +27,7 @@ static void let_go(struct hide *h, hide_out *out, void *arg)
 }
 
 /* What is held is a line up to its colon, which blanks may precede. */
-static bool is_named(const struct hide *h, const char *name)
+static bool has_name(const struct hide *h, const char *name)
 {
     size_t n = h->length;
 
@@ -39,7 +39,7 @@ static bool is_named(const struct hide *h, const char *name)
 static bool is_hidden(const struct hide *h)
 {
     for (const char *const *name = h->how->names; *name != NULL; name++)
-        if (is_named(h, *name))
+        if (has_name(h, *name))
             return true;
     return false;
 }
@@ -72,7 +72,7 @@ static bool header_octet(struct hide *h, char c, hide_out *out, void *arg)
     if (c == ':') {
         bool dropped = is_hidden(h);
 
-        if (!dropped && h->how->before != NULL && is_named(h, h->how->before))
+        if (!dropped && h->how->before != NULL && has_name(h, h->how->before))
             add(h, out, arg);
         decide(h, dropped, out, arg);
         return false;

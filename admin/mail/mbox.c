@@ -206,7 +206,8 @@ static bool ends_at(const struct mbox_scan *s, off_t at, off_t body)
 static void begin(struct mbox_scan *s, const struct from_line *line)
 {
     s->separators++;
-    s->m = (struct mbox_message){ .at = s->offset, .line = s->line, .has_time = line->has_time, .time = line->time };
+    s->m = (struct mbox_message){ .at = s->offset, .line = s->line, .has_time = line->has_time, .zone = line->zone,
+                                  .time = line->time };
     s->inside = s->header = s->first = s->blank = true;
     s->content_length = -1;
     s->believed = s->empty = 0;

@@ -23,6 +23,7 @@ struct mbox_message {
     uint64_t line;          /* of its separator */
     bool has_time;
     bool time_of_field;     /* its Date field, as the separator has none */
+    bool zone;              /* the separator names one: else its time may be that of some place */
     int64_t time;           /* microseconds since 1970 */
     unsigned state;         /* enum state_flag, from its header */
     bool unquoted;          /* a From_ line that is not quoted was found in it: no line of it is */

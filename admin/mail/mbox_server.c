@@ -12,6 +12,7 @@
 
 #include <openssl/evp.h>
 
+#include "admin/mail/received.h"
 #include "admin/mail/uidl_format.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/num.h"
@@ -120,7 +121,7 @@ static bool take_line(struct span *header, struct span *line_r)
 }
 
 /* The value of the field without blanks around it, if the line is that field. */
-static bool field(struct span line, const char *name, struct span *value_r)
+static bool is_the(struct span line, const char *name, struct span *value_r)
 {
     size_t at = strlen(name);
 
@@ -165,15 +166,15 @@ static void hear(struct said *said, struct span line)
 
     if (line.len == 0 || ((line.at[0] | 0x20) != 'x' && (line.at[0] | 0x20) != 's'))
         return;
-    if (!said->has_base && (field(line, "X-IMAPbase", &v) || field(line, "X-IMAP", &v))) {
+    if (!said->has_base && (is_the(line, "X-IMAPbase", &v) || is_the(line, "X-IMAP", &v))) {
         said->base = v;
         said->has_base = number_of(&v, &said->validity) && number_of(&v, &said->last) && said->validity > 0;
-    } else if (!said->has_uid && field(line, "X-UID", &v))
+    } else if (!said->has_uid && is_the(line, "X-UID", &v))
         said->has_uid = number_of(&v, &said->uid) && v.len == 0 && said->uid > 0;
-    else if (!said->has_uidl && field(line, "X-UIDL", &v)) {
+    else if (!said->has_uidl && is_the(line, "X-UIDL", &v)) {
         said->uidl = v;
         said->has_uidl = v.len > 0;
-    } else if (field(line, "Status", &v)) {
+    } else if (is_the(line, "Status", &v)) {
         said->read |= memchr(v.at, 'R', v.len) != NULL;
         said->old |= memchr(v.at, 'O', v.len) != NULL;
     }
@@ -202,10 +203,10 @@ static bool counts(struct counting *c, struct span line)
 
     if (line.at[0] == ' ' || line.at[0] == '\t')
         return c->counts;
-    c->counts = field(line, "Delivered-To", &v) || field(line, "X-Delivery-ID", &v);
-    if (!c->received && field(line, "Received", &v))
+    c->counts = is_the(line, "Delivered-To", &v) || is_the(line, "X-Delivery-ID", &v);
+    if (!c->received && is_the(line, "Received", &v))
         c->received = c->counts = true;
-    else if (!c->received && (field(line, "Date", &v) || field(line, "Message-ID", &v)))
+    else if (!c->received && (is_the(line, "Date", &v) || is_the(line, "Message-ID", &v)))
         c->counts = true;
     return c->counts;
 }
@@ -344,10 +345,12 @@ const char *mbox_seen_message(struct mbox_seen *s, int fd, off_t at, off_t end)
 
     buf_clear(&s->uidl);
     buf_clear(&s->added);
+    s->has_received = false;
     s->hide = (struct hide_how){ .names = s->server->hidden, .one_line = s->server->one_line };
     if (read_header(fd, at, end, &header)) {
         said = listen(buf_span(&header));
         find_uidl(s, &said, buf_span(&header));
+        s->has_received = received_time(buf_span(&header), &s->received) == RECEIVED_FIELD;
         if (s->server->adds != NULL)
             add_line(s, &said);
     }

@@ -40,6 +40,8 @@ struct mbox_seen {
     struct buf uidl;
     struct buf added;
     struct hide_how hide;
+    bool has_received;          /* a Received field with a date, */
+    int64_t received;           /* of which this is the topmost: microseconds since 1970 */
 };
 
 void mbox_seen_begin(struct mbox_seen *s, const struct mbox_server *server, const char *format);

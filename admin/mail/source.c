@@ -140,7 +140,7 @@ static int next_in_mbox(struct source *s, const struct file *f, struct source_it
     it->quoting = m.unquoted ? MBOX_PLAIN : s->how.quoting;
     it->kind = state_kind(m.state);
     if (s->server != NULL)
-        source_mbox_item(s, it, m.line);
+        source_mbox_item(s, it, &m);
     if (got < 0) {
         it->reject = "cannot be read completely";
         close_file(s);

@@ -109,7 +109,7 @@ void source_mbox_server(struct source *s);
 void source_mbox_named(struct source *s, const char *path);
 /* and the mbox that is being read, message after message. */
 void source_mbox_begin(struct source *s);
-void source_mbox_item(struct source *s, struct source_item *item, uint64_t line);
+void source_mbox_item(struct source *s, struct source_item *item, const struct mbox_message *message);
 void source_mbox_free(struct source *s);
 /* source_dbox.c: is a directory one of Dovecot's mdbox or sdbox? Then that is the fault of the source. */
 bool source_dbox_named(struct source *s, const char *dir);

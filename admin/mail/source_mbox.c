@@ -97,16 +97,31 @@ static const char *kept(struct source *s, const char *uidl)
 
 void source_mbox_begin(struct source *s) { mbox_seen_begin(&s->of_server, s->server, format_of(s)); }
 
-void source_mbox_item(struct source *s, struct source_item *it, uint64_t line)
+/*
+ * Who delivers into an mbox writes the time of the place, seldom with a zone. The topmost Received field is of the same
+ * host or one before it, minutes earlier, and has one: the difference in quarters of an hour is the zone.
+ */
+static int64_t in_utc(int64_t local, int64_t received)
+{
+    const int64_t quarter = INT64_C(900) * 1000000, most = 57 * quarter, apart = local - received;
+
+    if (apart > most || apart < -most)
+        return local;
+    return local - (apart + (apart < 0 ? -quarter / 2 : quarter / 2)) / quarter * quarter;
+}
+
+void source_mbox_item(struct source *s, struct source_item *it, const struct mbox_message *m)
 {
     const char *uidl = mbox_seen_message(&s->of_server, it->fd, it->at, it->end);
 
     it->hide = &s->of_server.hide;
+    if (m->has_time && !m->time_of_field && !m->zone && s->of_server.has_received)
+        it->received = in_utc(m->time, s->of_server.received);
     if (uidl == NULL)
         return;
     it->uidl = kept(s, uidl);
     it->uidl_file = it->path;
-    it->uidl_line = line;
+    it->uidl_line = m->line;
 }
 
 void source_mbox_free(struct source *s)

@@ -8,6 +8,7 @@
 #include "admin/mail/hide.c"
 #include "admin/mail/mbox.c"
 #include "admin/mail/mbox_server.c"
+#include "admin/mail/received.c"
 #include "admin/mail/state.c"
 #include "admin/mail/uidl_format.c"
 #include "daemon/base/buf.h"

@@ -193,6 +193,18 @@ class MboxCase(unittest.TestCase):
                 self.assertIn(f"REJECTED {path} is a file of Dovecot's mdbox or sdbox", out)
         self.assertEqual(self.shown(who)[0], [])
 
+    def test_received(self):
+        """From_ lines with the time of the place, as Postfix, procmail and Dovecot write them, and with a zone, as UW imap does."""
+        field = b"Received: by x; Sun, 22 Nov 2026 12:00:07 -0800\n"
+        dates = [(b"Sun Nov 22 21:00:20 2026", field, "2026-11-22 20:00:20Z"), (b" Mon Nov 23 06:45:01 2026", field, "2026-11-22 20:00:01Z"),
+                 (b"Sun Nov 22 20:00:20 2026", field, "2026-11-22 20:00:20Z"), (b"Sun Nov 22 13:00:20 2026", field, "2026-11-22 20:00:20Z"),
+                 (b"Sun Nov 22 21:00:20 2026 +0200", field, "2026-11-22 19:00:20Z"), (b"Sun Nov 22 21:00:20 CET 2026", field, "2026-11-22 20:00:20Z"),
+                 (b"Sun Nov 22 21:00:20 2026", b"", "2026-11-22 21:00:20Z"), (b"Tue Nov 24 21:00:20 2026", field, "2026-11-24 21:00:20Z")]
+        path = self.write("mbox", b"".join(b"From a@b " + date + b"\n" + head + b"Subject: x\n\nbody\n\n" for date, head, _ in dates))
+        who, _ = self.run_import(path, "--server", "popa3d", "--uidls", self.write("list", b"".join(b"u%d\n" % n for n in range(len(dates)))))
+        lines = self.site.ctl("message", "list", who).stdout.decode().splitlines()[1:]
+        self.assertEqual([" ".join(line.split()[4:6]) for line in lines], [want for _, _, want in dates])
+
     def test_house(self):
         """Many mboxes at once, and compared afterwards: the server is that of the whole house, or the line of a mailbox has a list."""
         mbox = b"".join(FROM_ + head + own + b"\n" + body + b"\n" for head, own, _, body in self.UW)

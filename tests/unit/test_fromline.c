@@ -42,6 +42,9 @@ static void test_dates(void **state)
     assert_int_equal(seconds("From a@b Thu Jan  1 9:00:00 1970"), 9 * 3600);
     assert_int_equal(seconds("From a@b Thu Jan  1 00:00:10 70"), 10);
     assert_int_equal(seconds("From a@b Sun Nov 22 21:45:20 2026 +0100"), AT - 3600);
+    assert_true(from_line(SPAN_OF("From a@b Sun Nov 22 21:45:20 2026 +0100")).zone);
+    assert_true(from_line(SPAN_OF("From a@b Sun Nov 22 21:45:20 CET 2026")).zone);
+    assert_false(from_line(SPAN_OF("From a@b Sun Nov 22 21:45:20 2026")).zone);
     assert_int_equal(seconds("From a@b Sun Nov 22 21:45:20 -0130 2026"), AT + 5400);
     assert_int_equal(seconds("From a@b Sun Sept 22 2024"), 1726963200);
 }

@@ -10,6 +10,7 @@
 #include "admin/mail/fromline.c"
 #include "admin/mail/mbox.c"
 #include "admin/mail/mbox_server.c"
+#include "admin/mail/received.c"
 #include "admin/mail/state.c"
 #include "admin/mail/uidl_format.c"
 
