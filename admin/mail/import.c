@@ -123,7 +123,8 @@ static enum known_as is_by_uidl(const struct import *im, const struct source_ite
     if (it->reject != NULL || is_left_out(im, it) || pair == NULL || pair->uidl == NULL || pair->shared ||
         (!source_by_uidl(it->source) && it->number > 0))
         return KNOWN_NOT;
-    return known_take_uidl(im->known, pair->uidl);
+    return source_by_uidl(it->source) ? known_take_uidl(im->known, pair->uidl)
+                                      : known_take_file(im->known, pair->uidl, it->received);
 }
 
 /* Which messages need not be fetched, or read. */

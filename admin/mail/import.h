@@ -31,7 +31,7 @@ struct import_how {
     bool with[IMPORT_KINDS];    /* import these, too; that of STATE_LIVING does not matter */
     bool resumed;               /* messages may be there, or be gone, that an import brought; of a server always */
     bool set_uidls;             /* import_set_uidls() will be called, and not import_run() */
-    bool by_uidl;               /* a file whose UIDL its server gave, and the mailbox knows, need not be read again */
+    bool by_uidl;               /* a file need not be read whose UIDL and time a message has that is there */
     bool sync;                  /* import_sync() will be called, now or after a later import */
     bool over_quota;            /* quotas are no reason to refuse a message */
     bool dry_run;               /* read all, store nothing: what is counted as stored would be */

@@ -10,7 +10,7 @@
 
 struct known {
     PGresult *rows;     /* digest, copies, gone; digests in rising order */
-    PGresult *uidls;    /* uidl, digest, here; UIDLs in rising order */
+    PGresult *uidls;    /* uidl, digest, here, received_at; UIDLs in rising order */
     bool with_gone;
     struct known_count {
         int64_t copies; /* that are there, and were not met again so far */
@@ -129,6 +129,15 @@ enum known_as known_take_uidl(struct known *k, const char *uidl)
     if (n != NULL && n->gone > 0)
         n->gone--;
     return KNOWN_GONE;
+}
+
+enum known_as known_take_file(struct known *k, const char *uidl, int64_t received)
+{
+    const int row = find_uidl(k, uidl);
+
+    if (row < 0 || PQgetisnull(k->uidls, row, 3) || db_time(k->uidls, row, 3) != received)
+        return KNOWN_NOT;
+    return known_take_uidl(k, uidl);
 }
 
 void known_left(const struct known *k, known_each *each, void *arg)

@@ -34,6 +34,11 @@ enum known_as known_take(struct known *known, const unsigned char digest[CONTENT
  * asked for all that are known so before the first known_take().
  */
 enum known_as known_take_uidl(struct known *known, const char *uidl);
+/*
+ * The same for a file: only a message that is there, and was received at that time (microseconds since
+ * 1970), as servers give the messages of two folders the same UIDLs.
+ */
+enum known_as known_take_file(struct known *known, const char *uidl, int64_t received);
 
 /* Messages that are there, and were not taken: each digest, and how many of it. */
 typedef void known_each(void *arg, const unsigned char *digest, int64_t copies);

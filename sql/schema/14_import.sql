@@ -127,18 +127,20 @@ as $$
 $$;
 
 -- list_known_uidls: UIDLs of another server that the mailbox knows, in rising order, with the
--- digests of their messages: one that is there has it (`here`), or an import brought it.
-create function postern.list_known_uidls(p_mailbox bigint) returns table (uidl text, digest bytea, here boolean)
+-- digests of their messages: one that is there has it (`here`, and when it was received), or an
+-- import brought it.
+create function postern.list_known_uidls(p_mailbox bigint)
+returns table (uidl text, digest bytea, here boolean, received_at timestamptz)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
     return query
-        select distinct on (k.uidl collate "C") k.uidl collate "C", k.digest, k.here
-          from (select g.uidl, c.digest, true as here from postern.message g join postern.content c on c.content = g.content
+        select distinct on (k.uidl collate "C") k.uidl collate "C", k.digest, k.here, k.received_at
+          from (select g.uidl, c.digest, true as here, g.received_at from postern.message g join postern.content c on c.content = g.content
                  where g.mailbox = p_mailbox and g.uidl is not null
                 union all
-                select n.uidl, n.digest, false from postern.noted_uidls(p_mailbox) n) k
+                select n.uidl, n.digest, false, null from postern.noted_uidls(p_mailbox) n) k
          order by k.uidl collate "C", k.here desc;
 end
 $$;

@@ -370,11 +370,20 @@ class House(MoveCase):
                                                 "".join(f"{n} :{name.partition(':')[0]}\n" for n, name in enumerate(names, 1)), encoding="ascii")
         path = self.table(["address", "source"], [[who, folder]])
         self.assertEqual(self.move(path, "--sync")["imported"], 3)
-        (folder / "cur" / names[0]).write_bytes(b"From: x\n\nnot what was there\n")
+        first = folder / "cur" / names[0]
+        time = first.stat().st_mtime_ns
+        first.write_bytes(b"From: x\n\nnot what was there\n")
+        os.utime(first, ns=(time, time))
         (folder / "cur" / names[1]).rename(folder / "cur" / (names[1] + "T"))
         told = self.move(path, "--sync")["mailboxes"][0]
         self.assertEqual((told["imported"], told["there_already"], told["left_out_deleted"], told["removed"]), (0, 2, 1, 1))
         self.assertEqual(self.digests(who), self.digests_of([kit.letter(1), kit.letter(3)]))
+        # Another folder may have the same UIDLs: other messages are told by their time, and copied.
+        other = self.maildir("other", {1: kit.letter(11), 3: kit.letter(13)})
+        (other / "dovecot-uidlist").write_bytes((folder / "dovecot-uidlist").read_bytes())
+        path = self.table(["address", "source"], [[who, other]])
+        self.assertEqual(self.move(path, exit=PARTLY)["imported"], 2)
+        self.assertEqual(self.digests(who), self.digests_of([kit.letter(n) for n in (1, 3, 11, 13)]))
 
     def test_servers(self):
         """Mail of POP3 servers, of which some are not as they should be; one password is wrong."""
