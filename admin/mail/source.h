@@ -63,6 +63,8 @@ struct source_how {
 struct source_seen {
     uint64_t files;             /* those that were rejected too */
     uint64_t mboxes, separators;
+    uint64_t sent_times;        /* messages whose time of arrival is that of their Date field, */
+    uint64_t no_times;          /* or that of the import; of a server only */
     int64_t octets;
 };
 

@@ -377,10 +377,14 @@ static int64_t arrival(struct pop3_source *p)
     const int64_t now = (int64_t)time(NULL) * 1000000;
     int64_t when = now;
     ssize_t got = pread(p->spooled.fd, head, HEAD, 0);
+    enum received_by by = received_time((struct span){ head, got > 0 ? (size_t)got : 0 }, &when);
 
-    if (got <= 0 || received_time((struct span){ head, (size_t)got }, &when) == RECEIVED_NOTHING || when > now)
-        when = now;
     mem_free(head);
+    if (by == RECEIVED_NOTHING || when > now) {
+        p->source.seen.no_times++;
+        return now;
+    }
+    p->source.seen.sent_times += by == RECEIVED_DATE;
     return when;
 }
 

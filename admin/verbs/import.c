@@ -164,6 +164,10 @@ static void summary_json(struct shown *s, const struct import_done *done, struct
     json_int(j, "mboxes", (int64_t)seen.mboxes);
     json_int(j, "separators", (int64_t)seen.separators);
     json_int(j, "octets_seen", seen.octets);
+    if (s->pop3) {
+        json_int(j, "arrived_by_date", (int64_t)seen.sent_times);
+        json_int(j, "arrived_now", (int64_t)seen.no_times);
+    }
     if (sync != NULL) {
         json_int(j, "removed", (int64_t)sync->removed);
         json_int(j, "gone_but_read", (int64_t)sync->read);
@@ -197,6 +201,10 @@ static void summary_text(struct shown *s, const struct import_done *done, struct
     if (seen.mboxes > 0)
         printf("; %llu of them mbox, with %llu separators", (unsigned long long)seen.mboxes,
                (unsigned long long)seen.separators);
+    if (seen.sent_times > 0)
+        printf("; times of arrival by Date: %llu", (unsigned long long)seen.sent_times);
+    if (seen.no_times > 0)
+        printf("; arrived now, as they say no time: %llu", (unsigned long long)seen.no_times);
     for (int i = STATE_LIVING + 1; i < IMPORT_KINDS; i++)
         if (done->left_out[i] > 0)
             printf("; left out: %llu %s (--with %s)", (unsigned long long)done->left_out[i], importing_kinds[i].text,
@@ -297,7 +305,7 @@ static enum ctl_exit store(struct shown *s, struct import *im, struct source *so
     if (!complete)
         ctl_error(end, s->server ? "%s: run the same command again to continue"
                                : "%s: run the same command with --resume to continue",
-                  done->stopped ? "interrupted" : "stopped, the last batch was not stored");
+                  done->stopped ? "interrupted" : s->pop3 ? "stopped" : "stopped, the last batch was not stored");
     sigaction(SIGINT, &old_int, NULL);
     sigaction(SIGTERM, &old_term, NULL);
     return end;

@@ -89,6 +89,7 @@ class Server(Pop3Case):
         self.expect(letters, who)
         self.assertIn("imported 5 messages", out)
         self.assertIn("listed 5 messages", out)
+        self.assertIn("; times of arrival by Date: 1; arrived now, as they say no time: 3", out)
         self.assertEqual(self.received(who)[:2], ["2026-11-22T20:45:20Z", "2026-11-21T00:00:00Z"])
         self.assertNotIn("DELE", " ".join(server.commands))
         self.assertNotIn(PASSWORD, out)
