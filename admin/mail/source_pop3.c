@@ -161,8 +161,11 @@ static bool enter(struct pop3_source *p, struct pop3_list *list, bool again)
         leave(p);
         if (end != POP3_LATER && !(end == POP3_LOST && again))
             return false;
-        if (!pause_for(p, end == POP3_LATER ? delay : 0, buf_span(&p->why).at))
+        if (!pause_for(p, end == POP3_LATER ? delay : 0, buf_span(&p->why).at)) {
+            if (end == POP3_LATER && delay > p->how.patience)
+                buf_addf(&p->why, "; it wants us to wait for %u s: see --wait", delay);
             return false;
+        }
     }
 }
 

@@ -26,6 +26,7 @@ struct pop3 {
     struct pop3_how how;
     struct wire *wire;
     struct pop3_capa capa;
+    bool has_capa;              /* it knows the command */
     bool tls, alive;
     struct buf command;         /* may hold a password */
     char *why;
@@ -159,6 +160,7 @@ static enum pop3_end ask_capa(struct pop3 *p)
     int got = 1;
 
     p->capa = (struct pop3_capa){ .stls = false };
+    p->has_capa = end == POP3_DONE;
     if (end == POP3_REFUSED || end == POP3_LATER)
         return POP3_DONE;
     for (int lines = 0; end == POP3_DONE && got == 1; lines++) {
@@ -177,7 +179,7 @@ static enum pop3_end secure(struct pop3 *p)
 {
     enum pop3_end end = POP3_REFUSED;
 
-    if (p->capa.stls)
+    if (p->capa.stls || !p->has_capa)
         end = simple(p, "STLS");
     if (end == POP3_DONE) {
         if (!wire_start_tls(p->wire))
@@ -287,7 +289,7 @@ enum pop3_end pop3_login(struct pop3 *p)
         return end;
     p->alive = true;
     /* Some say what they can do only now. */
-    return p->capa.pipelining ? POP3_DONE : ask_capa(p);
+    return p->capa.pipelining || !p->has_capa ? POP3_DONE : ask_capa(p);
 }
 
 /* ------------------------------------------------------------------ listing */

@@ -233,6 +233,8 @@ class Server(Pop3Case):
         server, who = self.server(mail(2), login=["-ERR [IN-USE] locked"] * 9), self.mailbox()
         out = self.run_import(who, server, "--wait", "2", exit=REFUSED)
         self.assertIn("[IN-USE] locked: nothing was stored", out)
+        server = self.server(mail(2), login=["-ERR [LOGIN-DELAY] too soon"], capa=["UIDL", "USER", "LOGIN-DELAY 900"])
+        self.assertIn("too soon; it wants us to wait for 900 s: see --wait", self.run_import(who, server, exit=REFUSED))
         server = self.server(mail(2), login=["-ERR wrong"])
         self.assertIn("wrong: nothing was stored", self.run_import(who, server, exit=REFUSED))
         self.assertEqual(server.sessions, 1)
@@ -310,6 +312,9 @@ class Login(Pop3Case):
 
     def test_stls_that_is_taken_away(self):
         """By somebody on the way: no plain text unless asked for, and nothing that came in front of TLS."""
+        server, who = self.server(mail(1), capa=None, stls=self.context("good")), self.mailbox()
+        self.run_import(who, server, "--tls-ca", self.ca)
+        self.expect(mail(1), who)
         server, who = self.server(mail(1), capa=["USER"], stls=self.context("good")), self.mailbox()
         self.assertIn("offers no TLS", self.run_import(who, server, "--tls-ca", self.ca, exit=REFUSED))
         server = self.server(mail(1), capa=["STLS", "USER"], stls=self.context("good"))
