@@ -62,14 +62,13 @@ int host_port_next(struct span *list, struct host_port *out, struct span *word_r
     return parse(*word_r, out) ? 1 : -1;
 }
 
-bool host_port_has(struct span list, struct span host, uint16_t port)
+bool host_port_find(struct span list, struct span host, uint16_t port, struct host_port *out)
 {
-    struct host_port one;
     struct span word;
     int found;
 
-    while ((found = host_port_next(&list, &one, &word)) != 0)
-        if (found > 0 && one.port == port && span_is_nocase(host, span_str(one.host)))
+    while ((found = host_port_next(&list, out, &word)) != 0)
+        if (found > 0 && out->port == port && span_is_nocase(host, span_str(out->host)))
             return true;
     return false;
 }

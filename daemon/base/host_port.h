@@ -21,7 +21,7 @@ struct host_port {
  * there is none. -1: it is no host with a port, and *word_r is what it is.
  */
 int host_port_next(struct span *list, struct host_port *out, struct span *word_r);
-/* Is this one in the list? Names in any case. */
-bool host_port_has(struct span list, struct span host, uint16_t port);
+/* Is this one in the list? Names in any case; *out has it as the list does. */
+bool host_port_find(struct span list, struct span host, uint16_t port, struct host_port *out);
 
 #endif

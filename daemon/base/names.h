@@ -32,8 +32,8 @@ char *names_resolve(const char *conninfo, char **error_r);
 
 /*
  * The addresses that are known of a name that was added, with commas in between, or the
- * address itself; to be freed. "": none are known. Never waits, but in a process that
- * has no thread for it: one of a single session.
+ * address itself; to be freed. "": none are known, or it was not added. Never waits, but in
+ * a process that never called names_start(): one of a single session.
  */
 char *names_look(const char *name);
 

@@ -230,12 +230,8 @@ static bool lend_password(void *owner, struct span *password_r)
     return auth_password(pop3_host(s)->auth, s->login->auth_id, password_r);
 }
 
-static void ask(struct pop3_session *s, const struct elsewhere *to)
+static void ask(struct pop3_session *s, const struct elsewhere *to, const char *host)
 {
-    char host[ELSEWHERE_HOST_MAX + 1];
-
-    memcpy(host, to->host.at, to->host.len);
-    host[to->host.len] = '\0';
     char *addresses = names_look(host);
     const struct relay_plan plan = {
         .to = *to, .addresses = addresses, .peer = conn_peer(s->base.conn), .local = conn_local(s->base.conn),
@@ -264,6 +260,7 @@ static void keep(struct pop3_session *s, const struct auth_result *result)
 enum outcome pop3_relay_login(struct pop3_session *s, const struct auth_result *result)
 {
     const struct elsewhere *to = &result->elsewhere;
+    struct host_port listed;
     struct span password;
 
     login_lane_free(&s->login->lane);
@@ -275,10 +272,10 @@ enum outcome pop3_relay_login(struct pop3_session *s, const struct auth_result *
         guard_right(guard(s), &s->seat, pop3_name(s), now(s));
         return say_mechanism(s);
     }
-    switch (relays_ask(pop3_service_of(s)->relays, to)) {
+    switch (relays_ask(pop3_service_of(s)->relays, to, &listed)) {
     case RELAYS_MAY:
         keep(s, result);
-        ask(s, to);
+        ask(s, to, listed.host);
         return CMD_WAIT;
     case RELAYS_UNLISTED:
         if (relays_note_away(pop3_service_of(s)->relays, to->server))

@@ -165,16 +165,14 @@ static void say_user(struct relay *r)
     say(r, "\r\n");
 }
 
-/* As Dovecot has it; where the client is not on the Internet there is nothing to tell but that. */
+/* As Dovecot has it. */
 static void say_xclient(struct relay *r)
 {
     struct network_address address;
     char text[NETWORK_TEXT_SIZE], line[160];
 
-    if (!network_of_peer(r->peer, &address)) {
-        say(r, "XCLIENT\r\n");
+    if (!network_of_peer(r->peer, &address))
         return;
-    }
     network_text(&address, 128, text);
     snprintf(line, sizeof line, "XCLIENT ADDR=%s PORT=%s\r\n", text, strrchr(r->peer, ':') + 1);
     say(r, line);
@@ -239,6 +237,11 @@ static void on_soon(void *arg)
 {
     struct relay *r = arg;
 
+    /* TLS begins behind what is queued, and nothing can be written before. */
+    if (conn_queued(r->conn) > 0) {
+        away(r, "it answers STLS before it was said");
+        return;
+    }
     conn_resume(r->conn);
     begin_tls(r);
     (void)go_on(r, relay_talk_secured(&r->talk));
@@ -442,6 +445,7 @@ struct relay *relay_new(struct loop *loop, const struct relay_plan *plan,
 {
     struct relay *r = mem_zalloc(sizeof *r);
     const struct elsewhere *to = &plan->to;
+    struct network_address address;
 
     r->loop = loop;
     r->calls = calls;
@@ -456,7 +460,9 @@ struct relay *relay_new(struct loop *loop, const struct relay_plan *plan,
     r->tells = to->tells;
     r->tls = plan->tls;
     snprintf(r->where, sizeof r->where, strchr(r->host, ':') != NULL ? "[%s]:%u" : "%s:%u", r->host, r->port);
-    relay_talk_begin(&r->talk, to->tls == ELSEWHERE_STLS, to->tells == ELSEWHERE_XCLIENT);
+    /* Of a client that is not on the Internet there is nothing to tell. */
+    relay_talk_begin(&r->talk, to->tls == ELSEWHERE_STLS,
+                     to->tells == ELSEWHERE_XCLIENT && network_of_peer(plan->peer, &address));
     r->timer = timer_new(loop, on_time, r);
     timer_set(r->timer, plan->ms);
     r->soon = timer_new(loop, on_soon, r);

@@ -5,7 +5,6 @@
  */
 #include "daemon/pop3/relays.h"
 
-#include "daemon/base/host_port.h"
 #include "daemon/base/mem.h"
 #include "daemon/base/metrics.h"
 #include "daemon/net/loop.h"
@@ -52,11 +51,11 @@ static size_t most_waiting(size_t most)
     return most / WAITING_PART > WAITING_LEAST ? most / WAITING_PART : WAITING_LEAST;
 }
 
-enum relays_may relays_ask(const struct relays *relays, const struct elsewhere *to)
+enum relays_may relays_ask(const struct relays *relays, const struct elsewhere *to, struct host_port *listed_r)
 {
     size_t most = (size_t)relays->settings->pop3_relay_sessions;
 
-    if (!host_port_has(span_str(relays->settings->pop3_relay_servers), to->host, to->port))
+    if (!host_port_find(span_str(relays->settings->pop3_relay_servers), to->host, to->port, listed_r))
         return RELAYS_UNLISTED;
     if (is_away(relays, to->server))
         return RELAYS_AWAY;

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "auth/elsewhere.h"
+#include "daemon/base/host_port.h"
 
 struct loop;
 struct pop3_settings;
@@ -23,7 +24,8 @@ enum relays_may {
     RELAYS_AWAY,        /* it could not be reached a moment ago */
     RELAYS_FULL,        /* as many as may be */
 };
-enum relays_may relays_ask(const struct relays *relays, const struct elsewhere *to);
+/* RELAYS_MAY: *listed_r is how pop3_relay_servers has it, by which name it is looked up. */
+enum relays_may relays_ask(const struct relays *relays, const struct elsewhere *to, struct host_port *listed_r);
 /* One more, and one less. One is waiting until relays_joined(), and of those there may be fewer. */
 void relays_enter(struct relays *relays);
 void relays_joined(struct relays *relays);

@@ -50,6 +50,10 @@ static int check_relay_servers(const struct pop3_settings *settings, options_pro
         problem(arg, file, 0, text);
         problems++;
     }
+    if (settings->pop3_relay_servers[0] != '\0' && settings->pop3_relay_time >= settings->pop3_login_time) {
+        problem(arg, file, 0, "pop3_relay_time must be less than pop3_login_time, or nobody would hear of its end");
+        problems++;
+    }
     return problems;
 }
 

@@ -88,7 +88,9 @@ static void raise_limits(const struct config *c)
 {
     /* A passer may stay for as long as its client. */
     uint64_t each = has_passed(c) ? 2 : 1;
-    uint64_t wanted = (uint64_t)c->daemon.sessions_per_worker * each + (uint64_t)c->storage.database_lanes +
+    /* One that is relayed has a connection to its old server. */
+    uint64_t relays = c->pop3.pop3_relay_servers[0] != '\0' ? (uint64_t)c->pop3.pop3_relay_sessions : 0;
+    uint64_t wanted = (uint64_t)c->daemon.sessions_per_worker * each + relays + (uint64_t)c->storage.database_lanes +
                       (uint64_t)c->auth.auth_helpers + c->listeners.count * 2 + SPARE_DESCRIPTORS;
     uint64_t got = privdrop_descriptors(wanted);
 

@@ -105,6 +105,7 @@ begin
     select json_build_object(
         'address', b.address, 'at', now(),
         'mailbox', json_build_object('domain', b.domain_name, 'tenant', b.tenant_name, 'enabled', b.enabled, 'quota', b.quota,
+                       'old_server', (select s.name from postern.old_server s where s.server = b.old_server), 'name_there', b.old_name,
                        'messages', b.messages, 'octets', b.octets, 'created_at', b.created_at,
                        'uidvalidity', postern.uidvalidity_text(b.uidvalidity)),
         'secrets', (select coalesce(json_agg(json_build_object('kind', c.kind, 'name', nullif(c.label, ''), 'changed_at', c.changed_at,

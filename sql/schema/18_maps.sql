@@ -42,4 +42,12 @@ create view postern_maps.aliases as
      where a.enabled and o.enabled and t.enabled and m.enabled;
 comment on view postern_maps.aliases is 'addresses that mean mailboxes, a row for each; @domain is the catch-all';
 
+create view postern_maps.elsewhere as
+    select m.address, o.name as domain, s.name as server
+      from postern.mailbox m
+      join postern.domain o on o.domain = m.domain
+      join postern.old_server s on s.server = coalesce(m.old_server, o.old_server)
+     where not m.moved;
+comment on view postern_maps.elsewhere is 'mailboxes that are still at an old server, which is to get their mail until they have moved';
+
 grant select on all tables in schema postern_maps to postern_maps;

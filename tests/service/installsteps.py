@@ -63,6 +63,9 @@ NOT_COMMANDS = {
     "mail_location = maildir": ("other", "there is no other server: test_leave.py has one"),
     "chown -R vmail:vmail /srv/leave": ("other", "there is no other server: test_leave.py has one"),
     "posternctl import anna@example.org /srv/leave": ("other", "posternd runs on: test_leave.py goes back"),
+    'pop3_relay_servers = ': ("other", "there is no old server: test_relay.py has one"),
+    "posternctl old-server add old ": ("other", "there is no old server"),
+    "posternctl mailbox here ": ("other", "there is no old server"),
     "posternctl --as user=postgres schema upgrade": ("other", "there is no second cluster: test_major_upgrade.py has one"),
 }
 

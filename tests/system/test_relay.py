@@ -122,6 +122,8 @@ class Relayed(unittest.TestCase):
         self.assertTrue(self.said("short@example.org").startswith(b"+OK"))
         shown = json.loads(self.site.ctl("--json", "elsewhere").stdout)
         self.assertIn({"kind": "mailbox", "name": who, "server": "pops", "name_there": "another.name"}, shown)
+        # A mail server is told, too.
+        self.assertEqual(self.site.sql(f"set role postern_maps; select server from postern_maps.elsewhere where address = '{who}'").split()[-1], "pops")
 
     def test_domain(self):
         self.site.ctl("domain", "add", "elsewhere.example", "--tenant", self.site.sql("select name from postern.tenant limit 1"))

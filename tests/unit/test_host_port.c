@@ -48,12 +48,15 @@ static void has(void **state)
 {
     static const char list[] = "old.example:995 nonsense [::1]:110";
 
+    struct host_port p;
+
     (void)state;
-    assert_true(host_port_has(span_str(list), SPAN_OF("OLD.example"), 995));
-    assert_true(host_port_has(span_str(list), SPAN_OF("::1"), 110));
-    assert_false(host_port_has(span_str(list), SPAN_OF("old.example"), 110));
-    assert_false(host_port_has(span_str(list), SPAN_OF("old.exampl"), 995));
-    assert_false(host_port_has(SPAN_OF(""), SPAN_OF(""), 0));
+    assert_true(host_port_find(span_str(list), SPAN_OF("OLD.example"), 995, &p));
+    assert_string_equal(p.host, "old.example");
+    assert_true(host_port_find(span_str(list), SPAN_OF("::1"), 110, &p));
+    assert_false(host_port_find(span_str(list), SPAN_OF("old.example"), 110, &p));
+    assert_false(host_port_find(span_str(list), SPAN_OF("old.exampl"), 995, &p));
+    assert_false(host_port_find(SPAN_OF(""), SPAN_OF(""), 0, &p));
 }
 
 int main(void)
