@@ -89,9 +89,13 @@ begin
     if p_mailbox is null or not exists (select from postern.policy x where x.codec is not null) then
         return 0;
     end if;
-    return coalesce((select case p.codec when 'zstd' then 1 end
-                       from postern.mailbox m join postern.domain d on d.domain = m.domain,
-                            postern.policy_of(m.mailbox, m.domain, d.tenant) p
+    -- As policy_of(), which would cost each delivery twice as much.
+    return coalesce((select case coalesce((select p.codec from postern.policy p where p.mailbox = m.mailbox),
+                                          (select p.codec from postern.policy p where p.domain = m.domain),
+                                          (select p.codec from postern.policy p where p.tenant = d.tenant and p.domain is null and p.mailbox is null),
+                                          (select p.codec from postern.policy p where p.tenant is null and p.domain is null and p.mailbox is null))
+                            when 'zstd' then 1 end
+                       from postern.mailbox m join postern.domain d on d.domain = m.domain
                       where m.mailbox = p_mailbox), 0);
 end
 $$;
