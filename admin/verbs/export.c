@@ -6,6 +6,7 @@
  */
 #include "admin/verbs/export.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -226,6 +227,7 @@ struct tree {
     int domain;                 /* and that of a domain in it, or -1, */
     char name[CTL_DOMAIN_SIZE]; /* which is this one */
     uint64_t mailboxes, failed;
+    uint64_t left;              /* directories without a mailbox */
     struct mailout_done done;
 };
 
@@ -318,6 +320,68 @@ static void export_address(struct tree *t, const char *address)
     mem_free(local);
 }
 
+static int by_address(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+struct listed {
+    const char **addresses;     /* in rising order */
+    size_t count;
+};
+
+/* A directory in that of a domain, whose mailbox has another name by now, or was removed. */
+static void tell_left(struct tree *t, const struct listed *l, const char *domain, const char *local)
+{
+    char *address = NULL;
+
+    if (asprintf(&address, "%s@%s", local, domain) < 0)
+        abort();
+    if (bsearch(&address, l->addresses, l->count, sizeof *l->addresses, by_address) == NULL) {
+        t->left++;
+        ctl_error(CTL_PARTLY, "%s/%s/%s was left as it is: there is no such mailbox any more", shown_name(t->path),
+                  shown_name(domain), shown_name(local));
+    }
+    free(address);
+}
+
+/* Calls itself for each directory in the first one. */
+static void look_for_left(struct tree *t, const struct listed *l, int at, const char *name, const char *domain)
+{
+    int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    struct dirent *e;
+
+    while (d != NULL && (e = readdir(d)) != NULL) {
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+            continue;
+        if (domain != NULL)
+            tell_left(t, l, domain, e->d_name);
+        else
+            look_for_left(t, l, fd, e->d_name, e->d_name);
+    }
+    if (d != NULL)
+        closedir(d);
+    else if (fd >= 0)
+        close(fd);
+}
+
+/* Mail that an earlier run has written must not come to life where its owner has none any more. */
+static void tell_all_left(struct tree *t, const PGresult *res)
+{
+    struct listed l = { mem_array((size_t)PQntuples(res) + 1, sizeof(const char *)), (size_t)PQntuples(res) };
+    const char *const domain = t->c->opt[OPT_DOMAIN];
+
+    for (size_t i = 0; i < l.count; i++)
+        l.addresses[i] = PQgetvalue(res, (int)i, 0);
+    qsort(l.addresses, l.count, sizeof *l.addresses, by_address);
+    if (domain == NULL)
+        look_for_left(t, &l, t->top, ".", NULL);
+    else if (t->domain >= 0)
+        look_for_left(t, &l, t->domain, ".", t->name);
+    mem_free(l.addresses);
+}
+
 static enum ctl_exit export_addresses(struct tree *t, const PGresult *res)
 {
     for (int i = 0; i < PQntuples(res); i++) {
@@ -329,10 +393,12 @@ static enum ctl_exit export_addresses(struct tree *t, const PGresult *res)
             (unsigned long long)t->mailboxes, t->mailboxes == 1 ? "" : "es",
             (unsigned long long)(t->done.messages + t->done.there), (unsigned long long)t->done.octets,
             shown_name(t->path), (unsigned long long)t->failed);
+    if (t->to.sync)
+        tell_all_left(t, res);
     /* Once, as it waits for all that others write, too. */
     if (!mailout_sync(t->top))
         return ctl_error(CTL_FAILED, "could not write to %s: %s", shown_name(t->path), strerror(errno));
-    return t->failed > 0 ? CTL_PARTLY : CTL_DONE;
+    return t->failed + t->left > 0 ? CTL_PARTLY : CTL_DONE;
 }
 
 static enum ctl_exit export_tree(struct ctl *c, const struct mailout_to *to)

@@ -371,6 +371,19 @@ class RoundTrips(LeaveCase):
         for name in (names[0], "new@b.example"):
             local, _, domain = name.partition("@")
             self.assertIn("ALIKE", self.ctl("compare", name, out / domain / local))
+        # Whose mailbox has gone, or has another name, keeps no mail by accident.
+        self.site.ctl("mailbox", "remove", "a/b@a.example", "--yes")
+        self.site.ctl("mailbox", "remove", "bert@a.example", "--yes")
+        self.site.ctl("mailbox", "set", "new@b.example", "--name", "newer@b.example")
+        told = self.ctl("export", "--tenant", "house", out, "--sync", exit=PARTLY)
+        for name in "a.example/bert", "b.example/new":
+            self.assertIn(f"{out}/{name} was left as it is: there is no such mailbox any more", told)
+        self.assertEqual(told.count("was left"), 2)
+        told = self.ctl("export", "--domain", "b.example", out, "--sync", exit=PARTLY)
+        self.assertEqual((told.count("was left"), told.count("b.example/new was left")), (1, 1))
+        self.site.ctl("mailbox", "set", "newer@b.example", "--name", "new@b.example")
+        shutil.rmtree(out / "b.example/newer")
+        self.ctl("export", "--domain", "b.example", out, "--sync")
         # The other formats have a list beside each.
         for form in "mbox", "eml":
             self.assertIn("exported 3 mailboxes", self.ctl("export", "--domain", "b.example", self.dir / form, "--format", form))
