@@ -164,7 +164,7 @@ static void summary_json(struct shown *s, const struct import_done *done, struct
     json_int(j, "mboxes", (int64_t)seen.mboxes);
     json_int(j, "separators", (int64_t)seen.separators);
     json_int(j, "octets_seen", seen.octets);
-    if (s->pop3) {
+    if (s->server) {
         json_int(j, "arrived_by_date", (int64_t)seen.sent_times);
         json_int(j, "arrived_now", (int64_t)seen.no_times);
     }
@@ -305,7 +305,7 @@ static enum ctl_exit store(struct shown *s, struct import *im, struct source *so
     if (!complete)
         ctl_error(end, s->server ? "%s: run the same command again to continue"
                                : "%s: run the same command with --resume to continue",
-                  done->stopped ? "interrupted" : s->pop3 ? "stopped" : "stopped, the last batch was not stored");
+                  done->stopped ? "interrupted" : s->server ? "stopped" : "stopped, the last batch was not stored");
     sigaction(SIGINT, &old_int, NULL);
     sigaction(SIGTERM, &old_term, NULL);
     return end;
