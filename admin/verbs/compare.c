@@ -148,14 +148,21 @@ struct single {
     struct import_pop3 pop3;
 };
 
+static void tell_note(void *arg, const char *text)
+{
+    (void)arg;
+    ctl_error(CTL_DONE, "%s", text);
+}
+
 static struct source *open_single(void *arg, const char *address, source_doubt *doubt, void *doubt_arg)
 {
+    static const struct import_pop3_told told = { NULL, tell_note, NULL };
     struct single *k = arg;
 
     k->how.doubt = doubt;
     k->how.arg = doubt_arg;
     k->how.listed = k->c->opt[OPT_UIDLS] != NULL;
-    return k->c->opt[OPT_POP3] != NULL ? import_pop3_open(k->c, &k->pop3, address, NULL)
+    return k->c->opt[OPT_POP3] != NULL ? import_pop3_open(k->c, &k->pop3, address, &told)
                                        : source_new(k->c->args + 1, k->c->nargs - 1, &k->how);
 }
 
