@@ -384,6 +384,22 @@ class Cyrus(Moving):
         self.assertTrue(all(m["received_at"] > "2021" for m in json.loads(self.site.ctl("--json", "message", "list", who).stdout)))
         out = self.run_import(who, folder, "--resume", "--with", "hidden")
         self.assertIn("imported 2 messages", out)
+        # Flags of IMAP, and a time after which POP3 shows messages: uids 1, 3 and 4, of records 0, 2 and 3.
+        path, whole = folder / "cyrus.index", (folder / "cyrus.index").read_bytes()
+        start, record = (int.from_bytes(whole[at:at + 4], "big") for at in (12, 16))
+        flagged = bytearray(whole)
+        for n, bit in ((0, 1 << 2), (2, 1 << 3)):
+            flagged[start + n * record + 35] |= bit
+        path.write_bytes(flagged)
+        out = self.run_import(self.mailbox(), folder)
+        self.assertIn("left out: 1 marked as deleted (--with deleted); left out: 1 drafts (--with drafts); left out: 2 not shown by their server", out)
+        self.moved(shown, folder, "--with", "deleted,drafts")
+        flagged = bytearray(whole)
+        flagged[start + 3 * record + 4:start + 3 * record + 8] = (1600000000).to_bytes(4, "big")
+        flagged[112:116] = (1600000000).to_bytes(4, "big")
+        path.write_bytes(flagged)
+        self.assertIn("left out: 3 not shown by their server", self.run_import(self.mailbox(), folder))
+        path.write_bytes(whole)
         # A file that it never had, one that is newer than the index, one that has gone, and a folder.
         for name, octets in (("cyrus.squat", b"x"), ("99.", letters(99, 1)[0]), ("2x.", b"A: x\n\n"), ("Sent/1.", letters(50, 1)[0])):
             (folder / name).parent.mkdir(exist_ok=True)
