@@ -59,7 +59,7 @@ NOT_COMMANDS = {
         "umask 077", "posternctl passwords /etc/dovecot", "posternctl move house.tsv --tenant acme --over-quota --dry-run",
         "posternctl move house.tsv --tenant acme --over-quota --sync --jobs 8 >first", "postconf -e",
         "posternctl move house.tsv --tenant acme --over-quota --sync --jobs 8 >last", "postconf -X",
-        "posternctl move house.tsv --tenant acme --over-quota --final")},
+        "posternctl move house.tsv --tenant acme --over-quota --final", "posternctl compare --from")},
     "mail_location = maildir": ("other", "there is no other server: test_leave.py has one"),
     "chown -R vmail:vmail /srv/leave": ("other", "there is no other server: test_leave.py has one"),
     "posternctl import anna@example.org /srv/leave": ("other", "posternd runs on: test_leave.py goes back"),
