@@ -38,6 +38,7 @@ NOT_COMMANDS = {
     "posternctl import anna@example.org /home/anna/Maildir": ("other", "there is no other server: test_moving_in.py has some"),
     "posternctl import anna@example.org --pop3": ("other", "there is no other server: test_import_pop3.py has some"),
     "libpq  ": ("text", "what the libraries are for"),
+    "Dovecot     give it": ("text", "what to say of which server"),
     "make deb ": ("other", "instead of `make install`: deb-check does it"),
     "max_locks_per_transaction": ("append", "postgresql.conf"),
     "max_connections  ": ("text", "advice"),
