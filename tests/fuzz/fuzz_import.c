@@ -9,6 +9,7 @@
 #include "admin/mail/dovecot.c"
 #include "admin/mail/eol.c"
 #include "admin/mail/fromline.c"
+#include "admin/mail/likeness.c"
 #include "admin/mail/listfile.c"
 #include "admin/mail/mbox.c"
 #include "admin/mail/natural.c"
@@ -177,6 +178,27 @@ static void check_eol(struct span in, struct cuts c)
     free(twice);
 }
 
+/* In pieces and whole: the same digests. */
+static void check_likeness(struct span in, struct cuts c)
+{
+    struct likeness_hash h;
+    struct likeness whole, pieces;
+
+    likeness_begin(&h);
+    likeness_add(&h, in);
+    likeness_end(&h, &whole);
+    MUST(whole.octets == in.len);
+    likeness_begin(&h);
+    while (in.len > 0) {
+        struct span piece = exact(cut(&c, &in));
+        likeness_add(&h, piece);
+        exact_free(piece);
+    }
+    likeness_end(&h, &pieces);
+    MUST(memcmp(whole.digest, pieces.digest, CONTENT_DIGEST) == 0 && memcmp(whole.kept, pieces.kept, CONTENT_DIGEST) == 0 &&
+         whole.octets == pieces.octets);
+}
+
 static void check_uidls(struct span in)
 {
     char path[64];
@@ -303,6 +325,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_scan(in, true);
     check_names(in);
     check_quoting(in, c);
+    check_likeness(in, c);
     check_eol(in, c);
     check_uidls(in);
     check_dovecot(in);
