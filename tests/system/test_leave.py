@@ -16,6 +16,7 @@ sys.path.insert(0, str(kit.TESTS / "service"))
 import installsteps                                             # noqa: E402
 from oldpop3 import OldServer                                  # noqa: E402
 import olddovecot                                               # noqa: E402
+import oldserver                                                # noqa: E402
 
 DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
 FROM_ = b"From a@b Sun Nov 22 21:45:20 2026\n"
@@ -321,6 +322,21 @@ class RoundTrips(LeaveCase):
         self.ctl("export", who, self.dir / "x", "--x-uidl")
         self.assertEqual([line[8:] for line in (self.dir / "x").read_bytes().split(b"\n") if line.startswith(b"X-UIDL: ")], ODD)
         self.site.checked()
+
+    @unittest.skipUnless(kit.ROOT, "the servers serve another user")
+    def test_mbox_with_uidls(self):
+        """What others show of an mbox with X-UIDL; and what comes back of it, the field included."""
+        letters, uidls = LETTERS[:5], [ODD[0], *ODD[3:7]]
+        who = self.mailbox(letters, uidls)
+        self.ctl("export", who, self.dir / "box", "--x-uidl")
+        shown = oldserver.mailutils((self.dir / "box").read_bytes(), len(letters))
+        self.assertEqual([u.encode() for u in shown[0]], uidls)
+        back = self.mailbox()
+        self.ctl("import", back, self.dir / "box", "--server", "qpopper")
+        self.assertEqual([row["uidl"].encode() for row in self.rows(back)], uidls)
+        # As qpopper showed them: with the field behind the others.
+        self.assertEqual([octets.replace(b"X-UIDL: " + uidl + b"\r\n", b"", 1) for uidl, octets in zip(uidls, self.site.fetched(back))], letters)
+        self.assertIn("only in header fields", self.ctl("compare", who, self.dir / "box", "--server", "qpopper", exit=PARTLY))
 
     def test_what_was_written_by_hand(self):
         """Rows that no function of the schema makes: no line is forged, and no path leads elsewhere."""
