@@ -163,6 +163,11 @@ class ToDovecot(LeaveCase):
         self.assertEqual(len(kept), 9)
         self.assertEqual(sum(files.get(name) == since for name, since in kept.items()), 6)
         self.assertEqual(list((out / "tmp").iterdir()), [])
+        # A mail program has looked at one.
+        some = min((out / "new").iterdir())
+        some.rename(out / "cur" / f"{some.name}:2,S")
+        self.assertIn("exported 0 messages, 0 octets", told := self.ctl("export", who, out, "--format", "maildir", "--sync"))
+        self.assertIn("; 9 were there, 0 have gone", told)
         self.expect_dovecot(who, out)
         # What Dovecot has used says more than ours.
         with Dovecot(out) as dovecot:
