@@ -37,6 +37,7 @@ NOT_COMMANDS = {
     "posternctl domain set example.org --store": ("after", 7),
     "posternctl import anna@example.org /home/anna/Maildir": ("other", "there is no other server: test_moving_in.py has some"),
     "posternctl import anna@example.org --pop3": ("other", "there is no other server: test_import_pop3.py has some"),
+    "Dovecot   ": ("text", "what each server has to say"),
     "libpq  ": ("text", "what the libraries are for"),
     "Dovecot     give it": ("text", "what to say of which server"),
     "make deb ": ("other", "instead of `make install`: deb-check does it"),
