@@ -424,6 +424,20 @@ class Cyrus(Moving):
         (folder / "cyrus.index").unlink()
         self.assertIn("has no cyrus.index: see --control", self.run_import(self.mailbox(), folder, exit=REFUSED))
 
+    def test_second_pass(self):
+        """What clients removed at Cyrus goes here, too, though its file is there for days; what came since comes."""
+        old = self.cyrus()
+        old.deliver(letters(0, 12))
+        who, table = self.mailbox(), self.dir / "table"
+        table.write_text(f"address,source\n{who},{old.mailbox()}\n")
+        self.site.ctl("move", str(table), "--sync")
+        self.assertEqual(self.listed(who), old.session())
+        old.session(delete=(1, 4, 12))
+        old.deliver(letters(20, 2))
+        out = self.site.ctl("move", str(table), "--sync").stdout.decode()
+        self.assertEqual(self.listed(who), old.session(), out)
+        self.site.ctl("compare", who, str(old.mailbox()))
+
     def test_formats(self):
         for uidl_format in "cyrus", "uidonly", "dovecot", "courier":
             with self.subTest(uidl_format=uidl_format):
