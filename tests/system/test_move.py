@@ -229,7 +229,7 @@ class House(MoveCase):
         rows = [[f"q{n}@{self.domain}", self.maildir(f"q{n}", [kit.letter(n, 3000)]), "1k" if n == 1 else ""] for n in range(3)]
         path = self.table(["address", "source", "quota"], rows)
         for dry in (["--dry-run"], []):
-            told = {m["address"]: m for m in self.move(path, *dry, exit=PARTLY)["mailboxes"]}
+            told = {m["address"]: m for m in self.move(path, "--jobs", "1", *dry, exit=PARTLY)["mailboxes"]}
             self.assertEqual([told[row[0]]["state"] for row in rows], ["done", "failed", "done"])
             self.assertIn("quota", told[rows[1][0]]["reason"])
         self.assertEqual(self.digests(rows[1][0]), [])
