@@ -197,6 +197,12 @@ class Sealed(PasswordsCase):
         path.write_text(f"sealed1@{DOMAIN}:{dovecot_scram('geheim')}\nsealed2@{DOMAIN}:{{PLAIN}}geheim\n")
         subprocess.run([self.site.lab.posternctl, "-c", conf, "passwords", path, "--format", "dovecot"], env=lab.plain_env(),
                        stdout=subprocess.DEVNULL, check=True)
+        # The processes of a move have the keys, too.
+        self.mailboxes("sealed3", "sealed4")
+        path.write_text(f"address,hash\nsealed3@{DOMAIN},{ssha('geheim')}\nsealed4@{DOMAIN},{{PLAIN}}geheim\n")
+        subprocess.run([self.site.lab.posternctl, "-c", conf, "move", path], env=lab.plain_env(), stdout=subprocess.DEVNULL, check=True)
+        self.assertEqual([self.kinds(f"sealed{n}") for n in (1, 2, 3, 4)],
+                         ["password scram-sha-256", "password scram-sha-256 shared-secret", "password", "password scram-sha-256 shared-secret"])
         stored = self.site.sql("""select distinct starts_with(c.secret, '{SEALED}k1:') from postern.credential c
             join postern.mailbox m using (mailbox) where m.address like 'sealed_@%'""")
         self.assertEqual(stored, "t")
