@@ -3,6 +3,7 @@ import os
 import pathlib
 import pwd
 import shutil
+import socket
 import subprocess
 
 import kit
@@ -98,9 +99,9 @@ class Dovecot:
 
     def answers(self):
         try:
-            with kit.Pop(f"127.0.0.1:{self.port}"):
-                return True
-        except (OSError, AssertionError):
+            with socket.create_connection(("127.0.0.1", self.port), timeout=kit.PATIENCE) as pop:
+                return pop.recv(3) == b"+OK"
+        except OSError:
             return False
 
     def log(self):

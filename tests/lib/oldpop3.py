@@ -74,6 +74,7 @@ class OldServer:
             self.sessions += 1
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.open.add(connection)
+            self.secured = connection       # or what TLS makes of it
             try:
                 if self.drop > 0:
                     self.drop -= 1
@@ -84,13 +85,14 @@ class OldServer:
             finally:
                 self.open.discard(connection)
                 connection.close()
+                self.secured.close()
 
     # -- a session; one after the other
 
     def session(self, connection):
         connection.settimeout(kit.PATIENCE)
         if self.tls:
-            connection = self.tls.wrap_socket(connection, server_side=True)
+            connection = self.secured = self.tls.wrap_socket(connection, server_side=True)
         self.send(connection, "+OK ready")
         mail, user, stream = None, None, connection.makefile("rb")
         while line := stream.readline().rstrip(b"\r\n").decode("latin-1"):
@@ -103,7 +105,7 @@ class OldServer:
                 self.send(connection, *(["-ERR what?"] if self.capa is None else ["+OK", *self.capa, "."]))
             elif verb == "STLS" and self.stls:
                 connection.sendall(b"+OK begin" + self.end + self.injected)
-                connection = self.stls.wrap_socket(connection, server_side=True)
+                connection = self.secured = self.stls.wrap_socket(connection, server_side=True)
                 stream = connection.makefile("rb")
             elif verb == "USER":
                 user = rest
