@@ -151,8 +151,11 @@ static bool add_mailbox(struct moving *m, const char *arg, const char *name)
 static bool add_line(struct moving *m, char *line, bool named, const char *path, unsigned long number)
 {
     char *address = line + strspn(line, " \t"), *name;
+    size_t len = strcspn(address, "\r\n");
 
-    address[strcspn(address, "\r\n")] = '\0';
+    while (len > 0 && (address[len - 1] == ' ' || address[len - 1] == '\t'))
+        len--;
+    address[len] = '\0';
     if (address[0] == '\0' || address[0] == '#')
         return true;
     name = address + strcspn(address, " \t");
@@ -166,7 +169,7 @@ static bool add_line(struct moving *m, char *line, bool named, const char *path,
     return false;
 }
 
-static bool add_file(struct moving *m, const char *path, bool named)
+static enum ctl_exit add_file(struct moving *m, const char *path, bool named)
 {
     FILE *in = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
     char *line = NULL;
@@ -176,15 +179,17 @@ static bool add_file(struct moving *m, const char *path, bool named)
 
     while (ok && getline(&line, &room, in) >= 0)
         ok = add_line(m, line, named, path, ++number);
-    if (in == NULL || (ok && ferror(in))) {
-        ctl_error(CTL_FAILED, "could not read %s: %s", path, strerror(errno));
-        ok = false;
-    }
+    enum ctl_exit end = ok ? CTL_DONE : CTL_USAGE;
+
+    if (in == NULL || (ok && ferror(in)))
+        end = ctl_error(CTL_FAILED, "could not read %s: %s", path, strerror(errno));
     free(line);
     if (in != NULL && in != stdin)
         fclose(in);
-    return ok;
+    return end;
 }
+
+static const char set_elsewhere[] = "select postern.set_elsewhere($1, $2::text[], $3::text[])";
 
 /* server: NULL for here. The addresses are those from the i-th argument on, or in a file. */
 static enum ctl_exit move(struct ctl *c, const char *server, int i)
@@ -192,29 +197,27 @@ static enum ctl_exit move(struct ctl *c, const char *server, int i)
     const char *file = c->opt[OPT_FILE], *name = server != NULL ? c->opt[OPT_NAME] : NULL;
     struct args a = ARGS_NONE;
     struct moving m;
-    enum ctl_exit end = CTL_USAGE;
+    enum ctl_exit end = CTL_DONE;
     int64_t count = 0;
-    bool ok = true;
 
     if ((file != NULL) == (c->nargs > i) || (name != NULL && c->nargs != i + 1))
         return ctl_error(CTL_USAGE, "give addresses, or --file; --name goes with one address");
     texts_begin(&m.addresses);
     texts_begin(&m.names);
     if (file != NULL)
-        ok = add_file(&m, file, server != NULL);
-    for (; ok && i < c->nargs; i++)
-        ok = add_mailbox(&m, c->args[i], name != NULL ? name : "");
-    if (ok) {
+        end = add_file(&m, file, server != NULL);
+    for (; end == CTL_DONE && i < c->nargs; i++)
+        end = add_mailbox(&m, c->args[i], name != NULL ? name : "") ? CTL_DONE : CTL_USAGE;
+    if (end == CTL_DONE) {
         args_text(&a, server);
         texts_arg(&m.addresses, &a);
         texts_arg(&m.names, &a);
-        ok = db_numbers(c, "move the mailboxes", "select postern.set_elsewhere($1, $2::text[], $3::text[])", &a, 1,
-                        &count);
-        end = ok ? CTL_DONE : db_end(c);
+        if (!db_numbers(c, "move the mailboxes", set_elsewhere, &a, 1, &count))
+            end = db_end(c);
     }
     buf_free(&m.addresses.array);
     buf_free(&m.names.array);
-    if (ok)
+    if (end == CTL_DONE)
         ctl_say(c, "%lld of %u mailboxes changed: %s%s", (long long)count, m.addresses.count,
                 server != NULL ? "elsewhere, at " : "here", server != NULL ? server : "");
     return end;

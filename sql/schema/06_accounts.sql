@@ -196,7 +196,7 @@ $$;
 -- Errors: PN404.
 create function postern.list_domains(p_tenant text, p_name text)
 returns table (name text, tenant text, alias_of text, enabled boolean, quota bigint, quota_messages bigint, stores text,
-               mailboxes bigint, messages bigint, octets bigint, created_at timestamptz)
+               mailboxes bigint, messages bigint, octets bigint, old_server text, created_at timestamptz)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
@@ -210,9 +210,10 @@ begin
     return query
         select d.name, t.name, h.name, d.enabled, d.quota, d.quota_messages, nullif(array_to_string(d.stores, ' '), ''),
                (select count(*) from postern.mailbox m where m.domain = d.domain),
-               s.messages, s.octets, d.created_at
+               s.messages, s.octets, o.name, d.created_at
           from postern.domain d
           join postern.tenant t on t.tenant = d.tenant
+          left join postern.old_server o on o.server = d.old_server
           left join postern.domain h on h.domain = d.alias_of
           join postern.domain_usage s on s.domain = d.domain
          where (p_tenant is null or t.name = p_tenant) and (p_name is null or d.name = p_name)
@@ -307,7 +308,8 @@ $$;
 -- Errors: PN404.
 create function postern.show_mailbox(p_address text)
 returns table (address text, domain text, tenant text, enabled boolean, active boolean, quota bigint, quota_messages bigint, messages bigint,
-               octets bigint, credentials text, aliases bigint, uidvalidity text, next_uid bigint, expunges bigint, created_at timestamptz)
+               octets bigint, credentials text, aliases bigint, old_server text, uidvalidity text, next_uid bigint, expunges bigint,
+               created_at timestamptz)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
@@ -317,6 +319,7 @@ begin
                coalesce(m.quota_messages, t.quota_messages_each), m.messages, m.octets,
                coalesce((select string_agg(c.kind, ', ' order by c.kind) from postern.credential c where c.mailbox = m.mailbox), 'none'),
                (select count(*) from postern.alias a where a.mailbox = m.mailbox),
+               (select s.name from postern.old_server s where s.server = coalesce(m.old_server, d.old_server) and not m.moved),
                postern.uidvalidity_text(m.uidvalidity), m.next_uid, m.expunges, m.created_at
           from postern.mailbox m
           join postern.domain d on d.domain = m.domain

@@ -262,10 +262,11 @@ end
 $$;
 
 -- list_elsewhere: domains that are elsewhere as a whole, and mailboxes that are; of one
--- domain, or all where p_domain is null.
+-- domain, or all where p_domain is null. password: one is stored here; seen: when a login to
+-- it was last relayed from a network that is counted, to the day.
 -- Errors: PN404.
 create function postern.list_elsewhere(p_domain text)
-returns table (kind text, name text, server text, name_there text)
+returns table (kind text, name text, server text, name_there text, password boolean, seen date)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
@@ -273,12 +274,14 @@ declare
     v_domain constant bigint := case when p_domain is not null then postern.find_domain(p_domain) end;
 begin
     return query
-        select 'domain', d.name, s.name, null::text
+        select 'domain', d.name, s.name, null::text, null::boolean, null::date
           from postern.domain d join postern.old_server s on s.server = d.old_server
          where v_domain is null or d.domain = v_domain
          order by d.name;
     return query
-        select 'mailbox', m.address, s.name, m.old_name
+        select 'mailbox', m.address, s.name, m.old_name,
+               exists (select from postern.credential c where c.mailbox = m.mailbox and c.kind = 'password'),
+               (select max(k.seen) from postern.known_address k where k.mailbox = m.mailbox)
           from postern.mailbox m
           join postern.domain d on d.domain = m.domain
           join postern.old_server s on s.server = coalesce(m.old_server, d.old_server)

@@ -16,8 +16,11 @@ import dovecotkit
 import kit
 import lab
 import scram
+import test_secrecy
 
 OLD, NEW = "old secret", kit.PASSWORD
+# Unlike anything else that is in memory.
+UNIQUE, WRONG = "Vq7-relay-horse-battery", "Vq7-wrong-horse-battery"
 # Three failures would end the patience of a test long before those of a guesser.
 CONF = kit.QUICK + ('cells = 1; auth_helpers = 1; log_level = "debug"; pop3_login_failures = 100; pop3_relay_pause = "100ms";\n'
                     'pop3_idle_below_standard = true;\n')
@@ -36,10 +39,11 @@ class Relayed(unittest.TestCase):
         cls.addClassCleanup(cls.site.down)
         cls.old = dovecotkit.Dovecot(cls.site.dir / "old")
         ports = " ".join(f"localhost:{port}" for port in (cls.old.port, cls.old.tls_port, cls.old.proxy_port))
-        cls.site.up(CONF + f'pop3_relay_servers = "{ports}"; pop3_relay_tls_ca = "{cls.site.dir}/tls/ca.pem";\n')
+        cls.site.up(CONF + f'pop3_limit_exempt = "127.0.0.0/24"; pop3_relay_servers = "{ports}"; pop3_relay_tls_ca = "{cls.site.dir}/tls/ca.pem";\n')
         cls.addClassCleanup(cls.old.down)
-        for name in [f"relay{n}@example.org" for n in range(1, 41)] + ["another.name", "short", "nobody.here@elsewhere.example"]:
+        for name in [f"relay{n}@example.org" for n in range(1, 41)] + ["another.name", "short", "nobody.here@elsewhere.example", "unknown@limited.example"]:
             cls.old.account(name, OLD)
+        cls.old.account("unique@example.org", UNIQUE)
         cls.old.up(cls.site.lab.tls / "localhost.pem", cls.site.lab.tls / "localhost.key")
         for name, port, settings in (("pops", cls.old.tls_port, ()), ("stls", cls.old.port, ("tls=stls", "tells=xclient")),
                                      ("proxied1", cls.old.proxy_port, ("tls=stls", "tells=proxy1")),
@@ -47,6 +51,7 @@ class Relayed(unittest.TestCase):
                                      ("clear", cls.old.port, ("tls=none", "cleartext=yes")),
                                      ("learning", cls.old.tls_port, ("learn=yes",))):
             cls.site.ctl("old-server", "add", name, f"localhost:{port}", *settings)
+        cls.site.ctl("tenant", "add", "provider")
         cls.count = 0
 
     def mailbox(self, server, letters=(), here=(), name=None):
@@ -121,12 +126,13 @@ class Relayed(unittest.TestCase):
         self.site.ctl("mailbox", "elsewhere", "locals", "short@example.org")
         self.assertTrue(self.said("short@example.org").startswith(b"+OK"))
         shown = json.loads(self.site.ctl("--json", "elsewhere").stdout)
-        self.assertIn({"kind": "mailbox", "name": who, "server": "pops", "name_there": "another.name"}, shown)
+        self.assertIn({"kind": "mailbox", "name": who, "server": "pops", "name_there": "another.name", "password": True, "seen": None}, shown)
+        self.assertEqual(json.loads(self.site.ctl("--json", "mailbox", "show", who).stdout)["old_server"], "pops")
         # A mail server is told, too.
         self.assertEqual(self.site.sql(f"set role postern_maps; select server from postern_maps.elsewhere where address = '{who}'").split()[-1], "pops")
 
     def test_domain(self):
-        self.site.ctl("domain", "add", "elsewhere.example", "--tenant", self.site.sql("select name from postern.tenant limit 1"))
+        self.site.ctl("domain", "add", "elsewhere.example", "--tenant", "provider")
         self.site.ctl("domain", "add", "other.example", "--alias-of", "elsewhere.example")
         self.site.ctl("domain", "elsewhere", "elsewhere.example", "pops")
         self.old.fill("nobody.here@elsewhere.example", [kit.letter(1)])
@@ -221,12 +227,41 @@ class Relayed(unittest.TestCase):
         self.site.ctl("mailbox", "disable", who)
         self.assertRegex(self.said(who), rb"^-ERR \[AUTH\]")
 
+    def test_sessions_are_limited(self):
+        """Of a domain that is elsewhere as a whole, where nobody has a mailbox here, too."""
+        self.site.ctl("domain", "add", "limited.example", "--tenant", "provider")
+        self.site.ctl("domain", "elsewhere", "limited.example", "pops")
+        self.site.ctl("policy", "set", "--domain", "limited.example", "sessions=1")
+        self.old.fill("unknown@limited.example", [kit.letter(1)])
+        with self.site.login("unknown@limited.example", OLD) as pop:
+            self.assertRegex(self.said("unknown@limited.example"), rb"^-ERR \[SYS/TEMP\] too many sessions")
+            pop.ok("QUIT")
+        self.assertTrue(kit.wait_until(lambda: self.said("unknown@limited.example").startswith(b"+OK")))
+
+    def test_upgrade(self):
+        """The old process keeps what it relays, the new one relays from its start."""
+        who = self.mailbox("pops", [kit.letter(1, 3_000_000)])
+        _, workers, _ = self.site.tree()
+        with self.site.login(who, OLD) as pop:
+            self.site.ctl("upgrade")
+            self.assertTrue(kit.wait_until(lambda: set(self.site.tree()[1]) - set(workers)))
+            self.assertEqual(pop.retr(1), kit.letter(1, 3_000_000))
+            with self.site.login(who, OLD) as other:
+                self.assertEqual(other.ok("STAT").split()[1], b"1")
+            pop.ok("QUIT")
+        self.assertTrue(kit.wait_until(lambda: not set(self.site.tree()[1]) & set(workers)))
+
     def test_failures_count(self):
         who = self.mailbox("pops")
-        self.said(who, "wrong")
-        self.assertTrue(kit.wait_until(lambda: self.site.sql(f"select count(*) from postern.guess where account = postern.guess_account('{who}')") == "1")
-                        or self.site.lab.conf.read_text().find("pop3_limit_exempt") < 0)
+        # Those of this host's own addresses do not.
+        host, _, port = self.site.address.rpartition(":")
+        sock = socket.create_connection((host, int(port)), source_address=("127.1.0.1", 0))
+        with kit.Pop("", sock=sock) as pop:
+            pop.ok("USER " + who)
+            pop.err("PASS wrong", "AUTH")
         self.until_logged(rf'login user="{who}" peer=\S+ result=refused reason=password')
+        counted = f"select count(*) from postern.guess where account = postern.guess_account('{who}')"
+        self.assertTrue(kit.wait_until(lambda: self.site.sql(counted) == "1"))
 
     def test_learns(self):
         who = self.mailbox("learning", [kit.letter(1)], [kit.letter(1)])
@@ -268,6 +303,73 @@ class Relayed(unittest.TestCase):
         self.assertTrue(kit.wait_until(lambda: self.said(who).startswith(b"+OK")))
         with self.site.login(who, OLD) as pop:
             self.assertEqual(pop.retr(1), letters[0])
+
+    @unittest.skipUnless(kit.ROOT, "looks into the memory of others")
+    @unittest.skipIf(kit.sanitized(), "sanitizers keep what was freed")
+    def test_passwords_are_wiped(self):
+        who = "unique@example.org"
+        self.site.account(who)
+        self.old.fill(who, ())
+        forms = [password.encode() for password in (UNIQUE, WRONG)]
+        forms += [plain(who, password).rstrip("=")[-24:].encode() for password in (UNIQUE, WRONG)]
+        for server in "pops", "clear", "learning":
+            self.site.ctl("mailbox", "elsewhere", server, who)
+            self.assertRegex(self.said(who, WRONG), rb"^-ERR \[AUTH\]")
+            self.assertTrue(self.said(who, UNIQUE).startswith(b"+OK"))
+            with self.site.connect() as pop:
+                pop.ok(f"AUTH PLAIN {plain(who, UNIQUE)}")
+                _, workers, helpers = self.site.tree()
+                for pid in workers + helpers:
+                    with self.subTest(server=server, process=pathlib.Path(f"/proc/{pid}/comm").read_text().strip()):
+                        self.assertTrue(kit.wait_until(lambda pid=pid: not test_secrecy.found(pid, forms)), test_secrecy.found(pid, forms))
+        self.assertNotIn("Vq7", self.site.log_text())
+
+    def refuses(self, pattern, *args, status=1, stdin=None):
+        done = self.site.ctl(*args, check=False, stdin=stdin)
+        self.assertRegex(done.stdout.decode(), pattern)
+        self.assertEqual(done.returncode, status)
+
+    def test_wrong_input(self):
+        self.refuses("not HOST:PORT", "old-server", "add", "x", "old.example", status=2)
+        self.refuses("not HOST:PORT", "old-server", "add", "x", "::1:995", status=2)
+        self.refuses("invalid name, host or setting", "old-server", "add", "X y", "old.example:995")
+        self.refuses("already exists", "old-server", "add", "pops", "old.example:995")
+        self.refuses("does not exist", "old-server", "set", "nowhere", "learn=yes")
+        self.refuses("add cleartext=yes", "old-server", "add", "x", "old.example:110", "tls=none")
+        self.refuses("add cleartext=yes", "old-server", "set", "clear", "cleartext=no")
+        self.refuses("tls is pops, stls or none", "old-server", "set", "pops", "tls=ssl")
+        self.refuses('unknown setting "what"', "old-server", "set", "pops", "what=x")
+        self.refuses('learn cannot be set to "perhaps"', "old-server", "set", "pops", "learn=perhaps")
+        self.refuses("is not SETTING=VALUE", "old-server", "set", "pops", "learn", status=2)
+        self.refuses("old server nowhere does not exist", "mailbox", "elsewhere", "nowhere", "anna@example.org")
+        self.refuses("mailbox nobody@example.org does not exist", "mailbox", "elsewhere", "pops", "nobody@example.org")
+        self.refuses("give addresses, or --file", "mailbox", "elsewhere", "pops", status=2)
+        self.refuses("--name goes with one address", "mailbox", "elsewhere", "pops", "a@example.org", "b@example.org", "--name", "x", status=2)
+        self.refuses("could not read /nowhere", "mailbox", "here", "--file", "/nowhere")
+        self.refuses("domain nowhere.example does not exist", "domain", "elsewhere", "nowhere.example", "pops")
+        who = self.mailbox("clear")
+        self.refuses("are still at old server clear", "old-server", "remove", "clear")
+        self.site.ctl("mailbox", "here", who)
+        self.site.ctl("old-server", "add", "gone", "old.example:995")
+        self.site.ctl("mailbox", "elsewhere", "gone", who)
+        self.site.ctl("mailbox", "here", who)
+        self.site.ctl("old-server", "remove", "gone")
+
+    def test_many_at_once(self):
+        """Of a file: all of them or none, with the line that is wrong."""
+        names = [self.mailbox("pops") for _ in range(3)]
+        lines = f"# moved\n\n{names[0]}\n  {names[1].upper()}\t a name there \r\n{names[2]} x\n".encode()
+        said = self.site.ctl("mailbox", "elsewhere", "stls", "--file", "-", stdin=lines).stdout
+        self.assertIn(b"3 of 3 mailboxes changed: elsewhere, at stls", said)
+        shown = {row["name"]: (row["server"], row["name_there"]) for row in json.loads(self.site.ctl("--json", "elsewhere", "example.org").stdout)}
+        self.assertEqual([shown[name] for name in names], [("stls", None), ("stls", "a name there"), ("stls", "x")])
+        for wrong, pattern in ((f"{names[0]}\nnobody@example.org\n", "nobody@example.org does not exist"),
+                               (f"{names[0]}\nno address\n", "-:2: this line is wrong"), (f"{names[0]} x\n", "-:1: this line is wrong")):
+            done = self.site.ctl("mailbox", "here", "--file", "-", check=False, stdin=wrong.encode())
+            self.assertRegex(done.stdout.decode(), pattern)
+            self.assertNotEqual(done.returncode, 0)
+        self.assertIn(b"3 of 3 mailboxes changed: here", self.site.ctl("mailbox", "here", "--file", "-", stdin="\n".join(names).encode()).stdout)
+        self.assertIn(b"0 of 3 mailboxes changed: here", self.site.ctl("mailbox", "here", *names).stdout)
 
     def test_unlisted(self):
         """Whoever writes to the database cannot have passwords sent to a server of theirs."""
