@@ -133,10 +133,13 @@ static bool accept(struct lmtp_session *s, struct lmtp_pending *p, const struct 
  */
 static enum recipient_verdict verdict_of(const struct lmtp_service *service, const struct resolved *rows, size_t count)
 {
-    size_t of[RECIPIENT_NEVER_FITS + 1] = { 0 };
+    size_t of[RECIPIENT_ELSEWHERE + 1] = { 0 };
 
     for (size_t i = 0; i < count; i++)
         of[rows[i].verdict]++;
+    /* Later it is a copy for each of them, wherever they are then. */
+    if (of[RECIPIENT_ELSEWHERE] > 0)
+        return RECIPIENT_ELSEWHERE;
     bool full = of[RECIPIENT_FULL] > 0 || of[RECIPIENT_NEVER_FITS] > 0;
     if (of[RECIPIENT_OK] > 0 && !(service->refuse_list && full))
         return RECIPIENT_OK;

@@ -79,6 +79,8 @@ enum lmtp_reply_name lmtp_verdict_reply(const struct lmtp_service *service, enum
         return REPLY_NEVER_FITS;
     case RECIPIENT_DUPLICATE:
         return REPLY_DUPLICATE;
+    case RECIPIENT_ELSEWHERE:
+        return REPLY_ELSEWHERE;
     }
     ASSERT(verdict != RECIPIENT_OK);
     return REPLY_TROUBLE;

@@ -73,6 +73,7 @@ create table postern.old_server (
     tells       text collate "C" not null default 'nothing' check (tells in ('nothing', 'proxy1', 'proxy2', 'xclient')),
     names       text collate "C" not null default 'address' check (names in ('address', 'local')),
     learn       boolean     not null default false,
+    mail        text collate "C" not null default 'here' check (mail in ('here', 'defer')),
     created_at  timestamptz not null default now(),
     check (tls <> 'none' or cleartext)
 );
@@ -82,6 +83,7 @@ comment on column postern.old_server.cleartext is 'a password may be sent to it 
 comment on column postern.old_server.tells is 'how it is told where the client is: a PROXY header of version 1 or 2, or XCLIENT';
 comment on column postern.old_server.names is 'what it calls a mailbox that has no name of its own there: its address, or the local part of it';
 comment on column postern.old_server.learn is 'passwords that it accepts are stored here';
+comment on column postern.old_server.mail is 'here: mail that is delivered here to its mailboxes is stored; defer: it is refused for now';
 
 create table postern.domain (
     domain      bigint      generated always as identity primary key,

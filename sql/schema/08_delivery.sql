@@ -56,6 +56,15 @@ begin
 end
 $$;
 
+-- defers: mail for mailboxes that are at this old server is refused for now. Not granted.
+create function postern.defers(p_server bigint) returns boolean
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return exists (select from postern.old_server s where s.server = p_server and s.mail = 'defer');
+end
+$$;
+
 -- resolve: who are these recipients? Canonical addresses, `postmaster` alone
 -- among them; p_bases are the same without their tag, null where there is none.
 -- p_octets is what the sender announced, 0 if nothing. p_postmaster gets the
@@ -68,10 +77,13 @@ $$;
 -- that nothing can loop.
 --
 -- One row for each mailbox of each address, in the order of the addresses (n
--- counts from 1), with 0 or what keeps mail from that mailbox now: 3, 4 or 5; or
+-- counts from 1), with 0 or what keeps mail from that mailbox now: 3, 4, 5 or 7; or
 -- one row with the verdict of the address and mailbox null. Whether a list of
 -- which some members have no room is served for the others is the caller's
 -- decision. Whose place in an alias is disabled is no member.
+--
+-- A mailbox that is still at an old server gets its mail here, unless that one says
+-- mail=defer; what is unknown in a domain that is elsewhere as a whole may exist there.
 --
 -- A provider with their own user tables replaces this function.
 create function postern.resolve(p_addresses text[], p_bases text[], p_octets bigint, p_postmaster text)
@@ -106,6 +118,7 @@ begin
                                     and (b.quota is null or v_octets <= b.quota - b.octets) and o.quota is null and t.quota is null
                                     and b.messages < coalesce(b.quota_messages, t.quota_messages_each, c_no_limit)
                                     and o.quota_messages is null and t.quota_messages is null
+                                    and (b.moved or coalesce(b.old_server, o.old_server) is null)
                                  offset 0) x on true
              order by r.i);
     end if;
@@ -124,13 +137,16 @@ begin
                b.enabled and o.enabled and t.enabled as active,
                (b.quota is null or v_octets <= b.quota - b.octets) and o.quota is null and t.quota is null
                    and b.messages < coalesce(b.quota_messages, t.quota_messages_each, c_no_limit)
-                   and o.quota_messages is null and t.quota_messages is null as fits into m
+                   and o.quota_messages is null and t.quota_messages is null as fits,
+               case when not b.moved then coalesce(b.old_server, o.old_server) end as server into m
           from postern.mailbox b
           join postern.domain o on o.domain = b.domain
           join postern.tenant t on t.tenant = o.tenant
          where b.address = v_address;
         if found then
-            verdict := case when not m.active then 3 when m.fits then 0
+            verdict := case when not m.active then 3
+                            when m.server is not null and postern.defers(m.server) then 7
+                            when m.fits then 0
                             else postern.room(v_octets, m.octets, m.quota, m.messages, m.allowed, m.domain) end;
             mailbox := case when verdict = 0 then m.mailbox end;
             return next;
@@ -148,7 +164,7 @@ begin
             end if;
             v_address := p_postmaster;
         end if;
-        select o.name, h.domain as home, h.name as home_name, o.enabled and h.enabled and t.enabled as active into d
+        select o.name, h.domain as home, h.name as home_name, h.old_server, o.enabled and h.enabled and t.enabled as active into d
           from postern.domain o
           join postern.domain h on h.domain = coalesce(o.alias_of, o.domain)
           join postern.tenant t on t.tenant = h.tenant
@@ -171,15 +187,16 @@ begin
             v_found := coalesce((select array[b.mailbox] from postern.mailbox b where b.address = p_postmaster),
                                 (select array[min(b.mailbox)] from postern.mailbox b where b.domain = d.home and b.enabled));
         elsif v_rows = 0 then
-            verdict := 1;
+            verdict := case when d.old_server is null then 1 else 7 end;
             return next;
             continue;
         end if;
 
-        return query select i, case when b.enabled and o.enabled and t.enabled
-                                    then postern.room(v_octets, b.octets, b.quota, b.messages,
-                                                      coalesce(b.quota_messages, t.quota_messages_each), b.domain)
-                                    else 3 end, b.mailbox
+        return query select i, case when not (b.enabled and o.enabled and t.enabled) then 3
+                                    when not b.moved and coalesce(b.old_server, o.old_server) is not null
+                                         and postern.defers(coalesce(b.old_server, o.old_server)) then 7
+                                    else postern.room(v_octets, b.octets, b.quota, b.messages,
+                                                      coalesce(b.quota_messages, t.quota_messages_each), b.domain) end, b.mailbox
                        from postern.mailbox b
                        join postern.domain o on o.domain = b.domain
                        join postern.tenant t on t.tenant = o.tenant

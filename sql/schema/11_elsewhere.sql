@@ -101,7 +101,7 @@ end
 $$;
 
 -- set_old_server: settings of a server, which is made if p_new, else has to be there.
--- Names and values run side by side: host, port, tls, cleartext, tells, names, learn.
+-- Names and values run side by side: host, port, tls, cleartext, tells, names, learn, mail.
 -- Errors: PN400, PN404, PN409.
 create function postern.set_old_server(p_name text, p_new boolean, p_names text[], p_values text[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -120,6 +120,7 @@ begin
         r.tells := 'nothing';
         r.names := 'address';
         r.learn := false;
+        r.mail := 'here';
     end if;
     for i in 1 .. cardinality(p_names) loop
         begin
@@ -131,8 +132,9 @@ begin
                 when 'tells' then r.tells := p_values[i];
                 when 'names' then r.names := p_values[i];
                 when 'learn' then r.learn := p_values[i];
+                when 'mail' then r.mail := p_values[i];
                 else
-                    raise exception 'unknown setting "%": use tls, cleartext, tells, names or learn', p_names[i] using errcode = 'PN400';
+                    raise exception 'unknown setting "%": use tls, cleartext, tells, names, learn or mail', p_names[i] using errcode = 'PN400';
             end case;
         exception when data_exception then
             raise exception '% cannot be set to "%"', p_names[i], p_values[i] using errcode = 'PN400';
@@ -142,17 +144,17 @@ begin
         raise exception 'with tls=none passwords are sent in the clear: add cleartext=yes if that is acceptable' using errcode = 'PN400';
     end if;
     if p_new then
-        insert into postern.old_server (name, host, port, tls, cleartext, tells, names, learn)
-            values (p_name, r.host, r.port, r.tls, r.cleartext, r.tells, r.names, r.learn);
+        insert into postern.old_server (name, host, port, tls, cleartext, tells, names, learn, mail)
+            values (p_name, r.host, r.port, r.tls, r.cleartext, r.tells, r.names, r.learn, r.mail);
     else
         update postern.old_server s
-           set (host, port, tls, cleartext, tells, names, learn)
-             = (r.host, r.port, r.tls, r.cleartext, r.tells, r.names, r.learn)
+           set (host, port, tls, cleartext, tells, names, learn, mail)
+             = (r.host, r.port, r.tls, r.cleartext, r.tells, r.names, r.learn, r.mail)
          where s.server = r.server;
     end if;
 exception
     when check_violation then
-        raise exception 'invalid name, host or setting: tls is pops, stls or none, tells is nothing, proxy1, proxy2 or xclient, names is address or local'
+        raise exception 'invalid name, host or setting: tls is pops, stls or none, tells is nothing, proxy1, proxy2 or xclient, names is address or local, mail is here or defer'
             using errcode = 'PN400';
 end
 $$;
@@ -161,7 +163,7 @@ $$;
 -- domains, those that are there as a whole; mailboxes, those that exist here.
 -- Errors: PN404.
 create function postern.list_old_servers(p_name text)
-returns table (name text, host text, port integer, tls text, cleartext boolean, tells text, names text, learn boolean,
+returns table (name text, host text, port integer, tls text, cleartext boolean, tells text, names text, learn boolean, mail text,
                domains bigint, mailboxes bigint, created_at timestamptz)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -171,7 +173,7 @@ begin
         perform postern.find_old_server(p_name);
     end if;
     return query
-        select s.name, s.host, s.port, s.tls, s.cleartext, s.tells, s.names, s.learn,
+        select s.name, s.host, s.port, s.tls, s.cleartext, s.tells, s.names, s.learn, s.mail,
                (select count(*) from postern.domain d where d.old_server = s.server),
                (select count(*) from postern.mailbox m join postern.domain d on d.domain = m.domain
                  where not m.moved and coalesce(m.old_server, d.old_server) = s.server), s.created_at

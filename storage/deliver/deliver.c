@@ -74,7 +74,8 @@ static void resolve_answered(void *arg, enum db_status status, PGresult *res)
             struct resolved *row = &rows[count++];
             bool fine = pg_get_int4(res, i, 0, &n) && pg_get_int4(res, i, 1, &verdict) &&
                         n >= 1 && (size_t)n <= job->count && ((size_t)n == last || (size_t)n == last + 1) &&
-                        verdict >= RECIPIENT_OK && verdict <= RECIPIENT_NEVER_FITS &&
+                        ((verdict >= RECIPIENT_OK && verdict <= RECIPIENT_NEVER_FITS) ||
+                         verdict == RECIPIENT_ELSEWHERE) &&
                         (PQgetisnull(res, i, 2) ? verdict != RECIPIENT_OK : pg_get_mailbox(res, i, 2, &row->mailbox));
             if (!fine) {
                 status = DB_BUG;

@@ -20,11 +20,12 @@ enum recipient_verdict {
     RECIPIENT_FULL = 4,
     RECIPIENT_NEVER_FITS = 5,   /* larger than the whole quota */
     RECIPIENT_DUPLICATE = 6,    /* it has the message already; a delivery only */
+    RECIPIENT_ELSEWHERE = 7,    /* still at another server, or perhaps there; never of a delivery */
 };
 
 /*
  * In the order of the questions: one for each mailbox of a recipient, with what
- * keeps mail from this one now (disabled, over quota) or RECIPIENT_OK; or one
+ * keeps mail from this one now (disabled, over quota, elsewhere) or RECIPIENT_OK; or one
  * with the verdict of the recipient, without a mailbox.
  */
 struct resolved {

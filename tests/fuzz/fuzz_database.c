@@ -620,7 +620,7 @@ static void resolved(void *owner, enum db_status status, const struct resolved *
     (void)owner;
     MUST(status == DB_OK || count == 0);
     for (size_t i = 0; i < count; i++)
-        MUST(rows[i].recipient < 3 && rows[i].verdict >= RECIPIENT_OK && rows[i].verdict <= RECIPIENT_NEVER_FITS);
+        MUST(rows[i].recipient < 3 && ((rows[i].verdict >= RECIPIENT_OK && rows[i].verdict <= RECIPIENT_NEVER_FITS) || rows[i].verdict == RECIPIENT_ELSEWHERE));
     jobs--;
 }
 

@@ -17,6 +17,7 @@ import kit
 import lab
 import scram
 import test_secrecy
+from wire import Lmtp
 
 OLD, NEW = "old secret", kit.PASSWORD
 # Unlike anything else that is in memory.
@@ -429,7 +430,7 @@ class Scripted:
 class Misbehaving(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.site = kit.Site("relay-faults-", CONF)
+        cls.site = kit.Site("relay-faults-", CONF, lmtp=True)
         cls.addClassCleanup(cls.site.down)
         cls.old = Scripted()
         cls.addClassCleanup(cls.old.close)
@@ -596,6 +597,27 @@ class Misbehaving(unittest.TestCase):
                 self.assertTrue(kit.wait_until(lambda: re.match(rb"-ERR \[SYS/TEMP\]", self.said()) and first))
                 # The first octet of a handshake, or the end.
                 self.assertIn(first[0], (b"\x16", b""))
+
+    def test_mail(self):
+        """It is stored here, or waits; nobody is told that there is no such user whom the old server may have."""
+        self.site.account("bert@example.org")
+        self.site.ctl("domain", "add", "elsewhere.example", "--tenant", self.site.sql("select t.name from postern.tenant t limit 1"))
+        self.site.account("moved@elsewhere.example")
+        self.site.ctl("domain", "elsewhere", "elsewhere.example", "old")
+        self.site.ctl("mailbox", "here", "moved@elsewhere.example")
+        self.site.ctl("alias", "add", "all@example.org", "anna@example.org", "bert@example.org")
+        self.addCleanup(self.site.ctl, "old-server", "set", "old", "mail=here")
+        for mail, wanted in (("here", "250"), ("defer", "450")):
+            self.site.ctl("old-server", "set", "old", f"mail={mail}")
+            with self.subTest(mail), Lmtp(f"127.0.0.1:{self.site.lmtp}") as lmtp:
+                lmtp.ok("MAIL FROM:<s@sender.example>")
+                for who, code in (("anna@example.org", wanted), ("all@example.org", wanted), ("bert@example.org", "250"),
+                                  ("moved@elsewhere.example", "250"), ("nobody@elsewhere.example", "450"), ("nobody@example.org", "550")):
+                    with self.subTest(who):
+                        lmtp.send(f"RCPT TO:<{who}>\r\n")
+                        reply = str(lmtp.reply())
+                        self.assertIn(code, reply)
+                        self.assertEqual("still at another server" in reply, code == "450")
 
     def test_certificates(self):
         """Of another name, of another authority, over: nothing is said by TLS, nor without."""
