@@ -474,7 +474,8 @@ enum ctl_exit run_recode(struct ctl *c)
     progress_clear(&r.progress);
     if (!good)
         end = db_end(c);
-    tell(&r, good);
+    if (good || c->json || r.done_octets > 0)
+        tell(&r, good);
     if (end == CTL_DONE && (r.damaged > 0 || r.busy.count > 0))
         end = CTL_PARTLY;
     free_all(&r);

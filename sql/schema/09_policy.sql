@@ -153,7 +153,11 @@ begin
                 when 'expire_delivered' then r.expire_delivered := v_value;
                 when 'expire_retrieved' then r.expire_retrieved := v_value;
                 when 'undelete' then r.undelete := v_value;
-                when 'codec' then r.codec := v_value;
+                when 'codec' then
+                    if v_value <> all (array['plain', 'zstd']) then
+                        raise exception 'codec can be plain or zstd, not "%"', v_value using errcode = 'PN400';
+                    end if;
+                    r.codec := v_value;
                 else
                     raise exception 'unknown switch "%"', v_name using errcode = 'PN400';
             end case;

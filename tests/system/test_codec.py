@@ -203,7 +203,7 @@ class Delivery(Case):
         self.lmtp([text(8, 5000)], ANNA)
         self.assertEqual(self.site.coded(ANNA), [True, True, True, False, True, False, True])
         done = self.site.ctl("policy", "set", "codec=gzip", check=False)
-        self.assertIn("not to this value", done.stdout.decode())
+        self.assertIn('codec can be plain or zstd, not "gzip"', done.stdout.decode())
         self.assertEqual(done.returncode, 1)
         self.assertRegex(self.site.ctl("policy", "show").stdout.decode(), r"bert@t1\.example.*plain")
         self.site.sound()
@@ -264,6 +264,7 @@ class Recode(Case):
         self.assertRegex(self.site.recode("--to", "plain"), r"^0 content")
         self.received(ANNA, mix() + [text(50, 20_000)])
         self.site.sound()
+        self.assertEqual(self.site.recode("--domain", "no.such", check=False), "posternctl: domain no.such does not exist\n")
         said = self.site.recode("--to", "gzip", check=False)
         self.assertIn('there is no codec "gzip": give zstd or plain', said)
 
