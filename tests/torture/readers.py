@@ -1,4 +1,4 @@
-"""Those who fetch and delete: by POP3, in the ways that clients have, and `posternctl expire`."""
+"""Those who fetch and delete: by POP3, in the ways that clients have, `posternctl expire`; and `posternctl recode`."""
 import subprocess
 import time
 
@@ -132,6 +132,11 @@ class Reader(Actor):
             self.wrong(f"{box}: something came behind the answer to QUIT")
 
 
+def ctl(site, *args):
+    return subprocess.run([str(site.lab.posternctl), "-c", str(site.lab.conf), *args], timeout=60, check=False,
+                          env=kit.lab.plain_env(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
 class Expirer(Actor):
     """Makes letters of one mailbox old that were seen, and lets `posternctl expire` take them."""
 
@@ -170,10 +175,20 @@ class Expirer(Actor):
                 where b.mailbox = g.mailbox and b.address = '{self.box}' and g.uid in ({','.join(uids)})""")
 
     def expire(self):
-        done = subprocess.run([str(self.site.lab.posternctl), "-c", str(self.site.lab.conf), "expire"], timeout=60, check=False,
-                              env=kit.lab.plain_env(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        done = ctl(self.site, "expire")
         if done.returncode not in (0, 4) and not PASSING_TEXT.search(done.stdout):
             self.wrong(f"expire ended with {done.returncode}: {done.stdout.decode(errors='replace')}")
+
+
+class Recoder(Actor):
+    """Compresses all that is stored, or undoes it, while it comes, is read, and goes."""
+
+    pause = 2.0
+
+    def turn(self):
+        done = ctl(self.site, "recode", "--to", self.rng.choice(("zstd", "plain")), "--batch", str(self.rng.randrange(1, 50)))
+        if b"stays as it is" in done.stdout or (done.returncode not in (0, 3, 4) and not PASSING_TEXT.search(done.stdout)):
+            self.wrong(f"recode ended with {done.returncode}: {done.stdout.decode(errors='replace')}")
 
 
 class Sweeper(Actor):
