@@ -314,7 +314,8 @@ static char *text_of(const char *a, const char *b, const char *c)
 struct source *source_dbmail_new(const struct source_dbmail_how *how)
 {
     struct dbmail_source *d = mem_zalloc(sizeof *d);
-    char *error = NULL, *conninfo = conninfo_merge(how->conninfo, "", "posternctl", &error);
+    /* A standby will do. */
+    char *error = NULL, *conninfo = conninfo_merge("target_session_attrs=any", how->conninfo, "posternctl", &error);
 
     d->base.kind = &dbmail_kind;
     d->base.fd = -1;

@@ -6,6 +6,7 @@
 
 #include "admin/shown.h"
 #include "admin/verbs/comparison.h"
+#include "admin/verbs/import_dbmail.h"
 #include "admin/verbs/importing.h"
 #include "admin/verbs/move_list.h"
 #include "admin/verbs/move_source.h"
@@ -53,7 +54,9 @@ static struct source *open_line(void *arg, const char *address, source_doubt *do
     (void)address;
     how.doubt = doubt;
     how.arg = doubt_arg;
-    return k->line->pop3 ? move_source_server(k->c, k->line, &k->server, &told) : move_source_files(k->line, how);
+    return k->line->pop3             ? move_source_server(k->c, k->line, &k->server, &told)
+           : k->line->dbmail != NULL ? import_dbmail_open(k->c, k->line->dbmail)
+                                     : move_source_files(k->line, how);
 }
 
 static enum ctl_exit compare_line(struct listed *k, struct json *j)
@@ -123,7 +126,7 @@ static enum ctl_exit compare_list(struct ctl *c, struct json *j, const struct so
     struct move_list *list = NULL;
     enum ctl_exit end = CTL_FAILED;
 
-    if (import_pop3_common(c, &k.pop3) != CTL_DONE)
+    if (import_pop3_common(c, &k.pop3) != CTL_DONE || import_dbmail_common(c) != CTL_DONE)
         return CTL_USAGE;
     if ((master != NULL) != (secret != NULL))
         return ctl_error(CTL_USAGE, "--master and --password-file want each other");
@@ -131,7 +134,7 @@ static enum ctl_exit compare_list(struct ctl *c, struct json *j, const struct so
         return CTL_FAILED;
     secret_no_core();
     if (master == NULL || secret_line_of_file(secret, &k.pop3.secret))
-        list = move_list_read(c->opt[OPT_FROM], domain, master != NULL);
+        list = move_list_read(c->opt[OPT_FROM], domain, master != NULL, c->opt[OPT_DBMAIL] != NULL);
     if (list != NULL) {
         end = compare_lines(&k, j, list);
         move_list_free(&list);
@@ -162,15 +165,17 @@ static struct source *open_single(void *arg, const char *address, source_doubt *
     k->how.doubt = doubt;
     k->how.arg = doubt_arg;
     k->how.listed = k->c->opt[OPT_UIDLS] != NULL;
-    return k->c->opt[OPT_POP3] != NULL ? import_pop3_open(k->c, &k->pop3, address, &told)
-                                       : source_new(k->c->args + 1, k->c->nargs - 1, &k->how);
+    return k->c->opt[OPT_DBMAIL] != NULL ? import_dbmail_open_user(k->c, address)
+           : k->c->opt[OPT_POP3] != NULL ? import_pop3_open(k->c, &k->pop3, address, &told)
+                                         : source_new(k->c->args + 1, k->c->nargs - 1, &k->how);
 }
 
 static enum ctl_exit compare_single(struct ctl *c, struct json *j, const struct source_how *how,
                                     const bool with[IMPORT_KINDS])
 {
     struct single k = { .c = c, .how = *how };
-    enum ctl_exit end = import_pop3_options(c, &k.pop3);
+    enum ctl_exit end = c->opt[OPT_DBMAIL] != NULL ? import_dbmail_options(c, &k.pop3.limit)
+                                                   : import_pop3_options(c, &k.pop3);
 
     if (end == CTL_DONE)
         end = comparison_run(c, j, (struct comparison_of){ c->args[0], open_single, &k, c->opt[OPT_UIDLS], with });
@@ -180,7 +185,8 @@ static enum ctl_exit compare_single(struct ctl *c, struct json *j, const struct 
 
 enum ctl_exit run_compare(struct ctl *c)
 {
-    const bool list = c->opt[OPT_FROM] != NULL, server = c->opt[OPT_POP3] != NULL;
+    const bool list = c->opt[OPT_FROM] != NULL, pop3 = c->opt[OPT_POP3] != NULL;
+    const bool server = pop3 || c->opt[OPT_DBMAIL] != NULL;
     struct source_how how = { .format = SOURCE_AUTO };
     bool with[IMPORT_KINDS] = { false };
     struct json json, *j = c->json ? &json : NULL;
@@ -190,7 +196,7 @@ enum ctl_exit run_compare(struct ctl *c)
         return end;
     if (list && c->opt[OPT_USER] != NULL)
         return ctl_error(CTL_USAGE, "--user is for one mailbox: --from has a column for it");
-    if (list ? c->nargs > 0 || server : c->nargs < 1 || (c->nargs < 2 && !server))
+    if (list ? c->nargs > 0 || pop3 : c->nargs < 1 || (c->nargs < 2 && !server))
         return ctl_error(CTL_USAGE, "compare wants an address and a source, or --from: see posternctl compare --help");
     if (list && (c->opt[OPT_UIDLS] != NULL || c->opt[OPT_CONTROL] != NULL))
         return ctl_error(CTL_USAGE, "--uidls and --control are for one mailbox: --from has columns for them");

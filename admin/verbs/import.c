@@ -383,7 +383,7 @@ enum ctl_exit run_import(struct ctl *c)
     source_how.doubt = import_doubt;
     source_how.arg = im;
     source_how.listed = how.uidls != NULL;
-    source = c->opt[OPT_DBMAIL] != NULL ? import_dbmail_open(c, address)
+    source = c->opt[OPT_DBMAIL] != NULL ? import_dbmail_open_user(c, address)
              : s.server                 ? import_pop3_open(c, &pop3, address, &told_pop3)
                                         : source_new(c->args + 1, c->nargs - 1, &source_how);
     if (source == NULL)

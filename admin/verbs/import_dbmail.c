@@ -1,5 +1,5 @@
 /*
- * import_dbmail.c - the options of `import` that name a database of DBMail (see import_dbmail.h).
+ * import_dbmail.c - the options that name a database of DBMail (see import_dbmail.h).
  */
 #include "admin/verbs/import_dbmail.h"
 
@@ -12,7 +12,6 @@ enum ctl_exit import_dbmail_options(const struct ctl *c, int64_t *sync_limit_r)
         OPT_POP3, OPT_PASSWORD_FILE, OPT_MASTER, OPT_TLS_CA, OPT_ACCEPT, OPT_WAIT, OPT_FORMAT, OPT_QUOTING, OPT_ANY,
         OPT_FOLLOW_LINKS, OPT_UIDLS, OPT_UIDL_FORMAT, OPT_SERVER, OPT_CONTROL, OPT_DOVECONF, OPT_FOLDERS,
     };
-    const char *fault = source_dbmail_fault(c->opt[OPT_DBMAIL]);
 
     if (c->nargs > 1)
         return ctl_error(CTL_USAGE, "--dbmail and paths exclude each other");
@@ -25,13 +24,23 @@ enum ctl_exit import_dbmail_options(const struct ctl *c, int64_t *sync_limit_r)
         return ctl_error(CTL_USAGE, "--sync-limit is for --sync");
     if (!ctl_number(c, OPT_SYNC_LIMIT, SYNC_LIMIT, 100, sync_limit_r))
         return CTL_USAGE;
+    return import_dbmail_common(c);
+}
+
+enum ctl_exit import_dbmail_common(const struct ctl *c)
+{
+    const char *fault = c->opt[OPT_DBMAIL] != NULL ? source_dbmail_fault(c->opt[OPT_DBMAIL]) : NULL;
+
     /* It may hold a password: it is not shown. */
     return fault != NULL ? ctl_error(CTL_USAGE, "the connection string of --dbmail %s", fault) : CTL_DONE;
 }
 
-struct source *import_dbmail_open(const struct ctl *c, const char *mailbox)
+struct source *import_dbmail_open(const struct ctl *c, const char *user)
 {
-    return source_dbmail_new(&(struct source_dbmail_how){
-        .conninfo = c->opt[OPT_DBMAIL], .user = c->opt[OPT_USER] != NULL ? c->opt[OPT_USER] : mailbox,
-    });
+    return source_dbmail_new(&(struct source_dbmail_how){ .conninfo = c->opt[OPT_DBMAIL], .user = user });
+}
+
+struct source *import_dbmail_open_user(const struct ctl *c, const char *mailbox)
+{
+    return import_dbmail_open(c, c->opt[OPT_USER] != NULL ? c->opt[OPT_USER] : mailbox);
 }

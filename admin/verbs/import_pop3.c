@@ -56,9 +56,10 @@ enum ctl_exit import_pop3_options(const struct ctl *c, struct import_pop3 *p)
     for (size_t i = 0; url == NULL && i < sizeof others / sizeof others[0]; i++)
         if (c->opt[others[i]] != NULL)
             return ctl_error(CTL_USAGE, "--%s is for --pop3", ctl_options[others[i]].name);
+    if (url == NULL && c->nargs > 1)
+        return CTL_DONE;
     if (url == NULL)
-        return c->nargs > 1 ? CTL_DONE
-                            : ctl_error(CTL_USAGE, "import needs a path, or --pop3: see posternctl import --help");
+        return ctl_error(CTL_USAGE, "import needs a path, --pop3 or --dbmail: see posternctl import --help");
     if (c->nargs > 1)
         return ctl_error(CTL_USAGE, "--pop3 and paths exclude each other");
     for (size_t i = 0; i < sizeof of_files / sizeof of_files[0]; i++)

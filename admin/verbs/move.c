@@ -12,6 +12,7 @@
 #include "admin/ctl.h"
 #include "admin/db.h"
 #include "admin/jobs.h"
+#include "admin/verbs/import_dbmail.h"
 #include "admin/verbs/importing.h"
 #include "admin/verbs/keyring.h"
 #include "admin/verbs/move_list.h"
@@ -272,6 +273,8 @@ enum ctl_exit run_move(struct ctl *c)
         return CTL_USAGE;
     if (import_pop3_common(c, &m.how.pop3) != CTL_DONE)
         return CTL_USAGE;
+    if (import_dbmail_common(c) != CTL_DONE)
+        return CTL_USAGE;
     if ((c->opt[OPT_MASTER] != NULL) != (c->opt[OPT_PASSWORD_FILE] != NULL))
         return ctl_error(CTL_USAGE, "--master and --password-file want each other");
     if (c->opt[OPT_SYNC_LIMIT] != NULL && !m.how.sync)
@@ -291,7 +294,7 @@ enum ctl_exit run_move(struct ctl *c)
     secret_no_core();
     m.how.keyring = m.keyring;
     if (c->opt[OPT_MASTER] == NULL || secret_line_of_file(c->opt[OPT_PASSWORD_FILE], &m.how.pop3.secret))
-        m.list = move_list_read(c->args[0], domain, c->opt[OPT_MASTER] != NULL);
+        m.list = move_list_read(c->args[0], domain, c->opt[OPT_MASTER] != NULL, c->opt[OPT_DBMAIL] != NULL);
     if (m.list == NULL) {
         import_pop3_free(&m.how.pop3);
         keyring_free(&m.keyring);

@@ -247,6 +247,25 @@ static void check_server(struct move_line *l, bool master)
         secret_wipe(&secret, sizeof secret);
 }
 
+/* "dbmail:", or "dbmail:USERID" */
+static const char *user_of_dbmail(const char *source)
+{
+    static const struct span word = { "dbmail:", 7 };
+
+    return strncmp(source, word.at, word.len) == 0 ? source + word.len : NULL;
+}
+
+static void check_dbmail(struct move_line *l, bool known)
+{
+    if (l->source_count > 1 || l->uidls != NULL || l->has_format || l->uidl_format != NULL || l->server != NULL ||
+        l->control != NULL || l->secret[0] != '\0' || l->secret_file != NULL)
+        move_list_fault(l, "DBMail is the only source of its mailbox, and needs nothing but a user");
+    else if (!known)
+        move_list_fault(l, "its source is DBMail: --dbmail must name the database");
+    if (l->dbmail[0] == '\0')
+        l->dbmail = l->user != NULL ? l->user : l->address;
+}
+
 static void check_files(struct move_line *l)
 {
     for (int i = 0; i < l->source_count; i++)
@@ -297,7 +316,7 @@ static void check_doubles(struct move_list *m)
     mem_free(sorted);
 }
 
-struct move_list *move_list_read(const char *path, const char *domain, bool master)
+struct move_list *move_list_read(const char *path, const char *domain, bool master, bool dbmail)
 {
     enum column which[CSV_COLUMNS_MAX];
     struct move_list *m;
@@ -339,8 +358,11 @@ struct move_list *move_list_read(const char *path, const char *domain, bool mast
         check_secrets(l);
         for (int k = 0; k < l->source_count; k++)
             l->pop3 = l->pop3 || is_server(l->sources[k]);
+        l->dbmail = l->source_count > 0 ? user_of_dbmail(l->sources[0]) : NULL;
         if (l->pop3)
             check_server(l, master);
+        else if (l->dbmail != NULL)
+            check_dbmail(l, dbmail);
         else
             check_files(l);
     }

@@ -29,7 +29,8 @@ struct move_line {
     char *password_fault;       /* why no password is set, though one is named; NULL: there is no reason */
     char *sources[MOVE_SOURCES_MAX];    /* lent from the file, as all below */
     int source_count;
-    bool pop3;                  /* the one source is a server */
+    bool pop3;                  /* the one source is a server, */
+    const char *dbmail;         /* or a user of DBMail: the userid, lent; else NULL */
     const char *user, *secret, *secret_file;    /* NULL, "", NULL where nothing is said */
     const char *uidls, *server, *uidl_format, *control;    /* NULL where nothing is said */
     const char *hash, *password;        /* "" where nothing is said */
@@ -50,9 +51,10 @@ struct move_list {
 /*
  * Reads the file, and finds what is wrong with each line: names, numbers, hashes; files that are not
  * there or cannot be read. domain is for addresses that have none, or "". master: servers are logged in
- * to by a user whose password is none of the file. NULL after a message: it is no such file.
+ * to by a user whose password is none of the file. dbmail: it is known where DBMail's database is. NULL
+ * after a message: it is no such file.
  */
-struct move_list *move_list_read(const char *path, const char *domain, bool master);
+struct move_list *move_list_read(const char *path, const char *domain, bool master, bool dbmail);
 void move_list_free(struct move_list **list);
 /* What the line says of its source, in place of what is said for all of them. */
 void move_list_how(const struct move_line *line, struct source_how *how);

@@ -13,6 +13,7 @@
 #include "admin/db.h"
 #include "admin/progress.h"
 #include "admin/verbs/credential.h"
+#include "admin/verbs/import_dbmail.h"
 #include "admin/verbs/move_source.h"
 #include "auth/scheme/scheme.h"
 #include "daemon/base/clock.h"
@@ -310,7 +311,9 @@ static enum ctl_exit import_mail(struct work *w)
     im = import_new(w->c, &how, &told);
     end = import_begin(im, w->result.made_mailbox && w->how->dry_run ? NULL : l->address);
     if (end == CTL_DONE) {
-        source = l->pop3 ? open_server(w, &pop3) : open_files(w, im);
+        source = l->pop3             ? open_server(w, &pop3)
+                 : l->dbmail != NULL ? import_dbmail_open(w->c, l->dbmail)
+                                     : open_files(w, im);
         end = source != NULL ? import_from(w, im, source) : CTL_FAILED;
     }
     import_free(&im);

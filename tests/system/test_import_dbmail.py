@@ -39,10 +39,12 @@ class DBMail(unittest.TestCase):
         self.assertEqual(done.returncode, exit, done.stdout)
         return who, done.stdout.decode()
 
-    def shown(self, who):
+    def uidls(self, who):
         with self.site.login(who) as pop:
-            uidls = [line.split()[1].decode() for line in pop.multi("UIDL")]
-        return list(zip(uidls, self.site.fetched(who)))
+            return [line.split()[1].decode() for line in pop.multi("UIDL")]
+
+    def shown(self, who):
+        return list(zip(self.uidls(who), self.site.fetched(who)))
 
     def test_users(self):
         """Of a real DBMail's dump, of DBMail's own way to take mail apart, and of what 2.2 has stored."""
@@ -71,11 +73,11 @@ class DBMail(unittest.TestCase):
         self.addCleanup(self.pg.sql, "dbmail", "delete from dbmail_messages where message_idnr = 9000")
         told = json.loads(self.run_import("--json", "--user", "anna@example.org", "--with", "deleted,drafts", who=who)[1])
         self.assertEqual((told["imported"], told["there_already"]), (1, n + 2))
-        self.assertEqual(self.shown(who)[-1][0], "fresh")
+        self.assertEqual(self.uidls(who)[-1], "fresh")      # and not retrieved, or it would stay
         # What goes there goes here, if that is asked for.
         self.pg.sql("dbmail", "update dbmail_messages set status = 2 where message_idnr = 9000")
-        self.run_import("--user", "anna@example.org", "--with", "gone", "--sync", who=who)
-        self.assertNotIn("fresh", [uidl for uidl, _ in self.shown(who)])
+        out = self.run_import("--user", "anna@example.org", "--with", "gone", "--sync", who=who)[1]
+        self.assertNotIn("fresh", self.uidls(who), out)
 
     def test_who(self):
         self.assertIn("imported 0 messages", self.run_import("--user", "empty@example.org")[1])
@@ -101,6 +103,39 @@ class DBMail(unittest.TestCase):
             self.assertNotIn("secret", out)
         for more in (("/dev/null",), ("--pop3", "pop://127.0.0.1"), ("--format", "mbox"), ("--server", "uw"), ("--uidls", "x"), ("--sync-limit", "5")):
             self.run_import(*more, exit=USAGE)
+
+    def test_house(self):
+        """`move` takes users of DBMail for sources, among others; each line for itself, and nothing twice."""
+        self.site.ctl("tenant", "add", "dbmailhouse")
+        path = self.site.dir / "dbmail.csv"
+        rows = [("one@house.example", "dbmail:paperino@pippopluto.com", ""), ("two@house.example", "dbmail:", "anna@example.org"),
+                ("three@house.example", "dbmail:", ""), ("four@house.example", "dbmail:anna@example.org", "secret"), ("five@house.example", "", "")]
+        text = "".join(f"{address},{source},{'' if user == 'secret' else user},{'secret' if user == 'secret' else ''}\n" for address, source, user in rows)
+        path.write_text("address,source,user,secret\n" + text, encoding="ascii")
+
+        def move(*args, exit=PARTLY):
+            done = self.site.ctl("move", str(path), "--tenant", "dbmailhouse", *args, check=False)
+            self.assertEqual(done.returncode, exit, done.stdout)
+            return done.stdout.decode()
+        out = move()
+        self.assertEqual(out.count("REFUSED line"), 4, out)
+        self.assertIn("line 3 two@house.example: its source is DBMail: --dbmail must name the database", out)
+        self.assertNotIn("secret", move("--dbmail", "dbname=dbmail password=secret", exit=USAGE))
+        for _ in range(2):
+            out = move("--dbmail", self.words)
+            self.assertIn("dbmail_users has no such userid", out)
+            self.assertIn("DBMail is the only source of its mailbox, and needs nothing but a user", out)
+            for who, user in ("one@house.example", "paperino@pippopluto.com"), ("two@house.example", "anna@example.org"):
+                uidls = self.site.sql(f"""select uidl from postern.message join postern.mailbox using (mailbox)
+                    where address = '{who}' order by uid""").split()
+                self.assertEqual(uidls, [uidl for uidl, _ in SENT[user]], out)
+        done = self.site.ctl("compare", "--from", str(path), "--dbmail", self.words, check=False)
+        self.assertEqual(done.returncode, PARTLY, done.stdout)
+        self.assertIn(b"compared 4 mailboxes: 2 alike, 0 not alike, 2 failed, 1 without a source", done.stdout)
+        done = self.site.ctl("compare", "one@house.example", "--dbmail", self.words, "--user", "anna@example.org", check=False)
+        self.assertEqual(done.returncode, PARTLY, done.stdout)
+        self.assertIn(b"NOT-ALIKE", done.stdout)
+        self.assertIn(b"ALIKE", self.site.ctl("compare", "one@house.example", "--dbmail", self.words, "--user", "paperino@pippopluto.com").stdout)
 
     def test_rows_that_make_no_sense(self):
         """A message costs itself only; a table that is another one ends the import."""
