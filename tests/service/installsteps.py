@@ -39,7 +39,6 @@ NOT_COMMANDS = {
     "posternctl import anna@example.org --pop3": ("other", "there is no other server: test_import_pop3.py has some"),
     "Dovecot   ": ("text", "what each server has to say"),
     "libpq  ": ("text", "what the libraries are for"),
-    "Dovecot     give it": ("text", "what to say of which server"),
     "make deb ": ("other", "instead of `make install`: deb-check does it"),
     "max_locks_per_transaction": ("append", "postgresql.conf"),
     "max_connections  ": ("text", "advice"),
