@@ -316,7 +316,10 @@ static int files_next(struct source *s, struct source_item *it)
         if (s->next == s->count)
             return 0;
         f = &s->files[s->next];
-        if (!open_next(s, f, it, &mbox) || !mbox) {
+        /* One that the operator has named was looked at before anything was stored. */
+        if (open_next(s, f, it, &mbox) && mbox && f->in_folder)
+            it->reject = source_mbox_fault(s, s->fd);
+        if (it->reject != NULL || !mbox) {
             s->next++;
             return 1;
         }

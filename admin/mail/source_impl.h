@@ -107,6 +107,8 @@ void source_list(struct source *s, const char *path);
 /* source_mbox.c: what the server of an mbox showed. Which one that is; a file that the operator has named; */
 void source_mbox_server(struct source *s);
 void source_mbox_named(struct source *s, const char *path);
+/* why the UIDLs of an mbox cannot be had as the operator says: static text, or NULL; */
+const char *source_mbox_fault(const struct source *s, int fd);
 /* and the mbox that is being read, message after message. */
 void source_mbox_begin(struct source *s);
 void source_mbox_item(struct source *s, struct source_item *item, const struct mbox_message *message);

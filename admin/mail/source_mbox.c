@@ -50,8 +50,7 @@ static bool begins_with_from(int fd)
     return got > 0 && from_marks((struct span){ head + at, (size_t)got - at }) >= 0;
 }
 
-/* Why its UIDLs cannot be had as the operator says; static text, or NULL. */
-static const char *fault(const struct source *s, int fd)
+const char *source_mbox_fault(const struct source *s, int fd)
 {
     const struct source_how *how = &s->how;
     const char *format = format_of(s);
@@ -75,7 +74,7 @@ void source_mbox_named(struct source *s, const char *path)
     if (fd < 0)
         return;
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && begins_with_from(fd))
-        why = fault(s, fd);
+        why = source_mbox_fault(s, fd);
     close(fd);
     if (why != NULL)
         source_failed(s, path, why);

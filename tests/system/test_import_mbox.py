@@ -146,6 +146,15 @@ class MboxCase(unittest.TestCase):
             who, out = self.run_import(path, "--uidls", uidls, *args)
             self.assertEqual(self.shown(who)[0], ["a", "b", "c", "e"], out)
             self.assertEqual(b"X-UID:" in b"".join(self.shown(who)[2]), not args)
+        # Of several in a directory each one for itself.
+        folder = self.dir / "folder"
+        folder.mkdir()
+        (folder / "a").write_bytes(mbox)
+        (folder / "b").write_bytes(FROM_ + LETTERS[0] + b"\n")
+        for args, status, count in ((), PARTLY, 1), (("--server", "uw"), DONE, 1 + 4), (("--server", "none"), DONE, 1 + 4):
+            who, out = self.run_import(str(folder), *args, exit=status)
+            self.assertEqual(len(self.shown(who)[0]), count, out)
+            self.assertEqual("REJECTED" in out, bool(status), out)
         # Neither of these is a server's.
         for octets in (INTERNAL + FROM_ + LETTERS[0] + b"\n", FROM_ + b"X-UID: 1\n" + LETTERS[0] + b"\n", FROM_ + LETTERS[2] + b"\n"):
             self.run_import(self.write("other", octets))
