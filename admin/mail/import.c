@@ -413,7 +413,8 @@ enum ctl_exit import_run(struct import *im, struct source *source)
 
 enum ctl_exit import_set_uidls(struct import *im, struct source *source, bool dry_run, struct set_uidls *set_r)
 {
-    enum ctl_exit end = set_uidls(im->c, &im->mailbox, source, im->pairs, dry_run, uidl_wrong, im, set_r);
+    enum ctl_exit end = set_uidls(im->c, &im->mailbox, source, im->pairs, im->how.with, dry_run, uidl_wrong, im,
+                                  set_r);
 
     return end == CTL_DONE && (set_r->missing > 0 || is_doubtful(im)) ? CTL_PARTLY : end;
 }

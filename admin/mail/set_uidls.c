@@ -253,7 +253,7 @@ static enum ctl_exit store(struct setting *s, struct ctl *c, const struct mailbo
 }
 
 enum ctl_exit set_uidls(struct ctl *c, const struct mailbox_ref *mailbox, struct source *source, struct pairs *pairs,
-                        bool dry_run, pairs_note *note, void *arg, struct set_uidls *done_r)
+                        const bool with[], bool dry_run, pairs_note *note, void *arg, struct set_uidls *done_r)
 {
     struct setting s = { .rows = NULL };
     struct source_item it;
@@ -265,6 +265,8 @@ enum ctl_exit set_uidls(struct ctl *c, const struct mailbox_ref *mailbox, struct
     while (source_next(source, &it) == 1) {
         const struct pair *pair = pairs_find(pairs, &it);
 
+        if (it.kind != STATE_LIVING && !with[it.kind])
+            continue;
         if (pair != NULL && pair->uidl != NULL && pair->ours) {
             note(arg, pair->file, pair->line, pair->uidl, "is one that the mailbox may make itself");
             continue;

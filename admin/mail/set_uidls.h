@@ -21,9 +21,10 @@ struct set_uidls {
 /*
  * Messages of the mailbox are found by their digest, copies in their order. All UIDLs are
  * set in one transaction, or none. One that another message has, and keeps, is told and
- * left out. The source is read to its end; the pairs were made of it.
+ * left out. The source is read to its end; the pairs were made of it. What an import leaves out
+ * was never stored: it wants no UIDL unless with[] has its enum state_kind.
  */
 enum ctl_exit set_uidls(struct ctl *c, const struct mailbox_ref *mailbox, struct source *source, struct pairs *pairs,
-                        bool dry_run, pairs_note *note, void *arg, struct set_uidls *done_r);
+                        const bool with[], bool dry_run, pairs_note *note, void *arg, struct set_uidls *done_r);
 
 #endif

@@ -175,11 +175,23 @@ class MboxCase(unittest.TestCase):
         path = self.write("mbox", mbox)
         who, _ = self.run_import(path, "--server", "uw", "--uidls", self.write("list", b"a\nb\nc\nd\ne\n"))
         # The one that is marked as deleted is not there.
-        self.assertIn("set 3 UIDLs", self.run_import(path, "--server", "uw", "--set-uidls", who=who, exit=PARTLY)[1])
+        self.assertIn("set 3 UIDLs", self.run_import(path, "--server", "uw", "--set-uidls", who=who)[1])
         self.assertEqual(self.shown(who)[0][:3], ["6b0dda4300000001", "6b0dda4300000002", "6b0dda4300000004"])
         self.write("mbox", mbox + FROM_ + LETTERS[0] + b"\n")
         told = json.loads(self.run_import("--json", path, "--server", "uw", "--resume", who=who)[1])
         self.assertEqual((told["imported"], told["there_already"], told["uidls_in_doubt"]), (1, 4, 0))
+
+    def test_copy_that_was_deleted(self):
+        """The UIDL of a copy that was left out is not that of the other, which clients know by its own."""
+        copy = b"Subject: twice\n"
+        own = b"X-UID: %d\n"
+        path = self.write("mbox", FROM_ + b"X-IMAPbase: 1796069955 2\n" + copy + own % 1 + b"X-Status: D\n\ntext\n\n" +
+                          FROM_ + copy + own % 2 + b"X-Status: A\n\ntext\n\n")
+        for args, status, uidls in ((), DONE, ["6b0dda4300000002"]), (("--with", "deleted"), PARTLY, ["6b0dda4300000001"]):
+            who, _ = self.run_import(path, "--server", "uw", "--uidls", self.write("list", b"a\nb\n"))
+            self.assertEqual(self.shown(who)[0], ["b"])
+            out = self.run_import(path, "--server", "uw", "--set-uidls", *args, who=who, exit=status)[1]
+            self.assertEqual(self.shown(who)[0], uidls, out)
 
     def test_dbox(self):
         """Files of Dovecot's own formats are no messages, whichever path leads to them."""
