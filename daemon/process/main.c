@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "auth/mechanism.h"
 #include "daemon/base/conninfo.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
@@ -87,6 +88,18 @@ static void warn_of_control(const struct config *config, const char *file)
     mem_drop(&error);
 }
 
+/* Mechanisms that some clients prefer, and that prove nothing to another server. */
+static void warn_of_relays(const struct config *config, const char *file)
+{
+    const unsigned fine = MECH_BIT(MECH_PLAIN) | MECH_BIT(MECH_LOGIN) | MECH_BIT(MECH_EXTERNAL);
+    const unsigned others = config->pop3.sasl_mechanisms & ~fine;
+
+    for (unsigned m = 0; config->pop3.pop3_relay_servers[0] != '\0' && m < MECHANISMS; m++)
+        if (others & MECH_BIT(m))
+            printf("%s: warning: sasl_mechanisms: %s cannot be relayed, and clients that choose it are refused as long"
+                   " as their mailbox is at an old server (pop3_relay_servers)\n", file, mechanisms[m].name);
+}
+
 /* Those that serve this set of protocols. */
 static void warn_of_workers(const struct config *config, unsigned set, const char *file)
 {
@@ -126,6 +139,8 @@ static int check(const struct flags *f)
         problems = certs_load(config, f->file, NULL, config_print_problem, stdout);
     if (problems == 0 && !f->inetd)
         warn_of_control(config, f->file);
+    if (problems == 0)
+        warn_of_relays(config, f->file);
     if (problems == 0 && !f->inetd)
         warn_of_users(config, f->file);
     /*

@@ -619,6 +619,28 @@ class Misbehaving(unittest.TestCase):
                         self.assertIn(code, reply)
                         self.assertEqual("still at another server" in reply, code == "450")
 
+    def test_check(self):
+        """posternd --check says what cannot be relayed, and what is no server."""
+        def check(text):
+            path = self.site.dir / "check.conf"
+            path.write_text(self.site.lab.conf.read_text() + text)
+            return subprocess.run([str(self.site.lab.posternd), "-c", str(path), "--check"], stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, env=lab.plain_env(), check=False).stdout.decode()
+        self.assertIn("warning: sasl_mechanisms: SCRAM-SHA-256 cannot be relayed", check(""))
+        self.assertNotIn("PLAIN cannot", check(""))
+        conf = self.site.lab.conf.read_text()
+        for found, wrong, pattern in ((f"127.0.0.1:{self.dead}", "old.example", '"old.example" is not HOST:PORT'),
+                                      ('pop3_relay_time = "3s"', 'pop3_relay_time = "2m"', "must be less than pop3_login_time"),
+                                      (f"{self.site.dir}/tls/ca.pem", "/nowhere/ca.pem", "could not read the authorities of old servers in /nowhere")):
+            with self.subTest(wrong):
+                self.assertIn(found, conf)
+                path = self.site.dir / "wrong.conf"
+                path.write_text(conf.replace(found, wrong))
+                done = subprocess.run([str(self.site.lab.posternd), "-c", str(path), "--check"], stdout=subprocess.PIPE,
+                                      stderr=subprocess.STDOUT, env=lab.plain_env(), check=False)
+                self.assertIn(pattern, done.stdout.decode())
+                self.assertNotEqual(done.returncode, 0)
+
     def test_certificates(self):
         """Of another name, of another authority, over: nothing is said by TLS, nor without."""
         self.addCleanup(self.site.ctl, "old-server", "set", "old", "tls=none", "host=127.0.0.1")
