@@ -619,6 +619,31 @@ class Misbehaving(unittest.TestCase):
                         self.assertIn(code, reply)
                         self.assertEqual("still at another server" in reply, code == "450")
 
+    def test_silence(self):
+        """A session in which nothing goes either way ends, and so does one whose client does not take what is sent."""
+        def script(pop):
+            pop.send(b"+OK old\r\n")
+            for reply in b"-ERR", b"+OK", b"+OK":
+                pop.line()
+                pop.send(reply + b"\r\n")
+            pop.line()
+            while True:
+                pop.send(b"x" * 65536)
+        self.old.script = script
+        second = self.site.second('pop3_idle = "2s"; pop3_write_time = "2s";\n').start()
+        self.addCleanup(second.stop)
+
+        def ended(count):
+            return len(re.findall('session user="anna@example.org" .* relayed=.* end=timeout', second.log.read_text())) == count
+        with kit.Pop(second.address) as pop:
+            pop.login("anna@example.org", OLD)
+            self.assertTrue(pop.at_end())
+            self.assertTrue(kit.wait_until(lambda: ended(1)))
+        with kit.Pop(second.address, rcvbuf=4096) as pop:
+            pop.login("anna@example.org", OLD)
+            pop.send("RETR 1\r\n")
+            self.assertTrue(kit.wait_until(lambda: ended(2)))
+
     def test_check(self):
         """posternd --check says what cannot be relayed, and what is no server."""
         def check(text):
