@@ -177,6 +177,24 @@ class Delivery(Case):
             self.assertEqual(sorted(data for _, data in self.site.bodies(who)), sorted(letters[who]))
         self.assertEqual(sum(self.site.coded(BERT) + self.site.coded(CLARA)), 0)
         self.assertGreater(sum(self.site.coded(ANNA)), 35)
+        # Small messages of several sessions come in one answer.
+        self.site.empty("anna")
+        self.site.fill(ANNA, letters[BERT])
+        wanted = [kit.canonical(letter) for letter in letters[BERT]]
+        copies = self.site.copies(ANNA, "copy", 8)
+        self.addCleanup(lambda: [self.site.ctl("mailbox", "remove", who, "--yes") for who in copies])
+
+        def fetch(who):
+            try:
+                self.assertEqual(self.site.fetched(who), wanted)
+            except Exception as e:      # told by the main thread
+                failed.append(e)
+        threads = [threading.Thread(target=fetch, args=(who,)) for who in copies]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(failed, [])
         self.site.sound()
 
     def test_any_recipient_decides(self):
