@@ -13,10 +13,10 @@
 
 enum { BATCH = 1000, COL_UID = 0, COL_UNREAD, COL_OF };
 
-uint64_t sync_list(struct source *source, struct buf *uidls)
+uint64_t sync_list(struct source *source, struct buf *uidls, uint64_t *without_r)
 {
     struct source_item it;
-    uint64_t listed = 0;
+    uint64_t listed = 0, without = 0;
     uint32_t n = 0;
 
     pg_array_begin(uidls, PG_TEXT);
@@ -25,8 +25,12 @@ uint64_t sync_list(struct source *source, struct buf *uidls)
         if (it.uidl != NULL && uidl_fault(span_str(it.uidl)) == NULL) {
             pg_array_put_bytes(uidls, span_str(it.uidl));
             n++;
+        } else {
+            without += it.uidl == NULL;
         }
     pg_array_set_count(uidls, n);
+    if (without_r != NULL)
+        *without_r = without;
     return listed;
 }
 
@@ -120,13 +124,19 @@ enum ctl_exit sync_run(struct ctl *c, const struct mailbox_ref *mailbox, struct 
     };
     struct buf uidls = BUF_EMPTY;
     struct args a = ARGS_NONE;
-    uint64_t listed;
+    uint64_t listed, without;
     enum ctl_exit end;
     PGresult *absent;
 
     *done_r = (struct sync_done){ .of = 0 };
     ASSERT(server.label != NULL);
-    listed = sync_list(source, &uidls);
+    listed = sync_list(source, &uidls, &without);
+    if (without > 0) {
+        buf_free(&uidls);
+        return ctl_error(CTL_PARTLY, "%llu of %llu messages have no UIDL at the server: nothing was removed, as they"
+                         " may be those that seem to have gone", (unsigned long long)without,
+                         (unsigned long long)listed);
+    }
     args_mailbox(&a, mailbox);
     args_text(&a, server.label);
     args_binary(&a, &uidls);

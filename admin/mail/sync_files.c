@@ -53,7 +53,7 @@ enum ctl_exit sync_files_run(struct ctl *c, const struct mailbox_ref *mailbox, s
         return CTL_DONE;
     }
     source_quiet(source, true);
-    listed = sync_list(source, &uidls);
+    listed = sync_list(source, &uidls, NULL);
     source_quiet(source, false);
     args_mailbox(&a, mailbox);
     args_text(&a, files.label);

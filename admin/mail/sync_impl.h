@@ -16,8 +16,8 @@ struct sync_kind {
     const char *remove;         /* a statement: mailbox, label, uids to (removed, held) */
 };
 
-/* The UIDLs that the source has now, an array. Returns how many messages it lists. */
-uint64_t sync_list(struct source *source, struct buf *uidls);
+/* The UIDLs that the source has now, an array. Returns how many messages it lists; of so many it says no UIDL. */
+uint64_t sync_list(struct source *source, struct buf *uidls, uint64_t *without_r);
 /* Counts, refuses or removes what an answer (uid, unread, of; binary) says is absent. */
 enum ctl_exit sync_absent(struct ctl *c, const struct mailbox_ref *mailbox, const struct sync_kind *kind,
                           uint64_t listed, const PGresult *absent, const struct sync_how *how,

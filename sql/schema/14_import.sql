@@ -57,7 +57,6 @@ begin
 end
 $$;
 
--- note_imported: a digest for each message, in the transaction that stores them.
 -- note_imported: a digest for each message, in the transaction that stores them, and what
 -- is known of the UIDLs that they came with, and of where they came from.
 -- Errors: PN400.
@@ -198,6 +197,8 @@ $$;
 
 -- list_absent: messages that an import brought from this source (note_imported) whose UIDLs are not
 -- among those that it has now; `unread`: no session has retrieved the message (note_retrieved).
+-- A server that has given new UIDLs has the messages still: one is not absent while the source has a UIDL
+-- that was noted with the same digest, and that no message here has.
 -- `of` is the number of messages from there that the mailbox has, the same in each row.
 create function postern.list_absent(p_mailbox bigint, p_source text, p_uidls text[])
 returns table (uid bigint, uidl text, unread boolean, of bigint)
@@ -206,13 +207,19 @@ as $$
 #variable_conflict use_column
 begin
     return query
-        with brought as materialized (
-            select g.uid, g.uidl, g.retrieved_at is null as unread from postern.message g
-             where g.mailbox = p_mailbox
-               and g.uidl in (select n.uidl from postern.noted_uidls(p_mailbox) n where n.source = p_source)
+        with noted as materialized (
+            select n.uidl, n.digest, n.source from postern.noted_uidls(p_mailbox) n
+        ), brought as materialized (
+            select g.uid, g.uidl, c.digest, g.retrieved_at is null as unread
+              from postern.message g join postern.content c on c.content = g.content
+             where g.mailbox = p_mailbox and g.uidl in (select n.uidl from noted n where n.source = p_source)
+        ), renamed as materialized (
+            select n.digest from noted n join unnest(p_uidls) as u(uidl) on u.uidl = n.uidl
+             where not exists (select from postern.message g where g.mailbox = p_mailbox and g.uidl = n.uidl)
         )
         select b.uid, b.uidl, b.unread, (select count(*) from brought) from brought b
          where not exists (select from unnest(p_uidls) as u(uidl) where u.uidl = b.uidl)
+           and not exists (select from renamed r where r.digest = b.digest)
          order by b.uid;
 end
 $$;

@@ -602,6 +602,25 @@ class Passes(Pop3Case):
         self.assertIn("removed 10 of 10", self.run_import(who, server, "--sync", "--sync-limit", "100"))
         self.assertEqual(self.uidls(who), [])
 
+    def test_sync_with_a_server_that_shows_other_uidls(self):
+        """Whose UIDLs changed, or are not shown for once, is still there: nothing of it goes here."""
+        server, who = self.server(mail(4)), self.mailbox()
+        self.run_import(who, server)
+        server.mail = [[f"new-{uidl}", octets] for uidl, octets in mail(4)]
+        out = self.run_import(who, server, "--sync")
+        self.assertIn("4 messages have other UIDLs here", out)
+        self.assertIn("nothing that was imported from the server has gone there", out)
+        self.expect(mail(4), who)
+        server.mail[3][0] = None
+        self.assertIn("1 of 4 messages have no UIDL at the server: nothing was removed", self.run_import(who, server, "--sync", exit=PARTLY))
+        server.mail = [[None, octets] for _, octets in mail(4)]
+        self.assertIn("4 of 4 messages have no UIDL at the server: nothing was removed", self.run_import(who, server, "--sync", exit=PARTLY))
+        self.expect(mail(4), who)
+        # And what has gone there goes here.
+        server.mail = [[f"new-{uidl}", octets] for uidl, octets in mail(3)]
+        self.assertIn("removed 1 of 4", self.run_import(who, server, "--sync"))
+        self.expect(mail(3), who)
+
     def test_another_source_is_left_alone(self):
         """What came from files, or from another user, is not missed by this server."""
         server, who = self.server(mail(3)), self.mailbox()
