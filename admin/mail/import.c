@@ -25,8 +25,7 @@ struct import {
     struct put *put;
     struct known *known;            /* NULL: it is not resumed */
     struct pairs *pairs;            /* NULL: no UIDLs came along */
-    enum known_as *by_uidl;         /* of each item, in order: known so, need not be read; NULL: of none */
-    size_t by_uidl_count;
+    enum known_as *by_uidl;         /* of each of `pairs`: known so, need not be read; NULL: of none */
     struct buf adopt_digests, adopt_uidls;  /* of messages that were there by their digests; an array the second */
     uint32_t adopt_count, adopt_there;
     struct buf octets;              /* of one small message */
@@ -100,16 +99,18 @@ static bool is_known(struct import *im, const struct source_item *it, const stru
     return count_known(im, as);
 }
 
-/* The n-th item, from 1. */
-static enum known_as known_by_uidl(const struct import *im, uint64_t n)
+/* NULL: one that was not looked at, or has changed since. */
+static enum known_as known_by_uidl(const struct import *im, const struct pair *pair)
 {
-    return im->by_uidl != NULL && n <= im->by_uidl_count ? im->by_uidl[n - 1] : KNOWN_NOT;
+    return im->by_uidl != NULL && pair != NULL ? im->by_uidl[pairs_number(im->pairs, pair)] : KNOWN_NOT;
 }
 
-/* A server numbers its messages so. */
+/* Of a server, which numbers its messages so. */
 static bool is_wanted(void *arg, const struct source_item *it)
 {
-    return known_by_uidl(arg, it->number) == KNOWN_NOT;
+    const struct import *im = arg;
+
+    return it->number > pairs_count(im->pairs) || im->by_uidl[it->number - 1] == KNOWN_NOT;
 }
 
 static bool is_left_out(const struct import *im, const struct source_item *it)
@@ -132,12 +133,15 @@ static void look_by_uidl(struct import *im, struct source *source)
 {
     struct source_item it;
 
+    im->by_uidl = mem_array(pairs_count(im->pairs) + 1, sizeof *im->by_uidl);
+    for (size_t i = 0; i < pairs_count(im->pairs); i++)
+        im->by_uidl[i] = KNOWN_NOT;
     source_quiet(source, true);
     while (source_next(source, &it) == 1) {
         const struct pair *pair = pairs_find(im->pairs, &it);
 
-        im->by_uidl = mem_resize(im->by_uidl, ++im->by_uidl_count, sizeof *im->by_uidl);
-        im->by_uidl[im->by_uidl_count - 1] = is_by_uidl(im, &it, pair);
+        if (pair != NULL)
+            im->by_uidl[pairs_number(im->pairs, pair)] = is_by_uidl(im, &it, pair);
     }
     source_quiet(source, false);
     source_again(source);
@@ -279,7 +283,7 @@ static enum ctl_exit import_item(struct import *im, struct source_item *it)
         im->done.left_out[it->kind]++;
         return CTL_DONE;
     }
-    if (it->reject == NULL && count_known(im, known_by_uidl(im, im->seen)))
+    if (it->reject == NULL && count_known(im, known_by_uidl(im, pair)))
         return CTL_DONE;
     /* What a server has is not fetched only to be counted. */
     if (it->reject == NULL && im->how.dry_run && source_by_uidl(it->source))

@@ -456,3 +456,7 @@ const struct pair *pairs_find(struct pairs *pairs, const struct source_item *ite
 {
     return find(pairs, item);
 }
+
+size_t pairs_count(const struct pairs *pairs) { return pairs->count; }
+
+size_t pairs_number(const struct pairs *pairs, const struct pair *pair) { return (size_t)(pair - pairs->all); }

@@ -55,5 +55,8 @@ void pairs_free(struct pairs **pairs);
 void pairs_again(struct pairs *pairs);
 /* For each item of a second reading, in order. NULL: it was not there, or was another one, when we looked. */
 const struct pair *pairs_find(struct pairs *pairs, const struct source_item *item);
+/* Pairs by number, from 0: those of a server are numbered as its items are, from 1. */
+size_t pairs_count(const struct pairs *pairs);
+size_t pairs_number(const struct pairs *pairs, const struct pair *pair);
 
 #endif

@@ -385,6 +385,31 @@ class House(MoveCase):
         self.assertEqual(self.move(path, exit=PARTLY)["imported"], 2)
         self.assertEqual(self.digests(who), self.digests_of([kit.letter(n) for n in (1, 3, 11, 13)]))
 
+    def test_mbox_that_grows(self):
+        """Mail that comes into an mbox after it was looked at is not taken for a file that is known by its UIDL."""
+        who = f"grows@{self.domain}"
+        folder = self.maildir("box", {1: kit.letter(1), 2: kit.letter(2)})
+        (folder / "dovecot-uidlist").write_text("3 V1700000000 N8 G0123456789abcdef0123456789abcdef\n" +
+                                                "".join(f"{n} :{name.partition(':')[0]}\n" for n, name in enumerate(sorted(os.listdir(folder / "cur")), 1)),
+                                                encoding="ascii")
+        mbox = self.dir / "mbox"
+        mbox.write_bytes(b"From a@b Mon Jan  2 03:04:05 2023\n" + kit.letter(11).replace(b"\r\n", b"\n") + b"\n")
+        path = self.table(["address", "source", "source"], [[who, mbox, folder]])
+        self.move(path, exit=None)
+        self.assertEqual(len(self.digests(who)), 3)
+        # Behind the look, and in front of the first message, an import asks for the codec.
+        lock = self.site.psql()
+        self.addCleanup(lock.close)
+        lock.ask("begin; lock table postern.policy in access exclusive mode")
+        moving = subprocess.Popen(self.command(path), env=lab.plain_env(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.assertTrue(kit.wait_until(lambda: self.site.sql(
+            "select count(*) from pg_locks where not granted and relation = 'postern.policy'::regclass") == "1"))
+        with open(mbox, "ab") as end:
+            end.write(b"From a@b Mon Jan  2 03:04:06 2023\n" + kit.letter(12).replace(b"\r\n", b"\n") + b"\n")
+        lock.ask("rollback")
+        moving.communicate()
+        self.assertEqual(self.digests(who), self.digests_of([kit.letter(n) for n in (1, 2, 11, 12)]))
+
     def test_servers(self):
         """Mail of POP3 servers, of which some are not as they should be; one password is wrong."""
         def server(*args, **quirks):
