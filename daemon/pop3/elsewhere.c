@@ -116,14 +116,14 @@ static enum outcome refused(struct pop3_session *s)
         s->login->auth_id = 0;
         pop3_relay_over(s);
         return pop3_refuse(s, "password", guesses);
+    /*
+     * [LOGIN-DELAY] may be said before the password was looked at (RFC 2449 section 8.1.1), and
+     * nobody knows when this server says [IN-USE]: neither proves that the password is right.
+     */
     case RELAY_IN_USE:
-        is_right(s);
-        pop3_relay_over(s);
-        return say_in_use(s);
+        return nobody_knows(s, say_in_use);
     case RELAY_LOGIN_DELAY:
-        is_right(s);
-        pop3_relay_over(s);
-        return say_delay(s);
+        return nobody_knows(s, say_delay);
     case RELAY_SYS_TEMP:
         return nobody_knows(s, say_temporary);
     case RELAY_SYS_PERM:

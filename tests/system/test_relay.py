@@ -483,6 +483,24 @@ class Misbehaving(unittest.TestCase):
         self.old.dialogue(b"-ERR no such user")
         self.until_answered(rb"-ERR \[AUTH\] wrong")
 
+    def test_only_yes_is_learned(self):
+        """[LOGIN-DELAY] and [IN-USE] may be said before the password was looked at, or sent: it may be a guess."""
+        self.site.account("learned@example.org")
+        self.site.ctl("password", "learned@example.org", "--remove")
+        self.site.ctl("old-server", "add", "learning", f"127.0.0.1:{self.old.port}", "tls=none", "cleartext=yes", "learn=yes")
+        self.site.ctl("mailbox", "elsewhere", "learning", "learned@example.org")
+        for replies in ((b"-ERR [LOGIN-DELAY] wait",), (b"-ERR [IN-USE] locked",), (b"+OK", b"-ERR [LOGIN-DELAY] wait"), (b"+OK", b"-ERR [IN-USE] locked")):
+            self.old.dialogue(*replies)
+            self.until_answered(rb"-ERR \[(IN-USE|LOGIN-DELAY)\] ", "learned@example.org", "guessed")
+        self.old.dialogue(b"+OK", b"+OK")
+        self.until_answered(rb"\+OK", "learned@example.org")
+        learned = rf"learned the password of mailbox {self.site.mailbox('learned@example.org')} "
+        self.until_logged(learned)
+        self.site.ctl("mailbox", "here", "learned@example.org")
+        self.until_answered(rb"\+OK", "learned@example.org")
+        # They are stored in the order in which they came.
+        self.assertEqual(len(re.findall(learned, self.site.log_text())), 1)
+
     def test_garbage(self):
         def endless(pop):
             pop.send(b"+OK old\r\n")
