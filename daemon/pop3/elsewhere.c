@@ -135,7 +135,11 @@ static enum outcome refused(struct pop3_session *s)
 static enum outcome away(struct pop3_session *s)
 {
     metric_add(METRIC_RELAY_AWAY, 1);
-    if (relays_note_away(pop3_service_of(s)->relays, s->login->elsewhere->server))
+    /* One mailbox that opens slowly, or a guess that is answered by silence, must not keep all others out. */
+    if (relay_was_named(s->relay))
+        log_warning(s->base.id, "old server %s did not answer the login of user=%s: %s", relay_name(s->relay),
+                    log_text(pop3_name(s)).s, log_text(span_str(relay_why(s->relay))).s);
+    else if (relays_note_away(pop3_service_of(s)->relays, s->login->elsewhere->server))
         log_warning(s->base.id, "old server %s cannot be used: %s; its logins are answered with [SYS/TEMP] meanwhile",
                     relay_name(s->relay), log_text(span_str(relay_why(s->relay))).s);
     return nobody_knows(s, say_away);

@@ -493,6 +493,11 @@ enum relay_refusal relay_refusal(const struct relay *r)
     return r->talk.refusal;
 }
 
+bool relay_was_named(const struct relay *r)
+{
+    return r->talk.named;
+}
+
 const char *relay_why(const struct relay *r)
 {
     return r->why;

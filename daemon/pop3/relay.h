@@ -64,6 +64,8 @@ struct relay *relay_new(struct loop *loop, const struct relay_plan *plan,
 /* Closes the connection, without QUIT: an old server deletes nothing then. */
 void relay_free(struct relay **relay);
 enum relay_refusal relay_refusal(const struct relay *relay);
+/* RELAY_AWAY: the old server had been told which mailbox it is. What is wrong may be wrong with that one only. */
+bool relay_was_named(const struct relay *relay);
 /* For the log; lent until relay_free(). */
 const char *relay_why(const struct relay *relay);
 /* "old.example:995", for the log; lent. */

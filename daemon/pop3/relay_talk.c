@@ -39,6 +39,7 @@ static enum relay_next say_capa(struct relay_talk *talk)
 static enum relay_next say_user(struct relay_talk *talk)
 {
     talk->step = STEP_USER;
+    talk->named = true;
     return RELAY_SAY_USER;
 }
 
@@ -194,6 +195,7 @@ enum relay_next relay_talk_line(struct relay_talk *talk, enum line_kind kind, st
         return error(talk, line);
     if (talk->step == STEP_AUTH && line.len > 0 && line.at[0] == '+') {
         talk->step = STEP_RESPONSE;
+        talk->named = true;
         return RELAY_SAY_RESPONSE;
     }
     return fault(talk, "it does not speak POP3");

@@ -43,6 +43,7 @@ struct relay_talk {
     enum relay_step step;
     bool stls, xclient;     /* to be said */
     bool plain;             /* it is offered */
+    bool named;             /* the mailbox was named: what goes wrong from then on may be that one's fault alone */
     unsigned lines;         /* of the answer to CAPA */
     enum relay_refusal refusal;
     const char *fault;      /* static text */

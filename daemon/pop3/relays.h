@@ -30,7 +30,7 @@ enum relays_may relays_ask(const struct relays *relays, const struct elsewhere *
 void relays_enter(struct relays *relays);
 void relays_joined(struct relays *relays);
 void relays_leave(struct relays *relays, bool joined);
-/* It cannot be reached: nobody else tries for pop3_relay_pause. True where that is news. */
+/* It cannot be reached, or does not get as far as a login: nobody else tries for pop3_relay_pause. True where that is news. */
 bool relays_note_away(struct relays *relays, int64_t server);
 
 #endif

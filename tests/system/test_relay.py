@@ -554,6 +554,36 @@ class Misbehaving(unittest.TestCase):
             pop.close()
         self.until_logged(r"cannot be used: .?no answer in time \(greeting\)")
 
+    def pause(self, was, becomes):
+        text = self.site.lab.conf.read_text()
+        self.site.lab.conf.write_text(text.replace(f'pop3_relay_pause = "{was}"', f'pop3_relay_pause = "{becomes}"'))
+        self.assertIn(b"reloaded", self.site.ctl("reload").stdout)
+
+    def test_silence_keeps_nobody_out(self):
+        """A wrong password is answered by silence, or by an end: others are served at once."""
+        ready = threading.Event()
+
+        def script(pop):
+            pop.send(b"+OK old\r\n")
+            for reply in b"-ERR no CAPA\r\n", b"+OK\r\n":
+                pop.line()
+                pop.send(reply)
+            if pop.line() == b"PASS closes":
+                return
+            ready.wait(kit.PATIENCE)
+        self.old.dialogue(b"+OK", b"-ERR [AUTH]")
+        self.until_answered(rb"-ERR \[AUTH\]")
+        self.pause("100ms", "10m")
+        self.addCleanup(self.pause, "10m", "100ms")
+        self.addCleanup(ready.set)
+        for password, why in ("closes", "it closed the connection before its answer to PASS"), ("hangs", r"no answer in time \(PASS\)"):
+            with self.subTest(password):
+                self.old.script = script
+                self.assertRegex(self.said(password=password), rb"^-ERR \[SYS/TEMP\]")
+                self.until_logged(rf'did not answer the login of user="anna@example.org": .?{why}')
+                self.old.dialogue(b"+OK", b"+OK")
+                self.assertRegex(self.said(), rb"^\+OK")
+
     def test_nobody_there(self):
         self.site.account("dead@example.org")
         self.site.ctl("mailbox", "elsewhere", "dead", "dead@example.org")

@@ -45,6 +45,12 @@ static void with_plain(void **state)
         { "+OK Dovecot ready.", RELAY_SAY_CAPA }, { "+OK", RELAY_WAIT }, { "TOP", RELAY_WAIT },
         { "SASL LOGIN plain", RELAY_WAIT }, { "", RELAY_WAIT }, { "-ERR", RELAY_WAIT }, { ".", RELAY_SAY_AUTH },
         { "+ ", RELAY_SAY_RESPONSE }, { "+OK Logged in.", RELAY_ACCEPTED }, { NULL, 0 } });
+    assert_true(t.named);
+    /* Nothing of the mailbox is said before. */
+    relay_talk_begin(&t, false, false);
+    run(&t, (const struct turn[]){
+        { "+OK", RELAY_SAY_CAPA }, { "+OK", RELAY_WAIT }, { "SASL PLAIN", RELAY_WAIT }, { ".", RELAY_SAY_AUTH }, { NULL, 0 } });
+    assert_false(t.named);
     /* A server that offers it and will not have it is asked in the other way. */
     relay_talk_begin(&t, false, false);
     run(&t, (const struct turn[]){
