@@ -148,10 +148,10 @@ static bool has_last_word(const struct pop3_session *s)
     case END_LOST:
     case END_TIMEOUT:
     case END_KICKED:
-    case END_OLD_SERVER:    /* what was cut there is cut here: no end of a message is to be made up */
         return false;
     case END_TAKEN:
         return s->replied;
+    case END_OLD_SERVER:    /* what it has sent is the client's, its last word above all; what was cut is cut here */
     case END_QUIT:
     case END_EOF:
     case END_DRAIN:

@@ -26,7 +26,7 @@ enum {
     KEEPALIVE_MS = 60000, UNACKED_MS = 60000,   /* of an old server whose host has gone */
     PASS_MAX = 240,         /* octets of an argument: RFC 2449 section 4 has 255 for a line */
     TAIL = 7,               /* "\nQUIT\r\n" */
-    LAST_WORDS_MS = 60000,  /* of an old server, to a client that said QUIT and sends no more */
+    LAST_WORDS_MS = 60000,  /* between octets that a client takes which said QUIT and sends no more */
 };
 
 struct relay {
@@ -56,6 +56,8 @@ struct relay {
     struct conn *client;            /* joined */
     char tail[TAIL];                /* of what the client has sent: was QUIT the last of it? */
     bool client_eof;
+    uint64_t taken;                 /* octets that the client had taken when the timer was set then */
+    bool answers;                   /* the old server has said something since the client has */
 };
 
 /* ----------------------------------------------------------------- the answer */
@@ -359,6 +361,7 @@ static size_t on_client(void *owner, struct span in)
     struct relay *r = owner;
 
     keep_tail(r, in);
+    r->answers = false;
     return copy(r, in, r->client, r->conn);
 }
 
@@ -367,6 +370,12 @@ static void on_client_drained(void *owner)
     struct relay *r = owner;
 
     conn_resume(r->conn);
+}
+
+static void await_last_words(struct relay *r)
+{
+    r->taken = conn_octets_out(r->client);
+    timer_set(r->timer, LAST_WORDS_MS);
 }
 
 static void on_client_end(void *owner, enum conn_end why)
@@ -379,7 +388,7 @@ static void on_client_end(void *owner, enum conn_end why)
         end(r, RELAY_CLIENT_LOST);
     } else if (said_quit(r)) {
         r->client_eof = true;       /* it may still read */
-        timer_set(r->timer, LAST_WORDS_MS);
+        await_last_words(r);
     } else {
         end(r, RELAY_CLIENT_EOF);
     }
@@ -391,6 +400,9 @@ static size_t on_server(void *owner, struct span in)
 {
     struct relay *r = owner;
 
+    r->answers = true;
+    if (r->client_eof && conn_octets_out(r->client) != r->taken)
+        await_last_words(r);
     return copy(r, in, r->conn, r->client);
 }
 
@@ -406,8 +418,8 @@ static void on_server_end(void *owner, enum conn_end why)
 {
     struct relay *r = owner;
 
-    (void)why;
-    end(r, said_quit(r) && why == CONN_EOF ? RELAY_QUIT : RELAY_SERVER_LOST);
+    /* Many end TLS without a goodbye, or reset the connection, behind their answer to QUIT. */
+    end(r, said_quit(r) && (why == CONN_EOF || r->answers) ? RELAY_QUIT : RELAY_SERVER_LOST);
 }
 
 static const struct conn_protocol server_side = { on_server, on_server_drained, on_server_end, NULL };

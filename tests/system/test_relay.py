@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import threading
@@ -583,6 +584,33 @@ class Misbehaving(unittest.TestCase):
                 self.until_logged(rf'did not answer the login of user="anna@example.org": .?{why}')
                 self.old.dialogue(b"+OK", b"+OK")
                 self.assertRegex(self.said(), rb"^\+OK")
+
+    def test_last_word(self):
+        """What the old server has sent before its end is passed on, however it ends and however slow the client is."""
+        big = b"+OK\r\n" + b"Subject: x\r\n\r\n" + (b"y" * 70 + b"\r\n") * 50_000 + b".\r\n"
+        for commands, answer, resets, end in ((2, big + b"+OK bye\r\n", False, "quit"), (1, big + b"-ERR idle for too long\r\n", False, "old-server"),
+                                              (1, b"+OK bye\r\n", True, "quit")):
+            def script(pop, commands=commands, answer=answer, resets=resets):
+                pop.send(b"+OK old\r\n")
+                for reply in b"-ERR no CAPA\r\n", b"+OK\r\n", b"+OK\r\n":
+                    pop.line()
+                    pop.send(reply)
+                for _ in range(commands):
+                    pop.line()
+                pop.send(answer)
+                if resets:
+                    pop.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            with self.subTest(commands=commands, resets=resets):
+                self.old.script = script
+                ended = f" relayed=.* end={end}"
+                before = len(re.findall(ended, self.site.log_text()))
+                with kit.Pop(self.site.address, rcvbuf=4096) as pop:
+                    pop.login("anna@example.org", OLD)
+                    pop.send("QUIT\r\n" if resets else "RETR 1\r\nQUIT\r\n" if commands == 2 else "RETR 1\r\n")
+                    got = b"".join(pop.line() + b"\r\n" for _ in range(answer.count(b"\r\n")))
+                    self.assertTrue(got == answer, len(got))
+                    self.assertTrue(pop.at_end())
+                self.assertTrue(kit.wait_until(lambda: len(re.findall(ended, self.site.log_text())) > before), self.site.log_tail())
 
     def test_nobody_there(self):
         self.site.account("dead@example.org")
