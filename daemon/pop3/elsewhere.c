@@ -21,7 +21,6 @@
 
 /* What is kept of the verdict until the old server has answered. */
 struct pop3_elsewhere {
-    int64_t server;
     uint32_t guesses;
     struct auth_policy policy;
     char maintenance[AUTH_MAINTENANCE_MAX];
@@ -139,7 +138,7 @@ static enum outcome away(struct pop3_session *s)
     if (relay_was_named(s->relay))
         log_warning(s->base.id, "old server %s did not answer the login of user=%s: %s", relay_name(s->relay),
                     log_text(pop3_name(s)).s, log_text(span_str(relay_why(s->relay))).s);
-    else if (relays_note_away(pop3_service_of(s)->relays, s->login->elsewhere->server))
+    else if (relays_note_away(pop3_service_of(s)->relays, s->login->old_server))
         log_warning(s->base.id, "old server %s cannot be used: %s; its logins are answered with [SYS/TEMP] meanwhile",
                     relay_name(s->relay), log_text(span_str(relay_why(s->relay))).s);
     return nobody_knows(s, say_away);
@@ -177,7 +176,7 @@ static enum outcome let_in(struct pop3_session *s)
     metric_add(METRIC_RELAY_OK, 1);
     pop3_count_login(s);
     pop3_enter(s, POP3_RELAYED);
-    relays_joined(pop3_service_of(s)->relays);
+    relays_answered(pop3_service_of(s)->relays, s->login->old_server);
     if (logins != NULL && mailbox_is_one(&s->login->mailbox))
         recent_set(logins, mailbox_key(&s->login->mailbox), now(s));
     pop3_keep_address(s);
@@ -242,7 +241,8 @@ static void ask(struct pop3_session *s, const struct elsewhere *to, const char *
         .tls = pop3_host(s)->tls_out, .ms = (uint64_t)pop3_settings(s)->pop3_relay_time,
     };
 
-    relays_enter(pop3_service_of(s)->relays);
+    relays_enter(pop3_service_of(s)->relays, to->server);
+    s->login->old_server = to->server;
     s->login->asked_us = clock_us();
     s->relay = relay_new(pop3_host(s)->loop, &plan, lend_password, &calls, s);
     mem_free(addresses);
@@ -252,7 +252,6 @@ static void keep(struct pop3_session *s, const struct auth_result *result)
 {
     struct pop3_elsewhere *e = mem_zalloc(sizeof *e);
 
-    e->server = result->elsewhere.server;
     e->guesses = result->guesses;
     e->policy = result->policy;
     if (e->policy.maintenance.len > 0)

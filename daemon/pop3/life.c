@@ -170,7 +170,9 @@ void pop3_relay_over(struct pop3_session *s)
     if (s->relay == NULL)
         return;
     relay_free(&s->relay);
-    relays_leave(pop3_service_of(s)->relays, s->state == POP3_RELAYED);
+    if (s->state != POP3_RELAYED)
+        relays_answered(pop3_service_of(s)->relays, s->login->old_server);
+    relays_leave(pop3_service_of(s)->relays);
 }
 
 /* Frees the session; its connection is closed, at once or after the last reply was written. */

@@ -36,6 +36,7 @@ struct pop3_login {
     char *challenge;                /* one that is held, or NULL */
     size_t challenge_len;
     struct mailbox_ref mailbox;
+    int64_t old_server;             /* that is asked */
     struct pop3_elsewhere *elsewhere;   /* while an old server is asked, of elsewhere.c; or NULL */
 };
 

@@ -1,7 +1,8 @@
 /*
  * relays.c - how many logins are relayed, and which old servers are away (see relays.h).
  *
- * Owns the bounds: one old server that does not answer must not hold all of the sessions that there may be.
+ * Owns the bounds: one old server that does not answer must not hold all of the sessions that there may be,
+ * nor keep logins from the others.
  */
 #include "daemon/pop3/relays.h"
 
@@ -10,7 +11,7 @@
 #include "daemon/net/loop.h"
 #include "daemon/pop3/pop3.h"
 
-enum { AWAY_MAX = 64, WAITING_PART = 4, WAITING_LEAST = 8 };
+enum { AWAY_MAX = 64, SERVERS_MAX = 64, WAITING_PART = 4, WAITING_LEAST = 8 };
 
 struct relays {
     struct loop *loop;
@@ -21,6 +22,10 @@ struct relays {
         int64_t server;
         uint64_t until;         /* loop_now() */
     } away[AWAY_MAX];
+    struct {
+        int64_t server;
+        size_t count;           /* 0: the place is free */
+    } waits[SERVERS_MAX];       /* where more servers are asked at once, those are bounded all together only */
 };
 
 struct relays *relays_new(struct loop *loop, const struct pop3_settings *settings)
@@ -46,9 +51,18 @@ static bool is_away(const struct relays *relays, int64_t server)
     return false;
 }
 
+/* For one server. */
 static size_t most_waiting(size_t most)
 {
     return most / WAITING_PART > WAITING_LEAST ? most / WAITING_PART : WAITING_LEAST;
+}
+
+static size_t waiting_for(const struct relays *relays, int64_t server)
+{
+    for (size_t i = 0; i < SERVERS_MAX; i++)
+        if (relays->waits[i].count > 0 && relays->waits[i].server == server)
+            return relays->waits[i].count;
+    return 0;
 }
 
 enum relays_may relays_ask(const struct relays *relays, const struct elsewhere *to, struct host_port *listed_r)
@@ -59,7 +73,10 @@ enum relays_may relays_ask(const struct relays *relays, const struct elsewhere *
         return RELAYS_UNLISTED;
     if (is_away(relays, to->server))
         return RELAYS_AWAY;
-    return relays->count >= most || relays->waiting >= most_waiting(most) ? RELAYS_FULL : RELAYS_MAY;
+    if (relays->count >= most || relays->waiting >= 2 * most_waiting(most) ||
+        waiting_for(relays, to->server) >= most_waiting(most))
+        return RELAYS_FULL;
+    return RELAYS_MAY;
 }
 
 static void measure(const struct relays *relays)
@@ -67,23 +84,40 @@ static void measure(const struct relays *relays)
     metric_set(GAUGE_RELAYED, relays->count - relays->waiting);
 }
 
-void relays_enter(struct relays *relays)
+void relays_enter(struct relays *relays, int64_t server)
 {
+    size_t place = SERVERS_MAX;
+
     relays->count++;
     relays->waiting++;
+    for (size_t i = SERVERS_MAX; i-- > 0;) {
+        if (relays->waits[i].count > 0 && relays->waits[i].server == server) {
+            place = i;
+            break;
+        }
+        if (relays->waits[i].count == 0)
+            place = i;
+    }
+    if (place == SERVERS_MAX)
+        return;
+    relays->waits[place].server = server;
+    relays->waits[place].count++;
 }
 
-void relays_joined(struct relays *relays)
+void relays_answered(struct relays *relays, int64_t server)
 {
     relays->waiting--;
+    for (size_t i = 0; i < SERVERS_MAX; i++)
+        if (relays->waits[i].count > 0 && relays->waits[i].server == server) {
+            relays->waits[i].count--;
+            break;
+        }
     measure(relays);
 }
 
-void relays_leave(struct relays *relays, bool joined)
+void relays_leave(struct relays *relays)
 {
     relays->count--;
-    if (!joined)
-        relays->waiting--;
     measure(relays);
 }
 

@@ -26,11 +26,17 @@ enum relays_may {
 };
 /* RELAYS_MAY: *listed_r is how pop3_relay_servers has it, by which name it is looked up. */
 enum relays_may relays_ask(const struct relays *relays, const struct elsewhere *to, struct host_port *listed_r);
-/* One more, and one less. One is waiting until relays_joined(), and of those there may be fewer. */
-void relays_enter(struct relays *relays);
-void relays_joined(struct relays *relays);
-void relays_leave(struct relays *relays, bool joined);
-/* It cannot be reached, or does not get as far as a login: nobody else tries for pop3_relay_pause. True where that is news. */
+/*
+ * One more, which waits for this server until relays_answered(), in any case, and then one less. Of
+ * those that wait there may be fewer: a quarter of all for one server, a half for all of them.
+ */
+void relays_enter(struct relays *relays, int64_t server);
+void relays_answered(struct relays *relays, int64_t server);
+void relays_leave(struct relays *relays);
+/*
+ * It cannot be reached, or does not get as far as a login: nobody else tries for pop3_relay_pause. True
+ * where that is news.
+ */
 bool relays_note_away(struct relays *relays, int64_t server);
 
 #endif
