@@ -2,7 +2,8 @@
  * tls_out.h - TLS to servers that we connect to: whose certificates are believed, and the client's
  * side of one connection.
  *
- * Made by a process that may read the file, and inherited by those that may not; it never changes.
+ * Made by a process that may read the file, and inherited by those that may not; it never changes. The
+ * system's authorities are looked up one by one, in files that everybody may read, when one is needed.
  */
 #ifndef POSTERN_NET_TLS_OUT_H
 #define POSTERN_NET_TLS_OUT_H

@@ -248,7 +248,7 @@ static void allow_common_files(const struct ruleset *r, const struct needs *n)
         "/dev/null", "/dev/urandom", "/etc/localtime", "/usr/share/zoneinfo",
         /* Modules are loaded when they are first asked: of the resolver, of OpenSSL. */
         "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/usr/local/ssl",
-        "/etc/ssl/openssl.cnf", "/etc/ssl/certs", "/usr/share/ca-certificates",
+        "/etc/ssl/openssl.cnf", "/etc/ssl/certs", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates",
         "/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/krb5.conf",
     };
     static const char *const resolver[] = { "/etc", "/run/systemd/resolve", "/run/resolvconf",

@@ -26,6 +26,7 @@ static char dir[] = "/tmp/postern-sandbox-XXXXXX", spool[64], key[64];
 static char with_socket[] = "host=/tmp dbname=x user=postern_mail", with_address[] = "host=127.0.0.1 port=5499 dbname=x",
             with_name[] = "host=/tmp,database.example.org port=5499 dbname=x", with_service[] = "service=x", forgotten[] = "";
 static struct config config;
+static char relayed[] = "127.0.0.1:25", nowhere[] = "";
 
 enum answer { CAN, CANNOT, KILLED };
 
@@ -148,6 +149,9 @@ static int read_shadow(void) { return opens("/etc/shadow", O_RDONLY); }
 static int read_machine_id(void) { return opens("/etc/machine-id", O_RDONLY); }
 static int write_tmp(void) { return opens("/tmp/postern-sandbox-test", O_WRONLY | O_CREAT); }
 static int read_zone(void) { return opens("/usr/share/zoneinfo/UTC", O_RDONLY); }
+/* Debian's place of an operator's own authorities: what is in /etc/ssl/certs points there. */
+static const char authorities[] = "/usr/local/share/ca-certificates";
+static int read_authorities(void) { return opens(authorities, O_RDONLY); }
 static int spool_file(void)
 {
     int fd = open(spool, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -169,6 +173,8 @@ static void few_files(void **state)
     in_every_role(read_machine_id, CANNOT);
     in_every_role(write_tmp, CANNOT);
     in_every_role(read_zone, CAN);
+    if (access(authorities, F_OK) == 0)
+        in_every_role(read_authorities, CAN);
     assert_int_equal(child(SANDBOX_WORKER, spool_file), CAN);
     assert_int_equal(child(SANDBOX_SESSION, spool_file), CAN);
     assert_int_equal(child(SANDBOX_HELPER, spool_file), CANNOT);
@@ -238,8 +244,24 @@ static void few_connections(void **state)
     config.conninfo_mail = with_service;
     assert_int_equal(child(SANDBOX_WORKER, datagram_socket), CAN);
     config.conninfo_mail = config.conninfo_auth = with_socket;
+    /* Nor where logins are relayed, but by those who serve them. */
+    config.pop3.pop3_relay_servers = relayed;
+    assert_int_equal(child(SANDBOX_WORKER, stream_socket), CAN);
+    assert_int_equal(child(SANDBOX_SESSION, stream_socket), CAN);
+    assert_int_equal(child(SANDBOX_WORKER, datagram_socket), CANNOT);
+    assert_int_equal(child(SANDBOX_HELPER, stream_socket), CANNOT);
+    assert_int_equal(child(SANDBOX_METRICS, stream_socket), CANNOT);
+    config.conninfo_mail = NULL;
+    assert_int_equal(child(SANDBOX_WORKER, stream_socket), CANNOT);
+    config.conninfo_mail = with_socket;
+    config.pop3.pop3_relay_servers = nowhere;
     if (!has_landlock(4))
         skip();
+    config.pop3.pop3_relay_servers = relayed;
+    assert_int_equal(child(SANDBOX_WORKER, connect_elsewhere), CAN);
+    assert_int_equal(child(SANDBOX_WORKER, connect_database), CANNOT);
+    assert_int_equal(child(SANDBOX_HELPER, connect_elsewhere), CANNOT);
+    config.pop3.pop3_relay_servers = nowhere;
     config.conninfo_mail = config.conninfo_auth = with_address;
     config.conninfo_lmtp = forgotten;
     assert_int_equal(child(SANDBOX_WORKER, connect_usual), CANNOT);
