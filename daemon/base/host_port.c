@@ -3,6 +3,7 @@
  */
 #include "daemon/base/host_port.h"
 
+#include "daemon/base/network.h"
 #include "daemon/base/num.h"
 
 static bool is_gap(char c)
@@ -71,4 +72,21 @@ bool host_port_find(struct span list, struct span host, uint16_t port, struct ho
         if (found > 0 && out->port == port && span_is_nocase(host, span_str(out->host)))
             return true;
     return false;
+}
+
+size_t host_port_names(struct span list)
+{
+    struct span rest = list, word, before;
+    struct host_port server, other;
+    size_t count = 0;
+
+    while (host_port_next(&rest, &server, &word) != 0) {
+        struct span seen = list;
+        bool is_new = word.len > 0 && parse(word, &server) && !network_is_address(server.host);
+
+        while (is_new && host_port_next(&seen, &other, &before) != 0 && before.at != word.at)
+            is_new = strcmp(other.host, server.host) != 0;
+        count += is_new;
+    }
+    return count;
 }

@@ -21,6 +21,8 @@ struct host_port {
  * there is none. -1: it is no host with a port, and *word_r is what it is.
  */
 int host_port_next(struct span *list, struct host_port *out, struct span *word_r);
+/* How many different names are in the list, addresses not among them. */
+size_t host_port_names(struct span list);
 /* Is this one in the list? Names in any case; *out has it as the list does. */
 bool host_port_find(struct span list, struct span host, uint16_t port, struct host_port *out);
 

@@ -16,7 +16,7 @@
 #include "daemon/base/network.h"
 #include "daemon/base/thread.h"
 
-enum { NAMES_MAX = 64, FIRST_WAIT_S = 2 };
+enum { NAMES_MAX = NAMES_ADDED_MAX + 16, FIRST_WAIT_S = 2 };
 
 static struct name {
     char *name;
@@ -79,7 +79,7 @@ static bool all_answered(void)
 
 void names_add(const char *name)
 {
-    if (!network_is_address(name))
+    if (!network_is_address(name) && name_count < NAMES_ADDED_MAX)
         add_name(NULL, name);
 }
 

@@ -11,7 +11,11 @@
 
 #include <stddef.h>
 
-/* Before names_start(): one name more, which is in no connection string. An address is passed over. */
+enum { NAMES_ADDED_MAX = 48 };      /* each has a thread */
+/*
+ * Before names_start(): one name more, which is in no connection string. An address is passed over, and so
+ * are more than NAMES_ADDED_MAX, as the names of the database have to have their places.
+ */
 void names_add(const char *name);
 /*
  * Starts a thread for each of those, and for each host name in these connection strings (each may

@@ -7,6 +7,7 @@
 
 #include "daemon/base/host_port.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/names.h"
 #include "daemon/base/network.h"
 #include "daemon/base/num.h"
 
@@ -47,6 +48,12 @@ static int check_relay_servers(const struct pop3_settings *settings, options_pro
             continue;
         snprintf(text, sizeof text, "pop3_relay_servers: \"%.*s\" is not HOST:PORT",
                  (int)(word.len < 128 ? word.len : 128), word.at);
+        problem(arg, file, 0, text);
+        problems++;
+    }
+    if (problems == 0 && host_port_names(span_str(settings->pop3_relay_servers)) > NAMES_ADDED_MAX) {
+        snprintf(text, sizeof text, "pop3_relay_servers: there are more than %d names: give addresses of some of them",
+                 NAMES_ADDED_MAX);
         problem(arg, file, 0, text);
         problems++;
     }

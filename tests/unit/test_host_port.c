@@ -59,9 +59,17 @@ static void has(void **state)
     assert_false(host_port_find(SPAN_OF(""), SPAN_OF(""), 0, &p));
 }
 
+static void names(void **state)
+{
+    (void)state;
+    assert_int_equal(host_port_names(SPAN_OF("")), 0);
+    assert_int_equal(host_port_names(SPAN_OF("a.example:995 b.example:995,a.example:110 [::1]:1 10.0.0.1:2 what a.example:1 c:3")), 3);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(lists), cmocka_unit_test(none), cmocka_unit_test(has) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(lists), cmocka_unit_test(none), cmocka_unit_test(has),
+                                        cmocka_unit_test(names) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
