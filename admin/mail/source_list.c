@@ -152,8 +152,11 @@ static void list_all(struct source *s, const struct listing *l, DIR *d)
     closedir(d);
 }
 
-/* `new`, or a folder: does any directory below the one that the operator has named lead elsewhere? */
-static bool path_leads_astray(const char *dir, size_t named)
+/*
+ * Does any component of the path behind the first `named` octets lead elsewhere? Links of `trusted` are followed, too;
+ * those of root always are.
+ */
+static bool path_leads_astray(const char *dir, size_t named, uid_t trusted)
 {
     char *path = mem_str(dir);
     bool astray = false;
@@ -164,7 +167,8 @@ static bool path_leads_astray(const char *dir, size_t named)
         const char was = path[end];
 
         path[end] = '\0';
-        astray = lstat(path, &link) == 0 && stat(path, &st) == 0 && source_leads_astray(&link, &st);
+        astray = lstat(path, &link) == 0 && stat(path, &st) == 0 && link.st_uid != trusted &&
+                 source_leads_astray(&link, &st);
         path[end] = was;
     }
     mem_free(path);
@@ -173,7 +177,7 @@ static bool path_leads_astray(const char *dir, size_t named)
 
 static void list_following(struct source *s, const struct listing *l)
 {
-    if (path_leads_astray(l->path, strlen(l->place->path)))
+    if (path_leads_astray(l->path, strlen(l->place->path), 0))
         add(s, NULL, l->path, source_not_theirs);
     else
         list_all(s, l, opendir(l->path));
@@ -292,7 +296,10 @@ void source_list(struct source *s, const char *path)
     while (len > 1 && path[len - 1] == '/')
         len--;
     plain = mem_strn(path, len);
-    if (stat(plain, &st) == 0 && S_ISDIR(st.st_mode)) {
+    /* Named, but perhaps in a list of homes, whose owners may put there what they like. */
+    if (path_leads_astray(plain, 0, geteuid())) {
+        add(s, NULL, plain, source_not_theirs);
+    } else if (stat(plain, &st) == 0 && S_ISDIR(st.st_mode)) {
         add_dir(s, plain);
     } else {
         f = add(s, NULL, plain, NULL);

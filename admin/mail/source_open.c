@@ -8,20 +8,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /*
- * With --follow-links, and for files that the operator has named, symbolic links are
- * followed, as spools are made of them; but in a folder only those of root, or of the
- * owner of the target. An operator who imports somebody's folder may read more than
- * that person, who would find the files of others among their mail. Without the option
- * see folder.h.
+ * With --follow-links, and in paths that the operator has named, symbolic links are
+ * followed, as spools are made of them; but only those of root, or of the owner of the
+ * target, or in a path that was named, of the operator. An operator who imports
+ * somebody's folder may read more than that person, who would find the files of others
+ * among their mail. Without the option see folder.h.
  */
 bool source_leads_astray(const struct stat *link, const struct stat *target)
 {
     return S_ISLNK(link->st_mode) && link->st_uid != 0 && link->st_uid != target->st_uid;
 }
 
-const char source_not_theirs[] = "is a symbolic link to a file of another owner";
+const char source_not_theirs[] = "is a symbolic link to a file of another owner, or lies behind one";
 
 /* Below zero: errno, or it leads astray (*reject_r), where it was not a link when we looked too. */
 static int open_named(const struct file *f, struct stat *st, const char **reject_r)
@@ -33,7 +34,7 @@ static int open_named(const struct file *f, struct stat *st, const char **reject
 
     if (fd < 0 || fstat(fd, st) != 0)
         *reject_r = errno == EACCES ? "permission denied" : errno == ENOENT ? "has gone" : "cannot be opened";
-    else if (f->in_folder && is_link && source_leads_astray(&link, st))
+    else if (is_link && (f->in_folder || link.st_uid != geteuid()) && source_leads_astray(&link, st))
         *reject_r = source_not_theirs;
     return fd;
 }

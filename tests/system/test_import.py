@@ -553,6 +553,23 @@ class Links(ImportCase):
         (folder / "cur/1:2,S").chmod(0o400)
         self.expect([b"From: me@x\n\nmine\n"], str(folder))
 
+    def test_in_a_path(self):
+        """A home that is named in a list may lead to the mail of its neighbour."""
+        folder = self.customers()
+        mbox = self.write("spool/theirs", b"From a@b Mon Jan  2 03:04:05 2023\nFrom: me@x\n\nspooled\n")
+        os.chown(mbox, self.user, -1)
+        other = pwd.getpwnam("daemon").pw_uid
+        for name, to in (("home/Maildir", folder), ("home/mbox", mbox)):
+            path = self.link(name, to, other)
+            for more in ((), ("--follow-links",)):
+                out, _ = self.expect([], path, *more, exit=PARTLY)
+                self.assertIn(f"{name} is a symbolic link to a file of another owner, or lies behind one", out)
+        out, _ = self.expect([], self.link("home/mail", folder.parent, other) + "/theirs.d", exit=PARTLY)
+        self.assertIn("home/mail/theirs.d is a symbolic link", out)
+        self.expect([b"From: me@x\n\nmine\n"], self.link("root/Maildir", folder, 0))
+        self.expect([b"From: me@x\n\nmine\n"], self.link("own/Maildir", folder, self.user))
+        self.expect([b"From: me@x\n\nspooled\n"], self.link("own/mbox", mbox, self.user))
+
     def test_what_is_written(self):
         """No export, and nothing of disclose, goes where a link leads, or into a directory of somebody else's."""
         who = self.mailbox()
@@ -577,7 +594,9 @@ class Links(ImportCase):
         self.assertEqual(sorted(p.name for p in (self.dir / "told").rglob("*")), ["000000001.eml", "data.json", "mail"])
 
     def test_that_the_operator_named(self):
-        self.expect([b"From: root@x\n\nsecret\n"], self.link("box.eml", self.secret, self.user))
+        """By a link of their own."""
+        self.expect([b"From: root@x\n\nsecret\n"], self.link("box.eml", self.secret, 0))
+        self.expect([b"From: me@x\n\ntheirs\n"], self.link("theirs.eml", self.theirs, 0))
 
 
 if __name__ == "__main__":
