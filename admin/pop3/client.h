@@ -28,7 +28,7 @@ struct pop3_how {
     const char *ca_file;        /* as in wire.h */
     bool untrusted;
     bool plaintext;             /* without TLS too, where the server has none */
-    unsigned timeout;           /* seconds */
+    unsigned timeout;           /* seconds for each wait, as in wire.h */
     bool (*stop)(void *arg);    /* as in wire.h */
     void *arg;
 };

@@ -24,7 +24,10 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/mem.h"
 
-enum { READ_OCTETS = 64 * 1024 };
+enum {
+    READ_OCTETS = 64 * 1024,
+    PACE = 1024,            /* octets that come within how.timeout at least, where an answer is longer */
+};
 
 struct wire {
     struct wire_how how;
@@ -33,6 +36,8 @@ struct wire {
     SSL *ssl;
     struct buf in;
     size_t lent;            /* octets in front of it that the last wire_line() gave: they go with the next call */
+    uint64_t waited;        /* ms for an answer, since the last command or the last PACE octets */
+    size_t came;            /* in that time */
     char *error;
     const char *distrust;
     bool stopped, hopeless;
@@ -92,7 +97,8 @@ static bool wait_for(struct wire *w, int fd, short events, uint64_t until)
             return false;
         }
         if (got == 0 && clock_left(until) == 0) {
-            mem_error(&w->error, "no answer for %u seconds", w->how.timeout);
+            mem_error(&w->error, w->came > 0 ? "less than 1 KB of an answer in %u seconds" : "no answer for %u seconds",
+                      w->how.timeout);
             return false;
         }
     }
@@ -259,6 +265,7 @@ bool wire_send(struct wire *w, struct span octets)
 {
     const uint64_t until = deadline(w);
 
+    w->waited = w->came = 0;
     while (octets.len > 0) {
         size_t done = 0;
 
@@ -286,10 +293,20 @@ bool wire_send(struct wire *w, struct span octets)
     return true;
 }
 
+/* A server that sends an octet now and then would keep us for ever. */
+static void note_pace(struct wire *w, uint64_t began, size_t octets)
+{
+    w->waited += clock_ms() - began;
+    w->came += octets;
+    if (w->came >= PACE)
+        w->waited = w->came = 0;
+}
+
 /* More of what comes, behind what there is. */
 static bool read_more(struct wire *w)
 {
-    const uint64_t until = deadline(w);
+    const uint64_t began = clock_ms(), patience = w->how.timeout * (uint64_t)1000;
+    const uint64_t until = began + (w->waited < patience ? patience - w->waited : 0);
     char *room = buf_reserve(&w->in, READ_OCTETS);
 
     for (;;) {
@@ -316,6 +333,7 @@ static bool read_more(struct wire *w)
         }
         if (done > 0) {
             buf_commit(&w->in, done);
+            note_pace(w, began, done);
             return true;
         }
     }

@@ -15,7 +15,7 @@ enum { WIRE_LINE_MAX = 8192 };
 
 struct wire_how {
     const char *host, *port;
-    unsigned timeout;           /* seconds for each wait: for a connection, for octets, for room */
+    unsigned timeout;           /* seconds for each wait: for a connection, for an answer or 1 KB of it, for room */
     const char *ca_file;        /* PEM file of authorities; NULL: those of the system */
     bool untrusted;             /* any certificate will do, and any version of TLS */
     bool (*stop)(void *arg);    /* asked before each wait, and when a signal has ended it: true gives up; may be NULL */

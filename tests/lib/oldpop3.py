@@ -2,6 +2,7 @@
 import base64
 import socket
 import threading
+import time
 
 import kit
 
@@ -26,6 +27,7 @@ class OldServer:
     end         of its lines
     host        where it listens
     trickle     it sends octet by octet
+    endless     it sends an octet now and then for RETR, as long as anybody listens
     drop        sessions that end before the greeting
     """
 
@@ -39,6 +41,7 @@ class OldServer:
         self.cut, self.raw = quirks.pop("cut", {}), quirks.pop("raw", {})
         self.end, self.drop = quirks.pop("end", b"\r\n"), quirks.pop("drop", 0)
         self.host, self.trickle = quirks.pop("host", "127.0.0.1"), quirks.pop("trickle", False)
+        self.endless = quirks.pop("endless", False)
         assert not quirks, quirks
         self.injected = b""             # behind the reply to STLS
         self.commands, self.sessions, self.fetched = [], 0, []
@@ -153,6 +156,9 @@ class OldServer:
         if number in self.refused:
             self.send(connection, self.refused[number])
             return True
+        while self.endless and not self.ended:
+            connection.sendall(b"+")
+            time.sleep(0.1)
         if number in self.raw:
             connection.sendall(self.raw[number])
             return True

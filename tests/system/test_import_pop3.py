@@ -184,6 +184,11 @@ class Server(Pop3Case):
         self.run_import(who, server)
         self.expect(mail(2), who)
 
+    def test_an_octet_now_and_then(self):
+        """A server is not waited for as long as it likes."""
+        server, who = self.server(mail(1), endless=True), self.mailbox()
+        self.assertIn("less than 1 KB of an answer in 1 seconds", self.run_import(who, server, "--wait", "1", exit=REFUSED))
+
     def test_ipv6(self):
         try:
             server = self.server(mail(1), host="::1")
