@@ -49,8 +49,10 @@ enum ctl_exit import_pop3_options(const struct ctl *c, struct import_pop3 *p)
 {
     static const enum ctl_option others[] = { OPT_USER,   OPT_PASSWORD_FILE, OPT_MASTER, OPT_TLS_CA,
                                               OPT_ACCEPT, OPT_WAIT,          OPT_SYNC,   OPT_SYNC_LIMIT };
-    static const enum ctl_option of_files[] = { OPT_FORMAT,       OPT_QUOTING, OPT_ANY,
-                                                OPT_FOLLOW_LINKS, OPT_UIDLS,   OPT_UIDL_FORMAT };
+    static const enum ctl_option of_files[] = {
+        OPT_FORMAT, OPT_QUOTING,     OPT_ANY,    OPT_FOLLOW_LINKS, OPT_FOLDERS,
+        OPT_UIDLS,  OPT_UIDL_FORMAT, OPT_SERVER, OPT_CONTROL,      OPT_DOVECONF,
+    };
     const char *url = c->opt[OPT_POP3], *fault;
 
     for (size_t i = 0; url == NULL && i < sizeof others / sizeof others[0]; i++)

@@ -353,6 +353,8 @@ class Login(Pop3Case):
         who = self.mailbox()
         for args, said in ((["--pop3", "imap://x"], "begins with neither"), (["--pop3", "pops://u@x"], "--user"), (["--user", "x"], "--user is for --pop3"),
                            ([], "needs a path"), (["--pop3", "pop://x", "/tmp"], "exclude"), (["--pop3", "pop://x", "--any"], "--any is for files"),
+                           *((["--pop3", "pop://x", option, *value], f"{option} is for files") for option, *value in
+                             (["--server", "dovecot"], ["--control", "/tmp"], ["--folders"])),
                            (["--pop3", "pop://x", "--sync-limit", "3"], "--sync-limit is for --sync"), (["--pop3", "pop://x", "--accept", "all"], "not untrusted or plaintext"),
                            (["--pop3", "pop://x"], "there is no terminal")):
             with self.subTest(args=args):
