@@ -173,8 +173,7 @@ static void summary_json(struct shown *s, const struct import_done *done, struct
         json_int(j, "gone_but_read", (int64_t)sync->read);
         json_bool(j, "held", sync->held);
     }
-    if (s->server)
-        json_bool(j, "dry_run", s->c->opt[OPT_DRY_RUN] != NULL);
+    json_bool(j, "dry_run", s->c->opt[OPT_DRY_RUN] != NULL);
     json_bool(j, "complete", complete);
     json_end(j);
 }
@@ -368,9 +367,7 @@ enum ctl_exit run_import(struct ctl *c)
     s.sync_limit = (unsigned)pop3.limit;
     if (how.set_uidls && how.resumed)
         return ctl_error(CTL_USAGE, "--set-uidls and --resume exclude each other");
-    if (c->opt[OPT_DRY_RUN] != NULL && !how.set_uidls && !s.server)
-        return ctl_error(CTL_USAGE, "--dry-run is for --set-uidls, --pop3 and --dbmail");
-    how.dry_run = s.server && c->opt[OPT_DRY_RUN] != NULL;
+    how.dry_run = c->opt[OPT_DRY_RUN] != NULL;
     how.resumed |= s.server && !how.set_uidls;
     if (!ctl_address(c->args[0], false, address))
         return CTL_FAILED;

@@ -263,6 +263,19 @@ class Import(ImportCase):
         self.assertEqual(self.site.fetched(who), [kit.canonical(w) for w in wanted], out)
         return out, who
 
+    def test_dry_run(self):
+        """All is read and judged, and nothing is stored; what is there already counts with --resume."""
+        path = self.write("box.eml", b"From: me@x\n\nmine\n")
+        none = self.write("none.eml", b"no mail\n")
+        who = self.mailbox()
+        out = self.run_import(who, path, none, "--dry-run", exit=PARTLY)
+        self.assertIn("would import 1 messages", out)
+        self.assertIn("1 rejected", out)
+        self.assertEqual(self.site.fetched(who), [])
+        self.run_import(who, path)
+        self.assertIn("would import 0 messages", self.run_import(who, path, "--resume", "--dry-run"))
+        self.assertEqual(len(self.site.fetched(who)), 1)
+
     # -- UIDLs
 
     def uidls(self, who):
