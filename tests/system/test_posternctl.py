@@ -134,6 +134,24 @@ class CommandLine(Base):
         for name in names:
             self.assertRegex(manual, r'Fl -%s\b' % name)
 
+    def test_manual_has_the_options_of_each_verb(self):
+        """In its synopsis, or in those of its forms; help says the same."""
+        options, verbs, manual = {}, {}, {}
+        with open(os.path.join(TOP, 'admin', 'options.def')) as f:
+            options.update(re.findall(r'^OPTION\((\w+), "([\w-]+)"', f.read(), re.M))
+        with open(os.path.join(TOP, 'admin', 'verbs.def')) as f:
+            for line in re.findall(r'^VERB\(.*', f.read(), re.M):
+                word, action, taken, usage = re.match(r'VERB\("([\w-]+)", (?:"([\w-]+)"|NULL), \w+, (?:[^,]+, ){4}(.*?), "((?:[^"\\]|\\.)*)"', line).groups()
+                verb = word + (' ' + action if action else '')
+                verbs[verb] = {options[o] for o in re.findall(r'OPT_(\w+)', taken)}
+                self.assertEqual(set(re.findall(r'--([\w-]+)', usage)), verbs[verb], verb)
+        with open(os.path.join(TOP, 'admin', 'posternctl.8')) as f:
+            for synopsis in re.findall(r'^\.It Ic (.*)', f.read(), re.M):
+                verb = max((v for v in verbs if (synopsis + ' ').startswith(v + ' ')), key=len, default='')
+                manual.setdefault(verb, set()).update(re.findall(r'(?:Fl|\|) -([\w-]+)', synopsis))
+        for verb, taken in verbs.items():
+            self.assertEqual(manual[verb], taken, verb)
+
     def test_usage(self):
         self.err(exit=USAGE)
         self.assertIn('unknown verb', self.err('frobnicate', exit=USAGE))
