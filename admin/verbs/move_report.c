@@ -166,6 +166,16 @@ static bool is_news(struct move_report *r, const struct move_said_note *n)
     return news;
 }
 
+/* The words may be those of a server. */
+static void put_shown(const char *text)
+{
+    char *copy = mem_str(text);
+
+    shown_text(copy);
+    fputs(copy, stdout);
+    mem_free(copy);
+}
+
 void move_report_note(struct move_report *r, size_t i, const struct move_said_note *n)
 {
     struct outcome *o = &r->outcomes[i];
@@ -187,7 +197,9 @@ void move_report_note(struct move_report *r, size_t i, const struct move_said_no
         printf(n->what == NOTE_REJECTED ? ":message %llu" : ":%llu", (unsigned long long)n->number);
     if (n->uidl != NULL)
         printf(" %s", n->uidl[0] != '\0' ? shown_name(n->uidl) : "\"\"");
-    printf(" %s\n", n->reason);
+    putchar(' ');
+    put_shown(n->reason);
+    putchar('\n');
     fflush(stdout);
 }
 
@@ -214,11 +226,8 @@ static void row_text(const struct move_report *r, size_t i, int width)
            (unsigned long long)got->import.there, (unsigned long long)left_out_of(&got->import),
            (unsigned long long)got->synced.removed, (double)got->ms / 1000);
     if (o->reason != NULL) {
-        char *reason = mem_str(o->reason);
-
-        shown_text(reason);
-        printf("  %s", reason);
-        mem_free(reason);
+        fputs("  ", stdout);
+        put_shown(o->reason);
     } else if (r->dry_run && o->result != NULL) {
         printf("  %s%s%s", got->made_domain ? "make the domain, " : "",
                got->made_mailbox ? "make the mailbox" : "mailbox is here",

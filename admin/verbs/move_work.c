@@ -228,8 +228,12 @@ static enum ctl_exit set_password(struct work *w)
 static void told_server(void *arg, const char *text)
 {
     const struct work *w = arg;
+    const char *url = w->line->sources[0];
+    const size_t len = strlen(url);
 
-    say_note(arg, NOTE_SERVER, 0, w->line->sources[0], NULL, text);
+    if (strncmp(text, url, len) == 0 && strncmp(text + len, ": ", 2) == 0)
+        text += len + 2;
+    say_note(arg, NOTE_SERVER, 0, url, NULL, text);
 }
 
 /* NULL after a message. *pop3 lives as long as the source. */

@@ -450,6 +450,15 @@ class House(MoveCase):
         self.assertEqual(len(good.fetched), fetched + 1)
         self.assertEqual(self.digests(rows[0][0]), self.digests_of([kit.letter(n) for n in (1, 3, 9)]))
 
+    def test_what_a_server_says_is_shown(self):
+        """Not sent to the terminal as it is."""
+        server = OldServer([("old-1", kit.letter(1))], login=["-ERR [IN-USE] \x1b]0;mine\x07 \x1b[2J"])
+        self.addCleanup(server.__exit__)
+        path = self.table(["address", "source", "user", "secret"], [[f"shown@{self.domain}", server.url(), "anna", "wonder"]])
+        out = self.site.ctl("move", path, "--tenant", "house", "--accept", "plaintext", "--wait", "5").stdout
+        self.assertRegex(out, rb"SERVER \S+ the server says: \[IN-USE\] .*; trying again in 1 s\n")
+        self.assertNotIn(b"\x1b", out)
+
     def test_unreadable(self):
         """A file that nobody may read is told, and brought by the next run."""
         folder = self.maildir("box", [kit.letter(1), kit.letter(2)])
