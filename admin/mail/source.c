@@ -181,8 +181,7 @@ static enum from_behind behind_line(struct span in, struct span line)
     return from_behind((struct span){ line.at + line.len, n < FROM_AHEAD ? n : FROM_AHEAD });
 }
 
-/* A name as of a file that holds one message: "x.eml", and "12" of MH. */
-static bool names_one(const char *path)
+bool source_names_one(const char *path)
 {
     const char *name = source_base_name(path);
     size_t len = strlen(name), digits = strspn(name, "0123456789");
@@ -219,7 +218,7 @@ static bool is_mbox(const struct source *s, const struct file *f, int fd, struct
      * Of one message that is no mbox nothing is changed but that the From_ line goes: no quoting,
      * no empty line at its end.
      */
-    if (marks > 0 || names_one(f->path))
+    if (marks > 0 || source_names_one(f->path))
         return header && has_two_messages(fd);
     from = from_line(line);
     if (header || (from.form == FROM_DATED && !space) || (from.form == FROM_LIKELY && !space && behind != BEHIND_TEXT))

@@ -102,6 +102,9 @@ static inline const char *source_base_name(const char *path)
     return slash != NULL ? slash + 1 : path;
 }
 
+/* A name as of a file that holds one message: "x.eml", and "12" of MH. */
+bool source_names_one(const char *path);
+
 /* source_list.c: all files that a path leads to, in the order of the import. */
 void source_list(struct source *s, const char *path);
 /* source_mbox.c: what the server of an mbox showed. Which one that is; a file that the operator has named; */

@@ -286,6 +286,13 @@ static void add_dir(struct source *s, const char *path)
     source_forget_folders(s, noted);
 }
 
+/* The spool of somebody who has no mail is an mbox without a message. */
+static bool is_empty_mbox(const struct source *s, const char *path, const struct stat *st)
+{
+    return S_ISREG(st->st_mode) && st->st_size == 0 &&
+           (s->how.format == SOURCE_MBOX || (s->how.format == SOURCE_AUTO && !source_names_one(path)));
+}
+
 void source_list(struct source *s, const char *path)
 {
     struct file *f;
@@ -301,6 +308,9 @@ void source_list(struct source *s, const char *path)
         add(s, NULL, plain, source_not_theirs);
     } else if (stat(plain, &st) == 0 && S_ISDIR(st.st_mode)) {
         add_dir(s, plain);
+    } else if (stat(plain, &st) == 0 && is_empty_mbox(s, plain, &st)) {
+        s->seen.files++;
+        s->seen.mboxes++;
     } else {
         f = add(s, NULL, plain, NULL);
         f->kind = state_kind(state_of_mh_name(source_base_name(plain)));

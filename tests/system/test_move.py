@@ -450,6 +450,19 @@ class House(MoveCase):
         self.assertEqual(len(good.fetched), fetched + 1)
         self.assertEqual(self.digests(rows[0][0]), self.digests_of([kit.letter(n) for n in (1, 3, 9)]))
 
+    def test_empty_spool(self):
+        """Who has no mail has an empty mbox; who had some may have lost it, and keeps it here."""
+        spool, who = self.dir / "anna", f"empty@{self.domain}"
+        spool.write_bytes(b"")
+        path = self.table(["address", "source"], [[who, spool]])
+        self.assertEqual([m["state"] for m in self.move(path, "--sync")["mailboxes"]], ["done"])
+        spool.write_bytes(b"From a@b Mon Jan  2 03:04:05 2023\n" + kit.letter(1).replace(b"\r\n", b"\n") + b"\n")
+        self.assertEqual(self.move(path, "--sync")["imported"], 1)
+        spool.write_bytes(b"")
+        told = self.move(path, "--sync", exit=FAILED)["mailboxes"][0]
+        self.assertIn("there is no message in the files, and all 1", told["reason"])
+        self.assertEqual(self.move(path, "--sync", "--sync-limit", "100")["mailboxes"][0]["removed"], 1)
+
     def test_what_a_server_says_is_shown(self):
         """Not sent to the terminal as it is."""
         server = OldServer([("old-1", kit.letter(1))], login=["-ERR [IN-USE] \x1b]0;mine\x07 \x1b[2J"])
