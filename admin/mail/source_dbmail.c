@@ -118,6 +118,18 @@ static bool open_user(struct dbmail_source *d, const char *user)
     return found;
 }
 
+/* To plan such a query takes longer than to answer it. */
+static bool prepare(struct dbmail_source *d, const char *name, const char *sql)
+{
+    PGresult *res = PQprepare(d->db, name, sql, 0, NULL);
+    bool ok = PQresultStatus(res) == PGRES_COMMAND_OK;
+
+    if (!ok)
+        say_of(&d->base.fault, d, "prepare to read messages", res);
+    PQclear(res);
+    return ok;
+}
+
 static bool open_list(struct dbmail_source *d, const char *user)
 {
     PGresult *res = PQexec(d->db, begin);
@@ -131,6 +143,8 @@ static bool open_list(struct dbmail_source *d, const char *user)
         return false;
     d->has_blocks = PQntuples(res) > 0;
     PQclear(res);
+    if (!prepare(d, "parts", parts) || (d->has_blocks && !prepare(d, "blocks", blocks)))
+        return false;
     for (int i = 0; i < PQntuples(d->list); i++)
         if (number(d->list, i, COL_OCTETS, &octets) && octets < INT64_MAX / 2 - d->base.octets)
             d->base.octets += octets;
@@ -195,14 +209,14 @@ static bool is_part(const PGresult *res)
 }
 
 /* How many parts came; -1: s->broken says why there is no going on. One at a time is held in memory. */
-static int64_t take_parts(struct dbmail_source *d, const char *sql, const char *message, struct dbmail_join *join,
+static int64_t take_parts(struct dbmail_source *d, const char *prepared, const char *message, struct dbmail_join *join,
                           const char **reject_r)
 {
     const int binary = 1;
     int64_t count = 0;
     PGresult *res;
 
-    if (PQsendQueryParams(d->db, sql, 1, NULL, &message, NULL, NULL, binary) != 1 || PQsetSingleRowMode(d->db) != 1) {
+    if (PQsendQueryPrepared(d->db, prepared, 1, &message, NULL, NULL, binary) != 1 || PQsetSingleRowMode(d->db) != 1) {
         say_of(&d->base.broken, d, "read a message", NULL);
         return -1;
     }
@@ -241,9 +255,9 @@ static bool dbmail_fetch(struct source_item *it)
         return false;
     }
     dbmail_join_begin(&join, spool, &s);
-    count = take_parts(d, parts, message, &join, &it->reject);
+    count = take_parts(d, "parts", message, &join, &it->reject);
     if (count == 0 && d->has_blocks)
-        count = take_parts(d, blocks, message, &join, &it->reject);
+        count = take_parts(d, "blocks", message, &join, &it->reject);
     if (count < 0)
         return false;
     if (count == 0)
