@@ -160,3 +160,23 @@ class DBMail(unittest.TestCase):
         self.assertIn(f"dbmail:{user} could not read a message", out)
         sql("drop table dbmail_mimeparts cascade")
         self.assertIn("dbmail_mimeparts", self.run_import("--user", user, words=words, exit=REFUSED)[1])
+
+    def test_words_of_the_database(self):
+        """What it says cannot control the terminal, and a view of it may do no more than its table."""
+        self.pg.sql("postgres", "create database words")
+        self.pg.sql("words", (HERE / "dbmail.sql").read_text(encoding="ascii"))
+        self.pg.sql("words", """alter table dbmail_partlists rename to lists;
+            create function boom(n bigint) returns bigint language plpgsql as $$ begin raise exception E'\\x1b[31mred\\x07'; end $$;
+            create view dbmail_partlists as select boom(physmessage_id) as physmessage_id, is_header, part_key, part_depth, part_order, part_id from lists;
+            alter table dbmail_messages alter unique_id type text; update dbmail_messages set unique_id = E'\\x1b[31mx';
+            grant select on all tables in schema public to dbmail_reader""")
+        words = self.words.replace("dbname=dbmail", "dbname=words")
+        for args in (), ("--json",):
+            _, out = self.run_import("--user", "paperino@pippopluto.com", *args, words=words, exit=REFUSED)
+            self.assertIn("could not read a message: ERROR:  ?[31mred?", out)
+            self.assertNotRegex(out, "[\x1b\x07]")
+        # It may not write, even where the role may: the transaction is read only.
+        self.pg.sql("words", """create or replace function boom(n bigint) returns bigint language plpgsql as $$
+            begin delete from dbmail_users; return n; end $$; grant all on all tables in schema public to dbmail_reader""")
+        _, out = self.run_import("--user", "paperino@pippopluto.com", words=words, exit=REFUSED)
+        self.assertIn("read-only transaction", out)
