@@ -134,8 +134,9 @@ static void show(struct view *v)
     line(v, "postern  %s  up %.0f s  workers %.0f  cells lost %.0f", value(v, "ready") > 0 ? "ready" : "NOT READY", up,
          value(v, "workers"), value(v, "cell_deaths_total"));
     line(v, "%s", "");
-    line(v, "sessions   pop3 %.0f  lmtp %.0f  maildrops open %.0f", value(v, "sessions{protocol=\"pop3\"}"),
-         value(v, "sessions{protocol=\"lmtp\"}"), value(v, "maildrops_locked"));
+    line(v, "sessions   pop3 %.0f  lmtp %.0f  maildrops open %.0f  relayed %.0f",
+         value(v, "sessions{protocol=\"pop3\"}"), value(v, "sessions{protocol=\"lmtp\"}"),
+         value(v, "maildrops_locked"), value(v, "pop3_relayed_sessions"));
     line(v, "rates /s   connections %.1f  logins %.1f  refused %.1f  in use %.1f  lost %.1f",
          rate(v, "pop3_connections_total"), rate(v, "pop3_logins_total{result=\"ok\"}"),
          rate(v, "pop3_logins_total{result=\"credentials\"}"), rate(v, "pop3_logins_total{result=\"in_use\"}"),

@@ -203,12 +203,19 @@ class Relayed(unittest.TestCase):
             self.assertEqual(kit.unstuffed(pop.body()), kit.letter(1, 40_000_000))
             pop.ok("QUIT")
 
+    def relayed(self):
+        """How many sessions are, as an operator sees it."""
+        found = re.search(r"pop3_relayed_sessions\W+(\d+)", self.site.ctl("--json", "status").stdout.decode())
+        return int(found[1]) if found else None
+
     def test_kick(self):
         who = self.mailbox("pops", [kit.letter(1)])
         with self.site.login(who, OLD) as pop:
+            self.assertTrue(kit.wait_until(lambda: self.relayed() == 1), self.site.ctl("--json", "status").stdout)
             self.assertIn(f'"{who}"', self.site.ctl("kick", who).stdout.decode())
             self.assertTrue(pop.at_end())
         self.until_logged(rf'session user="{who}" .* relayed=.* end=kicked')
+        self.assertTrue(kit.wait_until(lambda: self.relayed() == 0))
 
     def test_trace(self):
         who = self.mailbox("pops", [kit.letter(1)])
