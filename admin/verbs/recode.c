@@ -357,7 +357,7 @@ static bool recode_all_of(struct recode *r, const struct mailbox_ref *mailbox)
             return false;
         rows = PQntuples(res);
         for (int row = 0; row < rows && good; row++)
-            good = take(r, db_int8(res, row, 1), db_int8(res, row, 2));
+            good = PQgetisnull(res, row, 1) || take(r, db_int8(res, row, 1), db_int8(res, row, 2));
         if (rows > 0)
             after = db_int8(res, rows - 1, 0);
         PQclear(res);

@@ -40,24 +40,28 @@ end
 $$;
 
 -- recode_contents: the next p_limit contents that are not in the form of this codec (0: plain)
--- yet: all, place being their number, or those of a mailbox, its deleted messages
--- included, place being the uid; after p_after. Fewer than p_limit: there are no more.
+-- yet: all, place being their number; after p_after. Or the next p_limit messages of a mailbox,
+-- deleted ones included, place being the uid, and content null where it is in that form
+-- already. Fewer than p_limit: there are no more.
 create function postern.recode_contents(p_codec integer, p_mailbox bigint, p_after bigint, p_limit integer)
 returns table (place bigint, content bigint, octets bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan
-set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 #variable_conflict use_column
 begin
     if p_mailbox is not null then
         return query
             select g.uid, c.content, c.octets
-              from (select m.uid, m.content from postern.message m where m.mailbox = p_mailbox and m.uid > p_after
+              from ((select m.uid, m.content from postern.message m where m.mailbox = p_mailbox and m.uid > p_after
+                      order by m.uid limit p_limit)
                     union all
-                    select d.uid, d.content from postern.deleted d where d.mailbox = p_mailbox and d.uid > p_after) g
-              join postern.content c on c.content = g.content
-             where c.octets > 0 and case when p_codec = 0 then c.stored is not null else coalesce(c.stored, 0) = 0 end
-             order by g.uid limit p_limit;
+                    (select d.uid, d.content from postern.deleted d where d.mailbox = p_mailbox and d.uid > p_after
+                      order by d.uid limit p_limit)
+                    order by uid limit p_limit) g
+              left join postern.content c on c.content = g.content and c.octets > 0
+                   and case when p_codec = 0 then c.stored is not null else coalesce(c.stored, 0) = 0 end
+             order by g.uid;
     elsif p_codec = 0 then
         return query
             select c.content, c.content, c.octets from postern.content c

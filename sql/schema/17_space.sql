@@ -163,6 +163,7 @@ as $$
 #variable_conflict use_column
 declare
     v_of bigint;
+    v_coded constant boolean := exists (select from postern.content c where c.stored > 0);
 begin
     case p_kind
     when 'tenant' then v_of := postern.find_tenant(p_name);
@@ -180,10 +181,12 @@ begin
         ), referred as (
             -- The content's own octets, without looking it up.
             select m.part, g.octets - postern.message_octets(0, g.delivered_to) as octets,
-                   coalesce(g.octets - postern.message_octets(0, g.delivered_to) - c.stored, 0) as saved,
+                   -- Each looked up, where there are any: a join is a matter of statistics, which know of none on the first day.
+                   coalesce(g.octets - postern.message_octets(0, g.delivered_to)
+                            - case when v_coded then (select c.stored from postern.content c where c.content = g.content and c.stored > 0) end,
+                            0) as saved,
                    row_number() over w = 1 as is_first, lag(m.part) over w is distinct from m.part as is_first_of_part
               from m join postern.message g on g.mailbox = m.mailbox
-              left join (select c.content, c.stored from postern.content c where c.stored > 0) c on c.content = g.content
             window w as (partition by g.content order by m.part)
         -- Part 0, which no tenant, domain or mailbox has, is all of them.
         ), stored as (

@@ -369,6 +369,22 @@ class Recode(Case):
                 self.site.sound()
         self.assertGreater(killed, 0)
 
+    def test_page_after_page(self):
+        """More messages than are asked for at once, deleted ones among them, in mailboxes that share contents."""
+        self.site.ctl("policy", "set", "undelete=3")
+        self.site.fill(ANNA, [text(n, 300) for n in range(2300)])
+        with self.site.login(ANNA) as pop:
+            for n in range(500, 1700):
+                pop.send(b"DELE %d\r\n" % n)
+            for n in range(500, 1700):
+                pop.line()
+            pop.ok("QUIT")
+        self.assertRegex(self.site.recode("--domain", "t1.example", "--dry-run"), r"^2300 content")
+        self.assertRegex(self.site.recode("--domain", "t1.example", "--batch", "300"), r"^2300 content")
+        self.assertRegex(self.site.recode("--domain", "t1.example"), r"^0 content")
+        self.assertRegex(self.site.recode("--to", "plain", "--mailbox", ANNA), r"^2300 content")
+        self.site.sound()
+
     def test_one_at_a_time(self):
         with self.site.psql() as psql:
             psql.ask("select postern.begin_recode()")
