@@ -169,6 +169,7 @@ class CodedBodies(Bodies):
     """The same of mail that is stored compressed, as far as it gets shorter."""
 
     test_octets_that_are_not_canonical = test_64_bits = test_uidl_of_an_imported_message = None
+    test_others_change_what_is_read_ahead = test_any_order = test_delivered_to = None       # unit drop_coded
 
     @classmethod
     def setUpClass(cls):
