@@ -9,7 +9,7 @@ import tempfile
 import unittest
 
 import kit
-import oldserver
+import oldmbox
 
 DONE, REFUSED, USAGE, PARTLY = 0, 1, 2, 3
 FROM_ = b"From a@b Sun Nov 22 21:45:20 2026\n"
@@ -77,21 +77,21 @@ class MboxCase(unittest.TestCase):
         for uidl_format in None, "%v.%u", "%m":
             with self.subTest(uidl_format=uidl_format):
                 extra = f"pop3_uidl_format = {uidl_format}" if uidl_format else ""
-                shown = oldserver.dovecot(oldserver.dovecot(MBOX, 6, extra)[3], 6, extra)
+                shown = oldmbox.dovecot(oldmbox.dovecot(MBOX, 6, extra)[3], 6, extra)
                 self.assertIn(b"X-IMAPbase: ", shown[3])
                 self.check_same(shown, *(["--uidl-format", uidl_format] if uidl_format else ["--server", "dovecot"]))
 
     @unittest.skipUnless(os.path.exists("/usr/sbin/pop3d"), "no mailutils-pop3d")
     def test_mailutils(self):
-        shown = oldserver.mailutils(oldserver.mailutils(MBOX, 6)[3], 6)
+        shown = oldmbox.mailutils(oldmbox.mailutils(MBOX, 6)[3], 6)
         self.assertIn(b"X-UIDL: ", shown[3])
         self.check_same(shown, "--server", "mailutils")
 
     @unittest.skipUnless(kit.ROOT, "needs a namespace of its own")
     def test_popa3d(self):
-        self.check_same(oldserver.popa3d(MBOX, 6), "--server", "popa3d")
+        self.check_same(oldmbox.popa3d(MBOX, 6), "--server", "popa3d")
         # With a message that was there twice, two UIDLs that are the same: the second one gets one of ours.
-        twice = oldserver.popa3d(MBOX + FROM_ + LETTERS[0], 7)
+        twice = oldmbox.popa3d(MBOX + FROM_ + LETTERS[0], 7)
         who, out = self.run_import(self.write("mbox", twice[3]), "--server", "popa3d", exit=PARTLY)
         self.assertIn(f"{twice[0][0]} is that of a message before, too", out)
         self.assertEqual(self.shown(who)[0][:6], twice[0][:6])

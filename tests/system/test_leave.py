@@ -16,7 +16,7 @@ sys.path.insert(0, str(kit.TESTS / "service"))
 import installsteps                                             # noqa: E402
 from oldpop3 import OldServer                                  # noqa: E402
 import olddovecot                                               # noqa: E402
-import oldserver                                                # noqa: E402
+import oldmbox                                                  # noqa: E402
 
 DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
 FROM_ = b"From a@b Sun Nov 22 21:45:20 2026\n"
@@ -334,7 +334,7 @@ class RoundTrips(LeaveCase):
         letters, uidls = LETTERS[:5], [ODD[0], *ODD[3:7]]
         who = self.mailbox(letters, uidls)
         self.ctl("export", who, self.dir / "box", "--x-uidl")
-        shown = oldserver.mailutils((self.dir / "box").read_bytes(), len(letters))
+        shown = oldmbox.mailutils((self.dir / "box").read_bytes(), len(letters))
         self.assertEqual([u.encode() for u in shown[0]], uidls)
         back = self.mailbox()
         self.ctl("import", back, self.dir / "box", "--server", "qpopper", "--quoting", "rd")

@@ -13,7 +13,7 @@ import threading
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-import dovecotkit
+import relayeddovecot
 import kit
 import lab
 import scram
@@ -39,7 +39,7 @@ class Relayed(unittest.TestCase):
     def setUpClass(cls):
         cls.site = kit.Site("relay-", CONF, pop3s=True)
         cls.addClassCleanup(cls.site.down)
-        cls.old = dovecotkit.Dovecot(cls.site.dir / "old")
+        cls.old = relayeddovecot.Dovecot(cls.site.dir / "old")
         ports = " ".join(f"localhost:{port}" for port in (cls.old.port, cls.old.tls_port, cls.old.proxy_port))
         cls.site.up(CONF + f'pop3_limit_exempt = "127.0.0.0/24"; pop3_relay_servers = "{ports}"; pop3_relay_tls_ca = "{cls.site.dir}/tls/ca.pem";\n')
         cls.addClassCleanup(cls.old.down)
@@ -116,7 +116,7 @@ class Relayed(unittest.TestCase):
                 with kit.Pop("", sock=sock) as pop:
                     pop.login(who, OLD)
                     pop.ok("QUIT")
-                self.assertTrue(kit.wait_until(lambda: re.search(rf"Login: user=<{who}>.* rip=127\.0\.0\.77,", self.old.log_text())))
+                self.assertTrue(kit.wait_until(lambda: re.search(rf"Login: user=<{who}>.* rip=127\.0\.0\.77,", self.old.log())))
 
     def test_names(self):
         who = self.mailbox("pops", [kit.letter(1)], name="another.name")
@@ -387,7 +387,7 @@ class Relayed(unittest.TestCase):
         self.site.ctl("mailbox", "elsewhere", "unlisted", who)
         self.assertRegex(self.said(who), rb"^-ERR \[SYS/TEMP\]")
         self.until_logged(r"which pop3_relay_servers does not name")
-        self.assertNotIn(who, self.old.log_text())
+        self.assertNotIn(who, self.old.log())
 
 
 class Scripted:

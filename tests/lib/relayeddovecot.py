@@ -6,10 +6,10 @@ import pathlib
 import pwd
 import shutil
 import signal
-import subprocess
 
 import kit
 import lab
+import olddovecot
 
 CONFIG = """
 base_dir = {dir}/run
@@ -73,13 +73,11 @@ service stats {{
 """
 
 
-class Dovecot:
+class Dovecot(olddovecot.Unpacked):
     """ports: tls_port (pops), port (STLS, or none), proxy_port (PROXY first, then as port)."""
 
     def __init__(self, folder, mechanisms="plain login"):
-        self.dir = pathlib.Path(folder)
-        # dovecot-core is unpacked with it, unless it is installed.
-        self.tree = kit.unpacked("dovecot-pop3d")
+        super().__init__(folder)
         self.user = pwd.getpwnam("nobody") if kit.ROOT else pwd.getpwuid(os.getuid())
         for name in "mail", "run", "state":
             (self.dir / name).mkdir(parents=True)
@@ -88,8 +86,7 @@ class Dovecot:
             if str(path).startswith(str(pathlib.Path(os.environ.get("POSTERN_CHECK_DIR", "/tmp")))):
                 path.chmod(path.stat().st_mode | 0o011)
         (self.dir / "users").write_text("")
-        self.mechanisms, self.proc = mechanisms, None
-        self.port, self.tls_port, self.proxy_port = (lab.free_port() for _ in range(3))
+        self.mechanisms, self.proxy_port = mechanisms, lab.free_port()
 
     def account(self, name, password):
         """Before it is started, as it looks at the file no more than once a second."""
@@ -109,43 +106,20 @@ class Dovecot:
     def up(self, certificate, key):
         for source, name in (certificate, "cert.pem"), (key, "key.pem"):
             shutil.copy(source, self.dir / name)
-        (self.dir / "dovecot.conf").write_text(CONFIG.format(
-            dir=self.dir, tree=self.tree, core=self.program("usr/lib/dovecot/auth").parent, certificate=self.dir / "cert.pem",
+        self.conf.write_text(CONFIG.format(
+            dir=self.dir, tree=self.tree, core=self.core, certificate=self.dir / "cert.pem",
             key=self.dir / "key.pem", mechanisms=self.mechanisms, user=self.user.pw_name, group=grp.getgrgid(self.user.pw_gid).gr_name, port=self.port, tls_port=self.tls_port,
             proxy_port=self.proxy_port))
         return self.start()
 
-    def program(self, path):
-        return self.tree / path if (self.tree / path).exists() else pathlib.Path("/") / path
-
-    def start(self):
-        libraries = f"{kit.beside(self.tree).get('LD_LIBRARY_PATH', '')}:{self.tree}/usr/lib/dovecot"
-        env = dict(os.environ, LC_ALL="C", LD_LIBRARY_PATH=libraries)
-        self.proc = subprocess.Popen([str(self.program("usr/sbin/dovecot")), "-F", "-c", str(self.dir / "dovecot.conf")],
-                                     env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                     start_new_session=True, preexec_fn=kit.die_with_parent)
-
-        def greets():
-            try:
-                with kit.Pop(f"127.0.0.1:{self.port}", timeout=5):
-                    return True
-            except (OSError, EOFError, AssertionError):
-                return False
-        if not kit.wait_until(greets):
-            raise AssertionError(f"Dovecot does not answer:\n{self.log_text()}")
+    def start(self, **how):
+        super().start(start_new_session=True, **how)
         return self
 
     def down(self, signo=signal.SIGTERM):
-        if self.proc is None:
+        if self.process is None:
             return
         if signo == signal.SIGKILL:
-            os.killpg(self.proc.pid, signo)         # all of them, in the middle of what they do
-        elif self.proc.poll() is None:
-            self.proc.send_signal(signo)
-        self.proc.wait(kit.PATIENCE)
-        self.proc = None
+            os.killpg(self.process.pid, signo)      # all of them, in the middle of what they do
+        super().down()
         (self.dir / "run/master.pid").unlink(missing_ok=True)
-
-    def log_text(self):
-        path = self.dir / "log"
-        return path.read_text(errors="replace") if path.exists() else ""
