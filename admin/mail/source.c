@@ -181,14 +181,6 @@ static enum from_behind behind_line(struct span in, struct span line)
     return from_behind((struct span){ line.at + line.len, n < FROM_AHEAD ? n : FROM_AHEAD });
 }
 
-bool source_names_one(const char *path)
-{
-    const char *name = source_base_name(path);
-    size_t len = strlen(name), digits = strspn(name, "0123456789");
-
-    return (len > 4 && strcasecmp(name + len - 4, ".eml") == 0) || (digits > 0 && digits == len);
-}
-
 /* Whether a file whose beginning is `head` is an mbox. *reject_r: neither, as far as one can tell. */
 static bool is_mbox(const struct source *s, const struct file *f, int fd, struct span head, const char **reject_r)
 {

@@ -103,7 +103,13 @@ static inline const char *source_base_name(const char *path)
 }
 
 /* A name as of a file that holds one message: "x.eml", and "12" of MH. */
-bool source_names_one(const char *path);
+static inline bool source_names_one(const char *path)
+{
+    const char *name = source_base_name(path);
+    size_t len = strlen(name), digits = strspn(name, "0123456789");
+
+    return (len > 4 && strcasecmp(name + len - 4, ".eml") == 0) || (digits > 0 && digits == len);
+}
 
 /* source_list.c: all files that a path leads to, in the order of the import. */
 void source_list(struct source *s, const char *path);
