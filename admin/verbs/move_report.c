@@ -34,6 +34,8 @@ static void json_result(struct json *j, const struct move_result *r)
     json_int(j, "imported", (int64_t)r->import.stored);
     json_int(j, "octets", (int64_t)r->import.stored_octets);
     json_int(j, "there_already", (int64_t)r->import.there);
+    json_int(j, "uidls_set", (int64_t)r->import.adopted);
+    json_int(j, "other_uidls", (int64_t)r->import.other_uidls);
     for (int i = STATE_LIVING + 1; i < IMPORT_KINDS; i++)
         json_int(j, importing_kinds[i].key, (int64_t)r->import.left_out[i]);
     json_int(j, "rejected", (int64_t)r->import.rejected);
@@ -41,6 +43,7 @@ static void json_result(struct json *j, const struct move_result *r)
     json_int(j, "uidls_in_doubt", (int64_t)r->import.uidls_in_doubt);
     json_int(j, "removed", (int64_t)r->synced.removed);
     json_int(j, "gone_but_read", (int64_t)r->synced.read);
+    json_bool(j, "held", r->synced.held);
     json_int(j, "files", (int64_t)r->seen.files);
     json_int(j, "octets_seen", r->seen.octets);
     json_int(j, "milliseconds", (int64_t)r->ms);
