@@ -380,7 +380,7 @@ static bool ask_mailbox(struct ctl *c, const struct mailbox_ref *mailbox, struct
         if (m->ours && !resumed)
             m->fault = "is one that the mailbox may make itself";
         else if (!resumed)
-            m->fault = "is that of a message in the mailbox";
+            m->fault = "is that of a message in the mailbox: see --resume";
     }
     PQclear(res);
     return true;
