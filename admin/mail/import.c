@@ -110,7 +110,7 @@ static bool is_wanted(void *arg, const struct source_item *it)
 {
     const struct import *im = arg;
 
-    return it->number > pairs_count(im->pairs) || im->by_uidl[it->number - 1] == KNOWN_NOT;
+    return it->number == 0 || it->number > pairs_count(im->pairs) || im->by_uidl[it->number - 1] == KNOWN_NOT;
 }
 
 static bool is_left_out(const struct import *im, const struct source_item *it)
