@@ -141,7 +141,7 @@ static void read_all(struct source *s, unsigned take)
         else
             MUST(it.reject != NULL || source_broken(s) != NULL);
     }
-    last = 0;
+    source_choose(s, NULL, NULL);       /* nobody asks for `last` any more */
 }
 
 static void check_pure(struct span in)
