@@ -29,8 +29,8 @@ struct auth_request {
     uint32_t lane;          /* process of the connection that is to open the maildrop: for its ticket */
     bool slow;              /* most likely it takes a slow hash: it is not to be handed back */
     /*
-     * Other than REPORT_NONE: nothing is asked. The name is the address of the mailbox; the
-     * password of a wrong one is left out. The answer is AUTH_UNAVAILABLE, for nobody.
+     * Other than REPORT_NONE: nothing is asked. The name is the address of the mailbox; of a wrong
+     * one it is as typed, and the password is left out. The answer is AUTH_UNAVAILABLE, for nobody.
      */
     enum auth_report report;
 };

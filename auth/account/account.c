@@ -542,7 +542,7 @@ void account_report(struct accounts *a, const struct auth_request *report)
         learn_note(a->learn, report);
         return;
     }
-    if (!name_canonical(report->name, SPAN_OF(""), v.address, NULL))
+    if (!name_canonical(report->name, report->default_domain, v.address, NULL))
         return;
     count_guess(a, &v);
     if (report->origin.network.len > 0)

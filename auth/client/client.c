@@ -317,6 +317,8 @@ static bool asked_with(const struct request *r, struct auth_request *out)
         return false;
     out->session = opening.session;
     out->origin = opening.origin;
+    (void)mechanism_name(opening.mechanism, opening.initial, &out->name);
+    out->default_domain = opening.default_domain;
     return mechanism_password(opening.mechanism, opening.initial, &out->password);
 }
 
@@ -341,7 +343,7 @@ void auth_report(struct auth_client *c, uint64_t id, bool right, struct span add
 {
     unsigned char frame[FRAME_REQUEST_MAX];
     struct request *r = idmap_get(c->requests.by_id, id);
-    struct auth_request asked = { .id = 0 };
+    struct auth_request asked = { .name = SPAN_OF(""), .default_domain = SPAN_OF("") };
 
     if (r == NULL || r->state != REQUEST_UNCONFIRMED)
         return;
@@ -350,9 +352,9 @@ void auth_report(struct auth_client *c, uint64_t id, bool right, struct span add
         return;
     }
     const struct auth_request report = {
-        .id = id, .report = right ? REPORT_RIGHT : REPORT_WRONG, .name = address,
-        .password = right ? asked.password : SPAN_OF(""), .default_domain = SPAN_OF(""), .session = asked.session,
-        .origin = { .network = asked.origin.network },
+        .id = id, .report = right ? REPORT_RIGHT : REPORT_WRONG, .name = right ? address : asked.name,
+        .password = right ? asked.password : SPAN_OF(""), .default_domain = right ? SPAN_OF("") : asked.default_domain,
+        .session = asked.session, .origin = { .network = asked.origin.network },
     };
     size_t len = frame_put_request(frame, &report);
     request_leave(&c->requests, r);

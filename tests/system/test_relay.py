@@ -271,6 +271,17 @@ class Relayed(unittest.TestCase):
         self.until_logged(rf'login user="{who}" peer=\S+ result=refused reason=password')
         counted = f"select count(*) from postern.guess where account = postern.guess_account('{who}')"
         self.assertTrue(kit.wait_until(lambda: self.site.sql(counted) == "1"))
+        # By the name that was typed, as that is looked up: also where the domain has another one.
+        self.site.ctl("domain", "add", "typed.example", "--alias-of", "example.org")
+        for how in "USER", "PLAIN":
+            typed = self.mailbox("pops").replace("example.org", "typed.example")
+            sock = socket.create_connection((host, int(port)), source_address=("127.1.0.2", 0))
+            with self.subTest(how), kit.Pop("", sock=sock) as pop:
+                if how == "USER":
+                    pop.ok("USER " + typed)
+                pop.err("PASS wrong" if how == "USER" else f"AUTH PLAIN {plain(typed, 'wrong')}", "AUTH")
+                counted = f"select count(*) from postern.guess where account = postern.guess_account('{typed}')"
+                self.assertTrue(kit.wait_until(lambda counted=counted: self.site.sql(counted) == "1"), self.site.log_tail())
 
     def test_learns(self):
         who = self.mailbox("learning", [kit.letter(1)], [kit.letter(1)])
