@@ -78,8 +78,9 @@ void auth_check_uncached(struct auth_client *client, uint64_t id);
  */
 bool auth_password(const struct auth_client *client, uint64_t id, struct span *password_r);
 /*
- * What the old server said of it, for the helpers: a wrong one counts as a failure of the
- * name that was asked with, as each of ours does; a right one may be stored for this address. Nobody is told anything. The id is over.
+ * What the old server said of it, for the helpers: a wrong one counts as a failure of the name
+ * that was asked with, as each of ours does; a right one may be stored for this address. Nobody
+ * is told anything. The id is over.
  */
 void auth_report(struct auth_client *client, uint64_t id, bool right, struct span address);
 /*
