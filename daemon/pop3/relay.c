@@ -57,7 +57,7 @@ struct relay {
     char tail[TAIL];                /* of what the client has sent: was QUIT the last of it? */
     bool client_eof;
     uint64_t taken;                 /* octets that the client had taken when the timer was set then */
-    bool answers;                   /* the old server has said something since the client has */
+    bool answers;                   /* the old server has said whole lines since the client has said something */
 };
 
 /* ----------------------------------------------------------------- the answer */
@@ -400,7 +400,7 @@ static size_t on_server(void *owner, struct span in)
 {
     struct relay *r = owner;
 
-    r->answers = true;
+    r->answers = in.at[in.len - 1] == '\n';
     if (r->client_eof && conn_octets_out(r->client) != r->taken)
         await_last_words(r);
     return copy(r, in, r->conn, r->client);
