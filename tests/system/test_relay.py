@@ -549,15 +549,18 @@ class Misbehaving(unittest.TestCase):
                 before = len(re.findall(pattern, self.site.log_text()))
                 self.assertTrue(kit.wait_until(told), self.site.log_tail())
 
+    def forget_faults(self):
+        """What another test has left of the old server is forgotten."""
+        self.old.dialogue(b"+OK", b"-ERR [AUTH]")
+        self.until_answered(rb"-ERR \[AUTH\]")
+
     def test_hangs(self):
         ready = threading.Event()
 
         def hang(pop):
             ready.wait(kit.PATIENCE)
             pop.send(b"-ERR x\r\n")
-        # What another test has left of it is forgotten first.
-        self.old.dialogue(b"+OK", b"-ERR [AUTH]")
-        self.until_answered(rb"-ERR \[AUTH\]")
+        self.forget_faults()
         self.old.script = hang
         self.addCleanup(ready.set)
         # So many wait as may; those who come then are told at once, and others who are here are served.
@@ -590,8 +593,7 @@ class Misbehaving(unittest.TestCase):
             if pop.line() == b"PASS closes":
                 return
             ready.wait(kit.PATIENCE)
-        self.old.dialogue(b"+OK", b"-ERR [AUTH]")
-        self.until_answered(rb"-ERR \[AUTH\]")
+        self.forget_faults()
         self.pause("100ms", "10m")
         self.addCleanup(self.pause, "10m", "100ms")
         self.addCleanup(ready.set)
@@ -605,6 +607,7 @@ class Misbehaving(unittest.TestCase):
 
     def test_last_word(self):
         """What the old server has sent before its end is passed on, however it ends and however slow the client is."""
+        self.forget_faults()
         big = b"+OK\r\n" + b"Subject: x\r\n\r\n" + (b"y" * 70 + b"\r\n") * 50_000 + b".\r\n"
         for commands, answer, resets, end in ((2, big + b"+OK bye\r\n", False, "quit"), (1, big + b"-ERR idle for too long\r\n", False, "old-server"),
                                               (1, b"+OK bye\r\n", True, "quit")):
