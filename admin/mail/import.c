@@ -402,8 +402,11 @@ enum ctl_exit import_run(struct import *im, struct source *source)
     end = import_all(im, source);
     if (im->put == NULL)
         return end == CTL_DONE && is_doubtful(im) ? CTL_PARTLY : end;
-    /* What was gathered is whole messages: they are stored, also where the next one could not be. */
-    if (PQstatus(im->c->db) == CONNECTION_OK) {
+    /*
+     * What was gathered is whole messages: they are stored, also where the next one could not be. And where
+     * the connection is lost and nothing has said so yet, this does.
+     */
+    if (end == CTL_DONE || PQstatus(im->c->db) == CONNECTION_OK) {
         flushed = put_flush(im->put);
         end = end != CTL_DONE ? end : flushed;
     }

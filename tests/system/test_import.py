@@ -11,7 +11,7 @@ import unittest
 
 import kit
 
-DONE, REFUSED, USAGE, PARTLY = 0, 1, 2, 3
+DONE, REFUSED, USAGE, PARTLY, NO_DATABASE = 0, 1, 2, 3, 4
 FROM_ = b"From a@b Sun Nov 22 21:45:20 2026\n"
 INTERNAL = (b"From MAILER-DAEMON Sun Nov 22 21:45:20 2026\nDate: 22 Nov 2026 21:45:20 +0000\n"
             b"From: Mail System Internal Data <MAILER-DAEMON@host>\nSubject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\n"
@@ -226,6 +226,19 @@ class Import(ImportCase):
             for n, uidl in enumerate(kept, 1):
                 self.assertEqual(pop.ok(f"UIDL {n}"), b"+OK %d %s" % (n, uidl))
             pop.ok("QUIT")
+
+    def test_connection_lost_before_the_first_message(self):
+        """P2: an import says what was stored, whatever the last question was that had no answer."""
+        who, path = self.mailbox(), self.write("one", b"A: 1\n\n")
+        read = "select pg_get_functiondef('postern.mail_codec(bigint)'::regprocedure)"
+        before = self.site.sql(read)
+        self.site.sql("create or replace function postern.mail_codec(p_mailbox bigint) returns integer language plpgsql security definer"
+                      " as $$ begin perform pg_terminate_backend(pg_backend_pid()); return 0; end $$")
+        self.addCleanup(self.site.sql, before)
+        out = self.run_import(who, path, exit=NO_DATABASE)
+        self.assertIn("imported 0 messages", out)
+        self.site.sql(before)
+        self.run_import(who, path)
 
     def test_resume_brings_nothing_back(self):
         """What a client deleted between two runs stays deleted, each copy; what is new comes."""
