@@ -19,6 +19,7 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/mem.h"
+#include "daemon/base/secret.h"
 #include "daemon/net/loop.h"
 #include "daemon/net/tls_ctx.h"
 
@@ -254,6 +255,9 @@ static ssize_t tls_write(struct conn_io *io, struct iovec *iov, size_t count)
         size_t len = next_record(iov, count, skip, &data);
         int result = SSL_write(t->ssl, data, (int)len);
 
+        /* What is sent to another server may be a password; it is put together anew if it has to be sent again. */
+        if (t->ctx == NULL && data == gathered)
+            secret_wipe(gathered, len);
         if (result <= 0) {
             /*
              * What was begun is begun: the library holds the record, and the
