@@ -226,7 +226,7 @@ static void lost_before(void **state)
     drop_finish(&one, all, finished, &f[0]);
     TURN_UNTIL(waiting_for_rows() > 0);
     drop_finish(&two, all, finished, &f[1]);
-    end_backends("wait_event_type is distinct from 'Lock'");
+    end_backends("pid not in (select pid from pg_locks where not granted)");
     turn_for(100);
     admin_do("commit");
     TURN_UNTIL(f[0].answered && f[1].answered);
@@ -250,7 +250,7 @@ static void lost_meanwhile(void **state)
     drop_finish(&one, all, finished, &f[0]);
     TURN_UNTIL(waiting_for_rows() > 0);
     drop_finish(&two, all, finished, &f[1]);
-    end_backends("wait_event_type = 'Lock'");
+    end_backends("pid in (select pid from pg_locks where not granted)");
     TURN_UNTIL(f[0].answered);
     admin_do("commit");
     expect_status(f[0].status, DB_LOST);
