@@ -13,6 +13,7 @@
 
 #include "admin/ctl.h"
 #include "admin/shown.h"
+#include "daemon/base/secret.h"
 
 static struct termios echo_on;
 static volatile sig_atomic_t echo_is_off;
@@ -101,4 +102,29 @@ bool secret_line_prompt(const char *text, struct secret_line *line)
     tcsetattr(STDIN_FILENO, TCSAFLUSH, &echo_on);
     echo_is_off = 0;
     return ok;
+}
+
+bool secret_line_ask(const char *what, const char *whose, bool twice, struct secret_line *line)
+{
+    struct secret_line again;
+    char prompt[40];
+    bool same;
+
+    if (!isatty(STDIN_FILENO))
+        return secret_line_read(STDIN_FILENO, "the input", line);
+    fprintf(stderr, "%s%s of %s\n", twice ? "new " : "", what, whose);
+    snprintf(prompt, sizeof prompt, "%s: ", what);
+    if (!secret_line_prompt(prompt, line))
+        return false;
+    if (!twice)
+        return true;
+    if (!secret_line_prompt("once more: ", &again)) {
+        secret_wipe(&again, sizeof again);
+        return false;
+    }
+    same = again.len == line->len && memcmp(again.text, line->text, line->len) == 0;
+    secret_wipe(&again, sizeof again);
+    if (!same)
+        ctl_error(CTL_FAILED, "the passwords do not match: nothing was changed");
+    return same;
 }

@@ -24,5 +24,10 @@ bool secret_line_read(int fd, const char *what, struct secret_line *line_r);
 bool secret_line_of_file(const char *path, struct secret_line *line_r);
 /* Asks on the terminal, that is standard input, without echo. */
 bool secret_line_prompt(const char *text, struct secret_line *line_r);
+/*
+ * Of a terminal, where "new password of WHOSE" is said (of `what` "password"), and it is asked for once more where
+ * `twice`; else the next line of standard input.
+ */
+bool secret_line_ask(const char *what, const char *whose, bool twice, struct secret_line *line_r);
 
 #endif

@@ -5,7 +5,6 @@
  * host could see it.
  */
 #include <string.h>
-#include <unistd.h>
 
 #include "admin/ctl.h"
 #include "admin/db.h"
@@ -22,29 +21,6 @@ enum {
     /* A POP3 command line is 255 octets, of which `PASS ` and the line end are not the password. */
     POP3_PASSWORD_MAX = 255 - 5 - 2,
 };
-
-static bool ask(struct secret_line *line, const char *address, bool hash)
-{
-    struct secret_line again;
-    bool same;
-
-    if (!isatty(STDIN_FILENO))
-        return secret_line_read(STDIN_FILENO, "the input", line);
-    fprintf(stderr, "%s of %s\n", hash ? "password hash" : "new password", address);
-    if (!secret_line_prompt(hash ? "hash: " : "password: ", line))
-        return false;
-    if (hash)
-        return true;
-    if (!secret_line_prompt("once more: ", &again)) {
-        secret_wipe(&again, sizeof again);
-        return false;
-    }
-    same = again.len == line->len && memcmp(again.text, line->text, line->len) == 0;
-    secret_wipe(&again, sizeof again);
-    if (!same)
-        ctl_error(CTL_FAILED, "the passwords do not match: nothing was changed");
-    return same;
-}
 
 /* A hash of another server's is all that can be stored of its password. */
 static bool put_hash(struct credential_rows *rows, const struct keyring *keyring, const struct mailbox_ref *mailbox,
@@ -115,7 +91,7 @@ enum ctl_exit run_password(struct ctl *c)
     struct mailbox_ref mailbox = { 0 };
     mailbox_parse(span_str(PQgetvalue(plan, 0, 0)), &mailbox);
     credential_begin(&rows);
-    ready = remove || ask(&line, address, hash);
+    ready = remove || secret_line_ask(hash ? "password hash" : "password", address, !hash, &line);
     if (ready && hash)
         ready = put_hash(&rows, keyring, &mailbox, &line);
     else if (ready && !remove)
