@@ -15,33 +15,23 @@
 #include "admin/out.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/mem.h"
-#include "storage/pg/pg_array.h"
-#include "storage/pg/pg_row.h"
 
-enum { PATIENCE_MS = 1000, BREAK_PATIENCE_MS = 3000, ANSWERS_MAX = 100000 };
+enum { PATIENCE_MS = 1000, BREAK_PATIENCE_MS = 3000 };
 
-/* $1: the answers, as a text[]; $2: what to show for a holder that did not answer. */
+/* $1: the channel; $2: what to show for a holder that did not answer. */
 static const char merge[] =
     "select coalesce(h.address, 'removed mailbox ' || h.mailbox) collate \"C\" as address, to_timestamp(a.since) as"
     " since,"
     " a.peer as \"from\", a.host, a.protocol, coalesce(a.session, $2) as session, h.pid as backend, a.session is not"
     " null as answered"
     " from postern.held_maildrops() h left join (select distinct on (r.mailbox, r.lane_pid) r.*"
-    "  from unnest($1::text[]) p cross join lateral jsonb_to_recordset(p::jsonb)"
-    "  as r(mailbox bigint, lane_pid integer, since bigint, session text, peer text, protocol text, host text)) a"
-    " on a.mailbox = h.mailbox and a.lane_pid = h.pid order by 1, 2";
+    "  from postern.answers($1) r) a on a.mailbox = h.mailbox and a.lane_pid = h.pid order by 1, 2";
 
-struct answers {
-    struct buf array;
-    uint32_t count;
-};
-
-static PGresult *merged(struct ctl *c, struct answers *answers)
+static PGresult *merged(struct ctl *c, const char *channel)
 {
     struct args a = ARGS_NONE;
 
-    pg_array_set_count(&answers->array, answers->count);
-    args_binary(&a, &answers->array);
+    args_text(&a, channel);
     args_text(&a, c->json ? NULL : "no answer");
     return db_ask(c, "list sessions", merge, &a);
 }
@@ -56,38 +46,18 @@ static bool all_answered(const PGresult *res)
     return true;
 }
 
-/* Anybody can notify: an answer that is no array of objects is passed over. */
-static bool is_answer(struct ctl *c, const char *text)
-{
-    struct args a = ARGS_NONE;
-    PGresult *res;
-    bool ok;
-
-    args_text(&a, text);
-    res = PQexecParams(c->db, "select 1 from jsonb_to_recordset($1::jsonb)"
-                       " as r(mailbox bigint, lane_pid integer, since bigint, session text, peer text, protocol text,"
-                       " host text)",
-                       a.n, NULL, a.values, a.lengths, a.formats, 0);
-    ok = PQresultStatus(res) == PGRES_TUPLES_OK;
-    PQclear(res);
-    return ok;
-}
-
-/* True if something came. */
-static bool collect(struct ctl *c, const char *channel, struct answers *answers)
+/* True if something was answered, which the database keeps: anybody could listen to a notification. */
+static bool has_news(struct ctl *c, const char *channel)
 {
     PGnotify *n;
-    uint32_t before = answers->count;
+    bool news = false;
 
     PQconsumeInput(c->db);
     while ((n = PQnotifies(c->db)) != NULL) {
-        if (strcmp(n->relname, channel) == 0 && answers->count < ANSWERS_MAX && is_answer(c, n->extra)) {
-            pg_array_put_bytes(&answers->array, span_str(n->extra));
-            answers->count++;
-        }
+        news = news || strcmp(n->relname, channel) == 0;
         PQfreemem(n);
     }
-    return answers->count > before;
+    return news;
 }
 
 enum { CHANNEL_SIZE = 40 };
@@ -105,7 +75,7 @@ static bool listen_for_answers(struct ctl *c, char channel[CHANNEL_SIZE])
 }
 
 /* Asks, and waits until all holders have answered, or for a second. NULL after a message. */
-static PGresult *ask_all(struct ctl *c, const char *channel, struct answers *answers)
+static PGresult *ask_all(struct ctl *c, const char *channel)
 {
     struct args a = ARGS_NONE;
     PGresult *res;
@@ -117,30 +87,27 @@ static PGresult *ask_all(struct ctl *c, const char *channel, struct answers *ans
     if (res == NULL)
         return NULL;
     PQclear(res);
-    res = merged(c, answers);
+    res = merged(c, channel);
     while (res != NULL && !all_answered(res) && (left = clock_left(until)) > 0) {
         struct pollfd fd = { PQsocket(c->db), POLLIN, 0 };
 
         poll(&fd, 1, left);
-        if (!collect(c, channel, answers))
+        if (!has_news(c, channel))
             continue;
         PQclear(res);
-        res = merged(c, answers);
+        res = merged(c, channel);
     }
     return res;
 }
 
 enum ctl_exit run_sessions(struct ctl *c)
 {
-    struct answers answers = { BUF_EMPTY, 0 };
     char channel[CHANNEL_SIZE];
     PGresult *res;
 
     if (!listen_for_answers(c, channel))
         return db_end(c);
-    pg_array_begin(&answers.array, PG_TEXT);
-    res = ask_all(c, channel, &answers);
-    buf_free(&answers.array);
+    res = ask_all(c, channel);
     if (res == NULL)
         return db_end(c);
     out_rows(c, res);

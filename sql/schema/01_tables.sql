@@ -55,9 +55,13 @@ create table postern.tenant (
     quota_messages bigint   check (quota_messages >= 0),
     -- So many can be listed, and deleted in one session, in some seconds.
     quota_messages_each bigint default 1000000 check (quota_messages_each >= 0),
-    created_at  timestamptz not null default now()
+    created_at  timestamptz not null default now(),
+    max_domains integer     check (max_domains >= 0),
+    max_mailboxes integer   check (max_mailboxes >= 0)
 );
 comment on table  postern.tenant is 'who pays: owns domains';
+comment on column postern.tenant.max_domains is 'how many domains it may have, other names of domains included; null is no limit';
+comment on column postern.tenant.max_mailboxes is 'how many mailboxes all its domains may have together; null is no limit';
 comment on column postern.tenant.quota is 'octets that all its mailboxes may hold together; null is no limit';
 comment on column postern.tenant.quota_messages is 'messages that all its mailboxes may hold together; null is no limit';
 comment on column postern.tenant.quota_messages_each is 'messages that each of its mailboxes may hold that has no limit of its own; null is no limit';

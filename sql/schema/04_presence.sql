@@ -49,6 +49,17 @@ begin
 end
 $$;
 
+-- Answers to ask_who. Whoever may connect can listen on any channel, and the sessions of others are
+-- none of their business: so the notification only says that there is an answer. Nothing
+-- here has to survive a crash.
+create unlogged table postern.answer (
+    channel     text collate "C" not null,
+    at          timestamptz not null default clock_timestamp(),
+    answer      text collate "C" not null
+);
+create index answer_channel on postern.answer (channel);
+comment on table postern.answer is 'what workers have answered to `posternctl sessions`, a minute at least';
+
 -- ask_who: every worker answers on p_channel, which the caller listens on.
 -- Errors: PN400.
 create function postern.ask_who(p_channel text) returns void
@@ -56,6 +67,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform postern.check_reply_channel(p_channel);
+    delete from postern.answer a where a.at < clock_timestamp() - interval '1 minute';
     perform pg_notify('postern_ask', 'who ' || p_channel);
 end
 $$;
@@ -70,7 +82,34 @@ begin
     perform postern.check_reply_channel(p_channel);
     -- Nothing that has to survive anything.
     perform set_config('synchronous_commit', 'off', true);
+    if p_answer like '[%' then
+        insert into postern.answer (channel, answer) values (p_channel, p_answer);
+        perform pg_notify(p_channel, 'answered');
+        return;
+    end if;
     perform pg_notify(p_channel, p_answer);
+end
+$$;
+
+-- answers: those that have come on this channel. What is no array of objects is passed over.
+-- Errors: PN400.
+create function postern.answers(p_channel text)
+returns table (mailbox bigint, lane_pid integer, since bigint, session text, peer text, protocol text, host text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_answer text;
+begin
+    perform postern.check_reply_channel(p_channel);
+    for v_answer in select a.answer from postern.answer a where a.channel = p_channel loop
+        begin
+            return query
+                select r.* from jsonb_to_recordset(v_answer::jsonb)
+                    as r(mailbox bigint, lane_pid integer, since bigint, session text, peer text, protocol text, host text);
+        exception when data_exception then
+        end;
+    end loop;
 end
 $$;
 
@@ -106,15 +145,20 @@ begin
 end
 $$;
 
--- is_operator: may this backend order? A notification carries the number of the
--- backend that sent it, set by the server; the sender stays until the answer has arrived.
-create function postern.is_operator(p_pid integer) returns boolean
+-- is_operator: may this backend order the release of this maildrop? A notification carries the number of the
+-- backend that sent it, set by the server; the sender stays until the answer has arrived. The
+-- operator of a tenant may where the mailbox is that tenant's.
+create function postern.is_operator(p_pid integer, p_mailbox bigint) returns boolean
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     return exists (select from pg_stat_activity a
                     where a.pid = p_pid and a.datname = current_database() and a.usesysid is not null
-                      and pg_has_role(a.usesysid, 'postern_admin', 'member'));
+                      and (pg_has_role(a.usesysid, 'postern_admin', 'member')
+                           or exists (select from postern.tenant_operator o
+                                        join postern.domain d on d.tenant = o.tenant
+                                        join postern.mailbox m on m.domain = d.domain
+                                       where o.role = a.usename::text and 'sessions' = any (o.rights) and m.mailbox = p_mailbox)));
 end
 $$;
 
@@ -166,8 +210,8 @@ $$;
 
 revoke all on all functions in schema postern from public;
 grant execute on function
-    postern.held_maildrops(), postern.ask_who(text), postern.order_release(bigint, text), postern.end_backend(bigint)
+    postern.held_maildrops(), postern.ask_who(text), postern.answers(text), postern.order_release(bigint, text), postern.end_backend(bigint)
     to postern_admin;
 grant execute on function
-    postern.answer(text, text), postern.ask_release(bigint, text, text, bytea), postern.is_operator(integer)
+    postern.answer(text, text), postern.ask_release(bigint, text, text, bytea), postern.is_operator(integer, bigint)
     to postern_mail;

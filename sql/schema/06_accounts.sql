@@ -105,7 +105,7 @@ $$;
 -- Errors: PN404.
 create function postern.list_tenants(p_name text)
 returns table (name text, enabled boolean, quota bigint, quota_messages bigint, quota_messages_each bigint, domains bigint,
-               mailboxes bigint, messages bigint, octets bigint, created_at timestamptz)
+               mailboxes bigint, messages bigint, octets bigint, created_at timestamptz, max_domains integer, max_mailboxes integer)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
@@ -117,7 +117,7 @@ begin
         select t.name, t.enabled, t.quota, t.quota_messages, t.quota_messages_each,
                (select count(*) from postern.domain d where d.tenant = t.tenant),
                (select count(*) from postern.domain d join postern.mailbox m using (domain) where d.tenant = t.tenant),
-               coalesce(s.messages, 0), coalesce(s.octets, 0), t.created_at
+               coalesce(s.messages, 0), coalesce(s.octets, 0), t.created_at, t.max_domains, t.max_mailboxes
           from postern.tenant t
           left join lateral (select sum(u.messages)::bigint as messages, sum(u.octets)::bigint as octets
                                from postern.domain_usage u where u.tenant = t.tenant) s on true
@@ -148,7 +148,7 @@ exception when unique_violation then
 end
 $$;
 
--- remove_tenant: one that has no domains.
+-- remove_tenant: one that has no domains and no operators.
 -- Errors: PN404, PN423.
 create function postern.remove_tenant(p_name text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -156,17 +156,46 @@ as $$
 begin
     delete from postern.tenant t where t.tenant = postern.find_tenant(p_name);
 exception when foreign_key_violation then
-    raise exception 'tenant % has domains', p_name using errcode = 'PN423';
+    raise exception 'tenant % has domains or operators', p_name using errcode = 'PN423';
 end
 $$;
 
 -- ------------------------------------------------------------------- domains
 
+-- check_crossing: does mail to this domain, or from it, stay within its tenant? Names of domains
+-- and aliases that lead to another tenant are for the operator of the host to force. Not
+-- granted.
+-- Errors: PN403.
+create function postern.check_crossing(p_domain bigint) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+    r record;
+begin
+    for r in
+        select o.name as address, h.name as target, t.name as tenant, u.name as other
+          from postern.domain o join postern.domain h on h.domain = o.alias_of
+          join postern.tenant t on t.tenant = o.tenant join postern.tenant u on u.tenant = h.tenant
+         where p_domain in (o.domain, h.domain) and o.tenant <> h.tenant
+        union all
+        select a.address, m.address, t.name, u.name
+          from postern.alias a join postern.domain o on o.domain = a.domain
+          join postern.mailbox m on m.mailbox = a.mailbox join postern.domain h on h.domain = m.domain
+          join postern.tenant t on t.tenant = o.tenant join postern.tenant u on u.tenant = h.tenant
+         where p_domain in (o.domain, h.domain) and o.tenant <> h.tenant
+         limit 1
+    loop
+        raise exception 'mail to % would be tenant %''s and go to %, which is tenant %''s: --force lets it', r.address, r.tenant, r.target, r.other
+            using errcode = 'PN403';
+    end loop;
+end
+$$;
+
 -- add_domain: a domain of its own, or another name of p_alias_of, and then its tenant is
--- that of p_alias_of unless p_tenant says otherwise.
+-- that of p_alias_of, unless p_tenant says otherwise and p_force is true.
 -- Errors: PN400, PN404, PN409.
 create function postern.add_domain(p_name text, p_tenant text, p_alias_of text, p_quota bigint,
-    p_quota_messages bigint default null) returns void
+    p_quota_messages bigint default null, p_force boolean default false) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -187,6 +216,9 @@ begin
         values (v_tenant, p_name, v_alias_of, nullif(p_quota, -1), nullif(p_quota_messages, -1)) on conflict do nothing;
     if not found then
         raise exception 'domain % already exists', p_name using errcode = 'PN409';
+    end if;
+    if not p_force then
+        perform postern.check_crossing(postern.find_domain(p_name));
     end if;
 end
 $$;
@@ -222,10 +254,11 @@ end
 $$;
 
 -- set_domain: another name, tenant, quota, on or off. Another name for a domain is
--- another domain part of all of its addresses.
+-- another domain part of all of its addresses. What of its mail would then cross from one
+-- tenant to another keeps it where it is, unless p_force.
 -- Errors: PN400, PN404, PN409.
 create function postern.set_domain(p_name text, p_new_name text, p_tenant text, p_enabled boolean, p_quota bigint,
-    p_quota_messages bigint default null) returns void
+    p_quota_messages bigint default null, p_force boolean default false) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -240,6 +273,9 @@ begin
            quota = case when p_quota is null then d.quota else nullif(p_quota, -1) end,
            quota_messages = case when p_quota_messages is null then d.quota_messages else nullif(p_quota_messages, -1) end
      where d.domain = v_domain;
+    if p_tenant is not null and not p_force then
+        perform postern.check_crossing(v_domain);
+    end if;
     if p_new_name is not null then
         update postern.mailbox m set address = left(m.address, -length(p_name)) || p_new_name where m.domain = v_domain;
         update postern.alias a set address = left(a.address, -length(p_name)) || p_new_name where a.domain = v_domain;
@@ -441,9 +477,9 @@ $$;
 -- ------------------------------------------------------------------- aliases
 
 -- put_alias: an alias means these mailboxes, too. The targets are mailboxes, so an alias
--- cannot loop. Not granted.
--- Errors: PN400, PN404, PN409.
-create function postern.put_alias(p_address text, p_mailboxes text[]) returns void
+-- cannot loop; of the same tenant, unless p_force. Not granted.
+-- Errors: PN400, PN403, PN404, PN409.
+create function postern.put_alias(p_address text, p_mailboxes text[], p_force boolean) returns void
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -462,16 +498,23 @@ begin
             raise exception 'alias % already delivers to %', p_address, v_target using errcode = 'PN409';
         end if;
     end loop;
+    -- Those that were there before may have been forced.
+    select m.address into v_target
+      from postern.mailbox m join postern.domain h on h.domain = m.domain join postern.domain d on d.domain = v_domain
+     where m.address = any (p_mailboxes) and h.tenant <> d.tenant limit 1;
+    if found and not p_force then
+        raise exception 'mailbox % belongs to another tenant than %: --force lets mail go there', v_target, p_address using errcode = 'PN403';
+    end if;
 end
 $$;
 
 -- add_alias: an alias, or more mailboxes that one means.
--- Errors: PN400, PN404, PN409.
-create function postern.add_alias(p_address text, p_mailboxes text[]) returns void
+-- Errors: PN400, PN403, PN404, PN409.
+create function postern.add_alias(p_address text, p_mailboxes text[], p_force boolean default false) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform postern.put_alias(p_address, p_mailboxes);
+    perform postern.put_alias(p_address, p_mailboxes, p_force);
 end
 $$;
 
@@ -497,7 +540,7 @@ $$;
 -- set_alias: other targets in place of those that it has, where p_mailboxes is not null;
 -- on or off.
 -- Errors: PN400, PN404, PN409.
-create function postern.set_alias(p_address text, p_mailboxes text[], p_enabled boolean) returns void
+create function postern.set_alias(p_address text, p_mailboxes text[], p_enabled boolean, p_force boolean default false) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -509,7 +552,7 @@ begin
     end if;
     if p_mailboxes is not null then
         delete from postern.alias a where a.address = p_address;
-        perform postern.put_alias(p_address, p_mailboxes);
+        perform postern.put_alias(p_address, p_mailboxes, p_force);
     end if;
     update postern.alias a set enabled = coalesce(p_enabled, v_enabled) where a.address = p_address;
 end
@@ -543,10 +586,10 @@ revoke all on all functions in schema postern from public;
 grant execute on function
     postern.find_mailbox(text), postern.add_tenant(text, bigint, bigint, bigint), postern.list_tenants(text),
     postern.set_tenant(text, text, boolean, bigint, bigint, bigint), postern.remove_tenant(text),
-    postern.add_domain(text, text, text, bigint, bigint), postern.list_domains(text, text),
-    postern.set_domain(text, text, text, boolean, bigint, bigint), postern.remove_domain(text),
+    postern.add_domain(text, text, text, bigint, bigint, boolean), postern.list_domains(text, text),
+    postern.set_domain(text, text, text, boolean, bigint, bigint, boolean), postern.remove_domain(text),
     postern.add_mailbox(text, bigint, bigint), postern.list_mailboxes(text), postern.show_mailbox(text),
-    postern.set_mailbox(text, text, boolean, bigint, bigint), postern.holdings(text, text), postern.add_alias(text, text[]),
+    postern.set_mailbox(text, text, boolean, bigint, bigint), postern.holdings(text, text), postern.add_alias(text, text[], boolean),
     postern.find_accounts(text[]), postern.move_in(text, boolean, text, bigint, bigint),
-    postern.list_aliases(text, text), postern.set_alias(text, text[], boolean), postern.remove_alias(text, text[])
+    postern.list_aliases(text, text), postern.set_alias(text, text[], boolean, boolean), postern.remove_alias(text, text[])
     to postern_admin;

@@ -50,7 +50,8 @@ create trigger mailbox_is_empty before delete on postern.mailbox for each row ex
 
 -- ------------------------------------------------------------------- the sums
 
-create view postern.domain_usage as
+-- Of whoever asks, so that policies of rows hold in it.
+create view postern.domain_usage with (security_invoker = true) as
     select d.domain, d.tenant, coalesce(u.messages, 0) + coalesce(c.messages, 0) as messages,
            coalesce(u.octets, 0) + coalesce(c.octets, 0) as octets
       from postern.domain d

@@ -21,6 +21,7 @@ create table postern.policy (
     expire_retrieved    integer     check (expire_retrieved between 0 and 36500),
     undelete            integer     check (undelete between 0 and 36500),
     codec               text collate "C" check (codec in ('plain', 'zstd')),
+    final               text[] collate "C" check (final <> '{}'),
     check (num_nonnulls(tenant, domain, mailbox) <= 1),
     -- A mailbox has one session by nature.
     check (sessions is null or tenant is not null or domain is not null),
@@ -39,6 +40,7 @@ comment on column postern.policy.trace_until is 'until when the dialogues of its
 comment on column postern.policy.expire_delivered is 'days after delivery that a message is kept';
 comment on column postern.policy.expire_retrieved is 'days after it was retrieved that a message is kept';
 comment on column postern.policy.undelete is 'days that what a session deleted can be brought back';
+comment on column postern.policy.final is 'switches that operators of tenants cannot set here, nor less strictly in a narrower policy';
 comment on column postern.policy.codec is 'how new mail is stored: plain, or zstd, compressed';
 
 -- policy_of: what holds for a mailbox, column by column. Not granted.
@@ -122,6 +124,22 @@ begin
 end
 $$;
 
+-- final_switches: the names in a list, as policy.final has them. Not granted.
+-- Errors: PN400.
+create function postern.final_switches(p_list text) returns text[]
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+    c_all constant text[] := array['pop3', 'tls_only', 'maintenance', 'sessions', 'login_delay', 'replace_nul', 'expire_delivered', 'expire_retrieved'];
+    v_names constant text[] := array(select distinct trim(n) from unnest(string_to_array(p_list, ',')) n order by 1);
+begin
+    if not v_names <@ c_all then
+        raise exception 'final cannot be set to "%": it is a list of %', p_list, array_to_string(c_all, ', ') using errcode = 'PN400';
+    end if;
+    return nullif(v_names, '{}');
+end
+$$;
+
 -- set_policy: names and values run side by side; a value that is null or
 -- 'default' says nothing from now on. A row that says nothing at all goes.
 -- Errors: PN400, PN404.
@@ -158,6 +176,7 @@ begin
                         raise exception 'codec can be plain or zstd, not "%"', v_value using errcode = 'PN400';
                     end if;
                     r.codec := v_value;
+                when 'final' then r.final := postern.final_switches(v_value);
                 else
                     raise exception 'unknown switch "%"', v_name using errcode = 'PN400';
             end case;
@@ -166,14 +185,14 @@ begin
         end;
     end loop;
     if num_nonnulls(r.pop3, r.tls_only, r.maintenance, r.sessions, r.login_delay, r.replace_nul, r.trace_until,
-                    r.expire_delivered, r.expire_retrieved, r.undelete, r.codec) = 0 then
+                    r.expire_delivered, r.expire_retrieved, r.undelete, r.codec, r.final) = 0 then
         delete from postern.policy p where p.policy = r.policy;
         return;
     end if;
     update postern.policy p
-       set (pop3, tls_only, maintenance, sessions, login_delay, replace_nul, trace_until, expire_delivered, expire_retrieved, undelete, codec)
+       set (pop3, tls_only, maintenance, sessions, login_delay, replace_nul, trace_until, expire_delivered, expire_retrieved, undelete, codec, final)
          = (r.pop3, r.tls_only, r.maintenance, r.sessions, r.login_delay, r.replace_nul, r.trace_until,
-            r.expire_delivered, r.expire_retrieved, r.undelete, r.codec)
+            r.expire_delivered, r.expire_retrieved, r.undelete, r.codec, r.final)
      where p.policy = r.policy;
 exception when check_violation then
     raise exception 'this switch cannot be set here, or not to this value' using errcode = 'PN400';
@@ -197,7 +216,7 @@ $$;
 -- Errors: PN400, PN404.
 create function postern.list_policies(p_tenant text, p_domain text, p_mailbox text)
 returns table (scope text, name text, pop3 boolean, tls_only boolean, maintenance text, sessions integer, login_delay integer,
-               replace_nul boolean, trace_until timestamptz, expire_delivered integer, expire_retrieved integer, undelete integer, codec text)
+               replace_nul boolean, trace_until timestamptz, expire_delivered integer, expire_retrieved integer, undelete integer, codec text, final text)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
@@ -210,7 +229,7 @@ begin
                     when p.mailbox is not null then 'mailbox' else 'everybody' end,
                coalesce(t.name, d.name, m.address),
                p.pop3, p.tls_only, p.maintenance, p.sessions, p.login_delay, p.replace_nul, p.trace_until,
-               p.expire_delivered, p.expire_retrieved, p.undelete, p.codec
+               p.expire_delivered, p.expire_retrieved, p.undelete, p.codec, array_to_string(p.final, ',')
           from postern.policy p
           left join postern.tenant t on t.tenant = p.tenant
           left join postern.domain d on d.domain = p.domain

@@ -79,6 +79,9 @@ $$;
 create function postern.set_secrets_of(p_mailboxes bigint[], p_kinds text[], p_secrets text[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_there bigint;
+    v_put bigint;
 begin
     if cardinality(p_kinds) <> cardinality(p_secrets) or cardinality(p_kinds) <> cardinality(p_mailboxes)
        or not p_kinds <@ array['password', 'scram-sha-256', 'scram-sha-1', 'shared-secret'] then
@@ -89,10 +92,21 @@ begin
     delete from postern.credential c
      using (select n.mailbox, array_agg(n.kind) as kinds from unnest(p_mailboxes, p_kinds) as n(mailbox, kind) group by 1) k
      where c.mailbox = k.mailbox and c.kind not in ('app-password', 'certificate') and c.kind <> all (k.kinds);
-    insert into postern.credential as c (mailbox, kind, secret)
-        select n.mailbox, n.kind, n.secret from unnest(p_mailboxes, p_kinds, p_secrets) as n(mailbox, kind, secret)
-         order by n.mailbox
-        on conflict (mailbox, kind, label) do update set secret = excluded.secret, changed_at = now();
+    -- `on conflict do update` would want the right to read the secrets that are there. A login may add
+    -- one meanwhile (add_secret), so what was not put there is looked for again.
+    loop
+        update postern.credential c set secret = n.secret, changed_at = now()
+          from unnest(p_mailboxes, p_kinds, p_secrets) as n(mailbox, kind, secret)
+         where c.mailbox = n.mailbox and c.kind = n.kind and c.label = '';
+        get diagnostics v_there = row_count;
+        exit when v_there = cardinality(p_mailboxes);
+        insert into postern.credential as c (mailbox, kind, secret)
+            select n.mailbox, n.kind, n.secret from unnest(p_mailboxes, p_kinds, p_secrets) as n(mailbox, kind, secret)
+             order by n.mailbox
+            on conflict (mailbox, kind, label) do nothing;
+        get diagnostics v_put = row_count;
+        exit when v_there + v_put = cardinality(p_mailboxes);
+    end loop;
 end
 $$;
 
@@ -166,7 +180,7 @@ as $$
 begin
     if p_secret is not null then
         insert into postern.credential as c (mailbox, kind, secret) values (p_mailbox, 'certificate', p_secret)
-            on conflict (mailbox, kind, label) do update set secret = excluded.secret, changed_at = now();
+            on conflict (mailbox, kind, label) do update set secret = p_secret, changed_at = now();
         return;
     end if;
     delete from postern.credential c where c.mailbox = p_mailbox and c.kind = 'certificate';

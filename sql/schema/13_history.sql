@@ -108,6 +108,7 @@ begin
         begin
             execute format('create table postern.%I (like postern.history including all)', v_name);
             execute format('alter table postern.%I replica identity full', v_name);
+            execute format('alter table postern.%I enable row level security', v_name);
             execute format('alter table postern.history attach partition postern.%I for values from (%L) to (%L)', v_name,
                            (v_today + v_day)::timestamp at time zone 'UTC', (v_today + v_day + 1)::timestamp at time zone 'UTC');
             v_made := v_made + 1;
@@ -149,6 +150,7 @@ begin
         delete from postern.history_rest r where r.at < p_before::timestamp at time zone 'UTC';
         -- Nothing is left of what these are for.
         delete from postern.removed d where d.removed_at < p_before::timestamp at time zone 'UTC';
+        delete from postern.audit a where a.at < p_before::timestamp at time zone 'UTC';
     end if;
     return v_name;
 end

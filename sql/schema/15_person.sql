@@ -36,6 +36,8 @@ begin
         union all
         select 'history', count(*), null, min(h.at), max(h.at) from postern.history h where h.mailbox = v_mailbox
         union all
+        select 'changes by operators', count(*), null, min(a.at), max(a.at) from postern.audit a where a.mailbox = v_mailbox
+        union all
         select 'removed mailboxes', count(*), null, min(r.removed_at), max(r.removed_at)
           from postern.removed r where r.account = postern.account_digest(p_address)
         union all
@@ -70,6 +72,7 @@ begin
         get diagnostics v_rows = row_count;
         return v_rows;
     end if;
+    delete from postern.audit a where a.mailbox = any (v_mailboxes);
     delete from postern.removed r where r.mailbox = any (v_mailboxes);
     if not exists (select from postern.mailbox m where m.address = p_address) then
         delete from postern.guess g where g.slot in ((v_account & 65535)::integer * 2, (v_account & 65535)::integer * 2 + 1) and g.account = v_account;
@@ -120,6 +123,9 @@ begin
         'imported_messages', (select coalesce(sum(octet_length(i.digests) / postern.digest_octets()), 0) from postern.imported i where i.mailbox = b.mailbox),
         'imported_from', (select coalesce(json_agg(distinct i.source), '[]') from postern.imported i
                            where i.mailbox = b.mailbox and i.source is not null),
+        'changes', (select coalesce(json_agg(json_build_object('at', a.at, 'who', a.who, 'kind', a.kind, 'name', a.name, 'change', a.change,
+                               'old', a.old, 'new', a.new) order by a.audit), '[]')
+                      from postern.audit a where a.mailbox = b.mailbox),
         'failed_logins_until', postern.guessed_until(p_address),
         'messages', (select coalesce(json_agg(json_build_object('uid', g.uid, 'uidl', g.uidl, 'octets', g.octets,
                                 'received_at', g.received_at, 'retrieved_at', g.retrieved_at, 'delivered_to', g.delivered_to)

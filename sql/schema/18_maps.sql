@@ -18,15 +18,15 @@ revoke all on schema postern_maps from public;
 grant usage on schema postern_maps to postern_maps;
 
 create view postern_maps.domains as
-    select o.name, a.name as alias_of
+    select o.name, a.name as alias_of, t.name as tenant
       from postern.domain o
       left join postern.domain a on a.domain = o.alias_of
       join postern.tenant t on t.tenant = coalesce(a.tenant, o.tenant)
      where o.enabled and coalesce(a.enabled, true) and t.enabled;
-comment on view postern_maps.domains is 'domains that mail is taken for; alias_of is the domain that it is another name of';
+comment on view postern_maps.domains is 'domains that mail is taken for; alias_of is the domain that it is another name of; tenant is who owns it, for tables of one tenant alone';
 
 create view postern_maps.mailboxes as
-    select m.address, o.name as domain
+    select m.address, o.name as domain, t.name as tenant
       from postern.mailbox m
       join postern.domain o on o.domain = m.domain
       join postern.tenant t on t.tenant = o.tenant
@@ -34,7 +34,7 @@ create view postern_maps.mailboxes as
 comment on view postern_maps.mailboxes is 'addresses of mailboxes';
 
 create view postern_maps.aliases as
-    select a.address, o.name as domain, m.address as mailbox
+    select a.address, o.name as domain, m.address as mailbox, t.name as tenant
       from postern.alias a
       join postern.domain o on o.domain = a.domain
       join postern.tenant t on t.tenant = o.tenant
@@ -43,9 +43,10 @@ create view postern_maps.aliases as
 comment on view postern_maps.aliases is 'addresses that mean mailboxes, a row for each; @domain is the catch-all';
 
 create view postern_maps.elsewhere as
-    select m.address, o.name as domain, s.name as server
+    select m.address, o.name as domain, s.name as server, t.name as tenant
       from postern.mailbox m
       join postern.domain o on o.domain = m.domain
+      join postern.tenant t on t.tenant = o.tenant
       join postern.old_server s on s.server = coalesce(m.old_server, o.old_server)
      where not m.moved;
 comment on view postern_maps.elsewhere is 'mailboxes that are still at an old server, which is to get their mail until they have moved';

@@ -27,6 +27,7 @@ create table postern.ticket_key (
     outer_pad   bytea       not null check (octet_length(outer_pad) = 64),
     made_at     timestamptz not null default now()
 );
+alter table postern.ticket_key enable row level security;
 comment on table postern.ticket_key is 'keys of tickets: the newest makes them, all are taken; made by new_ticket_key()';
 
 -- signed: HMAC-SHA256 of a text by this key, whose pads are ready. Not granted.

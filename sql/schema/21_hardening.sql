@@ -91,7 +91,7 @@ begin
         execute format('grant execute on function %s to pg_read_all_stats', f);
     end loop;
     execute format('revoke connect, temporary on database %I from public', current_database());
-    execute format('grant connect on database %I to postern_auth, postern_mail, postern_lmtp, postern_admin, postern_maps', current_database());
+    execute format('grant connect on database %I to postern_auth, postern_mail, postern_lmtp, postern_admin, postern_maps, postern_tenant', current_database());
     execute format('grant connect, temporary on database %I to %s', current_database(), v_owner);
 end
 $$;
@@ -103,6 +103,7 @@ create table postern.granted (
     privilege   text collate "C" not null,
     primary key (object, grantee, privilege)
 );
+alter table postern.granted enable row level security;
 comment on table postern.granted is 'the grants that this schema has made: whatever else there is somebody has added';
 
 -- present_grants: on our schemas, tables, views, sequences, columns and functions, other
@@ -110,7 +111,7 @@ comment on table postern.granted is 'the grants that this schema has made: whate
 create function postern.present_grants() returns table (grantee text, object text, privilege text)
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
-    with ours as (select n.oid, n.nspname, n.nspowner, n.nspacl from pg_namespace n where n.nspname in ('postern', 'postern_maps')),
+    with ours as (select n.oid, n.nspname, n.nspowner, n.nspacl from pg_namespace n where n.nspname in ('postern', 'postern_maps', 'postern_tenant')),
     it (object, owner, acl) as (
         select 'schema ' || quote_ident(n.nspname), n.nspowner, n.nspacl from ours n
         union all
@@ -147,7 +148,8 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_roles constant oid[] := (select array_agg(r.oid) from pg_roles r
-                                where r.rolname in ('postern_auth', 'postern_mail', 'postern_lmtp', 'postern_admin', 'postern_maps'));
+                                where r.rolname in ('postern_auth', 'postern_mail', 'postern_lmtp', 'postern_admin', 'postern_maps',
+                                                    'postern_tenant', 'postern_tenant_owner'));
     v_owner constant oid := (select n.nspowner from pg_namespace n where n.nspname = 'postern');
 begin
     -- What is about memory and logging is an operator's affair.
@@ -165,12 +167,23 @@ begin
         select true, format('role %s may do what %s may: revoke %s from %s', m.member::regrole, m.roleid::regrole, m.roleid::regrole, m.member::regrole)
           from pg_auth_members m join pg_roles r on r.oid = m.member
          where (m.member = any (v_roles) or m.roleid = any (v_roles)) and not r.rolsuper and m.member <> v_owner
+           -- Of another database of this cluster, or of this one: here they may do what tenant_operator says.
+           and m.roleid <> 'postern_tenant'::regrole
          order by 2;
     return query
         select true, format('role %I has attributes that it does not need: alter role %I nosuperuser nocreaterole nocreatedb noreplication nobypassrls',
                             r.rolname, r.rolname)
           from pg_roles r
          where r.oid = any (v_roles) and (r.rolsuper or r.rolcreaterole or r.rolcreatedb or r.rolreplication or r.rolbypassrls)
+         order by 2;
+    return query
+        select true, format('operator %s cannot be used: %s', o.operator, o.fault) from postern.list_operators(null) o
+         where o.fault is not null and o.connections is not null
+         order by 2;
+    return query
+        select true, format('table %s has no row-level security: alter table %s enable row level security', c.oid::regclass, c.oid::regclass)
+          from pg_class c
+         where c.relnamespace = 'postern'::regnamespace and c.relkind in ('r', 'p') and not c.relrowsecurity
          order by 2;
     return query
         select true, format('%s has the right %s on %s, which the schema does not grant: revoke %s on %s from %s',
@@ -186,6 +199,12 @@ begin
                 select 'table ' || c.oid::regclass, c.relowner from pg_class c
                  where c.relnamespace = 'postern'::regnamespace and c.relkind in ('r', 'p', 'v')) o
          where o.owner <> v_owner
+         order by 2;
+    return query
+        select true, format('function %s belongs to %s, and policies of rows do not bind it: alter function %s owner to postern_tenant_owner',
+                            p.oid::regprocedure, p.proowner::regrole, p.oid::regprocedure)
+          from pg_proc p
+         where p.pronamespace = to_regnamespace('postern_tenant') and p.proowner <> 'postern_tenant_owner'::regrole
          order by 2;
     return query
         select false, format('%s: as a superuser, select postern.harden()', u) from postern.unhardened() u;

@@ -286,6 +286,7 @@ void takeover_ordered(struct store *store, const struct mailbox_ref *mailbox, co
     order->mailbox = *mailbox;
     order->channel = mem_str(channel);
     pg_arg_int4(&args, pid);
+    pg_arg_mailbox(&args, mailbox);
     pg_ask(store->pg, pg_listener(store->pg), PG_IS_ORDERED, &args, order_checked, order);
 }
 

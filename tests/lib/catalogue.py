@@ -9,7 +9,7 @@ of the database, and the rows that `schema init` writes. What depends on the day
 import difflib
 import re
 
-OURS = "(select oid from pg_namespace where nspname in ('postern', 'postern_maps'))"
+OURS = "(select oid from pg_namespace where nspname in ('postern', 'postern_maps', 'postern_tenant'))"
 
 
 def _flat(text):
@@ -29,7 +29,7 @@ QUERIES = {
         where refclassid = 'pg_namespace'::regclass and refobjid in {OURS}""",
     "comment": f"""select pg_describe_object(d.classoid, d.objoid, d.objsubid), {_flat('d.description')}
         from pg_description d, lateral pg_identify_object(d.classoid, d.objoid, d.objsubid) i
-        where coalesce(i.schema, i.name) in ('postern', 'postern_maps') or i.identity ~ '(^| )postern(_maps)?[.]'""",
+        where coalesce(i.schema, i.name) in ('postern', 'postern_maps', 'postern_tenant') or i.identity ~ '(^| )postern(_maps|_tenant)?[.]'""",
     "relation": f"""select c.oid::regclass, relkind, relpersistence, relowner::regrole, (select array_agg(o order by o) from unnest(reloptions) o),
             pg_get_partkeydef(c.oid), pg_get_expr(relpartbound, c.oid), relrowsecurity, relreplident,
             {_rights('relacl', 'r', 'relowner')}
@@ -54,7 +54,9 @@ QUERIES = {
         where relnamespace in {OURS} and not tgisinternal""",
     "rule": f"""select r.ev_class::regclass, rulename, ev_enabled, {_flat('pg_get_ruledef(r.oid)')} from pg_rewrite r join pg_class c on c.oid = r.ev_class
         where relnamespace in {OURS} and rulename <> '_RETURN'""",
-    "row policy": f"select polrelid::regclass, polname, polcmd, polpermissive from pg_policy p join pg_class c on c.oid = p.polrelid where relnamespace in {OURS}",
+    "row policy": f"""select polrelid::regclass, polname, polcmd, polpermissive, polroles::regrole[],
+            {_flat('pg_get_expr(polqual, polrelid)')}, {_flat('pg_get_expr(polwithcheck, polrelid)')}
+        from pg_policy p join pg_class c on c.oid = p.polrelid where relnamespace in {OURS}""",
     "default rights": "select defaclrole::regrole, defaclobjtype, defaclacl from pg_default_acl",
     "setting": """select setrole, unnest(setconfig) from pg_db_role_setting
         where setdatabase in (0, (select oid from pg_database where datname = current_database()))""",
