@@ -39,6 +39,8 @@ struct ctl {
     int nargs;
     bool json;                      /* show data as JSON, and say nothing else on standard output */
     struct pg_conn *db;             /* PGconn; NULL for a verb that does not ask for one */
+    /* Where the operator of a tenant runs it (tenant.h): who that is, and their rights; else all are NULL. */
+    char *operator_name, *tenant, *rights;
     bool unconfirmed;               /* db.c: the last commit was not confirmed by the standby that it has to wait for */
     /* The configuration, for verbs that read one: of the connection, of secrets, of the control socket. */
     struct storage_settings storage;

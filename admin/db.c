@@ -75,17 +75,6 @@ void db_close(struct ctl *c)
     c->db = NULL;
 }
 
-int db_schema_version(struct ctl *c)
-{
-    PGresult *res = PQexec(c->db, SCHEMA_VERSION_QUERY);
-    int version = schema_version_of(res);
-
-    if (version < 0)
-        db_failed(c, "read the version of the schema", res);
-    PQclear(res);
-    return version;
-}
-
 char *db_collation(struct ctl *c)
 {
     PGresult *res = PQexec(c->db, COLLATION_QUERY);
@@ -116,16 +105,6 @@ bool db_locks_are_ours(struct ctl *c, bool *ours_r)
     *ours_r = res != NULL && PQgetvalue(res, 0, 0)[0] == 't';
     PQclear(res);
     return res != NULL;
-}
-
-enum ctl_exit db_need_schema(struct ctl *c)
-{
-    int found = db_schema_version(c);
-    const char *advice = found >= 0 ? schema_advice(found) : NULL;
-
-    if (found < 0)
-        return db_end(c);
-    return advice == NULL ? CTL_DONE : ctl_error(CTL_WRONG_SCHEMA, "%s", advice);
 }
 
 static int args_next(struct args *a, const char *value, int format, size_t len)
@@ -176,6 +155,9 @@ enum ctl_exit db_failed(struct ctl *c, const char *what, const PGresult *res)
     const char *advice = sql_advice(state, PQresultErrorField(res, PG_DIAG_SOURCE_FUNCTION));
     if (strncmp(state, "PN", 2) == 0)
         return ctl_error(db_end(c), "%s", text);
+    /* No such function for tenants, or no right to one. */
+    if (c->tenant != NULL && (strcmp(state, "42883") == 0 || strcmp(state, "42501") == 0))
+        return ctl_error(db_end(c), "could not %s: that is for the operator of the host", what);
     return ctl_error(db_end(c), "could not %s: %s (SQLSTATE %s)%s", what, text, state, advice);
 }
 
@@ -193,13 +175,42 @@ static PGresult *next_answer(struct ctl *c, const char *what, struct progress *p
     return PQgetResult(c->db);
 }
 
+/* The same statement for whoever asks: to be freed, or NULL where it is `sql` itself. */
+static char *sql_for_tenant(const struct ctl *c, const char *sql)
+{
+    static const char ours[] = "postern.", theirs[] = "postern_tenant.";
+    struct buf text = BUF_EMPTY;
+    const char *at;
+
+    if (c->tenant == NULL)
+        return NULL;
+    for (; (at = strstr(sql, ours)) != NULL; sql = at + sizeof ours - 1) {
+        buf_add(&text, sql, (size_t)(at - sql));
+        buf_add(&text, theirs, sizeof theirs - 1);
+    }
+    buf_add(&text, sql, strlen(sql));
+    char *copy = mem_strn(buf_span(&text).at, buf_span(&text).len);
+    buf_free(&text);
+    return copy;
+}
+
+bool db_send(struct ctl *c, const char *sql, const struct args *a, int format)
+{
+    char *other = sql_for_tenant(c, sql);
+    bool sent = PQsendQueryParams(c->db, other != NULL ? other : sql, a->n, NULL, a->values, a->lengths, a->formats,
+                                  format) == 1;
+
+    mem_free(other);
+    return sent;
+}
+
 /* The answer to one statement: the first error, or what it returned. */
 static PGresult *answer(struct ctl *c, const char *what, const char *sql, const struct args *a, int format)
 {
     struct progress progress;
     PGresult *res = NULL, *next;
 
-    if (!PQsendQueryParams(c->db, sql, a->n, NULL, a->values, a->lengths, a->formats, format))
+    if (!db_send(c, sql, a, format))
         return PQmakeEmptyPGresult(c->db, PGRES_FATAL_ERROR);
     progress_start(&progress, "", 0);
     while ((next = next_answer(c, what, &progress)) != NULL) {
@@ -231,6 +242,27 @@ static PGresult *ask(struct ctl *c, const char *what, const char *sql, const str
     return NULL;
 }
 
+int db_schema_version(struct ctl *c)
+{
+    PGresult *res = answer(c, "read the version of the schema", SCHEMA_VERSION_QUERY, &ARGS_NONE, 0);
+    int version = schema_version_of(res);
+
+    if (version < 0)
+        db_failed(c, "read the version of the schema", res);
+    PQclear(res);
+    return version;
+}
+
+enum ctl_exit db_need_schema(struct ctl *c)
+{
+    int found = db_schema_version(c);
+    const char *advice = found >= 0 ? schema_advice(found) : NULL;
+
+    if (found < 0)
+        return db_end(c);
+    return advice == NULL ? CTL_DONE : ctl_error(CTL_WRONG_SCHEMA, "%s", advice);
+}
+
 static void cancel(struct ctl *c)
 {
     PGcancel *cancel = PQgetCancel(c->db);
@@ -247,8 +279,7 @@ enum ctl_exit db_each(struct ctl *c, const char *what, const char *sql, const st
     struct progress progress;
     PGresult *res;
 
-    if (!PQsendQueryParams(c->db, sql, a->n, NULL, a->values, a->lengths, a->formats, 0) ||
-        !PQsetSingleRowMode(c->db))
+    if (!db_send(c, sql, a, 0) || !PQsetSingleRowMode(c->db))
         return db_failed(c, what, NULL);
     progress_start(&progress, "", 0);
     for (; (res = next_answer(c, what, &progress)) != NULL; PQclear(res)) {

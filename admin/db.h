@@ -33,7 +33,7 @@ enum ctl_exit db_need_schema(struct ctl *c);
  * those of lanes (pg_row.h) nobody declares their types, so numbers go as text,
  * which fits whatever the function has there; arrays are binary (pg_array.h).
  */
-enum { ARGS_MAX = 6 };
+enum { ARGS_MAX = 8 };
 struct args {
     int n;
     const char *values[ARGS_MAX];
@@ -51,7 +51,8 @@ void args_null(struct args *a);
 void args_binary(struct args *a, const struct buf *b);  /* lent */
 
 /*
- * One statement. NULL after a message: "could not WHAT: ...", or the text of one of our own functions as it is.
+ * One statement. The functions of the schema postern that it names are those of postern_tenant where the operator of
+ * a tenant asks. NULL after a message: "could not WHAT: ...", or the text of one of our own functions as it is.
  * On a terminal, standard error shows what is being done if it takes long.
  */
 PGresult *db_ask(struct ctl *c, const char *what, const char *sql, const struct args *a);
@@ -69,6 +70,8 @@ enum ctl_exit db_each(struct ctl *c, const char *what, const char *sql, const st
 enum ctl_exit db_call(struct ctl *c, const char *what, const char *sql, const struct args *a);
 /* The same for one row of n int8 columns, none of them null. False after a message. */
 bool db_numbers(struct ctl *c, const char *what, const char *sql, const struct args *a, int n, int64_t numbers_r[]);
+/* Sends it alone, for who takes the answers by libpq: 1 for those in binary format. False: it could not. */
+bool db_send(struct ctl *c, const char *sql, const struct args *a, int format);
 /* Says why this answer is not what was asked for; returns how to end. */
 enum ctl_exit db_failed(struct ctl *c, const char *what, const PGresult *res);
 /* How to end after a question that failed: the connection may have gone. */

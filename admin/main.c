@@ -15,6 +15,7 @@
 
 #include "admin/db.h"
 #include "admin/shown.h"
+#include "admin/tenant.h"
 #include "daemon/base/secret.h"
 
 /* A set of options, which are more than 64. */
@@ -180,12 +181,17 @@ int main(int argc, char **argv)
         end = v->run(&c);
     } else if (load_config(&c)) {
         end = v->needs > NEEDS_CONFIG ? db_connect(&c) : CTL_DONE;
+        if (end == CTL_DONE && c.db != NULL)
+            end = tenant_find(&c);
+        if (end == CTL_DONE)
+            end = tenant_may(&c, v->word, v->action);
         if (end == CTL_DONE && v->needs == NEEDS_SCHEMA)
             end = db_need_schema(&c);
         if (end == CTL_DONE)
             end = v->run(&c);
     }
     db_close(&c);
+    tenant_forget(&c);
     options_free(&storage_options, &c.storage);
     options_free(&auth_options, &c.auth);
     options_free(&control_options, &c.control);

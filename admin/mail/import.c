@@ -12,6 +12,7 @@
 #include "admin/mail/known.h"
 #include "admin/mail/put.h"
 #include "admin/mail/sync_files.h"
+#include "admin/tenant.h"
 #include "daemon/base/mem.h"
 #include "storage/pg/pg_array.h"
 #include "storage/pg/pg_row.h"
@@ -354,12 +355,16 @@ void import_free(struct import **import)
 enum ctl_exit import_begin(struct import *im, const char *address)
 {
     struct args a = ARGS_NONE;
+    enum ctl_exit end;
     PGresult *res;
 
     if (address == NULL) {
         ASSERT(im->how.dry_run);
         return CTL_DONE;
     }
+    end = tenant_opens(im->c, address);
+    if (end != CTL_DONE)
+        return end;
     args_text(&a, address);
     res = db_ask_binary(im->c, "find the mailbox", "select postern.begin_import($1)", &a);
     if (res == NULL)

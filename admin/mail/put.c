@@ -65,11 +65,12 @@ static int32_t wanted_codec(struct ctl *c, const struct mailbox_ref *mailbox)
     int32_t codec = CODEC_PLAIN;
 
     args_mailbox(&a, mailbox);
-    res = PQexecParams(c->db, "select postern.mail_codec($1)", a.n, NULL, a.values, a.lengths, a.formats, 1);
+    res = db_send(c, "select postern.mail_codec($1)", &a, 1) ? PQgetResult(c->db) : NULL;
     if (PQresultStatus(res) != PGRES_TUPLES_OK || PQntuples(res) != 1 || !pg_get_int4(res, 0, 0, &codec) ||
         codec_find(codec) == NULL)
         codec = CODEC_PLAIN;
-    PQclear(res);
+    for (; res != NULL; res = PQgetResult(c->db))
+        PQclear(res);
     return codec;
 }
 
@@ -104,7 +105,7 @@ uint64_t put_stored_octets(const struct put *put) { return put->stored_octets; }
 
 static bool send(struct put *p, const char *sql, const struct args *a)
 {
-    return PQsendQueryParams(p->c->db, sql, a->n, NULL, a->values, a->lengths, a->formats, 1) == 1;
+    return db_send(p->c, sql, a, 1);
 }
 
 /* The next answer; NULL is the end of the connection. */

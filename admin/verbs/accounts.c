@@ -12,35 +12,32 @@
 #include "storage/pg/pg_array.h"
 #include "storage/pg/pg_row.h"
 
-/* Of an option that is a number of messages: -1 for none. */
-static bool messages(const struct ctl *c, enum ctl_option option, int64_t *n_r)
+/* An option that is a number, or none, which is -1; null where it is not given. False after a message. */
+static bool args_count(const struct ctl *c, enum ctl_option option, int64_t max, struct args *a)
 {
     uint64_t n;
-
-    *n_r = -1;
-    if (strcmp(c->opt[option], "none") == 0)
-        return true;
-    if (num_parse(span_str(c->opt[option]), INT64_MAX, &n) != 1) {
-        ctl_error(CTL_USAGE, "--%s must be a number of messages or none, not \"%s\"", ctl_options[option].name,
-                  c->opt[option]);
-        return false;
-    }
-    *n_r = (int64_t)n;
-    return true;
-}
-
-static bool args_messages(const struct ctl *c, enum ctl_option option, struct args *a)
-{
-    int64_t n;
 
     if (c->opt[option] == NULL) {
         args_null(a);
         return true;
     }
-    if (!messages(c, option, &n))
+    if (strcmp(c->opt[option], "none") == 0) {
+        args_int(a, -1);
+        return true;
+    }
+    if (num_parse(span_str(c->opt[option]), (uint64_t)max, &n) != 1) {
+        ctl_error(CTL_USAGE, "--%s must be a number of %s or none, not \"%s\"", ctl_options[option].name,
+                  option == OPT_MAX_DOMAINS ? "domains" : option == OPT_MAX_MAILBOXES ? "mailboxes" : "messages",
+                  c->opt[option]);
         return false;
-    args_int(a, n);
+    }
+    args_int(a, (int64_t)n);
     return true;
+}
+
+static bool args_messages(const struct ctl *c, enum ctl_option option, struct args *a)
+{
+    return args_count(c, option, INT64_MAX, a);
 }
 
 /* The options --quota and --quota-messages: null where one is not given. False after a message. */
@@ -69,7 +66,7 @@ static enum ctl_exit nothing_to_set(void)
 }
 
 static const char set_tenant[] = "select postern.set_tenant($1, $2, $3, $4, $5, $6)";
-static const char set_domain[] = "select postern.set_domain($1, $2, $3, $4, $5, $6)";
+static const char set_domain[] = "select postern.set_domain($1, $2, $3, $4, $5, $6, $7)";
 static const char set_mailbox[] = "select postern.set_mailbox($1, $2, $3, $4, $5)";
 
 /* Asks, and says what was done: "domain example.org changed". */
@@ -85,14 +82,44 @@ static enum ctl_exit change(struct ctl *c, const char *what, const char *sql, co
 
 /* ------------------------------------------------------------------ tenant */
 
+static const char set_limits[] = "select postern.set_tenant_limits($1, $2, $3)";
+
+/* --max-domains and --max-mailboxes, for set_limits; *limited_r: one is given. False after a message. */
+static bool limits(struct ctl *c, struct args *a, bool *limited_r)
+{
+    *limited_r = c->opt[OPT_MAX_DOMAINS] != NULL || c->opt[OPT_MAX_MAILBOXES] != NULL;
+    args_text(a, c->args[0]);
+    return args_count(c, OPT_MAX_DOMAINS, INT32_MAX, a) && args_count(c, OPT_MAX_MAILBOXES, INT32_MAX, a);
+}
+
+/* The tenant was changed, as `end` says: so are its limits, or neither is. limit is NULL where they were set before. */
+static enum ctl_exit with_limits(struct ctl *c, enum ctl_exit end, const struct args *limit, bool limited,
+                                 const char *done)
+{
+    if (end == CTL_DONE && limit != NULL && limited)
+        end = db_call(c, "set the limits of the tenant", set_limits, limit);
+    if (end == CTL_DONE && limited && !db_do(c, "commit", "commit"))
+        end = db_end(c);
+    if (end == CTL_DONE)
+        ctl_say(c, "tenant %s %s", c->args[0], done);
+    return end;
+}
+
 enum ctl_exit run_tenant_add(struct ctl *c)
 {
-    struct args a = ARGS_NONE;
+    struct args a = ARGS_NONE, limit = ARGS_NONE;
+    enum ctl_exit end;
+    bool limited;
 
     args_text(&a, c->args[0]);
     if (!args_quota(c, &a) || !args_messages(c, OPT_QUOTA_MESSAGES_EACH, &a))
         return CTL_USAGE;
-    return change(c, "add the tenant", "select postern.add_tenant($1, $2, $3, $4)", &a, "tenant", c->args[0], "added");
+    if (!limits(c, &limit, &limited))
+        return CTL_USAGE;
+    if (limited && !db_do(c, "begin", "begin"))
+        return db_end(c);
+    end = db_call(c, "add the tenant", "select postern.add_tenant($1, $2, $3, $4)", &a);
+    return with_limits(c, end, &limit, limited, "added");
 }
 
 static enum ctl_exit tenants(struct ctl *c, const char *name)
@@ -109,16 +136,26 @@ enum ctl_exit run_tenant_list(struct ctl *c) { return tenants(c, NULL); }
 
 enum ctl_exit run_tenant_set(struct ctl *c)
 {
-    struct args a = ARGS_NONE;
+    struct args a = ARGS_NONE, limit = ARGS_NONE;
+    enum ctl_exit end;
+    bool limited;
 
-    if (c->opt[OPT_NAME] == NULL && !has_quota(c) && c->opt[OPT_QUOTA_MESSAGES_EACH] == NULL)
+    if (!limits(c, &limit, &limited))
+        return CTL_USAGE;
+    if (c->opt[OPT_NAME] == NULL && !has_quota(c) && c->opt[OPT_QUOTA_MESSAGES_EACH] == NULL && !limited)
         return nothing_to_set();
     args_text(&a, c->args[0]);
     args_text(&a, c->opt[OPT_NAME]);
     args_null(&a);
     if (!args_quota(c, &a) || !args_messages(c, OPT_QUOTA_MESSAGES_EACH, &a))
         return CTL_USAGE;
-    return change(c, "change the tenant", set_tenant, &a, "tenant", c->args[0], "changed");
+    if (limited && !db_do(c, "begin", "begin"))
+        return db_end(c);
+    /* First the limits, which go by the old name. */
+    end = limited ? db_call(c, "set the limits of the tenant", set_limits, &limit) : CTL_DONE;
+    if (end == CTL_DONE)
+        end = db_call(c, "change the tenant", set_tenant, &a);
+    return with_limits(c, end, NULL, limited, "changed");
 }
 
 static enum ctl_exit tenant_switch(struct ctl *c, bool enabled)
@@ -153,7 +190,9 @@ enum ctl_exit run_domain_add(struct ctl *c)
     args_text(&a, c->opt[OPT_ALIAS_OF] != NULL ? home : NULL);
     if (!args_quota(c, &a))
         return CTL_USAGE;
-    return change(c, "add the domain", "select postern.add_domain($1, $2, $3, $4, $5)", &a, "domain", name, "added");
+    args_bool(&a, c->opt[OPT_FORCE] != NULL);
+    return change(c, "add the domain", "select postern.add_domain($1, $2, $3, $4, $5, $6)", &a, "domain", name,
+                  "added");
 }
 
 enum ctl_exit run_domain_show(struct ctl *c)
@@ -220,6 +259,7 @@ enum ctl_exit run_domain_set(struct ctl *c)
     args_null(&a);
     if (!args_quota(c, &a))
         return CTL_USAGE;
+    args_bool(&a, c->opt[OPT_FORCE] != NULL);
     return change(c, "change the domain", set_domain, &a, "domain", name, "changed");
 }
 
@@ -236,6 +276,7 @@ static enum ctl_exit domain_switch(struct ctl *c, bool enabled)
     args_bool(&a, enabled);
     args_null(&a);
     args_null(&a);
+    args_bool(&a, false);
     return change(c, "change the domain", set_domain, &a, "domain", name, enabled ? "enabled" : "disabled");
 }
 

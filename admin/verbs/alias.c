@@ -22,9 +22,9 @@ static bool targets(struct ctl *c, struct buf *out)
     return true;
 }
 
-/* sql takes the alias, its targets (null if there are none), and `enabled` where that is not null. */
+/* sql takes the alias, its targets (null if there are none), `enabled` where `third`, and --force where `force`. */
 static enum ctl_exit change(struct ctl *c, const char *what, const char *sql, const char *done, const bool *enabled,
-                            bool third)
+                            bool third, bool force)
 {
     char address[CTL_ADDRESS_SIZE];
     struct args a = ARGS_NONE;
@@ -43,6 +43,8 @@ static enum ctl_exit change(struct ctl *c, const char *what, const char *sql, co
             args_bool(&a, *enabled);
         else if (third)
             args_null(&a);
+        if (force)
+            args_bool(&a, c->opt[OPT_FORCE] != NULL);
         res = db_ask(c, what, sql, &a);
         end = res != NULL ? CTL_DONE : db_end(c);
         PQclear(res);
@@ -55,28 +57,30 @@ static enum ctl_exit change(struct ctl *c, const char *what, const char *sql, co
 
 enum ctl_exit run_alias_add(struct ctl *c)
 {
-    return change(c, "add the alias", "select postern.add_alias($1, $2)", "added", NULL, false);
+    return change(c, "add the alias", "select postern.add_alias($1, $2, $3)", "added", NULL, false, true);
 }
 
 enum ctl_exit run_alias_set(struct ctl *c)
 {
-    return change(c, "change the alias", "select postern.set_alias($1, $2, $3)", "changed", NULL, true);
+    return change(c, "change the alias", "select postern.set_alias($1, $2, $3, $4)", "changed", NULL, true, true);
 }
 
 enum ctl_exit run_alias_enable(struct ctl *c)
 {
-    return change(c, "change the alias", "select postern.set_alias($1, $2, $3)", "enabled", &(bool){ true }, true);
+    return change(c, "change the alias", "select postern.set_alias($1, $2, $3)", "enabled", &(bool){ true }, true,
+                  false);
 }
 
 enum ctl_exit run_alias_disable(struct ctl *c)
 {
-    return change(c, "change the alias", "select postern.set_alias($1, $2, $3)", "disabled", &(bool){ false }, true);
+    return change(c, "change the alias", "select postern.set_alias($1, $2, $3)", "disabled", &(bool){ false }, true,
+                  false);
 }
 
 enum ctl_exit run_alias_remove(struct ctl *c)
 {
     return change(c, "remove the alias", "select postern.remove_alias($1, $2)", c->nargs > 1 ? "changed" : "removed",
-                  NULL, false);
+                  NULL, false, false);
 }
 
 static enum ctl_exit list(struct ctl *c, const char *domain, const char *address)

@@ -16,6 +16,7 @@
 #include "admin/mail/pairs.h"
 #include "admin/progress.h"
 #include "admin/shown.h"
+#include "admin/tenant.h"
 #include "daemon/base/mem.h"
 
 /* Where a message of the source is: as in struct source_item. */
@@ -376,8 +377,11 @@ enum ctl_exit comparison_run(struct ctl *c, struct json *j, struct comparison_of
         json_text(j, "address", span_str(k.address));
         json_array(j, "differences");
     }
-    k.source = what.open(what.arg, k.address, doubt, &k);
-    end = k.source != NULL ? read_source(&k) : CTL_FAILED;
+    end = tenant_opens(c, k.address);
+    if (end == CTL_DONE)
+        k.source = what.open(what.arg, k.address, doubt, &k);
+    if (end == CTL_DONE)
+        end = k.source != NULL ? read_source(&k) : CTL_FAILED;
     if (end == CTL_DONE)
         end = compare_here(&k);
     progress_clear(&k.progress);

@@ -14,6 +14,7 @@
 #include "admin/db.h"
 #include "admin/progress.h"
 #include "admin/shown.h"
+#include "admin/tenant.h"
 
 enum { PAGE = 1000 };
 
@@ -143,8 +144,10 @@ static enum ctl_exit export_snapshot(struct ctl *c, const char *address, struct 
 
 enum ctl_exit export_one(struct ctl *c, const char *address, const struct mailout_to *to, struct mailout_done *done_r)
 {
-    enum ctl_exit end;
+    enum ctl_exit end = tenant_opens(c, address);
 
+    if (end != CTL_DONE)
+        return end;
     if (!db_do(c, "read the mailbox", "begin isolation level repeatable read, read only"))
         return db_end(c);
     end = export_snapshot(c, address, *to, done_r);

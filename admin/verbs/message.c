@@ -8,6 +8,7 @@
 #include "admin/db.h"
 #include "admin/mail/mailread.h"
 #include "admin/out.h"
+#include "admin/tenant.h"
 #include "daemon/base/num.h"
 #include "storage/maildrop/uidl.h"
 #include "storage/pg/pg_array.h"
@@ -20,6 +21,9 @@ static bool find_mailbox(struct ctl *c, char address[CTL_ADDRESS_SIZE], struct m
 
     *end_r = CTL_FAILED;
     if (!ctl_address(c->args[0], false, address))
+        return false;
+    *end_r = tenant_opens(c, address);
+    if (*end_r != CTL_DONE)
         return false;
     args_text(&a, address);
     if (db_numbers(c, "find the mailbox", "select postern.find_mailbox($1)", &a, 1, &mailbox_r->number))

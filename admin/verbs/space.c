@@ -52,6 +52,12 @@ enum ctl_exit run_du(struct ctl *c)
 
     if (!scope_args(c, &a, &scope))
         return CTL_USAGE;
+    if (scope.all && c->tenant != NULL) {       /* all that there is for them */
+        a = ARGS_NONE;
+        args_text(&a, "tenant");
+        args_text(&a, c->tenant);
+        scope.all = false;
+    }
     end = out_ask_member(c, &j, "mail", "measure the mail", "select * from postern.space($1, $2)", &a);
     if (end == CTL_DONE && scope.all)
         end = tables(c, &j);
