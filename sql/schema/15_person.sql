@@ -38,6 +38,10 @@ begin
         union all
         select 'changes by operators', count(*), null, min(a.at), max(a.at) from postern.audit a where a.mailbox = v_mailbox
         union all
+        select 'changes of removed mailboxes', count(*), null, min(a.at), max(a.at)
+          from postern.audit a
+         where a.mailbox in (select r.mailbox from postern.removed r where r.account = postern.account_digest(p_address))
+        union all
         select 'removed mailboxes', count(*), null, min(r.removed_at), max(r.removed_at)
           from postern.removed r where r.account = postern.account_digest(p_address)
         union all
@@ -96,7 +100,10 @@ begin
                (select coalesce(json_agg(json_build_object('at', h.at, 'what', h.what, 'since', h.since, 'uid', h.uid, 'uidl', h.uidl,
                            'octets', h.octets, 'messages', h.messages, 'means', h.means, 'session', h.session, 'peer', h.peer)
                            order by h.at, h.uid), '[]')
-                  from postern.history h where h.mailbox = r.mailbox)) order by r.removed_at)
+                  from postern.history h where h.mailbox = r.mailbox), 'changes',
+               (select coalesce(json_agg(json_build_object('at', a.at, 'who', a.who, 'kind', a.kind, 'name', a.name, 'change', a.change,
+                           'old', a.old, 'new', a.new) order by a.audit), '[]')
+                  from postern.audit a where a.mailbox = r.mailbox)) order by r.removed_at)
       into v_removed from postern.removed r where r.account = postern.account_digest(p_address);
     select m.*, d.name as domain_name, t.name as tenant_name into b
       from postern.mailbox m join postern.domain d on d.domain = m.domain join postern.tenant t on t.tenant = d.tenant

@@ -67,6 +67,8 @@ NOT_COMMANDS = {
     'pop3_relay_servers = ': ("other", "there is no old server: test_relay.py has one"),
     "posternctl old-server add old ": ("other", "there is no old server"),
     "posternctl mailbox here ": ("other", "there is no old server"),
+    'database = "host=db.example.net dbname': ("other", "there is no other host"),
+    "hostssl postern +postern_tenant": ("text", "lines of pg_hba.conf for hosts: nobody comes over the network there"),
     "posternctl --as user=postgres schema upgrade": ("other", "there is no second cluster: test_major_upgrade.py has one"),
 }
 

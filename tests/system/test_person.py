@@ -57,13 +57,13 @@ class Person(unittest.TestCase):
         known = self.rows(ANNA, "--dry-run")
         self.assertEqual(known, {"mailbox": 1, "messages": 2, "deleted messages": 1, "secrets": 2, "aliases that mean it": 1, "policies": 1,
                                  "known networks": known["known networks"], "digests of imported messages": 3, "history": 2,
-                                 "failed logins": 1} |
+                                 "failed logins": 1, "changes by operators": known["changes by operators"]} |
                          {k: v for k, v in known.items() if "removed" in k})
         refused = self.site.ctl("erase", ANNA, check=False)
         self.assertEqual(refused.returncode, 1)
         self.assertIn(b"add --yes to erase all of it", refused.stdout + (refused.stderr or b""))
         self.assertEqual(self.left(self.number), {"mailbox", "message", "deleted", "credential", "alias", "policy", "known_address",
-                                                  "imported", "history"})
+                                                  "imported", "history", "audit"})
         bert = self.left(self.site.mailbox(BERT))
         done = self.json("erase", ANNA, "--yes")
         self.assertEqual({row["what"]: row["rows"] for row in done["erased"]}, known)
@@ -78,12 +78,14 @@ class Person(unittest.TestCase):
         """The name of a mailbox that is gone finds its history; one of the same name that is there stays."""
         self.session(ANNA)
         self.site.ctl("mailbox", "remove", ANNA, "--yes")
-        self.assertEqual(self.left(self.number), {"history", "removed"})
+        self.assertEqual(self.left(self.number), {"history", "removed", "audit"})
         self.assertNotIn("anna", self.site.sql("select * from postern.removed"))
         self.site.account(ANNA, [kit.letter(7)])
         second = self.site.mailbox(ANNA)
         self.session(ANNA)
-        self.assertEqual(self.rows(ANNA, "--removed", "--dry-run"), {"removed mailboxes": 1, "history of removed mailboxes": 2})
+        known = self.rows(ANNA, "--removed", "--dry-run")
+        self.assertEqual(known, {"removed mailboxes": 1, "history of removed mailboxes": 2,
+                                 "changes of removed mailboxes": known["changes of removed mailboxes"]})
         self.site.ctl("erase", ANNA, "--removed", "--yes")
         self.assertEqual(self.left(self.number), set())
         self.assertTrue({"mailbox", "history"} <= self.left(second))

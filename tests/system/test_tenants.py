@@ -14,7 +14,7 @@ import privatepg
 from oldpop3 import OldServer
 from privatepg import PrivatePG
 
-CTL = str(kit.TOP / "build" / "posternctl")
+CTL = str(kit.lab.build_dir() / "posternctl")
 DONE, FAILED, USAGE = 0, 1, 2
 RIGHTS = "accounts,passwords,policies,sessions,history,mail"
 OURS, THEIRS = "anna@acme.example", "bob@beta.example"
