@@ -112,6 +112,8 @@ enum ctl_exit run_policy_clear(struct ctl *c)
 
     if (!scope_args(c, &a, &scope))
         return CTL_USAGE;
+    if (c->tenant != NULL && c->opt[OPT_DOMAIN] == NULL && c->opt[OPT_MAILBOX] == NULL)
+        return ctl_error(CTL_FAILED, "policies of a tenant, or of everybody, are set by the operator of the host");
     end = db_call(c, "clear the policy", "select postern.clear_policy($1, $2, $3)", &a);
     if (end == CTL_DONE)
         ctl_say(c, "policy of %s%s cleared", scope.kind, scope.name);

@@ -118,6 +118,7 @@ int pop3_admit(struct pop3_session *s, const struct auth_policy *policy, bool co
     s->login_delay = policy->login_delay;
     s->expire = policy->expire;
     s->replace_nul = policy->replace_nul;
+    s->tenant = policy->tenant;
     s->base.traced = policy->trace;
     struct objection o = find_objection(s, policy);
     if (o.reason == NULL)

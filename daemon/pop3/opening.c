@@ -63,9 +63,9 @@ static enum outcome logged_in(struct pop3_session *s, struct drop *drop)
     pop3_keep_address(s);
     pop3_login_free(s);
     pop3_set_session_timer(s);
-    log_info(s->base.id, "login user=%s peer=%s%s%s result=ok messages=%zu octets=%llu",
+    log_info(s->base.id, "login user=%s peer=%s%s%s result=ok messages=%zu octets=%llu tenant=%lld",
              log_text(s->base.address).s, conn_peer(s->base.conn), pop3_tls_text(s, tls),
-             pop3_mechanism_text(s, mechanism), count, octets);
+             pop3_mechanism_text(s, mechanism), count, octets, (long long)s->tenant);
     return pop3_ok(s, "%zu message%s, %llu octets", count, count == 1 ? "" : "s", octets);
 }
 

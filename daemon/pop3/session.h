@@ -67,6 +67,7 @@ struct pop3_session {
     bool may_login;                 /* what is said here nobody else can read, or somebody has allowed it */
     bool got_message;               /* the last command gave one, whole */
     bool replace_nul;               /* by the policy of the mailbox */
+    int64_t tenant;                 /* whose the mailbox is, for the log */
     unsigned bad;                   /* commands in a row that were none */
     unsigned stalled;               /* times in a row that the output saw no progress */
     int32_t login_delay, expire;    /* by the policy: seconds and days; AUTH_UNSET: nothing */

@@ -101,11 +101,13 @@ begin
 end
 $$;
 
--- list_tenants: one tenant, or all where p_name is null, with what its domains hold.
+-- list_tenants: one tenant, or all where p_name is null, with what its domains hold; number is
+-- what the log of posternd calls it.
 -- Errors: PN404.
 create function postern.list_tenants(p_name text)
 returns table (name text, enabled boolean, quota bigint, quota_messages bigint, quota_messages_each bigint, domains bigint,
-               mailboxes bigint, messages bigint, octets bigint, created_at timestamptz, max_domains integer, max_mailboxes integer)
+               mailboxes bigint, messages bigint, octets bigint, created_at timestamptz, max_domains integer, max_mailboxes integer,
+               number bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
@@ -117,7 +119,7 @@ begin
         select t.name, t.enabled, t.quota, t.quota_messages, t.quota_messages_each,
                (select count(*) from postern.domain d where d.tenant = t.tenant),
                (select count(*) from postern.domain d join postern.mailbox m using (domain) where d.tenant = t.tenant),
-               coalesce(s.messages, 0), coalesce(s.octets, 0), t.created_at, t.max_domains, t.max_mailboxes
+               coalesce(s.messages, 0), coalesce(s.octets, 0), t.created_at, t.max_domains, t.max_mailboxes, t.tenant
           from postern.tenant t
           left join lateral (select sum(u.messages)::bigint as messages, sum(u.octets)::bigint as octets
                                from postern.domain_usage u where u.tenant = t.tenant) s on true

@@ -486,7 +486,8 @@ class Posternctl(unittest.TestCase):
                                    (("--tenant", "acme"), "pop3=false", "operator of the host"), ((), "pop3=false", "operator of the host")):
             self.assertIn(why, ctl("acme_op", "policy", "set", *scope, switch, expect=FAILED), (scope, switch))
         self.assertIn("operator of the host", ctl("acme_op", "policy", "clear", *domain, expect=FAILED))
-        self.assertIn("operator of the host", ctl("acme_op", "policy", "clear", "--tenant", "acme", expect=FAILED))
+        for scope in (("--tenant", "acme"), ("--tenant", "beta"), ()):
+            self.assertIn("operator of the host", ctl("acme_op", "policy", "clear", *scope, expect=FAILED))
         for scope, switch in ((domain, "login_delay=20"), (mailbox, "tls_only=true"), (domain, "replace_nul=true"), (mailbox, "pop3=false"), (domain, "replace_nul=default")):
             ctl("acme_op", "policy", "set", *scope, switch)
         ctl("acme_op", "policy", "clear", *mailbox)
@@ -643,6 +644,10 @@ class Sessions(unittest.TestCase):
 
     def test_sessions_and_break(self):
         with self.site.login("anna@acme.example") as ours, self.site.login("anna@beta.example") as theirs:
+            for tenant in ("acme", "beta"):
+                number = json.loads(self.site.ctl("--json", "tenant", "show", tenant).stdout)["number"]
+                said = rf'login user="anna@{tenant}.example" .* tenant={number}\n'
+                self.assertTrue(kit.wait_until(lambda said=said: re.search(said, self.site.log_text())), self.site.log_text())
             listed = json.loads(self.site.ctl("--json", "sessions").stdout)
             self.assertEqual({s["address"] for s in listed if s["answered"]}, {"anna@acme.example", "anna@beta.example"})
             listed = json.loads(self.op("--json", "sessions").stdout)
