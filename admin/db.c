@@ -6,9 +6,11 @@
 #include "admin/db.h"
 
 #include <poll.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "admin/progress.h"
 #include "daemon/base/connect.h"
@@ -47,11 +49,26 @@ static bool is_confirmed(struct ctl *c, const char *what)
     return !c->unconfirmed;
 }
 
+/*
+ * "posternctl anna": who of several that share a role it is, for the audit and for those who look who is connected.
+ * As root that is whom sudo says.
+ */
+static void program_name(char *out, size_t size)
+{
+    const char *sudo = getuid() == 0 ? getenv("SUDO_USER") : NULL;
+    const struct passwd *pw = sudo == NULL ? getpwuid(getuid()) : NULL;
+    const char *name = sudo != NULL ? sudo : pw != NULL ? pw->pw_name : "";
+
+    snprintf(out, size, "posternctl%s%s", name[0] != '\0' ? " " : "", name);
+}
+
 enum ctl_exit db_connect(struct ctl *c)
 {
+    char program[64];
     const char *role = c->opt[OPT_AS] != NULL ? c->opt[OPT_AS] : c->storage.database_admin;
     enum ctl_exit end;
-    char *error = NULL, *conninfo = conninfo_merge(c->storage.database, role, "posternctl", &error);
+    program_name(program, sizeof program);
+    char *error = NULL, *conninfo = conninfo_merge(c->storage.database, role, program, &error);
 
     if (conninfo == NULL) {
         end = ctl_error(CTL_FAILED, "invalid connection string: %s", error);

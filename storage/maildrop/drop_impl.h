@@ -50,6 +50,10 @@ struct store {
     struct read_ahead *read_ahead;
     struct reclaim *reclaim;
     struct takeover *takeover;
+    struct store_asked {            /* presence.c: who is logged in, in this second */
+        uint64_t second;
+        unsigned times;
+    } asked;
 };
 
 enum drop_state {

@@ -4,7 +4,9 @@
  * holds which maildrop.
  *
  *   on PG_ASK_CHANNEL        "who CHANNEL", "release MAILBOX CHANNEL SESSION", "order MAILBOX CHANNEL"
- *   on a reply channel       JSON of tell_sessions(), "busy MAILBOX", "free MAILBOX"
+ *   on a reply channel       "answered", "busy MAILBOX", "free MAILBOX"
+ *
+ * The JSON of tell_sessions() stays in the database (answer()), as anybody could listen.
  *
  * They come from the database, so from anybody who may connect to it: what has
  * not this form is passed over, and the name of the reply channel is checked
@@ -16,11 +18,13 @@
 
 #include "daemon/base/buf.h"
 #include "daemon/base/json_quote.h"
+#include "daemon/net/loop.h"
 #include "storage/maildrop/drop_impl.h"
 #include "storage/maildrop/takeover.h"
 
 enum {
-    ANSWER_MAX = 7000,      /* a notification holds less than 8,000 octets */
+    ANSWER_MAX = 7000,
+    ASKED_A_SECOND = 4,     /* to answer is work for all sessions, and whoever may connect can ask */
     CHANNEL_DIGITS = 16,
 };
 
@@ -89,11 +93,20 @@ static void add_drop(struct drop *drop, void *arg)
     buf_free(&one);
 }
 
+static bool may_ask(struct store *store)
+{
+    uint64_t second = loop_now(store->loop) / 1000;
+
+    if (second != store->asked.second)
+        store->asked = (struct store_asked){ second, 0 };
+    return ++store->asked.times <= ASKED_A_SECOND;
+}
+
 static void tell_sessions(struct store *store, const char *channel)
 {
     struct answer a = { .store = store, .channel = span_str(channel), .json = BUF_EMPTY };
 
-    if (pg_bind(store->pg, &a.lane) != PG_BOUND)
+    if (!may_ask(store) || pg_bind(store->pg, &a.lane) != PG_BOUND)
         return;
     held_each(&store->held, add_drop, &a);
     send_answer(&a);

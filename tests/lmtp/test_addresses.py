@@ -146,7 +146,7 @@ class Addresses(Case):
         reply = self.rcpt(typed)
         # What is no path has no further reason.
         self.assertIn(reply, (f"501 5.1.3 not an address: {why}", "501 5.1.3 not an address"))
-        for verb in (("alias", "add", typed, "u1@t1.example"), ("alias", "add", "al@names.example", typed), ("mailbox", "show", typed)):
+        for verb in (("alias", "add", typed, "u1@t1.example", "--force"), ("alias", "add", "al@names.example", typed, "--force"), ("mailbox", "show", typed)):
             if verb[2][0] == "@":
                 continue            # a catch-all
             done = self.site.ctl(*verb, check=False)
@@ -154,7 +154,7 @@ class Addresses(Case):
             self.assertIn(why, done.stdout.decode())
 
     def test_catch_all_and_policy(self):
-        self.site.ctl("alias", "add", "@B\u00dcCHER.example ", "U1@t1.example ")
+        self.site.ctl("alias", "add", "@B\u00dcCHER.example ", "U1@t1.example ", "--force")
         self.assertEqual(self.rcpt("anybody@xn--bcher-kva.example")[:3], "250")
         self.site.ctl("policy", "set", "--mailbox", " U1@T1.example", "login_delay=1")
         self.site.ctl("policy", "clear", "--mailbox", '"u1"@t1.example')

@@ -156,7 +156,7 @@ class Envelope(Case):
         cls.site.ctl("domain", "add", "alias.example", "--alias-of", DOMAIN)
         cls.site.users("v1", domain="t2.example")
         cls.site.ctl("alias", "add", "@t2.example", "v1@t2.example")
-        cls.site.ctl("alias", "add", f"far@{DOMAIN}", U1, "v1@t2.example")
+        cls.site.ctl("alias", "add", f"far@{DOMAIN}", U1, "v1@t2.example", "--force")
         cls.site.users("off")
         cls.site.ctl("mailbox", "disable", f"off@{DOMAIN}")
         cls.site.ctl("domain", "add", "b\u00fccher.example", "--tenant", "lab")

@@ -26,7 +26,7 @@ class Lists(Case):
         self.since = len(self.site.log_text())
 
     def alias(self, address, *members):
-        self.site.ctl("alias", "add", address, *members)
+        self.site.ctl("alias", "add", address, *members, "--force")
         self.addCleanup(self.site.ctl, "alias", "remove", address, check=False)
 
     def codes(self, message, *recipients, **kw):

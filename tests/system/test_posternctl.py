@@ -1156,7 +1156,7 @@ class Many(Base):
 
     def queries(self):
         """What posternctl's connections to this database do: process, state and what they wait for."""
-        return self.sql("select pid, state, wait_event from pg_stat_activity where datname = '%s' and application_name = 'posternctl'"
+        return self.sql("select pid, state, wait_event from pg_stat_activity where datname = '%s' and application_name like 'posternctl%%'"
                         % self.database).split('\n')
 
     def until(self, condition):
