@@ -244,10 +244,10 @@ begin
 end
 $$;
 
--- check_tenant_limits: has this tenant more than it may have? It is locked first, where it has a
--- limit, so two at once are counted one after the other. Not granted.
+-- check_tenant_limits: has this tenant more domains, or mailboxes, than it may have? It is locked
+-- first, where it has a limit, so two at once are counted one after the other. Not granted.
 -- Errors: PN507.
-create function postern.check_tenant_limits(p_tenant bigint) returns void
+create function postern.check_tenant_limits(p_tenant bigint, p_domains boolean, p_mailboxes boolean) returns void
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -259,11 +259,11 @@ begin
         return;
     end if;
     select count(*) into v_n from postern.domain d where d.tenant = p_tenant;
-    if v_n > t.max_domains then
+    if p_domains and v_n > t.max_domains then
         raise exception 'tenant % may have % domains, this would be number %', t.name, t.max_domains, v_n using errcode = 'PN507';
     end if;
     select count(*) into v_n from postern.domain d join postern.mailbox m on m.domain = d.domain where d.tenant = p_tenant;
-    if v_n > t.max_mailboxes then
+    if p_mailboxes and v_n > t.max_mailboxes then
         raise exception 'tenant % may have % mailboxes, these would be %', t.name, t.max_mailboxes, v_n using errcode = 'PN507';
     end if;
 end
@@ -275,7 +275,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     if tg_op = 'INSERT' or new.tenant <> old.tenant then
-        perform postern.check_tenant_limits(new.tenant);
+        perform postern.check_tenant_limits(new.tenant, true, tg_op = 'UPDATE');
     end if;
     return null;
 end
@@ -286,7 +286,7 @@ create function postern.limit_mailboxes() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform postern.check_tenant_limits(d.tenant)
+    perform postern.check_tenant_limits(d.tenant, false, true)
        from (select distinct o.tenant from added a join postern.domain o on o.domain = a.domain) d;
     return null;
 end

@@ -468,6 +468,13 @@ class Posternctl(unittest.TestCase):
             self.assertIn("may have 3 mailboxes", ctl(who, "mailbox", "add", "d@beta.example", expect=FAILED))
         self.assertIn("may have 1 domains", ctl(None, "domain", "add", "more.example", "--tenant", "beta", expect=FAILED))
         ctl("beta_op", "mailbox", "remove", "c@beta.example")
+        # What it has beyond a limit it keeps, and that is no reason to refuse something else.
+        ctl(None, "tenant", "set", "beta", "--max-domains", "0")
+        ctl("beta_op", "mailbox", "add", "c@beta.example")
+        ctl(None, "tenant", "set", "beta", "--max-mailboxes", "1", "--max-domains", "2")
+        ctl(None, "domain", "add", "second.example", "--tenant", "beta")
+        ctl(None, "domain", "remove", "second.example")
+        ctl("beta_op", "mailbox", "remove", "c@beta.example")
         self.assertIn("may have 0 mailboxes", ctl(None, "tenant", "add", "none", "--max-mailboxes", "0") +
                       ctl(None, "domain", "add", "none.example", "--tenant", "none") + ctl(None, "mailbox", "add", "a@none.example", expect=FAILED))
         ctl(None, "tenant", "remove", "none", "--yes")
