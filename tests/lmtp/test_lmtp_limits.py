@@ -162,7 +162,7 @@ class Quotas(Case):
 
     def test_mailbox(self):                                     # LW08, LE06, LE07
         letter = kit.letter(1, 6000)
-        self.assertEqual(self.codes(letter, "s1@small.example", U1, "--force"), ["250 2.1.5"] * 2)
+        self.assertEqual(self.codes(letter, "s1@small.example", U1), ["250 2.1.5"] * 2)
         self.assertEqual(self.codes(letter, U1, "s1@small.example", U2), ["250 2.1.5", "452 4.2.2", "250 2.1.5"])
         self.assertEqual(self.codes(kit.letter(1, 11000), U1, "s1@small.example"), ["250 2.1.5", "552 5.2.3"])
         self.assertEqual([self.site.count("s1", "small.example"), self.site.count("u1"), self.site.count("u2")], [1, 3, 1])
@@ -204,7 +204,7 @@ class Quotas(Case):
         self.site.checked()
 
     def test_alias_is_for_those_who_have_room(self):
-        self.site.ctl("alias", "add", "both@small.example", "s1@small.example", U1)
+        self.site.ctl("alias", "add", "both@small.example", "s1@small.example", U1, "--force")
         self.addCleanup(self.site.ctl, "alias", "remove", "both@small.example", "--yes", check=False)
         self.codes(kit.letter(1, 6000), "s1@small.example")
         self.assertEqual(self.codes(kit.letter(1, 6000), "both@small.example", U1), ["250 2.1.5", "250 2.1.5"])
