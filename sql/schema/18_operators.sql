@@ -287,7 +287,9 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform postern.check_tenant_limits(d.tenant, false, true)
-       from (select distinct o.tenant from added a join postern.domain o on o.domain = a.domain) d;
+       from (select distinct t.tenant
+               from added a join postern.domain o on o.domain = a.domain join postern.tenant t on t.tenant = o.tenant
+              where t.max_mailboxes is not null) d;
     return null;
 end
 $$;

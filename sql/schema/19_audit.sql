@@ -34,14 +34,13 @@ comment on column postern.audit.change is 'added, changed or removed; of mail: o
 comment on column postern.audit.xact is 'the transaction, whatever savepoint it was in';
 comment on column postern.audit.old is 'what it was: all that can be set; of a change what differs';
 
--- audited: what of a row is noted: numbers of others as their names, and no secret. Not granted.
+-- audited: what of a row is noted: numbers of others as their names. Not granted: it is called with the
+-- search_path of note_change.
 create function postern.audited(p_kind text, p_row jsonb) returns jsonb
-language plpgsql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable
 as $$
 begin
     return case p_kind
-        -- Whoever may read this learns no secret, nor its hash.
-        when 'secret' then jsonb_strip_nulls(jsonb_build_object('of', p_row -> 'kind', 'label', nullif(p_row ->> 'label', '')))
         when 'domain' then p_row || jsonb_build_object(
             'of', (select t.name from postern.tenant t where t.tenant = (p_row ->> 'tenant')::bigint),
             'alias_of', (select d.name from postern.domain d where d.domain = (p_row ->> 'alias_of')::bigint),
@@ -59,12 +58,12 @@ $$;
 -- note_change: a trigger; its argument is the kind. What goes with a mailbox, a domain or a
 -- tenant that is removed has no row of its own.
 create function postern.note_change() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp set standard_conforming_strings = on
+language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     -- What changes with the mail, and what says nothing to people.
-    c_left_out constant text[] := array['tenant', 'domain', 'mailbox', 'alias', 'policy', 'credential', 'secret', 'uidvalidity', 'next_uid', 'expunges',
-                                        'messages', 'octets', 'proof', 'created_at', 'changed_at', 'used_at', 'server'];
+    c_left_out constant text[] := array['tenant', 'domain', 'mailbox', 'alias', 'policy', 'uidvalidity', 'next_uid', 'expunges',
+                                        'messages', 'octets', 'proof', 'created_at', 'server'];
     v_row jsonb;
     v_old jsonb;
     v_new jsonb;
@@ -84,7 +83,7 @@ begin
     if tg_op <> 'UPDATE' then
         v_old := jsonb_strip_nulls(v_old);
         v_new := jsonb_strip_nulls(v_new);
-    elsif tg_argv[0] <> 'secret' then
+    else
         select jsonb_object_agg(n.key, o.value), jsonb_object_agg(n.key, n.value) into v_old, v_new
           from jsonb_each(v_new) n join jsonb_each(v_old) o on o.key = n.key
          where n.value <> o.value;
@@ -96,7 +95,7 @@ begin
     v_domain := (v_row ->> 'domain')::bigint;
     v_mailbox := (v_row ->> 'mailbox')::bigint;
     v_name := coalesce(v_row ->> 'role', v_row ->> 'name', v_row ->> 'address');
-    if tg_argv[0] in ('secret', 'policy') and v_mailbox is not null then
+    if tg_argv[0] = 'policy' and v_mailbox is not null then
         select m.domain, m.address into v_domain, v_name from postern.mailbox m where m.mailbox = v_mailbox;
     end if;
     if v_domain is not null and tg_argv[0] <> 'domain' then
@@ -108,8 +107,46 @@ begin
         return null;    -- it goes with what it belonged to
     end if;
     insert into postern.audit (by_tenant, tenant, mailbox, kind, name, change, old, new)
-        values (postern.my_tenant() is not null, v_tenant, v_mailbox, tg_argv[0], coalesce(v_name, 'everybody'),
+        values (exists (select from postern.tenant_operator o where o.role = session_user::text), v_tenant, v_mailbox, tg_argv[0], coalesce(v_name, 'everybody'),
                 case tg_op when 'INSERT' then 'added' when 'UPDATE' then 'changed' else 'removed' end, v_old, v_new);
+    return null;
+end
+$$;
+
+-- note_secrets: a trigger, once for each statement, as there may be ten thousand of them. Whoever may
+-- read the audit learns no secret, nor its hash. Of a mailbox that is removed there is no row.
+create function postern.note_secrets() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if session_user = 'postern_auth' then
+        return null;
+    end if;
+    insert into postern.audit (by_tenant, tenant, mailbox, kind, name, change, old, new)
+        select exists (select from postern.tenant_operator o where o.role = session_user::text), d.tenant, m.mailbox, 'secret', m.address,
+               case tg_op when 'INSERT' then 'added' when 'UPDATE' then 'changed' else 'removed' end,
+               case when tg_op <> 'INSERT' then w.what end, case when tg_op <> 'DELETE' then w.what end
+          from changed c
+          join postern.mailbox m on m.mailbox = c.mailbox
+          join postern.domain d on d.domain = m.domain
+         cross join lateral (select jsonb_strip_nulls(jsonb_build_object('of', c.kind, 'label', nullif(c.label, ''))) as what) w
+         -- The same secret in another form, sealed or made anew at a login, is no change.
+         where tg_op <> 'UPDATE' or c.changed_at = now()
+         order by c.credential;
+    return null;
+end
+$$;
+
+-- note_mailboxes: a trigger: the same, of mailboxes that are new.
+create function postern.note_mailboxes() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into postern.audit (by_tenant, tenant, mailbox, kind, name, change, new)
+        select exists (select from postern.tenant_operator o where o.role = session_user::text), d.tenant, c.mailbox, 'mailbox', c.address, 'added',
+               jsonb_strip_nulls(jsonb_build_object('address', c.address, 'enabled', c.enabled, 'quota', c.quota, 'quota_messages', c.quota_messages))
+          from changed c join postern.domain d on d.domain = c.domain
+         order by c.mailbox;
     return null;
 end
 $$;
@@ -119,16 +156,21 @@ create trigger note_change after insert or update or delete on postern.tenant
 create trigger note_change after insert or update or delete on postern.domain
     for each row execute function postern.note_change('domain');
 -- A delivery names none of these columns, so that it asks for nothing.
-create trigger note_change after insert or delete or update of domain, address, enabled, quota, quota_messages, old_server, old_name, moved on postern.mailbox
+create trigger note_change after delete or update of domain, address, enabled, quota, quota_messages, old_server, old_name, moved on postern.mailbox
     for each row execute function postern.note_change('mailbox');
 -- Where passwords are sent to.
 create trigger note_change after insert or update or delete on postern.old_server
     for each row execute function postern.note_change('old-server');
+create trigger note_added after insert on postern.mailbox referencing new table as changed
+    for each statement execute function postern.note_mailboxes();
 create trigger note_change after insert or update or delete on postern.alias
     for each row execute function postern.note_change('alias');
--- What a login leaves behind is no change: the same password in another form.
-create trigger note_change after insert or delete or update of secret, label, kind, mailbox on postern.credential
-    for each row when (session_user <> 'postern_auth') execute function postern.note_change('secret');
+create trigger note_added after insert on postern.credential referencing new table as changed
+    for each statement execute function postern.note_secrets();
+create trigger note_changed after update on postern.credential referencing new table as changed
+    for each statement execute function postern.note_secrets();
+create trigger note_removed after delete on postern.credential referencing old table as changed
+    for each statement execute function postern.note_secrets();
 create trigger note_change after insert or update or delete on postern.policy
     for each row execute function postern.note_change('policy');
 create trigger note_change after insert or update or delete on postern.tenant_operator

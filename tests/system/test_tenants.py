@@ -597,6 +597,8 @@ class Audit(unittest.TestCase):
         mailbox = sql(f"select mailbox from postern.mailbox where address = '{OURS}'")
         old = sql(f"select secret from postern.credential where mailbox = {mailbox} and kind = 'password'")
         self.assertEqual(sql(f"select postern.upgrade_secret({mailbox}, 'password', '', '{old}', '{old}')", "postern_auth"), "t")
+        # Nor is a seal.
+        self.assertEqual(sql(f"select postern.replace_secret(credential, secret, secret || '') from postern.credential where mailbox = {mailbox}"), "t")
         self.assertEqual(sql("select count(*) from postern.audit"), before)
 
 
