@@ -1,4 +1,5 @@
 """Operators of tenants: each is shown one tenant, by the database itself, whatever they ask for."""
+import hashlib
 import json
 import os
 import pathlib
@@ -266,6 +267,25 @@ class Policies(unittest.TestCase):
                           "do $$ begin execute 'set session_replication_role = replica'; end $$", "load 'auto_explain'"):
                 self.assertRegex(psql(tried, "acme_op"), "^ERROR (42501|58P01|3F000|0LP01|55P02)", tried)
         self.assertEqual(psql("select count(*) from pg_stats where schemaname = 'postern'", "acme_op"), "0")
+
+    def test_room_that_counts_for_nobody(self):
+        """Each content has its one message when the transaction ends; no more digests are noted than there were messages."""
+        mailbox = sql(f"select mailbox from postern.mailbox where address = '{OURS}'")
+        self.assertEqual(psql(f"select postern_tenant.open_mail('{OURS}')", "acme_op"), "")
+        put = ("do $$ declare c bigint[]; begin c := postern_tenant.put_contents(array[3, 3], array['{abc}', '{abd}']::bytea[], %s);".format(
+            **{n: "\\x" + hashlib.blake2b(n.encode(), digest_size=32).hexdigest() for n in ("abc", "abd")}) +
+               " perform postern_tenant.put_parts(c, '{0, 0}', array['abc', 'abd']::bytea[]); %s end $$")
+        messages = f"perform postern_tenant.put_messages({mailbox}, %s, null, null, null);"
+        before = sql("select count(*) from postern.content")
+        for refs, then in (("'{1, 1}'", ""), ("'{1, 1}'", messages % "c[1:1]"), ("'{1, 2}'", messages % "c"), ("'{1, 1}'", messages % "c[1:1]" + messages % "c"),
+                           ("'{1, 1}'", messages % "array[c[1], c[1], c[2]]")):
+            self.assertRegex(psql(put % (refs, then), "acme_op"), "^ERROR PN400", (refs, then))
+        self.assertRegex(psql(f"begin; set constraints all deferred; {put % (chr(39) + '{1, 1}' + chr(39), '')}; commit", "acme_op"), "^ERROR PN400")
+        self.assertEqual(sql("select count(*) from postern.content"), before)
+        self.assertRegex(psql(f"select postern_tenant.note_imported({mailbox}, decode(repeat('00', 32 * 100), 'hex'))", "acme_op"), "^ERROR PN400 more digests")
+        self.assertEqual(psql(put % ("'{1, 1}'", messages % "c"), "acme_op"), "")
+        self.assertEqual(sql("select count(*) from postern.loose_content"), "0")
+        sql(f"select postern.remove_mail('{OURS}', array(select uid from postern.message where mailbox = {mailbox} order by uid desc limit 2))")
 
     def test_alias_by_number(self):
         """Where a function of the form `rows` forgot everything, the policies would not."""
