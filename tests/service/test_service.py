@@ -318,7 +318,8 @@ class S6(ServiceCase):
         proc = subprocess.Popen(["s6-supervise", str(place)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                 stderr=subprocess.DEVNULL, env=kit.lab.plain_env())
         try:
-            self.assertTrue(kit.wait_until(lambda: (place / "supervise" / "control").exists()))
+            # It makes them one after the other, and s6-svwait wants both.
+            self.assertTrue(kit.wait_until(lambda: all((place / "supervise" / name).exists() for name in ("control", "status"))))
             # -U: not merely started, but ready.
             subprocess.run(["s6-svwait", "-U", "-t", "10000", str(place)], check=True)
             self.session("pop3", f"127.0.0.1:{port}")
