@@ -24,7 +24,8 @@
 
 enum {
     ANSWER_MAX = 7000,
-    ASKED_A_SECOND = 4,     /* to answer is work for all sessions, and whoever may connect can ask */
+    /* To answer is work for all sessions, and whoever may connect can ask; a script of an operator's is below it. */
+    ASKED_A_SECOND = 20,
     CHANNEL_DIGITS = 16,
 };
 
