@@ -315,3 +315,16 @@ int database_teardown(void **state)
     mem_free(wrong_schema_text);
     return 0;
 }
+
+void expect_message(struct drop *d, size_t i, const char *head, const char *body, size_t len)
+{
+    struct buf got = BUF_EMPTY;
+    assert_string_equal(db_status_name(read_message(d, i, &got)), db_status_name(DB_OK));
+    struct span all = buf_span(&got);
+    assert_int_equal(all.len, strlen(head) + len);
+    assert_int_equal(all.len, drop_message_octets(d, i));
+    assert_memory_equal(all.at, head, strlen(head));
+    if (len > 0)
+        assert_memory_equal(all.at + strlen(head), body, len);
+    buf_free(&got);
+}

@@ -90,5 +90,7 @@ struct got read_piece(struct drop *drop, size_t i, uint32_t number);
 enum db_status read_message(struct drop *drop, size_t i, struct buf *out);
 int database_setup(void **state);
 int database_teardown(void **state);
+/* Message i is this line in front, or none, and these octets. */
+void expect_message(struct drop *d, size_t i, const char *head, const char *body, size_t len);
 
 #endif

@@ -31,19 +31,6 @@ static char *text_new(unsigned seed, size_t len)
     return text;
 }
 
-static void expect_message(struct drop *d, size_t i, const char *head, const char *body, size_t len)
-{
-    struct buf got = BUF_EMPTY;
-    expect_status(read_message(d, i, &got), DB_OK);
-    struct span all = buf_span(&got);
-    assert_int_equal(all.len, strlen(head) + len);
-    assert_int_equal(all.len, drop_message_octets(d, i));
-    assert_memory_equal(all.at, head, strlen(head));
-    if (len > 0)
-        assert_memory_equal(all.at + strlen(head), body, len);
-    buf_free(&got);
-}
-
 /* ---- the same as of plain ones */
 
 static void sizes_at_the_edges(void **state)

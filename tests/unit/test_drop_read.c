@@ -11,19 +11,6 @@ static void expect_status(enum db_status is, enum db_status wanted)
     assert_string_equal(db_status_name(is), db_status_name(wanted));
 }
 
-static void expect_message(struct drop *d, size_t i, const char *head, const char *body, size_t len)
-{
-    struct buf got = BUF_EMPTY;
-    expect_status(read_message(d, i, &got), DB_OK);
-    struct span all = buf_span(&got);
-    assert_int_equal(all.len, strlen(head) + len);
-    assert_int_equal(all.len, drop_message_octets(d, i));
-    assert_memory_equal(all.at, head, strlen(head));
-    if (len > 0)
-        assert_memory_equal(all.at + strlen(head), body, len);
-    buf_free(&got);
-}
-
 /* Sizes around the edges of parts (8,000) and pieces (256,000), with and without a line in front. */
 static void sizes_at_the_edges(void **state)
 {
